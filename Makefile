@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` and `make test`. Everything they need, they install.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ONCE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit integration lint format clean
+
+help:  ## this list
+	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environments ---------------------------------------------------------------------------------
+# The product, the function and the tools of the tests share one environment; Keystone and Swift have
+# their own, because their pinned libraries are not ours to choose.
+install: $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
+
+$(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraints.txt
+	@echo "==> product environment ($(VENV))"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable functions/checksums
+	@touch $@
+
+.cache/localcloud/.installed: localcloud/constraints.txt localcloud/requirements.txt localcloud/install.sh
+	@echo "==> Keystone and Swift (.cache/localcloud)"
+	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
+	@touch $@
+
+# --- the two commands -----------------------------------------------------------------------------
+demo: install  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
+	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
+
+test: install lint unit integration  ## lint, types, import rules, unit and integration tests
+
+unit: install
+	@$(BIN)/python -m pytest tests/unit -q
+
+integration: install
+	@$(BIN)/python -m pytest tests/integration -q
+
+lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy gateway tenancy policies localcloud functions/checksums/checksums_function
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed  ## let ruff arrange the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) .cache
