@@ -1,0 +1,56 @@
+"""What is known about one request while it is answered: filled on the way, read by the log line."""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from gateway.edge.head import RequestHead
+
+# The form of a global request id that OpenStack's own services accept (oslo.middleware).
+_GLOBAL_ID = re.compile(r"req-[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}")
+_KEY = "osfaas.context"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Mutable on purpose: rooms leave what the canonical log line shows.
+
+    Attributes:
+        request_id: ours.
+        global_request_id: the caller's, if it has the agreed form.
+        head: the head once it is found acceptable.
+        route: bounded name of the route, used as a metric label.
+        facts: what else the log line shows (ids, outcome); never a token or a signed URL.
+        timings: seconds spent in a room, shown as Server-Timing.
+    """
+
+    request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
+    global_request_id: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+    head: "RequestHead | None" = None
+    route: str = "none"
+    facts: dict[str, object] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def open_context(scope: Scope) -> RequestContext:
+    """A new context for a request, kept in its scope."""
+    context = RequestContext()
+    for name, value in scope["headers"]:
+        if name == b"x-openstack-request-id":
+            text = value.decode("latin-1")
+            context.global_request_id = text if _GLOBAL_ID.fullmatch(text) else None
+            break
+    scope[_KEY] = context
+    return context
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """The context that `open_context` made."""
+    context: RequestContext = scope[_KEY]
+    return context

@@ -1,0 +1,162 @@
+"""The strict head: what a request must look like before anything else reads it.
+
+The HTTP parser has already split the head into fields. Parsers differ in what they let pass, and every
+difference between two of them on the way is a way to smuggle, so what is ambiguous is refused, not repaired:
+RFC 9112 (framing, Host), RFC 9110 (fields), RFC 3986 (path and query).
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from gateway.errors import GatewayError, Kind
+
+_PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
+_QUERY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*")
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_FIELD_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
+_BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_DIGITS = re.compile(rb"[0-9]{1,19}")
+
+# Names under which identity-aware middlewares and meshes pass on who is calling. Nobody outside may say that.
+_IDENTITY_PREFIXES = (
+    b"x-user-",
+    b"x-project-",
+    b"x-tenant-",
+    b"x-domain-",
+    b"x-service-",
+    b"x-identity-",
+    b"x-envoy-",
+    b"x-forwarded-",
+    b"k-",
+    b"knative-",
+    b"openstack-system-scope",
+)
+_IDENTITY_NAMES = frozenset(
+    [
+        b"x-user",
+        b"x-tenant",
+        b"x-role",
+        b"x-roles",
+        b"x-is-admin-project",
+        b"x-auth-key",
+        b"x-key-manager-reference",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-http-method-override",
+        b"forwarded",
+        b"remote-user",
+    ]
+)
+_BODYLESS = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """How much of a head is read (bytes of names and values; number of fields)."""
+
+    max_bytes: int
+    max_fields: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A head that was found acceptable.
+
+    Attributes:
+        method: as sent.
+        path: the path as it was sent, percent-encoded; nothing decodes or normalises it before its owner does.
+        query: the query as it was sent.
+        fields: names in lower case and values, without those that claim an identity.
+    """
+
+    method: str
+    path: bytes
+    query: bytes
+    fields: tuple[tuple[bytes, bytes], ...]
+
+    def all(self, name: bytes) -> tuple[str, ...]:
+        """Every value of a field, in the order of arrival."""
+        return tuple(value.decode("latin-1") for key, value in self.fields if key == name)
+
+    def joined(self, name: bytes) -> str | None:
+        """The values of a list field as one (RFC 9110, 5.3), or None."""
+        values = self.all(name)
+        return ", ".join(values) if values else None
+
+
+def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
+    """The head of a request.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING.
+    """
+    method: str = scope["method"]
+    path: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    fields = tuple(scope["headers"])
+    _check_size(path, query, fields, limits)
+    _check_target(path, query)
+    kept = tuple(_checked_fields(fields))
+    _check_host(fields, scope["http_version"])
+    _check_framing(method, fields)
+    return RequestHead(method, path, query, kept)
+
+
+def _check_size(
+    path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: HeadLimits
+) -> None:
+    if len(fields) > limits.max_fields:
+        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_fields} fields")
+    size = len(path) + len(query) + sum(len(name) + len(value) for name, value in fields)
+    if size > limits.max_bytes:
+        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_bytes} bytes")
+
+
+def _check_target(path: bytes, query: bytes) -> None:
+    if not _PATH.fullmatch(path):
+        raise _malformed("the path has characters that must be percent-encoded, or a broken escape")
+    if not _QUERY.fullmatch(query):
+        raise _malformed("the query has characters that must be percent-encoded, or a broken escape")
+    if b"%00" in path or b"%00" in query:
+        raise _malformed("NUL is not allowed")
+
+
+def _checked_fields(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    for raw_name, value in fields:
+        if not _FIELD_NAME.fullmatch(raw_name) or _BAD_IN_VALUE.search(value):
+            raise _malformed("a header field has a character that is not allowed")
+        name = raw_name.lower()
+        # An underscore reaches CGI-like software as a dash: `X_User_Id` is `X-User-Id` there.
+        if b"_" in name or name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES):
+            continue
+        yield name, value
+
+
+def _check_host(fields: tuple[tuple[bytes, bytes], ...], http_version: str) -> None:
+    hosts = [value for name, value in fields if name == b"host"]
+    if len(hosts) > 1 or (not hosts and http_version != "1.0"):
+        raise _malformed("exactly one Host is needed")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise _malformed("Host is not a host with an optional port")
+
+
+def _check_framing(method: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+    lengths = [value for name, value in fields if name == b"content-length"]
+    codings = [value for name, value in fields if name == b"transfer-encoding"]
+    if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
+        raise _malformed("its length is said more than once")
+    if lengths and not _DIGITS.fullmatch(lengths[0]):
+        raise _malformed("Content-Length is not a number")
+    if codings and codings[0].lower() != b"chunked":
+        raise GatewayError(Kind.TRANSFER_CODING)
+    if method in _BODYLESS and (codings or (lengths and int(lengths[0]))):
+        raise _malformed(f"{method} takes no body")
+    if any(name == b"expect" and value.lower() != b"100-continue" for name, value in fields):
+        raise GatewayError(Kind.EXPECTATION_FAILED)
+
+
+def _malformed(why: str) -> GatewayError:
+    return GatewayError(Kind.REQUEST_MALFORMED, why=why)

@@ -1,0 +1,48 @@
+"""What is counted. Labels are bounded: routes, methods, statuses and outcomes, never ids or names."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+
+
+class Metrics:
+    """The gateway's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "osfaas_requests", "Answered requests.", ["route", "method", "status"], registry=self.registry
+        )
+        self.request_seconds = Histogram(
+            "osfaas_request_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ["route"],
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600, 1800),
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "osfaas_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.tokens = Counter(
+            "osfaas_tokens",
+            "Tokens looked at, by where the verdict came from and what it was.",
+            ["source", "verdict"],
+            registry=self.registry,
+        )
+        self.computations = Counter(
+            "osfaas_computations",
+            "Calls of a checksums function, by the way the object was read and the outcome.",
+            ["capability", "outcome"],
+            registry=self.registry,
+        )
+        self.computed_bytes = Counter("osfaas_computed_bytes", "Bytes digested.", registry=self.registry)
+        self.digests = Counter(
+            "osfaas_digests", "Digests given, by where they came from.", ["source"], registry=self.registry
+        )
+
+    def exposition(self, _request: Request) -> Response:
+        """The endpoint `/metrics`."""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE)

@@ -1,0 +1,126 @@
+"""What is true of every request, as pure ASGI layers: id, log line and metrics, strict head.
+
+They wrap the application in the order `RequestIds(Observed(StrictHead(app)))`, so that a refused head and a
+crash have an id, a line and a count too.
+"""
+
+import json
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.edge.context import RequestContext, context_of, open_context
+from gateway.edge.head import HeadLimits, read_head
+from gateway.edge.metrics import METHODS, Metrics
+from gateway.errors import GatewayError, Kind, error_response
+
+access_log = logging.getLogger("gateway.access")
+log = logging.getLogger(__name__)
+
+
+class RequestIds:
+    """Gives each request an id and puts it on the answer as `X-Openstack-Request-Id`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = open_context(scope)
+        field = (b"x-openstack-request-id", context.request_id.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], field]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class Observed:
+    """Writes one canonical line per request and counts it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = context_of(scope)
+        status = 499  # nginx's word for a caller that left before the answer
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            await self._app(scope, receive, send_and_see)
+        except Exception:
+            # The answer (500) is out; the traceback belongs beside the id that the caller was given.
+            log.exception("unexpected error request_id=%s", context.request_id)
+        finally:
+            self._metrics.in_flight.dec()
+            self._record(scope, context, status)
+
+    def _record(self, scope: Scope, context: RequestContext, status: int) -> None:
+        seconds = time.perf_counter() - context.started
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.requests.labels(context.route, method, status).inc()
+        self._metrics.request_seconds.labels(context.route).observe(seconds)
+        if not access_log.isEnabledFor(logging.INFO):
+            return
+        line = {
+            "request_id": context.request_id,
+            "global_request_id": context.global_request_id,
+            "method": method,
+            "path": scope["raw_path"].decode("latin-1")[:1024],
+            "route": context.route,
+            "status": status,
+            "seconds": round(seconds, 6),
+            **{f"{name}_seconds": round(value, 6) for name, value in context.timings.items()},
+            **context.facts,
+        }
+        access_log.info("%s", json.dumps(line))
+
+
+class StrictHead:
+    """Refuses heads that are not acceptable and strips what claims an identity."""
+
+    def __init__(self, app: ASGIApp, limits: HeadLimits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = context_of(scope)
+        try:
+            head = read_head(scope, self._limits)
+        except GatewayError as error:
+            context.facts["error"] = error.kind.code
+            # What follows a head that is not understood cannot be framed: the connection ends here.
+            error.headers["Connection"] = "close"
+            await error_response(error, request_id=context.request_id)(scope, receive, send)
+            return
+        scope["headers"] = list(head.fields)
+        context.head = head
+        await self._app(scope, receive, send)
+
+
+def route_error(scope: Scope, status: int) -> GatewayError:
+    """The error for what the router itself refuses."""
+    if status == Kind.METHOD_NOT_ALLOWED.status:
+        return GatewayError(Kind.METHOD_NOT_ALLOWED, method=scope["method"])
+    return GatewayError(Kind.NO_SUCH_ROUTE)

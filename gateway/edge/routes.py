@@ -1,0 +1,54 @@
+"""Routes that every OpenStack service has: version document, health, readiness."""
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from gateway.edge.context import context_of
+
+
+class ServiceRoutes:
+    """Answers that need no token."""
+
+    def __init__(self, *, public_url: str, disable_file: Path | None) -> None:
+        self._versions = version_document(public_url)
+        self._disable_file = disable_file
+
+    async def versions(self, request: Request) -> Response:
+        """`/` and `/v1/`: the same document, as keystoneauth's discovery reads it."""
+        context_of(request.scope).route = "versions"
+        return JSONResponse(self._versions)
+
+    async def healthcheck(self, request: Request) -> Response:
+        """`/healthcheck` in the form of oslo.middleware: 200 `OK`, 204 for HEAD, 503 while disabled by file."""
+        context_of(request.scope).route = "healthcheck"
+        if self._disable_file is not None and self._disable_file.exists():
+            return PlainTextResponse("DISABLED BY FILE", 503)
+        if request.method == "HEAD":
+            return Response(status_code=204)
+        return PlainTextResponse("OK")
+
+    async def readiness(self, request: Request) -> Response:
+        """`/readyz`: the process has started and can take calls.
+
+        It does not ask Keystone or the store: all replicas would leave the load balancer at once on a blip,
+        and a caller who waits is better served by a 503 that says which side failed.
+        """
+        context_of(request.scope).route = "readyz"
+        return PlainTextResponse("ok")
+
+
+def version_document(public_url: str) -> dict[str, object]:
+    """The version document; links come from the configured URL, never from the Host header."""
+    return {
+        "versions": [
+            {
+                "id": "v1.0",
+                "status": "CURRENT",
+                "min_version": "1.0",
+                "max_version": "1.0",
+                "links": [{"rel": "self", "href": f"{public_url}/v1/"}],
+            }
+        ]
+    }

@@ -1,0 +1,223 @@
+"""The closed list of errors, and the only place that knows how one looks on the wire.
+
+Rooms raise `GatewayError(Kind.…)`; errors of libraries are turned into one at the adapter that met them,
+with `from`, so that no third-party exception travels further. What a caller reads is the sentence of the
+kind, filled with words that the room chose; the cause goes to the log only.
+
+The body carries two shapes at once, because neither alone survives all clients: `error.message` is what
+keystoneauth and openstacksdk print, `errors[]` is the API-SIG form. `errors[].code` is frozen once published.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+
+class Spec(NamedTuple):
+    """What is fixed for a kind: its published code, HTTP status and sentence (`str.format` template)."""
+
+    code: str
+    status: int
+    sentence: str
+    retry_after_seconds: int | None = None
+
+
+class Kind(Enum):
+    """Every way in which a call can fail."""
+
+    REQUEST_MALFORMED = Spec("function.request.malformed", 400, "The request is not acceptable: {why}.")
+    REQUEST_HEAD_TOO_LARGE = Spec(
+        "function.request.head_too_large", 431, "The request head is too large: {why}."
+    )
+    EXPECTATION_FAILED = Spec(
+        "function.request.expectation", 417, "Only 'Expect: 100-continue' is understood."
+    )
+    TRANSFER_CODING = Spec(
+        "function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood."
+    )
+    NO_SUCH_ROUTE = Spec(
+        "function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/."
+    )
+    METHOD_NOT_ALLOWED = Spec(
+        "function.method.not_allowed", 405, "This path does not take the method {method}."
+    )
+
+    TOKEN_MISSING = Spec(
+        "function.token.missing",
+        401,
+        "A Keystone token is needed: send X-Auth-Token, or Authorization: Bearer.",
+    )
+    TOKEN_AMBIGUOUS = Spec(
+        "function.token.ambiguous",
+        400,
+        "Exactly one token may be sent, but this request carries more than one.",
+    )
+    TOKEN_INVALID = Spec(
+        "function.token.invalid",
+        401,
+        "The token is not valid: it is malformed, expired or revoked. Ask Keystone for a new one.",
+    )
+    TOKEN_SCOPE = Spec(
+        "function.token.scope",
+        403,
+        "The token is {scope}, but this service needs one that is scoped to a project.",
+    )
+    ROLE_MISSING = Spec(
+        "function.role.missing",
+        403,
+        "The role '{role}' on project {project_id} is needed; an operator can assign it.",
+    )
+    ACCESS_RULE = Spec(
+        "function.access_rule.denied",
+        403,
+        "The access rules of this application credential do not allow {method} on this path of the service '{service}'.",
+    )
+
+    NOT_ONBOARDED = Spec(
+        "function.tenant.not_onboarded",
+        403,
+        "Project {project_id} is not onboarded to this service. An administrator can do it with "
+        "'osfaas tenant onboard {project_id}'.",
+    )
+    SUSPENDED = Spec("function.tenant.suspended", 403, "Project {project_id} is suspended: {reason}.")
+
+    OBJECT_NOT_FOUND = Spec(
+        "function.object.not_found", 404, "There is no such container or object in the project's account."
+    )
+    OBJECT_FORBIDDEN = Spec(
+        "function.object.forbidden", 403, "The object store does not let this token read the object."
+    )
+    OBJECT_CHANGED = Spec(
+        "function.object.changed",
+        409,
+        "The object changed while it was read, so there is no digest to give. Ask again.",
+        retry_after_seconds=1,
+    )
+    OBJECT_UNSUPPORTED = Spec("function.object.unsupported", 422, "This object has no digest to give: {why}.")
+    S3_CREDENTIAL = Spec(
+        "function.object.no_ec2_credential",
+        403,
+        "Reading from S3 needs an EC2 credential of yours for this project: {why}.",
+    )
+    ALGORITHM_UNKNOWN = Spec(
+        "function.algorithm.unknown", 400, "The algorithm '{algorithm}' is not known. Known are: {known}."
+    )
+
+    TOO_MANY_AT_ONCE = Spec(
+        "function.quota.exceeded",
+        429,
+        "Project {project_id} already has {limit} computations running, which is its limit. Try again shortly.",
+        retry_after_seconds=1,
+    )
+
+    SHORT_READ = Spec(
+        "function.read.short",
+        502,
+        "The object could not be read to its end, so there is no digest to give. Ask again.",
+        retry_after_seconds=1,
+    )
+    FUNCTION_FAILED = Spec("function.function.failed", 502, "The function failed: {why}.")
+    FUNCTION_UNREACHABLE = Spec(
+        "function.function.unreachable",
+        503,
+        "The function of this project could not be reached. Try again shortly.",
+        retry_after_seconds=5,
+    )
+    FUNCTION_BUSY = Spec(
+        "function.function.busy",
+        503,
+        "The function of this project has as much work as it takes. Try again shortly.",
+        retry_after_seconds=2,
+    )
+    FUNCTION_TIMEOUT = Spec(
+        "function.function.timeout", 504, "The function did not finish within {seconds:g} seconds."
+    )
+    KEYSTONE_UNAVAILABLE = Spec(
+        "function.keystone.unavailable",
+        503,
+        "Keystone could not be asked about the token. This is not the token's fault; try again shortly.",
+        retry_after_seconds=5,
+    )
+    STORE_UNAVAILABLE = Spec(
+        "function.store.unavailable",
+        503,
+        "The object store did not answer. Try again shortly.",
+        retry_after_seconds=5,
+    )
+    INTERNAL = Spec(
+        "function.internal", 500, "Something went wrong inside the gateway. Please report the request id."
+    )
+
+    @property
+    def code(self) -> str:
+        return self.value.code
+
+    @property
+    def status(self) -> int:
+        return self.value.status
+
+
+class GatewayError(Exception):
+    """A call failed in one of the known ways.
+
+    Attributes:
+        kind: which one.
+        words: what fills the sentence of the kind.
+        message: the sentence that the caller reads.
+        headers: more headers for the answer.
+        retry_after_seconds: when to come back, if coming back can help.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        headers: Mapping[str, str] | None = None,
+        retry_after_seconds: int | None = None,
+        **words: object,
+    ) -> None:
+        self.kind = kind
+        self.words = words
+        self.message = kind.value.sentence.format_map(words)
+        self.headers = dict(headers or {})
+        self.retry_after_seconds = retry_after_seconds or kind.value.retry_after_seconds
+        super().__init__(self.message)
+
+
+def error_response(error: GatewayError, *, request_id: str, plain: bool = False) -> Response:
+    """The answer to a failed call.
+
+    Args:
+        error: what went wrong.
+        request_id: ours, `req-<uuid4>`.
+        plain: one sentence as text/plain, for storage clients, which print bodies as they are.
+    """
+    headers = dict(error.headers)
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    status = error.kind.status
+    if plain:
+        return Response(error.message + "\n", status, headers, media_type="text/plain")
+    return Response(json.dumps(error_body(error, request_id)), status, headers, media_type="application/json")
+
+
+def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
+    """Both shapes of the JSON body (see the module's first lines)."""
+    status = error.kind.status
+    title = HTTPStatus(status).phrase
+    return {
+        "error": {"code": status, "title": title, "message": error.message},
+        "errors": [
+            {
+                "request_id": request_id,
+                "code": error.kind.code,
+                "status": status,
+                "title": title,
+                "detail": error.message,
+            }
+        ],
+    }

@@ -1,0 +1,71 @@
+"""From a request head to the caller who may make this call."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind
+from gateway.identity import access_rules
+from gateway.identity.cache import TokenCache
+from gateway.identity.caller import Caller
+from gateway.identity.tokens import refuse_hopeless, token_of
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRules:
+    """What a caller must bring, and what it is told if it does not (see `Settings` for each)."""
+
+    service_type: str
+    call_role: str
+    www_authenticate_uri: str
+    fernet_only: bool
+    token_max_age_seconds: int
+    clock_skew_seconds: int
+
+
+class Authenticator:
+    """Token, scope, role, access rules: in this order, each with its own answer."""
+
+    def __init__(
+        self, tokens: TokenCache, rules: IdentityRules, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._tokens = tokens
+        self._rules = rules
+        self._clock = clock
+
+    async def caller_of(self, head: RequestHead) -> Caller:
+        """The caller of a request, authorised to make it.
+
+        Raises:
+            GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_RULE, KEYSTONE_UNAVAILABLE.
+        """
+        rules = self._rules
+        try:
+            token = token_of(head)
+            if rules.fernet_only:
+                refuse_hopeless(
+                    token,
+                    now=self._clock(),
+                    max_age_seconds=rules.token_max_age_seconds,
+                    skew_seconds=rules.clock_skew_seconds,
+                )
+            caller = await self._tokens.caller_of(token)
+        except GatewayError as error:
+            raise self.challenged(error) from error.__cause__
+        if rules.call_role not in caller.roles:
+            raise GatewayError(Kind.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)
+        path = head.path.decode("ascii")
+        if not access_rules.allows(caller, service_type=rules.service_type, method=head.method, path=path):
+            raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=rules.service_type)
+        return caller
+
+    def distrust(self, caller: Caller) -> None:
+        """Forgets a caller whose token another service has refused, so that Keystone is asked next time."""
+        self._tokens.forget(caller.token)
+
+    def challenged(self, error: GatewayError) -> GatewayError:
+        """A 401 with the challenge that it must carry (RFC 9110, 15.5.2); other errors as they are."""
+        if error.kind.status == Kind.TOKEN_MISSING.status:
+            error.headers["WWW-Authenticate"] = f'Keystone uri="{self._rules.www_authenticate_uri}"'
+        return error

@@ -1,0 +1,49 @@
+"""The caller: who a token speaks for."""
+
+from dataclasses import dataclass, field
+
+from policies.names import ProjectId
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """One access rule of an application credential (Keystone API v3, access rules)."""
+
+    service: str
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint of the catalog that concerns us."""
+
+    service_type: str
+    interface: str
+    region: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A validated, project-scoped token. Identity is ids; the names are for people who read logs.
+
+    Attributes:
+        token: the token itself, which authorises what is done in the caller's name; hidden from `repr`.
+        expires_at: seconds since the epoch.
+        service_types: every service type of the catalog.
+        endpoints: the endpoints of the object stores.
+        access_rules: None if the token is not restricted by access rules.
+    """
+
+    token: str = field(repr=False)
+    user_id: str
+    user_name: str
+    project_id: ProjectId
+    project_name: str
+    roles: frozenset[str]
+    expires_at: float
+    service_types: frozenset[str] = frozenset()
+    endpoints: tuple[Endpoint, ...] = ()
+    application_credential_id: str | None = None
+    access_rules: tuple[AccessRule, ...] | None = None

@@ -1,0 +1,73 @@
+"""The gateway's own credential, with which it asks Keystone about callers.
+
+It is found where OpenStack's tools look for one: `clouds.yaml` with `OS_CLOUD`, or `OS_*` variables. Any
+auth plugin of keystoneauth1 works, because keystoneauth1 does the authentication.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import openstack.config
+from keystoneauth1 import exceptions as ksa_exceptions
+
+from gateway.errors import GatewayError, Kind
+
+
+class ServiceCredential:
+    """Tokens of our own. keystoneauth1 blocks, so it runs in a thread."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def token(self) -> str:
+        """A token that is valid for some time yet.
+
+        Raises:
+            GatewayError: KEYSTONE_UNAVAILABLE, also when the credential itself is refused: the caller
+                cannot help it, the operator finds the reason in the log.
+        """
+        try:
+            token: str = await asyncio.to_thread(self._session.get_token)
+        except ksa_exceptions.ClientException as error:
+            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+        return token
+
+    def forget(self) -> None:
+        """Makes the next `token()` authenticate anew."""
+        self._session.invalidate()
+
+
+@dataclass(frozen=True)
+class IdentityService:
+    """Where Keystone is and how we speak to it.
+
+    Attributes:
+        auth_url: base of the v3 API, ending in `/v3`.
+        verify: TLS verification for httpx.
+    """
+
+    auth_url: str
+    credential: ServiceCredential
+    verify: ssl.SSLContext | bool
+
+
+def find_identity_service(*, timeout_seconds: float) -> IdentityService:
+    """The identity service that the environment names.
+
+    Raises:
+        openstack.exceptions.ConfigException: nothing usable was found; the message says what is missing.
+    """
+    cloud = openstack.config.OpenStackConfig(app_name="osfaas").get_one()
+    session = cloud.get_session()
+    session.timeout = timeout_seconds
+    verify, _certificate = cloud.get_requests_verify_args()
+    context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
+    return IdentityService(v3_url(cloud.config["auth"]["auth_url"]), ServiceCredential(session), context)
+
+
+def v3_url(auth_url: str) -> str:
+    """`auth_url` with the version on it; operators write it with and without."""
+    base = auth_url.rstrip("/")
+    return base if base.endswith("/v3") else f"{base}/v3"

@@ -1,0 +1,123 @@
+"""Asks Keystone who a token speaks for (Identity API v3, "Validate and show information for token")."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import httpx
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import AccessRule, Caller, Endpoint
+from policies.names import ProjectId
+
+log = logging.getLogger(__name__)
+
+OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
+
+
+class Credential(Protocol):
+    """Tokens of the gateway itself."""
+
+    async def token(self) -> str: ...
+
+    def forget(self) -> None: ...
+
+
+class Keystone:
+    """One Keystone, asked with a credential of ours."""
+
+    def __init__(self, client: httpx.AsyncClient, *, auth_url: str, credential: Credential) -> None:
+        self._client = client
+        self._auth_url = auth_url
+        self._credential = credential
+
+    async def validate(self, token: str) -> Caller:
+        """The caller whose token it is.
+
+        Raises:
+            GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
+                one that says nothing about the token). Never a caller on doubt.
+        """
+        response = await self._ask(token)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            # It is our own credential that is refused; its token may have been revoked. Once more, with a new one.
+            self._credential.forget()
+            response = await self._ask(token)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise GatewayError(Kind.TOKEN_INVALID)
+        if response.status_code != httpx.codes.OK:
+            log.error("Keystone answered %d to a validation", response.status_code)
+            raise _unavailable(response)
+        try:
+            return caller_from(token, response.json()["token"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.exception("Keystone's answer to a validation is not understood")
+            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+
+    async def _ask(self, token: str) -> httpx.Response:
+        headers = {
+            "X-Auth-Token": await self._credential.token(),
+            "X-Subject-Token": token,
+            # Without it Keystone hides tokens that access rules restrict, as from a service that knows no rules.
+            "OpenStack-Identity-Access-Rules": "1",
+        }
+        try:
+            return await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
+        except httpx.HTTPError as error:
+            log.warning("Keystone cannot be asked: %r", error)
+            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+
+
+def _unavailable(response: httpx.Response) -> GatewayError:
+    wait = response.headers.get("Retry-After", "")
+    return GatewayError(
+        Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=min(int(wait), 300) if wait.isdigit() else None
+    )
+
+
+def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
+    """The caller in the `token` object of Keystone's answer.
+
+    Raises:
+        GatewayError: TOKEN_SCOPE, for what is not scoped to a project.
+        KeyError, TypeError, ValueError: it is not such an object.
+    """
+    if "project" not in body:
+        raise GatewayError(Kind.TOKEN_SCOPE, scope=_scope_word(body))
+    credential = body.get("application_credential") or {}
+    rules = credential.get("access_rules")
+    catalog = body.get("catalog", [])
+    return Caller(
+        token=token,
+        user_id=_word(body["user"]["id"]),
+        user_name=_word(body["user"]["name"]),
+        project_id=ProjectId(_word(body["project"]["id"])),
+        project_name=_word(body["project"]["name"]),
+        roles=frozenset(_word(role["name"]) for role in body["roles"]),
+        expires_at=datetime.fromisoformat(body["expires_at"]).timestamp(),
+        service_types=frozenset(_word(service["type"]) for service in catalog),
+        endpoints=tuple(
+            Endpoint(service["type"], endpoint["interface"], endpoint["region_id"], endpoint["url"])
+            for service in catalog
+            if service["type"] in OBJECT_STORE_TYPES
+            for endpoint in service["endpoints"]
+        ),
+        application_credential_id=credential.get("id"),
+        access_rules=None
+        if rules is None
+        else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in rules),
+    )
+
+
+def _scope_word(body: Mapping[str, Any]) -> str:
+    for scope in ("domain", "system"):
+        if scope in body:
+            return f"scoped to a {scope}" if scope == "domain" else "scoped to the system"
+    return "unscoped"
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a word")
+    return value

@@ -1,0 +1,149 @@
+"""The settings: read once from the environment, frozen, units in their names.
+
+Every field here is documented in `docs/reference.md`, in a table made from this class. The credential with
+which the gateway asks Keystone is not among them: it comes from where OpenStack's own tools look for one
+(`OS_CLOUD` with `clouds.yaml`, or `OS_AUTH_URL`, `OS_USERNAME`, `OS_APPLICATION_CREDENTIAL_ID`, …).
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+CapabilityName = Literal["tempurl", "s3", "stream"]
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Settings of the gateway; the variable of a field is `OSFAAS_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="OSFAAS_", frozen=True, extra="forbid")
+
+    # --- where we are
+    listen_host: str = Field("127.0.0.1", description="Address to listen on.")
+    listen_port: int = Field(8788, ge=0, le=65535, description="TCP port to listen on.")
+    public_url: str = Field(
+        "http://127.0.0.1:8788",
+        description="URL under which callers know the gateway, without /v1. Links are made from it, never from the Host header.",
+    )
+    service_type: str = Field(
+        "function", description="Our service type in Keystone's catalog and in access rules."
+    )
+    disable_file: Path | None = Field(
+        None,
+        description="While this file exists, /healthcheck answers 503, so that a load balancer drains us.",
+    )
+
+    # --- identity
+    www_authenticate_uri: str | None = Field(
+        None,
+        description="Identity URL shown to callers without a valid token. Default: the credential's auth_url.",
+    )
+    region_name: str | None = Field(
+        None, description="Region whose endpoints are taken from the catalog. Default: the only one there is."
+    )
+    interface: Literal["public", "internal", "admin"] = Field(
+        "public", description="Which endpoints of the catalog the gateway itself uses."
+    )
+    keystone_timeout_seconds: float = Field(5, gt=0, description="Longest wait for one answer of Keystone.")
+    token_cache_seconds: float = Field(
+        30,
+        ge=0,
+        le=30,
+        description="How long a validated token is trusted; also how long a revoked one may live on.",
+    )
+    token_cache_entries: int = Field(10_000, ge=1, description="Most tokens kept at once.")
+    token_refusal_cache_seconds: float = Field(
+        10, ge=0, description="How long a token that Keystone refused is refused without asking again."
+    )
+    token_format: Literal["fernet", "any"] = Field(
+        "fernet",
+        description="With 'fernet', what cannot be a Fernet token is refused without asking Keystone. Use 'any' for JWS tokens.",
+    )
+    token_max_age_seconds: int = Field(
+        86_400,
+        ge=0,
+        description="Fernet tokens issued longer ago are refused locally. Not below Keystone's [token] expiration; 0: no limit.",
+    )
+    clock_skew_seconds: int = Field(
+        60, ge=0, description="How far in the future a token's issue time may lie."
+    )
+    call_role: str = Field("member", description="Role that a caller needs on its project.")
+
+    # --- tenants
+    tenants_file: Path = Field(
+        Path("/etc/osfaas/tenants.yaml"),
+        description="The static directory: which projects are onboarded, and where their functions are.",
+    )
+
+    # --- objects
+    object_store: Literal["swift", "s3"] = Field("swift", description="How objects are looked up and read.")
+    swift_endpoint: str | None = Field(
+        None,
+        description="Account URL in place of the catalog's, with {project_id}, e.g. http://swift/v1/AUTH_{project_id}.",
+    )
+    s3_endpoint: str | None = Field(
+        None,
+        description="S3 URL in place of the catalog's. Without one in either place, presigned URLs are not used.",
+    )
+    s3_region: str = Field("us-east-1", description="Region name in S3 signatures.")
+    store_timeout_seconds: float = Field(
+        10,
+        gt=0,
+        description="Longest wait for the store to connect, to answer, and between two pieces of a body.",
+    )
+    capabilities: Annotated[tuple[CapabilityName, ...], NoDecode] = Field(
+        ("tempurl", "s3", "stream"),
+        description="Ways of letting a function read an object, in the order in which they are tried.",
+    )
+    capability_seconds: int = Field(
+        300, ge=1, description="How long a signed URL can be used to start or resume reading."
+    )
+    tempurl_digest: Literal["sha1", "sha256", "sha512"] = Field(
+        "sha256", description="Digest of TempURL signatures."
+    )
+    tempurl_set_key: bool = Field(
+        True,
+        description="Put a key of ours into a free TempURL key slot of a container if the caller may. No key is overwritten.",
+    )
+
+    # --- checksums and functions
+    default_algorithms: Words = Field(
+        ("adler32", "md5"), description="What is computed when nothing is asked for."
+    )
+    digest_cache_entries: int = Field(
+        100_000, ge=0, description="Most objects whose digests are kept in memory."
+    )
+    function_connect_seconds: float = Field(
+        10, gt=0, description="Longest wait for a connection to a function, or to the ingress before it."
+    )
+    function_silence_seconds: float = Field(
+        90,
+        gt=0,
+        description="Longest silence of a function, which sends a sign of life every 15 seconds while it reads; covers a cold start.",
+    )
+    function_timeout_seconds: float = Field(1_800, gt=0, description="Longest computation.")
+    project_computations: int = Field(
+        32, ge=1, description="Most computations of one project at once, per gateway process."
+    )
+
+    # --- limits of requests
+    head_max_bytes: int = Field(32_768, ge=1_024, description="Largest request head.")
+    head_max_fields: int = Field(100, ge=8, description="Most header fields in a request.")
+    keep_alive_seconds: int = Field(75, ge=1, description="How long an idle connection is kept.")
+    shutdown_seconds: int = Field(30, ge=1, description="How long running calls may go on after SIGTERM.")
+
+    @field_validator("default_algorithms", "capabilities", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        return (
+            tuple(word.strip() for word in value.split(",") if word.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("public_url", "s3_endpoint", "swift_endpoint")
+    @classmethod
+    def _no_trailing_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value

@@ -1,0 +1,56 @@
+"""Many callers, one piece of work: whoever asks while it runs waits for the same result."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class _Flight(Generic[Value]):
+    task: asyncio.Task[Value]
+    waiters: int = 0
+
+
+class SingleFlight(Generic[Key, Value]):
+    """Joins concurrent calls with the same key.
+
+    The work runs in a task of its own, so one caller that leaves does not take it from the others; when
+    the last one leaves, the work is cancelled. Nothing is remembered after the end: caches do that.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[Key, _Flight[Value]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._flights
+
+    async def run(self, key: Key, start: Callable[[], Awaitable[Value]]) -> Value:
+        """The result of the work under `key`, started here unless it runs already; raises what it raises."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight(asyncio.ensure_future(_awaited(start)))
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._forget(key, flight))
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.task.done():
+                # Newcomers must not join work that is being cancelled.
+                self._forget(key, flight)
+                flight.task.cancel()
+
+    def _forget(self, key: Key, flight: _Flight[Value]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if flight.task.done() and not flight.task.cancelled():
+            flight.task.exception()  # marks it as seen: those who waited have it already
+
+
+async def _awaited(start: Callable[[], Awaitable[Value]]) -> Value:
+    return await start()

@@ -1,0 +1,29 @@
+"""Names of what belongs to a tenant, each derived from the Keystone project id and from nothing else.
+
+Project names are mutable and repeat across domains; ids are neither. Keystone makes ids of 32 hex digits,
+but identity backends may bring others, so what does not fit a DNS label is hashed. The two forms cannot
+meet: plain ids are at most 50 characters of `[a-z0-9]`, hashed ones contain a dash.
+"""
+
+import hashlib
+import re
+from typing import NewType
+
+ProjectId = NewType("ProjectId", str)
+NamespaceName = NewType("NamespaceName", str)
+
+PREFIX = "faas-"
+_PLAIN = re.compile(r"[a-z0-9]{1,50}")
+
+
+def namespace_of(project_id: ProjectId) -> NamespaceName:
+    """The Kubernetes namespace of a project: a DNS label (RFC 1123) of at most 63 characters."""
+    if _PLAIN.fullmatch(project_id):
+        return NamespaceName(PREFIX + project_id)
+    digest = hashlib.sha256(project_id.encode()).hexdigest()[:40]
+    return NamespaceName(f"{PREFIX}h-{digest}")
+
+
+def function_host(function: str, namespace: NamespaceName) -> str:
+    """The Host by which Knative's local gateway knows a function."""
+    return f"{function}.{namespace}.svc.cluster.local"

@@ -1,0 +1,13 @@
+"""Errors of the tenancy package; who shows them decides how they look."""
+
+
+class TenancyError(Exception):
+    """Base of all of them."""
+
+
+class NotOnboardedError(TenancyError):
+    """The project has no tenant."""
+
+
+class DirectoryError(TenancyError):
+    """The directory cannot be read or is not well formed; the message says what and where."""
