@@ -30,21 +30,11 @@ class Kind(Enum):
     """Every way in which a call can fail."""
 
     REQUEST_MALFORMED = Spec("function.request.malformed", 400, "The request is not acceptable: {why}.")
-    REQUEST_HEAD_TOO_LARGE = Spec(
-        "function.request.head_too_large", 431, "The request head is too large: {why}."
-    )
-    EXPECTATION_FAILED = Spec(
-        "function.request.expectation", 417, "Only 'Expect: 100-continue' is understood."
-    )
-    TRANSFER_CODING = Spec(
-        "function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood."
-    )
-    NO_SUCH_ROUTE = Spec(
-        "function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/."
-    )
-    METHOD_NOT_ALLOWED = Spec(
-        "function.method.not_allowed", 405, "This path does not take the method {method}."
-    )
+    REQUEST_HEAD_TOO_LARGE = Spec("function.request.head_too_large", 431, "The request head is too large: {why}.")
+    EXPECTATION_FAILED = Spec("function.request.expectation", 417, "Only 'Expect: 100-continue' is understood.")
+    TRANSFER_CODING = Spec("function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood.")
+    NO_SUCH_ROUTE = Spec("function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/.")
+    METHOD_NOT_ALLOWED = Spec("function.method.not_allowed", 405, "This path does not take the method {method}.")
 
     TOKEN_MISSING = Spec(
         "function.token.missing",
@@ -133,9 +123,7 @@ class Kind(Enum):
         "The function of this project has as much work as it takes. Try again shortly.",
         retry_after_seconds=2,
     )
-    FUNCTION_TIMEOUT = Spec(
-        "function.function.timeout", 504, "The function did not finish within {seconds:g} seconds."
-    )
+    FUNCTION_TIMEOUT = Spec("function.function.timeout", 504, "The function did not finish within {seconds:g} seconds.")
     KEYSTONE_UNAVAILABLE = Spec(
         "function.keystone.unavailable",
         503,
@@ -148,9 +136,7 @@ class Kind(Enum):
         "The object store did not answer. Try again shortly.",
         retry_after_seconds=5,
     )
-    INTERNAL = Spec(
-        "function.internal", 500, "Something went wrong inside the gateway. Please report the request id."
-    )
+    INTERNAL = Spec("function.internal", 500, "Something went wrong inside the gateway. Please report the request id.")
 
     @property
     def code(self) -> str:
@@ -186,6 +172,11 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
         self.retry_after_seconds = retry_after_seconds or kind.value.retry_after_seconds
         super().__init__(self.message)
+
+    @classmethod
+    def of(cls, kind: Kind, words: Mapping[str, object]) -> "GatewayError":
+        """The same error again, for a verdict that is remembered."""
+        return cls(kind, **words)  # type: ignore[arg-type]  # words are never headers or a delay
 
 
 def error_response(error: GatewayError, *, request_id: str, plain: bool = False) -> Response:

@@ -27,9 +27,7 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8788",
         description="URL under which callers know the gateway, without /v1. Links are made from it, never from the Host header.",
     )
-    service_type: str = Field(
-        "function", description="Our service type in Keystone's catalog and in access rules."
-    )
+    service_type: str = Field("function", description="Our service type in Keystone's catalog and in access rules.")
     disable_file: Path | None = Field(
         None,
         description="While this file exists, /healthcheck answers 503, so that a load balancer drains us.",
@@ -66,9 +64,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Fernet tokens issued longer ago are refused locally. Not below Keystone's [token] expiration; 0: no limit.",
     )
-    clock_skew_seconds: int = Field(
-        60, ge=0, description="How far in the future a token's issue time may lie."
-    )
+    clock_skew_seconds: int = Field(60, ge=0, description="How far in the future a token's issue time may lie.")
     call_role: str = Field("member", description="Role that a caller needs on its project.")
 
     # --- tenants
@@ -78,7 +74,6 @@ class Settings(BaseSettings):
     )
 
     # --- objects
-    object_store: Literal["swift", "s3"] = Field("swift", description="How objects are looked up and read.")
     swift_endpoint: str | None = Field(
         None,
         description="Account URL in place of the catalog's, with {project_id}, e.g. http://swift/v1/AUTH_{project_id}.",
@@ -100,21 +95,15 @@ class Settings(BaseSettings):
     capability_seconds: int = Field(
         300, ge=1, description="How long a signed URL can be used to start or resume reading."
     )
-    tempurl_digest: Literal["sha1", "sha256", "sha512"] = Field(
-        "sha256", description="Digest of TempURL signatures."
-    )
+    tempurl_digest: Literal["sha1", "sha256", "sha512"] = Field("sha256", description="Digest of TempURL signatures.")
     tempurl_set_key: bool = Field(
         True,
         description="Put a key of ours into a free TempURL key slot of a container if the caller may. No key is overwritten.",
     )
 
     # --- checksums and functions
-    default_algorithms: Words = Field(
-        ("adler32", "md5"), description="What is computed when nothing is asked for."
-    )
-    digest_cache_entries: int = Field(
-        100_000, ge=0, description="Most objects whose digests are kept in memory."
-    )
+    default_algorithms: Words = Field(("adler32", "md5"), description="What is computed when nothing is asked for.")
+    digest_cache_entries: int = Field(100_000, ge=0, description="Most objects whose digests are kept in memory.")
     function_connect_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection to a function, or to the ingress before it."
     )
@@ -137,13 +126,19 @@ class Settings(BaseSettings):
     @field_validator("default_algorithms", "capabilities", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
-        return (
-            tuple(word.strip() for word in value.split(",") if word.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @field_validator("public_url", "s3_endpoint", "swift_endpoint")
     @classmethod
     def _no_trailing_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table: variable, default, meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+        rows.append(f"| `OSFAAS_{name.upper()}` | {f'`{shown}`' if shown else '–'} | {field.description} |")
+    return "\n".join(rows)

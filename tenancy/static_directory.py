@@ -72,11 +72,7 @@ def read_tenants(path: Path) -> Mapping[ProjectId, Tenant]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DirectoryError(f"{path}: {error}") from error
-    if (
-        not isinstance(document, dict)
-        or set(document) != {"tenants"}
-        or not isinstance(document["tenants"], list)
-    ):
+    if not isinstance(document, dict) or set(document) != {"tenants"} or not isinstance(document["tenants"], list):
         raise DirectoryError(f"{path}: expected one list 'tenants'")
     tenants: dict[ProjectId, Tenant] = {}
     for number, entry in enumerate(document["tenants"], start=1):

@@ -105,9 +105,7 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     return RequestHead(method, path, query, kept)
 
 
-def _check_size(
-    path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: HeadLimits
-) -> None:
+def _check_size(path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: HeadLimits) -> None:
     if len(fields) > limits.max_fields:
         raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_fields} fields")
     size = len(path) + len(query) + sum(len(name) + len(value) for name, value in fields)

@@ -23,9 +23,7 @@ class Metrics:
             buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600, 1800),
             registry=self.registry,
         )
-        self.in_flight = Gauge(
-            "osfaas_requests_in_flight", "Requests being answered.", registry=self.registry
-        )
+        self.in_flight = Gauge("osfaas_requests_in_flight", "Requests being answered.", registry=self.registry)
         self.tokens = Counter(
             "osfaas_tokens",
             "Tokens looked at, by where the verdict came from and what it was.",

@@ -27,9 +27,7 @@ class IdentityRules:
 class Authenticator:
     """Token, scope, role, access rules: in this order, each with its own answer."""
 
-    def __init__(
-        self, tokens: TokenCache, rules: IdentityRules, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, tokens: TokenCache, rules: IdentityRules, *, clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
         self._rules = rules
         self._clock = clock

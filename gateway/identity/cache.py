@@ -67,7 +67,7 @@ class TokenCache:
         if refusal is not None:
             self._seen("cache", "refused")
             kind, words = refusal
-            raise GatewayError(kind, **words)
+            raise GatewayError.of(kind, words)
         return await self._flights.run(token, lambda: self._ask(token))
 
     def forget(self, token: str) -> None:

@@ -71,9 +71,7 @@ class Keystone:
 
 def _unavailable(response: httpx.Response) -> GatewayError:
     wait = response.headers.get("Retry-After", "")
-    return GatewayError(
-        Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=min(int(wait), 300) if wait.isdigit() else None
-    )
+    return GatewayError(Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=min(int(wait), 300) if wait.isdigit() else None)
 
 
 def caller_from(token: str, body: Mapping[str, Any]) -> Caller:

@@ -1,0 +1,45 @@
+"""`python -m checksums_function`: the container's entry point."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+
+from .algorithms import preload
+from .journal import logger, start_journal
+from .server import serve
+from .settings import Settings, SettingsError
+
+
+async def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def on_listening(port: int) -> None:
+        logger.info("listening", extra={"fields": {"host": settings.host, "port": port}})
+        # Only now: the port is open, and the libraries may take their time.
+        threading.Thread(target=preload, name="preload", daemon=True).start()
+
+    await serve(settings, stop, on_listening)
+
+
+def main() -> int:
+    """Returns the exit status: 0 after a stop by signal, 2 for settings that make no sense."""
+    start_journal()
+    try:
+        settings = Settings.from_environ(os.environ)
+    except SettingsError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return 2
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

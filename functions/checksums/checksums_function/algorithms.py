@@ -1,0 +1,132 @@
+"""The names of the digests and what computes them.
+
+Every library is imported only when its digest is asked for, because a cold start waits for imports; `preload` fetches them in the
+background once the port is open. All of them release the interpreter lock while they run over a buffer. Every result is lowercase
+hexadecimal of full width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from .errors import ChecksumsError, Code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Rolling = Callable[[memoryview, int], int]
+
+
+class Hasher(Protocol):
+    """A running digest, as hashlib shapes it."""
+
+    def update(self, data: memoryview, /) -> object:
+        """Takes the next bytes of the object."""
+
+    def hexdigest(self) -> str:
+        """The digest of all bytes so far."""
+
+
+class RunningSum:
+    """Gives a checksum function of (data, value so far) the shape of a hasher."""
+
+    __slots__ = ("_function", "_hex_digits", "_value")
+
+    def __init__(self, function: Rolling, *, start: int = 0, bits: int = 32) -> None:
+        self._function = function
+        self._value = start
+        self._hex_digits = bits // 4
+
+    def update(self, data: memoryview, /) -> None:
+        self._value = self._function(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:0{self._hex_digits}x}"
+
+
+def _adler32() -> Hasher:
+    from zlib_ng import zlib_ng
+
+    return RunningSum(zlib_ng.adler32, start=1)  # RFC 1950: Adler-32 starts at 1
+
+
+def _crc32() -> Hasher:
+    from zlib_ng import zlib_ng
+
+    return RunningSum(zlib_ng.crc32)
+
+
+def _crc32c() -> Hasher:
+    from awscrt import checksums
+
+    return RunningSum(cast("Rolling", checksums.crc32c))
+
+
+def _crc64nvme() -> Hasher:
+    from awscrt import checksums
+
+    return RunningSum(cast("Rolling", checksums.crc64nvme), bits=64)
+
+
+def _blake3() -> Hasher:
+    from blake3 import blake3
+
+    return blake3()
+
+
+def _xxh3_64() -> Hasher:
+    from xxhash import xxh3_64
+
+    return xxh3_64()  # seed 0, as Ceph RGW stores it
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A digest. `heavy` ones cost more than reading the bytes does and get a thread of their own."""
+
+    name: str
+    heavy: bool
+    new: Callable[[], Hasher]
+
+
+# usedforsecurity=False: a host in FIPS mode must still be able to compare MD5 values.
+_ALL = (
+    Algorithm("adler32", heavy=False, new=_adler32),
+    Algorithm("crc32", heavy=False, new=_crc32),
+    Algorithm("crc32c", heavy=False, new=_crc32c),
+    Algorithm("crc64nvme", heavy=False, new=_crc64nvme),
+    Algorithm("md5", heavy=True, new=lambda: hashlib.md5(usedforsecurity=False)),
+    Algorithm("sha1", heavy=True, new=lambda: hashlib.sha1(usedforsecurity=False)),
+    Algorithm("sha256", heavy=True, new=lambda: hashlib.sha256(usedforsecurity=False)),
+    Algorithm("sha512", heavy=True, new=lambda: hashlib.sha512(usedforsecurity=False)),
+    Algorithm("blake3", heavy=True, new=_blake3),
+    Algorithm("xxh3_64", heavy=False, new=_xxh3_64),
+)
+ALGORITHMS: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in _ALL}
+
+
+def select_algorithms(names: Iterable[str]) -> tuple[Algorithm, ...]:
+    """The algorithms of these names, each once, in the order asked for.
+
+    Raises:
+        ChecksumsError: bad_request if there is no name, unknown_algorithm if one is not in the list. Names are compared exactly:
+            aliases are the gateway's affair.
+    """
+    selected: dict[str, Algorithm] = {}
+    for name in names:
+        if name not in ALGORITHMS:
+            raise ChecksumsError(
+                Code.UNKNOWN_ALGORITHM, f"No algorithm {name[:40]!r}; there are {', '.join(ALGORITHMS)}."
+            )
+        selected[name] = ALGORITHMS[name]
+    if not selected:
+        raise ChecksumsError(Code.BAD_REQUEST, f"Name at least one algorithm of {', '.join(ALGORITHMS)}.")
+    return tuple(selected.values())
+
+
+def preload() -> None:
+    """Imports every library, so that the first call does not wait for it."""
+    for algorithm in _ALL:
+        algorithm.new()

@@ -1,0 +1,87 @@
+"""The object as the body of the call: from the event loop into a pipeline whose digests all run on threads."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from .errors import ChecksumsError, Code
+from .pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from .orders import BodyOrder
+    from .pipeline import Buffer, Ring, Stop
+    from .threads import Threads
+
+
+class Body(Protocol):
+    """What this module needs of aiohttp's StreamReader."""
+
+    async def readany(self) -> bytes:
+        """The next bytes; empty at the end."""
+
+
+async def digest_body(
+    order: BodyOrder, body: Body, *, stall_seconds: float, threads: Threads, stop: Stop
+) -> dict[str, str]:
+    """Reads the body once and returns the digests.
+
+    Raises:
+        ChecksumsError: short_read if the body is shorter or longer than the size, or sends nothing for `stall_seconds`.
+        Stopped: the caller has gone.
+    """
+    # Made on a thread, because the first use of a library imports it.
+    pipeline = await threads.run(lambda: Pipeline(order.algorithms, size=order.size, stop=stop, inline=False))
+    with pipeline:
+        last, filled = await _fill(order, body, pipeline, stall_seconds)
+
+        def finish() -> dict[str, str]:
+            pipeline.submit(last, filled)
+            return pipeline.finish()
+
+        return await threads.run(finish)
+
+
+async def _fill(order: BodyOrder, body: Body, pipeline: Pipeline, stall_seconds: float) -> tuple[Buffer, int]:
+    """Submits all buffers but the last, which it returns with its length."""
+    loop = asyncio.get_running_loop()
+    ring = AsyncRing(pipeline.ring, loop)
+    buffer, filled, total = await ring.acquire(), 0, 0
+    try:
+        async with asyncio.timeout(stall_seconds) as deadline:
+            while chunk := await body.readany():
+                total += len(chunk)
+                if total > order.size:
+                    raise ChecksumsError(Code.SHORT_READ, f"The body has more than {order.size} bytes.")
+                rest = memoryview(chunk)
+                while rest:
+                    if filled == len(buffer.view):
+                        pipeline.submit(buffer, filled)
+                        buffer, filled = await ring.acquire(), 0
+                    count = min(len(rest), len(buffer.view) - filled)
+                    buffer.view[filled : filled + count] = rest[:count]
+                    filled += count
+                    rest = rest[count:]
+                deadline.reschedule(loop.time() + stall_seconds)
+    except TimeoutError:
+        raise ChecksumsError(Code.SHORT_READ, f"The body stopped coming after {total} of {order.size} bytes.") from None
+    if total < order.size:
+        raise ChecksumsError(Code.SHORT_READ, f"The body has {total} instead of {order.size} bytes.")
+    return buffer, filled
+
+
+class AsyncRing:
+    """Waits for a free buffer without blocking the event loop."""
+
+    def __init__(self, ring: Ring, loop: asyncio.AbstractEventLoop) -> None:
+        self._ring = ring
+        self._freed = asyncio.Event()
+        ring.on_free = lambda: loop.call_soon_threadsafe(self._freed.set)
+
+    async def acquire(self) -> Buffer:
+        """A free buffer. Raises Stopped."""
+        while True:
+            self._freed.clear()  # before the look, so that a release between the look and the wait is not lost
+            if (buffer := self._ring.try_acquire()) is not None:
+                return buffer
+            await self._freed.wait()

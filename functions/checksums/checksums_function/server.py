@@ -1,0 +1,238 @@
+"""The HTTP side: two routes, the two shapes of a call, the heartbeat, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from .body import digest_body
+from .errors import ChecksumsError, Code, Stopped
+from .journal import logger, note_computation
+from .orders import BodyOrder, SourceOrder, parse_body_order, parse_source_order
+from .pipeline import Stop
+from .source import digest_source
+from .threads import Slots, Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .settings import Settings
+
+_MOST_ORDER_BYTES = 64 << 10
+_READ_BUFFER_BYTES = (
+    256 << 10
+)  # aiohttp pauses the socket at twice this; fewer, larger reads than with its default of 64 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """A finished computation."""
+
+    etag: str | None
+    size: int
+    digests: dict[str, str]
+
+    def document(self) -> dict[str, object]:
+        return {"etag": self.etag, "size": self.size, "digests": self.digests}
+
+
+class Function:
+    """The handlers and what they share. Made inside a running event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = Slots(concurrency=settings.concurrency, queue=settings.queue)
+        # One thread for each slot is enough: a computation uses one at a time.
+        self._executor = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="computation")
+        self._running: set[asyncio.Task[object]] = set()
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_post("/", self.checksums)
+        return app
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def checksums(self, request: web.Request) -> web.StreamResponse:
+        """Answers one call. aiohttp cancels it when the caller goes away."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            if request.content_type == "application/json":
+                return await self._from_source(request)
+            if request.content_type == "application/octet-stream":
+                return await self._from_body(request)
+            raise ChecksumsError(Code.BAD_REQUEST, "Content-Type must be application/json or application/octet-stream.")
+        except ChecksumsError as error:
+            return _answer_error(error, unread=not request.content.is_eof())
+        finally:
+            self._running.discard(task)
+
+    async def drain(self, seconds: float) -> None:
+        """Lets running calls finish for so long, then cancels them.
+
+        aiohttp's own shutdown would stop taking in the bodies that running computations are reading.
+        """
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        for task in set(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=1)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _from_body(self, request: web.Request) -> web.StreamResponse:
+        order = parse_body_order(request.headers)
+        if request.content_length is not None and request.content_length != order.size:
+            raise ChecksumsError(
+                Code.SHORT_READ, f"The body has {request.content_length} instead of {order.size} bytes."
+            )
+
+        async def compute(stop: Stop, threads: Threads) -> Digests:
+            stall_seconds = self._settings.stall_seconds
+            try:
+                digests = await digest_body(
+                    order, request.content, stall_seconds=stall_seconds, threads=threads, stop=stop
+                )
+            except web.RequestPayloadError:
+                raise ChecksumsError(Code.SHORT_READ, "The body broke off or its framing is wrong.") from None
+            return Digests(order.etag, order.size, digests)
+
+        return web.json_response((await self._compute(request, order, compute)).document())
+
+    async def _from_source(self, request: web.Request) -> web.StreamResponse:
+        order = parse_source_order(await _read_order(request))
+
+        async def compute(stop: Stop, threads: Threads) -> Digests:
+            etag, digests = await threads.run(lambda: digest_source(order, self._settings, stop))
+            return Digests(etag, order.size, digests)
+
+        computation = asyncio.create_task(self._compute(request, order, compute))
+        try:
+            return await self._answer_with_heartbeat(request, computation)
+        finally:
+            if not computation.done():
+                computation.cancel()
+                await asyncio.wait([computation])
+
+    async def _compute(
+        self,
+        request: web.Request,
+        order: SourceOrder | BodyOrder,
+        compute: Callable[[Stop, Threads], Awaitable[Digests]],
+    ) -> Digests:
+        """Holds a slot around the computation and writes its line, whatever happens."""
+        started, outcome, stop = time.monotonic(), "cancelled", Stop()
+        try:
+            async with self._slots.hold():
+                result = await compute(stop, Threads(self._executor, stop))
+        except ChecksumsError as error:
+            outcome = error.code.value
+            raise
+        except Stopped:
+            raise asyncio.CancelledError from None
+        except Exception as error:
+            outcome = Code.INTERNAL.value
+            logger.exception("a computation failed unexpectedly")
+            raise ChecksumsError(Code.INTERNAL, "The function failed; its log says where.") from error
+        else:
+            outcome = "ok"
+            return result
+        finally:
+            stop.stop()
+            note_computation(
+                algorithms=[algorithm.name for algorithm in order.algorithms],
+                mode="source" if isinstance(order, SourceOrder) else "body",
+                size=order.size,
+                seconds=round(time.monotonic() - started, 3),
+                outcome=outcome,
+                request_id=request.headers.get("X-Openstack-Request-Id", "")[:128] or None,
+            )
+
+    async def _answer_with_heartbeat(
+        self, request: web.Request, computation: asyncio.Task[Digests]
+    ) -> web.StreamResponse:
+        """Waits for the computation; a long one gets its 200 early, then a space now and then, then the document.
+
+        The space keeps every proxy on the way from taking the silence for a failure.
+        """
+        beat = self._settings.heartbeat_seconds
+        if request.version < HttpVersion11:
+            beat = 86400.0  # HTTP/1.0 has no chunks to send a space in
+        await asyncio.wait([computation], timeout=beat)
+        if computation.done():
+            return web.json_response(computation.result().document())
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        while not computation.done():
+            await response.write(b" ")
+            await asyncio.wait([computation], timeout=beat)
+        try:
+            document = computation.result().document()
+        except ChecksumsError as error:
+            document = error.document()
+        await response.write(json.dumps(document).encode())
+        await response.write_eof()
+        return response
+
+
+async def _read_order(request: web.Request) -> bytes:
+    body = bytearray()
+    try:
+        while chunk := await request.content.readany():
+            body += chunk
+            if len(body) > _MOST_ORDER_BYTES:
+                raise ChecksumsError(Code.BAD_REQUEST, f"The order has more than {_MOST_ORDER_BYTES} bytes.")
+    except web.RequestPayloadError:
+        raise ChecksumsError(Code.BAD_REQUEST, "The body broke off or its framing is wrong.") from None
+    return bytes(body)
+
+
+def _answer_error(error: ChecksumsError, *, unread: bool) -> web.Response:
+    response = web.json_response(error.document(), status=error.status)
+    if error.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    if unread:
+        response.force_close()  # what is left of the body is no next request
+    return response
+
+
+async def serve(settings: Settings, stop: asyncio.Event, on_listening: Callable[[int], None]) -> None:
+    """Serves until `stop` is set, then finishes what runs. `on_listening` gets the port.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    function = Function(settings)
+    runner = web.AppRunner(
+        function.application(),
+        access_log=None,  # each computation has its own line, and probes need none
+        handler_cancellation=True,
+        auto_decompress=False,  # an object stored with Content-Encoding is digested as it is stored
+        read_bufsize=_READ_BUFFER_BYTES,
+        lingering_time=2.0,
+        shutdown_timeout=1.0,
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+    try:
+        await site.start()
+        on_listening(runner.addresses[0][1])
+        await stop.wait()
+        with contextlib.suppress(RuntimeError):
+            await site.stop()
+        await function.drain(settings.grace_seconds)
+    finally:
+        await runner.cleanup()

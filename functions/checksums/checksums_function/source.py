@@ -1,0 +1,276 @@
+"""Reads one object from its URL, once, with resumption; blocking, for a thread.
+
+`http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read that breaks is
+continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be the same object is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import socket
+import ssl
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from .errors import ChecksumsError, Code
+from .pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from .orders import SourceOrder, SourceUrl
+    from .pipeline import Stop
+    from .settings import Settings
+
+# Swift lets an object have 90 headers of user metadata; with its own ones that is above the 100 that http.client takes by default.
+http.client._MAXHEADERS = 256  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way; Swift's own clients do the same
+
+_READ_BYTES = (
+    1 << 18
+)  # a call of readinto loses what it has when the connection breaks in it, so a buffer is filled in pieces
+_PROGRESS_BYTES = (
+    16 << 20
+)  # so much read since the last break counts as recovered; fewer would let a source break for ever
+_LONGEST_BACKOFF_SECONDS = 5.0
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+
+
+class Interrupted(Exception):  # noqa: N818 - not yet an error: the next attempt may cure it
+    """An attempt failed in a way that another one may cure. `failure` is what to say if none does."""
+
+    def __init__(self, failure: ChecksumsError) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def digest_source(order: SourceOrder, settings: Settings, stop: Stop) -> tuple[str | None, dict[str, str]]:
+    """The ETag that was read, and the digests.
+
+    Raises:
+        ChecksumsError: source_refused, source_missing, source_unreachable, object_changed, short_read.
+        Stopped: the caller has gone.
+    """
+    refuse_unlisted(order.url, settings)
+    with Pipeline(order.algorithms, size=order.size, stop=stop) as pipeline:
+        reading = Reading(order, settings, stop, pipeline)
+        reading.run()
+        return reading.etag, pipeline.finish()
+
+
+def refuse_unlisted(url: SourceUrl, settings: Settings) -> None:
+    """Raises source_refused for a host that the operator has not listed, before anything is resolved or connected."""
+    if settings.allowed_sources is not None and (url.host, url.port) not in settings.allowed_sources:
+        raise ChecksumsError(Code.SOURCE_REFUSED, f"{url.host}:{url.port} is not one of this function's sources.")
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection that a stop can shut down at any moment, also while it is being made."""
+
+    def __init__(self, url: SourceUrl, settings: Settings, stop: Stop) -> None:
+        super().__init__(url.host, url.port)
+        self._url = url
+        self._settings = settings
+        self._stop = stop
+        self._open: socket.socket | None = None
+
+    def connect(self) -> None:
+        """Tries each address in turn. Raises OSError, Stopped."""
+        failure: OSError | None = None
+        self._stop.watch(self.shutdown)
+        for family, kind, protocol, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            self._stop.check()
+            self._open = socket.socket(family, kind, protocol)
+            try:
+                self._open.settimeout(self._settings.connect_seconds)
+                self._open.connect(address)
+                self._open.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._url.scheme == "https":
+                    self._start_tls(self._open)
+                self._open.settimeout(self._settings.stall_seconds)
+            except OSError as error:
+                failure = error
+                self._open.close()
+            else:
+                self.sock = self._open
+                return
+        raise failure or OSError("the name has no address")
+
+    def _start_tls(self, plain: socket.socket) -> None:
+        # The handshake comes after the assignment, so that a stop reaches the socket that now owns the descriptor.
+        tls = _tls_context(self._settings.cafile).wrap_socket(
+            plain, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self._open = tls
+        tls.do_handshake()
+
+    def shutdown(self) -> None:
+        """Wakes whoever connects, reads or writes; the socket's owner still closes it."""
+        if self._open is not None:
+            # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that is not connected
+            # or gone already needs no shutdown.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._open, socket.SHUT_RDWR)
+
+    def discard(self) -> None:
+        """Closes for good. Not `close`, which http.client calls itself as soon as it has handed the socket to the response."""
+        self._stop.unwatch(self.shutdown)
+        self.close()
+        if self._open is not None:
+            self._open.close()
+
+
+@lru_cache(maxsize=1)
+def _tls_context(cafile: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=cafile)  # some 20 ms of parsing, hence once
+
+
+class Reading:
+    """One object on its way from the source into a pipeline. `position` is how many bytes the digests have."""
+
+    def __init__(self, order: SourceOrder, settings: Settings, stop: Stop, pipeline: Pipeline) -> None:
+        self._order = order
+        self._settings = settings
+        self._stop = stop
+        self._pipeline = pipeline
+        self.etag = order.etag
+        self.position = 0
+        self._filled = 0
+        self._buffer = pipeline.ring.acquire()
+
+    def run(self) -> None:
+        """Reads all bytes into the pipeline, in as many attempts as the settings allow."""
+        attempt, last_break = 1, 0
+        while True:
+            try:
+                self._attempt()
+            except Interrupted as interruption:
+                self._stop.check()
+                if self.position - last_break >= _PROGRESS_BYTES:
+                    attempt = 1
+                if attempt >= self._settings.attempts:
+                    raise interruption.failure from interruption
+                if self.position and self.etag is None:
+                    raise interruption.failure from interruption  # nothing could prove that the rest is of the same object
+                last_break = self.position
+            else:
+                break
+            self._stop.sleep(min(self._settings.backoff_seconds * 2 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS))
+            attempt += 1
+        self._pipeline.submit(self._buffer, self._filled)
+
+    def _attempt(self) -> None:
+        connection = Connection(self._order.url, self._settings, self._stop)
+        try:
+            with self._ask(connection) as response:
+                self._check(response)
+                self._read(response)
+        finally:
+            connection.discard()
+
+    def _ask(self, connection: Connection) -> http.client.HTTPResponse:
+        where = f"{self._order.url.host}:{self._order.url.port}"
+        try:
+            connection.putrequest(
+                "GET", self._order.url.target.decode("ascii"), skip_host=True, skip_accept_encoding=True
+            )
+            connection.putheader("Host", self._order.url.authority)
+            connection.putheader("Accept-Encoding", "identity")
+            connection.putheader("User-Agent", "checksums-function")
+            connection.putheader("Connection", "close")
+            if self.etag is not None:
+                connection.putheader("If-Match", f'"{self.etag}"')
+            if self.position:
+                connection.putheader("Range", f"bytes={self.position}-")
+            connection.endheaders()
+            return connection.getresponse()
+        except ssl.SSLCertVerificationError as error:
+            raise ChecksumsError(
+                Code.SOURCE_UNREACHABLE, f"The certificate of {where} is not trusted: {error.verify_message}."
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            self._stop.check()
+            # Only the kind of the error: http.client's messages may quote what the source sent.
+            what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise Interrupted(
+                ChecksumsError(Code.SOURCE_UNREACHABLE, f"No answer from the source {where} ({what}).")
+            ) from error
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        """Proves that what follows are the bytes from `position` on of the object that was asked for."""
+        wanted = 206 if self.position else 200
+        if response.status != wanted:
+            raise _refusal(response.status, resuming=bool(self.position))
+        etag = response.getheader("ETag")
+        if etag is not None and etag.startswith('"') and etag.endswith('"') and len(etag) > 2:
+            etag = etag[1:-1]  # Swift sends a plain object's without quotes, everybody else with
+        if self.etag is None:
+            self.etag = etag
+        elif etag != self.etag:
+            raise ChecksumsError(Code.OBJECT_CHANGED, "The source's ETag is not the expected one.")
+        size, remaining = self._order.size, self._order.size - self.position
+        if self.position:
+            content_range = _CONTENT_RANGE.fullmatch(response.getheader("Content-Range", ""))
+            if content_range is None or int(content_range[1]) != self.position:
+                raise ChecksumsError(Code.SHORT_READ, "The read broke, and the source continued it at another place.")
+            if int(content_range[3]) != size:
+                raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has {content_range[3]} bytes instead of {size}.")
+            if int(content_range[2]) != size - 1:
+                raise ChecksumsError(
+                    Code.SHORT_READ, "The read broke, and the source continued only a part of the rest."
+                )
+        if response.length is not None and response.length != remaining:
+            raise ChecksumsError(
+                Code.OBJECT_CHANGED,
+                f"The source has {self.position + response.length} bytes instead of {size}.",
+            )
+
+    def _read(self, response: http.client.HTTPResponse) -> None:
+        size = self._order.size
+        while self.position < size:
+            if self._filled == len(self._buffer.view):
+                self._pipeline.submit(self._buffer, self._filled)
+                self._buffer = self._pipeline.ring.acquire()
+                self._filled = 0
+            end = min(self._filled + _READ_BYTES, len(self._buffer.view), self._filled + size - self.position)
+            count = self._receive(response, self._buffer.view[self._filled : end])
+            self._filled += count
+            self.position += count
+        if response.length is None and self._receive(
+            response, memoryview(bytearray(1))
+        ):  # no Content-Length was promised
+            raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has more than {size} bytes.")
+
+    def _receive(self, response: http.client.HTTPResponse, into: memoryview) -> int:
+        try:
+            count = response.readinto(into)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failure = error
+        else:
+            self._stop.check()
+            if count or self.position == self._order.size:
+                return count
+            failure = EOFError()
+        self._stop.check()
+        if self.position == self._order.size:
+            raise ChecksumsError(Code.SHORT_READ, "The source broke off before it said that this is all.") from failure
+        what = "stopped sending" if isinstance(failure, TimeoutError) else "broke off"
+        raise Interrupted(
+            ChecksumsError(Code.SHORT_READ, f"The source {what} after {self.position} of {self._order.size} bytes.")
+        ) from failure
+
+
+def _refusal(status: int, *, resuming: bool) -> Exception:
+    """What a status other than the wanted one means."""
+    if status in {412, 416}:
+        return ChecksumsError(Code.OBJECT_CHANGED, "The object at the source is not the expected one any more.")
+    if status in {401, 403}:
+        return ChecksumsError(Code.SOURCE_REFUSED, f"The source refused the read with {status}.")
+    if status in {404, 410}:
+        return ChecksumsError(Code.SOURCE_MISSING, f"The source has no such object ({status}).")
+    if status in {408, 425, 429} or status >= 500:
+        return Interrupted(ChecksumsError(Code.SOURCE_UNREACHABLE, f"The source answered {status}."))
+    if 300 <= status < 400:
+        return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}; redirects are not followed.")
+    if status == 200 and resuming:
+        return ChecksumsError(Code.SHORT_READ, "The read broke, and the source cannot continue it.")
+    return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}.")

@@ -1,0 +1,224 @@
+"""The application: which rooms there are and how they are joined."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+import httpx
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gateway.budgets.concurrency import ComputationBudget
+from gateway.checksums.flow import ChecksumFlow
+from gateway.checksums.function import ChecksumsFunction
+from gateway.checksums.known import KnownDigests
+from gateway.checksums.routes import ChecksumRoutes, check_default_algorithms
+from gateway.edge.context import context_of
+from gateway.edge.head import HeadLimits
+from gateway.edge.metrics import Metrics
+from gateway.edge.middleware import Observed, RequestIds, StrictHead, route_error
+from gateway.edge.routes import ServiceRoutes
+from gateway.errors import GatewayError, Kind, error_response
+from gateway.identity.authenticate import Authenticator, IdentityRules
+from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.credential import IdentityService
+from gateway.identity.keystone import Keystone
+from gateway.invoke.exchange import FunctionClient, Patience
+from gateway.objects.http import StoreClient
+from gateway.objects.s3 import Presigner, S3Rules
+from gateway.objects.swift import SwiftRules, SwiftStore
+from gateway.openapi import openapi_document
+from gateway.settings import Settings
+from tenancy.directory import TenantDirectory
+
+USER_AGENT = "osfaas-gateway"
+
+
+def build_app(settings: Settings, identity: IdentityService, directory: TenantDirectory) -> ASGIApp:
+    """The gateway as an ASGI application.
+
+    Args:
+        settings: see `Settings`.
+        identity: the Keystone that knows the callers, and our credential at it.
+        directory: which projects are tenants.
+
+    Raises:
+        ValueError: the settings do not fit together.
+    """
+    check_default_algorithms(settings.default_algorithms)
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_clients(settings, identity) as (http, keystone_http):
+            flow = build_flow(settings, identity, directory, metrics, http, keystone_http)
+            app.state.checksums = ChecksumRoutes(flow, default_algorithms=settings.default_algorithms)
+            yield
+
+    app = Starlette(routes=routes(settings, metrics), lifespan=lifespan)
+    app.router.redirect_slashes = False
+    app.add_exception_handler(HTTPException, _route_refused)
+    app.add_exception_handler(Exception, _crashed)
+    limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
+    return RequestIds(Observed(StrictHead(app, limits), metrics))
+
+
+def routes(settings: Settings, metrics: Metrics) -> list[Route]:
+    """Every path that is served."""
+    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file)
+    document = openapi_document(settings.public_url)
+
+    async def openapi(request: Request) -> Response:
+        context_of(request.scope).route = "openapi"
+        return JSONResponse(document)
+
+    async def by_path(request: Request) -> Response:
+        answer: Response = await request.app.state.checksums.by_path(request)
+        return answer
+
+    async def by_query(request: Request) -> Response:
+        answer: Response = await request.app.state.checksums.by_query(request)
+        return answer
+
+    def exposition(request: Request) -> Response:
+        context_of(request.scope).route = "metrics"
+        return metrics.exposition(request)
+
+    return [
+        Route("/", service.versions, methods=["GET"]),
+        Route("/v1", service.versions, methods=["GET"]),
+        Route("/v1/", service.versions, methods=["GET"]),
+        Route("/healthcheck", service.healthcheck, methods=["GET"]),
+        Route("/readyz", service.readiness, methods=["GET"]),
+        Route("/metrics", exposition, methods=["GET"]),
+        Route("/v1/openapi.json", openapi, methods=["GET"]),
+        Route("/checksums", by_query, methods=["GET"]),
+        Route("/checksums/", by_query, methods=["GET"]),
+        Route("/v1/checksums", by_query, methods=["GET"]),
+        Route("/v1/checksums/", by_query, methods=["GET"]),
+        Route("/v1/checksums/{rest:path}", by_path, methods=["GET"]),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def open_clients(
+    settings: Settings, identity: IdentityService
+) -> AsyncIterator[tuple[aiohttp.ClientSession, httpx.AsyncClient]]:
+    """One client for functions and stores, one for Keystone. Neither follows redirects, proxies or cookies of others."""
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
+    async with (
+        aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT},
+            skip_auto_headers=["Accept", "Accept-Encoding"],
+            read_bufsize=1 << 18,
+        ) as http,
+        httpx.AsyncClient(
+            timeout=settings.keystone_timeout_seconds,
+            verify=identity.verify,
+            headers={"User-Agent": USER_AGENT},
+            trust_env=False,
+        ) as keystone_http,
+    ):
+        yield http, keystone_http
+
+
+def build_flow(
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    metrics: Metrics,
+    http: aiohttp.ClientSession,
+    keystone_http: httpx.AsyncClient,
+) -> ChecksumFlow:
+    """The rooms of a call, joined."""
+    store = build_store(settings, identity, http, keystone_http)
+    patience = Patience(
+        settings.function_connect_seconds,
+        settings.function_silence_seconds,
+        settings.function_timeout_seconds,
+    )
+    return ChecksumFlow(
+        identity=build_authenticator(settings, identity, metrics, keystone_http),
+        directory=directory,
+        store=store,
+        known=KnownDigests(settings.digest_cache_entries),
+        function=ChecksumsFunction(FunctionClient(http, patience), store),
+        budget=ComputationBudget(settings.project_computations),
+        metrics=metrics,
+    )
+
+
+def build_authenticator(
+    settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
+) -> Authenticator:
+    """The room that knows callers."""
+    keystone = Keystone(http, auth_url=identity.auth_url, credential=identity.credential)
+    cache = TokenCache(
+        keystone.validate,
+        CacheLimits(settings.token_cache_entries, settings.token_cache_seconds, settings.token_refusal_cache_seconds),
+        seen=lambda source, verdict: metrics.tokens.labels(source, verdict).inc(),
+    )
+    rules = IdentityRules(
+        service_type=settings.service_type,
+        call_role=settings.call_role,
+        www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
+        fernet_only=settings.token_format == "fernet",
+        token_max_age_seconds=settings.token_max_age_seconds,
+        clock_skew_seconds=settings.clock_skew_seconds,
+    )
+    return Authenticator(cache, rules)
+
+
+def build_store(
+    settings: Settings,
+    identity: IdentityService,
+    http: aiohttp.ClientSession,
+    keystone_http: httpx.AsyncClient,
+) -> SwiftStore:
+    """The room that knows objects."""
+    presigner = Presigner(
+        keystone_http,
+        auth_url=identity.auth_url,
+        rules=S3Rules(
+            interface=settings.interface,
+            region=settings.region_name,
+            endpoint=settings.s3_endpoint,
+            signing_region=settings.s3_region,
+            capability_seconds=settings.capability_seconds,
+        ),
+    )
+    return SwiftStore(
+        StoreClient(http, timeout_seconds=settings.store_timeout_seconds),
+        SwiftRules(
+            interface=settings.interface,
+            region=settings.region_name,
+            endpoint=settings.swift_endpoint,
+            capabilities=settings.capabilities,
+            capability_seconds=settings.capability_seconds,
+            tempurl_digest=settings.tempurl_digest,
+            tempurl_set_key=settings.tempurl_set_key,
+        ),
+        presigner.presigned_get,
+    )
+
+
+async def _route_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    context = context_of(request.scope)
+    refusal = route_error(request.scope, error.status_code)
+    refusal.headers |= {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
+    context.facts["error"] = refusal.kind.code
+    return error_response(refusal, request_id=context.request_id)
+
+
+async def _crashed(request: Request, _error: Exception) -> Response:
+    context = context_of(request.scope)
+    context.facts["error"] = Kind.INTERNAL.code
+    return error_response(GatewayError(Kind.INTERNAL), request_id=context.request_id)

@@ -1,0 +1,194 @@
+"""The story of one call: who asks, whose function works, what the object is, what its digests are."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.budgets.concurrency import ComputationBudget
+from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
+from gateway.checksums.known import Digest, KnownDigests, Source
+from gateway.edge.context import RequestContext
+from gateway.edge.head import RequestHead
+from gateway.edge.metrics import Metrics
+from gateway.errors import GatewayError, Kind
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.caller import Caller
+from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
+from gateway.single_flight import SingleFlight
+from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
+from tenancy.errors import NotOnboardedError
+
+log = logging.getLogger(__name__)
+
+FUNCTION = "checksums"
+# Failures that lie with the one who started a computation, and say nothing to those who joined it.
+_OF_THE_STARTER = frozenset([Kind.TOKEN_INVALID, Kind.OBJECT_FORBIDDEN])
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of an object.
+
+    Attributes:
+        algorithms: which digests.
+        force: compute them even if they are known.
+        store: keep them with the object.
+    """
+
+    ref: ObjectRef
+    algorithms: tuple[str, ...]
+    force: bool = False
+    store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found.
+
+    Attributes:
+        stored: whether the digests now lie with the object; None if that was not asked.
+    """
+
+    stat: ObjectStat
+    digests: Mapping[str, Digest]
+    stored: bool | None = None
+
+
+class ChecksumFlow:
+    """Walks a call through the rooms."""
+
+    def __init__(
+        self,
+        *,
+        identity: Authenticator,
+        directory: TenantDirectory,
+        store: ObjectStore,
+        known: KnownDigests,
+        function: ChecksumsFunction,
+        budget: ComputationBudget,
+        metrics: Metrics,
+    ) -> None:
+        self._identity = identity
+        self._directory = directory
+        self._store = store
+        self._known = known
+        self._function = function
+        self._budget = budget
+        self._metrics = metrics
+        self._flights: SingleFlight[object, dict[str, str]] = SingleFlight()
+
+    async def admit(self, head: RequestHead, context: RequestContext) -> tuple[Caller, Tenant]:
+        """Who calls, and which tenant that is.
+
+        Raises:
+            GatewayError: see `Authenticator.caller_of`; NOT_ONBOARDED, SUSPENDED.
+        """
+        started = time.perf_counter()
+        caller = await self._identity.caller_of(head)
+        context.timings["identity"] = time.perf_counter() - started
+        context.facts |= {"user_id": caller.user_id, "project_id": caller.project_id}
+        try:
+            tenant = self._directory.tenant_of(caller.project_id)
+        except NotOnboardedError as error:
+            raise GatewayError(Kind.NOT_ONBOARDED, project_id=caller.project_id) from error
+        if tenant.suspended is not None:
+            raise GatewayError(Kind.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
+        return caller, tenant
+
+    async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
+        """The digests that are asked for.
+
+        Raises:
+            GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE.
+        """
+        try:
+            started = time.perf_counter()
+            stat = await self._store.stat(caller, order.ref)
+            context.timings["stat"] = time.perf_counter() - started
+            known = {} if order.force else self._known.of(stat)
+            digests = {name: known[name] for name in order.algorithms if name in known}
+            missing = tuple(name for name in order.algorithms if name not in known)
+            if missing:
+                started = time.perf_counter()
+                computed = await self._compute_once(caller, tenant, stat, missing, context.request_id)
+                context.timings["compute"] = time.perf_counter() - started
+                digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
+            stored = await self._keep(caller, stat, digests) if order.store else None
+        except GatewayError as error:
+            if error.kind is Kind.TOKEN_INVALID:
+                self._identity.distrust(caller)
+                raise self._identity.challenged(error) from error.__cause__
+            raise
+        for digest in digests.values():
+            self._metrics.digests.labels(digest.source).inc()
+        return Answer(stat, {name: digests[name] for name in order.algorithms}, stored)
+
+    async def _compute_once(
+        self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str
+    ) -> dict[str, str]:
+        """Joins a running computation of the same bytes, or starts one."""
+        key = (stat.identity, frozenset(algorithms))
+        joined = key in self._flights
+
+        async def start() -> dict[str, str]:
+            return await self._compute(caller, tenant, stat, algorithms, request_id)
+
+        try:
+            return await self._flights.run(key, start)
+        except GatewayError as error:
+            if joined and error.kind in _OF_THE_STARTER:
+                return await self._flights.run(key, start)
+            raise
+
+    async def _compute(
+        self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str
+    ) -> dict[str, str]:
+        address = tenant.functions.get(FUNCTION)
+        if address is None:
+            raise GatewayError(Kind.FUNCTION_UNREACHABLE)
+        with self._budget.slot(caller.project_id):
+            digests = await self._call(address, caller, stat, algorithms, request_id)
+        # The function read what it was given; only the store can say that this is still the object.
+        if (await self._store.stat(caller, stat.ref)).identity != stat.identity:
+            raise GatewayError(Kind.OBJECT_CHANGED)
+        self._known.remember(stat, digests)
+        self._metrics.computed_bytes.inc(stat.size)
+        return digests
+
+    async def _call(
+        self,
+        address: FunctionAddress,
+        caller: Caller,
+        stat: ObjectStat,
+        algorithms: tuple[str, ...],
+        request_id: str,
+    ) -> dict[str, str]:
+        """Calls the function with the first capability that the store honours."""
+        async for capability in self._store.capabilities(caller, stat):
+            count = self._metrics.computations
+            try:
+                digests = await self._function.compute(
+                    address, caller, stat, capability, algorithms, request_id=request_id
+                )
+            except CapabilityRefusedError:
+                count.labels(capability.name, "refused").inc()
+                log.warning("the store refused a %s request_id=%s", capability.name, request_id)
+            except GatewayError as error:
+                count.labels(capability.name, error.kind.code).inc()
+                raise
+            else:
+                count.labels(capability.name, "done").inc()
+                return digests
+        raise GatewayError(Kind.OBJECT_FORBIDDEN)
+
+    async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest]) -> bool:
+        """Stores what is not stored yet. A store that does not take it makes the digests no less true."""
+        fresh = {name: digest.value for name, digest in digests.items() if stat.stored.get(name) != digest.value}
+        if not fresh:
+            return True
+        try:
+            return await self._store.keep(caller, stat, fresh)
+        except GatewayError as error:
+            log.warning("digests not stored: %s", error)
+            return False

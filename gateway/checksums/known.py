@@ -1,0 +1,49 @@
+"""Digests that need no computation."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from gateway.objects.model import ObjectStat
+
+
+class Source(StrEnum):
+    """Where a digest came from."""
+
+    NATIVE = "native"
+    STORED = "stored"
+    REMEMBERED = "remembered"
+    COMPUTED = "computed"
+
+
+class Digest(NamedTuple):
+    """A digest in lowercase hex, and where it came from."""
+
+    value: str
+    source: Source
+
+
+class KnownDigests:
+    """What the store vouches for, what lies with the object, and what this process computed before.
+
+    All three belong to the ETag and size of the stat, which the store has just given to this caller: memory
+    is never asked before the store has let the caller see the object.
+    """
+
+    def __init__(self, entries: int) -> None:
+        self._computed: LRUCache[object, dict[str, str]] = LRUCache(entries)
+
+    def of(self, stat: ObjectStat) -> dict[str, Digest]:
+        """The known digests, by algorithm."""
+        known = {
+            name: Digest(value, Source.REMEMBERED) for name, value in self._computed.get(stat.identity, {}).items()
+        }
+        known |= {name: Digest(value, Source.STORED) for name, value in stat.stored.items()}
+        known |= {name: Digest(value, Source.NATIVE) for name, value in stat.native.items()}
+        return known
+
+    def remember(self, stat: ObjectStat, digests: Mapping[str, str]) -> None:
+        """Keeps computed digests."""
+        self._computed[stat.identity] = {**self._computed.get(stat.identity, {}), **digests}

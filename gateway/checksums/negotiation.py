@@ -1,0 +1,154 @@
+"""What a request wants: which digests, in which header, and in which body.
+
+`Want-Digest` (RFC 3230) and `Want-Repr-Digest` (RFC 9530) are wishes: of the algorithms that we know, those
+with the highest preference are given, all of them if several share it; a wish that names none we know gets
+no digest header. The query parameter `algorithm` is an order: an unknown one is an error.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import http_sfv
+
+from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
+from gateway.errors import GatewayError, Kind
+
+_WISH = re.compile(r"\s*([A-Za-z0-9!#$%&'*+\-.^_`|~]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One algorithm under the name by which the caller knows it."""
+
+    wire_name: str
+    algorithm: Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be found out, and where it is to be written.
+
+    Attributes:
+        algorithms: names of all that are needed, in the order of the answer.
+        digest: what goes into `Digest`.
+        repr_digest: what goes into `Repr-Digest`; one of the two is empty.
+    """
+
+    algorithms: tuple[str, ...]
+    digest: tuple[Wish, ...] = ()
+    repr_digest: tuple[Wish, ...] = ()
+
+
+def wanted_of(
+    *,
+    ordered: Iterable[str],
+    want_digest: str | None,
+    want_repr_digest: str | None,
+    default: Iterable[str],
+) -> Wanted:
+    """What a request wants.
+
+    Args:
+        ordered: values of the query parameter `algorithm`, each a comma list.
+        want_digest: the field of that name, or None.
+        want_repr_digest: the field of that name, or None. `Want-Digest` beats it, since clients that send both
+            read `Digest`.
+        default: names used when neither a parameter nor a field is there.
+
+    Raises:
+        GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED.
+    """
+    names = [ordered_algorithm(word) for value in ordered for word in value.split(",") if word.strip()]
+    digest: tuple[Wish, ...] = ()
+    repr_digest: tuple[Wish, ...] = ()
+    if want_digest is not None:
+        digest = _most_wanted(parse_want_digest(want_digest))
+    elif want_repr_digest is not None:
+        repr_digest = _most_wanted(parse_want_repr_digest(want_repr_digest))
+    else:
+        names = names or list(default)
+        digest = tuple(Wish(name, ALGORITHMS[name]) for name in names)
+    names += [wish.algorithm.name for wish in digest + repr_digest]
+    return Wanted(tuple(dict.fromkeys(names)), digest, repr_digest)
+
+
+def ordered_algorithm(word: str) -> str:
+    """Our name of an algorithm that was named in an order.
+
+    Raises:
+        GatewayError: ALGORITHM_UNKNOWN.
+    """
+    algorithm = BY_WIRE_NAME.get(word.strip().lower())
+    if algorithm is None:
+        raise GatewayError(Kind.ALGORITHM_UNKNOWN, algorithm=word.strip()[:64], known=", ".join(ALGORITHMS))
+    return algorithm.name
+
+
+def parse_want_digest(value: str) -> dict[str, float]:
+    """Preferences by name in lower case; q is 1 unless said. What does not parse is passed over: it is a wish."""
+    wishes: dict[str, float] = {}
+    for part in value.split(","):
+        match = _WISH.fullmatch(part)
+        if match:
+            wishes.setdefault(match[1].lower(), float(match[2]) if match[2] else 1.0)
+    return wishes
+
+
+def parse_want_repr_digest(value: str) -> dict[str, float]:
+    """Preferences, 0 to 10, by name. A field that is not a dictionary counts as absent (RFC 9651, 4.2)."""
+    dictionary = http_sfv.Dictionary()
+    try:
+        dictionary.parse(value.encode())
+    except ValueError:
+        return {}
+    return {
+        name: float(item.value)
+        for name, item in dictionary.items()
+        if isinstance(getattr(item, "value", None), int) and not isinstance(item.value, bool) and 0 <= item.value <= 10  # noqa: PLR2004 - RFC 9530, 4
+    }
+
+
+def _most_wanted(wishes: Mapping[str, float]) -> tuple[Wish, ...]:
+    known = [(name, q) for name, q in wishes.items() if q > 0 and name in BY_WIRE_NAME]
+    most = max((q for _, q in known), default=0.0)
+    return tuple(Wish(name, BY_WIRE_NAME[name]) for name, q in known if q == most)
+
+
+def digest_fields(wanted: Wanted, digests: Mapping[str, str]) -> dict[str, str]:
+    """The header fields that carry the digests (hex, by our names)."""
+    if wanted.digest:
+        # No space after the comma: davix does not trim.
+        entries = (f"{w.wire_name}={digest_value(w.algorithm, digests[w.algorithm.name])}" for w in wanted.digest)
+        return {"Digest": ",".join(entries)}
+    if wanted.repr_digest:
+        dictionary = http_sfv.Dictionary()
+        for wish in wanted.repr_digest:
+            dictionary[wish.wire_name] = http_sfv.Item(bytes.fromhex(digests[wish.algorithm.name]))
+        return {"Repr-Digest": str(dictionary)}
+    return {}
+
+
+def prefers_text(accept: str | None) -> bool:
+    """Whether text/plain is preferred to application/json; JSON when it is all the same."""
+    return _quality(accept, "text/plain") > _quality(accept, "application/json")
+
+
+def names_json(accept: str | None) -> bool:
+    """Whether the caller asks for JSON by name: an API client, which reads errors as JSON."""
+    return accept is not None and "application/json" in accept.lower()
+
+
+def _quality(accept: str | None, media_type: str) -> float:
+    """The q that `Accept` gives a media type; the most specific range counts (RFC 9110, 12.5.1)."""
+    if accept is None:
+        return 1.0
+    ranges = {}
+    for part in accept.lower().split(","):
+        media_range, *params = (piece.strip() for piece in part.split(";"))
+        q = next((param[2:] for param in params if param.startswith("q=")), "1")
+        ranges[media_range] = float(q) if re.fullmatch(r"[01](\.[0-9]{0,3})?", q) else 0.0
+    for candidate in (media_type, media_type.split("/")[0] + "/*", "*/*"):
+        if candidate in ranges:
+            return ranges[candidate]
+    return 0.0

@@ -1,0 +1,205 @@
+"""The HTTP face of checksums: the object-shaped route and the original form with `bucket` and `file`."""
+
+import json
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.checksums.algorithms import ALGORITHMS
+from gateway.checksums.flow import Answer, ChecksumFlow, Order
+from gateway.checksums.negotiation import Wanted, digest_fields, names_json, prefers_text, wanted_of
+from gateway.edge.context import RequestContext, context_of
+from gateway.edge.disconnect import CallerGoneError, unless_gone
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind, error_response
+from gateway.objects.model import ObjectRef
+
+PREFIX = b"/v1/checksums/"
+MAX_PARAMETERS = 32
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class ChecksumRoutes:
+    """Endpoints that answer with the digests of one object."""
+
+    def __init__(self, flow: ChecksumFlow, *, default_algorithms: tuple[str, ...]) -> None:
+        self._flow = flow
+        self._default_algorithms = default_algorithms
+
+    async def by_path(self, request: Request) -> Response:
+        """`GET|HEAD /v1/checksums/{container}/{object}`. Storage clients come here: errors are text unless JSON is named."""
+        context = context_of(request.scope)
+        context.route = "checksums.object"
+        plain = not names_json(request.headers.get("accept"))
+        return await self._respond(request, context, ref_from_path, plain_errors=plain)
+
+    async def by_query(self, request: Request) -> Response:
+        """`GET|HEAD /checksums/?bucket=…&file=…`."""
+        context = context_of(request.scope)
+        context.route = "checksums.query"
+        return await self._respond(request, context, ref_from_query, plain_errors=False)
+
+    async def _respond(
+        self,
+        request: Request,
+        context: RequestContext,
+        locate: Callable[[RequestHead, Mapping[str, list[str]]], ObjectRef],
+        *,
+        plain_errors: bool,
+    ) -> Response:
+        assert context.head is not None
+        try:
+            return await unless_gone(request.receive, self._answer(context.head, context, locate))
+        except CallerGoneError:
+            # Nobody reads this; the log line says 499 of its own.
+            context.facts["error"] = "function.caller.gone"
+            return Response(status_code=499)
+        except GatewayError as error:
+            context.facts["error"] = error.kind.code
+            return error_response(error, request_id=context.request_id, plain=plain_errors)
+
+    async def _answer(
+        self,
+        head: RequestHead,
+        context: RequestContext,
+        locate: Callable[[RequestHead, Mapping[str, list[str]]], ObjectRef],
+    ) -> Response:
+        caller, tenant = await self._flow.admit(head, context)
+        parameters = parse_query(head.query)
+        ref = locate(head, parameters)
+        wanted = wanted_of(
+            ordered=parameters.get("algorithm", []),
+            want_digest=head.joined(b"want-digest"),
+            want_repr_digest=head.joined(b"want-repr-digest"),
+            default=self._default_algorithms,
+        )
+        order = Order(ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store"))
+        answer = await self._flow.answer(caller, tenant, order, context)
+        context.facts["sources"] = {name: digest.source for name, digest in answer.digests.items()}
+        fields = {
+            **digest_fields(wanted, {n: d.value for n, d in answer.digests.items()}),
+            **_common(context),
+        }
+        if head.method == "HEAD":
+            return _as_object(answer, fields)
+        return _as_body(answer, wanted, fields, text=prefers_text(head.joined(b"accept")))
+
+
+def ref_from_path(head: RequestHead, parameters: Mapping[str, list[str]]) -> ObjectRef:
+    """The object that the path names: decoded once, and not normalised.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    container, _, name = head.path.removeprefix(PREFIX).partition(b"/")
+    return ObjectRef(_text(container), _text(name), _version(parameters))
+
+
+def ref_from_query(_head: RequestHead, parameters: Mapping[str, list[str]]) -> ObjectRef:
+    """The object that `bucket` and `file` (or `container` and `object`) name.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    container = _one(parameters, "bucket") or _one(parameters, "container")
+    name = _one(parameters, "file") or _one(parameters, "object")
+    if container is None or name is None:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are needed")
+    return ObjectRef(container, name, _version(parameters))
+
+
+def parse_query(query: bytes) -> dict[str, list[str]]:
+    """The parameters, each with all its values.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    parameters: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError as error:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="the query is not UTF-8, or too long") from error
+    for name, value in pairs:
+        parameters.setdefault(name, []).append(value)
+    return parameters
+
+
+def _as_object(answer: Answer, fields: dict[str, str]) -> Response:
+    """The answer to HEAD: what the object itself would say, and its digests (dCache reads the length)."""
+    stat = answer.stat
+    fields |= {"Content-Length": str(stat.size), "Content-Type": stat.content_type}
+    if stat.last_modified:
+        fields["Last-Modified"] = stat.last_modified
+    if stat.native.get("md5") == stat.etag:
+        # davix takes any ETag of 32 hex digits for an MD5, so only a true one is shown.
+        fields["ETag"] = f'"{stat.etag}"'
+    return Response(headers=fields)
+
+
+def _as_body(answer: Answer, wanted: Wanted, fields: dict[str, str], *, text: bool) -> Response:
+    values = {name: answer.digests[name].value for name in wanted.algorithms}
+    if text:
+        lines = values.values() if len(values) == 1 else (f"{name}={value}" for name, value in values.items())
+        return Response("".join(f"{line}\n" for line in lines), headers=fields, media_type="text/plain")
+    stat = answer.stat
+    document: dict[str, object] = {
+        "container": stat.ref.container,
+        "object": stat.ref.name,
+        "version_id": stat.ref.version,
+        "etag": stat.etag,
+        "size": stat.size,
+        "digests": values,
+        "sources": {name: answer.digests[name].source for name in wanted.algorithms},
+    }
+    if answer.stored is not None:
+        document["stored"] = answer.stored
+    return Response(json.dumps(document), headers=fields, media_type="application/json")
+
+
+def _common(context: RequestContext) -> dict[str, str]:
+    timings = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in context.timings.items())
+    return {
+        "Vary": "Accept, Want-Digest, Want-Repr-Digest, X-Auth-Token, Authorization",
+        "Cache-Control": "no-store",
+        "Server-Timing": timings,
+    }
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is not UTF-8") from error
+
+
+def _one(parameters: Mapping[str, list[str]], name: str) -> str | None:
+    values = parameters.get(name, [])
+    if len(values) > 1:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the parameter '{name}' is there more than once")
+    return values[0] if values else None
+
+
+def _version(parameters: Mapping[str, list[str]]) -> str | None:
+    return _one(parameters, "version-id") or _one(parameters, "versionId")
+
+
+def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:
+    value = _one(parameters, name)
+    if value is None:
+        return False
+    if value.lower() not in _BOOLEANS:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the parameter '{name}' is neither true nor false")
+    return _BOOLEANS[value.lower()]
+
+
+def check_default_algorithms(names: tuple[str, ...]) -> None:
+    """Refuses settings that name an algorithm we do not have.
+
+    Raises:
+        ValueError: the message names it.
+    """
+    unknown = [name for name in names if name not in ALGORITHMS]
+    if unknown:
+        raise ValueError(f"unknown algorithms: {', '.join(unknown)}; known: {', '.join(ALGORITHMS)}")

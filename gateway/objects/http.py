@@ -1,0 +1,79 @@
+"""One exchange with an object store: bytes as they are, failures as ours."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+import yarl
+
+from gateway.errors import GatewayError, Kind
+
+log = logging.getLogger(__name__)
+
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 401, 403, 404, 412
+SLOW_DOWN = frozenset([429, 498, 503])
+PIECE_BYTES = 1 << 20
+
+
+class StoreClient:
+    """Sends requests to a store as they are written: no redirect, no decoding, no change of the path."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, timeout_seconds: float) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=timeout_seconds, sock_connect=timeout_seconds, sock_read=timeout_seconds
+        )
+
+    @contextlib.asynccontextmanager
+    async def exchange(
+        self, method: str, url: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response, its body unread.
+
+        Raises:
+            GatewayError: STORE_UNAVAILABLE, if there is none.
+        """
+        target = yarl.URL(url, encoded=True)
+        try:
+            response = await self._session.request(
+                method, target, headers=headers, allow_redirects=False, timeout=self._timeout
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("the object store cannot be reached: %r", error)
+            raise GatewayError(Kind.STORE_UNAVAILABLE) from error
+        try:
+            yield response
+        finally:
+            response.release() if method == "HEAD" else response.close()
+
+
+async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[bytes]:
+    """The body, which has to be `size` bytes long.
+
+    Raises:
+        GatewayError: SHORT_READ.
+    """
+    read = 0
+    try:
+        async for piece in response.content.iter_any():
+            read += len(piece)
+            yield piece
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise GatewayError(Kind.SHORT_READ) from error
+    if read != size:
+        raise GatewayError(Kind.SHORT_READ)
+
+
+def refused(status: int) -> GatewayError:
+    """What a store's refusal means to the caller."""
+    if status == UNAUTHORIZED:
+        return GatewayError(Kind.TOKEN_INVALID)
+    if status == FORBIDDEN:
+        return GatewayError(Kind.OBJECT_FORBIDDEN)
+    if status == NOT_FOUND:
+        return GatewayError(Kind.OBJECT_NOT_FOUND)
+    if status == PRECONDITION_FAILED:
+        return GatewayError(Kind.OBJECT_CHANGED)
+    log.warning("the object store answered %d", status)
+    return GatewayError(Kind.STORE_UNAVAILABLE)

@@ -1,0 +1,127 @@
+"""What is said of an object: where it is, what the store says of it, how a function may read it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+
+MAX_CONTAINER_BYTES = 256
+MAX_OBJECT_BYTES = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object of the caller's own account. Names are opaque bytes, which the stores want to be UTF-8.
+
+    Attributes:
+        container: Swift container or S3 bucket.
+        name: the object's name, with all its slashes.
+        version: a version id, or None for the current one.
+    """
+
+    container: str
+    name: str
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what no store takes, or what a proxy on the way could read as another path.
+
+        Raises:
+            GatewayError: REQUEST_MALFORMED.
+        """
+        if not self.container or "/" in self.container or self.container in {".", ".."}:
+            raise GatewayError(Kind.REQUEST_MALFORMED, why="the container's name is not one")
+        if not self.name:
+            raise GatewayError(Kind.REQUEST_MALFORMED, why="the object's name is missing")
+        if len(self.container.encode()) > MAX_CONTAINER_BYTES or len(self.name.encode()) > MAX_OBJECT_BYTES:
+            raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is too long")
+        if "\0" in self.container + self.name + (self.version or ""):
+            raise GatewayError(Kind.REQUEST_MALFORMED, why="NUL is not allowed")
+
+
+class ObjectKind(Enum):
+    """How the store keeps the content; only a plain object's ETag is the MD5 of its content."""
+
+    PLAIN = "plain"
+    STATIC_LARGE = "slo"
+    DYNAMIC_LARGE = "dlo"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """What the store told the caller's token about an object.
+
+    Attributes:
+        account: URL of the account, from the catalog or the settings.
+        etag: without quotes.
+        size: bytes.
+        native: digests that the store itself vouches for, by algorithm, lowercase hex.
+        stored: digests kept with the object and bound to this very ETag and size.
+        metadata: the header fields that have to be sent again when metadata is changed.
+    """
+
+    account: str
+    ref: ObjectRef
+    etag: str
+    size: int
+    kind: ObjectKind
+    content_type: str
+    last_modified: str | None = None
+    native: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, str, str, str | None, str, int]:
+        """What a digest is bound to."""
+        return self.account, self.ref.container, self.ref.name, self.ref.version, self.etag, self.size
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """A capability: whoever has the URL can read this one object for some minutes, and nothing else."""
+
+    name: str
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteStream:
+    """No capability: the gateway reads the object itself, with the caller's token, and passes on bytes."""
+
+    name: str = "stream"
+
+
+Capability = SignedUrl | ByteStream
+
+
+class ObjectStore(Protocol):
+    """A store, asked in the name of a caller: its decisions are the store's own."""
+
+    async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        """What the store says of the object.
+
+        Raises:
+            GatewayError: OBJECT_NOT_FOUND, OBJECT_FORBIDDEN, OBJECT_UNSUPPORTED, TOKEN_INVALID, STORE_UNAVAILABLE.
+        """
+        ...
+
+    def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+        """Ways of letting a function read the object, the best one first; each is made when it is asked for."""
+        ...
+
+    def reading(self, caller: Caller, stat: ObjectStat) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The object's bytes, if it is still the one of `stat`.
+
+        Raises:
+            GatewayError: as `stat`, OBJECT_CHANGED; while reading also SHORT_READ.
+        """
+        ...
+
+    async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
+        """Stores digests with the object, keeping its other metadata; False if the caller may not or the store cannot."""
+        ...

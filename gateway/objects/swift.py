@@ -1,0 +1,204 @@
+"""Objects in Swift, seen with the caller's token."""
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+from gateway.objects.endpoints import account_of
+from gateway.objects.http import StoreClient, read_pieces, refused
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.stored import read_stored, write_stored
+from gateway.objects.tempurl import sign_get
+
+META = "x-object-meta-"
+# A POST replaces all of these at once (Swift API, "Create or update object metadata").
+_RESENT = frozenset(
+    [
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "cache-control",
+        "expires",
+        "x-delete-at",
+        "x-object-manifest",
+        "x-robots-tag",
+    ]
+)
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_KEY_SLOTS = ("Temp-Url-Key-2", "Temp-Url-Key")
+_OK, _NO_CONTENT, _ACCEPTED = 200, 204, 202
+
+Presign = Callable[[Caller, ObjectRef], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SwiftRules:
+    """How Swift is used (see `Settings` for each)."""
+
+    interface: str
+    region: str | None
+    endpoint: str | None
+    capabilities: tuple[str, ...]
+    capability_seconds: int
+    tempurl_digest: str
+    tempurl_set_key: bool
+
+
+class SwiftStore:
+    """`ObjectStore` on Swift."""
+
+    def __init__(
+        self,
+        client: StoreClient,
+        rules: SwiftRules,
+        presign: Presign,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._rules = rules
+        self._presign = presign
+        self._clock = clock
+
+    async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        rules = self._rules
+        account = account_of(caller, interface=rules.interface, region=rules.region, configured=rules.endpoint)
+        async with self._client.exchange("HEAD", object_url(account, ref), _auth(caller)) as response:
+            if response.status not in {_OK, _NO_CONTENT}:
+                raise refused(response.status)
+            return stat_from(account, ref, {name.lower(): value for name, value in response.headers.items()})
+
+    async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+        for name in self._rules.capabilities:
+            if name == "tempurl":
+                url = await self._temp_url(caller, stat)
+            elif name == "s3":
+                url = await self._presign(caller, stat.ref)
+            else:
+                yield ByteStream()
+                continue
+            if url is not None:
+                yield SignedUrl(name, url)
+
+    @contextlib.asynccontextmanager
+    async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
+        headers = {**_auth(caller), "If-Match": f'"{stat.etag}"', "Accept-Encoding": "identity"}
+        async with self._client.exchange("GET", object_url(stat.account, stat.ref), headers) as response:
+            if response.status != _OK:
+                raise refused(response.status)
+            if response.headers.get("Etag", "").strip('"') != stat.etag:
+                raise GatewayError(Kind.OBJECT_CHANGED)
+            yield read_pieces(response, stat.size)
+
+    async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
+        if stat.ref.version is not None:
+            return False  # Swift has no POST to a version
+        values = write_stored(stat.stored, digests, etag=stat.etag, size=stat.size)
+        headers = {**stat.metadata, **{META + name: value for name, value in values.items()}, **_auth(caller)}
+        async with self._client.exchange("POST", object_url(stat.account, stat.ref), headers) as response:
+            return response.status == _ACCEPTED
+
+    async def _temp_url(self, caller: Caller, stat: ObjectStat) -> str | None:
+        # A signature does not cover a version id: its holder could read every version.
+        if stat.ref.version is not None:
+            return None
+        key = await self._temp_url_key(caller, stat)
+        if key is None:
+            return None
+        expires_at = int(self._clock()) + self._rules.capability_seconds
+        return sign_get(
+            object_url(stat.account, stat.ref),
+            key=key,
+            expires_at=expires_at,
+            digest=self._rules.tempurl_digest,
+        )
+
+    async def _temp_url_key(self, caller: Caller, stat: ObjectStat) -> str | None:
+        """A key that the token may read, or one that it may put into a free slot; never in place of another.
+
+        A container's key opens that container only, so it does not read the segments of a large object,
+        which usually lie in another one; the account's key does.
+        """
+        container = f"{stat.account}/{quote(stat.ref.container, safe='')}"
+        if stat.kind is ObjectKind.PLAIN:
+            slots = await self._key_slots(caller, container, "X-Container-Meta-")
+            key = slots and (slots[_KEY_SLOTS[1]] or slots[_KEY_SLOTS[0]])
+            if key:
+                return key
+        account_slots = await self._key_slots(caller, stat.account, "X-Account-Meta-")
+        if account_slots is not None:
+            key = account_slots[_KEY_SLOTS[1]] or account_slots[_KEY_SLOTS[0]]
+            if key:
+                return key
+        if stat.kind is not ObjectKind.PLAIN or not self._rules.tempurl_set_key:
+            return None
+        return await self._set_key(caller, container)
+
+    async def _set_key(self, caller: Caller, container: str) -> str | None:
+        field = "X-Container-Meta-" + _KEY_SLOTS[0]
+        headers = {**_auth(caller), field: secrets.token_urlsafe(32)}
+        async with self._client.exchange("POST", container, headers) as response:
+            if response.status != _NO_CONTENT:
+                return None
+        # Another replica may have written at the same moment: what is there now is what counts.
+        slots = await self._key_slots(caller, container, "X-Container-Meta-")
+        return slots[_KEY_SLOTS[0]] if slots else None
+
+    async def _key_slots(self, caller: Caller, url: str, prefix: str) -> dict[str, str | None] | None:
+        """The keys of an account or container. Swift shows them to owners only; to others they look empty."""
+        async with self._client.exchange("HEAD", url, _auth(caller)) as response:
+            if response.status != _NO_CONTENT:
+                return None
+            return {slot: response.headers.get(prefix + slot) for slot in _KEY_SLOTS}
+
+
+def object_url(account: str, ref: ObjectRef) -> str:
+    """The object's URL; its names are encoded byte by byte, slashes of the object's name apart."""
+    url = f"{account}/{quote(ref.container, safe='')}/{quote(ref.name, safe='/')}"
+    return url if ref.version is None else f"{url}?version-id={quote(ref.version, safe='')}"
+
+
+def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
+    """What the header fields (names in lower case) of a HEAD say.
+
+    Raises:
+        GatewayError: OBJECT_UNSUPPORTED, for a dynamic large object of so many segments that Swift gives
+            neither an ETag nor a size: nothing would bind a digest to its content.
+    """
+    etag = headers.get("etag", "").strip('"')
+    length = headers.get("content-length", "")
+    if "x-object-manifest" in headers:
+        kind = ObjectKind.DYNAMIC_LARGE
+    elif headers.get("x-static-large-object", "").lower() == "true":
+        kind = ObjectKind.STATIC_LARGE
+    else:
+        kind = ObjectKind.PLAIN
+    if not etag or not length.isdigit():
+        raise GatewayError(
+            Kind.OBJECT_UNSUPPORTED,
+            why="the store gives it no ETag or no size, as for dynamic large objects of very many segments",
+        )
+    size = int(length)
+    meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
+    return ObjectStat(
+        account=account,
+        ref=ref,
+        etag=etag,
+        size=size,
+        kind=kind,
+        content_type=headers.get("content-type", "application/octet-stream"),
+        last_modified=headers.get("last-modified"),
+        native={"md5": etag} if kind is ObjectKind.PLAIN and _MD5.fullmatch(etag) else {},
+        stored=read_stored(meta, etag=etag, size=size),
+        metadata={name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT},
+    )
+
+
+def _auth(caller: Caller) -> dict[str, str]:
+    return {"X-Auth-Token": caller.token}

@@ -1,0 +1,146 @@
+"""The OpenAPI document of the data plane, made from the same tables that the code runs on."""
+
+from typing import Any
+
+from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME
+from gateway.checksums.known import Source
+from gateway.errors import Kind
+
+_TOKEN_SCHEMES = {
+    "token": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Auth-Token",
+        "description": "Keystone token, project-scoped.",
+    },
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same token."},
+}
+
+
+def openapi_document(public_url: str) -> dict[str, Any]:
+    """The document (OpenAPI 3.1)."""
+    by_path = [
+        _parameter("container", "path", "Swift container or S3 bucket.", required=True),
+        _parameter("object", "path", "Name of the object, with all its slashes, percent-encoded.", required=True),
+    ]
+    by_query = [
+        _parameter("bucket", "query", "Swift container or S3 bucket.", required=True),
+        _parameter("file", "query", "Name of the object.", required=True),
+    ]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "OpenStack FaaS gateway", "version": "1.0", "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": public_url}],
+        "security": [{name: []} for name in _TOKEN_SCHEMES],
+        "paths": {
+            "/": {"get": _open("Version document.", "versions", _json({"type": "object"}))},
+            "/v1/": {"get": _open("Version document.", "versions_v1", _json({"type": "object"}))},
+            "/healthcheck": {"get": _open("Health.", "healthcheck", _text())},
+            "/readyz": {"get": _open("Readiness.", "readyz", _text())},
+            "/metrics": {"get": _open("Prometheus metrics.", "metrics", _text())},
+            "/v1/openapi.json": {"get": _open("This document.", "openapi", _json({"type": "object"}))},
+            "/v1/checksums/{container}/{object}": _digest_path("object", by_path),
+            "/v1/checksums/": _digest_path("query", by_query),
+            "/checksums/": _digest_path("original", by_query),
+        },
+        "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
+    }
+
+
+def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
+    parameters = [
+        *where,
+        _parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}."),
+        _parameter("version-id", "query", "A version of the object."),
+        _parameter("force", "query", "Compute even what is known: true or false."),
+        _parameter("store", "query", "Keep the digests in the object's metadata: true or false."),
+        _parameter("Want-Digest", "header", "RFC 3230."),
+        _parameter("Want-Repr-Digest", "header", "RFC 9530."),
+    ]
+    errors = {
+        str(status): {
+            "description": "; ".join(f"`{kind.code}`" for kind in Kind if kind.status == status),
+            "content": {
+                **_json({"$ref": "#/components/schemas/Error"}),
+                **_text(),
+            },
+        }
+        for status in sorted({kind.status for kind in Kind})
+    }
+    body = {**_json({"$ref": "#/components/schemas/Digests"}), **_text()}
+    headers = {field: {"schema": {"type": "string"}} for field in ("Digest", "Repr-Digest")}
+    get = {"description": "The digests.", "content": body, "headers": headers}
+    head = {"description": "Header fields of the object, and the digests.", "headers": headers}
+    return {
+        "parameters": parameters,
+        "get": {"operationId": f"get_digests_by_{name}", "responses": {"200": get, **errors}},
+        "head": {"operationId": f"head_digests_by_{name}", "responses": {"200": head, **errors}},
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    digests = {
+        name: {"type": "string", "pattern": f"^[0-9a-f]{{{2 * algorithm.size}}}$"}
+        for name, algorithm in ALGORITHMS.items()
+    }
+    return {
+        "Digests": {
+            "type": "object",
+            "required": ["container", "object", "version_id", "etag", "size", "digests", "sources"],
+            "additionalProperties": False,
+            "properties": {
+                "container": {"type": "string"},
+                "object": {"type": "string"},
+                "version_id": {"type": ["string", "null"]},
+                "etag": {"type": "string"},
+                "size": {"type": "integer", "minimum": 0},
+                "digests": {"type": "object", "properties": digests, "additionalProperties": False},
+                "sources": {
+                    "type": "object",
+                    "additionalProperties": {"enum": [str(source) for source in Source]},
+                },
+                "stored": {"type": "boolean"},
+            },
+        },
+        "Error": {
+            "type": "object",
+            "required": ["error", "errors"],
+            "properties": {
+                "error": {"type": "object", "required": ["code", "title", "message"]},
+                "errors": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["request_id", "code", "status", "title", "detail"],
+                        "properties": {"code": {"enum": [kind.code for kind in Kind]}},
+                    },
+                },
+            },
+        },
+    }
+
+
+def _open(description: str, operation: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "security": [],
+        "responses": {"200": {"description": description, "content": content}},
+    }
+
+
+def _parameter(name: str, where: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "description": description,
+        "required": required,
+        "schema": {"type": "string"},
+    }
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _text() -> dict[str, Any]:
+    return {"text/plain": {"schema": {"type": "string"}}}

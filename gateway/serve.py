@@ -1,0 +1,53 @@
+"""The process: settings, credential, directory, server."""
+
+import logging
+import sys
+
+import openstack.exceptions
+import uvicorn
+from keystoneauth1 import exceptions as ksa_exceptions
+from pydantic import ValidationError
+
+from gateway.app import build_app
+from gateway.identity.credential import find_identity_service
+from gateway.settings import Settings
+from tenancy.errors import DirectoryError
+from tenancy.static_directory import StaticDirectory
+
+log = logging.getLogger("gateway")
+
+
+def serve() -> int:
+    """Runs the gateway until SIGTERM; the exit status. What an operator has to mend is said in a sentence."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        settings = Settings()
+        identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
+        app = build_app(settings, identity, StaticDirectory(settings.tenants_file))
+    except (
+        DirectoryError,
+        ValidationError,
+        ValueError,
+        openstack.exceptions.SDKException,
+        ksa_exceptions.ClientException,
+    ) as error:
+        print(f"osfaas: {error}", file=sys.stderr)  # noqa: T201 - before there is a server, stderr is the place
+        return 2
+    uvicorn.run(
+        app,
+        host=settings.listen_host,
+        port=settings.listen_port,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        log_config=None,
+    )
+    return 0

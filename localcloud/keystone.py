@@ -1,0 +1,107 @@
+"""Keystone: Fernet tokens, SQLite, caching in memcached, served by gunicorn."""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from localcloud.services import Service
+
+ADMIN_PASSWORD = "secret-admin"
+
+CONF = """\
+[DEFAULT]
+use_stderr = true
+log_file =
+[database]
+connection = sqlite:///{folder}/keystone.db
+[cache]
+enabled = true
+backend = dogpile.cache.pymemcache
+memcache_servers = 127.0.0.1:{memcached}
+[token]
+provider = fernet
+expiration = 3600
+[fernet_tokens]
+key_repository = {folder}/fernet
+[fernet_receipts]
+key_repository = {folder}/fernet
+[credential]
+key_repository = {folder}/credential
+[identity]
+password_hash_rounds = 4
+"""
+
+# gunicorn's own arguments would be read by Keystone as if they were its own, so they come from a file.
+GUNICORN = """\
+wsgi_app = "keystone.wsgi.api:application"
+bind = "127.0.0.1:{port}"
+workers = {workers}
+worker_class = "gthread"
+threads = 8
+backlog = 2048
+keepalive = 30
+accesslog = "{folder}/access.log"
+access_log_format = '%(m)s %(U)s %(s)s'
+control_socket_disable = True
+"""
+
+
+def keystone_service(*, state: Path, venv: Path, port: int, memcached: int, template: Path, prepare: bool) -> Service:
+    """Writes the configuration; the database comes from the template, or is made when `prepare` is set."""
+    folder = state / "keystone"
+    if prepare:
+        for name in ("fernet", "credential"):
+            (folder / name).mkdir(parents=True, mode=0o700)
+    else:
+        shutil.copytree(template / "keystone", folder)
+    conf = folder / "keystone.conf"
+    conf.write_text(CONF.format(folder=folder, memcached=memcached), encoding="utf-8")
+    gunicorn = folder / "gunicorn.conf.py"
+    gunicorn.write_text(GUNICORN.format(folder=folder, port=port, workers=2), encoding="utf-8")
+    (folder / "access.log").write_text("", encoding="utf-8")
+    if prepare:
+        make_database(venv, conf, f"http://127.0.0.1:{port}/v3")
+    return Service(
+        "keystone",
+        [str(venv / "bin" / "gunicorn")],
+        port,
+        state,
+        {
+            "GUNICORN_CMD_ARGS": f"--config {gunicorn}",
+            "OS_KEYSTONE_CONFIG_FILES": str(conf),
+            "OS_KEYSTONE_CONFIG_DIR": str(folder),
+            "PYTHONWARNINGS": "ignore",
+        },
+    )
+
+
+def make_database(venv: Path, conf: Path, auth_url: str) -> None:
+    """Creates the tables, the keys and the administrator."""
+    manage = [str(venv / "bin" / "keystone-manage"), "--config-file", str(conf)]
+    steps = [
+        ["db_sync"],
+        ["fernet_setup", "--keystone-user", "root", "--keystone-group", "root"],
+        ["credential_setup", "--keystone-user", "root", "--keystone-group", "root"],
+        [
+            "bootstrap",
+            *("--bootstrap-password", ADMIN_PASSWORD),
+            *("--bootstrap-public-url", auth_url),
+            *("--bootstrap-internal-url", auth_url),
+            *("--bootstrap-admin-url", auth_url),
+            *("--bootstrap-region-id", "RegionOne"),
+        ],
+    ]
+    with (conf.parent / "prepare.log").open("ab") as log:
+        for step in steps:
+            subprocess.run([*manage, *step], check=True, stdout=log, stderr=log)
+
+
+def template_name(venv: Path) -> str:
+    """Changes whenever the installed versions or the code that seeds change."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for path in (here / "constraints.txt", here / "keystone.py", here / "seed.py"):
+        digest.update(path.read_bytes())
+    digest.update(str(venv).encode())
+    return f"template-{digest.hexdigest()[:16]}"

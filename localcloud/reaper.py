@@ -1,0 +1,40 @@
+"""Runs a command and ends it, with all its children, as soon as the process that started it is gone.
+
+    python reaper.py FD PIDFILE LOGFILE COMMAND…
+
+FD is the reading end of a pipe whose writing end only the starter holds. The kernel closes that end however
+the starter ends, SIGKILL included, and the reaper sees the end of the file. (`PR_SET_PDEATHSIG` would fire
+when the starting thread ends, and test runners start servers from threads.)
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    descriptor, pid_file, log_file, *command = sys.argv[1:]
+    pipe = int(descriptor)
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    with Path(log_file).open("ab") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    Path(pid_file).write_text(str(child.pid), encoding="ascii")
+    ended = os.pidfd_open(child.pid)
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        selector.select()
+    # Also when the command ended by itself: its children may not have.
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
