@@ -35,7 +35,7 @@ def main() -> int:
     try:
         settings = Settings.from_environ(os.environ)
     except SettingsError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        logger.error("%s", error)
         return 2
     asyncio.run(run(settings))
     return 0

@@ -1,8 +1,8 @@
 """The names of the digests and what computes them.
 
-Every library is imported only when its digest is asked for, because a cold start waits for imports; `preload` fetches them in the
-background once the port is open. All of them release the interpreter lock while they run over a buffer. Every result is lowercase
-hexadecimal of full width.
+Every library is imported only when its digest is asked for, because a cold start waits for imports; `preload` fetches
+them in the background once the port is open. All of them release the interpreter lock while they run over a buffer.
+Every result is lowercase hexadecimal of full width.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def select_algorithms(names: Iterable[str]) -> tuple[Algorithm, ...]:
     """The algorithms of these names, each once, in the order asked for.
 
     Raises:
-        ChecksumsError: bad_request if there is no name, unknown_algorithm if one is not in the list. Names are compared exactly:
-            aliases are the gateway's affair.
+        ChecksumsError: bad_request if there is no name, unknown_algorithm if one is not in the list. Names are compared
+            exactly: aliases are the gateway's affair.
     """
     selected: dict[str, Algorithm] = {}
     for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import ChecksumsError, Code
@@ -76,7 +77,12 @@ class AsyncRing:
     def __init__(self, ring: Ring, loop: asyncio.AbstractEventLoop) -> None:
         self._ring = ring
         self._freed = asyncio.Event()
-        ring.on_free = lambda: loop.call_soon_threadsafe(self._freed.set)
+        self._loop = loop
+        ring.on_free = self._wake
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed already: nobody waits
+            self._loop.call_soon_threadsafe(self._freed.set)
 
     async def acquire(self) -> Buffer:
         """A free buffer. Raises Stopped."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .algorithms import select_algorithms
 from .errors import ChecksumsError, Code
-from .settings import DEFAULT_PORTS
+from .settings import DEFAULT_PORTS, MOST_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 53  # what every JSON parser in the chain keeps exact
 _ETAG = re.compile(r"[!#-~]{1,512}")  # RFC 9110 8.8.3 without obs-text: nothing that could end a header or its quotes
-# Absolute http(s) URL. No userinfo (the host before an @ is a trick), no fragment, only visible ASCII: whatever else an object's name
-# holds must be percent-encoded already, because the path is sent as it came.
+# Absolute http(s) URL. No userinfo (the host before an @ is a trick), no fragment, only visible ASCII: whatever else an
+# object's name holds must be percent-encoded already, because the path is sent as it came.
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?P<target>[/?][!\"$-~]*)?",
     re.IGNORECASE,
@@ -28,7 +28,7 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SourceUrl:
-    """A URL taken apart once. `target` holds a signature and must appear in no message, so it is kept out of the repr."""
+    """A URL taken apart once. `target` holds a signature and must appear in no message, hence the short repr."""
 
     scheme: str
     host: str  # lower case, IPv6 without brackets
@@ -67,7 +67,7 @@ def parse_url(text: str) -> SourceUrl:
     """
     match = _URL.fullmatch(text)
     port = int(match["port"]) if match and match["port"] else None
-    if match is None or port == 0 or (port or 0) > 65535:
+    if match is None or port == 0 or (port or 0) > MOST_PORT:
         raise ChecksumsError(
             Code.BAD_REQUEST,
             "source.url must be an absolute http or https URL, percent-encoded, without user name and fragment.",

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _MOST_ORDER_BYTES = 64 << 10
-_READ_BUFFER_BYTES = (
-    256 << 10
-)  # aiohttp pauses the socket at twice this; fewer, larger reads than with its default of 64 KiB
+# aiohttp pauses the socket at twice this; fewer, larger reads than with its default of 64 KiB.
+_READ_BUFFER_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +68,18 @@ class Function:
         assert task is not None
         self._running.add(task)
         try:
-            if request.content_type == "application/json":
-                return await self._from_source(request)
-            if request.content_type == "application/octet-stream":
-                return await self._from_body(request)
-            raise ChecksumsError(Code.BAD_REQUEST, "Content-Type must be application/json or application/octet-stream.")
+            return await self._answer(request)
         except ChecksumsError as error:
             return _answer_error(error, unread=not request.content.is_eof())
         finally:
             self._running.discard(task)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.content_type == "application/json":
+            return await self._from_source(request)
+        if request.content_type == "application/octet-stream":
+            return await self._from_body(request)
+        raise ChecksumsError(Code.BAD_REQUEST, "Content-Type must be application/json or application/octet-stream.")
 
     async def drain(self, seconds: float) -> None:
         """Lets running calls finish for so long, then cancels them.

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MOST_PORT = 65535
+_MOST_SECONDS = 86400
 
 
 class SettingsError(ValueError):
@@ -38,7 +40,7 @@ class Settings:
         default = cls()  # with slots, the class itself no longer has the defaults
         return cls(
             host=environ.get("CHECKSUMS_HOST", default.host),
-            port=_integer(environ, "PORT", default.port, least=0, most=65535),
+            port=_integer(environ, "PORT", default.port, least=0, most=MOST_PORT),
             concurrency=_integer(environ, "CHECKSUMS_CONCURRENCY", default.concurrency, least=1, most=64),
             queue=_integer(environ, "CHECKSUMS_QUEUE", default.queue, least=0, most=1024),
             heartbeat_seconds=_seconds(environ, "CHECKSUMS_HEARTBEAT_SECONDS", default.heartbeat_seconds),
@@ -69,8 +71,8 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds <= 86400:  # also refuses NaN
-        raise SettingsError(f"{name} must be a number of seconds above 0 and up to 86400, not {text!r}")
+    if not 0 < seconds <= _MOST_SECONDS:  # also refuses NaN
+        raise SettingsError(f"{name} must be a number of seconds above 0 and up to {_MOST_SECONDS}, not {text!r}")
     return seconds
 
 
@@ -80,7 +82,7 @@ def _sources(text: str | None) -> frozenset[tuple[str, int]] | None:
     sources = set()
     for entry in filter(None, (part.strip() for part in text.split(","))):
         host, colon, port = entry.rpartition(":")
-        if not colon or not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+        if not colon or not host or not port.isdecimal() or not 0 < int(port) <= MOST_PORT:
             raise SettingsError(f"CHECKSUMS_ALLOWED_SOURCES needs host:port entries, not {entry!r}")
         sources.add((host.lower(), int(port)))
     return frozenset(sources)  # an empty list allows nothing: a variable that is set must never mean "all"

@@ -1,7 +1,8 @@
 """Reads one object from its URL, once, with resumption; blocking, for a thread.
 
-`http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read that breaks is
-continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be the same object is an error.
+`http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read that
+breaks is continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be the
+same object is an error.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import socket
 import ssl
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .errors import ChecksumsError, Code
@@ -25,14 +27,16 @@ if TYPE_CHECKING:
 # Swift lets an object have 90 headers of user metadata; with its own ones that is above the 100 that http.client takes by default.
 http.client._MAXHEADERS = 256  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way; Swift's own clients do the same
 
-_READ_BYTES = (
-    1 << 18
-)  # a call of readinto loses what it has when the connection breaks in it, so a buffer is filled in pieces
-_PROGRESS_BYTES = (
-    16 << 20
-)  # so much read since the last break counts as recovered; fewer would let a source break for ever
+# A call of readinto loses what it has when the connection breaks in it, so a buffer is filled in pieces.
+_READ_BYTES = 1 << 18
+# So much read since the last break counts as recovered; fewer would let a source break for ever.
+_PROGRESS_BYTES = 16 << 20
 _LONGEST_BACKOFF_SECONDS = 5.0
+_QUOTED = re.compile(r'"([^"]+)"')
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+_TEMPORARY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_CHANGED = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+_MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class Interrupted(Exception):  # noqa: N818 - not yet an error: the next attempt may cure it
@@ -106,13 +110,13 @@ class Connection(http.client.HTTPConnection):
     def shutdown(self) -> None:
         """Wakes whoever connects, reads or writes; the socket's owner still closes it."""
         if self._open is not None:
-            # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that is not connected
-            # or gone already needs no shutdown.
+            # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that is
+            # not connected or gone already needs no shutdown.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._open, socket.SHUT_RDWR)
 
     def discard(self) -> None:
-        """Closes for good. Not `close`, which http.client calls itself as soon as it has handed the socket to the response."""
+        """Closes for good. Not `close`, which http.client calls itself once the response has the socket."""
         self._stop.unwatch(self.shutdown)
         self.close()
         if self._open is not None:
@@ -150,7 +154,8 @@ class Reading:
                 if attempt >= self._settings.attempts:
                     raise interruption.failure from interruption
                 if self.position and self.etag is None:
-                    raise interruption.failure from interruption  # nothing could prove that the rest is of the same object
+                    # Nothing could prove that the rest is of the same object.
+                    raise interruption.failure from interruption
                 last_break = self.position
             else:
                 break
@@ -201,8 +206,8 @@ class Reading:
         if response.status != wanted:
             raise _refusal(response.status, resuming=bool(self.position))
         etag = response.getheader("ETag")
-        if etag is not None and etag.startswith('"') and etag.endswith('"') and len(etag) > 2:
-            etag = etag[1:-1]  # Swift sends a plain object's without quotes, everybody else with
+        if etag is not None and (quoted := _QUOTED.fullmatch(etag)):
+            etag = quoted[1]  # Swift sends a plain object's without quotes, everybody else with
         if self.etag is None:
             self.etag = etag
         elif etag != self.etag:
@@ -235,12 +240,12 @@ class Reading:
             count = self._receive(response, self._buffer.view[self._filled : end])
             self._filled += count
             self.position += count
-        if response.length is None and self._receive(
-            response, memoryview(bytearray(1))
-        ):  # no Content-Length was promised
+        # Without a Content-Length only the end itself says that this was all.
+        if response.length is None and self._receive(response, memoryview(bytearray(1))):
             raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has more than {size} bytes.")
 
     def _receive(self, response: http.client.HTTPResponse, into: memoryview) -> int:
+        failure: Exception
         try:
             count = response.readinto(into)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -260,17 +265,13 @@ class Reading:
 
 
 def _refusal(status: int, *, resuming: bool) -> Exception:
-    """What a status other than the wanted one means."""
-    if status in {412, 416}:
-        return ChecksumsError(Code.OBJECT_CHANGED, "The object at the source is not the expected one any more.")
-    if status in {401, 403}:
-        return ChecksumsError(Code.SOURCE_REFUSED, f"The source refused the read with {status}.")
-    if status in {404, 410}:
-        return ChecksumsError(Code.SOURCE_MISSING, f"The source has no such object ({status}).")
-    if status in {408, 425, 429} or status >= 500:
+    """What a status other than the wanted one means. Whatever is not listed, a redirect and 409 too, is a refusal."""
+    if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Interrupted(ChecksumsError(Code.SOURCE_UNREACHABLE, f"The source answered {status}."))
-    if 300 <= status < 400:
-        return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}; redirects are not followed.")
-    if status == 200 and resuming:
+    if status == HTTPStatus.OK and resuming:
         return ChecksumsError(Code.SHORT_READ, "The read broke, and the source cannot continue it.")
-    return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}.")
+    if status in _CHANGED:
+        return ChecksumsError(Code.OBJECT_CHANGED, "The object at the source is not the expected one any more.")
+    if status in _MISSING:
+        return ChecksumsError(Code.SOURCE_MISSING, f"The source has no such object ({status}).")
+    return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}; redirects are not followed.")

@@ -28,7 +28,8 @@ class Threads:
     async def run(self, function: Callable[[], T]) -> T:
         """The function's result. On cancellation stops the computation first, and only then gives way.
 
-        A slot is thus never free while its thread still holds buffers: memory stays bounded also if callers come and go quickly.
+        A slot is thus never free while its thread still holds buffers: memory stays bounded also if callers come and go
+        quickly.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, function)
         try:
