@@ -1,0 +1,138 @@
+"""Access rules of application credentials: literals are literal, wildcards stop where Keystone says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.identity.access_rules import allows
+from gateway.identity.caller import AccessRule, Caller
+from policies.names import ProjectId
+
+
+def caller(*rules: AccessRule, service_types: frozenset[str] = frozenset(["function"])) -> Caller:
+    return Caller(
+        token="t",
+        user_id="u",
+        user_name="alice",
+        project_id=ProjectId("p"),
+        project_name="demo",
+        roles=frozenset(["member"]),
+        expires_at=0,
+        service_types=service_types,
+        application_credential_id="ac",
+        access_rules=rules,
+    )
+
+
+def fits(rule_path: str, path: str, *, rule_method: str = "GET", method: str = "GET") -> bool:
+    return allows(
+        caller(AccessRule("function", rule_method, rule_path)), service_type="function", method=method, path=path
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule_path", "path"),
+    [
+        pytest.param("/v1/a.b", "/v1/aXb", id="dot-is-a-dot"),
+        pytest.param("/v1/a+", "/v1/aa", id="plus-is-a-plus"),
+        pytest.param("/v1/(a|b)", "/v1/a", id="no-alternatives"),
+        pytest.param("/v1/[ab]", "/v1/a", id="no-classes"),
+        pytest.param("/v1/a?", "/v1/", id="question-mark-is-literal"),
+        pytest.param("/v1/a", "/v1/a\n", id="no-newline-at-the-end"),
+        pytest.param("/v1/a", "/v1/a/b", id="whole-path"),
+        pytest.param("/v1/a", "/prefix/v1/a", id="from-the-start"),
+        pytest.param("/v1/a", "/v1/a/", id="slash-counts"),
+        pytest.param("/v1/a", "/v1/A", id="case-counts"),
+        pytest.param("/v1/a", "/v1/%61", id="as-sent"),
+        pytest.param("/v1/*", "/v1/", id="star-is-not-empty"),
+        pytest.param("/v1/*", "/v1/a/b", id="star-is-one-segment"),
+        pytest.param("/v1/*/b", "/v1/a/x/b", id="star-inside-is-one-segment"),
+        pytest.param("/v1/{name}", "/v1/", id="name-is-not-empty"),
+        pytest.param("/v1/{name}", "/v1/a/b", id="name-is-one-segment"),
+        pytest.param("/v1/{a/b}", "/v1/x", id="no-slash-in-a-name"),
+        pytest.param("/v1/checksums/**", "/v1/checksums", id="rest-after-the-slash"),
+        pytest.param("/v1/checksums/public/**", "/v1/checksums/public2/x", id="prefix-ends-at-the-slash"),
+        pytest.param("", "/v1/", id="empty-rule"),
+    ],
+)
+def test_rule_does_not_reach_further_than_it_says(rule_path: str, path: str) -> None:
+    assert not fits(rule_path, path)
+
+
+@pytest.mark.parametrize(
+    ("rule_path", "path"),
+    [
+        pytest.param("/v1/a.b", "/v1/a.b", id="literal"),
+        pytest.param("/v1/*", "/v1/a", id="star"),
+        pytest.param("/v1/*/b/*", "/v1/a/b/c", id="stars"),
+        pytest.param("/v1/{container}/{object}", "/v1/a/b", id="names"),
+        pytest.param("/v1/x-{id}.json", "/v1/x-1.json", id="name-inside-a-segment"),
+        pytest.param("/v1/checksums/**", "/v1/checksums/", id="rest-may-be-empty"),
+        pytest.param("/v1/checksums/**", "/v1/checksums/c/a/b//c", id="rest"),
+        pytest.param("/v1/**/last", "/v1/a/b/last", id="rest-inside"),
+        pytest.param("/v1/checksums/c/%C3%A4", "/v1/checksums/c/%C3%A4", id="escaped"),
+    ],
+)
+def test_rule_reaches_as_far_as_it_says(rule_path: str, path: str) -> None:
+    assert fits(rule_path, path)
+
+
+@pytest.mark.parametrize(
+    ("rule_method", "method"), [("GET", "HEAD"), ("HEAD", "GET"), ("POST", "GET"), ("GET", "get"), ("*", "GET")]
+)
+def test_each_method_needs_its_own_rule(rule_method: str, method: str) -> None:
+    assert not fits("/v1/a", "/v1/a", rule_method=rule_method, method=method)
+
+
+def test_method_of_a_rule_may_be_written_small() -> None:
+    assert fits("/v1/a", "/v1/a", rule_method="get")
+
+
+def test_rule_of_another_service_does_not_count() -> None:
+    restricted = caller(
+        AccessRule("object-store", "GET", "/v1/a"), service_types=frozenset(["function", "object-store"])
+    )
+    assert not allows(restricted, service_type="function", method="GET", path="/v1/a")
+
+
+def test_service_type_that_is_not_in_the_tokens_catalog_is_refused() -> None:
+    restricted = caller(AccessRule("function", "GET", "/v1/a"), service_types=frozenset(["object-store"]))
+    assert not allows(restricted, service_type="function", method="GET", path="/v1/a")
+
+
+def test_no_rules_at_all_allow_nothing() -> None:
+    assert not allows(caller(), service_type="function", method="GET", path="/v1/a")
+
+
+def test_one_fitting_rule_is_enough() -> None:
+    rules = AccessRule("function", "GET", "/no"), AccessRule("function", "GET", "/v1/a")
+    assert allows(caller(*rules), service_type="function", method="GET", path="/v1/a")
+
+
+def test_token_without_access_rules_is_not_restricted() -> None:
+    free = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(), 0)
+    assert allows(free, service_type="function", method="DELETE", path="/anything")
+
+
+literal = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="*{}"), max_size=30)
+
+
+@given(rule=literal, path=literal)
+def test_literal_rule_fits_exactly_its_own_path(rule: str, path: str) -> None:
+    assert fits(rule, path) == (rule == path)
+    assert fits(rule, rule)
+
+
+segment = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="*{}/"), max_size=10)
+
+
+@given(before=segment, after=segment, between=st.text("ab/.\n", max_size=8))
+def test_star_fits_one_segment_and_nothing_else(before: str, after: str, between: str) -> None:
+    one_segment = between != "" and "/" not in between
+    assert fits(f"/{before}/*/{after}", f"/{before}/{between}/{after}") == one_segment
+    assert fits(f"/{before}/{{x}}/{after}", f"/{before}/{between}/{after}") == one_segment
+
+
+@given(rule=st.text(max_size=60), path=st.text(max_size=60))
+def test_no_rule_breaks_the_matching(rule: str, path: str) -> None:
+    assert fits(rule, path) in {True, False}
