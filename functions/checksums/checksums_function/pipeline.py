@@ -1,9 +1,9 @@
 """A ring of buffers between one reader and the digests; knows nothing of HTTP.
 
-The reader fills a buffer and submits it. Cheap digests (`heavy=False`) take it on the reader's thread, each heavy one on
-a thread of its own; a buffer returns to the ring when the last of them is done. Memory is therefore bounded by the ring,
-whatever the object's size and however slow a digest is. Buffers of 1 MiB: at 64 KiB the hand-over between threads costs
-more than some of the digests.
+The reader fills a buffer and submits it. Cheap digests (`heavy=False`) take it on the reader's thread, each heavy one
+on a thread of its own; a buffer returns to the ring when the last of them is done. Memory is therefore bounded by the
+ring, whatever the object's size and however slow a digest is. Buffers of 1 MiB: at 64 KiB the hand-over between threads
+costs more than some of the digests.
 """
 
 from __future__ import annotations

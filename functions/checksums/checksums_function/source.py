@@ -1,8 +1,8 @@
 """Reads one object from its URL, once, with resumption; blocking, for a thread.
 
-`http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read that
-breaks is continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be the
-same object is an error.
+`http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read
+that breaks is continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be
+the same object is an error.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from .pipeline import Stop
     from .settings import Settings
 
-# Swift lets an object have 90 headers of user metadata; with its own ones that is above the 100 that http.client takes by default.
-http.client._MAXHEADERS = 256  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way; Swift's own clients do the same
+# Swift lets an object have 90 headers of user metadata; with its own ones that is above the 100 that http.client takes
+# by default, and there is no public way to raise it.
+http.client._MAXHEADERS = 256  # type: ignore[attr-defined]  # noqa: SLF001
 
 # A call of readinto loses what it has when the connection breaks in it, so a buffer is filled in pieces.
 _READ_BYTES = 1 << 18
@@ -110,8 +111,8 @@ class Connection(http.client.HTTPConnection):
     def shutdown(self) -> None:
         """Wakes whoever connects, reads or writes; the socket's owner still closes it."""
         if self._open is not None:
-            # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that is
-            # not connected or gone already needs no shutdown.
+            # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that
+            # is not connected or gone already needs no shutdown.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._open, socket.SHUT_RDWR)
 
