@@ -55,7 +55,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_clients(settings, identity) as (http, keystone_http):
-            flow = build_flow(settings, identity, directory, metrics, http, keystone_http)
+            flow = build_flow(settings, identity, directory, metrics, http=http, keystone_http=keystone_http)
             app.state.checksums = ChecksumRoutes(flow, default_algorithms=settings.default_algorithms)
             yield
 
@@ -108,7 +108,7 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
 async def open_clients(
     settings: Settings, identity: IdentityService
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, httpx.AsyncClient]]:
-    """One client for functions and stores, one for Keystone. Neither follows redirects, proxies or cookies of others."""
+    """One client for functions and stores, one for Keystone; neither follows redirects or keeps cookies."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
     async with (
         aiohttp.ClientSession(
@@ -116,7 +116,8 @@ async def open_clients(
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
-            skip_auto_headers=["Accept", "Accept-Encoding"],
+            # A Content-Type of the client's own would become the object's when metadata is written.
+            skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type"],
             read_bufsize=1 << 18,
         ) as http,
         httpx.AsyncClient(
@@ -134,6 +135,7 @@ def build_flow(
     identity: IdentityService,
     directory: TenantDirectory,
     metrics: Metrics,
+    *,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
 ) -> ChecksumFlow:
@@ -169,7 +171,7 @@ def build_authenticator(
         service_type=settings.service_type,
         call_role=settings.call_role,
         www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
-        fernet_only=settings.token_format == "fernet",
+        fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
         token_max_age_seconds=settings.token_max_age_seconds,
         clock_skew_seconds=settings.clock_skew_seconds,
     )

@@ -64,7 +64,8 @@ class Kind(Enum):
     ACCESS_RULE = Spec(
         "function.access_rule.denied",
         403,
-        "The access rules of this application credential do not allow {method} on this path of the service '{service}'.",
+        "The access rules of this application credential do not allow {method} on this path of the service "
+        "'{service}'.",
     )
 
     NOT_ONBOARDED = Spec(
@@ -80,6 +81,12 @@ class Kind(Enum):
     )
     OBJECT_FORBIDDEN = Spec(
         "function.object.forbidden", 403, "The object store does not let this token read the object."
+    )
+    OBJECT_ACCESS_RULE = Spec(
+        "function.object.access_rule",
+        403,
+        "The object store does not accept this application credential. Its access rules have to allow HEAD and GET "
+        "on /v1/** of the service 'object-store' too, because the object is read with the same token.",
     )
     OBJECT_CHANGED = Spec(
         "function.object.changed",

@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     listen_port: int = Field(8788, ge=0, le=65535, description="TCP port to listen on.")
     public_url: str = Field(
         "http://127.0.0.1:8788",
-        description="URL under which callers know the gateway, without /v1. Links are made from it, never from the Host header.",
+        description="URL under which callers know the gateway, without /v1. Links are made from it, never from Host.",
     )
     service_type: str = Field("function", description="Our service type in Keystone's catalog and in access rules.")
     disable_file: Path | None = Field(
@@ -57,12 +57,12 @@ class Settings(BaseSettings):
     )
     token_format: Literal["fernet", "any"] = Field(
         "fernet",
-        description="With 'fernet', what cannot be a Fernet token is refused without asking Keystone. Use 'any' for JWS tokens.",
+        description="With 'fernet', what cannot be a Fernet token is refused unasked. Use 'any' for JWS tokens.",
     )
     token_max_age_seconds: int = Field(
         86_400,
         ge=0,
-        description="Fernet tokens issued longer ago are refused locally. Not below Keystone's [token] expiration; 0: no limit.",
+        description="Fernet tokens issued longer ago are refused. Not below Keystone's token expiration; 0: no limit.",
     )
     clock_skew_seconds: int = Field(60, ge=0, description="How far in the future a token's issue time may lie.")
     call_role: str = Field("member", description="Role that a caller needs on its project.")
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     tempurl_digest: Literal["sha1", "sha256", "sha512"] = Field("sha256", description="Digest of TempURL signatures.")
     tempurl_set_key: bool = Field(
         True,
-        description="Put a key of ours into a free TempURL key slot of a container if the caller may. No key is overwritten.",
+        description="Put our key into a container's free TempURL key slot if the caller may. None is overwritten.",
     )
 
     # --- checksums and functions
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     function_silence_seconds: float = Field(
         90,
         gt=0,
-        description="Longest silence of a function, which sends a sign of life every 15 seconds while it reads; covers a cold start.",
+        description="Longest silence of a function, which shows every 15 seconds that it lives; covers a cold start.",
     )
     function_timeout_seconds: float = Field(1_800, gt=0, description="Longest computation.")
     project_computations: int = Field(
@@ -140,5 +140,5 @@ def settings_table() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        rows.append(f"| `OSFAAS_{name.upper()}` | {f'`{shown}`' if shown else '–'} | {field.description} |")
+        rows.append(f"| `OSFAAS_{name.upper()}` | {f'`{shown}`' if shown else '-'} | {field.description} |")
     return "\n".join(rows)

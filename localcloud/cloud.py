@@ -90,7 +90,7 @@ class LocalCloud:
         return _token(Session(plugin))
 
     def application_credential_token(self, name: str) -> str:
-        """A token from one of alice's application credentials: `plain` or `get-only`."""
+        """A token from one of alice's application credentials: `plain`, `get-only` or `no-store`."""
         identifier, secret = self.seed.application_credentials[name]
         plugin = v3.ApplicationCredential(
             self.auth_url, application_credential_id=identifier, application_credential_secret=secret
@@ -101,11 +101,11 @@ class LocalCloud:
         """Revokes a token, as its owner."""
         Session().delete(f"{self.auth_url}/auth/tokens", headers={"X-Auth-Token": token, "X-Subject-Token": token})
 
-    def keystone_requests(self, method: str, path: str) -> int:
-        """How many requests Keystone has answered for a method and a path so far."""
+    def keystone_requests(self, method: str, path: str, *, agent: str = "") -> int:
+        """How many requests of a program (by its User-Agent) Keystone has answered for a method and a path so far."""
         wanted = f"{method} {path} "
         with (self.state / "keystone" / "access.log").open(encoding="utf-8") as lines:
-            return sum(line.startswith(wanted) for line in lines)
+            return sum(line.startswith(wanted) and agent in line for line in lines)
 
 
 @contextlib.contextmanager
@@ -129,7 +129,7 @@ def local_cloud(
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localcloud-")))
         services: dict[str, Service] = {}
-        stack.callback(lambda: [service.stop() for service in reversed(services.values())])
+        stack.callback(_stop_all, services)
         yield _start(state, home, venv, services, progress)
 
 
@@ -174,6 +174,11 @@ def _start(
     clouds_yaml = state / "clouds.yaml"
     clouds_yaml.write_text(yaml.safe_dump(_clouds(auth_url, users)), encoding="utf-8")
     return LocalCloud(state, auth_url, swift_url, gateway_port, users, seeded, services, clouds_yaml, venv / "bin")
+
+
+def _stop_all(services: Mapping[str, Service]) -> None:
+    for service in reversed(list(services.values())):
+        service.stop()
 
 
 def _seeded(state: Path, auth_url: str, template: Path, *, fresh: bool) -> Seed:
@@ -249,5 +254,7 @@ def _admin_session(auth_url: str) -> Session:
 
 
 def _token(session: Session) -> str:
-    token: str = session.get_token()
+    token = session.get_token()
+    if token is None:
+        raise CloudError("Keystone gave no token")
     return token

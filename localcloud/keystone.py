@@ -42,7 +42,7 @@ threads = 8
 backlog = 2048
 keepalive = 30
 accesslog = "{folder}/access.log"
-access_log_format = '%(m)s %(U)s %(s)s'
+access_log_format = '%(m)s %(U)s %(s)s %(a)s'
 control_socket_disable = True
 """
 

@@ -7,6 +7,7 @@ the starter ends, SIGKILL included, and the reaper sees the end of the file. (`P
 when the starting thread ends, and test runners start servers from threads.)
 """
 
+import contextlib
 import os
 import selectors
 import signal
@@ -29,10 +30,8 @@ def main() -> int:
         selector.register(ended, selectors.EVENT_READ)
         selector.select()
     # Also when the command ended by itself: its children may not have.
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     return child.wait()
 
 

@@ -137,9 +137,13 @@ def _catalog(keystone: Keystone) -> dict[str, str]:
 
 def _application_credentials(alice: Session, auth_url: str, users: dict[str, str]) -> dict[str, list[str]]:
     url = f"{auth_url}/users/{users['alice']}/application_credentials"
-    rules = [{"service": "function", "method": "GET", "path": "/v1/checksums/**"}]
+    # The object store is asked with the same token, so its rules have to let it pass there too.
+    rules = [
+        {"service": "function", "method": "GET", "path": "/v1/checksums/**"},
+        *({"service": "object-store", "method": method, "path": "/v1/**"} for method in ("HEAD", "GET")),
+    ]
     made = {}
-    for name, more in (("plain", {}), ("get-only", {"access_rules": rules})):
+    for name, more in (("plain", {}), ("get-only", {"access_rules": rules}), ("no-store", {"access_rules": rules[:1]})):
         body = {"application_credential": {"name": name, **more}}
         entry = alice.post(url, json=body).json()["application_credential"]
         made[name] = [entry["id"], entry["secret"]]

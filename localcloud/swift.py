@@ -21,8 +21,8 @@ log_level = INFO
 log_name = proxy
 
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl s3api s3token \
-authtoken keystoneauth copy container-quotas account-quotas slo dlo versioned_writes symlink proxy-logging proxy-server
+pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl authtoken \
+s3api s3token keystoneauth copy container-quotas account-quotas slo dlo versioned_writes symlink proxy-logging proxy-server
 
 [app:proxy-server]
 use = egg:swift#proxy
@@ -58,6 +58,8 @@ s3_acl = false
 use = egg:swift#s3token
 reseller_prefix = AUTH_
 delay_auth_decision = true
+# Its cache wants the secrets of users' credentials, which Keystone gives to administrators only.
+secret_cache_duration = 0
 auth_uri = {auth_url}
 auth_url = {auth_url}
 auth_type = password
@@ -79,7 +81,9 @@ project_domain_id = default
 delay_auth_decision = true
 token_cache_time = 10
 cache = swift.cache
-include_service_catalog = false
+# Without it, Keystone hides every token from Swift that access rules restrict.
+service_type = object-store
+include_service_catalog = true
 service_token_roles_required = true
 [filter:keystoneauth]
 use = egg:swift#keystoneauth

@@ -117,6 +117,8 @@ class ChecksumFlow:
             stored = await self._keep(caller, stat, digests) if order.store else None
         except GatewayError as error:
             if error.kind is Kind.TOKEN_INVALID:
+                if caller.access_rules is not None:
+                    raise GatewayError(Kind.OBJECT_ACCESS_RULE) from error
                 self._identity.distrust(caller)
                 raise self._identity.challenged(error) from error.__cause__
             raise

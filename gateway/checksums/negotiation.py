@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import http_sfv
+from http_sfv.dictionary import Dictionary
+from http_sfv.item import Item
 
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
 from gateway.errors import GatewayError, Kind
@@ -97,7 +98,7 @@ def parse_want_digest(value: str) -> dict[str, float]:
 
 def parse_want_repr_digest(value: str) -> dict[str, float]:
     """Preferences, 0 to 10, by name. A field that is not a dictionary counts as absent (RFC 9651, 4.2)."""
-    dictionary = http_sfv.Dictionary()
+    dictionary = Dictionary()
     try:
         dictionary.parse(value.encode())
     except ValueError:
@@ -122,9 +123,9 @@ def digest_fields(wanted: Wanted, digests: Mapping[str, str]) -> dict[str, str]:
         entries = (f"{w.wire_name}={digest_value(w.algorithm, digests[w.algorithm.name])}" for w in wanted.digest)
         return {"Digest": ",".join(entries)}
     if wanted.repr_digest:
-        dictionary = http_sfv.Dictionary()
+        dictionary = Dictionary()
         for wish in wanted.repr_digest:
-            dictionary[wish.wire_name] = http_sfv.Item(bytes.fromhex(digests[wish.algorithm.name]))
+            dictionary[wish.wire_name] = Item(bytes.fromhex(digests[wish.algorithm.name]))
         return {"Repr-Digest": str(dictionary)}
     return {}
 
@@ -148,7 +149,7 @@ def _quality(accept: str | None, media_type: str) -> float:
         media_range, *params = (piece.strip() for piece in part.split(";"))
         q = next((param[2:] for param in params if param.startswith("q=")), "1")
         ranges[media_range] = float(q) if re.fullmatch(r"[01](\.[0-9]{0,3})?", q) else 0.0
-    for candidate in (media_type, media_type.split("/")[0] + "/*", "*/*"):
+    for candidate in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if candidate in ranges:
             return ranges[candidate]
     return 0.0

@@ -29,7 +29,7 @@ class ChecksumRoutes:
         self._default_algorithms = default_algorithms
 
     async def by_path(self, request: Request) -> Response:
-        """`GET|HEAD /v1/checksums/{container}/{object}`. Storage clients come here: errors are text unless JSON is named."""
+        """`GET|HEAD /v1/checksums/{container}/{object}`; storage clients come here, so errors are text by default."""
         context = context_of(request.scope)
         context.route = "checksums.object"
         plain = not names_json(request.headers.get("accept"))

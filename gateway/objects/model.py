@@ -123,5 +123,5 @@ class ObjectStore(Protocol):
         ...
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
-        """Stores digests with the object, keeping its other metadata; False if the caller may not or the store cannot."""
+        """Stores digests with the object, keeping its other metadata; False if that is not possible."""
         ...
