@@ -1,0 +1,156 @@
+"""How errors look on the wire, and that what is published stays."""
+
+import json
+import string
+
+import openstack.exceptions
+import pytest
+import requests
+from keystoneauth1 import exceptions as ksa_exceptions
+
+from gateway.errors import GatewayError, Kind, error_response
+
+REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
+# Clients match on these. A new one is added here; none is ever changed or taken away.
+PUBLISHED = {
+    "function.access_rule.denied": 403,
+    "function.algorithm.unknown": 400,
+    "function.function.busy": 503,
+    "function.function.failed": 502,
+    "function.function.timeout": 504,
+    "function.function.unreachable": 503,
+    "function.internal": 500,
+    "function.keystone.unavailable": 503,
+    "function.method.not_allowed": 405,
+    "function.object.access_rule": 403,
+    "function.object.changed": 409,
+    "function.object.forbidden": 403,
+    "function.object.no_ec2_credential": 403,
+    "function.object.not_found": 404,
+    "function.object.unsupported": 422,
+    "function.quota.exceeded": 429,
+    "function.read.short": 502,
+    "function.request.expectation": 417,
+    "function.request.head_too_large": 431,
+    "function.request.malformed": 400,
+    "function.request.transfer_coding": 501,
+    "function.role.missing": 403,
+    "function.route.not_found": 404,
+    "function.store.unavailable": 503,
+    "function.tenant.not_onboarded": 403,
+    "function.tenant.suspended": 403,
+    "function.token.ambiguous": 400,
+    "function.token.invalid": 401,
+    "function.token.missing": 401,
+    "function.token.scope": 403,
+}
+
+
+def example(kind: Kind) -> GatewayError:
+    words = {name: 7 for _, name, _, _ in string.Formatter().parse(kind.value.sentence) if name}
+    return GatewayError(kind, **words)
+
+
+def as_requests(error: GatewayError, *, method: str = "GET") -> requests.Response:
+    """The answer as keystoneauth's and openstacksdk's HTTP library has it."""
+    answer = error_response(error, request_id=REQUEST_ID)
+    response = requests.Response()
+    response.status_code = answer.status_code
+    response._content = bytes(answer.body)
+    response.headers.update({**answer.headers, "x-openstack-request-id": REQUEST_ID})
+    response.url = "http://faas.test/v1/"
+    response.request = requests.Request(method, response.url).prepare()
+    return response
+
+
+def test_published_codes_are_frozen() -> None:
+    assert {kind.code: kind.status for kind in Kind} == PUBLISHED
+
+
+def test_each_code_is_published_once() -> None:
+    # An Enum makes an alias of an equal value, silently: names have to be as many as codes.
+    assert len({kind.code for kind in Kind}) == len(Kind.__members__) == len(PUBLISHED)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_sentence_survives_keystoneauth(kind: Kind) -> None:
+    error = example(kind)
+    seen = ksa_exceptions.http.from_response(as_requests(error), "GET", "http://faas.test/v1/")
+    assert seen.http_status == kind.status
+    assert error.message in str(seen)
+    assert seen.request_id == REQUEST_ID
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_sentence_survives_openstacksdk_and_is_shown_once(kind: Kind) -> None:
+    error = example(kind)
+    with pytest.raises(openstack.exceptions.HttpException) as caught:
+        openstack.exceptions.raise_from_response(as_requests(error))
+    assert str(caught.value).count(error.message) == 1
+    assert caught.value.status_code == kind.status
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_sentence_has_no_hole_and_ends(kind: Kind) -> None:
+    message = example(kind).message
+    assert "{" not in message
+    assert message.endswith(".") or "{" in kind.value.sentence
+
+
+def test_body_has_both_shapes_and_the_request_id() -> None:
+    answer = error_response(example(Kind.NO_SUCH_ROUTE), request_id=REQUEST_ID)
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(answer.body) == {
+        "error": {"code": 404, "title": "Not Found", "message": Kind.NO_SUCH_ROUTE.value.sentence},
+        "errors": [
+            {
+                "request_id": REQUEST_ID,
+                "code": "function.route.not_found",
+                "status": 404,
+                "title": "Not Found",
+                "detail": Kind.NO_SUCH_ROUTE.value.sentence,
+            }
+        ],
+    }
+
+
+def test_storage_clients_get_one_sentence_of_plain_text() -> None:
+    error = example(Kind.OBJECT_CHANGED)
+    answer = error_response(error, request_id=REQUEST_ID, plain=True)
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert bytes(answer.body).decode() == error.message + "\n"
+    assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_retry_after_is_whole_seconds_and_only_where_coming_back_can_help(kind: Kind) -> None:
+    field = error_response(example(kind), request_id=REQUEST_ID).headers.get("retry-after")
+    assert (field is not None) == (kind.value.retry_after_seconds is not None)
+    assert field is None or field.isdigit()
+    if kind.status in {429, 503}:
+        assert field
+
+
+def test_retry_after_of_this_error_beats_that_of_its_kind() -> None:
+    error = GatewayError(Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=42)
+    assert error_response(error, request_id=REQUEST_ID).headers["retry-after"] == "42"
+
+
+def test_braces_in_words_are_not_filled_again() -> None:
+    error = GatewayError(Kind.REQUEST_MALFORMED, why="{kind} {0} {why.__class__}")
+    assert error.message == "The request is not acceptable: {kind} {0} {why.__class__}."
+
+
+def test_headers_of_an_error_are_its_own() -> None:
+    given = {"Allow": "GET"}
+    error = GatewayError(Kind.METHOD_NOT_ALLOWED, headers=given, method="PUT")
+    error.headers["X"] = "1"
+    assert given == {"Allow": "GET"}
+    assert error_response(error, request_id=REQUEST_ID).headers["allow"] == "GET"
+
+
+def test_remembered_error_says_the_same_again() -> None:
+    first = GatewayError(Kind.TOKEN_SCOPE, scope="unscoped")
+    again = GatewayError.of(first.kind, first.words)
+    assert again is not first
+    assert again.message == first.message

@@ -1,0 +1,147 @@
+"""Token, scope, role, access rules: in this order, each with its own answer."""
+
+import base64
+import dataclasses
+import struct
+
+import pytest
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind
+from gateway.identity.authenticate import Authenticator, IdentityRules
+from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.caller import AccessRule, Caller
+from policies.names import ProjectId
+
+NOW = 1_800_000_000
+TOKEN = base64.urlsafe_b64encode(struct.pack(">BQ", 0x80, NOW) + bytes(16 + 64 + 32)).rstrip(b"=").decode()
+RULES = IdentityRules(
+    service_type="function",
+    call_role="member",
+    www_authenticate_uri="https://keystone.test/v3",
+    fernet_only=True,
+    token_max_age_seconds=3_600,
+    clock_skew_seconds=60,
+)
+CALLER = Caller(
+    token=TOKEN,
+    user_id="u",
+    user_name="alice",
+    project_id=ProjectId("p"),
+    project_name="demo",
+    roles=frozenset(["member"]),
+    expires_at=NOW + 3_600,
+    service_types=frozenset(["function"]),
+)
+
+
+class Room:
+    def __init__(self, verdict: Caller | GatewayError = CALLER, rules: IdentityRules = RULES) -> None:
+        self.verdict = verdict
+        self.asked = 0
+        cache = TokenCache(self.validate, CacheLimits(10, 30, 10), clock=lambda: NOW)
+        self.authenticator = Authenticator(cache, rules, clock=lambda: NOW)
+
+    async def validate(self, _token: str) -> Caller:
+        self.asked += 1
+        if isinstance(self.verdict, GatewayError):
+            raise self.verdict
+        return self.verdict
+
+    async def refusal(self, request: RequestHead) -> GatewayError:
+        with pytest.raises(GatewayError) as caught:
+            await self.authenticator.caller_of(request)
+        return caught.value
+
+
+def head(*tokens: str, method: str = "GET", path: bytes = b"/v1/checksums/c/o") -> RequestHead:
+    return RequestHead(method, path, b"", tuple((b"x-auth-token", token.encode()) for token in tokens))
+
+
+@pytest.mark.parametrize(
+    ("request_head", "kind"),
+    [
+        pytest.param(head(), Kind.TOKEN_MISSING, id="missing"),
+        pytest.param(head("garbage"), Kind.TOKEN_INVALID, id="hopeless"),
+    ],
+)
+async def test_401_carries_the_challenge_and_keystone_is_not_asked(request_head: RequestHead, kind: Kind) -> None:
+    room = Room()
+    error = await room.refusal(request_head)
+    assert (error.kind, error.kind.status) == (kind, 401)
+    assert error.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.test/v3"'
+    assert room.asked == 0
+
+
+async def test_401_of_keystones_verdict_carries_the_challenge_each_time() -> None:
+    room = Room(GatewayError(Kind.TOKEN_INVALID))
+    for _ in range(2):
+        error = await room.refusal(head(TOKEN))
+        assert error.kind is Kind.TOKEN_INVALID
+        assert error.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.test/v3"'
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        GatewayError(Kind.TOKEN_SCOPE, scope="unscoped"),
+        GatewayError(Kind.KEYSTONE_UNAVAILABLE),
+        dataclasses.replace(CALLER, roles=frozenset(["reader"])),
+        dataclasses.replace(CALLER, access_rules=()),
+    ],
+)
+async def test_other_refusals_carry_no_challenge(verdict: Caller | GatewayError) -> None:
+    error = await Room(verdict).refusal(head(TOKEN))
+    assert error.kind.status != 401
+    assert "WWW-Authenticate" not in error.headers
+
+
+async def test_two_tokens_are_no_matter_of_authentication() -> None:
+    error = await Room().refusal(head(TOKEN, TOKEN))
+    assert error.kind is Kind.TOKEN_AMBIGUOUS
+    assert "WWW-Authenticate" not in error.headers
+
+
+@pytest.mark.parametrize("roles", [[], ["reader"], ["Member"], ["members"], ["service"], ["_member_"]])
+async def test_role_is_needed_by_its_exact_name(roles: list[str]) -> None:
+    error = await Room(dataclasses.replace(CALLER, roles=frozenset(roles))).refusal(head(TOKEN))
+    assert error.kind is Kind.ROLE_MISSING
+    assert "'member' on project p" in error.message
+
+
+async def test_missing_role_is_said_before_an_access_rule() -> None:
+    caller = dataclasses.replace(CALLER, roles=frozenset(["reader"]), access_rules=())
+    assert (await Room(caller).refusal(head(TOKEN))).kind is Kind.ROLE_MISSING
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [head(TOKEN, method="HEAD"), head(TOKEN, path=b"/v1/checksums/d/o"), head(TOKEN, path=b"/v1/%63hecksums/c/o")],
+)
+async def test_access_rules_are_held_against_the_method_and_the_path_as_sent(request_head: RequestHead) -> None:
+    rules = (AccessRule("function", "GET", "/v1/checksums/c/**"),)
+    room = Room(dataclasses.replace(CALLER, access_rules=rules))
+    error = await room.refusal(request_head)
+    assert error.kind is Kind.ACCESS_RULE
+    assert (await room.authenticator.caller_of(head(TOKEN))).user_id == "u"
+
+
+async def test_service_token_does_not_switch_access_rules_off() -> None:
+    request_head = RequestHead("GET", b"/v1/", b"", ((b"x-auth-token", TOKEN.encode()), (b"x-service-token", b"x")))
+    assert (await Room(dataclasses.replace(CALLER, access_rules=())).refusal(request_head)).kind is Kind.ACCESS_RULE
+
+
+async def test_tokens_of_another_format_are_asked_about_if_the_site_says_so() -> None:
+    room = Room(rules=dataclasses.replace(RULES, fernet_only=False))
+    await room.authenticator.caller_of(head("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"))
+    assert room.asked == 1
+
+
+async def test_known_caller_is_asked_about_again_once_distrusted() -> None:
+    room = Room()
+    caller = await room.authenticator.caller_of(head(TOKEN))
+    await room.authenticator.caller_of(head(TOKEN))
+    assert room.asked == 1
+    room.authenticator.distrust(caller)
+    room.verdict = GatewayError(Kind.TOKEN_INVALID)
+    assert (await room.refusal(head(TOKEN))).kind is Kind.TOKEN_INVALID

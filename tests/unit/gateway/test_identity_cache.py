@@ -1,0 +1,212 @@
+"""Keystone's verdicts are remembered for seconds, in bounded space, and asked for once."""
+
+import asyncio
+
+import pytest
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.caller import Caller
+from policies.names import ProjectId
+
+START = 1_800_000_000.0
+
+
+class Identity:
+    """A Keystone whose verdicts are set by token, a wall clock and a stopwatch."""
+
+    def __init__(self, *, entries: int = 100, seconds: float = 30, refusal_seconds: float = 10) -> None:
+        self.wall = START
+        self.elapsed = 0.0
+        self.asked: list[str] = []
+        self.verdicts: dict[str, GatewayError] = {}
+        self.lifetime = 3_600.0
+        self.gate: asyncio.Event | None = None
+        self.seen: list[tuple[str, str]] = []
+        self.cache = TokenCache(
+            self.validate,
+            CacheLimits(entries, seconds, refusal_seconds),
+            clock=lambda: self.wall,
+            stopwatch=lambda: self.elapsed,
+            seen=lambda source, verdict: self.seen.append((source, verdict)),
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall += seconds
+        self.elapsed += seconds
+
+    async def validate(self, token: str) -> Caller:
+        self.asked.append(token)
+        expires_at = START + self.lifetime
+        if self.gate is not None:
+            await self.gate.wait()
+        if token in self.verdicts:
+            raise self.verdicts[token]
+        return Caller(token, "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), expires_at)
+
+    async def refusal(self, token: str) -> Kind:
+        with pytest.raises(GatewayError) as caught:
+            await self.cache.caller_of(token)
+        return caught.value.kind
+
+
+async def test_caller_is_never_given_past_the_tokens_expiry() -> None:
+    identity = Identity(seconds=30)
+    identity.lifetime = 5
+    await identity.cache.caller_of("t")
+    identity.pass_time(4.999)
+    await identity.cache.caller_of("t")
+    assert identity.asked == ["t"]
+    identity.pass_time(0.001)
+    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+    assert identity.asked == ["t", "t"]
+
+
+async def test_wall_clock_that_jumps_ahead_ends_a_caller_too() -> None:
+    identity = Identity()
+    await identity.cache.caller_of("t")
+    identity.wall += identity.lifetime
+    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+
+
+async def test_token_that_keystone_gives_after_its_expiry_is_invalid() -> None:
+    identity = Identity()
+    identity.lifetime = 0
+    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+
+
+async def test_caller_counts_for_thirty_seconds_and_use_does_not_prolong_it() -> None:
+    identity = Identity(seconds=30)
+    for _ in range(3):
+        await identity.cache.caller_of("t")
+        identity.pass_time(9.999)
+    await identity.cache.caller_of("t")
+    assert identity.asked == ["t"]
+    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    identity.pass_time(0.01)
+    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    "refusal", [GatewayError(Kind.TOKEN_INVALID), GatewayError(Kind.TOKEN_SCOPE, scope="unscoped")]
+)
+async def test_refusal_is_remembered_for_its_own_time_with_its_sentence(refusal: GatewayError) -> None:
+    identity = Identity(refusal_seconds=10)
+    identity.verdicts["t"] = refusal
+    for _ in range(3):
+        with pytest.raises(GatewayError) as caught:
+            await identity.cache.caller_of("t")
+        assert (caught.value.kind, caught.value.message) == (refusal.kind, refusal.message)
+    assert identity.asked == ["t"]
+    identity.pass_time(10)
+    await identity.refusal("t")
+    assert identity.asked == ["t", "t"]
+
+
+async def test_remembered_refusal_is_a_new_error_each_time() -> None:
+    identity = Identity()
+    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    await identity.refusal("t")
+    with pytest.raises(GatewayError) as one:
+        await identity.cache.caller_of("t")
+    with pytest.raises(GatewayError) as other:
+        await identity.cache.caller_of("t")
+    assert one.value is not other.value
+
+
+async def test_outage_is_not_remembered() -> None:
+    identity = Identity()
+    identity.verdicts["t"] = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+    assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+    identity.verdicts.clear()
+    assert (await identity.cache.caller_of("t")).user_id == "u"
+
+
+async def test_known_caller_survives_an_outage_but_only_for_its_time() -> None:
+    identity = Identity(seconds=30)
+    await identity.cache.caller_of("t")
+    identity.verdicts["t"] = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+    identity.pass_time(29)
+    await identity.cache.caller_of("t")
+    identity.pass_time(1)
+    assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+
+async def test_refusals_do_not_push_out_callers() -> None:
+    identity = Identity(entries=5)
+    for number in range(5):
+        await identity.cache.caller_of(f"good-{number}")
+    for number in range(100):
+        identity.verdicts[f"bad-{number}"] = GatewayError(Kind.TOKEN_INVALID)
+        await identity.refusal(f"bad-{number}")
+    identity.asked.clear()
+    for number in range(5):
+        await identity.cache.caller_of(f"good-{number}")
+    assert identity.asked == []
+
+
+async def test_space_is_bounded() -> None:
+    identity = Identity(entries=10)
+    for number in range(50):
+        await identity.cache.caller_of(f"good-{number}")
+        identity.verdicts[f"bad-{number}"] = GatewayError(Kind.TOKEN_INVALID)
+        await identity.refusal(f"bad-{number}")
+    assert len(identity.cache._callers) == 10
+    assert len(identity.cache._refusals) == 10
+
+
+async def test_a_thousand_first_uses_at_once_ask_keystone_once() -> None:
+    identity = Identity()
+    identity.gate = asyncio.Event()
+    waiting = [asyncio.create_task(identity.cache.caller_of("t")) for _ in range(1_000)]
+    await asyncio.sleep(0.01)
+    identity.gate.set()
+    callers = await asyncio.gather(*waiting)
+    assert identity.asked == ["t"]
+    assert {caller.user_id for caller in callers} == {"u"}
+
+
+async def test_a_thousand_first_uses_of_a_bad_token_are_all_refused_by_one_question() -> None:
+    identity = Identity()
+    identity.gate = asyncio.Event()
+    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    waiting = [asyncio.create_task(identity.refusal("t")) for _ in range(1_000)]
+    await asyncio.sleep(0.01)
+    identity.gate.set()
+    assert set(await asyncio.gather(*waiting)) == {Kind.TOKEN_INVALID}
+    assert identity.asked == ["t"]
+
+
+async def test_caller_that_another_service_refused_is_asked_about_again() -> None:
+    identity = Identity()
+    await identity.cache.caller_of("t")
+    identity.cache.forget("t")
+    identity.cache.forget("never-seen")
+    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+
+
+async def test_no_caching_can_be_chosen() -> None:
+    identity = Identity(seconds=0, refusal_seconds=0)
+    identity.verdicts["bad"] = GatewayError(Kind.TOKEN_INVALID)
+    for _ in range(2):
+        await identity.cache.caller_of("good")
+        await identity.refusal("bad")
+    assert identity.asked == ["good", "bad"] * 2
+
+
+async def test_what_is_counted_says_who_decided() -> None:
+    identity = Identity()
+    identity.verdicts |= {"bad": GatewayError(Kind.TOKEN_INVALID), "odd": GatewayError(Kind.KEYSTONE_UNAVAILABLE)}
+    for _ in range(2):
+        await identity.cache.caller_of("good")
+        await identity.refusal("bad")
+        await identity.refusal("odd")
+    assert identity.seen == [
+        ("keystone", "accepted"),
+        ("keystone", "refused"),
+        ("keystone", "unknown"),
+        ("cache", "accepted"),
+        ("cache", "refused"),
+        ("keystone", "unknown"),
+    ]

@@ -1,0 +1,293 @@
+"""What Keystone's answers to a validation mean. On doubt there is never a caller."""
+
+import copy
+from typing import Any
+
+import httpx
+import pytest
+import respx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import AccessRule, Endpoint
+from gateway.identity.keystone import Keystone, caller_from
+
+AUTH_URL = "http://keystone.test/v3"
+TOKEN = "gAAAA-subject"
+
+
+def token_body() -> dict[str, Any]:
+    """The `token` object of Identity API v3 for a project-scoped token."""
+    return {
+        "methods": ["password"],
+        "user": {"id": "u1", "name": "alice", "domain": {"id": "default", "name": "Default"}},
+        "project": {"id": "p1", "name": "demo", "domain": {"id": "default", "name": "Default"}},
+        "is_domain": False,
+        "roles": [{"id": "r1", "name": "member"}, {"id": "r2", "name": "reader"}],
+        "issued_at": "2027-01-15T08:00:00.000000Z",
+        "expires_at": "2027-01-15T09:00:00.000000Z",
+        "audit_ids": ["a"],
+        "catalog": [
+            {
+                "type": "object-store",
+                "name": "swift",
+                "id": "s1",
+                "endpoints": [
+                    {
+                        "interface": i,
+                        "region_id": "R1",
+                        "region": "R1",
+                        "url": f"http://{i}.swift.test/v1/AUTH_p1",
+                        "id": i,
+                    }
+                    for i in ("public", "internal")
+                ],
+            },
+            {"type": "function", "name": "faas", "id": "s2", "endpoints": []},
+        ],
+    }
+
+
+class FakeCredential:
+    """Our own credential: a new token after each `forget`."""
+
+    def __init__(self) -> None:
+        self.forgotten = 0
+
+    async def token(self) -> str:
+        return f"service-token-{self.forgotten}"
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+class Answered:
+    """A Keystone that gives the answers of a list, one after the other, and then the last one again."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.credential = FakeCredential()
+        self.router = respx.MockRouter(assert_all_called=False)
+        self.route = self.router.get(f"{AUTH_URL}/auth/tokens").mock(side_effect=list(answers))
+
+    async def validate(self) -> Any:
+        transport = httpx.MockTransport(self.router.async_handler)
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await Keystone(client, auth_url=AUTH_URL, credential=self.credential).validate(TOKEN)
+
+    async def refusal(self) -> GatewayError:
+        with pytest.raises(GatewayError) as caught:
+            await self.validate()
+        return caught.value
+
+
+def ok(body: Any) -> httpx.Response:
+    return httpx.Response(200, json={"token": body})
+
+
+async def test_404_says_that_the_callers_token_is_bad() -> None:
+    keystone = Answered(httpx.Response(404))
+    assert (await keystone.refusal()).kind is Kind.TOKEN_INVALID
+    assert keystone.credential.forgotten == 0
+
+
+async def test_401_is_about_our_own_credential_which_is_renewed_exactly_once() -> None:
+    keystone = Answered(httpx.Response(401), httpx.Response(401))
+    assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert keystone.route.call_count == 2
+    assert keystone.credential.forgotten == 1
+
+
+async def test_second_question_goes_out_with_the_renewed_credential() -> None:
+    keystone = Answered(httpx.Response(401), ok(token_body()))
+    assert (await keystone.validate()).user_id == "u1"
+    sent = [call.request.headers["X-Auth-Token"] for call in keystone.route.calls]
+    assert sent == ["service-token-0", "service-token-1"]
+
+
+async def test_token_that_is_bad_after_the_renewal_is_bad() -> None:
+    assert (await Answered(httpx.Response(401), httpx.Response(404)).refusal()).kind is Kind.TOKEN_INVALID
+
+
+@pytest.mark.parametrize("status", [201, 204, 300, 302, 400, 403, 405, 410, 429, 500, 502, 503, 504])
+async def test_answer_that_says_nothing_about_the_token_is_unavailable(status: int) -> None:
+    keystone = Answered(httpx.Response(status, json={"token": token_body()}))
+    assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert keystone.route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ConnectTimeout("slow"),
+        httpx.ReadTimeout("slow"),
+        httpx.PoolTimeout("full"),
+        httpx.RemoteProtocolError("broke off"),
+        httpx.ReadError("reset"),
+        httpx.TooManyRedirects("round and round"),
+        httpx.DecodingError("not gzip"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_no_answer_is_unavailable(failure: Exception) -> None:
+    error = await Answered(failure).refusal()
+    assert error.kind is Kind.KEYSTONE_UNAVAILABLE
+    assert error.kind.status == 503
+    assert error.retry_after_seconds
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"token"',
+        b"{}",
+        b'{"token": null}',
+        b'{"token": 1}',
+        b"<html>",
+        b'{"token": {"project": {"id": "p1"}',
+        b"\xff\xfe\x00",
+    ],
+)
+async def test_malformed_answer_is_unavailable(content: bytes) -> None:
+    assert (await Answered(httpx.Response(200, content=content)).refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+
+
+MUTILATIONS = {
+    "no-user": lambda b: b.pop("user"),
+    "no-user-id": lambda b: b["user"].pop("id"),
+    "user-id-empty": lambda b: b["user"].update(id=""),
+    "user-id-number": lambda b: b["user"].update(id=7),
+    "project-null": lambda b: b.update(project=None),
+    "project-id-null": lambda b: b["project"].update(id=None),
+    "project-id-empty": lambda b: b["project"].update(id=""),
+    "project-id-list": lambda b: b["project"].update(id=["p1"]),
+    "no-roles": lambda b: b.pop("roles"),
+    "roles-null": lambda b: b.update(roles=None),
+    "role-without-name": lambda b: b["roles"].append({"id": "r"}),
+    "role-name-number": lambda b: b["roles"].append({"name": 1}),
+    "no-expiry": lambda b: b.pop("expires_at"),
+    "expiry-null": lambda b: b.update(expires_at=None),
+    "expiry-words": lambda b: b.update(expires_at="tomorrow"),
+    "expiry-number": lambda b: b.update(expires_at=1),
+    "catalog-null": lambda b: b.update(catalog=None),
+    "service-without-type": lambda b: b["catalog"].append({"endpoints": []}),
+    "endpoint-without-url": lambda b: b["catalog"][0]["endpoints"][0].pop("url"),
+    "credential-word": lambda b: b.update(application_credential="ac"),
+    "rule-without-path": lambda b: b.update(
+        application_credential={"id": "ac", "access_rules": [{"service": "function", "method": "GET"}]}
+    ),
+    "rule-word": lambda b: b.update(application_credential={"id": "ac", "access_rules": ["GET"]}),
+    "rules-number": lambda b: b.update(application_credential={"id": "ac", "access_rules": 1}),
+}
+
+
+@pytest.mark.parametrize("mutilate", MUTILATIONS.values(), ids=MUTILATIONS)
+async def test_token_object_with_something_missing_or_odd_is_unavailable(mutilate: Any) -> None:
+    body = token_body()
+    mutilate(body)
+    assert (await Answered(ok(body)).refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("scope", "word"),
+    [
+        ({}, "unscoped"),
+        ({"domain": {"id": "default", "name": "Default"}}, "scoped to a domain"),
+        ({"system": {"all": True}}, "scoped to the system"),
+    ],
+)
+async def test_token_that_is_not_scoped_to_a_project_is_refused_with_the_reason(
+    scope: dict[str, Any], word: str
+) -> None:
+    body = token_body()
+    del body["project"]
+    error = await Answered(ok({**body, **scope})).refusal()
+    assert error.kind is Kind.TOKEN_SCOPE
+    assert f"The token is {word}," in error.message
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("field", "seconds"), [("7", 7), ("100000", 300), ("soon", 5), ("-1", 5), ("1.5", 5), ("", 5), (None, 5)]
+)
+async def test_retry_after_of_keystone_is_passed_on_if_it_is_reasonable(
+    status: int, field: str | None, seconds: int
+) -> None:
+    error = await Answered(httpx.Response(status, headers={} if field is None else {"Retry-After": field})).refusal()
+    assert error.retry_after_seconds == seconds
+
+
+async def test_our_credential_that_cannot_be_had_is_passed_on() -> None:
+    keystone = Answered(ok(token_body()))
+
+    async def refuse() -> str:
+        raise GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+
+    keystone.credential.token = refuse  # type: ignore[method-assign]
+    assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert keystone.route.call_count == 0
+
+
+async def test_question_names_the_token_and_says_that_we_know_access_rules() -> None:
+    keystone = Answered(ok(token_body()))
+    await keystone.validate()
+    sent = keystone.route.calls.last.request
+    assert sent.headers["X-Subject-Token"] == TOKEN
+    assert sent.headers["X-Auth-Token"] == "service-token-0"
+    assert sent.headers["OpenStack-Identity-Access-Rules"] == "1"
+    assert TOKEN not in str(sent.url)
+
+
+async def test_caller_is_what_keystone_says() -> None:
+    caller = await Answered(ok(token_body())).validate()
+    assert (caller.user_id, caller.user_name) == ("u1", "alice")
+    assert (caller.project_id, caller.project_name) == ("p1", "demo")
+    assert caller.roles == {"member", "reader"}
+    assert caller.expires_at == 1_800_003_600
+    assert caller.service_types == {"object-store", "function"}
+    assert caller.endpoints == tuple(
+        Endpoint("object-store", i, "R1", f"http://{i}.swift.test/v1/AUTH_p1") for i in ("public", "internal")
+    )
+    assert caller.application_credential_id is None
+    assert caller.access_rules is None
+    assert caller.token == TOKEN
+    assert TOKEN not in repr(caller)
+
+
+async def test_access_rules_are_kept_and_none_at_all_is_another_thing_than_no_restriction() -> None:
+    body = token_body()
+    rule = {"id": "x", "service": "function", "method": "GET", "path": "/v1/**"}
+    body["application_credential"] = {"id": "ac", "name": "n", "restricted": True, "access_rules": [rule]}
+    caller = await Answered(ok(body)).validate()
+    assert caller.application_credential_id == "ac"
+    assert caller.access_rules == (AccessRule("function", "GET", "/v1/**"),)
+    body["application_credential"]["access_rules"] = []
+    assert (await Answered(ok(body)).validate()).access_rules == ()
+    del body["application_credential"]["access_rules"]
+    assert (await Answered(ok(body)).validate()).access_rules is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "name", "type"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(field=st.sampled_from(["user", "project", "roles", "application_credential"]), value=json_values)
+def test_no_value_of_a_field_makes_a_caller_without_ids(field: str, value: Any) -> None:
+    body = copy.deepcopy(token_body())
+    body[field] = value
+    try:
+        caller = caller_from(TOKEN, body)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return  # what `validate` turns into 503
+    assert caller.user_id
+    assert caller.project_id
+    assert all(isinstance(word, str) for word in (caller.user_id, caller.project_id, *caller.roles))
