@@ -19,10 +19,14 @@ workers = {workers}
 user = root
 log_level = INFO
 log_name = proxy
+# Logging goes to standard error, which is the log file. The copy for syslog cannot be turned off: discard it.
+log_udp_host = 127.0.0.1
+log_udp_port = 9
 
 [pipeline:main]
 pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl authtoken \
-s3api s3token keystoneauth copy container-quotas account-quotas slo dlo versioned_writes symlink proxy-logging proxy-server
+s3api s3token keystoneauth copy container-quotas account-quotas slo dlo versioned_writes symlink proxy-logging \
+proxy-server
 
 [app:proxy-server]
 use = egg:swift#proxy
@@ -30,7 +34,12 @@ account_autocreate = true
 allow_account_management = true
 node_timeout = 10
 recoverable_node_timeout = 5
+# There is one node: shunning it for the usual minute after a fault would be an outage.
+error_suppression_interval = 1
 client_timeout = 30
+# There is one device: to avoid it after an error would be to stop.
+error_suppression_limit = 1000000
+error_suppression_interval = 1
 
 [filter:catch_errors]
 use = egg:swift#catch_errors
@@ -121,6 +130,8 @@ workers = 0
 user = root
 log_level = WARNING
 log_name = {name}
+log_udp_host = 127.0.0.1
+log_udp_port = 9
 
 [pipeline:main]
 pipeline = {name}-server
@@ -175,7 +186,6 @@ def swift_services(
             [str(python), "-P", str(RUN), str(folder), "server", name, str(folder / f"{name}.conf")],
             port,
             state,
-            # Without syslog, Swift's logging goes to standard error, which is the log file.
             {"PYTHONWARNINGS": "ignore"},
         )
         for name, port in {**storage, "proxy": ports.proxy}.items()

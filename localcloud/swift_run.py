@@ -32,7 +32,7 @@ def serve(name: str, conf: Path) -> None:
     from swift.common.wsgi import run_wsgi  # noqa: PLC0415 - it reads swift.conf when imported
 
     sys.argv = [name, str(conf)]
-    sys.exit(run_wsgi(str(conf), f"{name}-server"))
+    sys.exit(run_wsgi(str(conf), f"{name}-server", verbose=True))
 
 
 if __name__ == "__main__":
