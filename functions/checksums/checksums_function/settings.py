@@ -84,5 +84,5 @@ def _sources(text: str | None) -> frozenset[tuple[str, int]] | None:
         host, colon, port = entry.rpartition(":")
         if not colon or not host or not port.isdecimal() or not 0 < int(port) <= MOST_PORT:
             raise SettingsError(f"CHECKSUMS_ALLOWED_SOURCES needs host:port entries, not {entry!r}")
-        sources.add((host.lower(), int(port)))
+        sources.add((host.lower().strip("[]"), int(port)))  # as SourceUrl has it
     return frozenset(sources)  # an empty list allows nothing: a variable that is set must never mean "all"

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -214,8 +215,8 @@ class Process(Caller):
 
     def peak_mib(self):
         """The most memory that the process ever had, as the kernel counts it."""
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
     async def end(self):
         if self.process.returncode is None:
@@ -256,7 +257,7 @@ def within():
 
     async def wait(seconds, condition):
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - conditions of other people's objects set no event
                 await asyncio.sleep(0.01)
 
     return wait

@@ -184,7 +184,7 @@ async def test_a_source_that_stalls(function, source):
     started = time.monotonic()
     assert_failed(await caller.source(source), "short_read")
     assert 0.35 < time.monotonic() - started < 3
-    assert [asked.position for asked in source.asked] == [0, 1000]
+    assert len(source.asked) == 2
 
     async def silent(asked, reader, writer):
         await reader.read()
