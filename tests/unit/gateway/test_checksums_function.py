@@ -1,0 +1,261 @@
+"""A function's answer counts only if it speaks of the object and the algorithms that were asked about."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from gateway.checksums.function import MAX_REPLY_BYTES, CapabilityRefusedError, ChecksumsFunction, digests_in
+from gateway.checksums.known import Digest, KnownDigests, Source
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from policies.names import ProjectId
+from tenancy.directory import FunctionAddress
+
+MD5 = "0123456789abcdef0123456789abcdef"
+ADLER = "11e60398"
+STAT = ObjectStat("http://swift.test/v1/AUTH_p", ObjectRef("c", "o"), MD5, 9, ObjectKind.PLAIN, "text/plain")
+NATIVE = dataclasses.replace(STAT, native={"md5": MD5})
+GOOD: dict[str, Any] = {"etag": MD5, "size": 9, "digests": {"md5": MD5, "adler32": ADLER}}
+NAMES = ("adler32", "md5")
+CALLER = Caller("secret-token", "u", "alice", ProjectId("p"), "demo", frozenset(), 0)
+ADDRESS = FunctionAddress("http://ingress.test", "checksums.faas-p.svc.cluster.local")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param({**GOOD, "etag": "f" * 32}, id="other-etag"),
+        pytest.param({**GOOD, "etag": f'"{MD5}"'}, id="etag-in-quotes"),
+        pytest.param({**GOOD, "etag": None}, id="etag-null"),
+        pytest.param({k: v for k, v in GOOD.items() if k != "etag"}, id="no-etag"),
+        pytest.param({**GOOD, "size": 8}, id="other-size"),
+        pytest.param({**GOOD, "size": "9"}, id="size-word"),
+        pytest.param({k: v for k, v in GOOD.items() if k != "size"}, id="no-size"),
+        pytest.param({**GOOD, "digests": {"md5": MD5}}, id="digest-missing"),
+        pytest.param({**GOOD, "digests": {}}, id="no-digests"),
+        pytest.param({**GOOD, "digests": None}, id="digests-null"),
+        pytest.param({**GOOD, "digests": [MD5, ADLER]}, id="digests-list"),
+        pytest.param({**GOOD, "digests": {"md5": MD5, "adler32": "11E60398"}}, id="capitals"),
+        pytest.param({**GOOD, "digests": {"md5": MD5, "adler32": "1e60398"}}, id="seven-digits"),
+        pytest.param({**GOOD, "digests": {"md5": MD5, "adler32": "0x11e603"}}, id="prefix"),
+        pytest.param({**GOOD, "digests": {"md5": MD5, "adler32": ADLER + "\r\nX: 1"}}, id="header-injection"),
+        pytest.param({**GOOD, "digests": {"md5": MD5, "adler32": 300287896}}, id="number"),
+        pytest.param({**GOOD, "digests": {"md5": MD5, "adler32": None}}, id="null"),
+        pytest.param({}, id="empty"),
+        pytest.param({"error": {"code": "unheard_of"}}, id="error-unknown"),
+        pytest.param({"error": {}}, id="error-without-code"),
+        pytest.param({"error": "object_changed"}, id="error-word"),
+        pytest.param({"error": False}, id="error-false"),
+        pytest.param({"error": {"code": "internal", "message": "x"}, **GOOD}, id="error-beside-digests"),
+    ],
+)
+def test_poisoned_reply_is_the_functions_failure(reply: dict[str, Any]) -> None:
+    with pytest.raises(GatewayError) as caught:
+        digests_in(reply, STAT, NAMES)
+    assert caught.value.kind is Kind.FUNCTION_FAILED
+
+
+@pytest.mark.parametrize("names", [("md5",), ("adler32",)])
+def test_md5_that_contradicts_the_stores_own_discredits_the_whole_reply(names: tuple[str, ...]) -> None:
+    reply = {**GOOD, "digests": {"md5": "f" * 32, "adler32": ADLER}}
+    with pytest.raises(GatewayError) as caught:
+        digests_in(reply, NATIVE, names)
+    assert caught.value.kind is Kind.FUNCTION_FAILED
+    assert digests_in(reply, STAT, ("md5",)) == {"md5": "f" * 32}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("object_changed", Kind.OBJECT_CHANGED),
+        ("short_read", Kind.SHORT_READ),
+        ("source_unreachable", Kind.SHORT_READ),
+        ("too_busy", Kind.FUNCTION_BUSY),
+    ],
+)
+def test_errors_that_a_function_may_report(code: str, kind: Kind) -> None:
+    with pytest.raises(GatewayError) as caught:
+        digests_in({"error": {"code": code, "message": "words of the tenant"}}, STAT, NAMES)
+    assert caught.value.kind is kind
+    assert "words of the tenant" not in caught.value.message
+
+
+@pytest.mark.parametrize("code", ["source_refused", "source_missing"])
+def test_capability_that_the_store_refused_may_be_followed_by_another(code: str) -> None:
+    with pytest.raises(CapabilityRefusedError):
+        digests_in({"error": {"code": code}}, STAT, NAMES)
+
+
+def test_only_what_was_asked_for_is_taken() -> None:
+    assert digests_in({**GOOD, "error": None, "more": 1}, NATIVE, ("adler32",)) == {"adler32": ADLER}
+
+
+class Content:
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+class Response:
+    def __init__(self, status: int, *pieces: bytes) -> None:
+        self.status = status
+        self.content = Content(list(pieces))
+
+
+class Client:
+    """A `FunctionClient` that answers with what it is given, and keeps what it was sent."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.headers: Mapping[str, str] = {}
+        self.body = b""
+
+    @contextlib.asynccontextmanager
+    async def post(self, address: FunctionAddress, headers: Mapping[str, str], body: Any) -> AsyncIterator[Response]:
+        self.headers = headers
+        self.body = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
+        yield self.response
+
+
+class Store:
+    """The reading half of an `ObjectStore`."""
+
+    def __init__(self, *pieces: bytes, failure: GatewayError | None = None) -> None:
+        self._pieces = pieces
+        self._failure = failure
+
+    @contextlib.asynccontextmanager
+    async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in self._pieces:
+                yield piece
+            if self._failure is not None:
+                raise self._failure
+
+        yield pieces()
+
+
+def function(response: Response, store: Store | None = None) -> tuple[ChecksumsFunction, Client]:
+    client = Client(response)
+    return ChecksumsFunction(client, store or Store()), client  # type: ignore[arg-type]
+
+
+async def compute(room: ChecksumsFunction, capability: SignedUrl | ByteStream) -> dict[str, str]:
+    return await room.compute(ADDRESS, CALLER, STAT, capability, NAMES, request_id="req-1")
+
+
+URL = SignedUrl("tempurl", "http://swift.test/v1/AUTH_p/c/o?temp_url_sig=s")
+BODY = json.dumps(GOOD).encode()
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_ingress_with_nobody_behind_it_is_unreachable(status: int) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await compute(function(Response(status, b"no healthy upstream"))[0], URL)
+    assert caught.value.kind is Kind.FUNCTION_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(Response(200, b""), id="empty"),
+        pytest.param(Response(200, b"   \n  "), id="only-signs-of-life"),
+        pytest.param(Response(200, b"<html>"), id="html"),
+        pytest.param(Response(200, b"[]"), id="list"),
+        pytest.param(Response(200, b"null"), id="null"),
+        pytest.param(Response(200, BODY[:-1]), id="cut"),
+        pytest.param(Response(200, BODY, BODY), id="twice"),
+        pytest.param(Response(200, b"\xff\xfe"), id="not-utf8"),
+        pytest.param(Response(404, b"not found"), id="404"),
+        pytest.param(Response(500, BODY), id="500-with-digests"),
+        pytest.param(Response(302, BODY), id="redirect"),
+        pytest.param(Response(200, b'{"a": "' + b"x" * MAX_REPLY_BYTES, b'"}'), id="too-long"),
+    ],
+)
+async def test_answer_that_is_no_reply_is_the_functions_failure(response: Response) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await compute(function(response)[0], URL)
+    assert caught.value.kind is Kind.FUNCTION_FAILED
+
+
+async def test_error_document_counts_whatever_the_status() -> None:
+    for status in (200, 409, 503):
+        with pytest.raises(GatewayError) as caught:
+            await compute(function(Response(status, b'{"error": {"code": "too_busy"}}'))[0], URL)
+        assert caught.value.kind is Kind.FUNCTION_BUSY
+
+
+async def test_signs_of_life_without_end_do_not_fill_the_memory() -> None:
+    pieces = [b" " * 1_024] * 200
+    assert await compute(function(Response(200, *pieces, b"\n" + BODY[:5], BODY[5:]))[0], URL) == GOOD["digests"]
+
+
+@pytest.mark.parametrize("capability", [URL, ByteStream()])
+async def test_function_never_gets_the_token(capability: SignedUrl | ByteStream) -> None:
+    room, client = function(Response(200, BODY), Store(b"Wikipedia"))
+    await compute(room, capability)
+    assert "secret-token" not in repr(client.headers) + repr(client.body)
+    assert client.headers["X-Openstack-Request-Id"] == "req-1"
+
+
+async def test_order_names_the_url_and_what_the_object_has_to_be() -> None:
+    room, client = function(Response(200, BODY))
+    assert await compute(room, URL) == GOOD["digests"]
+    assert json.loads(client.body) == {
+        "source": {"url": URL.url, "etag": MD5, "size": 9},
+        "algorithms": ["adler32", "md5"],
+    }
+
+
+async def test_bytes_go_along_with_what_the_object_has_to_be() -> None:
+    room, client = function(Response(200, BODY), Store(b"Wiki", b"pedia"))
+    assert await compute(room, ByteStream()) == GOOD["digests"]
+    assert client.body == b"Wikipedia"
+    assert client.headers["X-Object-Etag"] == MD5
+    assert client.headers["X-Object-Size"] == client.headers["Content-Length"] == "9"
+    assert client.headers["X-Checksum-Algorithms"] == "adler32,md5"
+
+
+async def test_what_the_store_said_while_reading_is_not_lost() -> None:
+    room, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(Kind.SHORT_READ)))
+    with pytest.raises(GatewayError) as caught:
+        await compute(room, ByteStream())
+    assert caught.value.kind is Kind.SHORT_READ
+
+
+@pytest.mark.parametrize("change", [{"etag": "f" * 32}, {"size": 8}, {"account": "http://swift.test/v1/AUTH_q"}])
+def test_memory_is_of_these_very_bytes(change: dict[str, Any]) -> None:
+    known = KnownDigests(10)
+    known.remember(STAT, {"adler32": ADLER})
+    assert known.of(dataclasses.replace(STAT, **change)) == {}
+    assert known.of(dataclasses.replace(STAT, ref=ObjectRef("c", "o", "v1"))) == {}
+    assert known.of(STAT) == {"adler32": Digest(ADLER, Source.REMEMBERED)}
+
+
+def test_what_the_store_vouches_for_comes_before_what_lies_with_the_object_and_that_before_memory() -> None:
+    known = KnownDigests(10)
+    known.remember(STAT, {"md5": "a" * 32, "adler32": "a" * 8, "crc32": "a" * 8})
+    found = known.of(dataclasses.replace(NATIVE, stored={"md5": "b" * 32, "adler32": "b" * 8}))
+    assert found == {
+        "md5": Digest(MD5, Source.NATIVE),
+        "adler32": Digest("b" * 8, Source.STORED),
+        "crc32": Digest("a" * 8, Source.REMEMBERED),
+    }
+
+
+def test_memory_grows_by_algorithm_and_is_bounded_by_object() -> None:
+    known = KnownDigests(2)
+    known.remember(STAT, {"adler32": ADLER})
+    known.remember(STAT, {"crc32": "a" * 8})
+    assert set(known.of(STAT)) == {"adler32", "crc32"}
+    for name in ("x", "y"):
+        known.remember(dataclasses.replace(STAT, ref=ObjectRef("c", name)), {"adler32": ADLER})
+    assert known.of(STAT) == {}
