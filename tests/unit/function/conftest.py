@@ -18,6 +18,7 @@ from checksums_function.settings import Settings
 
 # Three MiB and a bit, so that buffers fill, turn over and end short.
 DATA = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(99_000)) + b"tail"
+INHERITED = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 QUICK = Settings(host="127.0.0.1", port=0, backoff_seconds=0.01, stall_seconds=5, connect_seconds=2, attempts=3)
 
 
@@ -205,7 +206,7 @@ class Process(Caller):
     async def start(self, **environ):
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "checksums_function",
-            env={"PATH": os.environ["PATH"], "PORT": "0", "CHECKSUMS_HOST": "127.0.0.1", **environ},
+            env={**INHERITED, "PORT": "0", "CHECKSUMS_HOST": "127.0.0.1", **environ},
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         line = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 20))

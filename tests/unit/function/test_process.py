@@ -18,7 +18,7 @@ MOST_MIB = 128
 async def test_memory_stays_flat_while_a_source_is_read(process, source):
     caller = await process()
     source.scripts = [source.zeros(GIB)]
-    reply = await caller.source(source, ["md5", "sha1", "sha256", "blake3", "crc64nvme"], size=GIB)
+    reply = await caller.source(source, ["md5", "sha256", "crc64nvme"], size=GIB)
     assert reply.document["digests"]["md5"] == MD5_OF_ONE_GIB_OF_ZEROS
     assert caller.peak_mib() < MOST_MIB
 
@@ -31,7 +31,7 @@ async def zeros(size):
 
 async def test_memory_stays_flat_while_a_body_is_read(process):
     caller = await process()
-    reply = await caller.body(zeros(GIB), size=GIB, algorithms="md5,sha1,sha256,blake3,crc64nvme")
+    reply = await caller.body(zeros(GIB), size=GIB, algorithms="md5,sha256,crc64nvme")
     assert reply.document["digests"]["md5"] == MD5_OF_ONE_GIB_OF_ZEROS
     assert caller.peak_mib() < MOST_MIB
 

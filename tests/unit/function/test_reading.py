@@ -114,7 +114,7 @@ async def test_a_broken_read_is_continued_into_the_same_digests(function, source
     assert "range" not in source.asked[1].headers
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, 1_500_000), max_size=4), chunks=st.booleans())
 async def test_wherever_it_breaks(function, source, cuts, chunks):
     source.scripts = [
