@@ -221,7 +221,20 @@ def test_width_is_that_of_the_algorithm(name: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "1", "0123456", "012345678", "0123456G", "0123456A", "0x123456", " 1234567", "1234567\n", "\u0661" * 8, 1, None],
+    [
+        "",
+        "1",
+        "0123456",
+        "012345678",
+        "0123456G",
+        "0123456A",
+        "0x123456",
+        " 1234567",
+        "1234567\n",
+        "\u0661" * 8,
+        1,
+        None,
+    ],
 )
 def test_digest_is_lowercase_hex_of_full_width(value: object) -> None:
     assert not is_digest("adler32", value)

@@ -1,0 +1,335 @@
+"""The story of a call with small fakes: a digest is never wrong, and nobody is failed by another's token."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from gateway.budgets.concurrency import ComputationBudget
+from gateway.checksums.flow import Answer, ChecksumFlow, Order
+from gateway.checksums.function import CapabilityRefusedError
+from gateway.checksums.known import KnownDigests, Source
+from gateway.edge.context import RequestContext
+from gateway.edge.head import RequestHead
+from gateway.edge.metrics import Metrics
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import AccessRule, Caller
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory import FunctionAddress, Tenant
+from tenancy.errors import NotOnboardedError
+
+REF = ObjectRef("c", "o")
+STAT = ObjectStat("http://swift.test/v1/AUTH_p", REF, "e" * 32, 9, ObjectKind.PLAIN, "text/plain")
+TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {"checksums": FunctionAddress("http://ingress.test")})
+CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
+ADLER = {"adler32": "11e60398"}
+
+
+class Identity:
+    def __init__(self) -> None:
+        self.distrusted: list[Caller] = []
+
+    async def caller_of(self, head: RequestHead) -> Caller:
+        return CALLER
+
+    def distrust(self, caller: Caller) -> None:
+        self.distrusted.append(caller)
+
+    def challenged(self, error: GatewayError) -> GatewayError:
+        error.headers["WWW-Authenticate"] = "Keystone"
+        return error
+
+
+class Directory:
+    def __init__(self, *tenants: Tenant) -> None:
+        self._tenants = {tenant.project_id: tenant for tenant in tenants}
+
+    def tenant_of(self, project_id: ProjectId) -> Tenant:
+        if project_id not in self._tenants:
+            raise NotOnboardedError(project_id)
+        return self._tenants[project_id]
+
+
+class Store:
+    """Gives the stats of a list, one after the other, and then the last one again."""
+
+    def __init__(self, *stats: ObjectStat | GatewayError) -> None:
+        self.stats = list(stats or (STAT,))
+        self.stat_calls = 0
+        self.offers: list[Capability] = [SignedUrl("tempurl", "http://x"), SignedUrl("s3", "http://y"), ByteStream()]
+        self.kept: list[Mapping[str, str]] = []
+        self.keeps: bool | GatewayError = True
+
+    async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        self.stat_calls += 1
+        stat = self.stats.pop(0) if len(self.stats) > 1 else self.stats[0]
+        if isinstance(stat, GatewayError):
+            raise stat
+        return stat
+
+    async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+        for offer in self.offers:
+            yield offer
+
+    async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
+        self.kept.append(dict(digests))
+        if isinstance(self.keeps, GatewayError):
+            raise self.keeps
+        return self.keeps
+
+
+class Function:
+    """Computes, or fails as it is told for a capability or for a caller's token."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, ...]] = []
+        self.failures: dict[str, Exception] = {}
+        self.gate: asyncio.Event | None = None
+        self.cancelled = 0
+
+    async def compute(
+        self,
+        address: Any,
+        caller: Caller,
+        stat: ObjectStat,
+        capability: Capability,
+        algorithms: Iterable[str],
+        **_: Any,
+    ) -> dict[str, str]:
+        self.calls.append((caller.token, capability.name))
+        self.asked.append(tuple(algorithms))
+        if self.gate is not None:
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        for key in (capability.name, caller.token):
+            if key in self.failures:
+                raise self.failures[key]
+        return {name: ADLER.get(name, "a" * 8) for name in algorithms}
+
+
+class House:
+    def __init__(self, store: Store | None = None, *, directory: Directory | None = None, limit: int = 10) -> None:
+        self.identity = Identity()
+        self.store = store or Store()
+        self.function = Function()
+        self.known = KnownDigests(10)
+        self.flow = ChecksumFlow(
+            identity=self.identity,  # type: ignore[arg-type]
+            directory=directory or Directory(TENANT),
+            store=self.store,  # type: ignore[arg-type]
+            known=self.known,
+            function=self.function,  # type: ignore[arg-type]
+            budget=ComputationBudget(limit),
+            metrics=Metrics(),
+        )
+
+    async def answer(self, *algorithms: str, caller: Caller = CALLER, tenant: Tenant = TENANT, **order: bool) -> Answer:
+        wanted = Order(REF, algorithms or ("adler32",), **order)
+        return await self.flow.answer(caller, tenant, wanted, RequestContext())
+
+    async def refusal(self, *algorithms: str, **kwargs: Any) -> GatewayError:
+        with pytest.raises(GatewayError) as caught:
+            await self.answer(*algorithms, **kwargs)
+        return caught.value
+
+
+def other(token: str) -> Caller:
+    return dataclasses.replace(CALLER, token=token)
+
+
+@pytest.mark.parametrize("change", [{"etag": "f" * 32}, {"size": 8}, {"etag": "f" * 32, "size": 0}])
+async def test_object_that_changed_while_it_was_read_gets_no_digest_and_none_is_remembered(
+    change: dict[str, Any],
+) -> None:
+    changed = dataclasses.replace(STAT, **change)
+    house = House(Store(STAT, changed))
+    assert (await house.refusal(store=True)).kind is Kind.OBJECT_CHANGED
+    assert house.known.of(STAT) == house.known.of(changed) == {}
+    assert house.store.kept == []
+
+
+async def test_object_that_vanished_while_it_was_read_gets_no_digest() -> None:
+    house = House(Store(STAT, GatewayError(Kind.OBJECT_NOT_FOUND)))
+    assert (await house.refusal()).kind is Kind.OBJECT_NOT_FOUND
+    assert house.known.of(STAT) == {}
+
+
+@pytest.mark.parametrize("kind", [Kind.OBJECT_NOT_FOUND, Kind.OBJECT_FORBIDDEN, Kind.STORE_UNAVAILABLE])
+async def test_what_is_remembered_is_not_given_to_whom_the_store_does_not_show_the_object(kind: Kind) -> None:
+    house = House(Store(GatewayError(kind)))
+    house.known.remember(STAT, ADLER)
+    assert (await house.refusal()).kind is kind
+    assert house.function.calls == []
+
+
+async def test_token_that_the_store_refuses_is_distrusted_and_challenged() -> None:
+    house = House(Store(GatewayError(Kind.TOKEN_INVALID)))
+    error = await house.refusal()
+    assert error.kind is Kind.TOKEN_INVALID
+    assert "WWW-Authenticate" in error.headers
+    assert house.identity.distrusted == [CALLER]
+
+
+async def test_project_without_a_function_is_told_so_only_if_one_is_needed() -> None:
+    house = House()
+    bare = dataclasses.replace(TENANT, functions={})
+    assert (await house.refusal(tenant=bare)).kind is Kind.FUNCTION_UNREACHABLE
+    house.known.remember(STAT, ADLER)
+    assert (await house.answer(tenant=bare)).digests["adler32"].source is Source.REMEMBERED
+
+
+async def test_capability_that_is_refused_is_followed_by_the_next() -> None:
+    house = House()
+    house.function.failures = {"tempurl": CapabilityRefusedError(), "s3": CapabilityRefusedError()}
+    assert (await house.answer()).digests["adler32"].value == "11e60398"
+    assert [capability for _, capability in house.function.calls] == ["tempurl", "s3", "stream"]
+
+
+async def test_object_that_no_capability_reads_is_forbidden() -> None:
+    house = House()
+    house.function.failures = {"t": CapabilityRefusedError()}
+    assert (await house.refusal()).kind is Kind.OBJECT_FORBIDDEN
+    house.store.offers = []
+    assert (await house.refusal()).kind is Kind.OBJECT_FORBIDDEN
+
+
+@pytest.mark.parametrize("kind", [Kind.FUNCTION_BUSY, Kind.SHORT_READ, Kind.FUNCTION_UNREACHABLE])
+async def test_failure_of_the_function_is_no_reason_to_try_another_capability(kind: Kind) -> None:
+    house = House()
+    house.function.failures = {"tempurl": GatewayError(kind)}
+    assert (await house.refusal()).kind is kind
+    assert len(house.function.calls) == 1
+
+
+async def test_place_in_the_budget_is_needed_and_given_back() -> None:
+    house = House(limit=1)
+    house.function.gate = asyncio.Event()
+    running = asyncio.create_task(house.answer())
+    await asyncio.sleep(0.01)
+    assert (await house.refusal("crc32")).kind is Kind.TOO_MANY_AT_ONCE
+    house.function.gate.set()
+    await running
+    await house.answer("crc32")
+
+
+async def test_callers_of_the_same_bytes_join_one_computation() -> None:
+    house = House(limit=1)
+    house.function.gate = asyncio.Event()
+    waiting = [asyncio.create_task(house.answer(caller=other(str(number)))) for number in range(50)]
+    await asyncio.sleep(0.01)
+    house.function.gate.set()
+    answers = await asyncio.gather(*waiting)
+    assert len(house.function.calls) == 1
+    assert {answer.digests["adler32"].value for answer in answers} == {"11e60398"}
+
+
+@pytest.mark.parametrize("kind", [Kind.TOKEN_INVALID, Kind.OBJECT_FORBIDDEN])
+async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: Kind) -> None:
+    house = House()
+    house.function.gate = asyncio.Event()
+    house.function.failures = {"starter": GatewayError(kind)}
+    starter = asyncio.create_task(house.answer(caller=other("starter")))
+    await asyncio.sleep(0.01)
+    joined = asyncio.create_task(house.answer(caller=other("joined")))
+    await asyncio.sleep(0.01)
+    house.function.gate.set()
+    results = await asyncio.gather(starter, joined, return_exceptions=True)
+    assert isinstance(results[0], GatewayError)
+    assert results[0].kind is kind
+    assert isinstance(results[1], Answer)
+    assert [token for token, _ in house.function.calls] == ["starter", "joined"]
+    assert other("joined") not in house.identity.distrusted
+
+
+async def test_starter_who_leaves_does_not_stop_those_who_joined_and_the_last_one_stops_the_work() -> None:
+    house = House()
+    house.function.gate = asyncio.Event()
+    starter = asyncio.create_task(house.answer(caller=other("starter")))
+    joined = asyncio.create_task(house.answer(caller=other("joined")))
+    await asyncio.sleep(0.01)
+    starter.cancel()
+    await asyncio.sleep(0.01)
+    assert house.function.cancelled == 0
+    joined.cancel()
+    await asyncio.sleep(0.01)
+    assert house.function.cancelled == 1
+
+
+@pytest.mark.parametrize("outcome", [False, GatewayError(Kind.STORE_UNAVAILABLE), GatewayError(Kind.TOKEN_INVALID)])
+async def test_store_that_does_not_take_the_digests_makes_them_no_less_true(outcome: bool | GatewayError) -> None:
+    house = House()
+    house.store.keeps = outcome
+    answer = await house.answer(store=True)
+    assert answer.stored is False
+    assert answer.digests["adler32"].value == "11e60398"
+
+
+async def test_digests_are_kept_only_on_demand_and_only_those_that_are_not_there() -> None:
+    assert (await House().answer()).stored is None
+    house = House(Store(dataclasses.replace(STAT, stored=ADLER)))
+    assert (await house.answer("adler32", "crc32", store=True)).stored is True
+    assert house.store.kept == [{"crc32": "a" * 8}]
+    assert (await house.answer("adler32", store=True)).stored is True
+    assert len(house.store.kept) == 1
+
+
+async def test_only_what_is_missing_is_computed() -> None:
+    house = House(Store(dataclasses.replace(STAT, native={"md5": "e" * 32}, stored=ADLER)))
+    answer = await house.answer("crc32", "md5", "adler32")
+    assert house.function.asked == [("crc32",)]
+    assert list(answer.digests) == ["crc32", "md5", "adler32"]
+    assert [d.source for d in answer.digests.values()] == [Source.COMPUTED, Source.NATIVE, Source.STORED]
+
+
+async def test_second_call_is_answered_from_memory_after_the_store_was_asked() -> None:
+    house = House()
+    await house.answer()
+    stats = house.store.stat_calls
+    assert (await house.answer()).digests["adler32"].source is Source.REMEMBERED
+    assert house.store.stat_calls == stats + 1
+    assert len(house.function.calls) == 1
+
+
+async def test_force_computes_what_is_known() -> None:
+    house = House(Store(dataclasses.replace(STAT, stored={"adler32": "f" * 8})))
+    answer = await house.answer(force=True)
+    assert answer.digests["adler32"].value == "11e60398"
+    assert answer.digests["adler32"].source is Source.COMPUTED
+
+
+HEAD = RequestHead("GET", b"/", b"", ())
+
+
+async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
+    with pytest.raises(GatewayError) as caught:
+        await House(directory=Directory()).flow.admit(HEAD, RequestContext())
+    assert caught.value.kind is Kind.NOT_ONBOARDED
+    assert "osfaas tenant onboard p" in caught.value.message
+
+
+async def test_suspended_project_is_told_why() -> None:
+    suspended = dataclasses.replace(TENANT, suspended="unpaid")
+    with pytest.raises(GatewayError) as caught:
+        await House(directory=Directory(suspended)).flow.admit(HEAD, RequestContext())
+    assert caught.value.kind is Kind.SUSPENDED
+    assert "unpaid" in caught.value.message
+
+
+async def test_admitted_caller_leaves_ids_for_the_log_line_and_no_token() -> None:
+    context = RequestContext()
+    assert await House().flow.admit(HEAD, context) == (CALLER, TENANT)
+    assert context.facts == {"user_id": "u", "project_id": "p"}
+
+
+async def test_credential_whose_rules_leave_out_the_store_is_told_so_and_not_distrusted() -> None:
+    restricted = dataclasses.replace(CALLER, access_rules=(AccessRule("function", "GET", "/v1/**"),))
+    house = House(Store(GatewayError(Kind.TOKEN_INVALID)))
+    assert (await house.refusal(caller=restricted)).kind is Kind.OBJECT_ACCESS_RULE
+    assert house.identity.distrusted == []
