@@ -1,0 +1,24 @@
+# The gateway. Build: docker build -t osfaas-gateway .
+# PYTHON is any image with Python 3.11 or later and its venv module.
+ARG PYTHON=python:3.11-slim
+
+FROM ${PYTHON} AS build
+RUN python3 -m venv /opt/osfaas
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY policies ./policies
+COPY tenancy ./tenancy
+COPY gateway ./gateway
+RUN /opt/osfaas/bin/pip install --no-cache-dir --constraint constraints.txt .
+
+FROM ${PYTHON}
+COPY --from=build /opt/osfaas /opt/osfaas
+ENV PATH=/opt/osfaas/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    OSFAAS_LISTEN_HOST=0.0.0.0
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+EXPOSE 8788
+ENTRYPOINT ["osfaas"]
+CMD ["serve"]
