@@ -37,9 +37,7 @@ recoverable_node_timeout = 5
 # There is one node: shunning it for the usual minute after a fault would be an outage.
 error_suppression_interval = 1
 client_timeout = 30
-# There is one device: to avoid it after an error would be to stop.
 error_suppression_limit = 1000000
-error_suppression_interval = 1
 
 [filter:catch_errors]
 use = egg:swift#catch_errors
