@@ -1,0 +1,428 @@
+"""Objects in Swift: what a HEAD says, which capability is offered, and that no key is ever overwritten."""
+
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from gateway.checksums.algorithms import ALGORITHMS
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller, Endpoint
+from gateway.objects.endpoints import account_of, endpoint_of
+from gateway.objects.http import refused
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.stored import BINDING, read_stored, write_stored
+from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
+from gateway.objects.tempurl import sign_get
+from policies.names import ProjectId
+
+ACCOUNT = "http://swift.test/v1/AUTH_p"
+CONTAINER = f"{ACCOUNT}/c"
+REF = ObjectRef("c", "o")
+MD5 = "0123456789abcdef0123456789abcdef"
+CALLER = Caller(
+    token="secret-token",
+    user_id="u",
+    user_name="alice",
+    project_id=ProjectId("p"),
+    project_name="demo",
+    roles=frozenset(["member"]),
+    expires_at=0,
+    endpoints=(
+        Endpoint("object-store", "internal", "R1", "http://internal.test/v1/AUTH_p/"),
+        Endpoint("object-store", "public", "R1", ACCOUNT),
+        Endpoint("object-store", "public", "R2", "http://r2.test/v1/AUTH_p"),
+        Endpoint("s3", "public", "R1", "http://s3.test/"),
+    ),
+)
+PLAIN = {"etag": MD5, "content-length": "9"}
+RULES = SwiftRules(
+    interface="public",
+    region=None,
+    endpoint=None,
+    capabilities=("tempurl", "s3", "stream"),
+    capability_seconds=300,
+    tempurl_digest="sha256",
+    tempurl_set_key=True,
+)
+NOW = 1_800_000_000.9
+
+
+class Response:
+    def __init__(self, status: int, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.headers = CIMultiDict(headers or {})
+
+
+class Swift:
+    """A `StoreClient` with accounts and containers as they are described; a POST of metadata changes them."""
+
+    def __init__(self, *, answers: Mapping[tuple[str, str], Response] | None = None, **keys: Mapping[str, str]) -> None:
+        self.answers = {
+            ("HEAD", ACCOUNT): Response(204, keys.get("account")),
+            ("HEAD", CONTAINER): Response(204, keys.get("container")),
+            **(answers or {}),
+        }
+        self.sent: list[tuple[str, str, dict[str, str]]] = []
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, method: str, url: str, headers: Mapping[str, str]) -> AsyncIterator[Response]:
+        self.sent.append((method, url, dict(headers)))
+        if method == "POST" and (method, url) not in self.answers:
+            self.answers["HEAD", url].headers.update({n: v for n, v in headers.items() if n != "X-Auth-Token"})
+            yield Response(204)
+        else:
+            yield self.answers[method, url]
+
+    def posts(self) -> list[tuple[str, dict[str, str]]]:
+        return [(url, headers) for method, url, headers in self.sent if method == "POST"]
+
+
+def store(swift: Swift, presigned: str | None = None, **rules: Any) -> SwiftStore:
+    async def presign(_caller: Caller, _ref: ObjectRef) -> str | None:
+        return presigned
+
+    return SwiftStore(swift, dataclasses.replace(RULES, **rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
+
+
+def stat(ref: ObjectRef = REF, **headers: str) -> ObjectStat:
+    return stat_from(ACCOUNT, ref, {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}})
+
+
+SLO = stat(x_static_large_object="True")
+DLO = stat(x_object_manifest="segments/o/")
+
+
+async def offers(room: SwiftStore, of: ObjectStat | None = None) -> list[Capability]:
+    return [capability async for capability in room.capabilities(CALLER, of or stat())]
+
+
+def signed_with(capability: Capability) -> str:
+    """Which of the keys of the tests a TempURL is signed with."""
+    assert isinstance(capability, SignedUrl)
+    parts = urlsplit(capability.url)
+    query = parse_qs(parts.query)
+    message = f"GET\n{query['temp_url_expires'][0]}\n{unquote(parts.path)}".encode()
+    for key in ("container-1", "container-2", "account-1", "account-2"):
+        if hmac.new(key.encode(), message, "sha256").hexdigest() == query["temp_url_sig"][0]:
+            return key
+    return "other"
+
+
+# --- what a HEAD says
+
+
+@pytest.mark.parametrize("large", [SLO, DLO, stat(x_static_large_object="true"), stat(x_object_manifest="")])
+def test_etag_of_a_large_object_is_never_taken_for_its_md5(large: ObjectStat) -> None:
+    assert large.kind is not ObjectKind.PLAIN
+    assert large.native == {}
+
+
+@pytest.mark.parametrize("etag", [MD5 + "-2", MD5.upper(), MD5[1:], MD5 + "0", "g" * 32, "opaque"])
+def test_etag_of_another_form_is_no_md5(etag: str) -> None:
+    assert stat(etag=etag).native == {}
+    assert stat(etag=etag).etag == etag
+
+
+def test_etag_of_a_plain_object_is_its_md5() -> None:
+    assert stat().native == {"md5": MD5}
+    assert stat(etag=f'"{MD5}"').native == {"md5": MD5}
+    assert stat(x_static_large_object="False").native == {"md5": MD5}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"etag": ""}, {"etag": '""'}, {"content_length": ""}, {"content_length": "-1"}, {"content_length": "x"}]
+)
+def test_object_without_etag_or_size_is_unsupported(headers: dict[str, str]) -> None:
+    with pytest.raises(GatewayError) as caught:
+        stat(**headers)
+    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+
+
+def test_stat_keeps_what_a_post_would_delete_and_nothing_else() -> None:
+    found = stat(
+        x_object_manifest="s/o", x_object_meta_colour="blue", x_delete_at="1", x_timestamp="1", content_type="a/b"
+    )
+    assert found.metadata == {"x-object-manifest": "s/o", "x-object-meta-colour": "blue", "x-delete-at": "1"}
+    assert (found.size, found.content_type) == (9, "a/b")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, Kind.TOKEN_INVALID),
+        (403, Kind.OBJECT_FORBIDDEN),
+        (404, Kind.OBJECT_NOT_FOUND),
+        (412, Kind.OBJECT_CHANGED),
+        (301, Kind.STORE_UNAVAILABLE),
+        (429, Kind.STORE_UNAVAILABLE),
+        (500, Kind.STORE_UNAVAILABLE),
+        (503, Kind.STORE_UNAVAILABLE),
+    ],
+)
+async def test_refusal_of_the_store_is_told_as_its_own(status: int, kind: Kind) -> None:
+    assert refused(status).kind is kind
+    swift = Swift(answers={("HEAD", f"{CONTAINER}/o"): Response(status, PLAIN)})
+    with pytest.raises(GatewayError) as caught:
+        await store(swift).stat(CALLER, REF)
+    assert caught.value.kind is kind
+
+
+async def test_stat_is_made_with_the_callers_token_in_the_account_of_its_catalog() -> None:
+    swift = Swift(answers={("HEAD", f"{CONTAINER}/o"): Response(200, PLAIN)})
+    assert (await store(swift).stat(CALLER, REF)).account == ACCOUNT
+    assert swift.sent == [("HEAD", f"{CONTAINER}/o", {"X-Auth-Token": "secret-token"})]
+
+
+@pytest.mark.parametrize(
+    ("ref", "path"),
+    [
+        (ObjectRef("a b", "x/y"), "a%20b/x/y"),
+        (ObjectRef("c", "ä"), "c/%C3%A4"),
+        (ObjectRef("c", "a?b#c%2F"), "c/a%3Fb%23c%252F"),
+        (ObjectRef("c", "//a//"), "c///a//"),
+        (ObjectRef("c", "o", "1/2&x=y"), "c/o?version-id=1%2F2%26x%3Dy"),
+    ],
+)
+def test_name_is_encoded_so_that_it_stays_one_object(ref: ObjectRef, path: str) -> None:
+    assert object_url(ACCOUNT, ref) == f"{ACCOUNT}/{path}"
+
+
+# --- capabilities
+
+
+@pytest.mark.parametrize(
+    ("slots", "key"),
+    [
+        ({"X-Container-Meta-Temp-Url-Key": "container-1"}, "container-1"),
+        ({"X-Container-Meta-Temp-Url-Key-2": "container-2"}, "container-2"),
+        (
+            {"X-Container-Meta-Temp-Url-Key": "container-1", "X-Container-Meta-Temp-Url-Key-2": "container-2"},
+            "container-1",
+        ),
+    ],
+)
+async def test_key_of_the_container_is_used_and_none_is_set(slots: dict[str, str], key: str) -> None:
+    swift = Swift(container=slots, account={"X-Account-Meta-Temp-Url-Key": "account-1"})
+    assert signed_with((await offers(store(swift)))[0]) == key
+    assert swift.posts() == []
+
+
+@pytest.mark.parametrize("slot", ["X-Account-Meta-Temp-Url-Key", "X-Account-Meta-Temp-Url-Key-2"])
+async def test_key_of_the_account_is_used_where_the_container_has_none_and_none_is_set(slot: str) -> None:
+    swift = Swift(account={slot: "account-1"})
+    assert signed_with((await offers(store(swift)))[0]) == "account-1"
+    assert swift.posts() == []
+
+
+@pytest.mark.parametrize("large", [SLO, DLO])
+async def test_key_of_the_container_is_not_used_for_a_large_object_nor_is_one_set(large: ObjectStat) -> None:
+    swift = Swift(container={"X-Container-Meta-Temp-Url-Key": "container-1"})
+    assert await offers(store(swift), large) == [ByteStream()]
+    assert swift.posts() == []
+    swift = Swift(
+        container={"X-Container-Meta-Temp-Url-Key": "container-1"}, account={"X-Account-Meta-Temp-Url-Key": "account-1"}
+    )
+    assert signed_with((await offers(store(swift), large))[0]) == "account-1"
+
+
+async def test_key_is_set_only_in_the_second_slot_of_a_container_where_there_is_none_anywhere() -> None:
+    swift = Swift()
+    capability = (await offers(store(swift)))[0]
+    ((url, headers),) = swift.posts()
+    assert url == CONTAINER
+    assert set(headers) == {"X-Auth-Token", "X-Container-Meta-Temp-Url-Key-2"}
+    key = headers["X-Container-Meta-Temp-Url-Key-2"]
+    assert len(key) >= 32
+    assert isinstance(capability, SignedUrl)
+    expected = sign_get(f"{CONTAINER}/o", key=key, expires_at=1_800_000_300, digest="sha256")
+    assert capability.url == expected
+
+
+async def test_no_key_is_set_twice() -> None:
+    swift = Swift()
+    for _ in range(3):
+        await offers(store(swift))
+    assert len(swift.posts()) == 1
+
+
+async def test_key_that_another_replica_put_there_at_the_same_moment_counts() -> None:
+    swift = Swift(answers={("POST", CONTAINER): Response(204)})
+    room = store(swift)
+    capabilities = room.capabilities(CALLER, stat())
+    original = swift.exchange
+
+    @contextlib.asynccontextmanager
+    async def raced(method: str, url: str, headers: Mapping[str, str]) -> AsyncIterator[Response]:
+        async with original(method, url, headers) as response:
+            if method == "POST":
+                swift.answers["HEAD", CONTAINER].headers["X-Container-Meta-Temp-Url-Key-2"] = "container-2"
+            yield response
+
+    swift.exchange = raced  # type: ignore[method-assign]
+    assert signed_with(await anext(capabilities)) == "container-2"
+
+
+async def test_no_key_is_set_where_the_site_does_not_want_it() -> None:
+    swift = Swift()
+    assert await offers(store(swift, tempurl_set_key=False)) == [ByteStream()]
+    assert swift.posts() == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+async def test_caller_who_may_not_set_a_key_gets_the_next_capability(status: int) -> None:
+    swift = Swift(answers={("POST", CONTAINER): Response(status)})
+    assert await offers(store(swift)) == [ByteStream()]
+
+
+async def test_version_is_not_signed_because_the_signature_does_not_cover_it() -> None:
+    swift = Swift(container={"X-Container-Meta-Temp-Url-Key": "container-1"})
+    assert await offers(store(swift), stat(ObjectRef("c", "o", "v1"))) == [ByteStream()]
+    assert swift.sent == []
+
+
+async def test_capabilities_come_in_the_order_of_the_settings_and_are_made_when_asked_for() -> None:
+    swift = Swift(container={"X-Container-Meta-Temp-Url-Key": "container-1"})
+    room = store(swift, "http://s3.test/c/o?X-Amz-Signature=s", capabilities=("stream", "s3", "tempurl"))
+    capabilities = room.capabilities(CALLER, stat())
+    assert await anext(capabilities) == ByteStream()
+    assert swift.sent == []
+    assert [capability.name async for capability in capabilities] == ["s3", "tempurl"]
+
+
+def test_signed_url_is_not_shown_in_a_repr() -> None:
+    assert "sig" not in repr(SignedUrl("tempurl", "http://x?temp_url_sig=s"))
+
+
+# --- keeping digests
+
+
+async def test_version_is_not_posted_to() -> None:
+    swift = Swift()
+    assert not await store(swift).keep(CALLER, stat(ObjectRef("c", "o", "v1")), {"adler32": "11e60398"})
+    assert swift.sent == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 307, 503])
+async def test_post_that_is_not_accepted_stores_nothing(status: int) -> None:
+    swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(status)})
+    assert not await store(swift).keep(CALLER, stat(), {"adler32": "11e60398"})
+
+
+async def test_post_repeats_all_other_metadata_and_binds_the_digests() -> None:
+    found = stat(
+        x_object_manifest="s/o",
+        x_object_meta_colour="blue",
+        x_object_meta_crc32="00000001",
+        x_object_meta_checksum_source=f"{MD5};9;crc32",
+        x_delete_at="1",
+        content_encoding="gzip",
+    )
+    swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(202)})
+    assert await store(swift).keep(CALLER, found, {"adler32": "11e60398"})
+    ((_, headers),) = swift.posts()
+    assert {name.lower(): value for name, value in headers.items()} == {
+        "x-auth-token": "secret-token",
+        "x-object-manifest": "s/o",
+        "x-object-meta-colour": "blue",
+        "x-object-meta-crc32": "00000001",
+        "x-object-meta-adler32": "11e60398",
+        "x-object-meta-checksum-source": f"{MD5};9;adler32,crc32",
+        "x-delete-at": "1",
+        "content-encoding": "gzip",
+    }
+
+
+digests = st.dictionaries(st.sampled_from(sorted(ALGORITHMS)), st.integers(0, 2**32 - 1)).map(
+    lambda values: {name: f"{value:0{2 * ALGORITHMS[name].size}x}" for name, value in values.items()}
+)
+etags = st.text("0123456789abcdef-", min_size=1, max_size=40)
+sizes = st.integers(0, 2**63)
+
+
+@given(kept=digests, new=digests, etag=etags, size=sizes)
+def test_what_is_written_is_read_again(kept: dict[str, str], new: dict[str, str], etag: str, size: int) -> None:
+    written = write_stored(kept, new, etag=etag, size=size)
+    assert read_stored({**written, "colour": "blue"}, etag=etag, size=size) == {**kept, **new}
+
+
+@given(new=digests, etag=etags, size=sizes, other_etag=etags, other_size=sizes)
+def test_stored_digests_count_for_their_own_etag_and_size_only(
+    new: dict[str, str], etag: str, size: int, other_etag: str, other_size: int
+) -> None:
+    written = write_stored({}, new, etag=etag, size=size)
+    if other_etag != etag:
+        assert read_stored(written, etag=other_etag, size=size) == {}
+    if other_size != size:
+        assert read_stored(written, etag=etag, size=other_size) == {}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"adler32": "11e60398"}, id="no-binding"),
+        pytest.param({"adler32": "11e60398", BINDING: ""}, id="empty"),
+        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9"}, id="no-names"),
+        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9;md5"}, id="not-named"),
+        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};09;adler32"}, id="size-odd"),
+        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9;adler32;x"}, id="too-much"),
+        pytest.param({"adler32": "11E60398", BINDING: f"{MD5};9;adler32"}, id="capitals"),
+        pytest.param({"adler32": "1e60398", BINDING: f"{MD5};9;adler32"}, id="too-short"),
+        pytest.param({BINDING: f"{MD5};9;adler32"}, id="no-value"),
+        pytest.param({"colour": "11e60398", BINDING: f"{MD5};9;colour"}, id="no-algorithm"),
+    ],
+)
+def test_value_that_somebody_else_wrote_is_no_fact(metadata: dict[str, str]) -> None:
+    assert read_stored(metadata, etag=MD5, size=9) == {}
+
+
+# --- TempURLs and endpoints
+
+
+@pytest.mark.parametrize("digest", ["sha1", "sha256", "sha512"])
+@pytest.mark.parametrize(
+    ("url", "signed_path"),
+    [
+        ("http://swift.test/v1/AUTH_p/c/o", "/v1/AUTH_p/c/o"),
+        ("https://swift.test:8080/prefix/v1/AUTH_p/c/a//b/", "/prefix/v1/AUTH_p/c/a//b/"),
+        ("http://swift.test/v1/AUTH_p/c/%C3%A4%20%2525", "/v1/AUTH_p/c/ä %25"),
+    ],
+)
+def test_temp_url_signs_the_decoded_path_as_swift_computes_it(url: str, signed_path: str, digest: str) -> None:
+    signature = hmac.new(b"key", f"GET\n1800000000\n{signed_path}".encode(), getattr(hashlib, digest)).hexdigest()
+    signed = sign_get(url, key="key", expires_at=1_800_000_000, digest=digest)
+    assert signed == f"{url}?temp_url_sig={signature}&temp_url_expires=1800000000"
+
+
+def endpoint(**kwargs: Any) -> str | None:
+    return endpoint_of(
+        CALLER, **{"service_type": "object-store", "interface": "public", "region": None, "configured": None, **kwargs}
+    )
+
+
+def test_endpoint_that_the_catalog_does_not_have_is_none() -> None:
+    assert endpoint(interface="admin") is None
+    assert endpoint(region="R3") is None
+    assert endpoint(service_type="compute") is None
+    with pytest.raises(GatewayError) as caught:
+        account_of(CALLER, interface="public", region="R3", configured=None)
+    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+
+
+def test_endpoint_is_that_of_service_interface_and_region() -> None:
+    assert endpoint() == ACCOUNT
+    assert endpoint(region="R2") == "http://r2.test/v1/AUTH_p"
+    assert endpoint(interface="internal") == "http://internal.test/v1/AUTH_p"
+    assert endpoint(service_type="s3") == "http://s3.test"
+
+
+def test_configured_endpoint_beats_the_catalog_and_names_the_project_of_the_token() -> None:
+    assert endpoint(configured="http://swift/v1/AUTH_{project_id}") == "http://swift/v1/AUTH_p"
