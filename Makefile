@@ -50,3 +50,5 @@ format: $(VENV)/.installed  ## let ruff arrange the code
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .cache
+
+include tests/cluster/cluster.mk
