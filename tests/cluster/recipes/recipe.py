@@ -59,6 +59,7 @@ def make_recipe(recipe: Recipe) -> Path:
     unfinished = recipe.folder.with_name(recipe.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
+    say(f"{recipe.name}: building")
     with step(f"{recipe.name}: built"):
         recipe.make(unfinished)
     (unfinished / KEY_FILE).write_text(recipe.key())
