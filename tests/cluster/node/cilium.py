@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import urllib.request
 from dataclasses import dataclass
@@ -89,4 +88,4 @@ def apply_crds(kubectl: list[str]) -> None:
 
 def _is_healthy() -> bool:
     with urllib.request.urlopen(f"http://127.0.0.1:{_HEALTH_PORT}/healthz", timeout=3) as reply:
-        return bool(json.loads(reply.read())["cilium"]["state"] == "Ok")
+        return bool(reply.status == 200)
