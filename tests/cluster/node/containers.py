@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster.commands import run
 from tests.cluster.layout import LAYOUT, RunLayout
 from tests.cluster.node.daemons import Daemons
-from tests.cluster.recipes.images import ARCHIVE
+from tests.cluster.recipes.archives import ARCHIVE
 
 SOCKET = "/run/containerd/containerd.sock"
 _CNI_PROGRAMS = "/usr/lib/cni"  # Debian's containernetworking-plugins: loopback

@@ -61,6 +61,7 @@ CONTAINERD = GoComponent("containerd")
 ETCD = GoComponent("etcd")
 RUNC = GoComponent("runc", cgo=True, tags="seccomp")
 CYCLONUS = GoComponent("cyclonus")
+AGNHOST = GoComponent("agnhost", target=".", output="agnhost")
 PAUSE = GoComponent("pause", target=".", output="pause")
 
 COMPONENTS = (
@@ -74,5 +75,6 @@ COMPONENTS = (
     ETCD,
     RUNC,
     CYCLONUS,
+    AGNHOST,
     PAUSE,
 )

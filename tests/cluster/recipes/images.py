@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster.commands import run
 from tests.cluster.layout import CHECKOUT, LAYOUT
-from tests.cluster.recipes.components import COREDNS, ISTIO, KNATIVE, PAUSE
+from tests.cluster.recipes.archives import ARCHIVE, write_archive
+from tests.cluster.recipes.base import BASE, BASE_TAG
+from tests.cluster.recipes.components import AGNHOST, COREDNS, CYCLONUS, ISTIO, KNATIVE, PAUSE
 from tests.cluster.recipes.recipe import Recipe
 
-ARCHIVE = "image.tar"
-BASE_TAG = "dev.local/python:3.11"
 _BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 # Inside a build step pip must trust what this machine trusts.
 _CERTIFICATES = "/etc/ssl/certs"
@@ -64,63 +61,6 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def write_archive(target: Path, tag: str, layers: list[Path], entrypoint: tuple[str, ...], user: str) -> None:
-    """Writes what `docker save` would: layers, their digests and one configuration."""
-    digests = [_sha256(layer) for layer in layers]
-    configuration = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {
-            "Entrypoint": list(entrypoint),
-            "User": user,
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-        },
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
-    }
-    described = json.dumps(configuration).encode()
-    name = f"{hashlib.sha256(described).hexdigest()}.json"
-    listed = [{"Config": name, "RepoTags": [tag], "Layers": [f"{digest}.tar" for digest in digests]}]
-    with tarfile.open(target, "w") as archive:
-        for digest, layer in zip(digests, layers, strict=True):
-            archive.add(layer, f"{digest}.tar")
-        for file, content in ((name, described), ("manifest.json", json.dumps(listed).encode())):
-            entry = tarfile.TarInfo(file)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def make_base(folder: Path) -> None:
-    """A Debian with Python, as the official Python images are: `python`, `pip`, `venv`; and curl, for probes."""
-    root = folder / "root"
-    packages = "ca-certificates,curl,python3,python3-pip,python3-venv,python-is-python3"
-    mirror, suite = debian_mirror()
-    run(["debootstrap", "--variant=minbase", f"--include={packages}", suite, root, mirror])
-    for unneeded in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
-        run(["rm", "-rf", root / unneeded])
-    # pip may install into this image: nothing of Debian's runs in it.
-    for mark in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
-        mark.unlink()
-    run(["tar", "--numeric-owner", "-C", root, "-cf", folder / "base.tar", "."])
-    run(["rm", "-rf", root])
-    write_archive(folder / ARCHIVE, BASE_TAG, [folder / "base.tar"], ("/bin/sh",), "")
-
-
-def debian_mirror() -> tuple[str, str]:
-    """Where this machine itself takes its packages from: (address, suite)."""
-    codename = run(["sh", "-c", '. /etc/os-release && printf %s "$VERSION_CODENAME"'])
-    listed = run(["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages"])
-    for line in listed.splitlines():
-        site, release = line.split()
-        if release == codename:
-            return site, codename
-    raise LookupError(f"this machine's package sources name no mirror for {codename}")
-
-
 @dataclass(frozen=True)
 class DockerfileImage:
     """An image built from a real Dockerfile; the base comes in by its build argument PYTHON."""
@@ -146,9 +86,6 @@ class DockerfileImage:
             run([*buildah, "push", self.tag, f"docker-archive:{folder / ARCHIVE}:{self.tag}"], environment=_BUILDAH)
         finally:
             run(["rm", "-rf", storage])
-
-
-BASE = Recipe("image-base", make=make_base, files=(Path(__file__),))
 
 
 def _envoy() -> Path:
@@ -177,10 +114,16 @@ def image_recipes() -> tuple[Recipe, ...]:
         ("var/lib/istio/envoy/envoy_bootstrap_tmpl.json", istio, Path("envoy_bootstrap.json")),
         ("usr/local/bin/envoy", None, _envoy()),
     )
+    agnhost = (
+        ("agnhost", AGNHOST.recipe(), Path("agnhost")),
+        ("worker", CYCLONUS.recipe(), Path("worker")),
+    )
     coredns = (("coredns", COREDNS.recipe(), Path("coredns")),)
     return (
         BASE,
         FileImage("dev.local/pause:test", (("pause", PAUSE.recipe(), Path("pause")),), ("/pause",)).recipe("image-pause"),
+        # The name that cyclonus asks for. It never leaves this machine.
+        FileImage("mfenwick100/cyclonus-worker:latest", agnhost, ("/worker",)).recipe("image-cyclonus-worker"),
         FileImage("dev.local/coredns:test", coredns, ("/coredns",)).recipe("image-coredns"),
         FileImage(
             "dev.local/pilot:test", (discovery, *roots), ("/usr/local/bin/pilot-discovery",), user="1337:1337"
@@ -206,6 +149,3 @@ def gateway_image() -> Recipe:
     names = ("Dockerfile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "policies", "tenancy", "gateway")
     files = tuple(CHECKOUT / name for name in names)
     return DockerfileImage("dev.local/osfaas-gateway:test", CHECKOUT, files).recipe("image-gateway")
-
-
-__all__ = ["ARCHIVE", "BASE_TAG", "gateway_image", "image_recipes"]

@@ -64,4 +64,7 @@ require (
 	sigs.k8s.io/yaml v1.3.0 // indirect
 )
 
-tool github.com/mattfenwick/cyclonus/cmd/cyclonus
+tool (
+	github.com/mattfenwick/cyclonus/cmd/cyclonus
+	github.com/mattfenwick/cyclonus/cmd/worker
+)
