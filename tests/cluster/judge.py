@@ -1,5 +1,8 @@
-"""cyclonus: a judge of NetworkPolicies that is not ours. It makes nine pods in three namespaces, applies policy after
-policy, asks from every pod to every other, and compares with its own reading of the policies."""
+"""cyclonus: a judge of NetworkPolicies that is not ours.
+
+It makes nine pods in three namespaces, applies policy after policy, asks from every pod to every other, and compares
+with its own reading of the policies.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.cluster.session import RunningCluster
 
 # Its image of servers and probes is looked for here; the recipes made it from Kubernetes' own agnhost.
 _REGISTRY = "dev.local"
-_NAMESPACES = ("x", "y", "z")
+NAMESPACES = ("x", "y", "z")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def judge_policies(cluster: RunningCluster, tags: Sequence[str] = (), seconds: f
         str(LAYOUT.built_by("cyclonus") / "cyclonus"),
         "generate",
         f"--image-registry={_REGISTRY}",
-        f"--namespace={','.join(_NAMESPACES)}",
+        f"--namespace={','.join(NAMESPACES)}",
         "--server-protocol=TCP",
         "--perturbation-wait-seconds=1",
         "--job-timeout-seconds=1",
@@ -49,9 +52,8 @@ def judge_policies(cluster: RunningCluster, tags: Sequence[str] = (), seconds: f
         *([f"--include={','.join(tags)}"] if tags else []),
     ]
     with (cluster.layout.logs / "cyclonus.log").open("wb") as log:
-        subprocess.run(
-            cluster.on_node(*command), stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=True
-        )
+        argv = cluster.on_node(*command)
+        subprocess.run(argv, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=True)
     return read_verdict(results)
 
 
