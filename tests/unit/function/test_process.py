@@ -49,6 +49,21 @@ async def test_memory_stays_flat_with_all_slots_taken_and_slow_digests(process, 
     assert caller.peak_mib() < MOST_MIB
 
 
+async def test_memory_stays_flat_over_many_calls_of_every_outcome(process, source, within):
+    caller = await process(CHECKSUMS_ATTEMPTS="1", CHECKSUMS_STALL_SECONDS="0.05")
+    size = 12 << 20
+    source.scripts = [source.zeros(size)]
+    for number in range(30):
+        reply = await caller.source(source, ["md5", "crc32c"], size=size)
+        assert reply.status == 200
+        reply = await caller.body(zeros(size), size=size + number % 2, algorithms="md5,crc32c")
+        assert (reply.status == 200) == (number % 2 == 0)
+    source.scripts = [source.stall(2_500_000)]
+    for _ in range(10):
+        assert (await caller.source(source, ["md5"])).code == "short_read"
+    assert caller.peak_mib() < MOST_MIB
+
+
 async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, source, within):
     caller = await process()
     source.scripts = [source.stall(1000)]
