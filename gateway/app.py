@@ -109,7 +109,7 @@ async def open_clients(
     settings: Settings, identity: IdentityService
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, httpx.AsyncClient]]:
     """One client for functions and stores, one for Keystone; neither follows redirects or keeps cookies."""
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=identity.verify)
     async with (
         aiohttp.ClientSession(
             connector=connector,

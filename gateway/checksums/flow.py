@@ -148,7 +148,7 @@ class ChecksumFlow:
     ) -> dict[str, str]:
         address = tenant.functions.get(FUNCTION)
         if address is None:
-            raise GatewayError(Kind.FUNCTION_UNREACHABLE)
+            raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
         with self._budget.slot(caller.project_id):
             digests = await self._call(address, caller, stat, algorithms, request_id)
         # The function read what it was given; only the store can say that this is still the object.
@@ -190,7 +190,9 @@ class ChecksumFlow:
         if not fresh:
             return True
         try:
-            return await self._store.keep(caller, stat, fresh)
+            # All metadata is written at once, so what goes back has to be what is there now, not before a long reading.
+            now = await self._store.stat(caller, stat.ref)
+            return now.identity == stat.identity and await self._store.keep(caller, now, fresh)
         except GatewayError as error:
             log.warning("digests not stored: %s", error)
             return False

@@ -69,7 +69,7 @@ def wanted_of(
         repr_digest = _most_wanted(parse_want_repr_digest(want_repr_digest))
     else:
         names = names or list(default)
-        digest = tuple(Wish(name, ALGORITHMS[name]) for name in names)
+        digest = tuple(Wish(ALGORITHMS[name].wire_names[0], ALGORITHMS[name]) for name in names)
     names += [wish.algorithm.name for wish in digest + repr_digest]
     return Wanted(tuple(dict.fromkeys(names)), digest, repr_digest)
 

@@ -29,10 +29,15 @@ class ChecksumRoutes:
         self._default_algorithms = default_algorithms
 
     async def by_path(self, request: Request) -> Response:
-        """`GET|HEAD /v1/checksums/{container}/{object}`; storage clients come here, so errors are text by default."""
+        """`GET|HEAD /v1/checksums/{container}/{object}`.
+
+        Storage clients, which ask by a `Want-` field, print an error's body as it is: they get a sentence.
+        """
         context = context_of(request.scope)
         context.route = "checksums.object"
-        plain = not names_json(request.headers.get("accept"))
+        accept = request.headers.get("accept")
+        wishes = "want-digest" in request.headers or "want-repr-digest" in request.headers
+        plain = prefers_text(accept) or (wishes and not names_json(accept))
         return await self._respond(request, context, ref_from_path, plain_errors=plain)
 
     async def by_query(self, request: Request) -> Response:
@@ -58,6 +63,8 @@ class ChecksumRoutes:
             return Response(status_code=499)
         except GatewayError as error:
             context.facts["error"] = error.kind.code
+            if error.__cause__ is not None:
+                context.facts["cause"] = repr(error.__cause__)[:200]
             return error_response(error, request_id=context.request_id, plain=plain_errors)
 
     async def _answer(

@@ -180,7 +180,7 @@ async def test_token_that_the_store_refuses_is_distrusted_and_challenged() -> No
 async def test_project_without_a_function_is_told_so_only_if_one_is_needed() -> None:
     house = House()
     bare = dataclasses.replace(TENANT, functions={})
-    assert (await house.refusal(tenant=bare)).kind is Kind.FUNCTION_UNREACHABLE
+    assert (await house.refusal(tenant=bare)).kind is Kind.FUNCTION_NOT_ENABLED
     house.known.remember(STAT, ADLER)
     assert (await house.answer(tenant=bare)).digests["adler32"].source is Source.REMEMBERED
 
