@@ -93,6 +93,28 @@ async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, 
     assert await asyncio.wait_for(caller.process.wait(), 5) == 0
 
 
+async def test_a_call_that_still_comes_over_an_open_connection_finishes_too(process, source, new_source, within):
+    caller = await process()
+    later = await new_source(source.data).start()
+    source.scripts, later.scripts = [source.stall(1000)], [later.stall(1000)]
+    first = asyncio.create_task(caller.source(source))
+    async with aiohttp.ClientSession() as open_before:
+        async with open_before.get(caller.url + "/healthz") as health:
+            assert health.status == 200
+        await within(5, lambda: source.asked)
+        caller.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        second = asyncio.create_task(type(caller)(caller.url, open_before).source(later))
+        await within(5, lambda: later.asked)
+        source.release.set()
+        assert (await first).status == 200
+        await asyncio.sleep(0.3)
+        later.release.set()
+        assert (await second).status == 200
+    later.close()
+    assert await asyncio.wait_for(caller.process.wait(), 5) == 0
+
+
 async def test_sigterm_does_not_wait_longer_than_the_grace(process, source, within):
     caller = await process(CHECKSUMS_GRACE_SECONDS="0.3")
     source.scripts = [source.stall(1000)]
