@@ -61,7 +61,7 @@ async def test_memory_stays_flat_over_many_calls_of_every_outcome(process, sourc
     source.scripts = [source.stall(2_500_000)]
     for _ in range(10):
         assert (await caller.source(source, ["md5"])).code == "short_read"
-    assert caller.peak_mib() < MOST_MIB
+    assert caller.peak_mib() < 75  # one call takes 55; buffers that outlive their calls add up
 
 
 async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, source, within):
