@@ -95,6 +95,12 @@ class Kind(Enum):
         retry_after_seconds=1,
     )
     OBJECT_UNSUPPORTED = Spec("function.object.unsupported", 422, "This object has no digest to give: {why}.")
+    S3_CREDENTIAL = Spec(
+        "function.object.no_ec2_credential",
+        403,
+        "Objects in S3 are read with an EC2 credential of yours for this project: make one with "
+        "'openstack ec2 credentials create'. A token of an application credential cannot use one.",
+    )
     ALGORITHM_UNKNOWN = Spec(
         "function.algorithm.unknown", 400, "The algorithm '{algorithm}' is not known. Known are: {known}."
     )

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     )
 
     # --- objects
+    object_store: Literal["swift", "s3"] = Field(
+        "swift", description="How objects are looked up and read: with the token in Swift, or an EC2 credential in S3."
+    )
     swift_endpoint: str | None = Field(
         None,
         description="Account URL in place of the catalog's, with {project_id}, e.g. http://swift/v1/AUTH_{project_id}.",

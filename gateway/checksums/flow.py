@@ -131,17 +131,18 @@ class ChecksumFlow:
     ) -> dict[str, str]:
         """Joins a running computation of the same bytes, or starts one."""
         key = (stat.identity, frozenset(algorithms))
-        joined = key in self._flights
 
         async def start() -> dict[str, str]:
             return await self._compute(caller, tenant, stat, algorithms, request_id)
 
-        try:
-            return await self._flights.run(key, start)
-        except GatewayError as error:
-            if joined and error.kind in _OF_THE_STARTER:
+        while True:
+            joined = key in self._flights
+            try:
                 return await self._flights.run(key, start)
-            raise
+            except GatewayError as error:
+                # Ends at the latest when this caller is the starter itself.
+                if not joined or error.kind not in _OF_THE_STARTER:
+                    raise
 
     async def _compute(
         self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str

@@ -35,9 +35,12 @@ async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_
     project = cloud.users["alice"].project_id
     with (
         running(service),
-        start_gateway(functions={project: f"http://127.0.0.1:{service.port}"}, OSFAAS_CAPABILITIES="stream",
+        start_gateway(
+            functions={project: f"http://127.0.0.1:{service.port}"},
+            OSFAAS_CAPABILITIES="stream",
             # Twenty streams share what one Swift process gives, so one of them may wait for long.
-            OSFAAS_STORE_TIMEOUT_SECONDS="120",) as gateway,
+            OSFAAS_STORE_TIMEOUT_SECONDS="120",
+        ) as gateway,
     ):
         bucket.put("warm", b"warm")
         assert gateway.get(bucket.path("warm") + "?algorithm=sha1", alice).status_code == 200
