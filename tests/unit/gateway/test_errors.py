@@ -26,6 +26,7 @@ PUBLISHED = {
     "function.object.changed": 409,
     "function.object.forbidden": 403,
     "function.function.not_enabled": 403,
+    "function.object.no_ec2_credential": 403,
     "function.object.not_found": 404,
     "function.object.unsupported": 422,
     "function.quota.exceeded": 429,
