@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import threading
 import time
 
 import aiohttp
@@ -29,6 +28,16 @@ def slow_gateway(start_gateway, cloud, function, **settings):
         functions = {cloud.users[user].project_id: f"http://127.0.0.1:{wire.port}" for user in ("alice", "bob")}
         with start_gateway(functions=functions, **settings) as gateway:
             yield gateway, wire
+
+
+async def until_called(wire, reading=None):
+    """Waits until the function is at work."""
+    deadline = time.monotonic() + 60
+    while wire.calls < 1:
+        assert time.monotonic() < deadline
+        assert reading is None or not reading.done()
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
 
 
 def in_flight(gateway) -> float:
@@ -69,40 +78,39 @@ async def test_a_hundred_concurrent_requests_for_an_object_cause_one_function_ca
         assert wire.calls == 1
 
 
-async def test_an_overwrite_during_the_read_gives_409(gateway, bucket, alice, gibibyte, cloud):
-    session, url = cloud.session("alice"), f"{bucket.url}/changing"
+async def test_an_overwrite_during_the_read_gives_409(start_gateway, cloud, function, bucket, alice, gibibyte):
     bucket.put_large("changing", ["data/gibibyte"])
-    async with aiohttp.ClientSession() as client:
-        headers = {"X-Auth-Token": alice, **JSON}
-        reading = asyncio.ensure_future(
-            client.get(gateway.url + bucket.path("changing") + "?algorithm=sha512,md5&force=true", headers=headers)
-        )
-        await asyncio.sleep(1)
-        assert not reading.done()
-        await asyncio.to_thread(session.put, url, data=b"other content")
-        response = await reading
-        body = json.loads(await response.text())
-    assert (response.status, body["errors"][0]["code"]) == (409, "function.object.changed")
-    fresh = gateway.get(bucket.path("changing") + "?algorithm=sha512", alice).json()
+    with slow_gateway(start_gateway, cloud, function) as (gateway, wire):
+        url = gateway.url + bucket.path("changing") + "?algorithm=sha512,md5&force=true"
+        async with aiohttp.ClientSession() as client:
+            reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice, **JSON}))
+            await until_called(wire, reading)
+            assert not reading.done()
+            await asyncio.to_thread(bucket.put, "changing", b"other content")
+            response = await reading
+            body = json.loads(await response.text())
+        assert (response.status, body["errors"][0]["code"]) == (409, "function.object.changed")
+        fresh = gateway.get(bucket.path("changing") + "?algorithm=sha512", alice).json()
     assert fresh["digests"]["sha512"] == content_of(b"other content").digests["sha512"]
 
 
 @pytest.mark.parametrize("capability", ["tempurl", "stream"])
 async def test_an_object_server_killed_in_mid_read_gives_502_or_the_right_digest(
-    gateways, cloud, bucket, alice, gibibyte, capability
+    start_gateway, cloud, function, bucket, alice, gibibyte, capability
 ):
-    gateway, server = gateways[capability], cloud.services["swift-object"]
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as client:
-        url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha256,adler32&force=true"
-        reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice, **JSON}))
-        await asyncio.sleep(0.7)
-        assert not reading.done()
-        await asyncio.to_thread(server.kill)
-        try:
-            response = await reading
-            body = json.loads(await response.text())
-        finally:
-            await asyncio.to_thread(server.restart)
+    server = cloud.services["swift-object"]
+    with slow_gateway(start_gateway, cloud, function, OSFAAS_CAPABILITIES=capability) as (gateway, wire):
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as client:
+            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha256,adler32&force=true"
+            reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice, **JSON}))
+            await until_called(wire, reading)
+            assert not reading.done()
+            await asyncio.to_thread(server.kill)
+            try:
+                response = await reading
+                body = json.loads(await response.text())
+            finally:
+                await asyncio.to_thread(server.restart)
     if response.status == 200:
         assert body["digests"] == {name: gibibyte[name] for name in ("sha256", "adler32")}
     else:
@@ -111,49 +119,54 @@ async def test_an_object_server_killed_in_mid_read_gives_502_or_the_right_digest
 
 @pytest.mark.parametrize("capability", ["tempurl", "stream"])
 async def test_a_caller_that_leaves_cancels_everything_behind_it(
-    gateways, cloud, function, bucket, gibibyte, capability
+    start_gateway, cloud, function, bucket, gibibyte, capability
 ):
-    gateway, token = gateways[capability], cloud.token("alice")
-    logged = len(function.log.read_text())
-    async with aiohttp.ClientSession() as client:
-        url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512,sha256,md5&force=true"
-        reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": token}))
-        await asyncio.sleep(0.7)
-        assert not reading.done()
-        reading.cancel()
-    started = time.monotonic()
-    while await asyncio.to_thread(in_flight, gateway) > 0 or len(function.log.read_text()) == logged:
-        assert time.monotonic() - started < 2
-        await asyncio.sleep(0.05)
+    token, logged = cloud.token("alice"), len(function.log.read_text())
+    with slow_gateway(start_gateway, cloud, function, OSFAAS_CAPABILITIES=capability) as (gateway, wire):
+        async with aiohttp.ClientSession() as client:
+            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512,sha256,md5&force=true"
+            reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": token}))
+            await until_called(wire, reading)
+            assert not reading.done()
+            reading.cancel()
+        started = time.monotonic()
+        while await asyncio.to_thread(in_flight, gateway) > 0 or len(function.log.read_text()) == logged:
+            assert time.monotonic() - started < 5
+            await asyncio.sleep(0.05)
     line = function.log.read_text()[logged:]
     assert "gone" in line or "cancel" in line or "stopped" in line, line
 
 
-async def test_one_who_leaves_does_not_take_the_computation_from_those_who_joined(gateway, cloud, bucket, gibibyte):
+async def test_one_who_leaves_does_not_take_the_computation_from_those_who_joined(
+    start_gateway, cloud, function, bucket, gibibyte
+):
     token = cloud.token("alice")
-    url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha256&force=true"
-    async with aiohttp.ClientSession() as client:
-        calls = [asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": token})) for _ in range(2)]
-        await asyncio.sleep(0.5)
-        calls[0].cancel()
-        response = await calls[1]
-        assert json.loads(await response.text())["digests"]["sha256"] == gibibyte["sha256"]
-
-
-async def test_a_project_with_too_many_computations_is_told_its_limit(start_gateway, cloud, bucket, gibibyte, alice):
-    bucket.put("over", b"over")
-    with start_gateway(OSFAAS_PROJECT_COMPUTATIONS="1") as gateway:
+    with slow_gateway(start_gateway, cloud, function) as (gateway, wire):
+        url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha256&force=true"
         async with aiohttp.ClientSession() as client:
-            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512&force=true"
+            calls = [asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": token})) for _ in range(2)]
+            await until_called(wire)
+            calls[0].cancel()
+            response = await calls[1]
+            assert json.loads(await response.text())["digests"]["sha256"] == gibibyte["sha256"]
+        assert wire.calls == 1
+
+
+async def test_a_project_with_too_many_computations_is_told_its_limit(
+    start_gateway, cloud, function, bucket, gibibyte, alice
+):
+    bucket.put("over", b"over")
+    path = bucket.path("over") + "?algorithm=sha1"
+    with slow_gateway(start_gateway, cloud, function, OSFAAS_PROJECT_COMPUTATIONS="1") as (gateway, wire):
+        async with aiohttp.ClientSession() as client:
+            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512,md5&force=true"
             reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice}))
-            await asyncio.sleep(0.5)
-            response = await asyncio.to_thread(
-                gateway.get, bucket.path("over") + "?algorithm=sha1", alice, headers=JSON
-            )
+            await until_called(wire, reading)
+            response = await asyncio.to_thread(gateway.get, path, alice, headers=JSON)
             reading.cancel()
-        assert (response.status_code, code(response)) == (429, "function.quota.exceeded")
-        assert "1 computations" in response.json()["error"]["message"]
-        assert int(response.headers["Retry-After"]) > 0
+    assert (response.status_code, code(response)) == (429, "function.quota.exceeded")
+    assert "1 computations" in response.json()["error"]["message"]
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_a_function_that_is_not_there_is_told_apart_from_one_that_fails(start_gateway, cloud, bucket, alice):
@@ -168,19 +181,22 @@ def test_a_function_that_is_not_there_is_told_apart_from_one_that_fails(start_ga
         assert (response.status_code, code(response)) == (502, "function.function.failed")
 
 
-def test_a_busy_function_is_waited_for_by_the_caller(start_gateway, cloud, bucket, gibibyte, alice):
+async def test_a_busy_function_is_waited_for_by_the_caller(start_gateway, cloud, bucket, gibibyte, alice):
     bucket.put("busy", b"busy")
-    service = function_service(
-        cloud.state, name="busy-function", env={"CHECKSUMS_CONCURRENCY": "1", "CHECKSUMS_QUEUE": "0"}
-    )
-    project = cloud.users["alice"].project_id
-    with running(service), start_gateway(functions={project: f"http://127.0.0.1:{service.port}"}) as gateway:
-        reading = threading.Thread(target=lambda: gateway.get(bucket.path("gibibyte") + "?algorithm=sha512", alice))
-        reading.start()
-        time.sleep(0.7)
-        response = gateway.get(bucket.path("busy") + "?algorithm=sha1", alice, headers=JSON)
-        reading.join()
-        assert (response.status_code, code(response)) == (503, "function.function.busy")
+    limits = {"CHECKSUMS_CONCURRENCY": "1", "CHECKSUMS_QUEUE": "0"}
+    with (
+        running(function_service(cloud.state, name="busy-function", env=limits)) as service,
+        slow_gateway(start_gateway, cloud, service) as (gateway, wire),
+    ):
+        async with aiohttp.ClientSession() as client:
+            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512,md5&force=true"
+            reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice}))
+            await until_called(wire, reading)
+            path = bucket.path("busy") + "?algorithm=sha1"
+            response = await asyncio.to_thread(gateway.get, path, alice, headers=JSON)
+            reading.cancel()
+    assert (response.status_code, code(response)) == (503, "function.function.busy")
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_a_suspended_project_is_told_why(start_gateway, cloud, bucket, alice):

@@ -96,12 +96,13 @@ def large(bucket, cloud):
 def account_key(bucket, key):
     """Sets the account's TempURL key for a while; an empty one takes it away."""
     account = bucket.url.rpartition("/")[0]
-    before = bucket.session.head(account).headers.get("X-Account-Meta-Temp-Url-Key", "")
-    bucket.session.post(account, headers={"X-Account-Meta-Temp-Url-Key": key})
+    slots = ("X-Account-Meta-Temp-Url-Key", "X-Account-Meta-Temp-Url-Key-2")
+    now = bucket.session.head(account).headers
+    bucket.session.post(account, headers=dict(zip(slots, (key, ""), strict=True)))
     try:
         yield
     finally:
-        bucket.session.post(account, headers={"X-Account-Meta-Temp-Url-Key": before})
+        bucket.session.post(account, headers={slot: now.get(slot, "") for slot in slots})
 
 
 @pytest.mark.parametrize("name", ["slo", "dlo"])
