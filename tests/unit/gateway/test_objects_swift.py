@@ -247,6 +247,13 @@ async def test_key_is_set_only_in_the_second_slot_of_a_container_where_there_is_
     assert capability.url == expected
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+async def test_no_key_is_set_while_the_containers_keys_cannot_be_seen(status: int) -> None:
+    swift = Swift(answers={("HEAD", CONTAINER): Response(status)})
+    assert await offers(store(swift)) == [ByteStream()]
+    assert swift.posts() == []
+
+
 async def test_no_key_is_set_twice() -> None:
     swift = Swift()
     for _ in range(3):
