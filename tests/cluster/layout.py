@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,9 @@ class Layout:
 
     @property
     def runs(self) -> Path:
-        """One folder per running cluster."""
-        return self.cache / "run"
+        """One folder per running cluster. Tests of starting and ending have one of their own."""
+        elsewhere = os.environ.get("TEST_CLUSTER_RUNS")
+        return Path(elsewhere) if elsewhere else self.cache / "run"
 
     def built_by(self, recipe: str) -> Path:
         """The folder of one recipe's results."""

@@ -64,7 +64,4 @@ require (
 	sigs.k8s.io/yaml v1.3.0 // indirect
 )
 
-tool (
-	github.com/mattfenwick/cyclonus/cmd/cyclonus
-	github.com/mattfenwick/cyclonus/cmd/worker
-)
+tool github.com/mattfenwick/cyclonus/cmd/cyclonus
