@@ -29,7 +29,9 @@ from gateway.identity.credential import IdentityService
 from gateway.identity.keystone import Keystone
 from gateway.invoke.exchange import FunctionClient, Patience
 from gateway.objects.http import StoreClient
+from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner, S3Rules
+from gateway.objects.s3_store import S3Store
 from gateway.objects.swift import SwiftRules, SwiftStore
 from gateway.openapi import openapi_document
 from gateway.settings import Settings
@@ -109,7 +111,7 @@ async def open_clients(
     settings: Settings, identity: IdentityService
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, httpx.AsyncClient]]:
     """One client for functions and stores, one for Keystone; neither follows redirects or keeps cookies."""
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30)
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=identity.verify)
     async with (
         aiohttp.ClientSession(
             connector=connector,
@@ -183,7 +185,7 @@ def build_store(
     identity: IdentityService,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
-) -> SwiftStore:
+) -> ObjectStore:
     """The room that knows objects."""
     presigner = Presigner(
         keystone_http,
@@ -196,8 +198,11 @@ def build_store(
             capability_seconds=settings.capability_seconds,
         ),
     )
+    client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds)
+    if settings.object_store == "s3":
+        return S3Store(client, presigner, settings.capabilities)
     return SwiftStore(
-        StoreClient(http, timeout_seconds=settings.store_timeout_seconds),
+        client,
         SwiftRules(
             interface=settings.interface,
             region=settings.region_name,

@@ -98,7 +98,8 @@ class Kind(Enum):
     S3_CREDENTIAL = Spec(
         "function.object.no_ec2_credential",
         403,
-        "Reading from S3 needs an EC2 credential of yours for this project: {why}.",
+        "Objects in S3 are read with an EC2 credential of yours for this project: make one with "
+        "'openstack ec2 credentials create'. A token of an application credential cannot use one.",
     )
     ALGORITHM_UNKNOWN = Spec(
         "function.algorithm.unknown", 400, "The algorithm '{algorithm}' is not known. Known are: {known}."
@@ -116,6 +117,9 @@ class Kind(Enum):
         502,
         "The object could not be read to its end, so there is no digest to give. Ask again.",
         retry_after_seconds=1,
+    )
+    FUNCTION_NOT_ENABLED = Spec(
+        "function.function.not_enabled", 403, "The function '{function}' is not enabled for project {project_id}."
     )
     FUNCTION_FAILED = Spec("function.function.failed", 502, "The function failed: {why}.")
     FUNCTION_UNREACHABLE = Spec(
@@ -194,7 +198,7 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
         request_id: ours, `req-<uuid4>`.
         plain: one sentence as text/plain, for storage clients, which print bodies as they are.
     """
-    headers = dict(error.headers)
+    headers = {"Cache-Control": "no-store", **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     status = error.kind.status

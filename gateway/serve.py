@@ -1,6 +1,7 @@
 """The process: settings, credential, directory, server."""
 
 import logging
+import os
 import sys
 
 import openstack.exceptions
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from gateway.app import build_app
 from gateway.identity.credential import find_identity_service
-from gateway.settings import Settings
+from gateway.settings import settings_from
 from tenancy.errors import DirectoryError
 from tenancy.static_directory import StaticDirectory
 
@@ -23,7 +24,7 @@ def serve() -> int:
     for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        settings = Settings()
+        settings = settings_from(os.environ)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
         app = build_app(settings, identity, StaticDirectory(settings.tenants_file))
     except (

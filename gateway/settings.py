@@ -5,6 +5,7 @@ which the gateway asks Keystone is not among them: it comes from where OpenStack
 (`OS_CLOUD` with `clouds.yaml`, or `OS_AUTH_URL`, `OS_USERNAME`, `OS_APPLICATION_CREDENTIAL_ID`, …).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,6 +75,9 @@ class Settings(BaseSettings):
     )
 
     # --- objects
+    object_store: Literal["swift", "s3"] = Field(
+        "swift", description="How objects are looked up and read: with the token in Swift, or an EC2 credential in S3."
+    )
     swift_endpoint: str | None = Field(
         None,
         description="Account URL in place of the catalog's, with {project_id}, e.g. http://swift/v1/AUTH_{project_id}.",
@@ -132,6 +136,20 @@ class Settings(BaseSettings):
     @classmethod
     def _no_trailing_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The settings in the environment.
+
+    Raises:
+        ValueError: a value is not acceptable, or a variable has our prefix and is no setting: it is misspelled.
+    """
+    prefix = "OSFAAS_"
+    known = {prefix + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith(prefix) and name not in known)
+    if unknown:
+        raise ValueError(f"no such settings: {', '.join(unknown)}")
+    return Settings()
 
 
 def settings_table() -> str:

@@ -32,12 +32,14 @@ proxy-server
 use = egg:swift#proxy
 account_autocreate = true
 allow_account_management = true
-node_timeout = 10
-recoverable_node_timeout = 5
+# Two cores serve everything: slow is not dead.
+conn_timeout = 10
+node_timeout = 60
+recoverable_node_timeout = 60
 # There is one node: shunning it for the usual minute after a fault would be an outage.
 error_suppression_interval = 1
-client_timeout = 30
 error_suppression_limit = 1000000
+client_timeout = 30
 
 [filter:catch_errors]
 use = egg:swift#catch_errors

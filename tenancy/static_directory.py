@@ -90,13 +90,23 @@ def _tenant(entry: Mapping[str, Any]) -> Tenant:
     unknown = set(entry) - {"project_id", "functions", "suspended"}
     if unknown:
         raise ValueError(f"unknown fields {sorted(unknown)}")
-    project_id = ProjectId(str(entry["project_id"]))
-    functions = {
-        str(name): FunctionAddress(str(address["url"]).rstrip("/"), address.get("host"))
-        for name, address in entry.get("functions", {}).items()
-    }
+    project_id = entry["project_id"]
+    if not isinstance(project_id, str) or not project_id:
+        # YAML reads 0123 as another number, and true as no name at all.
+        raise ValueError(f"project_id {project_id!r} has to be a string: put it in quotes")
+    functions = {str(name): _address(address) for name, address in entry.get("functions", {}).items()}
     suspended = entry.get("suspended")
-    return Tenant(project_id, namespace_of(project_id), functions, str(suspended) if suspended else None)
+    return Tenant(
+        ProjectId(project_id), namespace_of(ProjectId(project_id)), functions, str(suspended) if suspended else None
+    )
+
+
+def _address(address: Mapping[str, Any]) -> FunctionAddress:
+    unknown = set(address) - {"url", "host"}
+    url, host = address["url"], address.get("host")
+    if unknown or not isinstance(url, str) or not isinstance(host, str | None):
+        raise ValueError(f"a function has a 'url' and maybe a 'host', both strings, not {address!r}")
+    return FunctionAddress(url.rstrip("/"), host)
 
 
 def _version(path: Path) -> tuple[int, int, int]:

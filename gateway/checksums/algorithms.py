@@ -17,7 +17,7 @@ class Algorithm:
     Attributes:
         name: ours, and the function's.
         size: bytes of a digest.
-        wire_names: what HTTP clients call it, in lower case; the first is the one of RFC 9530's registry.
+        wire_names: what HTTP clients call it, in lower case; the first is the one of RFC 3230's registry.
         hex_in_digest: whether `Digest` writes it in hex.
     """
 
@@ -30,7 +30,7 @@ class Algorithm:
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
-        Algorithm("adler32", 4, ("adler", "adler32"), hex_in_digest=True),
+        Algorithm("adler32", 4, ("adler32", "adler"), hex_in_digest=True),
         Algorithm("crc32", 4, ("crc32",)),
         Algorithm("crc32c", 4, ("crc32c",), hex_in_digest=True),
         Algorithm("crc64nvme", 8, ("crc64nvme",)),

@@ -131,24 +131,25 @@ class ChecksumFlow:
     ) -> dict[str, str]:
         """Joins a running computation of the same bytes, or starts one."""
         key = (stat.identity, frozenset(algorithms))
-        joined = key in self._flights
 
         async def start() -> dict[str, str]:
             return await self._compute(caller, tenant, stat, algorithms, request_id)
 
-        try:
-            return await self._flights.run(key, start)
-        except GatewayError as error:
-            if joined and error.kind in _OF_THE_STARTER:
+        while True:
+            joined = key in self._flights
+            try:
                 return await self._flights.run(key, start)
-            raise
+            except GatewayError as error:
+                # Ends at the latest when this caller is the starter itself.
+                if not joined or error.kind not in _OF_THE_STARTER:
+                    raise
 
     async def _compute(
         self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str
     ) -> dict[str, str]:
         address = tenant.functions.get(FUNCTION)
         if address is None:
-            raise GatewayError(Kind.FUNCTION_UNREACHABLE)
+            raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
         with self._budget.slot(caller.project_id):
             digests = await self._call(address, caller, stat, algorithms, request_id)
         # The function read what it was given; only the store can say that this is still the object.
@@ -190,7 +191,9 @@ class ChecksumFlow:
         if not fresh:
             return True
         try:
-            return await self._store.keep(caller, stat, fresh)
+            # All metadata is written at once, so what goes back has to be what is there now, not before a long reading.
+            now = await self._store.stat(caller, stat.ref)
+            return now.identity == stat.identity and await self._store.keep(caller, now, fresh)
         except GatewayError as error:
             log.warning("digests not stored: %s", error)
             return False

@@ -122,7 +122,7 @@ async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
             raise GatewayError(Kind.FUNCTION_FAILED, why="its answer is too long")
     try:
         reply = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         reply = None
     if isinstance(reply, dict) and (response.status == _OK or "error" in reply):
         return reply
@@ -140,9 +140,9 @@ def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) 
     error = reply.get("error")
     if error is not None:
         code = error.get("code") if isinstance(error, dict) else None
-        if code in _REFUSED:
+        if isinstance(code, str) and code in _REFUSED:
             raise CapabilityRefusedError
-        if code in _KINDS:
+        if isinstance(code, str) and code in _KINDS:
             raise GatewayError(_KINDS[code])
         raise GatewayError(Kind.FUNCTION_FAILED, why="it reported an error of its own")
     if reply.get("etag") != stat.etag or reply.get("size") != stat.size:

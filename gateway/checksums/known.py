@@ -45,5 +45,7 @@ class KnownDigests:
         return known
 
     def remember(self, stat: ObjectStat, digests: Mapping[str, str]) -> None:
-        """Keeps computed digests."""
+        """Keeps computed digests, unless no memory was given."""
+        if not self._computed.maxsize:
+            return
         self._computed[stat.identity] = {**self._computed.get(stat.identity, {}), **digests}

@@ -15,7 +15,7 @@ from http_sfv.item import Item
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
 from gateway.errors import GatewayError, Kind
 
-_WISH = re.compile(r"\s*([A-Za-z0-9!#$%&'*+\-.^_`|~]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
+_WISH = re.compile(r"\s*([A-Za-z0-9!#$%&'*+\-.^_`|~]+)\s*(?:;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def wanted_of(
     elif want_repr_digest is not None:
         repr_digest = _most_wanted(parse_want_repr_digest(want_repr_digest))
     else:
-        names = names or list(default)
-        digest = tuple(Wish(name, ALGORITHMS[name]) for name in names)
+        names = list(dict.fromkeys(names or default))
+        digest = tuple(Wish(ALGORITHMS[name].wire_names[0], ALGORITHMS[name]) for name in names)
     names += [wish.algorithm.name for wish in digest + repr_digest]
     return Wanted(tuple(dict.fromkeys(names)), digest, repr_digest)
 
@@ -148,7 +148,7 @@ def _quality(accept: str | None, media_type: str) -> float:
     for part in accept.lower().split(","):
         media_range, *params = (piece.strip() for piece in part.split(";"))
         q = next((param[2:] for param in params if param.startswith("q=")), "1")
-        ranges[media_range] = float(q) if re.fullmatch(r"[01](\.[0-9]{0,3})?", q) else 0.0
+        ranges[media_range] = float(q) if re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", q) else 0.0
     for candidate in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if candidate in ranges:
             return ranges[candidate]

@@ -29,10 +29,15 @@ class ChecksumRoutes:
         self._default_algorithms = default_algorithms
 
     async def by_path(self, request: Request) -> Response:
-        """`GET|HEAD /v1/checksums/{container}/{object}`; storage clients come here, so errors are text by default."""
+        """`GET|HEAD /v1/checksums/{container}/{object}`.
+
+        Storage clients, which ask by a `Want-` field, print an error's body as it is: they get a sentence.
+        """
         context = context_of(request.scope)
         context.route = "checksums.object"
-        plain = not names_json(request.headers.get("accept"))
+        accept = request.headers.get("accept")
+        wishes = "want-digest" in request.headers or "want-repr-digest" in request.headers
+        plain = prefers_text(accept) or (wishes and not names_json(accept))
         return await self._respond(request, context, ref_from_path, plain_errors=plain)
 
     async def by_query(self, request: Request) -> Response:
@@ -58,6 +63,8 @@ class ChecksumRoutes:
             return Response(status_code=499)
         except GatewayError as error:
             context.facts["error"] = error.kind.code
+            if error.__cause__ is not None:
+                context.facts["cause"] = repr(error.__cause__)[:200]
             return error_response(error, request_id=context.request_id, plain=plain_errors)
 
     async def _answer(
@@ -103,6 +110,8 @@ def ref_from_query(_head: RequestHead, parameters: Mapping[str, list[str]]) -> O
     Raises:
         GatewayError: REQUEST_MALFORMED.
     """
+    if {"bucket", "container"} <= parameters.keys() or {"file", "object"} <= parameters.keys():
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="the object is named twice")
     container = _one(parameters, "bucket") or _one(parameters, "container")
     name = _one(parameters, "file") or _one(parameters, "object")
     if container is None or name is None:
@@ -129,13 +138,18 @@ def parse_query(query: bytes) -> dict[str, list[str]]:
 def _as_object(answer: Answer, fields: dict[str, str]) -> Response:
     """The answer to HEAD: what the object itself would say, and its digests (dCache reads the length)."""
     stat = answer.stat
-    fields |= {"Content-Length": str(stat.size), "Content-Type": stat.content_type}
+    fields |= {"Content-Length": str(stat.size), "Content-Type": _sendable(stat.content_type)}
     if stat.last_modified:
         fields["Last-Modified"] = stat.last_modified
     if stat.native.get("md5") == stat.etag:
         # davix takes any ETag of 32 hex digits for an MD5, so only a true one is shown.
         fields["ETag"] = f'"{stat.etag}"'
     return Response(headers=fields)
+
+
+def _sendable(content_type: str) -> str:
+    """The owner chose it, so it may be anything; what is no visible ASCII is not passed on."""
+    return content_type if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
 
 
 def _as_body(answer: Answer, wanted: Wanted, fields: dict[str, str], *, text: bool) -> Response:

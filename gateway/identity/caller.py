@@ -33,6 +33,8 @@ class Caller:
         expires_at: seconds since the epoch.
         service_types: every service type of the catalog.
         endpoints: the endpoints of the object stores.
+        delegated: the token may have fewer rights than its user has: it is of an application credential, a trust
+            or an OAuth consumer.
         access_rules: None if the token is not restricted by access rules.
     """
 
@@ -46,4 +48,5 @@ class Caller:
     service_types: frozenset[str] = frozenset()
     endpoints: tuple[Endpoint, ...] = ()
     application_credential_id: str | None = None
+    delegated: bool = False
     access_rules: tuple[AccessRule, ...] | None = None

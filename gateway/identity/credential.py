@@ -5,6 +5,7 @@ auth plugin of keystoneauth1 works, because keystoneauth1 does the authenticatio
 """
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import openstack.config
 from keystoneauth1 import exceptions as ksa_exceptions
 
 from gateway.errors import GatewayError, Kind
+
+log = logging.getLogger(__name__)
 
 
 class ServiceCredential:
@@ -31,6 +34,7 @@ class ServiceCredential:
         try:
             token: str = await asyncio.to_thread(self._session.get_token)
         except ksa_exceptions.ClientException as error:
+            log.error("the gateway's own credential gets no token: %s", error)  # noqa: TRY400 - the sentence is the news
             raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
         return token
 

@@ -51,7 +51,7 @@ class Keystone:
             raise _unavailable(response)
         try:
             return caller_from(token, response.json()["token"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             log.exception("Keystone's answer to a validation is not understood")
             raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
 
@@ -71,7 +71,10 @@ class Keystone:
 
 def _unavailable(response: httpx.Response) -> GatewayError:
     wait = response.headers.get("Retry-After", "")
-    return GatewayError(Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=min(int(wait), 300) if wait.isdigit() else None)
+    return GatewayError(
+        Kind.KEYSTONE_UNAVAILABLE,
+        retry_after_seconds=min(int(wait), 300) if wait.isdecimal() and wait.isascii() else None,
+    )
 
 
 def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
@@ -81,6 +84,7 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
         GatewayError: TOKEN_SCOPE, for what is not scoped to a project.
         KeyError, TypeError, ValueError: it is not such an object.
     """
+    user = body["user"]
     if "project" not in body:
         raise GatewayError(Kind.TOKEN_SCOPE, scope=_scope_word(body))
     credential = body.get("application_credential") or {}
@@ -88,8 +92,8 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
     catalog = body.get("catalog", [])
     return Caller(
         token=token,
-        user_id=_word(body["user"]["id"]),
-        user_name=_word(body["user"]["name"]),
+        user_id=_word(user["id"]),
+        user_name=_word(user["name"]),
         project_id=ProjectId(_word(body["project"]["id"])),
         project_name=_word(body["project"]["name"]),
         roles=frozenset(_word(role["name"]) for role in body["roles"]),
@@ -102,6 +106,7 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
             for endpoint in service["endpoints"]
         ),
         application_credential_id=credential.get("id"),
+        delegated=bool(credential) or "OS-TRUST:trust" in body or "OS-OAUTH1" in body,
         access_rules=None
         if rules is None
         else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in rules),

@@ -11,9 +11,7 @@ from gateway.errors import GatewayError, Kind
 
 log = logging.getLogger(__name__)
 
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 401, 403, 404, 412
-SLOW_DOWN = frozenset([429, 498, 503])
-PIECE_BYTES = 1 << 20
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
 
 
 class StoreClient:
@@ -67,6 +65,8 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
 
 def refused(status: int) -> GatewayError:
     """What a store's refusal means to the caller."""
+    if status == BAD_REQUEST:
+        return GatewayError(Kind.REQUEST_MALFORMED, why="the object store does not take such a name or version")
     if status == UNAUTHORIZED:
         return GatewayError(Kind.TOKEN_INVALID)
     if status == FORBIDDEN:

@@ -56,7 +56,7 @@ class ObjectStat:
     """What the store told the caller's token about an object.
 
     Attributes:
-        account: URL of the account, from the catalog or the settings.
+        account: whose object it is: URL of the Swift account, or S3's URL with the project.
         etag: without quotes.
         size: bytes.
         native: digests that the store itself vouches for, by algorithm, lowercase hex.

@@ -1,15 +1,17 @@
-"""Presigned S3 URLs with the caller's own EC2 credential of the project."""
+"""Requests to S3, signed with the caller's own EC2 credential of the project."""
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import httpx
-from botocore.auth import S3SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectRef
@@ -31,33 +33,56 @@ class S3Rules:
 
 
 class Presigner:
-    """Makes presigned GET URLs."""
+    """Signs requests and URLs."""
 
     def __init__(self, client: httpx.AsyncClient, *, auth_url: str, rules: S3Rules) -> None:
         self._client = client
         self._auth_url = auth_url
         self._rules = rules
 
-    async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
-        """A URL that reads the object, or None if there is no S3, no fitting name or no credential.
-
-        An EC2 credential has all the roles of its user. A token that an application credential restricts
-        must not reach it, or the function could be handed more than the caller has.
-        """
+    def endpoint(self, caller: Caller) -> str | None:
+        """Where the caller's S3 is."""
         rules = self._rules
-        endpoint = endpoint_of(
+        return endpoint_of(
             caller,
             service_type="s3",
             interface=rules.interface,
             region=rules.region,
             configured=rules.endpoint,
         )
-        if endpoint is None or caller.application_credential_id or not _BUCKET.fullmatch(ref.container):
+
+    async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
+        """A URL that reads the object, or None if there is no S3, no fitting name or no credential."""
+        endpoint = self.endpoint(caller)
+        credentials = await self._usable_credentials(caller, ref) if endpoint else None
+        if endpoint is None or credentials is None:
             return None
-        credentials = await self._ec2_credentials(caller)
-        if credentials is None:
-            return None
+        rules = self._rules
         return presign(endpoint, ref, credentials, region=rules.signing_region, seconds=rules.capability_seconds)
+
+    async def signed(
+        self, caller: Caller, ref: ObjectRef, method: str, headers: Mapping[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """URL and header fields of a request of the gateway's own.
+
+        Raises:
+            GatewayError: S3_CREDENTIAL, if there is no S3, no fitting name or no credential.
+        """
+        endpoint = self.endpoint(caller)
+        credentials = await self._usable_credentials(caller, ref) if endpoint else None
+        if endpoint is None or credentials is None:
+            raise GatewayError(Kind.S3_CREDENTIAL)
+        return sign(endpoint, ref, credentials, region=self._rules.signing_region, method=method, headers=headers)
+
+    async def _usable_credentials(self, caller: Caller, ref: ObjectRef) -> Credentials | None:
+        """The caller's credential for this project.
+
+        An EC2 credential has all the roles of its user. A token with possibly fewer rights must not reach it,
+        or the function could be handed more than the caller has.
+        """
+        if caller.delegated or caller.application_credential_id or not _BUCKET.fullmatch(ref.container):
+            return None
+        return await self._ec2_credentials(caller)
 
     async def _ec2_credentials(self, caller: Caller) -> Credentials | None:
         url = f"{self._auth_url}/users/{quote(caller.user_id, safe='')}/credentials/OS-EC2"
@@ -72,11 +97,25 @@ class Presigner:
         return None
 
 
+def _request(endpoint: str, ref: ObjectRef, method: str, headers: Mapping[str, str]) -> AWSRequest:
+    url = f"{endpoint}/{quote(ref.container, safe='')}/{quote(ref.name, safe='/~')}"
+    if ref.version is not None:
+        url += f"?versionId={quote(ref.version, safe='')}"
+    return AWSRequest(method=method, url=url, headers=dict(headers))
+
+
+def sign(
+    endpoint: str, ref: ObjectRef, credentials: Credentials, *, region: str, method: str, headers: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """A path-style request without a body (Signature Version 4, header form): its URL and header fields."""
+    request = _request(endpoint, ref, method, headers)
+    S3SigV4Auth(credentials, "s3", region).add_auth(request)
+    return request.url, dict(request.headers.items())
+
+
 def presign(endpoint: str, ref: ObjectRef, credentials: Credentials, *, region: str, seconds: int) -> str:
     """A path-style presigned GET (Signature Version 4, query form)."""
-    url = f"{endpoint}/{quote(ref.container, safe='')}/{quote(ref.name, safe='/~')}"
-    params = {} if ref.version is None else {"versionId": ref.version}
-    request = AWSRequest(method="GET", url=url, params=params)
+    request = _request(endpoint, ref, "GET", {})
     S3SigV4QueryAuth(credentials, "s3", region, expires=seconds).add_auth(request)
     signed: str = request.url
     return signed

@@ -127,17 +127,16 @@ class SwiftStore:
         which usually lie in another one; the account's key does.
         """
         container = f"{stat.account}/{quote(stat.ref.container, safe='')}"
+        of_container = None
         if stat.kind is ObjectKind.PLAIN:
-            slots = await self._key_slots(caller, container, "X-Container-Meta-")
-            key = slots and (slots[_KEY_SLOTS[1]] or slots[_KEY_SLOTS[0]])
-            if key:
-                return key
-        account_slots = await self._key_slots(caller, stat.account, "X-Account-Meta-")
-        if account_slots is not None:
-            key = account_slots[_KEY_SLOTS[1]] or account_slots[_KEY_SLOTS[0]]
-            if key:
-                return key
-        if stat.kind is not ObjectKind.PLAIN or not self._rules.tempurl_set_key:
+            of_container = await self._key_slots(caller, container, "X-Container-Meta-")
+            if of_container and any(of_container.values()):
+                return _first_key(of_container)
+        of_account = await self._key_slots(caller, stat.account, "X-Account-Meta-")
+        if of_account and any(of_account.values()):
+            return _first_key(of_account)
+        # A slot is free only if it was seen to be: what could not be read may hold somebody's key.
+        if of_container is None or not self._rules.tempurl_set_key:
             return None
         return await self._set_key(caller, container)
 
@@ -157,6 +156,10 @@ class SwiftStore:
             if response.status != _NO_CONTENT:
                 return None
             return {slot: response.headers.get(prefix + slot) for slot in _KEY_SLOTS}
+
+
+def _first_key(slots: Mapping[str, str | None]) -> str | None:
+    return slots[_KEY_SLOTS[1]] or slots[_KEY_SLOTS[0]]
 
 
 def object_url(account: str, ref: ObjectRef) -> str:
@@ -180,7 +183,7 @@ def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Objec
         kind = ObjectKind.STATIC_LARGE
     else:
         kind = ObjectKind.PLAIN
-    if not etag or not length.isdigit():
+    if not etag or not length.isdecimal():
         raise GatewayError(
             Kind.OBJECT_UNSUPPORTED,
             why="the store gives it no ETag or no size, as for dynamic large objects of very many segments",

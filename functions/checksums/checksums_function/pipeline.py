@@ -87,6 +87,7 @@ class Ring:
         self._to_make = buffers
         self._buffer_bytes = buffer_bytes
         self._stop = stop
+        self._closed = False
         self.on_free: Callable[[], None] | None = None
 
     def try_acquire(self) -> Buffer | None:
@@ -110,17 +111,31 @@ class Ring:
             buffer.users -= 1
             if buffer.users > 0:
                 return
-            self._free.append(buffer)
+            if not self._closed:
+                self._free.append(buffer)
             self._condition.notify()
-        if self.on_free is not None:
-            self.on_free()
+            on_free = self.on_free
+        if on_free is not None:
+            on_free()
 
     def wake(self) -> None:
         """Lets everybody who waits look at the stop again."""
         with self._condition:
             self._condition.notify_all()
-        if self.on_free is not None:
-            self.on_free()
+            on_free = self.on_free
+        if on_free is not None:
+            on_free()
+
+    def close(self) -> None:
+        """Gives the memory back: what is free now, the rest as it is released.
+
+        Not left to reference counts, because callbacks and tracebacks refer to each other in circles: the buffers of
+        many calls would pile up until the garbage collector looks.
+        """
+        with self._condition:
+            self._closed = True
+            self._free.clear()
+            self.on_free = None
 
     def _take(self) -> Buffer | None:
         if self._free:
@@ -156,15 +171,18 @@ class Worker:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            buffer, length = item
-            try:
-                self._stop.check()
-                for hasher in self._hashers:
-                    hasher.update(buffer.view[:length])
-            except BaseException as failure:  # noqa: BLE001 - kept for finish(): a digest without all its bytes must not come out
-                self.failure = self.failure or failure
-            finally:
-                self._ring.release(buffer)  # also after a failure, or the reader would wait for ever
+            self._digest(*item)
+
+    def _digest(self, buffer: Buffer, length: int) -> None:
+        try:
+            self._stop.check()
+            for hasher in self._hashers:
+                hasher.update(buffer.view[:length])
+        except BaseException as failure:  # noqa: BLE001 - kept for finish(): a digest without all its bytes must not come out
+            self.failure = self.failure or failure
+        finally:
+            self._ring.release(buffer)  # also after a failure, or the reader would wait for ever
+            del buffer  # the failure's traceback keeps this frame, which shall not keep the memory
 
 
 class Pipeline:
@@ -199,7 +217,7 @@ class Pipeline:
         ]
         if light and not self._inline:
             self._workers.append(Worker(light, self.ring, stop, "light"))
-        stop.watch(self.ring.wake)
+        stop.watch(self._give_up)
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +250,13 @@ class Pipeline:
 
     def close(self) -> None:
         """Lets the threads end. Called on every way out; calling it twice does no harm."""
-        self._stop.unwatch(self.ring.wake)
+        self._stop.unwatch(self._give_up)
+        for worker in self._workers:
+            worker.close()
+        self.ring.close()
+
+    def _give_up(self) -> None:
+        # Ends the threads too: a pipeline made for a caller who has just left is closed by nobody.
+        self.ring.wake()
         for worker in self._workers:
             worker.close()

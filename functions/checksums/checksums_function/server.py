@@ -86,8 +86,11 @@ class Function:
 
         aiohttp's own shutdown would stop taking in the bodies that running computations are reading.
         """
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        # Again and again: connections that are open already may bring further calls in the meantime.
+        while self._running and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(self._running, timeout=left)
         for task in set(self._running):
             task.cancel()
         if self._running:

@@ -143,7 +143,14 @@ class Reading:
         self._buffer = pipeline.ring.acquire()
 
     def run(self) -> None:
-        """Reads all bytes into the pipeline, in as many attempts as the settings allow."""
+        """Reads all bytes into the pipeline, in as many attempts as the settings allow. Called once."""
+        try:
+            self._read_in_attempts()
+            self._pipeline.submit(self._buffer, self._filled)
+        finally:
+            del self._buffer  # the traceback of a failure keeps this object for a while; it shall not keep a MiB
+
+    def _read_in_attempts(self) -> None:
         attempt, last_break = 1, 0
         while True:
             try:
@@ -159,10 +166,9 @@ class Reading:
                     raise interruption.failure from interruption
                 last_break = self.position
             else:
-                break
+                return
             self._stop.sleep(min(self._settings.backoff_seconds * 2 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS))
             attempt += 1
-        self._pipeline.submit(self._buffer, self._filled)
 
     def _attempt(self) -> None:
         connection = Connection(self._order.url, self._settings, self._stop)

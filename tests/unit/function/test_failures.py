@@ -276,3 +276,19 @@ async def test_no_log_line_has_the_signature(function, source, caplog):
     from checksums_function.journal import JsonLines
 
     assert not any("SECRET" in JsonLines().format(record) for record in caplog.records)
+
+
+async def test_a_fault_of_the_function_itself(function, source, caplog, monkeypatch):
+    from checksums_function import server
+    from checksums_function.journal import JsonLines
+
+    def faulty(*_):
+        raise RuntimeError(f"cannot read {source.url}/o?sig=SECRET")
+
+    monkeypatch.setattr(server, "digest_source", faulty)
+    reply = await (await function(concurrency=1, queue=0)).source(source)
+    assert (reply.status, reply.code) == (500, "internal")
+    assert "SECRET" not in json.dumps(reply.document)
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert [line["exception"] for line in lines if "exception" in line] == ["RuntimeError"]
+    assert "SECRET" not in json.dumps(lines)

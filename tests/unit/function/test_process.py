@@ -49,6 +49,21 @@ async def test_memory_stays_flat_with_all_slots_taken_and_slow_digests(process, 
     assert caller.peak_mib() < MOST_MIB
 
 
+async def test_memory_stays_flat_over_many_calls_of_every_outcome(process, source, within):
+    caller = await process(CHECKSUMS_ATTEMPTS="1", CHECKSUMS_STALL_SECONDS="0.05")
+    size = 12 << 20
+    source.scripts = [source.zeros(size)]
+    for number in range(30):
+        reply = await caller.source(source, ["md5", "crc32c"], size=size)
+        assert reply.status == 200
+        reply = await caller.body(zeros(size), size=size + number % 2, algorithms="md5,crc32c")
+        assert (reply.status == 200) == (number % 2 == 0)
+    source.scripts = [source.stall(2_500_000)]
+    for _ in range(10):
+        assert (await caller.source(source, ["md5"])).code == "short_read"
+    assert caller.peak_mib() < 75  # one call takes 55; buffers that outlive their calls add up
+
+
 async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, source, within):
     caller = await process()
     source.scripts = [source.stall(1000)]
@@ -75,6 +90,28 @@ async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, 
     go_on.set()
     digests = {"md5": hashlib.md5(source.data).hexdigest()}
     assert [(await task).document["digests"] for task in (reading, sending)] == [digests, digests]
+    assert await asyncio.wait_for(caller.process.wait(), 5) == 0
+
+
+async def test_a_call_that_still_comes_over_an_open_connection_finishes_too(process, source, new_source, within):
+    caller = await process()
+    later = await new_source(source.data).start()
+    source.scripts, later.scripts = [source.stall(1000)], [later.stall(1000)]
+    first = asyncio.create_task(caller.source(source))
+    async with aiohttp.ClientSession() as open_before:
+        async with open_before.get(caller.url + "/healthz") as health:
+            assert health.status == 200
+        await within(5, lambda: source.asked)
+        caller.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        second = asyncio.create_task(type(caller)(caller.url, open_before).source(later))
+        await within(5, lambda: later.asked)
+        source.release.set()
+        assert (await first).status == 200
+        await asyncio.sleep(0.3)
+        later.release.set()
+        assert (await second).status == 200
+    later.close()
     assert await asyncio.wait_for(caller.process.wait(), 5) == 0
 
 

@@ -61,6 +61,7 @@ class Store:
         self.stat_calls = 0
         self.offers: list[Capability] = [SignedUrl("tempurl", "http://x"), SignedUrl("s3", "http://y"), ByteStream()]
         self.kept: list[Mapping[str, str]] = []
+        self.kept_beside: list[Mapping[str, str]] = []
         self.keeps: bool | GatewayError = True
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
@@ -76,6 +77,7 @@ class Store:
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
         self.kept.append(dict(digests))
+        self.kept_beside.append(stat.metadata)
         if isinstance(self.keeps, GatewayError):
             raise self.keeps
         return self.keeps
@@ -180,7 +182,7 @@ async def test_token_that_the_store_refuses_is_distrusted_and_challenged() -> No
 async def test_project_without_a_function_is_told_so_only_if_one_is_needed() -> None:
     house = House()
     bare = dataclasses.replace(TENANT, functions={})
-    assert (await house.refusal(tenant=bare)).kind is Kind.FUNCTION_UNREACHABLE
+    assert (await house.refusal(tenant=bare)).kind is Kind.FUNCTION_NOT_ENABLED
     house.known.remember(STAT, ADLER)
     assert (await house.answer(tenant=bare)).digests["adler32"].source is Source.REMEMBERED
 
@@ -248,6 +250,21 @@ async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: Kind)
     assert other("joined") not in house.identity.distrusted
 
 
+async def test_second_caller_who_joined_is_not_failed_by_the_token_of_the_first_who_did() -> None:
+    house = House()
+    house.function.gate = asyncio.Event()
+    house.function.failures = {token: GatewayError(Kind.TOKEN_INVALID) for token in ("starter", "first")}
+    tasks = []
+    for token in ("starter", "first", "second"):
+        tasks.append(asyncio.create_task(house.answer(caller=other(token))))
+        await asyncio.sleep(0.01)
+    house.function.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, Answer) for result in results] == [False, False, True]
+    assert [token for token, _ in house.function.calls] == ["starter", "first", "second"]
+    assert house.identity.distrusted == [other("starter"), other("first")]
+
+
 async def test_starter_who_leaves_does_not_stop_those_who_joined_and_the_last_one_stops_the_work() -> None:
     house = House()
     house.function.gate = asyncio.Event()
@@ -278,6 +295,21 @@ async def test_digests_are_kept_only_on_demand_and_only_those_that_are_not_there
     assert house.store.kept == [{"crc32": "a" * 8}]
     assert (await house.answer("adler32", store=True)).stored is True
     assert len(house.store.kept) == 1
+
+
+async def test_metadata_that_changed_during_the_computation_is_kept_as_it_is_now() -> None:
+    before, meanwhile, now = (
+        dataclasses.replace(STAT, metadata={"x-object-meta-colour": colour}) for colour in ("blue", "red", "green")
+    )
+    house = House(Store(before, meanwhile, now))
+    assert (await house.answer(store=True)).stored is True
+    assert house.store.kept_beside == [now.metadata]
+
+
+async def test_digests_are_not_kept_with_an_object_that_changed_after_the_computation() -> None:
+    house = House(Store(STAT, STAT, dataclasses.replace(STAT, etag="f" * 32)))
+    assert (await house.answer(store=True)).stored is False
+    assert house.store.kept == []
 
 
 async def test_only_what_is_missing_is_computed() -> None:

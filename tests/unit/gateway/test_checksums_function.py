@@ -49,6 +49,10 @@ ADDRESS = FunctionAddress("http://ingress.test", "checksums.faas-p.svc.cluster.l
         pytest.param({}, id="empty"),
         pytest.param({"error": {"code": "unheard_of"}}, id="error-unknown"),
         pytest.param({"error": {}}, id="error-without-code"),
+        pytest.param({"error": {"code": []}}, id="error-code-list"),
+        pytest.param({"error": {"code": ["object_changed"]}}, id="error-code-in-a-list"),
+        pytest.param({"error": {"code": {}}}, id="error-code-mapping"),
+        pytest.param({"error": {"code": None}}, id="error-code-null"),
         pytest.param({"error": "object_changed"}, id="error-word"),
         pytest.param({"error": False}, id="error-false"),
         pytest.param({"error": {"code": "internal", "message": "x"}, **GOOD}, id="error-beside-digests"),
@@ -174,6 +178,8 @@ async def test_ingress_with_nobody_behind_it_is_unreachable(status: int) -> None
         pytest.param(Response(200, BODY[:-1]), id="cut"),
         pytest.param(Response(200, BODY, BODY), id="twice"),
         pytest.param(Response(200, b"\xff\xfe"), id="not-utf8"),
+        pytest.param(Response(200, b"[" * 60_000), id="nested-too-deep"),
+        pytest.param(Response(200, b'{"error":' * 6_000), id="objects-nested-too-deep"),
         pytest.param(Response(404, b"not found"), id="404"),
         pytest.param(Response(500, BODY), id="500-with-digests"),
         pytest.param(Response(302, BODY), id="redirect"),
@@ -258,4 +264,10 @@ def test_memory_grows_by_algorithm_and_is_bounded_by_object() -> None:
     assert set(known.of(STAT)) == {"adler32", "crc32"}
     for name in ("x", "y"):
         known.remember(dataclasses.replace(STAT, ref=ObjectRef("c", name)), {"adler32": ADLER})
+    assert known.of(STAT) == {}
+
+
+def test_memory_of_no_entries_keeps_nothing() -> None:
+    known = KnownDigests(0)
+    known.remember(STAT, {"adler32": ADLER})
     assert known.of(STAT) == {}

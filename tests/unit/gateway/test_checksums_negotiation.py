@@ -138,6 +138,24 @@ def test_order_by_any_name_in_any_case_keeps_its_order_and_has_each_once(ordered
     assert wanted(*ordered).algorithms == ("adler32", "md5")
 
 
+@pytest.mark.parametrize(
+    ("ordered", "digest"),
+    [
+        pytest.param("md5,md5", f"md5={MD5_64}", id="twice"),
+        pytest.param("sha-256,sha256", f"sha-256={SHA256_64}", id="under-two-names"),
+        pytest.param("sha-256", f"sha-256={SHA256_64}", id="sha-256"),
+        pytest.param("SHA,md5", f"sha={SHA_64},md5={MD5_64}", id="several"),
+    ],
+)
+def test_order_without_a_wish_is_in_the_field_once_and_under_the_callers_name(ordered: str, digest: str) -> None:
+    assert fields(ordered) == {"Digest": digest}
+
+
+@pytest.mark.parametrize("q", ["1.9", "1.001", "2", "10", "1.0000"])
+def test_q_above_one_is_no_wish(q: str) -> None:
+    assert parse_want_digest(f"md5;q={q}, sha;q=1.000") == {"sha": 1.0}
+
+
 def test_order_and_wish_are_both_found_out_and_only_the_wish_goes_into_the_field() -> None:
     both = wanted("sha1", want="md5")
     assert both.algorithms == ("sha1", "md5")
@@ -147,7 +165,7 @@ def test_order_and_wish_are_both_found_out_and_only_the_wish_goes_into_the_field
 @given(st.text(max_size=80))
 def test_no_wish_is_an_error(value: str) -> None:
     assert all(0 <= q <= 10 for q in parse_want_repr_digest(value).values())
-    parse_want_digest(value)
+    assert all(0 <= q <= 1 for q in parse_want_digest(value).values())
     assert set(fields(want=value)) <= {"Digest"}
     assert set(fields(want_repr=value)) <= {"Repr-Digest"}
 

@@ -1,5 +1,6 @@
 """Which object a request names, and how the answer looks to storage clients and to API clients."""
 
+import dataclasses
 import json
 from types import MappingProxyType
 from urllib.parse import quote
@@ -106,6 +107,8 @@ def test_every_name_can_be_named_in_the_path_and_in_the_query(container: str, na
         pytest.param(b"bucket=&file=o", id="bucket-empty"),
         pytest.param(b"bucket=c&file=", id="file-empty"),
         pytest.param(b"bucket=c&bucket=d&file=o", id="two-buckets"),
+        pytest.param(b"bucket=c&container=d&file=o", id="bucket-and-container"),
+        pytest.param(b"bucket=c&container=c&file=o", id="bucket-and-container-alike"),
         pytest.param(b"bucket=c&file=o&file=o", id="one-file-twice"),
         pytest.param(b"bucket=c&file=o&version-id=1&version-id=2", id="two-versions"),
         pytest.param(b"bucket=a%2Fb&file=o", id="bucket-with-slash"),
@@ -195,6 +198,16 @@ def test_head_says_what_the_object_itself_would_say() -> None:
     assert headers["etag"] == f'"{MD5}"'
     assert headers["digest"] == "adler32=11e60398"
     assert "content-md5" not in headers
+
+
+@pytest.mark.parametrize("name", ["\u65e5", "\udcff", "\xe4"])
+def test_head_of_an_object_whose_content_type_is_not_ascii_is_answered(name: str) -> None:
+    found = answer()
+    odd = dataclasses.replace(found.stat, content_type=f"text/plain; name={name}")
+    headers = _as_object(dataclasses.replace(found, stat=odd), {"Digest": "adler32=11e60398"}).headers
+    assert headers["digest"] == "adler32=11e60398"
+    assert "\r" not in headers["content-type"]
+    assert "\n" not in headers["content-type"]
 
 
 def test_head_shows_no_etag_that_is_not_the_true_md5() -> None:

@@ -25,6 +25,7 @@ PUBLISHED = {
     "function.object.access_rule": 403,
     "function.object.changed": 409,
     "function.object.forbidden": 403,
+    "function.function.not_enabled": 403,
     "function.object.no_ec2_credential": 403,
     "function.object.not_found": 404,
     "function.object.unsupported": 422,

@@ -1,5 +1,8 @@
 """Access rules of application credentials: literals are literal, wildcards stop where Keystone says."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +139,31 @@ def test_star_fits_one_segment_and_nothing_else(before: str, after: str, between
 @given(rule=st.text(max_size=60), path=st.text(max_size=60))
 def test_no_rule_breaks_the_matching(rule: str, path: str) -> None:
     assert fits(rule, path) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("rule_path", "path"),
+    [
+        pytest.param("/v1/" + "**a" * 200 + "b", "/v1/" + "a" * 4_000, id="rests"),
+        pytest.param("/v1/" + "*a" * 200 + "b", "/v1/" + "a" * 4_000, id="segments"),
+        pytest.param("/v1/" + "{x}" * 200 + "/b", "/v1/" + "a" * 4_000, id="names"),
+        pytest.param("/v1/" + "***" * 200 + "/b", "/v1/" + "a" * 4_000, id="mixed"),
+    ],
+)
+@pytest.mark.timeout(20)
+def test_rule_with_many_wildcards_is_matched_in_no_time(rule_path: str, path: str) -> None:
+    started = time.perf_counter()
+    assert not fits(rule_path, path)
+    assert time.perf_counter() - started < 0.5
+
+
+pieces = st.lists(st.sampled_from(["**", "*", "{x}", "a", "b", "/", ".", "\n", "ä", "{", "}"]), max_size=7).map("".join)
+
+
+@given(rule=pieces, path=st.text("ab/.\nä{}*", max_size=12))
+def test_rule_fits_what_the_regular_expression_of_its_grammar_fits(rule: str, path: str) -> None:
+    parts = re.split(r"(\*\*|\*|\{[^{}/]*\})", rule)
+    pattern = "".join(
+        re.escape(part) if number % 2 == 0 else ".*" if part == "**" else "[^/]+" for number, part in enumerate(parts)
+    )
+    assert fits(rule, path) == (re.fullmatch(pattern, path, re.DOTALL) is not None)

@@ -147,6 +147,10 @@ async def test_no_answer_is_unavailable(failure: Exception) -> None:
         b"{}",
         b'{"token": null}',
         b'{"token": 1}',
+        b'{"token": []}',
+        b'{"token": {}}',
+        b'{"token": "abc"}',
+        b"[" * 100_000,
         b"<html>",
         b'{"token": {"project": {"id": "p1"}',
         b"\xff\xfe\x00",
@@ -221,6 +225,12 @@ async def test_retry_after_of_keystone_is_passed_on_if_it_is_reasonable(
     assert error.retry_after_seconds == seconds
 
 
+async def test_retry_after_that_is_a_digit_but_no_number_is_passed_over() -> None:
+    error = await Answered(httpx.Response(503, headers=[(b"Retry-After", "²".encode("latin-1"))])).refusal()
+    assert error.kind is Kind.KEYSTONE_UNAVAILABLE
+    assert error.retry_after_seconds == 5
+
+
 async def test_our_credential_that_cannot_be_had_is_passed_on() -> None:
     keystone = Answered(ok(token_body()))
 
@@ -269,6 +279,23 @@ async def test_access_rules_are_kept_and_none_at_all_is_another_thing_than_no_re
     assert (await Answered(ok(body)).validate()).access_rules == ()
     del body["application_credential"]["access_rules"]
     assert (await Answered(ok(body)).validate()).access_rules is None
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"OS-TRUST:trust": {"id": "t", "impersonation": True}},
+        {"OS-OAUTH1": {"access_token_id": "a", "consumer_id": "c"}},
+        {"application_credential": {"id": "ac", "name": "n", "restricted": True}},
+    ],
+    ids=lambda marks: next(iter(marks)),
+)
+async def test_token_that_may_have_fewer_rights_than_its_user_is_delegated(marks: dict[str, Any]) -> None:
+    assert (await Answered(ok({**token_body(), **marks})).validate()).delegated
+
+
+async def test_token_of_the_user_itself_is_not_delegated() -> None:
+    assert not (await Answered(ok(token_body())).validate()).delegated
 
 
 json_values = st.recursive(

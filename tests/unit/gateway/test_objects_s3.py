@@ -112,6 +112,12 @@ async def test_application_credential_gets_none_because_an_ec2_credential_can_do
     assert keystone.route.call_count == 0
 
 
+async def test_delegated_token_gets_none_because_an_ec2_credential_can_do_more() -> None:
+    keystone = Keystone(listed(MINE))
+    assert await keystone.url(dataclasses.replace(CALLER, delegated=True)) is None
+    assert keystone.route.call_count == 0
+
+
 async def test_no_s3_in_the_catalog_is_none() -> None:
     keystone = Keystone(listed(MINE))
     assert await keystone.url(dataclasses.replace(CALLER, endpoints=())) is None

@@ -1,10 +1,12 @@
 """Objects in Swift: what a HEAD says, which capability is offered, and that no key is ever overwritten."""
 
+import asyncio
 import contextlib
 import dataclasses
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -13,15 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from gateway.app import open_clients
 from gateway.checksums.algorithms import ALGORITHMS
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import account_of, endpoint_of
-from gateway.objects.http import refused
+from gateway.objects.http import StoreClient, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import BINDING, read_stored, write_stored
 from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
+from gateway.settings import Settings
 from policies.names import ProjectId
 
 ACCOUNT = "http://swift.test/v1/AUTH_p"
@@ -247,6 +251,13 @@ async def test_key_is_set_only_in_the_second_slot_of_a_container_where_there_is_
     assert capability.url == expected
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+async def test_no_key_is_set_while_the_containers_keys_cannot_be_seen(status: int) -> None:
+    swift = Swift(answers={("HEAD", CONTAINER): Response(status)})
+    assert await offers(store(swift)) == [ByteStream()]
+    assert swift.posts() == []
+
+
 async def test_no_key_is_set_twice() -> None:
     swift = Swift()
     for _ in range(3):
@@ -339,6 +350,26 @@ async def test_post_repeats_all_other_metadata_and_binds_the_digests() -> None:
         "x-delete-at": "1",
         "content-encoding": "gzip",
     }
+
+
+async def test_keeping_digests_leaves_the_content_type_to_the_object() -> None:
+    heads: list[bytes] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    identity: Any = SimpleNamespace(verify=True)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server, open_clients(Settings(), identity) as (session, _):
+        room = SwiftStore(StoreClient(session, timeout_seconds=5), RULES, None)  # type: ignore[arg-type]
+        port = server.sockets[0].getsockname()[1]
+        found = dataclasses.replace(stat(content_type="text/plain"), account=f"http://127.0.0.1:{port}/v1/AUTH_p")
+        assert await room.keep(CALLER, found, {"adler32": "11e60398"})
+    assert b"\r\nx-object-meta-adler32: 11e60398\r\n" in heads[0].lower()
+    assert b"content-type" not in heads[0].lower()
 
 
 digests = st.dictionaries(st.sampled_from(sorted(ALGORITHMS)), st.integers(0, 2**32 - 1)).map(

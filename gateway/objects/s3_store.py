@@ -1,0 +1,111 @@
+"""Objects in S3, seen with the caller's own EC2 credential of the project."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import quote
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+from gateway.objects.http import StoreClient, read_pieces, refused
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.s3 import Presigner
+from gateway.objects.s3_checksums import native_digests
+from gateway.objects.stored import read_stored, write_stored
+
+META = "x-amz-meta-"
+_OK = 200
+_MULTIPART = re.compile(r"-[0-9]+$")
+# A copy onto itself replaces all metadata, so these go along with the user's.
+_RESENT = frozenset(["cache-control", "content-disposition", "content-encoding", "content-language", "expires"])
+
+
+class S3Store:
+    """`ObjectStore` on S3.
+
+    The store decides by the EC2 credential, which has all roles of its user in the project. So a token that an
+    application credential restricts is not let in: it could reach more than it was given.
+    """
+
+    def __init__(self, client: StoreClient, presigner: Presigner, capabilities: tuple[str, ...]) -> None:
+        self._client = client
+        self._presigner = presigner
+        self._capabilities = capabilities
+
+    async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        url, signed = await self._presigner.signed(caller, ref, "HEAD", {"x-amz-checksum-mode": "ENABLED"})
+        async with self._client.exchange("HEAD", url, signed) as response:
+            if response.status != _OK:
+                raise refused_by_s3(response.status)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return stat_from_s3(f"{self._presigner.endpoint(caller)} {caller.project_id}", ref, headers)
+
+    async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+        for name in self._capabilities:
+            if name == "s3":
+                url = await self._presigner.presigned_get(caller, stat.ref)
+                if url is not None:
+                    yield SignedUrl(name, url)
+            elif name == "stream":
+                yield ByteStream()
+
+    @contextlib.asynccontextmanager
+    async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
+        headers = {"If-Match": f'"{stat.etag}"', "Accept-Encoding": "identity"}
+        url, signed = await self._presigner.signed(caller, stat.ref, "GET", headers)
+        async with self._client.exchange("GET", url, signed) as response:
+            if response.status != _OK:
+                raise refused_by_s3(response.status)
+            if response.headers.get("Etag", "").strip('"') != stat.etag:
+                raise GatewayError(Kind.OBJECT_CHANGED)
+            yield read_pieces(response, stat.size)
+
+    async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
+        # A copy of a multipart object gets another ETag, to which the digests would not be bound.
+        if stat.ref.version is not None or _MULTIPART.search(stat.etag):
+            return False
+        values = write_stored(stat.stored, digests, etag=stat.etag, size=stat.size)
+        source = f"/{quote(stat.ref.container, safe='')}/{quote(stat.ref.name, safe='/')}"
+        headers = {
+            **stat.metadata,
+            **{META + name: value for name, value in values.items()},
+            "content-type": stat.content_type,
+            "x-amz-copy-source": source,
+            "x-amz-copy-source-if-match": f'"{stat.etag}"',
+            "x-amz-metadata-directive": "REPLACE",
+        }
+        url, signed = await self._presigner.signed(caller, stat.ref, "PUT", headers)
+        async with self._client.exchange("PUT", url, signed) as response:
+            # A copy can fail after its status: then the body is an error.
+            return response.status == _OK and b"<Error" not in await response.content.read(65_536)
+
+
+def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
+    """What the header fields (names in lower case) of a HEAD say.
+
+    Raises:
+        GatewayError: OBJECT_UNSUPPORTED, if there is no ETag or no size.
+    """
+    etag, length = headers.get("etag", "").strip('"'), headers.get("content-length", "")
+    if not etag or not length.isdecimal():
+        raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="the store gives it no ETag or no size")
+    size = int(length)
+    meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
+    return ObjectStat(
+        account=account,
+        ref=ref,
+        etag=etag,
+        size=size,
+        kind=ObjectKind.STATIC_LARGE if _MULTIPART.search(etag) else ObjectKind.PLAIN,
+        content_type=headers.get("content-type", "application/octet-stream"),
+        last_modified=headers.get("last-modified"),
+        native=native_digests(headers, etag),
+        stored=read_stored(meta, etag=etag, size=size),
+        metadata={name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT},
+    )
+
+
+def refused_by_s3(status: int) -> GatewayError:
+    """What a refusal means: the store knows no token, so a 401 or 403 is about the credential's rights."""
+    error = refused(status)
+    return GatewayError(Kind.OBJECT_FORBIDDEN) if error.kind is Kind.TOKEN_INVALID else error

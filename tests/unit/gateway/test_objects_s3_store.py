@@ -1,0 +1,75 @@
+"""What an S3 store says of an object: which of its checksums are true ones."""
+
+import base64
+
+import pytest
+
+from gateway.errors import GatewayError, Kind
+from gateway.objects.model import ObjectKind, ObjectRef
+from gateway.objects.s3_checksums import native_digests
+from gateway.objects.s3_store import refused_by_s3, stat_from_s3
+
+MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+CRC32C = base64.b64encode(bytes.fromhex("e3069283")).decode()
+FULL = {"x-amz-checksum-type": "FULL_OBJECT"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-amz-checksum-crc32c": CRC32C},
+        {"x-amz-checksum-crc32c": CRC32C, "x-amz-checksum-type": "COMPOSITE"},
+        {"x-amz-checksum-crc32c": CRC32C + "-3", **FULL},
+        {"x-amz-checksum-crc32c": "AAAA", **FULL},
+        {"x-amz-checksum-crc32c": "***", **FULL},
+    ],
+)
+def test_a_checksum_that_is_not_of_the_whole_object_is_none(headers):
+    assert native_digests(headers, "abc-2") == {}
+
+
+def test_a_full_object_checksum_is_true():
+    assert native_digests({"x-amz-checksum-crc32c": CRC32C, **FULL}, "abc-2") == {"crc32c": "e3069283"}
+    xxh3 = base64.b64encode(bytes(8)).decode()
+    assert native_digests({"x-rgw-checksum-xxh3": xxh3, **FULL}, "abc-2") == {"xxh3_64": "0" * 16}
+
+
+@pytest.mark.parametrize(
+    ("etag", "headers"),
+    [
+        (MD5 + "-2", {}),
+        (MD5, {"x-amz-server-side-encryption": "aws:kms"}),
+        (MD5, {"x-amz-server-side-encryption-customer-algorithm": "AES256"}),
+        ("no-md5", {}),
+    ],
+)
+def test_an_etag_that_is_not_of_the_plain_content_is_no_md5(etag, headers):
+    assert native_digests(headers, etag) == {}
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-amz-server-side-encryption": "AES256"}])
+def test_the_etag_of_an_object_that_was_put_at_once_is_its_md5(headers):
+    assert native_digests(headers, MD5) == {"md5": MD5}
+
+
+def test_stored_digests_count_only_with_their_etag_and_size():
+    meta = {"x-amz-meta-adler32": "00000001", "x-amz-meta-checksum-source": f"{MD5};0;adler32"}
+    stat = stat_from_s3("s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "0", **meta})
+    assert (stat.stored, stat.kind) == ({"adler32": "00000001"}, ObjectKind.PLAIN)
+    other = stat_from_s3("s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "1", **meta})
+    assert other.stored == {}
+
+
+def test_an_object_without_an_etag_is_not_supported():
+    with pytest.raises(GatewayError) as caught:
+        stat_from_s3("s3", ObjectRef("b", "o"), {"content-length": "1"})
+    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+
+
+def test_s3_says_nothing_of_the_token():
+    assert [refused_by_s3(status).kind for status in (401, 403, 404, 412)] == [
+        Kind.OBJECT_FORBIDDEN,
+        Kind.OBJECT_FORBIDDEN,
+        Kind.OBJECT_NOT_FOUND,
+        Kind.OBJECT_CHANGED,
+    ]
