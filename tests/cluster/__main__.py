@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -57,7 +58,7 @@ def shell() -> int:
     os.environ["KUBECONFIG"] = str(cluster.layout.node_kubeconfig)
     os.environ["PATH"] = f"{PYTHON_PROGRAMS}:{os.environ['PATH']}"
     command = cluster.on_node(*argv)
-    os.execvp(command[0], command)
+    return subprocess.run(command, check=False).returncode
 
 
 def check() -> int:

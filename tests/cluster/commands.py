@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 # The programs that pip installs beside this Python: kubectl.
 PYTHON_PROGRAMS = Path(sys.executable).parent
@@ -55,7 +58,9 @@ def wait_until(what: str, check: Callable[[], bool], *, seconds: float, pause: f
         try:
             if check():
                 return
-        except Exception as error:  # noqa: BLE001 - whatever is wrong before the deadline may pass
+        except Exception as error:  # noqa: BLE001
             problem = error
         time.sleep(pause)
-    raise NotReadyError(f"{what}: not ready within {seconds:.0f} s" + (f" (last problem: {problem})" if problem else ""))
+    raise NotReadyError(
+        f"{what}: not ready within {seconds:.0f} s" + (f" (last problem: {problem})" if problem else "")
+    )

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster.layout import LAYOUT
-from tests.cluster.session import RunningCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.cluster.session import RunningCluster
 
 # Its image of servers and probes is looked for here; the recipes made it from Kubernetes' own agnhost.
 _REGISTRY = "dev.local"

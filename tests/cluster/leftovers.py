@@ -94,7 +94,7 @@ def _remove_cgroup(root: Path, deadline: float) -> None:
 
 def _members(identity: str) -> list[int]:
     """Processes that belong to a cluster: by the word in their environment, by their cgroup, or by their namespaces."""
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and path.name != str(os.getpid())]
     word = f"{IDENTITY_VARIABLE}={identity}".encode()
     cgroup = f"/{CGROUP_PREFIX}{identity}"
     known = [pid for pid in pids if word in _read(pid, "environ") or cgroup in _read(pid, "cgroup").decode()]
@@ -109,7 +109,7 @@ def _foreign_namespaces(members: list[int]) -> set[str]:
 
 def _namespace(pid: int, kind: str) -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/{kind}")
+        return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
     except OSError:
         return ""
 
@@ -131,4 +131,4 @@ def _mounts() -> list[str]:
 
 def _interfaces() -> list[str]:
     prefixes = (NODE_INTERFACE, OPENSTACK_INTERFACE, "cilium_", "lxc")
-    return [name for name in os.listdir("/sys/class/net") if name.startswith(prefixes)]
+    return [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(prefixes)]

@@ -7,7 +7,7 @@ one, or with CI=true, the run boots its own and ends it. TEST_CLUSTER_FRESH=1 as
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +15,9 @@ from tests.cluster.leftovers import find_leftovers
 from tests.cluster.progress import say
 from tests.cluster.session import ClusterSession, find_running
 from tests.cluster.testbed import Testbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def wants_fresh() -> bool:

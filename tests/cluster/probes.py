@@ -6,10 +6,12 @@ A careless probe takes a crash or a missing name for 'blocked'. This one says wh
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CURL_COULD_NOT_CONNECT = 7
 _CURL_TIMED_OUT = 28

@@ -18,13 +18,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from tests.cluster.layout import CHECKOUT, LAYOUT, RunLayout
 from tests.cluster.leftovers import IDENTITY_VARIABLE, run_folders, sweep
 from tests.cluster.node.facts import CGROUP_PREFIX, OPENSTACK_NETWORK
 from tests.cluster.progress import say
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _BOOT_SECONDS = 300
 

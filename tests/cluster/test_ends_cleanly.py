@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,9 @@ from tests.cluster.commands import wait_until
 from tests.cluster.layout import CHECKOUT, LAYOUT
 from tests.cluster.leftovers import cluster_cgroups, find_leftovers
 from tests.cluster.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SWEPT_SECONDS = 30
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cluster.commands import wait_until
 from tests.cluster.probes import Outcome, Reply
 from tests.cluster.progress import say
-from tests.cluster.testbed import Testbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.testbed import Testbed
 
 _BODY = b"hello, cluster"
 # Knative's window (10 s) and grace period (5 s) in this cluster, and what pods need to end.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cluster.commands import wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.probes import Outcome, serve_command
-from tests.cluster.testbed import Pod, Testbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.testbed import Pod, Testbed
 
 _SETTLING_SECONDS = 10
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
 
+from tests.cluster.commands import wait_until
 from tests.cluster.node.facts import NODE_INTERFACE, OPENSTACK_ADDRESS
 from tests.cluster.probes import Outcome, serve_command
 from tests.cluster.recipes.components import KUBERNETES_VERSION
-from tests.cluster.testbed import Testbed
+
+if TYPE_CHECKING:
+    from tests.cluster.testbed import Testbed
 
 
 def test_the_node_is_ready_at_the_pinned_version(cluster: Testbed) -> None:
     """The official client, through the loopback port, sees one Ready node."""
-    (node,) = client.CoreV1Api(cluster.api).list_node().items
+    nodes: list[Any] = client.CoreV1Api(cluster.api).list_node().items
+    (node,) = nodes
     conditions = {condition.type: condition.status for condition in node.status.conditions}
     assert conditions["Ready"] == "True"
     assert node.status.node_info.kubelet_version == KUBERNETES_VERSION
@@ -38,8 +43,6 @@ def test_names_of_services_resolve_in_a_pod(cluster: Testbed) -> None:
 
 def test_a_server_on_the_openstack_side_is_outside_the_cluster(cluster: Testbed) -> None:
     """Pods and the node reach it; it reaches pods; a port where nobody listens is refused."""
-    from tests.cluster.commands import wait_until
-
     url = f"http://{OPENSTACK_ADDRESS}:8080/"
     with cluster.namespace("outside") as namespace, cluster.openstack_server(serve_command(8080)):
         pod = cluster.start_pod(namespace, "inside", 8000)

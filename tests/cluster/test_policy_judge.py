@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cluster.judge import judge_policies
 from tests.cluster.progress import say
-from tests.cluster.testbed import Testbed
+
+if TYPE_CHECKING:
+    from tests.cluster.testbed import Testbed
 
 # A fifth of its default set, chosen for what tenants' isolation rests on: which pods a policy selects, policies that
 # come and go, labels that change, namespaces by label, address blocks. The whole set takes twenty minutes:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
 
 from tests.cluster.commands import wait_until
 from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.probes import Reply, curl_command, read_curl, serve_command
-from tests.cluster.session import RunningCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.cluster.session import RunningCluster
 
 PROBE_IMAGE = "dev.local/python:3.11"
 
@@ -44,13 +47,17 @@ class Testbed:
     @cached_property
     def api(self) -> client.ApiClient:
         """The official client as the administrator, from this machine."""
-        return config.new_client_from_config(str(self.running.layout.host_kubeconfig))
+        file = str(self.running.layout.host_kubeconfig)
+        made: client.ApiClient = config.new_client_from_config(file)  # type: ignore[no-untyped-call]
+        return made
 
     @contextmanager
     def namespace(self, prefix: str, labels: dict[str, str] | None = None) -> Iterator[str]:
         """A namespace of its own; pods can be made in it at once."""
         name = f"{prefix}-{secrets.token_hex(3)}"
-        self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
+        self.kubectl.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
+        )
         try:
             account = ("serviceaccount", "default", "-n", name)
             wait_until("default service account", lambda: bool(self.kubectl("get", *account)), seconds=20)
@@ -60,24 +67,26 @@ class Testbed:
 
     def start_pod(self, namespace: str, name: str, *ports: int, labels: dict[str, str] | None = None) -> Pod:
         """A pod with curl in it, serving HTTP on these ports; it answers when this returns."""
-        container = {
+        container: dict[str, Any] = {
             "name": "main",
             "image": PROBE_IMAGE,
             "command": list(serve_command(*ports)) if ports else ["sleep", "infinity"],
         }
         if ports:
             container["readinessProbe"] = {"tcpSocket": {"port": ports[0]}, "periodSeconds": 1}
-        self.kubectl.apply({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "namespace": namespace, "labels": {"app": name, **(labels or {})}},
-            "spec": {
-                "containers": [container],
-                "terminationGracePeriodSeconds": 0,
-                "automountServiceAccountToken": False,
-                "enableServiceLinks": False,
-            },
-        })
+        self.kubectl.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "namespace": namespace, "labels": {"app": name, **(labels or {})}},
+                "spec": {
+                    "containers": [container],
+                    "terminationGracePeriodSeconds": 0,
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                },
+            }
+        )
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=60s")
         pod = self.kubectl.get("pod", name, "-n", namespace)
         return Pod(namespace, name, pod["status"]["podIP"])

@@ -59,9 +59,7 @@ def _start_containers(layout: RunLayout, daemons: Daemons) -> None:
         containers.import_images()
 
 
-def _start_node(
-    layout: RunLayout, daemons: Daemons, kubernetes: Kubernetes, cgroup: str, images: Future[None]
-) -> None:
+def _start_node(layout: RunLayout, daemons: Daemons, kubernetes: Kubernetes, cgroup: str, images: Future[None]) -> None:
     kubectl = Kubectl(layout.node_kubeconfig)
     with step("node Ready, Cilium"):
         apply_crds(kubectl.words)
@@ -97,7 +95,7 @@ def main() -> int:
     door = socket.socket(fileno=told["door"])
     try:
         daemons = boot(layout, told["cgroup"], door)
-    except Exception as error:  # noqa: BLE001 - the session reports it
+    except Exception as error:  # noqa: BLE001
         say(f"boot failed: {type(error).__name__}: {error}")
         return 1
     (layout.folder / "ready").touch()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from cryptography import x509
@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.cluster.node.facts import API_SERVICE_ADDRESS, NODE_ADDRESS, NODE_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,16 @@ class Authority:
         }
         cluster = {"server": server, "certificate-authority": str(self.folder / "ca.crt")}
         context = {"cluster": "test-cluster", "user": name, "namespace": "default"}
-        return yaml.safe_dump({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test-cluster",
-            "clusters": [{"name": "test-cluster", "cluster": cluster}],
-            "users": [{"name": name, "user": files}],
-            "contexts": [{"name": "test-cluster", "context": context}],
-        })
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test-cluster",
+                "clusters": [{"name": "test-cluster", "cluster": cluster}],
+                "users": [{"name": name, "user": files}],
+                "contexts": [{"name": "test-cluster", "context": context}],
+            }
+        )
 
 
 def make_authority(folder: Path) -> Authority:
@@ -96,15 +101,15 @@ def _subject(user: str, groups: tuple[str, ...]) -> x509.Name:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=1))
     )
 
 

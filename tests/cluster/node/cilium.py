@@ -6,12 +6,15 @@ import os
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster.commands import run
 from tests.cluster.layout import LAYOUT, RunLayout
-from tests.cluster.node.daemons import Daemons
 from tests.cluster.node.facts import NODE_INTERFACE, NODE_NAME, POD_CIDR
 from tests.cluster.node.mounts import unified_hierarchy
+
+if TYPE_CHECKING:
+    from tests.cluster.node.daemons import Daemons
 
 _HEALTH_PORT = 9879
 _LLVM = Path("/usr/lib/llvm-19/bin")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster.commands import run
 from tests.cluster.layout import LAYOUT, RunLayout
-from tests.cluster.node.daemons import Daemons
 from tests.cluster.recipes.archives import ARCHIVE
+
+if TYPE_CHECKING:
+    from tests.cluster.node.daemons import Daemons
 
 SOCKET = "/run/containerd/containerd.sock"
 _CNI_PROGRAMS = "/usr/lib/cni"  # Debian's containernetworking-plugins: loopback

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster.commands import NotReadyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 
 class DaemonError(Exception):
@@ -54,7 +57,7 @@ class Daemons:
             try:
                 if ready():
                     return
-            except Exception as error:  # noqa: BLE001 - not ready yet
+            except Exception as error:  # noqa: BLE001
                 problem = f" ({error})"
             time.sleep(0.1)
         raise NotReadyError(f"{name}: not ready within {seconds:.0f} s{problem}\n{self.last_words(name)}")

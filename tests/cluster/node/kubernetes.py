@@ -5,13 +5,11 @@ from __future__ import annotations
 import ssl
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tests.cluster.layout import LAYOUT, RunLayout
-from tests.cluster.node.certificates import Authority
-from tests.cluster.node.daemons import Daemons
 from tests.cluster.node.facts import (
     API_PORT,
     DNS_ADDRESS,
@@ -20,6 +18,12 @@ from tests.cluster.node.facts import (
     POD_CIDR,
     SERVICE_CIDR,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.node.certificates import Authority
+    from tests.cluster.node.daemons import Daemons
 
 ETCD = "http://127.0.0.1:2379"
 API = f"https://{NODE_ADDRESS}:{API_PORT}"
@@ -37,7 +41,12 @@ class Kubernetes:
     def start_control_plane(self) -> None:
         """etcd and the API server; the API answers when this returns."""
         # On /run, a tmpfs: nothing of it outlives the node.
-        etcd = [LAYOUT.built_by("etcd") / "server", "--data-dir=/run/etcd", "--unsafe-no-fsync", "--log-level=warn"]
+        etcd: list[str | Path] = [
+            LAYOUT.built_by("etcd") / "server",
+            "--data-dir=/run/etcd",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ]
         self.daemons.start("etcd", [*etcd, f"--listen-client-urls={ETCD}", f"--advertise-client-urls={ETCD}"])
         self.daemons.start("kube-apiserver", [_program("kube-apiserver"), *self._api_flags()])
         self.daemons.wait("kube-apiserver", self._api_is_ready, seconds=90)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster.commands import run
-from tests.cluster.layout import RunLayout
 from tests.cluster.node.facts import DNS_ADDRESS, NODE_ADDRESS, NODE_NAME, OPENSTACK_ADDRESS
+
+if TYPE_CHECKING:
+    from tests.cluster.layout import RunLayout
 
 _CGROUPS = Path("/sys/fs/cgroup")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster.layout import PACKAGE
-from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.progress import step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.platform.kubectl import Kubectl
 
 MANIFEST: Path = PACKAGE / "manifests" / "coredns.yaml"
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tests.cluster.commands import run
 from tests.cluster.layout import LAYOUT
-from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.progress import step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.cluster.platform.kubectl import Kubectl
 
 NAMESPACE = "istio-system"
 _CHARTS = LAYOUT.built_by("istio") / "charts"
@@ -57,8 +62,8 @@ def install_istio(kubectl: Kubectl) -> None:
         kubectl.wait_for_deployments(NAMESPACE)
 
 
-def _chart(kubectl: Kubectl, release: str, chart: str, values: dict[str, object]) -> None:
-    helm = [LAYOUT.built_by("helm") / "helm", f"--kubeconfig={kubectl.kubeconfig}"]
+def _chart(kubectl: Kubectl, release: str, chart: str, values: Mapping[str, object]) -> None:
+    helm: list[str | Path] = [LAYOUT.built_by("helm") / "helm", f"--kubeconfig={kubectl.kubeconfig}"]
     home = Path("/run/helm")
     environment = {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
     run(

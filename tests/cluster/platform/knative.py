@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tests.cluster.commands import CommandError, wait_until
 from tests.cluster.layout import LAYOUT
-from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.progress import step
 from tests.cluster.standins.gateways import knative_gateways
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cluster.platform.kubectl import Kubectl
 
 NAMESPACE = "knative-serving"
 _BUILT = LAYOUT.built_by("knative")

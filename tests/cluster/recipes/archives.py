@@ -6,7 +6,10 @@ import hashlib
 import io
 import json
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ARCHIVE = "image.tar"
 

