@@ -32,6 +32,11 @@ class Layout:
         elsewhere = os.environ.get("TEST_CLUSTER_RUNS")
         return Path(elsewhere) if elsewhere else self.cache / "run"
 
+    @property
+    def last_logs(self) -> Path:
+        """The logs of the cluster that ended last."""
+        return self.cache / "last-logs"
+
     def built_by(self, recipe: str) -> Path:
         """The folder of one recipe's results."""
         return self.built / recipe

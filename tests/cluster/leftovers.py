@@ -73,6 +73,9 @@ def sweep(identity: str) -> None:
     for root in cluster_cgroups(identity):
         _remove_cgroup(root, deadline)
     for folder in run_folders(identity):
+        if (folder / "logs").is_dir():
+            shutil.rmtree(LAYOUT.last_logs, ignore_errors=True)
+            shutil.copytree(folder / "logs", LAYOUT.last_logs)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,18 +20,32 @@ import pytest
 from tests.cluster.commands import wait_until
 from tests.cluster.layout import CHECKOUT, LAYOUT
 from tests.cluster.leftovers import cluster_cgroups, find_leftovers
+from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _SWEPT_SECONDS = 30
 
+pytestmark = pytest.mark.timeout(900)
 
-def start(runs: Path) -> subprocess.Popen[bytes]:
-    """`make cluster`, without the building, with a folder of runs of its own."""
-    environment = {**os.environ, "TEST_CLUSTER_RUNS": str(runs), "PYTHONPATH": str(CHECKOUT)}
-    command = [sys.executable, "-m", "tests.cluster", "up"]
+
+@pytest.fixture
+def runs() -> Iterator[Path]:
+    """A folder with a short name: the kubelet's sockets lie below it, and their paths are limited to 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="runs-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+_UP = ("tests.cluster", "up")
+_TESTS = ("pytest", "tests/cluster/test_network_policies.py", "-q", "-p", "tests.cluster.plugin")
+
+
+def start(runs: Path, module: tuple[str, ...] = _UP) -> subprocess.Popen[bytes]:
+    """`make cluster` or a test run, without the building, with a folder of runs of its own."""
+    environment = {**os.environ, "TEST_CLUSTER_RUNS": str(runs), "TEST_CLUSTER_FRESH": "1"}
+    command = [sys.executable, "-m", *module]
     return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True)
 
 
@@ -48,6 +63,11 @@ def has_pods(identity: str) -> Callable[[], bool]:
     return lambda: any(path.name.startswith("pod") for root in cluster_cgroups(identity) for path in root.rglob("pod*"))
 
 
+def has_namespace(runs: Path, identity: str, prefix: str) -> bool:
+    kubectl = Kubectl(runs / identity / "host.kubeconfig")
+    return f"namespace/{prefix}" in kubectl("get", "namespaces", "-o", "name")
+
+
 def assert_nothing_left(runs: Path, identity: str) -> None:
     def is_clean() -> bool:
         return not find_leftovers(identity) and not list(runs.glob(f"{identity}/*"))
@@ -60,16 +80,16 @@ def assert_nothing_left(runs: Path, identity: str) -> None:
 
 
 @pytest.mark.parametrize("victim", ["session", "keeper", "node"])
-def test_a_kill_in_the_middle_of_the_boot_leaves_nothing(tmp_path: Path, victim: str) -> None:
+def test_a_kill_in_the_middle_of_the_boot_leaves_nothing(runs: Path, victim: str) -> None:
     """SIGKILL while pods are being made: of the session, of its keeper, of the node's first process."""
-    session = start(tmp_path)
+    session = start(runs)
     try:
-        wait_for(tmp_path, "node.pid", 30)
-        identity = identity_of(tmp_path)
+        wait_for(runs, "node.pid", 30)
+        identity = identity_of(runs)
         wait_until("first pods", has_pods(identity), seconds=90)
-        os.kill(process_of(victim, session, tmp_path), signal.SIGKILL)
+        os.kill(process_of(victim, session, runs), signal.SIGKILL)
         session.wait(timeout=_SWEPT_SECONDS)
-        assert_nothing_left(tmp_path, identity)
+        assert_nothing_left(runs, identity)
     finally:
         session.kill()
         session.wait()
@@ -85,32 +105,33 @@ def process_of(victim: str, session: subprocess.Popen[bytes], runs: Path) -> int
     return int(children[0])
 
 
-def test_after_a_kill_in_the_middle_of_tests_the_next_one_boots(tmp_path: Path) -> None:
-    """A test run is killed while its cluster is up; nothing is left; the next cluster becomes ready and ends."""
-    killed = start(tmp_path)
-    wait_for(tmp_path, "ready", 240)
-    identity = identity_of(tmp_path)
+def test_after_a_kill_in_the_middle_of_tests_the_next_one_boots(runs: Path) -> None:
+    """pytest is killed while it tests policies; nothing is left; the next cluster becomes ready and ends."""
+    killed = start(runs, _TESTS)
+    wait_for(runs, "ready", 240)
+    identity = identity_of(runs)
+    wait_until("a test at work", lambda: has_namespace(runs, identity, "own-"), seconds=60)
     killed.kill()
     killed.wait()
-    assert_nothing_left(tmp_path, identity)
-    following = start(tmp_path)
+    assert_nothing_left(runs, identity)
+    following = start(runs)
     try:
-        wait_for(tmp_path, "ready", 240)
-        identity = identity_of(tmp_path)
+        wait_for(runs, "ready", 240)
+        identity = identity_of(runs)
         following.send_signal(signal.SIGTERM)
         assert following.wait(timeout=60) == 0
-        assert_nothing_left(tmp_path, identity)
+        assert_nothing_left(runs, identity)
     finally:
         following.kill()
         following.wait()
 
 
-def test_the_check_sees_what_is_there(tmp_path: Path) -> None:
+def test_the_check_sees_what_is_there(runs: Path) -> None:
     """The open twin: while a cluster boots, the same check finds its processes, namespaces and cgroups."""
-    session = start(tmp_path)
+    session = start(runs)
     try:
-        wait_for(tmp_path, "node.pid", 30)
-        identity = identity_of(tmp_path)
+        wait_for(runs, "node.pid", 30)
+        identity = identity_of(runs)
         wait_until("cgroups", lambda: bool(cluster_cgroups(identity)), seconds=30)
         seen = find_leftovers(identity)
         assert seen.processes
@@ -118,7 +139,7 @@ def test_the_check_sees_what_is_there(tmp_path: Path) -> None:
         assert seen.cgroups
         session.send_signal(signal.SIGTERM)
         session.wait(timeout=60)
-        assert_nothing_left(tmp_path, identity)
+        assert_nothing_left(runs, identity)
     finally:
         session.kill()
         session.wait()

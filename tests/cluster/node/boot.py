@@ -10,7 +10,6 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from tests.cluster.commands import wait_until
 from tests.cluster.layout import RunLayout
 from tests.cluster.node.certificates import issue_all, make_authority
 from tests.cluster.node.cilium import Cilium, apply_crds
@@ -70,7 +69,7 @@ def _start_node(layout: RunLayout, daemons: Daemons, kubernetes: Kubernetes, cgr
             time.sleep(0.1)
         kubernetes.start_node()
         cilium = Cilium(layout, daemons, cgroup)
-        wait_until("node registered", lambda: NODE_NAME in kubectl("get", "nodes", "-o", "name"), seconds=60)
+        daemons.wait("kubelet", lambda: NODE_NAME in kubectl("get", "nodes", "-o", "name"), seconds=60)
         cilium.start()
         cilium.wait()
         kubectl("wait", "--for=condition=Ready", f"node/{NODE_NAME}", "--timeout=90s")
