@@ -196,6 +196,8 @@ def build_store(
             endpoint=settings.s3_endpoint,
             signing_region=settings.s3_region,
             capability_seconds=settings.capability_seconds,
+            credential_entries=settings.token_cache_entries,
+            credential_seconds=settings.token_cache_seconds,
         ),
     )
     client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds)

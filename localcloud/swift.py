@@ -9,6 +9,15 @@ from localcloud.services import Service
 # Run with `-P`, or this module would stand in the way of the package of the same name.
 RUN = Path(__file__).with_name("swift_run.py")
 
+CREDENTIAL = """\
+auth_url = {auth_url}
+auth_type = password
+username = swift
+password = {password}
+user_domain_id = default
+project_name = service
+project_domain_id = default"""
+
 # A user with the role `manager` owns the account; `member` has what container ACLs give.
 PROXY = """\
 [DEFAULT]
@@ -70,23 +79,11 @@ delay_auth_decision = true
 # Its cache wants the secrets of users' credentials, which Keystone gives to administrators only.
 secret_cache_duration = 0
 auth_uri = {auth_url}
-auth_url = {auth_url}
-auth_type = password
-username = swift
-password = {password}
-user_domain_id = default
-project_name = service
-project_domain_id = default
+{credential}
 [filter:authtoken]
 paste.filter_factory = keystonemiddleware.auth_token:filter_factory
 www_authenticate_uri = {auth_url}
-auth_url = {auth_url}
-auth_type = password
-username = swift
-password = {password}
-user_domain_id = default
-project_name = service
-project_domain_id = default
+{credential}
 delay_auth_decision = true
 token_cache_time = 10
 cache = swift.cache
@@ -173,8 +170,9 @@ def swift_services(
     subprocess.run(
         [python, "-P", RUN, folder, "rings", *map(str, storage.values())], check=True, stderr=subprocess.DEVNULL
     )
+    credential = CREDENTIAL.format(auth_url=auth_url, password=password)
     proxy = PROXY.format(
-        port=ports.proxy, folder=folder, workers=0, memcached=memcached, auth_url=auth_url, password=password
+        port=ports.proxy, folder=folder, workers=0, memcached=memcached, auth_url=auth_url, credential=credential
     )
     (folder / "proxy.conf").write_text(proxy, encoding="utf-8")
     for name, port in storage.items():

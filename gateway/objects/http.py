@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
 import yarl
@@ -11,6 +11,7 @@ from gateway.errors import GatewayError, Kind
 
 log = logging.getLogger(__name__)
 
+OK = 200
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
 
 
@@ -44,6 +45,40 @@ class StoreClient:
             yield response
         finally:
             response.release() if method == "HEAD" else response.close()
+
+    @contextlib.asynccontextmanager
+    async def reading(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        etag: str,
+        size: int,
+        refusal: Callable[[int], GatewayError],
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an object that still has this ETag and size.
+
+        Args:
+            url: the object's URL.
+            headers: those of `conditions(etag)`, and what authorises the request.
+            etag: without quotes.
+            size: bytes.
+            refusal: what a status other than 200 means.
+
+        Raises:
+            GatewayError: what `refusal` says, STORE_UNAVAILABLE, OBJECT_CHANGED; while reading also SHORT_READ.
+        """
+        async with self.exchange("GET", url, headers) as response:
+            if response.status != OK:
+                raise refusal(response.status)
+            if response.headers.get("Etag", "").strip('"') != etag:
+                raise GatewayError(Kind.OBJECT_CHANGED)
+            yield read_pieces(response, size)
+
+
+def conditions(etag: str) -> dict[str, str]:
+    """Header fields that ask for the very bytes that the store has under an ETag."""
+    return {"If-Match": f'"{etag}"', "Accept-Encoding": "identity"}
 
 
 async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[bytes]:

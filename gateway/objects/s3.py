@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import httpx
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cachetools import TTLCache
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
@@ -23,22 +25,35 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 
 @dataclass(frozen=True, slots=True)
 class S3Rules:
-    """How S3 is reached (see `Settings` for each)."""
+    """How S3 is reached (see `Settings` for each; a credential is kept as a token is)."""
 
     interface: str
     region: str | None
     endpoint: str | None
     signing_region: str
     capability_seconds: int
+    credential_entries: int
+    credential_seconds: float
 
 
 class Presigner:
     """Signs requests and URLs."""
 
-    def __init__(self, client: httpx.AsyncClient, *, auth_url: str, rules: S3Rules) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        auth_url: str,
+        rules: S3Rules,
+        stopwatch: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._auth_url = auth_url
         self._rules = rules
+        # By token, and no longer than a token itself is trusted. That there is none is not kept: one may be made.
+        self._credentials: TTLCache[str, Credentials] = TTLCache(
+            rules.credential_entries, rules.credential_seconds, timer=stopwatch
+        )
 
     def endpoint(self, caller: Caller) -> str | None:
         """Where the caller's S3 is."""
@@ -82,7 +97,12 @@ class Presigner:
         """
         if caller.delegated or caller.application_credential_id or not _BUCKET.fullmatch(ref.container):
             return None
-        return await self._ec2_credentials(caller)
+        credentials = self._credentials.get(caller.token)
+        if credentials is None:
+            credentials = await self._ec2_credentials(caller)
+            if credentials is not None:
+                self._credentials[caller.token] = credentials
+        return credentials
 
     async def _ec2_credentials(self, caller: Caller) -> Credentials | None:
         url = f"{self._auth_url}/users/{quote(caller.user_id, safe='')}/credentials/OS-EC2"

@@ -7,14 +7,13 @@ from urllib.parse import quote
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.http import StoreClient, read_pieces, refused
+from gateway.objects.http import OK, StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
 from gateway.objects.stored import read_stored, write_stored
 
 META = "x-amz-meta-"
-_OK = 200
 _MULTIPART = re.compile(r"-[0-9]+$")
 # A copy onto itself replaces all metadata, so these go along with the user's.
 _RESENT = frozenset(["cache-control", "content-disposition", "content-encoding", "content-language", "expires"])
@@ -35,7 +34,7 @@ class S3Store:
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         url, signed = await self._presigner.signed(caller, ref, "HEAD", {"x-amz-checksum-mode": "ENABLED"})
         async with self._client.exchange("HEAD", url, signed) as response:
-            if response.status != _OK:
+            if response.status != OK:
                 raise refused_by_s3(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return stat_from_s3(f"{self._presigner.endpoint(caller)} {caller.project_id}", ref, headers)
@@ -51,14 +50,10 @@ class S3Store:
 
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
-        headers = {"If-Match": f'"{stat.etag}"', "Accept-Encoding": "identity"}
-        url, signed = await self._presigner.signed(caller, stat.ref, "GET", headers)
-        async with self._client.exchange("GET", url, signed) as response:
-            if response.status != _OK:
-                raise refused_by_s3(response.status)
-            if response.headers.get("Etag", "").strip('"') != stat.etag:
-                raise GatewayError(Kind.OBJECT_CHANGED)
-            yield read_pieces(response, stat.size)
+        url, signed = await self._presigner.signed(caller, stat.ref, "GET", conditions(stat.etag))
+        opened = self._client.reading(url, signed, etag=stat.etag, size=stat.size, refusal=refused_by_s3)
+        async with opened as pieces:
+            yield pieces
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
         # A copy of a multipart object gets another ETag, to which the digests would not be bound.
@@ -77,7 +72,7 @@ class S3Store:
         url, signed = await self._presigner.signed(caller, stat.ref, "PUT", headers)
         async with self._client.exchange("PUT", url, signed) as response:
             # A copy can fail after its status: then the body is an error.
-            return response.status == _OK and b"<Error" not in await response.content.read(65_536)
+            return response.status == OK and b"<Error" not in await response.content.read(65_536)
 
 
 def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
-from gateway.objects.http import StoreClient, read_pieces, refused
+from gateway.objects.http import OK, StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import read_stored, write_stored
 from gateway.objects.tempurl import sign_get
@@ -32,7 +32,7 @@ _RESENT = frozenset(
 )
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _KEY_SLOTS = ("Temp-Url-Key-2", "Temp-Url-Key")
-_OK, _NO_CONTENT, _ACCEPTED = 200, 204, 202
+_NO_CONTENT, _ACCEPTED = 204, 202
 
 Presign = Callable[[Caller, ObjectRef], Awaitable[str | None]]
 
@@ -70,7 +70,7 @@ class SwiftStore:
         rules = self._rules
         account = account_of(caller, interface=rules.interface, region=rules.region, configured=rules.endpoint)
         async with self._client.exchange("HEAD", object_url(account, ref), _auth(caller)) as response:
-            if response.status not in {_OK, _NO_CONTENT}:
+            if response.status not in {OK, _NO_CONTENT}:
                 raise refused(response.status)
             return stat_from(account, ref, {name.lower(): value for name, value in response.headers.items()})
 
@@ -89,13 +89,10 @@ class SwiftStore:
 
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
-        headers = {**_auth(caller), "If-Match": f'"{stat.etag}"', "Accept-Encoding": "identity"}
-        async with self._client.exchange("GET", object_url(stat.account, stat.ref), headers) as response:
-            if response.status != _OK:
-                raise refused(response.status)
-            if response.headers.get("Etag", "").strip('"') != stat.etag:
-                raise GatewayError(Kind.OBJECT_CHANGED)
-            yield read_pieces(response, stat.size)
+        url, headers = object_url(stat.account, stat.ref), {**_auth(caller), **conditions(stat.etag)}
+        opened = self._client.reading(url, headers, etag=stat.etag, size=stat.size, refusal=refused)
+        async with opened as pieces:
+            yield pieces
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
         if stat.ref.version is not None:

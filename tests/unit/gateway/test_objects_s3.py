@@ -25,7 +25,15 @@ ENDPOINT = "http://s3.test:8080"
 AUTH_URL = "http://keystone.test/v3"
 KEYS = Credentials("access", "secret")
 NOW = dt.datetime(2027, 1, 15, 8, 0, 0, tzinfo=dt.UTC)
-RULES = S3Rules(interface="public", region=None, endpoint=None, signing_region="us-east-1", capability_seconds=300)
+RULES = S3Rules(
+    interface="public",
+    region=None,
+    endpoint=None,
+    signing_region="us-east-1",
+    capability_seconds=300,
+    credential_entries=10,
+    credential_seconds=30,
+)
 CALLER = Caller(
     token="secret-token",
     user_id="u1",
@@ -162,3 +170,21 @@ async def test_credential_of_the_caller_for_this_project_signs_asked_for_with_th
     assert "X-Amz-Expires=300" in url
     assert "secret" not in url
     assert keystone.route.calls.last.request.headers["X-Auth-Token"] == "secret-token"
+
+
+async def test_a_credential_is_kept_as_long_as_a_token_is_and_its_absence_is_not() -> None:
+    clock = [0.0]
+    router = respx.MockRouter()
+    answers = [listed(), listed(MINE), listed(MINE)]
+    route = router.get(f"{AUTH_URL}/users/u1/credentials/OS-EC2").mock(side_effect=answers)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as client:
+        presigner = Presigner(client, auth_url=AUTH_URL, rules=RULES, stopwatch=lambda: clock[0])
+        assert await presigner.presigned_get(CALLER, REF) is None
+        assert await presigner.presigned_get(CALLER, REF) is not None
+        clock[0] = 20
+        assert await presigner.presigned_get(CALLER, REF) is not None
+        assert route.call_count == 2
+        # Its use does not lengthen its life.
+        clock[0] = 31
+        assert await presigner.presigned_get(CALLER, REF) is not None
+        assert route.call_count == 3
