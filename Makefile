@@ -48,5 +48,7 @@ format: $(VENV)/.installed  ## let ruff arrange the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+include tests/cluster/cluster.mk
+
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .cache

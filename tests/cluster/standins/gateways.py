@@ -1,0 +1,32 @@
+"""Stand-in for the manifests of net-istio: two Gateways on Istio's ingress pods, and the local gateway's Service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SERVING = "knative-serving"
+ISTIO = "istio-system"
+LOCAL_GATEWAY = "knative-local-gateway"
+INGRESS_GATEWAY = "knative-ingress-gateway"
+_PODS = {"istio": "ingressgateway"}
+
+
+def knative_gateways() -> tuple[dict[str, Any], ...]:
+    """What net-istio installs once."""
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": LOCAL_GATEWAY, "namespace": ISTIO},
+        "spec": {"selector": _PODS, "ports": [{"name": "http2", "port": 80, "targetPort": 8081}]},
+    }
+    return _gateway(INGRESS_GATEWAY, 80), _gateway(LOCAL_GATEWAY, 8081), service
+
+
+def _gateway(name: str, port: int) -> dict[str, Any]:
+    server = {"port": {"number": port, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": SERVING},
+        "spec": {"selector": _PODS, "servers": [server]},
+    }
