@@ -11,3 +11,7 @@ class NotOnboardedError(TenancyError):
 
 class DirectoryError(TenancyError):
     """The directory cannot be read or is not well formed; the message says what and where."""
+
+
+class RecordError(TenancyError):
+    """A Tenant object is not as it should be; the message says which and what."""

@@ -1,0 +1,23 @@
+"""Labels, annotations and names of ours in Kubernetes, each in one place."""
+
+API_GROUP = "osfaas.dev"
+API_VERSION = "v1alpha1"
+TENANT_PLURAL = "tenants"
+TENANT_KIND = "Tenant"
+
+# The field manager of server-side apply; an object that it has never written is not ours.
+FIELD_MANAGER = "osfaas-controller"
+
+# On every object that the controller made, tenants' namespaces included.
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY_US = "osfaas"
+# On a tenant's namespace and everything in it that is ours: the name of the Tenant record.
+TENANT = "osfaas.dev/tenant"
+# On a tenant's namespace: the Keystone project (a label value cannot hold every id, an annotation can).
+PROJECT_ANNOTATION = "osfaas.dev/project-id"
+# On a tenant's namespace: L1 to L5. The admission policies read it.
+ISOLATION = "osfaas.dev/isolation"
+# On a Knative Service of a tenant: "true" makes it reachable through /v1/invoke.
+CALLABLE = "osfaas.dev/callable"
+# On the namespaces of the platform itself that take part: gateway and controller.
+SYSTEM = "osfaas.dev/system"

@@ -1,0 +1,150 @@
+"""What the builders read: a tenant as the administrator wants it, and the platform that it lives on.
+
+These values flow one way: the record of a tenant (`tenancy.record`) and the platform file (`tenancy.platform_file`)
+become a `TenantSpec` and a `Platform`; builders turn the two into manifests; nothing here knows where they came from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from policies.names import NamespaceName, ProjectId, namespace_of
+
+# A Kubernetes object as JSON: apiVersion, kind, metadata, ...
+Manifest = dict[str, Any]
+
+MIB = 1024 * 1024
+
+
+class IsolationLevel(Enum):
+    """The ladder of `docs/security.md`; each level contains the ones below it."""
+
+    L1 = "L1"
+    L2 = "L2"
+    L3 = "L3"
+    L4 = "L4"
+    L5 = "L5"
+
+    def __ge__(self, other: "IsolationLevel") -> bool:
+        return self.value >= other.value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a project may use at once. The quota of its namespace and the budgets of the gateway are made from this.
+
+    Attributes:
+        pods: most function pods at once, over all functions.
+        cpu_millis: CPU of all function pods together, in thousandths of a core.
+        memory_mib: memory of all function pods together, in MiB.
+        concurrent_calls: calls that the gateway lets run at once.
+        requests_per_second: calls that the gateway takes per second, averaged.
+        bytes_per_second: object bytes that may be read per second, averaged; 0: not limited.
+    """
+
+    pods: int = 10
+    cpu_millis: int = 4000
+    memory_mib: int = 4096
+    concurrent_calls: int = 32
+    requests_per_second: int = 50
+    bytes_per_second: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSpec:
+    """A tenant as the administrator wants it.
+
+    Attributes:
+        project_id: the Keystone project; everything of the tenant is named after it.
+        display_name: for people; never an identity.
+        isolation: how much stands between it and its neighbours.
+        limits: see `Limits`.
+        functions: names of the functions of the platform's catalogue that it has.
+        suspended: why it is suspended, or None. A suspended tenant keeps its namespace and runs nothing.
+    """
+
+    project_id: ProjectId
+    display_name: str = ""
+    isolation: IsolationLevel = IsolationLevel.L3
+    limits: Limits = field(default_factory=Limits)
+    functions: tuple[str, ...] = ("checksums",)
+    suspended: str | None = None
+
+    @property
+    def namespace(self) -> NamespaceName:
+        return namespace_of(self.project_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueFunction:
+    """A function that the operator offers.
+
+    Attributes:
+        image: reference of the container image; by digest in production.
+        port: where it listens ($PORT is set by Knative).
+        health_path: of the readiness probe.
+        cpu_millis, memory_mib: request and limit of one pod's function container.
+        concurrency: calls that one pod works on at once (Knative's containerConcurrency).
+        timeout_seconds: longest call; the gateway's own limit must not be shorter.
+        max_scale: most pods per tenant, capped by the tenant's `Limits.pods`.
+        window_seconds: how long without a call until it sleeps; None: the cluster's default.
+        environment: variables of the container.
+    """
+
+    name: str
+    image: str
+    port: int = 8080
+    health_path: str = "/healthz"
+    cpu_millis: int = 500
+    memory_mib: int = 384
+    concurrency: int = 8
+    timeout_seconds: int = 600
+    max_scale: int = 5
+    window_seconds: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where functions may connect to besides DNS: an address block (CIDR) and its TCP ports."""
+
+    cidr: str
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The cluster as the operator set it up.
+
+    Attributes:
+        system_namespace: of the gateway and the controller.
+        knative_namespace, istio_namespace: of Knative Serving, and of Istio's control plane and gateways.
+        dns_namespace, dns_labels, dns_ports: the pods that answer DNS.
+        ingress_labels: of the gateway pods (Envoy) that carry Knative's local gateway.
+        gateway_labels: of our own gateway's pods.
+        local_gateway_url: where our gateway sends calls, to be told apart by Host.
+        destinations: where functions may connect to: the object store.
+        functions: the catalogue, by name.
+        queue_proxy_cpu_millis, queue_proxy_memory_mib: request and limit of Knative's sidecar in each pod.
+        sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
+        node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant.
+        sidecars: whether istio-cni puts sidecars into tenants' pods (mTLS and policies on them from L3 on).
+    """
+
+    functions: Mapping[str, CatalogueFunction]
+    destinations: tuple[Destination, ...] = ()
+    system_namespace: str = "osfaas-system"
+    knative_namespace: str = "knative-serving"
+    istio_namespace: str = "istio-system"
+    dns_namespace: str = "kube-system"
+    dns_labels: Mapping[str, str] = field(default_factory=lambda: {"k8s-app": "kube-dns"})
+    dns_ports: tuple[int, ...] = (53,)
+    ingress_labels: Mapping[str, str] = field(default_factory=lambda: {"istio": "ingressgateway"})
+    gateway_labels: Mapping[str, str] = field(default_factory=lambda: {"app.kubernetes.io/name": "osfaas-gateway"})
+    local_gateway_url: str = "http://knative-local-gateway.istio-system.svc.cluster.local"
+    queue_proxy_cpu_millis: int = 100
+    queue_proxy_memory_mib: int = 128
+    sandbox_runtime_class: str | None = None
+    node_pool_label: str = "osfaas.dev/tenant"
+    sidecars: bool = False
