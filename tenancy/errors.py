@@ -15,3 +15,7 @@ class DirectoryError(TenancyError):
 
 class RecordError(TenancyError):
     """A Tenant object is not as it should be; the message says which and what."""
+
+
+class PlatformFileError(TenancyError):
+    """The platform file cannot be read or is not as it should be; the message names the file and the fields."""
