@@ -13,7 +13,7 @@ from tests.cluster.recipes.recipe import make_recipe
 def make_everything() -> None:
     """Builds what is missing or outdated, reuses the rest."""
     LAYOUT.work.mkdir(parents=True, exist_ok=True)
-    with step("everything built or reused"):
+    with step("everything built or reused", processor=True):
         install_packages()
         for component in COMPONENTS:
             make_recipe(component.recipe())

@@ -63,7 +63,7 @@ def make_recipe(recipe: Recipe) -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     say(f"{recipe.name}: building")
-    with step(f"{recipe.name}: built"):
+    with step(f"{recipe.name}: built", processor=True):
         recipe.make(unfinished)
     (unfinished / KEY_FILE).write_text(recipe.key())
     shutil.rmtree(recipe.folder, ignore_errors=True)
