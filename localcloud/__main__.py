@@ -2,10 +2,32 @@
 
 import contextlib
 import signal
+import sys
+from pathlib import Path
+
+import click
 
 from localcloud.cloud import local_cloud
+from localcloud.description import write_description
 
-with local_cloud(progress=lambda line: print(f"  {line}", flush=True)) as cloud, contextlib.suppress(KeyboardInterrupt):
-    print(f"Keystone {cloud.auth_url}\nSwift    {cloud.swift_url}\nlogs     {cloud.logs}")
-    print(f"try: OS_CLIENT_CONFIG_FILE={cloud.clouds_yaml} {cloud.bin}/openstack --os-cloud alice token issue")
-    signal.pause()
+
+@click.command()
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where Keystone and Swift's proxy listen.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for data and logs. Default: a temporary one.")
+@click.option("--describe", type=click.Path(path_type=Path), help="Write this file when the cloud answers.")
+def main(address: str, state: Path | None, describe: Path | None) -> None:
+    """Keystone and Swift, until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with (
+        local_cloud(state=state, address=address, progress=lambda line: print(f"  {line}", flush=True)) as cloud,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        print(f"Keystone {cloud.auth_url}\nSwift    {cloud.swift_url}\nlogs     {cloud.logs}")
+        print(f"try: OS_CLIENT_CONFIG_FILE={cloud.clouds_yaml} {cloud.bin}/openstack --os-cloud alice token issue")
+        if describe:
+            write_description(cloud, describe)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

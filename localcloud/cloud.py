@@ -110,11 +110,16 @@ class LocalCloud:
 
 @contextlib.contextmanager
 def local_cloud(
-    *, state: Path | None = None, home: Path = DEFAULT_HOME, progress: Callable[[str], None] = lambda _: None
+    *,
+    state: Path | None = None,
+    home: Path = DEFAULT_HOME,
+    address: str = "127.0.0.1",
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LocalCloud]:
-    """Runs Keystone and Swift on free ports of loopback; they end with the block, or with this process.
+    """Runs Keystone and Swift on free ports; they end with the block, or with this process.
 
     Args:
+        address: where Keystone and Swift's proxy listen. The rest stays on loopback.
         state: folder for databases, objects and logs; by default a temporary one that is removed at the end.
         home: where `install.sh` put the programs.
         progress: told what is going on.
@@ -122,23 +127,28 @@ def local_cloud(
     Raises:
         CloudError: something did not start.
     """
-    venv = home / "venv"
-    if not (venv / "bin" / "gunicorn").exists():
-        raise CloudError(f"{venv} is not there: run 'make install'")
+    if not (home / "venv" / "bin" / "gunicorn").exists():
+        raise CloudError(f"{home}/venv is not there: run 'make install'")
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localcloud-")))
         services: dict[str, Service] = {}
         stack.callback(_stop_all, services)
-        yield _start(state, home, venv, services, progress)
+        yield _start(state, home, address=address, services=services, progress=progress)
 
 
 def _start(
-    state: Path, home: Path, venv: Path, services: dict[str, Service], progress: Callable[[str], None]
+    state: Path,
+    home: Path,
+    *,
+    address: str,
+    services: dict[str, Service],
+    progress: Callable[[str], None],
 ) -> LocalCloud:
+    venv = home / "venv"
     keystone_port, memcached_port, gateway_port, *swift_ports = free_ports(7)
     ports = SwiftPorts(*swift_ports)
-    auth_url, swift_url = f"http://127.0.0.1:{keystone_port}/v3", f"http://127.0.0.1:{ports.proxy}"
+    auth_url, swift_url = f"http://{address}:{keystone_port}/v3", f"http://{address}:{ports.proxy}"
     template = home / template_name(venv)
     fresh = not template.exists()
     memcached = ["memcached", "-u", "root", "-l", "127.0.0.1", "-p", str(memcached_port), "-U", "0", "-m", "64"]
@@ -152,6 +162,7 @@ def _start(
     swift = swift_services(
         state=state,
         python=venv / "bin" / "python",
+        address=address,
         ports=ports,
         memcached=memcached_port,
         auth_url=auth_url,
@@ -161,7 +172,13 @@ def _start(
         add(service)
     progress("Keystone: creating its database, once" if fresh else "Keystone: database from the template")
     keystone = keystone_service(
-        state=state, venv=venv, port=keystone_port, memcached=memcached_port, template=template, prepare=fresh
+        state=state,
+        venv=venv,
+        address=address,
+        port=keystone_port,
+        memcached=memcached_port,
+        template=template,
+        prepare=fresh,
     )
     add(keystone)
     keystone.wait()

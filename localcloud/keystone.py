@@ -35,7 +35,7 @@ password_hash_rounds = 4
 # gunicorn's own arguments would be read by Keystone as if they were its own, so they come from a file.
 GUNICORN = """\
 wsgi_app = "keystone.wsgi.api:application"
-bind = "127.0.0.1:{port}"
+bind = "{address}:{port}"
 workers = {workers}
 worker_class = "gthread"
 threads = 8
@@ -47,7 +47,9 @@ control_socket_disable = True
 """
 
 
-def keystone_service(*, state: Path, venv: Path, port: int, memcached: int, template: Path, prepare: bool) -> Service:
+def keystone_service(
+    *, state: Path, venv: Path, address: str, port: int, memcached: int, template: Path, prepare: bool
+) -> Service:
     """Writes the configuration; the database comes from the template, or is made when `prepare` is set."""
     folder = state / "keystone"
     if prepare:
@@ -58,10 +60,10 @@ def keystone_service(*, state: Path, venv: Path, port: int, memcached: int, temp
     conf = folder / "keystone.conf"
     conf.write_text(CONF.format(folder=folder, memcached=memcached), encoding="utf-8")
     gunicorn = folder / "gunicorn.conf.py"
-    gunicorn.write_text(GUNICORN.format(folder=folder, port=port, workers=2), encoding="utf-8")
+    gunicorn.write_text(GUNICORN.format(folder=folder, address=address, port=port, workers=2), encoding="utf-8")
     (folder / "access.log").write_text("", encoding="utf-8")
     if prepare:
-        make_database(venv, conf, f"http://127.0.0.1:{port}/v3")
+        make_database(venv, conf, f"http://{address}:{port}/v3")
     return Service(
         "keystone",
         [str(venv / "bin" / "gunicorn")],
@@ -73,6 +75,7 @@ def keystone_service(*, state: Path, venv: Path, port: int, memcached: int, temp
             "OS_KEYSTONE_CONFIG_DIR": str(folder),
             "PYTHONWARNINGS": "ignore",
         },
+        address,
     )
 
 

@@ -29,13 +29,14 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Service:
-    """One process with a port on loopback."""
+    """One process with a port, on loopback unless said otherwise."""
 
     name: str
     command: Sequence[str]
     port: int
     state: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    address: str = "127.0.0.1"
     _reaper: "subprocess.Popen[bytes] | None" = None
     _lifeline: int | None = None
 
@@ -75,7 +76,7 @@ class Service:
             if self._reaper is not None and self._reaper.poll() is not None:
                 break
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.address, self.port), timeout=1).close()
             except OSError:
                 time.sleep(0.05)
             else:

@@ -21,7 +21,7 @@ project_domain_id = default"""
 # A user with the role `manager` owns the account; `member` has what container ACLs give.
 PROXY = """\
 [DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = {address}
 bind_port = {port}
 swift_dir = {folder}
 workers = {workers}
@@ -150,7 +150,7 @@ default = yes
 
 @dataclass(frozen=True, slots=True)
 class SwiftPorts:
-    """Ports on loopback."""
+    """Where the servers listen; all but the proxy on loopback."""
 
     proxy: int
     object: int
@@ -159,7 +159,7 @@ class SwiftPorts:
 
 
 def swift_services(
-    *, state: Path, python: Path, ports: SwiftPorts, memcached: int, auth_url: str, password: str
+    *, state: Path, python: Path, address: str, ports: SwiftPorts, memcached: int, auth_url: str, password: str
 ) -> list[Service]:
     """Writes the configuration and the rings; the services are not started yet."""
     folder = state / "swift"
@@ -172,7 +172,13 @@ def swift_services(
     )
     credential = CREDENTIAL.format(auth_url=auth_url, password=password)
     proxy = PROXY.format(
-        port=ports.proxy, folder=folder, workers=0, memcached=memcached, auth_url=auth_url, credential=credential
+        address=address,
+        port=ports.proxy,
+        folder=folder,
+        workers=0,
+        memcached=memcached,
+        auth_url=auth_url,
+        credential=credential,
     )
     (folder / "proxy.conf").write_text(proxy, encoding="utf-8")
     for name, port in storage.items():
@@ -185,6 +191,7 @@ def swift_services(
             port,
             state,
             {"PYTHONWARNINGS": "ignore"},
+            address if name == "proxy" else "127.0.0.1",
         )
         for name, port in {**storage, "proxy": ports.proxy}.items()
     ]

@@ -1,4 +1,4 @@
-"""pytest plugin: the fixture `cluster`. Load it with `-p tests.cluster.plugin`.
+"""pytest plugin: the fixtures `cluster` and `openstack`. Load it with `-p tests.cluster.plugin`.
 
 A cluster that already runs in this checkout (`make cluster` in another terminal) is used and left running. Without
 one, or with CI=true, the run boots its own and ends it. TEST_CLUSTER_FRESH=1 asks for a fresh one by hand.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.leftovers import find_leftovers
+from tests.cluster.openstack import OpenStack, openstack_of
 from tests.cluster.progress import say
 from tests.cluster.session import ClusterSession, find_running
 from tests.cluster.testbed import Testbed
@@ -38,3 +39,10 @@ def cluster() -> Iterator[Testbed]:
         yield Testbed(started)
     left = find_leftovers(session.identity)
     assert not left, f"the ended cluster left something: {left}"
+
+
+@pytest.fixture(scope="session")
+def openstack(cluster: Testbed) -> Iterator[OpenStack]:
+    """A real Keystone and a real Swift outside the cluster, reachable from its pods."""
+    with openstack_of(cluster) as running:
+        yield running

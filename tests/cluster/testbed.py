@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes import client, config
 
 from tests.cluster.commands import wait_until
+from tests.cluster.layout import CHECKOUT
 from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.probes import Reply, curl_command, read_curl, serve_command
 
@@ -111,15 +115,48 @@ class Testbed:
         try:
             yield process
         finally:
-            # nsenter waits for the program, which is in the node's pid namespace: both must go.
-            subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=False)
-            process.kill()
-            process.wait()
+            _end(process)
+
+    @contextmanager
+    def door(self, address: str, port: int) -> Iterator[str]:
+        """The URL of a loopback port of this machine behind which the OpenStack side reaches an address of its own or
+        of the cluster: what a client outside the cluster sees."""
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+            listening.set_inheritable(True)
+            program = (
+                sys.executable,
+                "-m",
+                "tests.cluster.standins.doors",
+                str(listening.fileno()),
+                address,
+                str(port),
+            )
+            argv = self.running.on_openstack_side(*program)
+            # Entering a mount namespace leaves the folder where one was.
+            environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+            process = subprocess.Popen(argv, env=environment, pass_fds=[listening.fileno()])
+            try:
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            finally:
+                _end(process)
 
     def service_address(self, namespace: str, name: str) -> str:
         """The ClusterIP of a Service."""
         service: dict[str, Any] = self.kubectl.get("service", name, "-n", namespace)
         return str(service["spec"]["clusterIP"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """nsenter waits for the program, which is in the node's pid namespace: both must go."""
+    for signal in ("-TERM", "-KILL"):
+        subprocess.run(["pkill", signal, "-P", str(process.pid)], check=False)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+    process.kill()
+    process.wait()
 
 
 def _ask(argv: Sequence[str], data: bytes | None = None) -> Reply:

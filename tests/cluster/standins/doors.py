@@ -1,12 +1,14 @@
-"""Stand-in for a load balancer: a loopback port of this machine that leads to the API server in the node's network.
+"""Stand-in for a load balancer: a loopback port of this machine that leads into the cluster's networks.
 
-The listening socket was made outside the node's network namespace and stays there; this thread lives inside.
+The listening socket was made outside those network namespaces and stays there; what forwards lives inside: a thread of
+the node for the API server, `python -m tests.cluster.standins.doors FD ADDRESS PORT` for others.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 
 _CHUNK_BYTES = 65536
@@ -36,3 +38,7 @@ def _pour(source: socket.socket, sink: socket.socket) -> None:
     for end in (sink, source):
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_WR if end is sink else socket.SHUT_RD)
+
+
+if __name__ == "__main__":
+    forward(socket.socket(fileno=int(sys.argv[1])), (sys.argv[2], int(sys.argv[3])))

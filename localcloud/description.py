@@ -1,0 +1,52 @@
+"""A running cloud in a file, for programs that did not start it and may reach it by other addresses."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from localcloud.cloud import LocalCloud, User
+from localcloud.seed import Seed
+
+
+def write_description(cloud: LocalCloud, path: Path) -> None:
+    """Writes everything but the processes. The file appears whole, when the cloud answers."""
+    described = {
+        "state": str(cloud.state),
+        "auth_url": cloud.auth_url,
+        "swift_url": cloud.swift_url,
+        "gateway_port": cloud.gateway_port,
+        "users": [asdict(user) for user in cloud.users.values()],
+        "seed": asdict(cloud.seed),
+        "clouds_yaml": str(cloud.clouds_yaml),
+        "bin": str(cloud.bin),
+        "region": cloud.region,
+    }
+    draft = path.with_suffix(".unfinished")
+    draft.write_text(json.dumps(described), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_description(path: Path) -> LocalCloud:
+    """The cloud as its own network sees it; it has no processes to kill."""
+    described = json.loads(path.read_text(encoding="utf-8"))
+    users = [User(**user) for user in described["users"]]
+    return LocalCloud(
+        state=Path(described["state"]),
+        auth_url=described["auth_url"],
+        swift_url=described["swift_url"],
+        gateway_port=described["gateway_port"],
+        users={user.name: user for user in users},
+        seed=Seed(**described["seed"]),
+        services={},
+        clouds_yaml=Path(described["clouds_yaml"]),
+        bin=Path(described["bin"]),
+        region=described["region"],
+    )
+
+
+def reached_at(cloud: LocalCloud, *, auth_url: str, swift_url: str) -> LocalCloud:
+    """The same cloud for somebody who reaches its Keystone and Swift at other addresses.
+
+    The catalog in its tokens still names the cloud's own.
+    """
+    return replace(cloud, auth_url=auth_url, swift_url=swift_url)
