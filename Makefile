@@ -41,7 +41,7 @@ integration: install
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy gateway tenancy policies localcloud functions/checksums/checksums_function
+	@$(BIN)/mypy client gateway tenancy policies localcloud functions/checksums/checksums_function
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from client.commands import checksum
+
 
 @click.group()
 @click.version_option(package_name="openstack-faas-gateway")
@@ -25,6 +27,9 @@ def settings() -> None:
     from gateway.settings import settings_table  # noqa: PLC0415
 
     click.echo(settings_table())
+
+
+main.add_command(checksum)
 
 
 if __name__ == "__main__":

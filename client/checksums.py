@@ -1,0 +1,96 @@
+"""`get` and `put`: one digest of one object."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from client.errors import CommandError
+from client.exchange import Patience, ask
+from client.location import locate
+from client.login import Login
+
+MAX_ANSWER_BYTES = 65_536
+_DIGEST = re.compile(r"[0-9a-f]{8,128}")
+# Leading zeros may be missing, as they are in some tools' output.
+_GIVEN = re.compile(r"[0-9a-f]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which digest of which object.
+
+    Attributes:
+        where: see `locate`.
+        algorithm: any name that the gateway knows.
+        bases: see `locate`.
+        patience: how long a busy service is asked again.
+    """
+
+    where: str
+    algorithm: str
+    bases: tuple[str, ...]
+    patience: Patience
+
+
+def get_digest(login: Login, question: Question) -> str:
+    """The digest of an object, lowercase hex.
+
+    Raises:
+        CommandError: there is none to give.
+    """
+    answer = ask(login, _url(login, question), patience=question.patience, headers={"Accept": "text/plain"})
+    value = answer.read(MAX_ANSWER_BYTES).decode("ascii", "replace").strip()
+    if not _DIGEST.fullmatch(value):
+        raise CommandError("The gateway's answer is not a digest.")
+    return value
+
+
+def put_digest(login: Login, question: Question, value: str, *, force: bool) -> None:
+    """Keeps a digest with its object, once it is found to be the right one.
+
+    Args:
+        login: whose object it is.
+        question: which digest it is.
+        value: the digest in hex.
+        force: compute it anew, and replace what is kept, even if it is known.
+
+    Raises:
+        CommandError: it is not the object's digest, or could not be kept.
+    """
+    given = value.strip().lower()
+    if not _GIVEN.fullmatch(given):
+        raise CommandError(f"'{value}' is not a digest in hex.")
+    if not force:
+        # Nothing is written for a value that is wrong.
+        _compare(_document(login, question), question.algorithm, given)
+    document = _document(login, question, "&store=true&force=true" if force else "&store=true")
+    _compare(document, question.algorithm, given)
+    if not document.get("stored"):
+        raise CommandError("The digest is right, but the store did not let this token keep it with the object.")
+
+
+def _url(login: Login, question: Question) -> str:
+    location = locate(question.where, login, question.bases)
+    url = f"{login.gateway}{location.path}?algorithm={quote(question.algorithm, safe='')}"
+    return url if location.version is None else f"{url}&version-id={quote(location.version, safe='')}"
+
+
+def _document(login: Login, question: Question, options: str = "") -> Mapping[str, object]:
+    url = _url(login, question) + options
+    answer = ask(login, url, patience=question.patience, headers={"Accept": "application/json"})
+    try:
+        document = json.loads(answer.read(MAX_ANSWER_BYTES))
+    except ValueError as error:
+        raise CommandError("The gateway's answer is not JSON.") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _compare(document: Mapping[str, object], algorithm: str, given: str) -> None:
+    digests = document.get("digests")
+    found = next(iter(digests.values())) if isinstance(digests, dict) and len(digests) == 1 else None
+    if not isinstance(found, str):
+        raise CommandError("The gateway's answer has no digest.")
+    if found.lstrip("0") != given.lstrip("0"):
+        raise CommandError(f"The object's {algorithm} is {found}, not {given}.")

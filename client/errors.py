@@ -1,0 +1,9 @@
+"""What a command says when it cannot do its work."""
+
+
+class CommandError(Exception):
+    """The command failed; the message is the sentence that its user reads."""
+
+
+class TokenRefusedError(CommandError):
+    """The service did not accept the token: it may have been revoked before its time."""

@@ -1,0 +1,136 @@
+"""Requests to the gateway and to Swift's listing, with the standard library: nothing else starts as quickly."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from client.errors import CommandError, TokenRefusedError
+from client.login import Login
+
+if TYPE_CHECKING:
+    import ssl
+
+CONNECT_SECONDS = 10.0
+# The gateway's own limit of a computation is 1800 seconds.
+ANSWER_SECONDS = 1_860.0
+MAX_SENTENCE = 1_000
+_OK, _UNAUTHORIZED = 200, 401
+_BETWEEN_CONNECTIONS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a busy or restarting service is asked again (seconds in all)."""
+
+    seconds: float
+    sleep: Callable[[float], None] = field(default=time.sleep)
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+
+def send(
+    login: Login, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> http.client.HTTPResponse:
+    """One request; the response, its body unread.
+
+    Raises:
+        OSError, http.client.HTTPException: there is none.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=_tls(login.verify))
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+    )
+    connection.connect()
+    connection.sock.settimeout(ANSWER_SECONDS)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    fields = {"X-Auth-Token": login.token, "User-Agent": "osfaas", "Connection": "close", **(headers or {})}
+    connection.request(method, target, body, fields)
+    return connection.getresponse()
+
+
+def ask(
+    login: Login,
+    url: str,
+    *,
+    patience: Patience,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> http.client.HTTPResponse:
+    """The good answer to a request that changes nothing when it is repeated.
+
+    A refusal with `Retry-After`, and a connection that cannot be made or breaks, are tried again while patience lasts.
+
+    Raises:
+        TokenRefusedError, CommandError: with the service's own sentence.
+    """
+    deadline = patience.clock() + patience.seconds
+    while True:
+        try:
+            response = send(login, url, method=method, headers=headers, body=body)
+            if response.status == _OK:
+                return response
+            failure, wait = _refusal(response), _retry_after(response)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            failure = CommandError(f"{_origin(url)} cannot be reached: {reason}.")
+            wait = _BETWEEN_CONNECTIONS_SECONDS
+        if wait is None or patience.clock() + wait > deadline:
+            raise failure
+        patience.sleep(wait)
+
+
+def _refusal(response: http.client.HTTPResponse) -> CommandError:
+    sentence = _sentence(response) or f"The service answered {response.status} {response.reason}."
+    request_id = response.getheader("X-Openstack-Request-Id")
+    message = f"{sentence} ({request_id})" if request_id else sentence
+    return TokenRefusedError(message) if response.status == _UNAUTHORIZED else CommandError(message)
+
+
+def _sentence(response: http.client.HTTPResponse) -> str | None:
+    """What the service says in words; a page of a proxy is none."""
+    text = response.read(65_536).decode("utf-8", "replace").strip()
+    media_type = response.getheader("Content-Type", "").partition(";")[0]
+    if media_type == "application/json":
+        try:
+            text = str(json.loads(text)["error"]["message"])
+        except (ValueError, LookupError, TypeError):
+            return None
+    elif media_type != "text/plain":
+        return None
+    return text if text.isprintable() and len(text) <= MAX_SENTENCE else None
+
+
+def _retry_after(response: http.client.HTTPResponse) -> float | None:
+    """Seconds to wait, or None if asking again is of no use."""
+    value = response.getheader("Retry-After")
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _tls(verify: bool | str) -> "ssl.SSLContext":
+    import ssl  # noqa: PLC0415 - costs nothing where there is no TLS
+
+    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

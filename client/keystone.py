@@ -1,0 +1,71 @@
+"""Logging in as every OpenStack tool does: `OS_*` variables or `clouds.yaml`, any plugin of keystoneauth1.
+
+Imported only when no kept login serves: its libraries take longer to load than a whole answer does.
+"""
+
+import logging
+from typing import Any
+
+import openstack.config
+import openstack.exceptions
+from keystoneauth1 import exceptions as ksa_exceptions
+from keystoneauth1.identity.base import BaseIdentityPlugin
+
+from client.errors import CommandError
+from client.login import Login
+
+SERVICE_TYPE = "function"
+
+
+def log_in(cloud: str | None, *, gateway: str | None) -> Login:
+    """A new login.
+
+    Args:
+        cloud: an entry of `clouds.yaml`; if there is none of that name, the `OS_*` variables count.
+        gateway: its URL, in place of the catalog's.
+
+    Raises:
+        CommandError: there is no usable credential, Keystone refuses it, or the catalog has no gateway.
+    """
+    logging.getLogger("openstack").setLevel(logging.ERROR)
+    logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
+    try:
+        config = openstack.config.OpenStackConfig(app_name="osfaas")
+        named = cloud if cloud in config.get_cloud_names() else None
+        region = config.get_one(named) if named else config.get_one()
+        session = region.get_session()
+        plugin = session.auth
+        if not isinstance(plugin, BaseIdentityPlugin):
+            raise CommandError("A credential of Keystone is needed, not a bare token or none.")
+        access = plugin.get_access(session)
+        found = gateway or _endpoint(region, session, SERVICE_TYPE)
+        if not access.project_scoped:
+            raise CommandError("The token would not be scoped to a project: set OS_PROJECT_ID or OS_PROJECT_NAME.")
+        if access.auth_token is None or access.issued is None or access.expires is None:
+            raise CommandError("Keystone's answer has no token, or no dates.")
+        if found is None:
+            raise CommandError(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
+        verify, _certificate = region.get_requests_verify_args()
+        return Login(
+            token=access.auth_token,
+            issued_at=access.issued.timestamp(),
+            expires_at=access.expires.timestamp(),
+            gateway=found.rstrip("/").removesuffix("/v1"),
+            swift=_endpoint(region, session, "object-store"),
+            s3=_endpoint(region, session, "s3"),
+            verify=verify is not False and (verify or True),
+        )
+    except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
+        raise CommandError(f"Keystone gave no token: {error}") from error
+
+
+def _endpoint(region: Any, session: Any, service_type: str) -> str | None:
+    configured = region.get_endpoint(service_type)
+    if configured:
+        return str(configured)
+    url = session.get_endpoint(
+        service_type=region.get_service_type(service_type),
+        interface=region.get_interface(service_type),
+        region_name=region.get_region_name(service_type),
+    )
+    return None if url is None else str(url).rstrip("/")

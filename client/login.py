@@ -1,0 +1,170 @@
+"""A login: a token, where it is good for, and the file in which it waits for the next run.
+
+A script that is called for every file cannot ask Keystone each time. What Keystone said is kept in a file that
+only its owner can read, under a name that is made from everything the login depends on: all `OS_*` variables
+and the content of the `clouds.yaml` files. Whoever changes one of them gets another login.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+# The gateway looks at the object once more after a computation, with the same token.
+MARGIN_SECONDS = 1_800.0
+FORGOTTEN_AFTER_SECONDS = 86_400.0
+_NAMES = ("clouds", "secure", "clouds-public")
+_FILE_VARIABLES = ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What Keystone gave, and where it can be used.
+
+    Attributes:
+        token: project-scoped.
+        issued_at: seconds since the epoch.
+        expires_at: seconds since the epoch.
+        gateway: base URL of the gateway, without `/v1` and without a trailing slash.
+        swift: URL of the project's account, or None.
+        s3: URL of the S3 service, or None.
+        verify: a CA file, or whether certificates are verified at all.
+        cached: whether it comes from an earlier run.
+    """
+
+    token: str = field(repr=False)
+    issued_at: float
+    expires_at: float
+    gateway: str
+    swift: str | None
+    s3: str | None
+    verify: bool | str
+    cached: bool = False
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it will do for a long computation: half its life is left, or half an hour."""
+        return now < self.expires_at - min(MARGIN_SECONDS, (self.expires_at - self.issued_at) / 2)
+
+
+def binding_of(environment: Mapping[str, str], cloud: str | None, folders: list[Path]) -> str:
+    """A name for everything that a login depends on, in hex.
+
+    Args:
+        environment: whose `OS_*` variables count.
+        cloud: the cloud that was named on the command line.
+        folders: where `clouds.yaml` and its companions may lie.
+    """
+    files = [
+        folder / f"{name}{suffix}" for folder in folders for name in _NAMES for suffix in (".yaml", ".yml", ".json")
+    ]
+    files += [Path(environment[name]) for name in _FILE_VARIABLES if environment.get(name)]
+    parts: list[object] = [cloud, sorted((k, v) for k, v in environment.items() if k.startswith("OS_"))]
+    for path in files:
+        with contextlib.suppress(OSError):
+            parts.append([str(path), hashlib.sha256(path.read_bytes()).hexdigest()])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def cloud_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Where openstacksdk looks for `clouds.yaml`, in its order."""
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    return [Path.cwd(), home / "openstack", Path("/etc/openstack")]
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where logins are kept."""
+    return Path(environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "osfaas"
+
+
+class LoginCache:
+    """One login in a private file. A folder that cannot be used makes the cache empty, and nothing worse."""
+
+    def __init__(self, folder: Path, binding: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._path = folder / f"{binding}.json"
+        self._clock = clock
+
+    def login(self, log_in: Callable[[], Login]) -> Login:
+        """The kept login while it is fresh, otherwise a new one; `log_in` is called by one process at a time.
+
+        Raises:
+            CommandError: what `log_in` raises, unless the kept login still has some life left.
+        """
+        kept = self.read()
+        if kept is not None and kept.is_fresh(self._clock()):
+            return kept
+        with self._locked():
+            kept = self.read()  # another process may have been faster
+            if kept is not None and kept.is_fresh(self._clock()):
+                return kept
+            try:
+                made = log_in()
+            except Exception:
+                if kept is not None and self._clock() < kept.expires_at:
+                    return kept
+                raise
+            self._write(made)
+            return made
+
+    def read(self) -> Login | None:
+        """The kept login, fresh or not; None if there is none that nobody else could have written or read."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
+                return None
+            try:
+                return Login(**{**json.load(file), "cached": True})
+            except (ValueError, TypeError):
+                return None
+
+    def forget(self) -> None:
+        """Drops the login, whose token was refused."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _write(self, login: Login) -> None:
+        import tempfile  # noqa: PLC0415 - most runs write nothing
+
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # mkstemp makes the file for its owner alone; the rename shows it whole or not at all.
+            descriptor, draft = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".new")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(asdict(login), file)
+                os.replace(draft, self._path)  # noqa: PTH105 - the draft has no Path
+            except BaseException:
+                os.unlink(draft)  # noqa: PTH108
+                raise
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        for path in self._folder.iterdir():
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < self._clock() - FORGOTTEN_AFTER_SECONDS:
+                    path.unlink()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
+        except OSError:
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,150 @@
+"""Requests against a real server on a socket: what is tried again, and what is said when it is of no use."""
+
+import threading
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from client.errors import CommandError, TokenRefusedError
+from client.exchange import Patience, ask
+from client.login import Login
+
+Reply = tuple[int, dict[str, str], bytes]
+OK: Reply = (200, {"Content-Type": "text/plain"}, b"11e60398\n")
+TEXT = {"Content-Type": "text/plain"}
+
+
+class Server:
+    """Gives the replies of a list, one after the other, and then the last one again."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply | None] = [OK]
+        self.seen: list[tuple[str, str, str]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.seen.append((self.command, self.path, self.headers["X-Auth-Token"]))
+                reply = server.replies.pop(0) if len(server.replies) > 1 else server.replies[0]
+                if reply is None:
+                    self.connection.close()
+                    return
+                status, headers, body = reply
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def patience(self, seconds: float = 60) -> Patience:
+        return Patience(seconds, self.sleep, lambda: self.now)
+
+
+def login(url: str) -> Login:
+    return Login("the-token", 0, 0, url, None, None, verify=True)
+
+
+def sentence(server: Server, *replies: Reply | None, patience: Patience | None = None) -> str:
+    server.replies = list(replies)
+    with pytest.raises(CommandError) as caught:
+        ask(login(server.url), server.url + "/x", patience=patience or Time().patience())
+    return str(caught.value)
+
+
+def test_refusal_is_said_in_the_services_own_words_with_its_request_id(server: Server) -> None:
+    json_error = b'{"error": {"code": 404, "message": "No such thing."}, "errors": []}'
+    assert sentence(server, (404, {**TEXT, "X-Openstack-Request-Id": "req-1"}, b"No such object.\n")) == (
+        "No such object. (req-1)"
+    )
+    assert sentence(server, (404, {"Content-Type": "application/json"}, json_error)) == "No such thing."
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "text/html"}, b"<html><h1>Bad gateway</h1></html>"),
+        ({"Content-Type": "application/json"}, b"[1"),
+        ({"Content-Type": "application/json"}, b'{"detail": 1}'),
+        (TEXT, b"\x1b[2Jcleared your screen"),
+        (TEXT, b"two\nlines"),
+        (TEXT, b""),
+        (TEXT, b"x" * 2000),
+    ],
+)
+def test_page_that_is_no_sentence_is_not_repeated(server: Server, headers: dict[str, str], body: bytes) -> None:
+    assert sentence(server, (502, headers, body)) == "The service answered 502 Bad Gateway."
+
+
+def test_refused_token_is_told_apart(server: Server) -> None:
+    server.replies = [(401, TEXT, b"Not valid.")]
+    with pytest.raises(TokenRefusedError):
+        ask(login(server.url), server.url + "/x", patience=Time().patience())
+
+
+def test_busy_service_is_asked_again_when_it_says_so(server: Server) -> None:
+    clock = Time()
+    server.replies = [(503, {**TEXT, "Retry-After": "7"}, b"Busy."), (429, {**TEXT, "Retry-After": "2"}, b"Full."), OK]
+    answer = ask(login(server.url), server.url + "/x?y=z", patience=clock.patience())
+    assert answer.read() == b"11e60398\n"
+    assert clock.slept == [7, 2]
+    assert server.seen == [("GET", "/x?y=z", "the-token")] * 3
+
+
+def test_date_in_retry_after_is_understood(server: Server) -> None:
+    clock = Time()
+    server.replies = [(503, {"Retry-After": formatdate(time.time() + 30, usegmt=True)}, b""), OK]
+    ask(login(server.url), server.url + "/x", patience=clock.patience())
+    assert 25 < clock.slept[0] <= 31
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "-1"}, {"Retry-After": "61"}])
+def test_refusal_without_a_time_that_can_be_waited_for_is_final(server: Server, headers: dict[str, str]) -> None:
+    assert sentence(server, (503, {**TEXT, **headers}, b"Busy.")) == "Busy."
+    assert len(server.seen) == 1
+
+
+def test_patience_ends(server: Server) -> None:
+    clock = Time()
+    assert sentence(server, (503, {**TEXT, "Retry-After": "20"}, b"Busy."), patience=clock.patience()) == "Busy."
+    assert clock.slept == [20, 20, 20]
+
+
+def test_connection_that_breaks_is_tried_again(server: Server) -> None:
+    server.replies = [None, OK]
+    assert ask(login(server.url), server.url + "/x", patience=Time().patience()).status == 200
+
+
+def test_service_that_is_not_there_is_named() -> None:
+    with pytest.raises(CommandError, match=r"http://127\.0\.0\.1:1 cannot be reached: Connection refused"):
+        ask(login(""), "http://127.0.0.1:1/x?secret", patience=Time().patience(3))
