@@ -1,0 +1,89 @@
+"""What is there of a tenant now: all of it, or an error. A plan on a part would remove what it did not see."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from policies.model import Manifest
+from policies.names import NamespaceName
+from tenancy.cluster import Cluster, Kind, Ref, ref_of
+from tenancy.errors import KindMissingError
+from tenancy.function_status import SERVICE_LABEL
+
+NAMESPACE = Kind("v1", "Namespace")
+RESOURCE_QUOTA = Kind("v1", "ResourceQuota")
+LIMIT_RANGE = Kind("v1", "LimitRange")
+KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
+DEPLOYMENT = Kind("apps/v1", "Deployment")
+POD = Kind("v1", "Pod")
+
+# What a tenant's namespace may contain of ours. Nothing of another kind is ever looked at, and so never removed.
+OWNED_KINDS = (
+    RESOURCE_QUOTA,
+    LIMIT_RANGE,
+    Kind("v1", "ServiceAccount"),
+    Kind("rbac.authorization.k8s.io/v1", "Role"),
+    Kind("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    Kind("networking.k8s.io/v1", "NetworkPolicy"),
+    Kind("security.istio.io/v1", "AuthorizationPolicy"),
+    Kind("security.istio.io/v1", "PeerAuthentication"),
+    KNATIVE_SERVICE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A tenant on the cluster.
+
+    Attributes:
+        namespace: its namespace, or None.
+        objects: everything of the owned kinds in it, the tenant's own objects too, and what else is wanted.
+        missing_kinds: kinds that the cluster does not know.
+        deployments, pods: Knative's, in the namespace.
+    """
+
+    namespace: Manifest | None
+    objects: Mapping[Ref, Manifest] = field(default_factory=dict)
+    missing_kinds: frozenset[Kind] = frozenset()
+    deployments: tuple[Manifest, ...] = ()
+    pods: tuple[Manifest, ...] = ()
+
+    @property
+    def services(self) -> tuple[Manifest, ...]:
+        """The Knative Services, ours and the tenant's."""
+        return tuple(found for ref, found in self.objects.items() if ref.kind == KNATIVE_SERVICE)
+
+
+def observe(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[Manifest]) -> Observed:
+    """Looks at everything that a plan for the tenant needs.
+
+    Raises:
+        ClusterError: any part of it could not be had.
+    """
+    refs = [ref_of(manifest) for manifest in wanted]
+    found = cluster.get(Ref(NAMESPACE, "", namespace))
+    kinds = dict.fromkeys((*OWNED_KINDS, *(ref.kind for ref in refs if ref.namespace == namespace)))
+    objects: dict[Ref, Manifest] = {}
+    missing = set()
+    for kind in kinds:
+        try:
+            items = cluster.list(kind, namespace=namespace).items
+        except KindMissingError:
+            missing.add(kind)
+        else:
+            objects.update((ref_of(item), item) for item in items)
+    for ref in refs:
+        if ref.namespace == namespace or ref.kind == NAMESPACE:
+            continue
+        try:
+            other = cluster.get(ref)
+        except KindMissingError:
+            missing.add(ref.kind)
+        else:
+            objects.update({ref: other} if other else {})
+    return Observed(
+        namespace=found,
+        objects=objects,
+        missing_kinds=frozenset(missing),
+        deployments=cluster.list(DEPLOYMENT, namespace=namespace, labels=SERVICE_LABEL).items,
+        pods=cluster.list(POD, namespace=namespace, labels=SERVICE_LABEL).items,
+    )

@@ -1,0 +1,89 @@
+"""Which objects are ours, and what strangers have put into them. Pure; read from labels and managed fields."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from policies.labels import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_US, TENANT
+from policies.model import Manifest
+
+# Where a field that somebody adds opens what the object is there to close: an egress rule in a policy that denies all,
+# a scope in a quota. Server-side apply leaves such fields to those who added them.
+_SEALED = frozenset(
+    {
+        "NetworkPolicy",
+        "ResourceQuota",
+        "LimitRange",
+        "Role",
+        "RoleBinding",
+        "AuthorizationPolicy",
+        "PeerAuthentication",
+    }
+)
+_NOT_OF_USERS = frozenset({"f:metadata", "f:status"})
+
+
+def is_ours(live: Mapping[str, Any], tenant: str) -> bool:
+    """Whether the controller made the object for this tenant: it has both our labels, and we applied fields of it."""
+    metadata = live["metadata"]
+    labels = metadata.get("labels") or {}
+    return (
+        labels.get(MANAGED_BY) == MANAGED_BY_US
+        and labels.get(TENANT) == tenant
+        and any(_is_our_apply(entry) for entry in metadata.get("managedFields", ()))
+    )
+
+
+def added_by_strangers(live: Manifest) -> tuple[str, ...]:
+    """JSON pointers of fields in a sealed object that we never applied, deepest indexes last in each list."""
+    if live["kind"] not in _SEALED:
+        return ()
+    entries = live["metadata"].get("managedFields", ())
+    own: Mapping[str, Any] = next((entry.get("fieldsV1", {}) for entry in entries if _is_our_apply(entry)), {})
+    pointers: dict[str, None] = {}
+    for entry in entries:
+        if _is_our_apply(entry) or entry.get("subresource"):
+            continue
+        theirs = {name: sub for name, sub in entry.get("fieldsV1", {}).items() if name not in _NOT_OF_USERS}
+        pointers.update(dict.fromkeys(_extra(theirs, own, live, "")))
+    # Removing an element moves those behind it.
+    return tuple(sorted(pointers, key=_position, reverse=True))
+
+
+def _is_our_apply(entry: Mapping[str, Any]) -> bool:
+    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
+
+
+def _extra(theirs: Mapping[str, Any], own: Mapping[str, Any], live: Any, at: str) -> Iterator[str]:
+    for name, sub in theirs.items():
+        step = _step(name, live)
+        if step is None:
+            continue
+        key, value = step
+        pointer = f"{at}/{str(key).replace('~', '~0').replace('/', '~1')}"
+        if name not in own:
+            yield pointer
+        elif sub:
+            yield from _extra(sub, own[name], value, pointer)
+
+
+def _step(name: str, live: Any) -> tuple[str | int, Any] | None:
+    """The key of a managed field in the object, and what is there; None if it is gone, or the object itself (`.`)."""
+    kind, _, text = name.partition(":")
+    if kind == "f" and isinstance(live, Mapping) and text in live:
+        return text, live[text]
+    if kind in {"k", "v"} and isinstance(live, Sequence) and not isinstance(live, str):
+        wanted = json.loads(text)
+        for index, item in enumerate(live):
+            matches = (
+                isinstance(item, Mapping) and all(item.get(key) == value for key, value in wanted.items())
+                if kind == "k"
+                else item == wanted
+            )
+            if matches:
+                return index, item
+    return None
+
+
+def _position(pointer: str) -> tuple[tuple[int, int, str], ...]:
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in pointer.split("/"))

@@ -1,0 +1,174 @@
+"""From what is wanted and what is there to what is to be done. Pure, so that a table of examples can test it.
+
+The rules: what does not exist is made; what is ours is brought back to what is wanted; what is not ours is left alone
+and named; what is ours and no longer wanted goes away. Ours is what `tenancy.ownership` says.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from policies.model import Manifest
+from tenancy.cluster import Ref, ref_of
+from tenancy.observe import NAMESPACE, OWNED_KINDS, Observed
+from tenancy.ownership import added_by_strangers, is_ours
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Make an object, or bring it back.
+
+    Attributes:
+        uid: of the object that was seen; "" if there was none, and then nothing may be taken from another manager.
+    """
+
+    manifest: Manifest
+    uid: str = ""
+
+    @property
+    def ref(self) -> Ref:
+        return ref_of(self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Take fields out of an object of ours that strangers added, if it is still the version that was seen."""
+
+    ref: Ref
+    resource_version: str
+    pointers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an object of ours, if it is still the one that was seen."""
+
+    ref: Ref
+    uid: str
+
+
+Action = Apply | Strip | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that is wanted and is not done; `reason` is one CamelCase word, `message` says what to do."""
+
+    ref: Ref
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An object as it was after we applied a manifest to it; as long as it is that, there is nothing to do."""
+
+    uid: str
+    resource_version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions, in their order, and what is refused."""
+
+    actions: tuple[Action, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+def plan_tenant(tenant: str, wanted: Sequence[Manifest], observed: Observed, remembered: Mapping[Ref, Applied]) -> Plan:
+    """What makes the tenant as wanted.
+
+    Args:
+        tenant: name of the record.
+        wanted: all of its manifests, its namespace first.
+        observed: what is there.
+        remembered: what is known from earlier rounds; may be empty.
+
+    Raises:
+        ValueError: the namespace is not among what is wanted: a builder is broken, and nothing follows from that.
+    """
+    if not wanted or ref_of(wanted[0]).kind != NAMESPACE:
+        raise ValueError(f"{tenant}: nothing is done without its namespace among the manifests")
+    refusal = refusal_of_namespace(tenant, ref_of(wanted[0]), observed.namespace)
+    if refusal:
+        return Plan(refusals=(refusal,))
+    actions: list[Action] = []
+    refusals = []
+    for manifest in wanted:
+        step = _step(tenant, manifest, observed, remembered)
+        if isinstance(step, Refusal):
+            refusals.append(step)
+        else:
+            actions += step
+    return Plan((*actions, *_superseded(tenant, wanted, observed)), tuple(refusals))
+
+
+def plan_removal(tenant: str, namespace: Ref, observed: Manifest | None) -> Plan:
+    """What removes a tenant whose offboarding is confirmed and whose grace period is over; empty once it is gone."""
+    if observed is None:
+        return Plan()
+    refusal = refusal_of_namespace(tenant, namespace, observed)
+    if refusal:
+        return Plan(refusals=(refusal,))
+    return Plan((Delete(namespace, observed["metadata"]["uid"]),))
+
+
+def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> Refusal | None:
+    """Why nothing may be done in this namespace now, or None."""
+    if live is None:
+        return None
+    if not is_ours(live, tenant):
+        return Refusal(
+            namespace,
+            "NotOurs",
+            f"the namespace {namespace.name} exists and was not made by this controller: "
+            "nothing in it is touched. Remove or rename what uses it, then the tenant is built by itself",
+        )
+    if live["metadata"].get("deletionTimestamp"):
+        return Refusal(
+            namespace, "Terminating", f"the namespace {namespace.name} is being deleted; it is made anew then"
+        )
+    return None
+
+
+def digest_of(manifest: Manifest) -> str:
+    """Two manifests with the same digest are the same."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _step(
+    tenant: str, manifest: Manifest, observed: Observed, remembered: Mapping[Ref, Applied]
+) -> list[Action] | Refusal:
+    ref = ref_of(manifest)
+    if ref.kind in observed.missing_kinds:
+        return Refusal(
+            ref, "KindMissing", f"the cluster has no {ref.kind.kind} ({ref.kind.api_version}): osfaas platform check"
+        )
+    live = observed.namespace if ref.kind == NAMESPACE else observed.objects.get(ref)
+    if live is None:
+        return [Apply(manifest)]
+    if not is_ours(live, tenant):
+        return Refusal(ref, "NotOurs", f"{ref} exists and was not made by this controller: remove or rename it")
+    metadata = live["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return Refusal(ref, "Terminating", f"{ref} is being deleted; it is made anew then")
+    now = Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest))
+    if remembered.get(ref) == now:
+        return []
+    added = added_by_strangers(live)
+    strip = [Strip(ref, metadata["resourceVersion"], added)] if added else []
+    return [*strip, Apply(manifest, metadata["uid"])]
+
+
+def _superseded(tenant: str, wanted: Sequence[Manifest], observed: Observed) -> tuple[Delete, ...]:
+    kept = {ref_of(manifest) for manifest in wanted}
+    return tuple(
+        Delete(ref, live["metadata"]["uid"])
+        for ref, live in observed.objects.items()
+        if ref not in kept
+        and ref.kind in OWNED_KINDS
+        and is_ours(live, tenant)
+        and not live["metadata"].get("deletionTimestamp")
+    )
