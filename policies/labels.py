@@ -21,3 +21,10 @@ ISOLATION = "osfaas.dev/isolation"
 CALLABLE = "osfaas.dev/callable"
 # On the namespaces of the platform itself that take part: gateway and controller.
 SYSTEM = "osfaas.dev/system"
+
+# Knative's own: which visibility a Knative Service has, and which service a pod, a revision or a Service belongs to.
+KNATIVE_VISIBILITY = "networking.knative.dev/visibility"
+CLUSTER_LOCAL = "cluster-local"
+KNATIVE_SERVICE = "serving.knative.dev/service"
+# Kubernetes puts it on every namespace and lets nobody change it.
+NAMESPACE_NAME = "kubernetes.io/metadata.name"

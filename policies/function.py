@@ -1,0 +1,77 @@
+"""The Knative Service of one function of a tenant."""
+
+from typing import Any
+
+from policies.access import SERVICE_ACCOUNT
+from policies.labels import CALLABLE, CLUSTER_LOCAL, KNATIVE_VISIBILITY
+from policies.metadata import tenant_labels, tenant_metadata
+from policies.model import CatalogueFunction, Manifest, Platform, TenantSpec
+from policies.quota import pods_that_fit
+
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def build_function(spec: TenantSpec, platform: Platform, function: CatalogueFunction) -> Manifest:
+    """The Knative Service: reachable from inside the cluster only, asleep when nobody calls."""
+    metadata = tenant_metadata(spec, function.name)
+    metadata["labels"] |= {KNATIVE_VISIBILITY: CLUSTER_LOCAL, CALLABLE: "true"}
+    template = {
+        "metadata": {"labels": tenant_labels(spec), "annotations": _annotations(spec, platform, function)},
+        "spec": _pod(function),
+    }
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"template": template},
+    }
+
+
+def _annotations(spec: TenantSpec, platform: Platform, function: CatalogueFunction) -> dict[str, str]:
+    scale = {
+        "autoscaling.knative.dev/min-scale": "0",
+        "autoscaling.knative.dev/max-scale": str(pods_that_fit(function, spec.limits)),
+    }
+    if function.window_seconds is not None:
+        scale["autoscaling.knative.dev/window"] = f"{function.window_seconds}s"
+    # A quota refuses pods whose queue-proxy names no resources; the LimitRange would fill in; this says it outright.
+    sidecar = "queue.sidecar.serving.knative.dev"
+    cpu, memory = f"{platform.queue_proxy_cpu_millis}m", f"{platform.queue_proxy_memory_mib}Mi"
+    return {
+        **scale,
+        f"{sidecar}/cpu-resource-request": cpu,
+        f"{sidecar}/cpu-resource-limit": cpu,
+        f"{sidecar}/memory-resource-request": memory,
+        f"{sidecar}/memory-resource-limit": memory,
+    }
+
+
+def _pod(function: CatalogueFunction) -> dict[str, Any]:
+    resources = {"cpu": f"{function.cpu_millis}m", "memory": f"{function.memory_mib}Mi"}
+    container: dict[str, Any] = {
+        "name": "function",
+        "image": function.image,
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"containerPort": function.port}],
+        "readinessProbe": {"httpGet": {"path": function.health_path}},
+        "resources": {"requests": resources, "limits": resources},
+        "securityContext": _RESTRICTED,
+    }
+    if function.environment:
+        container["env"] = [{"name": name, "value": value} for name, value in sorted(function.environment.items())]
+    return {
+        "serviceAccountName": SERVICE_ACCOUNT,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "containerConcurrency": function.concurrency,
+        # One limit for the whole call. The other two of Knative are left out: they would cut a call that streams
+        # nothing while it reads a large object, and whose silence the gateway already bounds.
+        "timeoutSeconds": function.timeout_seconds,
+        "containers": [container],
+    }

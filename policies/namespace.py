@@ -1,0 +1,25 @@
+"""The namespace of a tenant."""
+
+from policies.labels import ISOLATION, PROJECT_ANNOTATION
+from policies.metadata import tenant_labels
+from policies.model import Manifest, TenantSpec
+
+# No version is named, so the newest rules of the cluster hold. Enforced for pods; audit and warn make the same visible on what makes pods (Deployments, Knative Services).
+_POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+
+
+def build_namespace(spec: TenantSpec) -> Manifest:
+    """The Namespace; admission policies read its isolation label, network policies of others its name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": spec.namespace,
+            "labels": {
+                **tenant_labels(spec),
+                ISOLATION: spec.isolation.value,
+                **_POD_SECURITY,
+            },
+            "annotations": {PROJECT_ANNOTATION: spec.project_id},
+        },
+    }

@@ -1,0 +1,92 @@
+"""Who may connect to whom in a tenant's namespace: nobody, but for the flows that Knative needs.
+
+Every rule names its ports: a rule without them would open the port of the function itself, past queue-proxy, and
+queue-proxy's own 8022, which ends a pod for anybody who asks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from policies.labels import NAMESPACE_NAME
+from policies.metadata import tenant_metadata
+from policies.model import IsolationLevel, Manifest, Platform, TenantSpec
+from policies.ports import AUTOSCALER_METRICS, CALLS, XDS
+
+DENY_ALL = "osfaas-deny-all"
+CALLS_IN = "osfaas-calls"
+METRICS_IN = "osfaas-metrics"
+OUT = "osfaas-out"
+
+Rule = dict[str, Any]
+Peer = dict[str, Any]
+
+
+def pods_in(namespace: str, labels: Mapping[str, str]) -> Peer:
+    """The pods with these labels in that one namespace; both selectors in one peer, so that both must hold."""
+    return {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}},
+        "podSelector": {"matchLabels": dict(labels)},
+    }
+
+
+def network_ports(ports: Sequence[int], protocols: Sequence[str] = ("TCP",)) -> list[dict[str, Any]]:
+    return [{"protocol": protocol, "port": port} for port in ports for protocol in protocols]
+
+
+def activator(platform: Platform) -> Peer:
+    return pods_in(platform.knative_namespace, {"app": "activator"})
+
+
+def autoscaler(platform: Platform) -> Peer:
+    return pods_in(platform.knative_namespace, {"app": "autoscaler"})
+
+
+def ingress(platform: Platform) -> Peer:
+    return pods_in(platform.istio_namespace, platform.ingress_labels)
+
+
+def build_network_policies(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
+    """The NetworkPolicies of the namespace, none below level L2.
+
+    A suspended tenant keeps all of them, and the one for calls is empty: nothing reaches its pods any more, while the
+    autoscaler still sees that they are idle and sends them to sleep.
+    """
+    if not spec.isolation >= IsolationLevel.L2:
+        return ()
+    calls = [] if spec.suspended is not None else _calls(platform)
+    return (
+        _policy(spec, DENY_ALL, ["Ingress", "Egress"]),
+        _policy(spec, CALLS_IN, ["Ingress"], ingress=calls),
+        _policy(spec, METRICS_IN, ["Ingress"], ingress=_metrics(platform)),
+        _policy(spec, OUT, ["Egress"], egress=_ways_out(spec, platform)),
+    )
+
+
+def _calls(platform: Platform) -> list[Rule]:
+    callers = [ingress(platform), activator(platform), autoscaler(platform)]
+    return [{"from": callers, "ports": network_ports(CALLS)}]
+
+
+def _metrics(platform: Platform) -> list[Rule]:
+    return [{"from": [autoscaler(platform)], "ports": network_ports([AUTOSCALER_METRICS])}]
+
+
+def _ways_out(spec: TenantSpec, platform: Platform) -> list[Rule]:
+    dns = pods_in(platform.dns_namespace, platform.dns_labels)
+    rules: list[Rule] = [{"to": [dns], "ports": network_ports(platform.dns_ports, ("UDP", "TCP"))}]
+    rules += [
+        {"to": [{"ipBlock": {"cidr": destination.cidr}}], "ports": network_ports(destination.ports)}
+        for destination in platform.destinations
+    ]
+    if platform.sidecars and spec.isolation >= IsolationLevel.L3:
+        rules.append({"to": [pods_in(platform.istio_namespace, {"app": "istiod"})], "ports": network_ports([XDS])})
+    return rules
+
+
+def _policy(spec: TenantSpec, name: str, types: list[str], **rules: list[Rule]) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": tenant_metadata(spec, name),
+        "spec": {"podSelector": {}, "policyTypes": types, **rules},
+    }

@@ -1,0 +1,112 @@
+"""What a namespace may hold: ResourceQuota and LimitRange, made from the `Limits` that the gateway's budgets use.
+
+`Limits` speak of function containers. Each pod also has Knative's queue-proxy, which the quota has to leave room for,
+or the last pods that were promised never start.
+"""
+
+from policies.errors import PolicyError
+from policies.metadata import tenant_metadata
+from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
+
+QUOTA_NAME = "osfaas"
+LIMIT_RANGE_NAME = "osfaas"
+
+# Knative keeps 20 old revisions of a service by default, beside the one at work and the one on its way.
+_REVISIONS_PER_SERVICE = 22
+# Knative Services that the administrator may add to those of the catalogue.
+_FURTHER_SERVICES = 5
+_EPHEMERAL_MIB = 256
+_CONTAINERS_PER_POD = 2
+
+
+def pods_that_fit(function: CatalogueFunction, limits: Limits) -> int:
+    """How many pods of this function the limits hold, at most its own `max_scale`; 0: not one."""
+    return max(
+        0,
+        min(
+            function.max_scale,
+            limits.pods,
+            limits.cpu_millis // function.cpu_millis,
+            limits.memory_mib // function.memory_mib,
+        ),
+    )
+
+
+def require_room(function: CatalogueFunction, limits: Limits) -> None:
+    """Raises PolicyError when not even one pod of the function fits, because then every call would hang."""
+    if pods_that_fit(function, limits) < 1:
+        raise PolicyError(
+            f"the limits ({limits.pods} pods, {limits.cpu_millis} millicores, {limits.memory_mib} MiB) are too small"
+            f" for one pod of {function.name}, which needs {function.cpu_millis} millicores and"
+            f" {function.memory_mib} MiB; raise the limits or leave the function out"
+        )
+
+
+def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
+    """The ResourceQuota. A suspended tenant's allows no pod, so that nothing wakes whatever else goes wrong."""
+    pods = 0 if spec.suspended is not None else spec.limits.pods
+    cpu = spec.limits.cpu_millis + spec.limits.pods * platform.queue_proxy_cpu_millis
+    memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib
+    disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB
+    hard = {
+        "pods": str(pods),
+        **{f"{side}.cpu": f"{cpu}m" for side in ("requests", "limits")},
+        **{f"{side}.memory": f"{memory}Mi" for side in ("requests", "limits")},
+        **{f"{side}.ephemeral-storage": f"{disk}Mi" for side in ("requests", "limits")},
+        **_object_counts(spec),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": tenant_metadata(spec, QUOTA_NAME),
+        "spec": {"hard": hard},
+    }
+
+
+def _object_counts(spec: TenantSpec) -> dict[str, str]:
+    """Objects live in etcd, which is everybody's. A revision makes two Services, a Knative Service one more."""
+    services = len(spec.functions) + _FURTHER_SERVICES
+    revisions = services * _REVISIONS_PER_SERVICE
+    counts = {
+        "services": services + 2 * revisions,
+        "services.loadbalancers": 0,
+        "services.nodeports": 0,
+        "persistentvolumeclaims": 0,
+        "configmaps": 20,
+        "secrets": 20,
+        "count/serviceaccounts": 10,
+        "count/deployments.apps": revisions,
+        "count/replicasets.apps": 2 * revisions,
+        "count/statefulsets.apps": 0,
+        "count/daemonsets.apps": 0,
+        "count/jobs.batch": 0,
+        "count/cronjobs.batch": 0,
+        "count/ingresses.networking.k8s.io": 0,
+        "count/networkpolicies.networking.k8s.io": 20,
+        "count/roles.rbac.authorization.k8s.io": 10,
+        "count/rolebindings.rbac.authorization.k8s.io": 10,
+        "count/leases.coordination.k8s.io": 10,
+        "count/services.serving.knative.dev": services,
+        "count/revisions.serving.knative.dev": revisions,
+    }
+    return {resource: str(count) for resource, count in counts.items()}
+
+
+def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
+    """The LimitRange: what a container gets that says nothing, queue-proxy included, and the most that one may have."""
+    usual = {
+        "cpu": f"{platform.queue_proxy_cpu_millis}m",
+        "memory": f"{platform.queue_proxy_memory_mib}Mi",
+        "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
+    }
+    most = {
+        "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_millis)}m",
+        "memory": f"{max(spec.limits.memory_mib, platform.queue_proxy_memory_mib)}Mi",
+        "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": tenant_metadata(spec, LIMIT_RANGE_NAME),
+        "spec": {"limits": [{"type": "Container", "default": usual, "defaultRequest": usual, "max": most}]},
+    }

@@ -1,0 +1,50 @@
+"""A tenant's objects: what is refused, what every tenant has, what a level adds, what a suspension takes away."""
+
+import dataclasses
+
+import pytest
+
+from policies.errors import PolicyError
+from policies.labels import MANAGED_BY, TENANT
+from policies.model import CatalogueFunction, Destination, IsolationLevel, Limits, Platform, TenantSpec
+from policies.names import ProjectId
+from policies.tenant import tenant_manifests
+
+PLATFORM = Platform(
+    functions={"checksums": CatalogueFunction("checksums", "dev.local/checksums:test")},
+    destinations=(Destination("192.0.2.10/32", (8080, 443)),),
+)
+SPEC = TenantSpec(ProjectId("3d1f0c5ab2f54ad5a7a2ab0e51b2a1c9"))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"isolation": IsolationLevel.L4}, "level L4 needs a sandboxed runtime"),
+        ({"isolation": IsolationLevel.L5}, "level L5 needs a sandboxed runtime"),
+        ({"functions": ("checksums", "nothing")}, "the platform has no function nothing; its catalogue has: checksums"),
+        ({"limits": Limits(pods=0)}, "too small for one pod of checksums"),
+        ({"limits": Limits(cpu_millis=499)}, "too small for one pod of checksums"),
+        ({"limits": Limits(memory_mib=383)}, "too small for one pod of checksums"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_a_sentence(change: dict[str, object], sentence: str) -> None:
+    """Nothing half is built."""
+    with pytest.raises(PolicyError, match=sentence):
+        tenant_manifests(dataclasses.replace(SPEC, **change), PLATFORM)
+
+
+def test_namespace_comes_first_and_the_function_last() -> None:
+    """Everything between has to be there before a pod starts."""
+    kinds = [manifest["kind"] for manifest in tenant_manifests(SPEC, PLATFORM)]
+    assert kinds[0] == "Namespace"
+    assert kinds[-1] == "Service"
+
+
+def test_everything_carries_our_labels_and_lies_in_the_namespace() -> None:
+    """By these the controller knows what is its own."""
+    for manifest in tenant_manifests(SPEC, PLATFORM):
+        metadata = manifest["metadata"]
+        assert metadata["labels"][MANAGED_BY] == "osfaas"
+        assert metadata["labels"][TENANT] == SPEC.namespace
+        assert metadata.get("namespace", metadata["name"]) == SPEC.namespace
