@@ -4,7 +4,8 @@ from policies.labels import ISOLATION, PROJECT_ANNOTATION
 from policies.metadata import tenant_labels
 from policies.model import Manifest, TenantSpec
 
-# No version is named, so the newest rules of the cluster hold. Enforced for pods; audit and warn make the same visible on what makes pods (Deployments, Knative Services).
+# No version is named, so the newest rules of the cluster hold. Enforced for pods; audit and warn make the same
+# visible on what makes pods (Deployments, Knative Services).
 _POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 
