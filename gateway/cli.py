@@ -5,6 +5,7 @@ import sys
 import click
 
 from client.commands import checksum
+from tenancy.commands.controller import controller
 
 
 @click.group()
@@ -30,6 +31,7 @@ def settings() -> None:
 
 
 main.add_command(checksum)
+main.add_command(controller)
 
 
 if __name__ == "__main__":

@@ -91,14 +91,14 @@ def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applie
     if action.uid:
         # An object that replaced the one that was seen may be somebody else's.
         manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": action.uid}}
-    metadata = cluster.apply(manifest, force=bool(action.uid))["metadata"]
+    metadata = cluster.apply(manifest, force=action.force)["metadata"]
     remembered[ref] = Applied(metadata["uid"], metadata["resourceVersion"], digest_of(action.manifest))
     return str(metadata["resourceVersion"])
 
 
 def _failure(action: Action, error: ClusterError) -> Refusal:
     if isinstance(error, ConflictError):
-        if isinstance(action, Apply) and not action.uid:
+        if isinstance(action, Apply) and not action.force:
             return Refusal(action.ref, "NotOurs", f"{action.ref}: another field manager owns it: {error}")
         return Refusal(action.ref, "Changed", f"{action.ref} changed meanwhile; it is tried again: {error}")
     return Refusal(action.ref, "Refused", f"the cluster refuses {action.ref}: {error}")

@@ -14,17 +14,22 @@ from tenancy.cluster import Ref, ref_of
 from tenancy.observe import NAMESPACE, OWNED_KINDS, Observed
 from tenancy.ownership import added_by_strangers, is_ours
 
+# Kubernetes puts it into each namespace; in one of ours it is adopted, unless somebody else has set our fields of it.
+MADE_BY_KUBERNETES = ("ServiceAccount", "default")
+
 
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Make an object, or bring it back.
 
     Attributes:
-        uid: of the object that was seen; "" if there was none, and then nothing may be taken from another manager.
+        uid: of the object that was seen; "" if there was none.
+        force: take our fields back from other managers, which is right only for an object of ours.
     """
 
     manifest: Manifest
     uid: str = ""
+    force: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -149,17 +154,22 @@ def _step(
     live = observed.namespace if ref.kind == NAMESPACE else observed.objects.get(ref)
     if live is None:
         return [Apply(manifest)]
-    if not is_ours(live, tenant):
-        return Refusal(ref, "NotOurs", f"{ref} exists and was not made by this controller: remove or rename it")
+    if is_ours(live, tenant):
+        return _repair(ref, manifest, live, remembered.get(ref))
+    if (ref.kind.kind, ref.name) == MADE_BY_KUBERNETES:
+        return [Apply(manifest, live["metadata"]["uid"])]
+    return Refusal(ref, "NotOurs", f"{ref} exists and was not made by this controller: remove or rename it")
+
+
+def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | None) -> list[Action] | Refusal:
     metadata = live["metadata"]
     if metadata.get("deletionTimestamp"):
         return Refusal(ref, "Terminating", f"{ref} is being deleted; it is made anew then")
-    now = Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest))
-    if remembered.get(ref) == now:
+    if remembered == Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest)):
         return []
     added = added_by_strangers(live)
     strip = [Strip(ref, metadata["resourceVersion"], added)] if added else []
-    return [*strip, Apply(manifest, metadata["uid"])]
+    return [*strip, Apply(manifest, metadata["uid"], force=True)]
 
 
 def _superseded(tenant: str, wanted: Sequence[Manifest], observed: Observed) -> tuple[Delete, ...]:

@@ -1,0 +1,76 @@
+"""`osfaas controller`."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option(
+    "--platform",
+    "platform_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=Path("/etc/osfaas/platform.yaml"),
+    show_default=True,
+    envvar="OSFAAS_PLATFORM_FILE",
+    help="The platform file.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Default: the cluster in which it runs, or $KUBECONFIG.",
+)
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address of /healthz and /metrics.")  # noqa: S104
+@click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Its port.")
+@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Tenants worked on at once.")
+@click.option(
+    "--poll-seconds",
+    type=click.FloatRange(1),
+    default=60,
+    show_default=True,
+    help="Between looks at Keystone.",
+)
+@click.option(
+    "--resync-seconds",
+    type=click.FloatRange(1),
+    default=300,
+    show_default=True,
+    help="Between rounds over all tenants, whatever the watches say.",
+)
+@click.option(
+    "--lease-seconds",
+    type=click.FloatRange(3),
+    default=15,
+    show_default=True,
+    help="How long a silent leader is waited for.",
+)
+def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: float, **options: Any) -> None:
+    """Run the controller, which makes the cluster what the Tenant records say.
+
+    Its OpenStack credential (OS_* variables, or clouds.yaml with OS_CLOUD) needs a role that may list projects. Several
+    may run: one leads. Exit codes: 0 ended by a signal, 1 lost the lead, 2 cannot start.
+    """
+    from tenancy.controller import ControllerSettings, run_controller  # noqa: PLC0415
+    from tenancy.errors import TenancyError  # noqa: PLC0415
+    from tenancy.leadership import Terms  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = ControllerSettings(
+        platform_file=platform_file,
+        kubeconfig=kubeconfig,
+        listen_host=options["host"],
+        listen_port=options["port"],
+        workers=options["workers"],
+        poll_seconds=options["poll_seconds"],
+        resync_seconds=options["resync_seconds"],
+        terms=Terms(lease=lease_seconds, deadline=lease_seconds * 2 / 3, retry=lease_seconds / 8),
+    )
+    try:
+        code = run_controller(settings)
+    except TenancyError as error:
+        click.echo(f"osfaas controller: {error}", err=True)
+        code = 2
+    sys.exit(code)

@@ -1,0 +1,177 @@
+"""One round over one tenant: observe → plan → execute → report."""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from policies.errors import PolicyError
+from policies.tenant import tenant_manifests
+
+from policies.labels import FIELD_MANAGER
+from policies.model import Manifest, Platform, TenantSpec
+from tenancy.cluster import Cluster, Kind, Ref
+from tenancy.errors import ClusterError, ProjectsError
+from tenancy.execute import Done, execute
+from tenancy.function_status import function_statuses
+from tenancy.metrics import ControllerMetrics
+from tenancy.observe import NAMESPACE, observe
+from tenancy.plan import Applied, plan_removal, plan_tenant
+from tenancy.projects import ProjectStates
+from tenancy.record import FunctionStatus, ProjectState, TenantRecord, record_of
+from tenancy.report import DISABLED, News, Round, news_of, status_of, status_patch
+from tenancy.tenants import ref_of_tenant
+
+log = logging.getLogger(__name__)
+
+# While something is not as wanted and nobody announces when it will be.
+SOON_SECONDS = 5.0
+EVENT = Kind("v1", "Event")
+# Events of cluster-scoped objects live here.
+_EVENTS_NAMESPACE = "default"
+
+
+def now_utc() -> dt.datetime:
+    """The time of day."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass
+class Reconciler:
+    """Brings one tenant after the other to what its record says. Never two rounds over the same one at once."""
+
+    cluster: Cluster
+    platform: Platform
+    states: ProjectStates
+    metrics: ControllerMetrics
+    may_write: Callable[[], bool]
+    clock: Callable[[], dt.datetime] = now_utc
+    _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
+
+    def reconcile(self, name: str) -> float | None:
+        """One round over the tenant of this name.
+
+        Returns:
+            Seconds after which another is due even if nothing happens; None if none is.
+
+        Raises:
+            ClusterError: the API server gave no complete answer; what could not be seen was not touched.
+            RecordError: the record is not well formed.
+            NoLongerLeadingError: another replica leads.
+        """
+        manifest = self.cluster.get(ref_of_tenant(name))
+        if manifest is None:
+            # A record that is gone takes nothing with it.
+            self._remembered.pop(name, None)
+            return None
+        record = record_of(manifest)
+        project = self._project_of(record)
+        if record.offboarding and record.offboarding.confirmed and self.clock() >= record.offboarding.over_at:
+            return self._remove(record, manifest)
+        spec = spec_in_force(record, project[0])
+        try:
+            wanted = tenant_manifests(spec, self.platform)
+        except PolicyError as error:
+            self._report(manifest, Round(record, spec, project, invalid=str(error)), Done())
+            return None
+        observed = observe(self.cluster, spec.namespace, wanted)
+        remembered = self._remembered.setdefault(name, {})
+        plan = plan_tenant(name, wanted, observed, remembered)
+        seen = {ref: found["metadata"]["resourceVersion"] for ref, found in observed.objects.items()}
+        if observed.namespace:
+            seen[Ref(NAMESPACE, "", spec.namespace)] = observed.namespace["metadata"]["resourceVersion"]
+        done = execute(self.cluster, plan, seen, remembered, self.may_write)
+        functions = function_statuses(observed.services, observed.deployments, observed.pods)
+        refusals = (*plan.refusals, *done.failures)
+        self._report(manifest, Round(record, spec, project, refusals, functions), done)
+        return self._due(record, waiting=bool(refusals) or not _settled(spec, functions))
+
+    def _project_of(self, record: TenantRecord) -> tuple[ProjectState, str]:
+        """What is known of the project; as long as Keystone has not said, what the record remembers."""
+        known = self.states.of(record.spec.project_id)
+        if known is None and record.status.project is ProjectState.UNKNOWN:
+            try:
+                self.states.refresh_one(record.spec.project_id)
+            except ProjectsError as error:
+                log.warning("tenant %s: its project is not known yet: %s", record.name, error)
+            known = self.states.of(record.spec.project_id)
+        return known or (record.status.project, record.status.project_name)
+
+    def _remove(self, record: TenantRecord, manifest: Manifest) -> float | None:
+        namespace = Ref(NAMESPACE, "", record.spec.namespace)
+        plan = plan_removal(record.name, namespace, self.cluster.get(namespace))
+        if not plan.actions and not plan.refusals:
+            log.info("tenant %s: its namespace is gone; the record goes too", record.name)
+            if self.may_write():
+                self.cluster.delete(ref_of_tenant(record.name), uid=manifest["metadata"]["uid"])
+            self._remembered.pop(record.name, None)
+            return None
+        done = execute(self.cluster, plan, {}, {}, self.may_write)
+        spec = spec_in_force(record, record.status.project)
+        project = record.status.project, record.status.project_name
+        self._report(manifest, Round(record, spec, project, (*plan.refusals, *done.failures)), done)
+        return SOON_SECONDS
+
+    def _report(self, manifest: Manifest, round_: Round, done: Done) -> None:
+        for change, refs in (("made", done.made), ("repaired", done.repaired), ("removed", done.removed)):
+            for ref in refs:
+                log.info("tenant %s: %s %s", round_.record.name, change, ref)
+                self.metrics.changes.labels(change, ref.kind.kind).inc()
+        for refusal in round_.refusals:
+            self.metrics.changes.labels("refused", refusal.ref.kind.kind).inc()
+        status = status_of(round_)
+        patch = status_patch(manifest, status, self.clock())
+        if patch and self.may_write():
+            self.cluster.merge(ref_of_tenant(round_.record.name), patch, subresource="status")
+        for news in news_of(round_.record.status, status, done):
+            self._tell(manifest, news)
+
+    def _tell(self, manifest: Manifest, news: News) -> None:
+        at = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
+        metadata = manifest["metadata"]
+        event: Manifest = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{self.clock().timestamp():.6f}.{abs(hash(news)):x}"[:253],
+                "namespace": _EVENTS_NAMESPACE,
+            },
+            "involvedObject": {
+                **{key: manifest[key] for key in ("apiVersion", "kind")},
+                **{key: metadata[key] for key in ("name", "uid", "resourceVersion")},
+            },
+            "reason": news.reason,
+            "message": news.message[:1000],
+            "type": "Warning" if news.warning else "Normal",
+            "source": {"component": FIELD_MANAGER},
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }
+        try:
+            self.cluster.create(event)
+        except ClusterError as error:
+            # Events are for people; the status has it too.
+            log.warning("tenant %s: no event: %s", metadata["name"], error)
+
+    def _due(self, record: TenantRecord, *, waiting: bool) -> float | None:
+        due = [SOON_SECONDS] if waiting else []
+        if record.offboarding and record.offboarding.confirmed:
+            due.append(max(0.0, (record.offboarding.over_at - self.clock()).total_seconds()))
+        return min(due, default=None)
+
+
+def spec_in_force(record: TenantRecord, project: ProjectState) -> TenantSpec:
+    """The specification to build: the record's, suspended too by Keystone or by offboarding."""
+    reason = record.spec.suspended
+    if reason is None and record.offboarding:
+        reason = "the project is being offboarded"
+    if reason is None and project is ProjectState.DISABLED:
+        reason = DISABLED
+    return replace(record.spec, suspended=reason)
+
+
+def _settled(spec: TenantSpec, functions: Iterable[FunctionStatus]) -> bool:
+    """Whether all functions that are wanted run; pods are not watched, so one that waits is looked at again."""
+    running = {function.name for function in functions if function.ready and not function.reason}
+    return spec.suspended is not None or running.issuperset(spec.functions)

@@ -1,0 +1,216 @@
+"""What a round found and did, as the record's status: conditions whose reasons say what to do. Pure."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.model import TenantSpec
+from tenancy.execute import Done
+from tenancy.observe import KNATIVE_SERVICE, LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA
+from tenancy.plan import Refusal
+from tenancy.record import (
+    Condition,
+    ConditionType,
+    FunctionStatus,
+    ProjectState,
+    TenantRecord,
+    TenantStatus,
+    timestamp,
+)
+
+_QUOTA_KINDS = frozenset({RESOURCE_QUOTA, LIMIT_RANGE})
+DISABLED = "the project is disabled in Keystone"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round over a tenant.
+
+    Attributes:
+        record: as it was read.
+        spec: what was built: the record's, suspended by Keystone or by offboarding too.
+        project: what is known of its project, and its name.
+        refusals: of the plan and of the API server.
+        functions: every Knative Service of the namespace.
+        invalid: why nothing could be built from the specification; "" if it could.
+    """
+
+    record: TenantRecord
+    spec: TenantSpec
+    project: tuple[ProjectState, str]
+    refusals: tuple[Refusal, ...] = ()
+    functions: tuple[FunctionStatus, ...] = ()
+    invalid: str = ""
+
+
+def status_of(round_: Round) -> TenantStatus:
+    """The status after a round."""
+    conditions = [
+        _of_kinds(round_, ConditionType.NAMESPACE, lambda refusal: refusal.ref.kind == NAMESPACE, "Active"),
+        _of_kinds(round_, ConditionType.POLICIES, _is_policy, "Applied"),
+        _of_kinds(round_, ConditionType.QUOTA, lambda refusal: refusal.ref.kind in _QUOTA_KINDS, "Applied"),
+        _function(round_),
+    ]
+    return TenantStatus(
+        observed_generation=round_.record.generation,
+        project=round_.project[0],
+        project_name=round_.project[1],
+        functions=round_.functions,
+        conditions=(*conditions, _ready(round_, conditions)),
+    )
+
+
+def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.datetime) -> dict[str, Any] | None:
+    """The merge patch that makes the status of a `Tenant` object this one; None if it is so already.
+
+    Times alone are no news: `lastTransitionTime` moves with a condition's status, `checkedAt` with the project.
+    """
+    before = manifest.get("status") or {}
+    last = {condition["type"]: condition for condition in before.get("conditions", ())}
+    conditions = [_condition_of(condition, last, status, now) for condition in status.conditions]
+    project: dict[str, Any] = {"state": status.project.value, "name": status.project_name}
+    if {**before.get("project", {}), **project} != before.get("project"):
+        project["checkedAt"] = timestamp(now)
+    after = {
+        "observedGeneration": status.observed_generation,
+        "project": {**before.get("project", {}), **project},
+        "functions": [
+            {
+                "name": function.name,
+                "ready": function.ready,
+                "callable": function.callable,
+                "reason": function.reason,
+                "message": function.message,
+            }
+            for function in status.functions
+        ],
+        "conditions": conditions,
+    }
+    return None if after == before else {"status": after}
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something for the record's Kubernetes Events."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def news_of(before: TenantStatus, after: TenantStatus, done: Done) -> tuple[News, ...]:
+    """What is worth an event: what was done, and conditions that turned."""
+    news = []
+    if done.made:
+        news.append(News("Made", f"made {_named(done.made)}"))
+    if done.repaired:
+        news.append(News("Repaired", f"brought back {_named(done.repaired)}"))
+    if done.removed:
+        news.append(News("Removed", f"removed {_named(done.removed)}"))
+    known = {condition.type: (condition.status, condition.reason) for condition in before.conditions}
+    for condition in after.conditions:
+        if known.get(condition.type) != (condition.status, condition.reason):
+            text = condition.message or f"{condition.type.value} is {condition.status}"
+            news.append(News(f"{condition.type.value}{condition.reason}", text, warning=condition.status is False))
+    return tuple(news)
+
+
+def _is_policy(refusal: Refusal) -> bool:
+    return refusal.ref.kind not in {NAMESPACE, KNATIVE_SERVICE, *_QUOTA_KINDS}
+
+
+def _of_kinds(round_: Round, type_: ConditionType, concerns: Any, good: str) -> Condition:
+    blocked = _blocked(round_)
+    if blocked and type_ is not ConditionType.NAMESPACE:
+        return Condition(type_, None, blocked.reason, blocked.message)
+    if round_.invalid:
+        return Condition(type_, None, "SpecImpossible", round_.invalid)
+    refused = [refusal for refusal in round_.refusals if concerns(refusal)]
+    if refused:
+        return Condition(type_, False, refused[0].reason, "; ".join(refusal.message for refusal in refused))
+    return Condition(type_, True, good)
+
+
+def _blocked(round_: Round) -> Refusal | None:
+    """The refusal of the namespace itself, behind which nothing was tried."""
+    return next((refusal for refusal in round_.refusals if refusal.ref.kind == NAMESPACE), None)
+
+
+def _function(round_: Round) -> Condition:
+    type_ = ConditionType.FUNCTION
+    usual = _of_kinds(round_, type_, lambda refusal: refusal.ref.kind == KNATIVE_SERVICE, "AllReady")
+    if usual.status is not True:
+        return usual
+    if round_.spec.suspended is not None:
+        return Condition(type_, False, "Suspended", round_.spec.suspended)
+    known = {function.name: function for function in round_.functions}
+    for name in round_.spec.functions:
+        function = known.get(name)
+        if function is None:
+            return Condition(type_, False, "NotReady", f"{name}: made just now, Knative has not said anything yet")
+        if not function.ready or function.reason:
+            return Condition(type_, False, function.reason, f"{name}: {function.message}")
+    return usual
+
+
+def _ready(round_: Round, conditions: Sequence[Condition]) -> Condition:
+    type_, record = ConditionType.READY, round_.record
+    if record.offboarding:
+        return Condition(type_, False, "Offboarding", _of_offboarding(record))
+    if round_.project[0] is ProjectState.DELETED:
+        return Condition(
+            type_,
+            False,
+            "ProjectDeleted",
+            "the project is deleted in Keystone; nothing was removed: "
+            f"osfaas tenant offboard {record.spec.project_id} does that",
+        )
+    if round_.invalid:
+        return Condition(type_, False, "SpecImpossible", round_.invalid)
+    if record.spec.suspended is not None:
+        return Condition(
+            type_,
+            False,
+            "Suspended",
+            f"suspended: {record.spec.suspended}; osfaas tenant resume {record.spec.project_id} ends it",
+        )
+    if round_.project[0] is ProjectState.DISABLED:
+        return Condition(type_, False, "ProjectDisabled", f"{DISABLED}; enabling it there ends the suspension")
+    worst = _first_not_true(conditions)
+    return Condition(type_, worst.status, worst.reason, worst.message) if worst else Condition(type_, True, "AllReady")
+
+
+def _first_not_true(conditions: Iterable[Condition]) -> Condition | None:
+    return next((condition for condition in conditions if condition.status is not True), None)
+
+
+def _of_offboarding(record: TenantRecord) -> str:
+    offboarding = record.offboarding
+    assert offboarding is not None
+    if offboarding.confirmed:
+        return f"confirmed; its namespace is removed after {timestamp(offboarding.over_at)}"
+    return (
+        f"suspended; from {timestamp(offboarding.over_at)} on, osfaas tenant offboard {record.spec.project_id} "
+        "--confirm removes it; --cancel takes it back"
+    )
+
+
+def _condition_of(
+    condition: Condition, last: Mapping[str, Mapping[str, Any]], status: TenantStatus, now: dt.datetime
+) -> dict[str, Any]:
+    word = {True: "True", False: "False", None: "Unknown"}[condition.status]
+    before = last.get(condition.type.value, {})
+    since = before.get("lastTransitionTime") if before.get("status") == word else None
+    return {
+        "type": condition.type.value,
+        "status": word,
+        "reason": condition.reason,
+        "message": condition.message,
+        "observedGeneration": status.observed_generation,
+        "lastTransitionTime": since or timestamp(now),
+    }
+
+
+def _named(refs: Sequence[Any]) -> str:
+    return ", ".join(f"{ref.kind.kind} {ref.name}" for ref in refs)
