@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from policies.errors import PolicyError
-from policies.tenant import tenant_manifests
-
 from policies.labels import FIELD_MANAGER
 from policies.model import Manifest, Platform, TenantSpec
+from policies.tenant import tenant_manifests
 from tenancy.cluster import Cluster, Kind, Ref
 from tenancy.errors import ClusterError, ProjectsError
 from tenancy.execute import Done, execute
