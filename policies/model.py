@@ -128,8 +128,14 @@ class Platform:
         functions: the catalogue, by name.
         queue_proxy_cpu_millis, queue_proxy_memory_mib: request and limit of Knative's sidecar in each pod.
         sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
-        node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant.
-        sidecars: whether istio-cni puts sidecars into tenants' pods (mTLS and policies on them from L3 on).
+        sandbox_user_namespaces: whether the sandbox's runtime takes pods with `hostUsers: false`; on one that does not
+            (gVisor, Kata) the kubelet refuses them, and the guest's own kernel stands in their place.
+        node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant. The same key
+            and value are the taint of those nodes.
+        sidecars: whether istio-cni puts sidecars into tenants' pods (mTLS and policies on them from L3 on). Knative's
+            own pods need them too, or nothing of its traffic is recognised.
+        controller_account: service account of our controller in `system_namespace`.
+        admin_groups: groups of users whom the admission policies let through.
     """
 
     functions: Mapping[str, CatalogueFunction]
@@ -146,5 +152,8 @@ class Platform:
     queue_proxy_cpu_millis: int = 100
     queue_proxy_memory_mib: int = 128
     sandbox_runtime_class: str | None = None
+    sandbox_user_namespaces: bool = False
     node_pool_label: str = "osfaas.dev/tenant"
     sidecars: bool = False
+    controller_account: str = "osfaas-controller"
+    admin_groups: tuple[str, ...] = ("system:masters",)

@@ -1,16 +1,18 @@
 """The namespace of a tenant."""
 
 from policies.labels import ISOLATION, PROJECT_ANNOTATION
+from policies.mesh import INJECTION_LABEL, has_sidecars
 from policies.metadata import tenant_labels
-from policies.model import Manifest, TenantSpec
+from policies.model import Manifest, Platform, TenantSpec
 
 # No version is named, so the newest rules of the cluster hold. Enforced for pods; audit and warn make the same
 # visible on what makes pods (Deployments, Knative Services).
 _POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 
-def build_namespace(spec: TenantSpec) -> Manifest:
+def build_namespace(spec: TenantSpec, platform: Platform) -> Manifest:
     """The Namespace; admission policies read its isolation label, network policies of others its name."""
+    injection = {INJECTION_LABEL: "enabled" if has_sidecars(spec, platform) else "disabled"}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -20,6 +22,7 @@ def build_namespace(spec: TenantSpec) -> Manifest:
                 **tenant_labels(spec),
                 ISOLATION: spec.isolation.value,
                 **_POD_SECURITY,
+                **injection,
             },
             "annotations": {PROJECT_ANNOTATION: spec.project_id},
         },

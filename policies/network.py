@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from policies.labels import NAMESPACE_NAME
+from policies.mesh import has_sidecars
 from policies.metadata import tenant_metadata
 from policies.model import IsolationLevel, Manifest, Platform, TenantSpec
 from policies.ports import AUTOSCALER_METRICS, CALLS, XDS
@@ -31,6 +32,19 @@ def pods_in(namespace: str, labels: Mapping[str, str]) -> Peer:
 
 def network_ports(ports: Sequence[int], protocols: Sequence[str] = ("TCP",)) -> list[dict[str, Any]]:
     return [{"protocol": protocol, "port": port} for port in ports for protocol in protocols]
+
+
+def network_policy(
+    metadata: dict[str, Any], labels: Mapping[str, str], types: list[str], **rules: list[Rule]
+) -> Manifest:
+    """One NetworkPolicy on the pods with these labels; without labels, on every pod of its namespace."""
+    selector = {"matchLabels": dict(labels)} if labels else {}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata,
+        "spec": {"podSelector": selector, "policyTypes": types, **rules},
+    }
 
 
 def activator(platform: Platform) -> Peer:
@@ -78,15 +92,10 @@ def _ways_out(spec: TenantSpec, platform: Platform) -> list[Rule]:
         {"to": [{"ipBlock": {"cidr": destination.cidr}}], "ports": network_ports(destination.ports)}
         for destination in platform.destinations
     ]
-    if platform.sidecars and spec.isolation >= IsolationLevel.L3:
+    if has_sidecars(spec, platform):
         rules.append({"to": [pods_in(platform.istio_namespace, {"app": "istiod"})], "ports": network_ports([XDS])})
     return rules
 
 
 def _policy(spec: TenantSpec, name: str, types: list[str], **rules: list[Rule]) -> Manifest:
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": tenant_metadata(spec, name),
-        "spec": {"podSelector": {}, "policyTypes": types, **rules},
-    }
+    return network_policy(tenant_metadata(spec, name), {}, types, **rules)

@@ -5,14 +5,14 @@ HTTP1 = 8012
 H2C = 8013
 HTTPS = 8112
 CALLS = (HTTP1, H2C, HTTPS)
+# Of queue-proxy: the kubelet drains a pod through it; plain HTTP that asks nobody's name.
+DRAIN = 8022
 # The autoscaler reads each queue-proxy's load here.
 AUTOSCALER_METRICS = 9090
 # The activator tells the autoscaler its load here (websocket); blocked, it crashes in a loop.
 AUTOSCALER_STATS = 8080
 # Knative's admission webhooks, asked by the API server.
 WEBHOOK = 8443
-# Liveness and readiness of Knative's own parts.
-KNATIVE_HEALTH = 8080
 # Istio's configuration, over mutual TLS; its plain twin 15010 is for nobody.
 XDS = 15012
 ISTIO_WEBHOOK = 15017

@@ -3,6 +3,7 @@
 from policies.access import build_service_account
 from policies.errors import PolicyError
 from policies.function import build_function
+from policies.mesh import build_tenant_mesh
 from policies.model import CatalogueFunction, IsolationLevel, Manifest, Platform, TenantSpec
 from policies.namespace import build_namespace
 from policies.network import build_network_policies
@@ -22,11 +23,12 @@ def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ..
     require_level(spec, platform)
     functions = _functions(spec, platform)
     return (
-        build_namespace(spec),
+        build_namespace(spec, platform),
         build_service_account(spec),
         build_quota(spec, platform),
         build_limit_range(spec, platform),
         *build_network_policies(spec, platform),
+        *build_tenant_mesh(spec, platform),
         *(build_function(spec, platform, function) for function in functions if spec.suspended is None),
     )
 

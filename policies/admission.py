@@ -1,0 +1,101 @@
+"""Admission policies in general: where they hold, who is exempt, how a policy and its binding look.
+
+The API server judges by itself (CEL): no webhook of ours stands in its way, and none can be down. All policies hold
+in tenants' namespaces only, by their labels, and refuse when they cannot be evaluated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.labels import ISOLATION, TENANT
+from policies.metadata import platform_metadata
+from policies.model import IsolationLevel, Manifest, Platform
+
+_GROUP = "admissionregistration.k8s.io/v1"
+TENANT_NAMESPACES: dict[str, Any] = {"matchExpressions": [{"key": TENANT, "operator": "Exists"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that has to be true.
+
+    Attributes:
+        expression: CEL, true when the object is fine.
+        message: what is wrong, for whoever sent it.
+    """
+
+    expression: str
+    message: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"expression": self.expression, "message": self.message, "reason": "Forbidden"}
+
+
+def namespaces_from(level: IsolationLevel) -> dict[str, Any]:
+    """Selects the namespaces of tenants at this level or above."""
+    levels = [other.value for other in IsolationLevel if other >= level]
+    return {"matchExpressions": [{"key": ISOLATION, "operator": "In", "values": levels}]}
+
+
+def resources(group: str, *names: str, operations: Sequence[str] = ("CREATE", "UPDATE")) -> dict[str, Any]:
+    return {"apiGroups": [group], "apiVersions": ["*"], "operations": list(operations), "resources": list(names)}
+
+
+def exempt(platform: Platform) -> list[dict[str, str]]:
+    """MatchConditions that leave out the platform's own controllers and its administrators."""
+    controller = f"system:serviceaccount:{platform.system_namespace}:{platform.controller_account}"
+    groups = [f"system:serviceaccounts:{platform.knative_namespace}", *platform.admin_groups]
+    return [
+        {"name": "not-our-controller", "expression": f"request.userInfo.username != {quoted(controller)}"},
+        {
+            "name": "not-of-the-platform",
+            "expression": f"!request.userInfo.?groups.orValue([]).exists(group, group in {quoted_list(groups)})",
+        },
+    ]
+
+
+def validating(
+    name: str, match: dict[str, Any], rules: Sequence[Rule], conditions: Sequence[dict[str, str]] = ()
+) -> tuple[Manifest, Manifest]:
+    """A ValidatingAdmissionPolicy and the binding that puts it in force."""
+    spec: dict[str, Any] = {
+        "failurePolicy": "Fail",
+        "matchConstraints": match,
+        "validations": [rule.as_json() for rule in rules],
+    }
+    if conditions:
+        spec["matchConditions"] = list(conditions)
+    return (
+        _object("ValidatingAdmissionPolicy", name, spec),
+        _object("ValidatingAdmissionPolicyBinding", name, {"policyName": name, "validationActions": ["Deny"]}),
+    )
+
+
+def mutating(name: str, match: dict[str, Any], mutations: Sequence[dict[str, Any]]) -> tuple[Manifest, Manifest]:
+    """A MutatingAdmissionPolicy and the binding that puts it in force."""
+    spec = {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "matchConstraints": match,
+        "mutations": list(mutations),
+    }
+    return (
+        _object("MutatingAdmissionPolicy", name, spec),
+        _object("MutatingAdmissionPolicyBinding", name, {"policyName": name}),
+    )
+
+
+def quoted(text: str) -> str:
+    """A CEL string. Names and labels of Kubernetes have neither quotes nor backslashes; others are refused."""
+    if "'" in text or "\\" in text or "\n" in text:
+        raise ValueError(f"{text!r} cannot be a name in Kubernetes")
+    return f"'{text}'"
+
+
+def quoted_list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(quoted(text) for text in texts)}]"
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> Manifest:
+    return {"apiVersion": _GROUP, "kind": kind, "metadata": platform_metadata(name), "spec": spec}

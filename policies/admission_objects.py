@@ -1,0 +1,101 @@
+"""What nobody but the platform writes in tenants' namespaces, and what of the namespaces themselves nobody changes."""
+
+from policies.admission import TENANT_NAMESPACES, Rule, exempt, quoted, quoted_list, resources, validating
+from policies.labels import CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, MANAGED_BY, PROJECT_ANNOTATION, TENANT
+from policies.mesh import INJECTION_LABEL
+from policies.model import Manifest, Platform
+
+_PROTECTED_LABELS = (
+    MANAGED_BY,
+    TENANT,
+    ISOLATION,
+    INJECTION_LABEL,
+    "istio.io/rev",
+    "istio.io/dataplane-mode",
+    "pod-security.kubernetes.io/enforce",
+    "pod-security.kubernetes.io/enforce-version",
+)
+# Kinds that route traffic, vouch for it, or open the network beside the NetworkPolicies.
+_FORBIDDEN_KINDS = (
+    resources("networking.istio.io", "*"),
+    resources("security.istio.io", "*"),
+    resources("extensions.istio.io", "*"),
+    resources("telemetry.istio.io", "*"),
+    resources("gateway.networking.k8s.io", "*"),
+    resources("networking.k8s.io", "ingresses"),
+    resources("networking.internal.knative.dev", "*"),
+    resources("serving.knative.dev", "domainmappings"),
+    # Through these a tenant could lead the ingress, which may enter every namespace, to a neighbour's pods.
+    resources("", "endpoints"),
+    resources("discovery.k8s.io", "endpointslices"),
+    resources("cilium.io", "ciliumnetworkpolicies"),
+    resources("projectcalico.org", "networkpolicies"),
+    resources("crd.projectcalico.org", "networkpolicies"),
+)
+# Kubernetes itself writes Endpoints and EndpointSlices for every Service, under one of these two identities.
+_KUBERNETES = (
+    "request.userInfo.username == 'system:kube-controller-manager'"
+    " || 'system:serviceaccounts:kube-system' in request.userInfo.?groups.orValue([])"
+)
+
+
+def build_object_admission(platform: Platform) -> tuple[Manifest, ...]:
+    """Validating policies on kinds, Services, Knative Services and the namespaces themselves."""
+    return (
+        *_kinds(platform),
+        *_services(platform),
+        *_knative_services(),
+        *_namespaces(platform),
+    )
+
+
+def _kinds(platform: Platform) -> tuple[Manifest, ...]:
+    match = {"namespaceSelector": TENANT_NAMESPACES, "resourceRules": list(_FORBIDDEN_KINDS)}
+    kubernetes = {"name": "not-of-kubernetes", "expression": f"!({_KUBERNETES})"}
+    rule = Rule("false", "only the platform writes objects of this kind in a tenant's namespace")
+    return validating("osfaas-kinds", match, [rule], [*exempt(platform), kubernetes])
+
+
+def _services(platform: Platform) -> tuple[Manifest, ...]:
+    """Knative's controller makes one ExternalName Service for each Knative Service; it is exempt."""
+    match = {"namespaceSelector": TENANT_NAMESPACES, "resourceRules": [resources("", "services")]}
+    rules = [
+        Rule(
+            "object.spec.?type.orValue('ClusterIP') == 'ClusterIP'",
+            "a Service in a tenant's namespace has type ClusterIP",
+        ),
+        Rule("size(object.spec.?externalIPs.orValue([])) == 0", "a Service in a tenant's namespace has no externalIPs"),
+    ]
+    return validating("osfaas-services", match, rules, exempt(platform))
+
+
+def _knative_services() -> tuple[Manifest, ...]:
+    """Nobody is exempt: no function of a tenant has a name outside the cluster."""
+    match = {
+        "namespaceSelector": TENANT_NAMESPACES,
+        "resourceRules": [resources("serving.knative.dev", "services", "routes")],
+    }
+    rule = Rule(
+        f"object.metadata.?labels[?{quoted(KNATIVE_VISIBILITY)}].orValue('') == {quoted(CLUSTER_LOCAL)}",
+        f"Knative Services and Routes of tenants need the label {KNATIVE_VISIBILITY}={CLUSTER_LOCAL}",
+    )
+    return validating("osfaas-visibility", match, [rule])
+
+
+def _namespaces(platform: Platform) -> tuple[Manifest, ...]:
+    """The selector is on the object, old or new: taking the label away is an update of a namespace that had it."""
+    match = {"objectSelector": TENANT_NAMESPACES, "resourceRules": [resources("", "namespaces")]}
+    same_labels = (
+        f"request.operation == 'UPDATE' && {quoted_list(_PROTECTED_LABELS)}.all(key,"
+        " object.metadata.?labels[?key].orValue('') == oldObject.metadata.?labels[?key].orValue(''))"
+    )
+    annotation = quoted(PROJECT_ANNOTATION)
+    same_project = (
+        f"request.operation == 'UPDATE' && object.metadata.?annotations[?{annotation}].orValue('')"
+        f" == oldObject.metadata.?annotations[?{annotation}].orValue('')"
+    )
+    rules = [
+        Rule(same_labels, "only the platform writes the labels that decide a tenant's isolation"),
+        Rule(same_project, "only the platform says which project a namespace belongs to"),
+    ]
+    return validating("osfaas-namespaces", match, rules, exempt(platform))
