@@ -1,14 +1,35 @@
 """The command `osfaas`. Each subcommand imports what it needs when it runs, so that the small ones start quickly."""
 
+import importlib
 import sys
 
 import click
 
 from client.commands import checksum
-from tenancy.commands.controller import controller
 
 
-@click.group()
+# Where the commands of the control plane are; they bring the Kubernetes client with them.
+_ELSEWHERE = {
+    "controller": "tenancy.commands.controller:controller",
+    "tenant": "tenancy.commands.tenant:tenant",
+}
+
+
+class _WithLazyCommands(click.Group):
+    """A group some of whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _ELSEWHERE[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_WithLazyCommands)
 @click.version_option(package_name="openstack-faas-gateway")
 def main() -> None:
     """Multi-tenant functions for OpenStack projects."""
@@ -31,7 +52,6 @@ def settings() -> None:
 
 
 main.add_command(checksum)
-main.add_command(controller)
 
 
 if __name__ == "__main__":

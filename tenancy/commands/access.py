@@ -1,0 +1,114 @@
+"""What the commands of administrators work with: the cluster, Keystone, and the project that was meant."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from policies.errors import PolicyError
+from policies.model import Platform
+from policies.names import ProjectId
+from tenancy.cluster import Cluster, connect
+from tenancy.errors import (
+    NoSuchProjectError,
+    NotOnboardedError,
+    ProjectsError,
+    TenancyError,
+    UnavailableError,
+)
+from tenancy.platform_file import read_platform
+from tenancy.projects import KeystoneProjects, Project, connect_projects
+from tenancy.tenants import ClusterTenants
+
+F = TypeVar("F", bound=Callable[..., None])
+
+REFUSED, NOT_IN_TIME, NO_SUCH, UNAVAILABLE = 1, 3, 4, 5
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 not ready in time, 4 no such project or tenant, 5 no answer."
+)
+
+
+@dataclass
+class Access:
+    """Opened when needed: showing a tenant by id asks no Keystone."""
+
+    kubeconfig: Path | None
+    context: str | None
+    platform_file: Path | None
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster."""
+        return connect(self.kubeconfig, context=self.context)
+
+    @cached_property
+    def tenants(self) -> ClusterTenants:
+        """The records."""
+        return ClusterTenants(self.cluster)
+
+    @cached_property
+    def projects(self) -> KeystoneProjects:
+        """Keystone."""
+        return connect_projects()
+
+    @property
+    def platform(self) -> Platform | None:
+        """The platform, if its file was named."""
+        return read_platform(self.platform_file) if self.platform_file else None
+
+    def project(self, word: str, domain: str | None) -> Project:
+        """The project that an administrator means: by id; else by name in a domain.
+
+        Raises:
+            ProjectsError: there is none, or Keystone did not say.
+        """
+        if domain is None:
+            try:
+                return self.projects.by_id(ProjectId(word))
+            except NoSuchProjectError:
+                domain = os.environ.get("OS_PROJECT_DOMAIN_NAME") or os.environ.get("OS_PROJECT_DOMAIN_ID") or "Default"
+        return self.projects.by_name(word, domain)
+
+    def tenant_id(self, word: str, domain: str | None) -> ProjectId:
+        """The project id of a tenant; one that is given by id needs no Keystone, so a deleted project works too.
+
+        Raises:
+            ProjectsError: there is no such project, or Keystone did not say.
+            ClusterError: the cluster did not say.
+        """
+        if domain is None and self.tenants.get(ProjectId(word)) is not None:
+            return ProjectId(word)
+        return self.project(word, domain).id
+
+
+@contextmanager
+def refusals_said() -> Iterator[None]:
+    """Turns our errors into a sentence and an exit code."""
+    try:
+        yield
+    except (TenancyError, PolicyError) as error:
+        click.echo(f"osfaas: {error}", err=True)
+        sys.exit(exit_code_of(error))
+
+
+def exit_code_of(error: Exception) -> int:
+    """See `EXIT_CODES`."""
+    if isinstance(error, NoSuchProjectError | NotOnboardedError):
+        return NO_SUCH
+    if isinstance(error, UnavailableError | ProjectsError):
+        return UNAVAILABLE
+    return REFUSED
+
+
+def project_argument(function: F) -> F:
+    """Which tenant is meant."""
+    named = click.argument("project", metavar="PROJECT")(function)
+    return click.option(
+        "--domain", help="PROJECT is a name in this domain (name or id). Default: an id, or a name in Default."
+    )(named)

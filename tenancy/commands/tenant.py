@@ -1,0 +1,206 @@
+"""`osfaas tenant …`: an administrator's commands. They write the record; the controller does the rest."""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from policies.model import IsolationLevel, Limits
+from policies.names import ProjectId
+from tenancy import service
+from tenancy.commands import output
+from tenancy.commands.access import EXIT_CODES, Access, project_argument, refusals_said
+from tenancy.commands.waiting import Until, has_stopped, is_gone, is_ready, wait_for
+from tenancy.preview import preview
+from tenancy.record import TenantRecord, manifest_of
+from tenancy.service import Outcome, Wishes
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Duration(click.ParamType[int]):
+    """Whole seconds, or with a unit: 90s, 15m, 12h, 7d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """In seconds."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,9})([smhd]?)", value)
+        if not match:
+            self.fail(f"{value!r} is not like 90s, 15m, 12h or 7d", param, ctx)
+        return int(match[1]) * _UNITS[match[2]]
+
+
+@click.group(epilog=EXIT_CODES)
+@click.option("--kubeconfig", type=_FILE, help="Default: $KUBECONFIG, or the cluster in which this runs.")
+@click.option("--context", help="Context of the kubeconfig.")
+@click.option(
+    "--platform", "platform_file", type=_FILE, envvar="OSFAAS_PLATFORM_FILE", help="Platform file; --dry-run needs it."
+)
+@click.pass_context
+def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -> None:
+    """Projects as tenants: onboard, show, change, suspend, remove.
+
+    PROJECT is a Keystone project's id, or its name in a domain. The OpenStack credential comes from OS_* variables or
+    clouds.yaml with OS_CLOUD.
+    """
+    context.obj = Access(kubeconfig, options["context"], options["platform_file"])
+
+
+def _wishes(function: Callable[..., None]) -> Callable[..., None]:
+    usual = Limits()
+    for name in reversed(Limits.__slots__):
+        option = f"--{name.replace('_', '-')}"
+        words = f"Limit; {getattr(usual, name)} for a new tenant."
+        function = click.option(option, name, type=click.IntRange(0), help=words)(function)
+    function = click.option(
+        "--function", "functions", multiple=True, help="Function of the catalogue; may be repeated; replaces the list."
+    )(function)
+    function = click.option("--isolation", type=click.Choice([level.value for level in IsolationLevel]))(function)
+    return click.option("--display-name", help="For people; never an identity.")(function)
+
+
+def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        function = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")(function)
+        function = click.option(
+            "--wait/--no-wait", default=waits, show_default=True, help="Wait until the controller has done it."
+        )(function)
+        function = click.option("--timeout", type=Duration(), default="2m", show_default=True)(function)
+        function = click.option(
+            "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+        )(function)
+        return project_argument(click.pass_obj(function))
+
+    return add
+
+
+@tenant.command(epilog=EXIT_CODES)
+@_wishes
+@_writes(waits=True)
+def onboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
+    """Make a project a tenant. Repeated, it changes only what is asked for beyond."""
+    with refusals_said():
+        found = access.project(project, domain)
+        outcome = service.onboard(access.tenants, found, _wishes_of(options), dry_run=options["dry_run"])
+        _finish(access, outcome, is_ready, options)
+
+
+@tenant.command("set", epilog=EXIT_CODES)
+@_wishes
+@_writes(waits=False)
+def set_(access: Access, project: str, domain: str | None, **options: Any) -> None:
+    """Change limits, level or functions."""
+    with refusals_said():
+        wishes = _wishes_of(options)
+        outcome = service.update(access.tenants, access.tenant_id(project, domain), wishes, dry_run=options["dry_run"])
+        _finish(access, outcome, is_ready, options)
+
+
+@tenant.command(epilog=EXIT_CODES)
+@click.option("--reason", required=True, help="The callers see it.")
+@_writes(waits=False)
+def suspend(access: Access, project: str, domain: str | None, **options: Any) -> None:
+    """Stop a tenant: nothing of it runs, its calls get 403 with the reason. Nothing is removed."""
+    with refusals_said():
+        project_id = access.tenant_id(project, domain)
+        outcome = service.suspend(access.tenants, project_id, options["reason"], dry_run=options["dry_run"])
+        _finish(access, outcome, has_stopped, options)
+
+
+@tenant.command(epilog=EXIT_CODES)
+@_writes(waits=False)
+def resume(access: Access, project: str, domain: str | None, **options: Any) -> None:
+    """End a suspension."""
+    with refusals_said():
+        outcome = service.resume(access.tenants, access.tenant_id(project, domain), dry_run=options["dry_run"])
+        _finish(access, outcome, is_ready, options)
+
+
+@tenant.command(epilog=EXIT_CODES)
+@click.option("--grace", type=Duration(), default="7d", show_default=True, help="Time until it can be confirmed.")
+@click.option("--confirm", is_flag=True, help="The second step: remove the namespace with everything in it.")
+@click.option("--cancel", is_flag=True, help="Take the first step back.")
+@_writes(waits=False)
+def offboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
+    """Remove a tenant, in two steps.
+
+    The first suspends it and begins the grace period. After that, --confirm removes its namespace and then its record.
+    """
+    if options["confirm"] and options["cancel"]:
+        raise click.UsageError("--confirm and --cancel exclude each other")
+    with refusals_said():
+        project_id, now = access.tenant_id(project, domain), dt.datetime.now(dt.UTC)
+        dry_run, tenants = options["dry_run"], access.tenants
+        if options["confirm"]:
+            outcome = service.confirm_offboarding(tenants, project_id, now=now, dry_run=dry_run)
+        elif options["cancel"]:
+            outcome = service.cancel_offboarding(tenants, project_id, dry_run=dry_run)
+        else:
+            grace = options["grace"]
+            outcome = service.offboard(tenants, project_id, now=now, grace_seconds=grace, dry_run=dry_run)
+        until: Until = is_gone if options["confirm"] else is_ready if options["cancel"] else has_stopped
+        _finish(access, outcome, until, options)
+
+
+@tenant.command(epilog=EXIT_CODES)
+@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@project_argument
+@click.pass_obj
+def show(access: Access, project: str, domain: str | None, form: str) -> None:
+    """Show a tenant: limits, conditions, functions."""
+    with refusals_said():
+        record = service.get_tenant(access.tenants, access.tenant_id(project, domain))
+        click.echo(output.as_json(record) if form == "json" else output.as_page(record))
+
+
+@tenant.command("list", epilog=EXIT_CODES)
+@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_obj
+def list_(access: Access, form: str) -> None:
+    """List all tenants."""
+    with refusals_said():
+        records = service.list_tenants(access.tenants)
+        click.echo(output.as_json(records) if form == "json" else output.as_table(records))
+
+
+def _wishes_of(options: dict[str, Any]) -> Wishes:
+    level = options["isolation"]
+    return Wishes(
+        display_name=options["display_name"],
+        isolation=IsolationLevel(level) if level else None,
+        functions=options["functions"] or None,
+        limits=tuple((name, options[name]) for name in Limits.__slots__ if options[name] is not None),
+    )
+
+
+def _finish(access: Access, outcome: Outcome, until: Until, options: dict[str, Any]) -> None:
+    if options["dry_run"]:
+        _show_difference(access, outcome)
+        return
+    click.echo("stored" if outcome.changed else "nothing to change", err=True)
+    record: TenantRecord | None = outcome.after
+    if options["wait"]:
+        record = wait_for(access.tenants, ProjectId(outcome.after.spec.project_id), until, options["timeout"])
+    if record is not None:
+        click.echo(output.as_json(record) if options["form"] == "json" else output.as_page(record))
+
+
+def _show_difference(access: Access, outcome: Outcome) -> None:
+    before = manifest_of(outcome.before) if outcome.before else None
+    text = output.difference(f"Tenant {outcome.after.name}", before, manifest_of(outcome.after))
+    platform = access.platform
+    if platform is None:
+        click.echo("without --platform, only the record's own change is shown", err=True)
+    else:
+        for found in preview(access.cluster, outcome.after, platform):
+            if found.refused:
+                click.echo(f"refused: {found.refused}", err=True)
+            text += output.difference(str(found.ref), found.before, found.after)
+    click.echo(text or "nothing to change", nl=not text)

@@ -1,0 +1,70 @@
+"""Waits for the controller, and shows what it does."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import click
+
+from policies.names import ProjectId
+from tenancy.commands.access import NOT_IN_TIME
+from tenancy.record import Condition, ConditionType, TenantRecord
+from tenancy.tenants import Tenants
+
+_LOOK_SECONDS = 0.3
+
+# The record, or None when it is gone.
+Until = Callable[[TenantRecord | None], bool]
+
+
+def is_ready(record: TenantRecord | None) -> bool:
+    """Whether the controller has brought everything to what the record says now."""
+    return _of(record, lambda ready: ready.status is True)
+
+
+def has_stopped(record: TenantRecord | None) -> bool:
+    """Whether the controller has stopped the tenant."""
+    return _of(record, lambda ready: ready.status is False and ready.reason in {"Suspended", "Offboarding"})
+
+
+def is_gone(record: TenantRecord | None) -> bool:
+    """Whether the tenant is removed."""
+    return record is None
+
+
+def wait_for(tenants: Tenants, project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
+    """Waits and says what is going on; ends the program with `NOT_IN_TIME` if it does not come.
+
+    Raises:
+        ClusterError, RecordError: the record cannot be read.
+    """
+    deadline, said = time.monotonic() + seconds, ""
+    while True:
+        record = tenants.get(project_id)
+        if until(record):
+            return record
+        news = _progress(record)
+        if news != said:
+            click.echo(news, err=True)
+            said = news
+        if time.monotonic() > deadline:
+            click.echo(f"osfaas: not so within {seconds:g} s; the controller goes on", err=True)
+            sys.exit(NOT_IN_TIME)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _of(record: TenantRecord | None, holds: Callable[[Condition], bool]) -> bool:
+    if record is None or record.status.observed_generation < record.generation:
+        return False
+    return any(condition.type is ConditionType.READY and holds(condition) for condition in record.status.conditions)
+
+
+def _progress(record: TenantRecord | None) -> str:
+    if record is None:
+        return "  the record is gone"
+    if record.status.observed_generation < record.generation:
+        return "  waiting for the controller"
+    for condition in record.status.conditions:
+        if condition.status is not True:
+            return f"  {condition.type.value}: {condition.reason} {condition.message}".rstrip()
+    return "  ready"

@@ -1,0 +1,59 @@
+"""What a record would change on the cluster, by the API server's own dry run: nothing is stored."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from policies.model import Manifest, Platform
+from policies.tenant import tenant_manifests
+from tenancy.cluster import Cluster, Ref
+from tenancy.errors import ClusterError
+from tenancy.observe import NAMESPACE, observe
+from tenancy.plan import Apply, Delete, plan_tenant
+from tenancy.reconcile import spec_in_force
+from tenancy.record import TenantRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One object that the controller would touch.
+
+    Attributes:
+        before, after: None where there is none.
+        refused: what stands against it, in words; then `after` is what was wanted.
+    """
+
+    ref: Ref
+    before: Manifest | None
+    after: Manifest | None
+    refused: str = ""
+
+
+def preview(cluster: Cluster, record: TenantRecord, platform: Platform) -> Iterator[Preview]:
+    """The objects that the controller would make, change, remove or refuse for this record.
+
+    Raises:
+        PolicyError: nothing can be built from it.
+        ClusterError: the cluster does not say what is there.
+    """
+    wanted = tenant_manifests(spec_in_force(record, record.status.project), platform)
+    observed = observe(cluster, record.spec.namespace, wanted)
+    plan = plan_tenant(record.name, wanted, observed, {})
+    for action in plan.actions:
+        before = observed.namespace if action.ref.kind == NAMESPACE else observed.objects.get(action.ref)
+        if isinstance(action, Delete):
+            yield Preview(action.ref, before, None)
+        elif isinstance(action, Apply):
+            yield _of_apply(cluster, action, before, namespace_is_there=observed.namespace is not None)
+    for refusal in plan.refusals:
+        yield Preview(refusal.ref, None, None, refusal.message)
+
+
+def _of_apply(cluster: Cluster, action: Apply, before: Manifest | None, *, namespace_is_there: bool) -> Preview:
+    if not namespace_is_there and action.ref.kind != NAMESPACE:
+        # A dry run cannot put anything into a namespace that is not there.
+        return Preview(action.ref, before, action.manifest)
+    try:
+        after = cluster.apply(action.manifest, force=action.force, dry_run=True)
+    except ClusterError as error:
+        return Preview(action.ref, before, action.manifest, str(error))
+    return Preview(action.ref, before, after)
