@@ -1,0 +1,86 @@
+"""What gateway and controller may do: as much as they need, and nothing of each other's work."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.manifests.rendered import kustomizations, one, rendered
+
+READING = {"get", "list", "watch"}
+# To write a Role is to give oneself whatever it says; the rest is a way into other pods or identities.
+FORBIDDEN = {
+    "secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "serviceaccounts/token",
+    "roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes", "nodes/proxy",
+    "validatingadmissionpolicies", "mutatingadmissionpolicies", "virtualservices", "domainmappings",
+}  # fmt: skip
+DANGEROUS_VERBS = {"*", "bind", "escalate", "impersonate"}
+
+
+def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for item in rendered(folder):
+        if item["kind"] in {"Role", "ClusterRole"}:
+            for rule in item["rules"]:
+                yield item["metadata"]["name"], rule
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_no_rule_has_a_wildcard_or_leads_to_more_rights(folder: str):
+    """A wildcard grants what does not exist yet."""
+    for name, rule in rules(folder):
+        assert not DANGEROUS_VERBS & set(rule["verbs"]), name
+        assert "*" not in {*rule["apiGroups"], *rule["resources"]}, name
+        assert not FORBIDDEN & set(rule["resources"]), name
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_no_role_gathers_the_rules_of_others(folder: str):
+    """An aggregated role grows with whatever anybody labels."""
+    assert [item for item in rendered(folder) if item.get("aggregationRule")] == []
+
+
+def test_the_gateway_may_read_tenants_and_nothing_else():
+    """All rules that any binding gives to its ServiceAccount."""
+    objects = rendered("manifests/gateway")
+    roles = [item for item in objects if item["kind"] in {"Role", "ClusterRole"}]
+    (role,) = roles
+    assert role["rules"] == [{"apiGroups": ["osfaas.dev"], "resources": ["tenants"], "verbs": ["get", "list", "watch"]}]
+    bindings = [item for item in objects if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
+    assert [binding["roleRef"]["name"] for binding in bindings] == ["osfaas-gateway"]
+
+
+def test_the_controller_reads_only_what_explains_failures():
+    """It sees pods and ReplicaSets and changes none."""
+    for _, rule in rules("manifests/controller"):
+        if {"pods", "replicasets"} & set(rule["resources"]):
+            assert set(rule["verbs"]) <= READING
+
+
+def test_nobody_has_the_controllers_rights_but_the_controller():
+    """The two identities are apart, and each binding names one."""
+    for item in rendered("manifests/overlays/example"):
+        if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}:
+            (subject,) = item["subjects"]
+            assert subject["kind"] == "ServiceAccount"
+            assert item["roleRef"]["name"].startswith(subject["name"])
+
+
+def test_the_controller_may_write_only_in_tenants_namespaces():
+    """RBAC cannot say it; the admission policy does, for every kind that the controller may write."""
+    objects = rendered("manifests/controller")
+    policy = one(objects, "ValidatingAdmissionPolicy", "osfaas-controller-scope")["spec"]
+    assert policy["failurePolicy"] == "Fail"
+    (matched,) = policy["matchConstraints"]["resourceRules"]
+    role = one(objects, "ClusterRole", "osfaas-controller")
+    written = {
+        (group, resource)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        if not set(rule["verbs"]) <= READING and group != "osfaas.dev" and resource != "events"
+    }
+    assert {group for group, _ in written} <= set(matched["apiGroups"])
+    assert {resource for _, resource in written} == set(matched["resources"])
+    assert set(matched["operations"]) == {"CREATE", "UPDATE", "DELETE"}
+    binding = one(objects, "ValidatingAdmissionPolicyBinding", "osfaas-controller-scope")["spec"]
+    assert binding == {"policyName": "osfaas-controller-scope", "validationActions": ["Deny"]}

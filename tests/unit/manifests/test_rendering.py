@@ -1,0 +1,50 @@
+"""Every kustomization renders, with the pinned kubectl, to objects that Kubernetes knows."""
+
+from collections import Counter
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from tests.unit.manifests.rendered import kustomizations, rendered
+
+# Kinds that Kubernetes itself does not bring; the test cluster's API server checks them.
+OTHERS = {"networking.istio.io/v1", "cilium.io/v2"}
+VERSIONS = ("1.35", "1.36")
+
+
+def test_a_misspelled_field_is_refused_by_the_schema():
+    """Otherwise the test below could not fail."""
+    wrong = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}, "automountToken": False}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, "1.36", strict=True)
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_fits_the_schema(folder: str, version: str):
+    """Strictly: an unknown field is one that Kubernetes would drop."""
+    objects = rendered(folder)
+    assert objects
+    for item in objects:
+        if item["apiVersion"] in OTHERS:
+            continue
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_no_object_is_rendered_twice(folder: str):
+    """The later one would win without a word."""
+    identities = Counter(_identity(item) for item in rendered(folder))
+    assert [identity for identity, count in identities.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_no_secret_is_kept_in_the_tree(folder: str):
+    """Credentials are made on the cluster."""
+    assert [item for item in rendered(folder) if item["kind"] == "Secret"] == []
+
+
+def _identity(item: dict[str, Any]) -> tuple[str, str, str, str]:
+    metadata = item["metadata"]
+    return item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"]
