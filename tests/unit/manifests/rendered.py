@@ -1,7 +1,12 @@
 """The manifests as `kubectl kustomize` renders them."""
 
+import functools
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 MANIFESTS = CHECKOUT / "manifests"
@@ -10,6 +15,27 @@ KUBECTL = Path(sys.executable).parent / "kubectl"
 
 def kustomizations() -> list[str]:
     """Every folder that can be rendered, relative to the checkout: the bases, the example, the test cluster's own."""
+    found = [*MANIFESTS.rglob("kustomization.yaml"), *(CHECKOUT / "tests" / "cluster").rglob("kustomization.yaml")]
+    return sorted(str(file.parent.relative_to(CHECKOUT)) for file in found)
+
+
+@functools.cache
+def _text(folder: str) -> str:
+    words = [str(KUBECTL), "kustomize", str(CHECKOUT / folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    # Warnings speak of fields that the next kustomize drops.
+    assert "deprecated" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def rendered(folder: str) -> list[dict[str, Any]]:
+    """All objects of one folder."""
+    return [item for item in yaml.safe_load_all(_text(folder)) if item]
+
+
+def one(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    """The object of that kind whose name is, or begins with, the given one (generated names have a hash behind)."""
     named = [item for item in objects if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
     exact = [item for item in named if item["metadata"]["name"] == name]
     (only,) = exact or [item for item in named if item["metadata"]["name"].startswith(f"{name}-")]

@@ -146,6 +146,8 @@ def test_the_gateway_reaches_functions_by_the_local_gateway_alone():
     policy = one(rendered("manifests/gateway"), "NetworkPolicy", "gateway-to-functions")["spec"]
     ((rule,),) = (policy["egress"],)
     assert rule["ports"] == [{"protocol": "TCP", "port": 8081}]
+    (peer,) = rule["to"]
+    assert peer["podSelector"]["matchLabels"] == dict(Platform(functions={}).ingress_labels)
 
 
 @pytest.mark.parametrize(("folder", "name"), PARTS)
@@ -156,4 +158,7 @@ def test_every_selector_means_the_pods_of_its_own_part(folder: str, name: str):
     selectors = [item["spec"]["podSelector"] for item in objects if item["kind"] == "NetworkPolicy"]
     selectors += [item["spec"]["selector"] for item in objects if item["kind"] in {"Deployment", "PodDisruptionBudget"}]
     for selector in selectors:
-        assert wanted.items() <= selector["matchLabels"].items()
+        assert selector["matchLabels"] == wanted
+    for service in (item for item in objects if item["kind"] == "Service"):
+        assert service["spec"]["selector"] == wanted
+    assert wanted.items() <= one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"].items()
