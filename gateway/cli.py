@@ -7,7 +7,6 @@ import click
 
 from client.commands import checksum
 
-
 # Where the commands of the control plane are; they bring the Kubernetes client with them.
 _ELSEWHERE = {
     "controller": "tenancy.commands.controller:controller",

@@ -7,6 +7,7 @@ import socket
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class ControllerSettings:
         poll_seconds: between two readings of Keystone's projects.
         resync_seconds: between two rounds over everything, whatever the watches say.
         terms: of the election.
+        selector: labels of the records that this controller looks after; others are another controller's.
     """
 
     platform_file: Path
@@ -53,6 +55,7 @@ class ControllerSettings:
     poll_seconds: float = 60.0
     resync_seconds: float = 300.0
     terms: Terms = field(default_factory=Terms)
+    selector: Mapping[str, str] = field(default_factory=dict)
 
 
 class Controller:
@@ -71,11 +74,14 @@ class Controller:
         self._queue = WorkQueue()
         self._stop = threading.Event()
         self._failed = False
+        self._labels = ",".join(f"{key}={value}" for key, value in settings.selector.items())
         platform = read_platform(settings.platform_file)
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         lease = Ref(LEASE, platform.system_namespace, LEASE_NAME)
         self._leadership = Leadership(cluster, lease, identity, settings.terms)
-        self._reconciler = Reconciler(cluster, platform, states, self._metrics, lambda: self._leadership.leads)
+        self._reconciler = Reconciler(
+            cluster, platform, states, self._metrics, lambda: self._leadership.leads, settings.selector
+        )
         self._working: list[threading.Thread] = []
 
     def run(self) -> int:
@@ -99,7 +105,7 @@ class Controller:
         self._metrics.leading.set(1)
         for number in range(self._settings.workers):
             self._working.append(_start(f"worker-{number}", self._work))
-        for source in SOURCES:
+        for source in (Source(TENANTS, self._labels), *SOURCES):
             _start(f"watch-{source.kind.kind}", lambda source=source: self._follow(source))
         _start("keystone", self._poll)
         _start("resync", self._resync)
@@ -171,7 +177,7 @@ class Controller:
     def _records(self) -> list[TenantRecord]:
         """The well-formed records; the others are reported by their own rounds."""
         records = []
-        for manifest in self._cluster.list(TENANTS).items:
+        for manifest in self._cluster.list(TENANTS, labels=self._labels).items:
             try:
                 records.append(record_of(manifest))
             except RecordError as error:

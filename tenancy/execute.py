@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 
+from policies.model import Manifest
 from tenancy.cluster import Cluster, Ref
 from tenancy.errors import ClusterError, ConflictError, UnavailableError
-from tenancy.observe import NAMESPACE
-from tenancy.plan import Action, Applied, Apply, Delete, Plan, Refusal, Strip, digest_of
+from tenancy.observe import NAMESPACE, Observed
+from tenancy.plan import Action, Applied, Apply, Delete, Plan, Refusal, Strip, content_of, digest_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Done:
 def execute(
     cluster: Cluster,
     plan: Plan,
-    seen_versions: MutableMapping[Ref, str],
+    observed: Observed,
     remembered: MutableMapping[Ref, Applied],
     may_write: Callable[[], bool],
 ) -> Done:
@@ -43,7 +44,7 @@ def execute(
     Args:
         cluster: where.
         plan: what.
-        seen_versions: resourceVersion of each object as observed, to tell a repair from an apply that changed nothing.
+        observed: what the plan was made from, to tell a repair from an apply that changed nothing.
         remembered: updated with what the objects are now.
         may_write: asked before each action.
 
@@ -57,7 +58,7 @@ def execute(
             raise NoLongerLeadingError
         ref = action.ref
         try:
-            version = _do(cluster, action, remembered)
+            after = _do(cluster, action, remembered)
         except UnavailableError:
             raise
         except ClusterError as error:
@@ -66,34 +67,36 @@ def execute(
             if ref.kind == NAMESPACE:
                 break
             continue
-        if isinstance(action, Delete):
+        before = observed.namespace if ref.kind == NAMESPACE else observed.objects.get(ref)
+        if after is None:
             removed.append(ref)
-        elif ref not in seen_versions:
+        elif before is None:
             made.append(ref)
-        elif version != seen_versions[ref] and ref not in repaired:
+        elif content_of(after) != content_of(before) and ref not in repaired:
             repaired.append(ref)
     return Done(tuple(made), tuple(repaired), tuple(removed), tuple(failures))
 
 
-def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applied]) -> str:
-    """Does one action; the object's resourceVersion afterwards."""
+def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applied]) -> Manifest | None:
+    """Does one action; the object afterwards, or None."""
     ref = action.ref
     if isinstance(action, Delete):
         cluster.delete(ref, uid=action.uid)
         remembered.pop(ref, None)
-        return ""
+        return None
     if isinstance(action, Strip):
         log.warning("%s: taking out what was added: %s", ref, ", ".join(action.pointers))
         same = {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version}
         removals = [{"op": "remove", "path": pointer} for pointer in action.pointers]
-        return str(cluster.patch(ref, [same, *removals])["metadata"]["resourceVersion"])
+        return cluster.patch(ref, [same, *removals])
     manifest = action.manifest
     if action.uid:
         # An object that replaced the one that was seen may be somebody else's.
         manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": action.uid}}
-    metadata = cluster.apply(manifest, force=action.force)["metadata"]
+    after = cluster.apply(manifest, force=action.force)
+    metadata = after["metadata"]
     remembered[ref] = Applied(metadata["uid"], metadata["resourceVersion"], digest_of(action.manifest))
-    return str(metadata["resourceVersion"])
+    return after
 
 
 def _failure(action: Action, error: ClusterError) -> Refusal:

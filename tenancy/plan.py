@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from policies.model import Manifest
 from tenancy.cluster import Ref, ref_of
@@ -16,6 +17,8 @@ from tenancy.ownership import added_by_strangers, is_ours
 
 # Kubernetes puts it into each namespace; in one of ours it is adopted, unless somebody else has set our fields of it.
 MADE_BY_KUBERNETES = ("ServiceAccount", "default")
+
+_BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,12 @@ def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> 
             namespace, "Terminating", f"the namespace {namespace.name} is being deleted; it is made anew then"
         )
     return None
+
+
+def content_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what the API server and other controllers keep in it: alike if nobody changed it."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _BOOKKEEPING}
+    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}
 
 
 def digest_of(manifest: Manifest) -> str:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies.errors import PolicyError
@@ -14,7 +14,7 @@ from tenancy.errors import ClusterError, ProjectsError
 from tenancy.execute import Done, execute
 from tenancy.function_status import function_statuses
 from tenancy.metrics import ControllerMetrics
-from tenancy.observe import NAMESPACE, observe
+from tenancy.observe import NAMESPACE, Observed, observe
 from tenancy.plan import Applied, plan_removal, plan_tenant
 from tenancy.projects import ProjectStates
 from tenancy.record import FunctionStatus, ProjectState, TenantRecord, record_of
@@ -44,6 +44,7 @@ class Reconciler:
     states: ProjectStates
     metrics: ControllerMetrics
     may_write: Callable[[], bool]
+    selector: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], dt.datetime] = now_utc
     _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
 
@@ -59,7 +60,7 @@ class Reconciler:
             NoLongerLeadingError: another replica leads.
         """
         manifest = self.cluster.get(ref_of_tenant(name))
-        if manifest is None:
+        if manifest is None or not self.selector.items() <= manifest["metadata"].get("labels", {}).items():
             # A record that is gone takes nothing with it.
             self._remembered.pop(name, None)
             return None
@@ -76,10 +77,7 @@ class Reconciler:
         observed = observe(self.cluster, spec.namespace, wanted)
         remembered = self._remembered.setdefault(name, {})
         plan = plan_tenant(name, wanted, observed, remembered)
-        seen = {ref: found["metadata"]["resourceVersion"] for ref, found in observed.objects.items()}
-        if observed.namespace:
-            seen[Ref(NAMESPACE, "", spec.namespace)] = observed.namespace["metadata"]["resourceVersion"]
-        done = execute(self.cluster, plan, seen, remembered, self.may_write)
+        done = execute(self.cluster, plan, observed, remembered, self.may_write)
         functions = function_statuses(observed.services, observed.deployments, observed.pods)
         refusals = (*plan.refusals, *done.failures)
         self._report(manifest, Round(record, spec, project, refusals, functions), done)
@@ -98,14 +96,15 @@ class Reconciler:
 
     def _remove(self, record: TenantRecord, manifest: Manifest) -> float | None:
         namespace = Ref(NAMESPACE, "", record.spec.namespace)
-        plan = plan_removal(record.name, namespace, self.cluster.get(namespace))
+        observed = Observed(self.cluster.get(namespace))
+        plan = plan_removal(record.name, namespace, observed.namespace)
         if not plan.actions and not plan.refusals:
             log.info("tenant %s: its namespace is gone; the record goes too", record.name)
             if self.may_write():
                 self.cluster.delete(ref_of_tenant(record.name), uid=manifest["metadata"]["uid"])
             self._remembered.pop(record.name, None)
             return None
-        done = execute(self.cluster, plan, {}, {}, self.may_write)
+        done = execute(self.cluster, plan, observed, {}, self.may_write)
         spec = spec_in_force(record, record.status.project)
         project = record.status.project, record.status.project_name
         self._report(manifest, Round(record, spec, project, (*plan.refusals, *done.failures)), done)

@@ -34,8 +34,8 @@ class Source:
 
 
 _OURS = f"{MANAGED_BY}={MANAGED_BY_US}"
+# Besides the records themselves.
 SOURCES = (
-    Source(TENANTS),
     Source(NAMESPACE, TENANT),
     *(Source(kind, _OURS) for kind in OWNED_KINDS if kind != KNATIVE_SERVICE),
     # The tenants' own as well: their state is in the record.

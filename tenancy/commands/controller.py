@@ -47,6 +47,12 @@ import click
     show_default=True,
     help="How long a silent leader is waited for.",
 )
+@click.option(
+    "--selector",
+    metavar="KEY=VALUE[,…]",
+    default="",
+    help="Labels of the Tenant records to look after, when several controllers share a cluster. Default: all.",
+)
 def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: float, **options: Any) -> None:
     """Run the controller, which makes the cluster what the Tenant records say.
 
@@ -66,6 +72,7 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
         workers=options["workers"],
         poll_seconds=options["poll_seconds"],
         resync_seconds=options["resync_seconds"],
+        selector=_labels(options["selector"]),
         terms=Terms(lease=lease_seconds, deadline=lease_seconds * 2 / 3, retry=lease_seconds / 8),
     )
     try:
@@ -74,3 +81,10 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
         click.echo(f"osfaas controller: {error}", err=True)
         code = 2
     sys.exit(code)
+
+
+def _labels(selector: str) -> dict[str, str]:
+    pairs = [pair.split("=", 1) for pair in selector.split(",") if pair]
+    if any(len(pair) != 2 for pair in pairs):  # noqa: PLR2004 - a key and a value
+        raise click.BadParameter("only KEY=VALUE, with commas between", param_hint="--selector")
+    return {key.strip(): value.strip() for key, value in pairs}
