@@ -13,7 +13,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.budgets.concurrency import ComputationBudget
-from gateway.checksums.flow import ChecksumFlow
+from gateway.budgets.waiting import WaitingBudget
+from gateway.checksums.flow import ChecksumFlow, Places
 from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.routes import ChecksumRoutes, check_default_algorithms
@@ -152,9 +153,13 @@ def build_flow(
         identity=build_authenticator(settings, identity, metrics, keystone_http),
         directory=directory,
         store=store,
-        known=KnownDigests(settings.digest_cache_entries),
+        known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
         function=ChecksumsFunction(FunctionClient(http, patience), store),
-        budget=ComputationBudget(settings.project_computations),
+        places=Places(
+            users=ComputationBudget(settings.project_computations),
+            services=WaitingBudget(settings.service_computations, settings.service_queue),
+            answer_seconds=settings.answer_seconds,
+        ),
         metrics=metrics,
     )
 
@@ -176,6 +181,8 @@ def build_authenticator(
         fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
         token_max_age_seconds=settings.token_max_age_seconds,
         clock_skew_seconds=settings.clock_skew_seconds,
+        service_role=settings.service_role,
+        service_projects=frozenset(settings.service_projects),
     )
     return Authenticator(cache, rules)
 

@@ -61,6 +61,12 @@ class Kind(Enum):
         403,
         "The role '{role}' on project {project_id} is needed; an operator can assign it.",
     )
+    SERVICE_NOT_LISTED = Spec(
+        "function.service.not_listed",
+        403,
+        "The role '{role}' may ask for checksums only in projects that the operator has listed for it, and project "
+        "{project_id} is not one of them.",
+    )
     ACCESS_RULE = Spec(
         "function.access_rule.denied",
         403,
@@ -133,6 +139,12 @@ class Kind(Enum):
         503,
         "The function of this project has as much work as it takes. Try again shortly.",
         retry_after_seconds=2,
+    )
+    STILL_COMPUTING = Spec(
+        "function.checksum.computing",
+        504,
+        "The digest was not ready within {seconds:g} seconds. The computation goes on; ask again to wait for it.",
+        retry_after_seconds=1,
     )
     FUNCTION_TIMEOUT = Spec("function.function.timeout", 504, "The function did not finish within {seconds:g} seconds.")
     KEYSTONE_UNAVAILABLE = Spec(

@@ -67,6 +67,14 @@ class Settings(BaseSettings):
     )
     clock_skew_seconds: int = Field(60, ge=0, description="How far in the future a token's issue time may lie.")
     call_role: str = Field("member", description="Role that a caller needs on its project.")
+    service_role: str = Field(
+        "service",
+        description="Role of service callers (Dynafed), which may ask for checksums without the role for calls. No "
+        "role of users should imply it.",
+    )
+    service_projects: Words = Field(
+        (), description="Ids of the projects in which the service role counts. Default: none."
+    )
 
     # --- tenants
     tenants_file: Path = Field(
@@ -117,6 +125,26 @@ class Settings(BaseSettings):
         description="Longest silence of a function, which shows every 15 seconds that it lives; covers a cold start.",
     )
     function_timeout_seconds: float = Field(1_800, gt=0, description="Longest computation.")
+    answer_seconds: float = Field(
+        1_770,
+        gt=0,
+        description="Longest a caller is kept waiting for a digest, just under the 1,800 s of storage clients. The "
+        "computation goes on, and who asks again joins it.",
+    )
+    service_computations: int = Field(
+        2,
+        ge=1,
+        description="Most computations of service callers in one project at once, per gateway process, beside those "
+        "of its users; below what the function takes at once.",
+    )
+    service_queue: int = Field(
+        1_000, ge=0, description="How many more computations of service callers in one project may wait for a place."
+    )
+    trust_foreign_digests: bool = Field(
+        False,
+        description="Take digests that other tools have left in an object's metadata. Nothing proves what they were "
+        "made from; those that are seen to be stale are passed over.",
+    )
     project_computations: int = Field(
         32, ge=1, description="Most computations of one project at once, per gateway process."
     )
@@ -127,7 +155,7 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(75, ge=1, description="How long an idle connection is kept.")
     shutdown_seconds: int = Field(30, ge=1, description="How long running calls may go on after SIGTERM.")
 
-    @field_validator("default_algorithms", "capabilities", mode="before")
+    @field_validator("default_algorithms", "capabilities", "service_projects", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value

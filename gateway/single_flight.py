@@ -9,17 +9,23 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
+class StillRunningError(Exception):
+    """The work takes longer than this caller can wait, and goes on."""
+
+
 @dataclass(slots=True)
 class _Flight(Generic[Value]):
     task: asyncio.Task[Value]
     waiters: int = 0
+    promised: bool = False
 
 
 class SingleFlight(Generic[Key, Value]):
     """Joins concurrent calls with the same key.
 
     The work runs in a task of its own, so one caller that leaves does not take it from the others; when
-    the last one leaves, the work is cancelled. Nothing is remembered after the end: caches do that.
+    the last one leaves, the work is cancelled. One that has run out of patience does not leave: it is told to come
+    back, so the work goes on even if nobody waits. Nothing is remembered after the end: caches do that.
     """
 
     def __init__(self) -> None:
@@ -28,8 +34,14 @@ class SingleFlight(Generic[Key, Value]):
     def __contains__(self, key: Key) -> bool:
         return key in self._flights
 
-    async def run(self, key: Key, start: Callable[[], Awaitable[Value]]) -> Value:
-        """The result of the work under `key`, started here unless it runs already; raises what it raises."""
+    async def run(
+        self, key: Key, start: Callable[[], Awaitable[Value]], *, patience_seconds: float | None = None
+    ) -> Value:
+        """The result of the work under `key`, started here unless it runs already; raises what it raises.
+
+        Raises:
+            StillRunningError: it was not there within `patience_seconds`; the work goes on.
+        """
         flight = self._flights.get(key)
         if flight is None:
             flight = _Flight(asyncio.ensure_future(_awaited(start)))
@@ -37,10 +49,14 @@ class SingleFlight(Generic[Key, Value]):
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiters += 1
         try:
-            return await asyncio.shield(flight.task)
+            await asyncio.wait([flight.task], timeout=patience_seconds)
+            if not flight.task.done():
+                flight.promised = True
+                raise StillRunningError
+            return flight.task.result()
         finally:
             flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
+            if not flight.waiters and not flight.promised and not flight.task.done():
                 # Newcomers must not join work that is being cancelled.
                 self._forget(key, flight)
                 flight.task.cancel()

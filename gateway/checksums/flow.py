@@ -1,11 +1,13 @@
 """The story of one call: who asks, whose function works, what the object is, what its digests are."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
 from gateway.edge.context import RequestContext
@@ -15,7 +17,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
-from gateway.single_flight import SingleFlight
+from gateway.single_flight import SingleFlight, StillRunningError
 from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
 from tenancy.errors import NotOnboardedError
 
@@ -55,6 +57,21 @@ class Answer:
     stored: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Who may have how many computations at once, and how long one waits for an answer.
+
+    Attributes:
+        users: refuses when it is full.
+        services: lets wait; it takes nothing from the users of the project.
+        answer_seconds: longest wait for a digest; then the caller is told to ask again.
+    """
+
+    users: ComputationBudget
+    services: WaitingBudget
+    answer_seconds: float
+
+
 class ChecksumFlow:
     """Walks a call through the rooms."""
 
@@ -66,7 +83,7 @@ class ChecksumFlow:
         store: ObjectStore,
         known: KnownDigests,
         function: ChecksumsFunction,
-        budget: ComputationBudget,
+        places: Places,
         metrics: Metrics,
     ) -> None:
         self._identity = identity
@@ -74,7 +91,7 @@ class ChecksumFlow:
         self._store = store
         self._known = known
         self._function = function
-        self._budget = budget
+        self._places = places
         self._metrics = metrics
         self._flights: SingleFlight[object, dict[str, str]] = SingleFlight()
 
@@ -82,12 +99,15 @@ class ChecksumFlow:
         """Who calls, and which tenant that is.
 
         Raises:
-            GatewayError: see `Authenticator.caller_of`; NOT_ONBOARDED, SUSPENDED.
+            GatewayError: see `Authenticator.identify` and `.authorise`; NOT_ONBOARDED, SUSPENDED.
         """
         started = time.perf_counter()
-        caller = await self._identity.caller_of(head)
+        caller = await self._identity.identify(head)
         context.timings["identity"] = time.perf_counter() - started
         context.facts |= {"user_id": caller.user_id, "project_id": caller.project_id}
+        if self._identity.has_service_role(caller):
+            context.service_caller = caller
+        self._identity.authorise(caller, head, services=True)
         try:
             tenant = self._directory.tenant_of(caller.project_id)
         except NotOnboardedError as error:
@@ -100,7 +120,7 @@ class ChecksumFlow:
         """The digests that are asked for.
 
         Raises:
-            GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE.
+            GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE, STILL_COMPUTING.
         """
         try:
             started = time.perf_counter()
@@ -129,16 +149,24 @@ class ChecksumFlow:
     async def _compute_once(
         self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str
     ) -> dict[str, str]:
-        """Joins a running computation of the same bytes, or starts one."""
-        key = (stat.identity, frozenset(algorithms))
+        """Joins a running computation of the same bytes, or starts one.
+
+        A user does not join what a service has started: that one may still wait for its turn.
+        """
+        service = self._identity.is_service(caller)
+        deadline = time.monotonic() + self._places.answer_seconds
 
         async def start() -> dict[str, str]:
             return await self._compute(caller, tenant, stat, algorithms, request_id)
 
         while True:
+            of_users = (stat.identity, frozenset(algorithms), False)
+            key = (stat.identity, frozenset(algorithms), service and of_users not in self._flights)
             joined = key in self._flights
             try:
-                return await self._flights.run(key, start)
+                return await self._flights.run(key, start, patience_seconds=max(0, deadline - time.monotonic()))
+            except StillRunningError as error:
+                raise GatewayError(Kind.STILL_COMPUTING, seconds=self._places.answer_seconds) from error
             except GatewayError as error:
                 # Ends at the latest when this caller is the starter itself.
                 if not joined or error.kind not in _OF_THE_STARTER:
@@ -150,7 +178,7 @@ class ChecksumFlow:
         address = tenant.functions.get(FUNCTION)
         if address is None:
             raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
-        with self._budget.slot(caller.project_id):
+        async with self._place(caller):
             digests = await self._call(address, caller, stat, algorithms, request_id)
         # The function read what it was given; only the store can say that this is still the object.
         if (await self._store.stat(caller, stat.ref)).identity != stat.identity:
@@ -158,6 +186,15 @@ class ChecksumFlow:
         self._known.remember(stat, digests)
         self._metrics.computed_bytes.inc(stat.size)
         return digests
+
+    @contextlib.asynccontextmanager
+    async def _place(self, caller: Caller) -> AsyncIterator[None]:
+        if self._identity.is_service(caller):
+            async with self._places.services.slot(caller.project_id):
+                yield
+        else:
+            with self._places.users.slot(caller.project_id):
+                yield
 
     async def _call(
         self,
@@ -187,7 +224,12 @@ class ChecksumFlow:
 
     async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest]) -> bool:
         """Stores what is not stored yet. A store that does not take it makes the digests no less true."""
-        fresh = {name: digest.value for name, digest in digests.items() if stat.stored.get(name) != digest.value}
+        # What somebody else wrote is not vouched for by our binding.
+        fresh = {
+            name: digest.value
+            for name, digest in digests.items()
+            if stat.stored.get(name) != digest.value and digest.source is not Source.FOREIGN
+        }
         if not fresh:
             return True
         try:

@@ -14,6 +14,7 @@ class Source(StrEnum):
 
     NATIVE = "native"
     STORED = "stored"
+    FOREIGN = "foreign"
     REMEMBERED = "remembered"
     COMPUTED = "computed"
 
@@ -32,12 +33,16 @@ class KnownDigests:
     is never asked before the store has let the caller see the object.
     """
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, *, trust_foreign: bool = False) -> None:
         self._computed: LRUCache[object, dict[str, str]] = LRUCache(entries)
+        self._trust_foreign = trust_foreign
 
     def of(self, stat: ObjectStat) -> dict[str, Digest]:
         """The known digests, by algorithm."""
-        known = {
+        known: dict[str, Digest] = {}
+        if self._trust_foreign:
+            known |= {name: Digest(value, Source.FOREIGN) for name, value in stat.foreign.items()}
+        known |= {
             name: Digest(value, Source.REMEMBERED) for name, value in self._computed.get(stat.identity, {}).items()
         }
         known |= {name: Digest(value, Source.STORED) for name, value in stat.stored.items()}

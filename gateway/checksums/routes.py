@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.checksums.algorithms import ALGORITHMS
+from gateway.checksums.audit import record_service_call
 from gateway.checksums.flow import Answer, ChecksumFlow, Order
 from gateway.checksums.negotiation import Wanted, digest_fields, names_json, prefers_text, wanted_of
 from gateway.edge.context import RequestContext, context_of
@@ -19,6 +20,9 @@ from gateway.objects.model import ObjectRef
 PREFIX = b"/v1/checksums/"
 MAX_PARAMETERS = 32
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+Locate = Callable[[RequestHead, Mapping[str, list[str]]], ObjectRef]
 
 
 class ChecksumRoutes:
@@ -50,28 +54,30 @@ class ChecksumRoutes:
         self,
         request: Request,
         context: RequestContext,
-        locate: Callable[[RequestHead, Mapping[str, list[str]]], ObjectRef],
+        locate: Locate,
         *,
         plain_errors: bool,
     ) -> Response:
         assert context.head is not None
         try:
-            return await unless_gone(request.receive, self._answer(context.head, context, locate))
+            response = await unless_gone(request.receive, self._answer(context.head, context, locate))
         except CallerGoneError:
             # Nobody reads this; the log line says 499 of its own.
             context.facts["error"] = "function.caller.gone"
-            return Response(status_code=499)
+            response = Response(status_code=499)
         except GatewayError as error:
             context.facts["error"] = error.kind.code
             if error.__cause__ is not None:
                 context.facts["cause"] = repr(error.__cause__)[:200]
-            return error_response(error, request_id=context.request_id, plain=plain_errors)
+            response = error_response(error, request_id=context.request_id, plain=plain_errors)
+        record_service_call(context, _named(locate, context.head), response.status_code)
+        return response
 
     async def _answer(
         self,
         head: RequestHead,
         context: RequestContext,
-        locate: Callable[[RequestHead, Mapping[str, list[str]]], ObjectRef],
+        locate: Locate,
     ) -> Response:
         caller, tenant = await self._flow.admit(head, context)
         parameters = parse_query(head.query)
@@ -117,6 +123,14 @@ def ref_from_query(_head: RequestHead, parameters: Mapping[str, list[str]]) -> O
     if container is None or name is None:
         raise GatewayError(Kind.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are needed")
     return ObjectRef(container, name, _version(parameters))
+
+
+def _named(locate: Locate, head: RequestHead) -> ObjectRef | None:
+    """The object that a request names, if it names one."""
+    try:
+        return locate(head, parse_query(head.query))
+    except GatewayError:
+        return None
 
 
 def parse_query(query: bytes) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 if TYPE_CHECKING:
     from gateway.edge.head import RequestHead
+    from gateway.identity.caller import Caller
 
 # The form of a global request id that OpenStack's own services accept (oslo.middleware).
 _GLOBAL_ID = re.compile(r"req-[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}")
@@ -27,6 +28,7 @@ class RequestContext:
         route: bounded name of the route, used as a metric label.
         facts: what else the log line shows (ids, outcome); never a token or a signed URL.
         timings: seconds spent in a room, shown as Server-Timing.
+        service_caller: the caller, if it is a service: its calls are audited.
     """
 
     request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
@@ -36,6 +38,7 @@ class RequestContext:
     route: str = "none"
     facts: dict[str, object] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    service_caller: "Caller | None" = None
 
 
 def open_context(scope: Scope) -> RequestContext:

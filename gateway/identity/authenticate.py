@@ -22,10 +22,17 @@ class IdentityRules:
     fernet_only: bool
     token_max_age_seconds: int
     clock_skew_seconds: int
+    service_role: str = "service"
+    service_projects: frozenset[str] = frozenset()
 
 
 class Authenticator:
-    """Token, scope, role, access rules: in this order, each with its own answer."""
+    """Token, scope, role, access rules: in this order, each with its own answer.
+
+    Most callers are users: they need the role for calls. A service caller (a storage federation's redirector) has
+    the service role, which counts only in the projects that the operator has listed, and only on the routes that
+    say so.
+    """
 
     def __init__(self, tokens: TokenCache, rules: IdentityRules, *, clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
@@ -33,10 +40,20 @@ class Authenticator:
         self._clock = clock
 
     async def caller_of(self, head: RequestHead) -> Caller:
-        """The caller of a request, authorised to make it.
+        """The caller of a request, authorised to make it as a user.
 
         Raises:
             GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_RULE, KEYSTONE_UNAVAILABLE.
+        """
+        caller = await self.identify(head)
+        self.authorise(caller, head)
+        return caller
+
+    async def identify(self, head: RequestHead) -> Caller:
+        """Who a request's token speaks for; says nothing of what it may do.
+
+        Raises:
+            GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE.
         """
         rules = self._rules
         try:
@@ -48,15 +65,37 @@ class Authenticator:
                     max_age_seconds=rules.token_max_age_seconds,
                     skew_seconds=rules.clock_skew_seconds,
                 )
-            caller = await self._tokens.caller_of(token)
+            return await self._tokens.caller_of(token)
         except GatewayError as error:
             raise self.challenged(error) from error.__cause__
-        if rules.call_role not in caller.roles:
+
+    def has_service_role(self, caller: Caller) -> bool:
+        """Whether it is a service that calls, wherever it may do so."""
+        return self._rules.service_role in caller.roles
+
+    def is_service(self, caller: Caller) -> bool:
+        """Whether it is a service that calls, in a project where it may."""
+        return self.has_service_role(caller) and caller.project_id in self._rules.service_projects
+
+    def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False) -> None:
+        """Lets the caller make this request.
+
+        Args:
+            caller: from `identify`.
+            head: the request.
+            services: whether service callers may use this route.
+
+        Raises:
+            GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_RULE.
+        """
+        rules = self._rules
+        if rules.call_role not in caller.roles and not (services and self.is_service(caller)):
+            if services and self.has_service_role(caller):
+                raise GatewayError(Kind.SERVICE_NOT_LISTED, role=rules.service_role, project_id=caller.project_id)
             raise GatewayError(Kind.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)
         path = head.path.decode("ascii")
         if not access_rules.allows(caller, service_type=rules.service_type, method=head.method, path=path):
             raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=rules.service_type)
-        return caller
 
     def distrust(self, caller: Caller) -> None:
         """Forgets a caller whose token another service has refused, so that Keystone is asked next time."""

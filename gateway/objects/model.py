@@ -61,6 +61,7 @@ class ObjectStat:
         size: bytes.
         native: digests that the store itself vouches for, by algorithm, lowercase hex.
         stored: digests kept with the object and bound to this very ETag and size.
+        foreign: digests that other tools have left with the object; nothing proves what they were made from.
         metadata: the header fields that have to be sent again when metadata is changed.
     """
 
@@ -73,6 +74,7 @@ class ObjectStat:
     last_modified: str | None = None
     native: Mapping[str, str] = field(default_factory=dict)
     stored: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property

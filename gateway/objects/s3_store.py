@@ -11,7 +11,7 @@ from gateway.objects.http import OK, StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
-from gateway.objects.stored import read_stored, write_stored
+from gateway.objects.stored import read_foreign, read_stored, write_stored
 
 META = "x-amz-meta-"
 _MULTIPART = re.compile(r"-[0-9]+$")
@@ -86,6 +86,7 @@ def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Ob
         raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="the store gives it no ETag or no size")
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
+    native = native_digests(headers, etag)
     return ObjectStat(
         account=account,
         ref=ref,
@@ -94,8 +95,9 @@ def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Ob
         kind=ObjectKind.STATIC_LARGE if _MULTIPART.search(etag) else ObjectKind.PLAIN,
         content_type=headers.get("content-type", "application/octet-stream"),
         last_modified=headers.get("last-modified"),
-        native=native_digests(headers, etag),
+        native=native,
         stored=read_stored(meta, etag=etag, size=size),
+        foreign=read_foreign(meta, etag=etag, size=size, native=native),
         metadata={name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT},
     )
 

@@ -1,39 +1,96 @@
-"""Digests kept in an object's own metadata.
+"""Digests kept in an object's own metadata, by us and by the other tools of a federation.
 
-The values lie under the names that the federation's tools read (`X-Object-Meta-Adler32`, …). One more field
-binds them: `Checksum-Source: <etag>;<size>;<algorithm>,…`. A value counts only if the binding names it
-together with the ETag and size that the object has now, so a value that was carried over to other content,
-or that somebody else wrote, is not taken for a fact.
+The values lie under the names that those tools read and write (`X-Object-Meta-Adler32`, `x-amz-meta-adler32`, …).
+One more field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<seal>`. The seal is made from the ETag,
+the size and the values, so it shows when the content has become another one, and also when somebody has written
+another value beside it. It is no signature: whoever may write the metadata may write the object too.
+
+A value without such a binding is foreign. Nothing proves what it was made from, so it counts only where the
+operator says so, and even then not if the metadata itself shows that it is older than the content.
 """
 
+import base64
+import binascii
+import hashlib
+import re
 from collections.abc import Mapping
 
 from gateway.checksums.algorithms import ALGORITHMS, is_digest
 
 BINDING = "checksum-source"
+_SEAL_CHARS = 16
+# Keys that other tools use beside an algorithm's own name: rclone keeps the MD5 of a multipart upload in base64.
+_FOREIGN_KEYS = {"md5": ("md5", "md5chksum")}
+_SHORT_HEX = re.compile(r"[0-9A-Fa-f]{1,8}")
+_MD5_BASE64 = re.compile(r"[A-Za-z0-9+/]{22}==")
+_SHORT = frozenset(["adler32", "crc32", "crc32c"])
 
 
 def read_stored(metadata: Mapping[str, str], *, etag: str, size: int) -> dict[str, str]:
-    """The stored digests that belong to this ETag and size.
+    """The digests that are bound to this ETag and size.
 
     Args:
         metadata: user metadata of the object, names in lower case, without the store's prefix.
         etag: the ETag that the object has now.
         size: its size in bytes.
     """
-    bound_etag, _, rest = metadata.get(BINDING, "").partition(";")
-    bound_size, _, names = rest.partition(";")
-    if bound_etag != etag or bound_size != str(size):
+    source, _, seal = metadata.get(BINDING, "").rpartition(";")
+    names = source.removeprefix(_source(etag, size)).split(",")
+    found = {name: metadata.get(name, "") for name in names}
+    if not source.startswith(_source(etag, size)) or seal != _seal(found, etag=etag, size=size):
         return {}
-    found = {}
-    for name in names.split(","):
-        value = metadata.get(name, "")
-        if name in ALGORITHMS and is_digest(name, value):
-            found[name] = value
-    return found
+    return found if all(name in ALGORITHMS and is_digest(name, value) for name, value in found.items()) else {}
 
 
 def write_stored(kept: Mapping[str, str], new: Mapping[str, str], *, etag: str, size: int) -> dict[str, str]:
     """The metadata that says `kept` and `new` belong to this ETag and size."""
     digests = {**kept, **new}
-    return {**digests, BINDING: f"{etag};{size};{','.join(sorted(digests))}"}
+    names = ",".join(sorted(digests))
+    return {**digests, BINDING: f"{_source(etag, size)}{names};{_seal(digests, etag=etag, size=size)}"}
+
+
+def read_foreign(metadata: Mapping[str, str], *, etag: str, size: int, native: Mapping[str, str]) -> dict[str, str]:
+    """Digests that somebody else has left in the metadata, unless it shows that they are stale.
+
+    They are stale if a binding speaks of other content, or if the MD5 among them is not the one that the store
+    vouches for: then the metadata came along from an older content.
+
+    Args:
+        metadata: as in `read_stored`.
+        etag: the ETag that the object has now.
+        size: its size in bytes.
+        native: digests that the store vouches for.
+    """
+    if BINDING in metadata and not metadata[BINDING].startswith(_source(etag, size)):
+        return {}
+    bound = read_stored(metadata, etag=etag, size=size)
+    found = {}
+    for name in ALGORITHMS.keys() - bound.keys():
+        values = (_normal(name, metadata.get(key, "").strip()) for key in _FOREIGN_KEYS.get(name, (name,)))
+        value = next((value for value in values if value is not None), None)
+        if value is not None:
+            found[name] = value
+    if any(native.get(name, value) != value for name, value in found.items()):
+        return {}
+    return found
+
+
+def _source(etag: str, size: int) -> str:
+    return f"{etag};{size};"
+
+
+def _seal(digests: Mapping[str, str], *, etag: str, size: int) -> str:
+    values = ",".join(f"{name}={digests[name]}" for name in sorted(digests))
+    return hashlib.sha256(f"{_source(etag, size)}{values}".encode()).hexdigest()[:_SEAL_CHARS]
+
+
+def _normal(name: str, text: str) -> str | None:
+    """A value in our form; tools leave out leading zeros, and write MD5 in base64. None if it is no digest."""
+    if name in _SHORT and _SHORT_HEX.fullmatch(text):
+        return text.lower().zfill(8)
+    if name == "md5" and _MD5_BASE64.fullmatch(text):
+        try:
+            return base64.b64decode(text, validate=True).hex()
+        except binascii.Error:
+            return None
+    return text.lower() if is_digest(name, text.lower()) else None

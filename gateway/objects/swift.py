@@ -13,7 +13,7 @@ from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
 from gateway.objects.http import OK, StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
-from gateway.objects.stored import read_stored, write_stored
+from gateway.objects.stored import read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
 
 META = "x-object-meta-"
@@ -187,6 +187,7 @@ def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Objec
         )
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
+    native = {"md5": etag} if kind is ObjectKind.PLAIN and _MD5.fullmatch(etag) else {}
     return ObjectStat(
         account=account,
         ref=ref,
@@ -195,8 +196,10 @@ def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Objec
         kind=kind,
         content_type=headers.get("content-type", "application/octet-stream"),
         last_modified=headers.get("last-modified"),
-        native={"md5": etag} if kind is ObjectKind.PLAIN and _MD5.fullmatch(etag) else {},
+        native=native,
         stored=read_stored(meta, etag=etag, size=size),
+        # The segments of a dynamic large object change without its metadata.
+        foreign={} if kind is ObjectKind.DYNAMIC_LARGE else read_foreign(meta, etag=etag, size=size, native=native),
         metadata={name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT},
     )
 

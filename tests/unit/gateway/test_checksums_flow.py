@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.budgets.concurrency import ComputationBudget
-from gateway.checksums.flow import Answer, ChecksumFlow, Order
+from gateway.budgets.waiting import WaitingBudget
+from gateway.checksums.flow import Answer, ChecksumFlow, Order, Places
 from gateway.checksums.function import CapabilityRefusedError
 from gateway.checksums.known import KnownDigests, Source
 from gateway.edge.context import RequestContext
@@ -25,15 +26,27 @@ REF = ObjectRef("c", "o")
 STAT = ObjectStat("http://swift.test/v1/AUTH_p", REF, "e" * 32, 9, ObjectKind.PLAIN, "text/plain")
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {"checksums": FunctionAddress("http://ingress.test")})
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
+SERVICE = dataclasses.replace(CALLER, token="s", user_name="dynafed", roles=frozenset(["service"]))
 ADLER = {"adler32": "11e60398"}
 
 
 class Identity:
     def __init__(self) -> None:
+        self.caller = CALLER
+        self.authorised: list[tuple[Caller, bool]] = []
         self.distrusted: list[Caller] = []
 
-    async def caller_of(self, head: RequestHead) -> Caller:
-        return CALLER
+    async def identify(self, head: RequestHead) -> Caller:
+        return self.caller
+
+    def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False) -> None:
+        self.authorised.append((caller, services))
+
+    def has_service_role(self, caller: Caller) -> bool:
+        return "service" in caller.roles
+
+    def is_service(self, caller: Caller) -> bool:
+        return "service" in caller.roles
 
     def distrust(self, caller: Caller) -> None:
         self.distrusted.append(caller)
@@ -117,18 +130,26 @@ class Function:
 
 
 class House:
-    def __init__(self, store: Store | None = None, *, directory: Directory | None = None, limit: int = 10) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        directory: Directory | None = None,
+        limit: int = 10,
+        answer_seconds: float = 60,
+        trust_foreign: bool = False,
+    ) -> None:
         self.identity = Identity()
         self.store = store or Store()
         self.function = Function()
-        self.known = KnownDigests(10)
+        self.known = KnownDigests(10, trust_foreign=trust_foreign)
         self.flow = ChecksumFlow(
             identity=self.identity,  # type: ignore[arg-type]
             directory=directory or Directory(TENANT),
             store=self.store,  # type: ignore[arg-type]
             known=self.known,
             function=self.function,  # type: ignore[arg-type]
-            budget=ComputationBudget(limit),
+            places=Places(ComputationBudget(limit), WaitingBudget(1, 1), answer_seconds),
             metrics=Metrics(),
         )
 
@@ -277,6 +298,79 @@ async def test_starter_who_leaves_does_not_stop_those_who_joined_and_the_last_on
     joined.cancel()
     await asyncio.sleep(0.01)
     assert house.function.cancelled == 1
+
+
+async def test_service_waits_for_a_place_while_users_of_the_project_have_theirs() -> None:
+    house = House(limit=1)
+    house.function.gate = asyncio.Event()
+    services = [asyncio.create_task(house.answer(name, caller=SERVICE)) for name in ("crc32", "crc32c")]
+    await asyncio.sleep(0.01)
+    user = asyncio.create_task(house.answer("sha1"))
+    await asyncio.sleep(0.01)
+    assert house.function.asked == [("crc32",), ("sha1",)]
+    assert (await house.refusal("md5", caller=SERVICE)).kind is Kind.TOO_MANY_AT_ONCE
+    house.function.gate.set()
+    await asyncio.gather(user, *services)
+    assert house.function.asked[2:] == [("crc32c",)]
+
+
+async def test_user_does_not_wait_in_the_line_of_a_service_for_the_same_bytes() -> None:
+    house = House()
+    house.function.gate = asyncio.Event()
+    services = [asyncio.create_task(house.answer(name, caller=SERVICE)) for name in ("crc32", "sha1")]
+    await asyncio.sleep(0.01)
+    user = asyncio.create_task(house.answer("sha1"))
+    await asyncio.sleep(0.01)
+    assert house.function.asked == [("crc32",), ("sha1",)]
+    assert house.function.calls[1][0] == CALLER.token
+    house.function.gate.set()
+    await asyncio.gather(user, *services)
+
+
+async def test_service_joins_what_a_user_has_started() -> None:
+    house = House()
+    house.function.gate = asyncio.Event()
+    calls = [asyncio.create_task(house.answer(caller=caller)) for caller in (CALLER, SERVICE)]
+    await asyncio.sleep(0.01)
+    house.function.gate.set()
+    await asyncio.gather(*calls)
+    assert len(house.function.calls) == 1
+
+
+async def test_computation_that_takes_too_long_goes_on_and_is_joined_by_who_asks_again() -> None:
+    house = House(answer_seconds=0.05)
+    house.function.gate = asyncio.Event()
+    refusal = await house.refusal()
+    assert (refusal.kind, refusal.retry_after_seconds) == (Kind.STILL_COMPUTING, 1)
+    again = asyncio.create_task(house.answer())
+    await asyncio.sleep(0.01)
+    house.function.gate.set()
+    assert (await again).digests["adler32"].value == "11e60398"
+    assert (len(house.function.calls), house.function.cancelled) == (1, 0)
+
+
+async def test_digest_of_another_tool_is_computed_anew_unless_the_operator_trusts_it() -> None:
+    foreign = dataclasses.replace(STAT, foreign={"adler32": "0badc0de"})
+    assert (await House(Store(foreign)).answer()).digests["adler32"] == ("11e60398", Source.COMPUTED)
+    trusting = House(Store(foreign), trust_foreign=True)
+    assert (await trusting.answer()).digests["adler32"] == ("0badc0de", Source.FOREIGN)
+    assert trusting.function.calls == []
+
+
+async def test_digest_of_another_tool_is_never_kept_as_ours() -> None:
+    house = House(Store(dataclasses.replace(STAT, foreign={"adler32": "0badc0de"})), trust_foreign=True)
+    assert (await house.answer("adler32", "crc32", store=True)).stored is True
+    assert house.store.kept == [{"crc32": "a" * 8}]
+
+
+async def test_call_of_a_service_is_noted_for_the_audit_before_it_is_authorised() -> None:
+    house = House()
+    house.identity.caller = SERVICE
+    context = RequestContext()
+    head = RequestHead("HEAD", b"/v1/checksums/c/o", b"", ())
+    await house.flow.admit(head, context)
+    assert context.service_caller is SERVICE
+    assert house.identity.authorised == [(SERVICE, True)]
 
 
 @pytest.mark.parametrize("outcome", [False, GatewayError(Kind.STORE_UNAVAILABLE), GatewayError(Kind.TOKEN_INVALID)])

@@ -15,6 +15,7 @@ REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
 PUBLISHED = {
     "function.access_rule.denied": 403,
     "function.algorithm.unknown": 400,
+    "function.checksum.computing": 504,
     "function.function.busy": 503,
     "function.function.failed": 502,
     "function.function.timeout": 504,
@@ -37,6 +38,7 @@ PUBLISHED = {
     "function.request.transfer_coding": 501,
     "function.role.missing": 403,
     "function.route.not_found": 404,
+    "function.service.not_listed": 403,
     "function.store.unavailable": 503,
     "function.tenant.not_onboarded": 403,
     "function.tenant.suspended": 403,

@@ -145,3 +145,37 @@ async def test_known_caller_is_asked_about_again_once_distrusted() -> None:
     room.authenticator.distrust(caller)
     room.verdict = GatewayError(Kind.TOKEN_INVALID)
     assert (await room.refusal(head(TOKEN))).kind is Kind.TOKEN_INVALID
+
+
+LISTED = dataclasses.replace(RULES, service_projects=frozenset(["p"]))
+SERVICE = dataclasses.replace(CALLER, roles=frozenset(["service", "reader"]))
+
+
+@pytest.mark.parametrize(
+    ("caller", "rules", "services", "kind"),
+    [
+        pytest.param(SERVICE, RULES, True, Kind.SERVICE_NOT_LISTED, id="no-project-is-listed"),
+        pytest.param(SERVICE, LISTED, False, Kind.ROLE_MISSING, id="a-route-for-users"),
+        pytest.param(
+            dataclasses.replace(SERVICE, project_id=ProjectId("q")), LISTED, True, Kind.SERVICE_NOT_LISTED, id="another"
+        ),
+        pytest.param(
+            dataclasses.replace(SERVICE, roles=frozenset(["reader"])), LISTED, True, Kind.ROLE_MISSING, id="no-service"
+        ),
+        pytest.param(dataclasses.replace(SERVICE, access_rules=()), LISTED, True, Kind.ACCESS_RULE, id="access-rules"),
+    ],
+)
+def test_service_role_counts_only_in_listed_projects_on_routes_for_services(
+    caller: Caller, rules: IdentityRules, services: bool, kind: Kind
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        Room(rules=rules).authenticator.authorise(caller, head(TOKEN), services=services)
+    assert caught.value.kind is kind
+
+
+def test_service_calls_where_it_is_listed_and_a_user_with_its_role_calls_elsewhere_as_a_user() -> None:
+    Room(rules=LISTED).authenticator.authorise(SERVICE, head(TOKEN), services=True)
+    both = dataclasses.replace(CALLER, roles=frozenset(["service", "member"]))
+    plain, listed = Room().authenticator, Room(rules=LISTED).authenticator
+    plain.authorise(both, head(TOKEN), services=True)
+    assert (plain.is_service(both), listed.is_service(both)) == (False, True)

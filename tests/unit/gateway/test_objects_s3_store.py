@@ -8,6 +8,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectKind, ObjectRef
 from gateway.objects.s3_checksums import native_digests
 from gateway.objects.s3_store import refused_by_s3, stat_from_s3
+from gateway.objects.stored import write_stored
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 CRC32C = base64.b64encode(bytes.fromhex("e3069283")).decode()
@@ -53,7 +54,8 @@ def test_the_etag_of_an_object_that_was_put_at_once_is_its_md5(headers):
 
 
 def test_stored_digests_count_only_with_their_etag_and_size():
-    meta = {"x-amz-meta-adler32": "00000001", "x-amz-meta-checksum-source": f"{MD5};0;adler32"}
+    bound = write_stored({}, {"adler32": "00000001"}, etag=MD5, size=0)
+    meta = {f"x-amz-meta-{name}": value for name, value in bound.items()}
     stat = stat_from_s3("s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "0", **meta})
     assert (stat.stored, stat.kind) == ({"adler32": "00000001"}, ObjectKind.PLAIN)
     other = stat_from_s3("s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "1", **meta})

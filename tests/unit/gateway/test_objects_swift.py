@@ -1,6 +1,7 @@
 """Objects in Swift: what a HEAD says, which capability is offered, and that no key is ever overwritten."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -22,7 +23,7 @@ from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import account_of, endpoint_of
 from gateway.objects.http import StoreClient, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
-from gateway.objects.stored import BINDING, read_stored, write_stored
+from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
 from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
 from gateway.settings import Settings
@@ -333,7 +334,7 @@ async def test_post_repeats_all_other_metadata_and_binds_the_digests() -> None:
         x_object_manifest="s/o",
         x_object_meta_colour="blue",
         x_object_meta_crc32="00000001",
-        x_object_meta_checksum_source=f"{MD5};9;crc32",
+        x_object_meta_checksum_source=write_stored({}, {"crc32": "00000001"}, etag=MD5, size=9)[BINDING],
         x_delete_at="1",
         content_encoding="gzip",
     )
@@ -346,7 +347,9 @@ async def test_post_repeats_all_other_metadata_and_binds_the_digests() -> None:
         "x-object-meta-colour": "blue",
         "x-object-meta-crc32": "00000001",
         "x-object-meta-adler32": "11e60398",
-        "x-object-meta-checksum-source": f"{MD5};9;adler32,crc32",
+        "x-object-meta-checksum-source": write_stored({"crc32": "00000001"}, {"adler32": "11e60398"}, etag=MD5, size=9)[
+            BINDING
+        ],
         "x-delete-at": "1",
         "content-encoding": "gzip",
     }
@@ -396,23 +399,73 @@ def test_stored_digests_count_for_their_own_etag_and_size_only(
         assert read_stored(written, etag=etag, size=other_size) == {}
 
 
+BOUND = write_stored({}, {"adler32": "11e60398"}, etag=MD5, size=9)[BINDING]
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
         pytest.param({"adler32": "11e60398"}, id="no-binding"),
         pytest.param({"adler32": "11e60398", BINDING: ""}, id="empty"),
         pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9"}, id="no-names"),
-        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9;md5"}, id="not-named"),
-        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};09;adler32"}, id="size-odd"),
-        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9;adler32;x"}, id="too-much"),
-        pytest.param({"adler32": "11E60398", BINDING: f"{MD5};9;adler32"}, id="capitals"),
-        pytest.param({"adler32": "1e60398", BINDING: f"{MD5};9;adler32"}, id="too-short"),
-        pytest.param({BINDING: f"{MD5};9;adler32"}, id="no-value"),
-        pytest.param({"colour": "11e60398", BINDING: f"{MD5};9;colour"}, id="no-algorithm"),
+        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9;adler32"}, id="no-seal"),
+        pytest.param({"adler32": "11e60398", BINDING: f"{MD5};9;adler32;0123456789abcdef"}, id="other-seal"),
+        pytest.param({"adler32": "11E60398", BINDING: BOUND}, id="capitals"),
+        pytest.param({"adler32": "1e60398", BINDING: BOUND}, id="too-short"),
+        pytest.param({"adler32": "0badc0de", BINDING: BOUND}, id="overwritten"),
+        pytest.param({BINDING: BOUND}, id="no-value"),
+        pytest.param(write_stored({}, {"colour": "11e60398"}, etag=MD5, size=9), id="no-algorithm"),
+        pytest.param(write_stored({}, {"adler32": "short"}, etag=MD5, size=9), id="no-digest"),
     ],
 )
 def test_value_that_somebody_else_wrote_is_no_fact(metadata: dict[str, str]) -> None:
     assert read_stored(metadata, etag=MD5, size=9) == {}
+
+
+def test_binding_fits_into_a_metadata_value_with_all_algorithms() -> None:
+    digests = {name: "0" * 2 * algorithm.size for name, algorithm in ALGORITHMS.items()}
+    assert len(write_stored({}, digests, etag=MD5, size=2**63)[BINDING]) <= 256
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"adler32": "xyz"}, id="no-digest"),
+        pytest.param({"adler32": "123456789"}, id="too-long"),
+        pytest.param({"adler32": "12345678", "md5": "0" * 32}, id="md5-of-other-content"),
+        pytest.param(
+            {"adler32": "12345678", "md5chksum": "AAAAAAAAAAAAAAAAAAAAAA=="}, id="rclone-md5-of-other-content"
+        ),
+        pytest.param({"adler32": "12345678", BINDING: f"{'0' * 32};9;adler32;x"}, id="binding-of-other-content"),
+        pytest.param({"adler32": "12345678", BINDING: f"{MD5};8;adler32;x"}, id="binding-of-other-size"),
+    ],
+)
+def test_foreign_digest_that_is_seen_to_be_stale_or_none_is_passed_over(metadata: dict[str, str]) -> None:
+    assert read_foreign(metadata, etag=MD5, size=9, native={"md5": MD5}) == {}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ({"adler32": "14F0A1"}, {"adler32": "0014f0a1"}),
+        ({"md5": MD5.upper()}, {"md5": MD5}),
+        ({"md5chksum": base64.b64encode(bytes.fromhex(MD5)).decode()}, {"md5": MD5}),
+        ({"adler32": "0badc0de", BINDING: BOUND}, {"adler32": "0badc0de"}),
+        ({"adler32": "11e60398", "md5": MD5, BINDING: BOUND}, {"md5": MD5}),
+    ],
+)
+def test_foreign_digest_comes_in_our_form_and_beside_what_is_bound(
+    metadata: dict[str, str], found: dict[str, str]
+) -> None:
+    assert read_foreign(metadata, etag=MD5, size=9, native={"md5": MD5}) == found
+
+
+def test_foreign_digest_of_a_dynamic_large_object_is_not_even_looked_at() -> None:
+    ref = ObjectRef("c", "o")
+    headers = {"etag": MD5, "content-length": "9", "x-object-meta-adler32": "12345678"}
+    assert stat_from("http://swift.test/v1/AUTH_p", ref, headers).foreign == {"adler32": "12345678"}
+    large = {**headers, "x-object-manifest": "c/s"}
+    assert stat_from("http://swift.test/v1/AUTH_p", ref, large).foreign == {}
 
 
 # --- TempURLs and endpoints
