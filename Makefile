@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration lint format clean
+.PHONY: help install demo test unit integration clients lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +30,21 @@ $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraint
 demo: install  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
-test: install lint unit integration  ## lint, types, import rules, unit and integration tests
+test: install lint unit integration clients  ## lint, types, import rules, unit and integration tests, storage clients
 
 unit: install
 	@$(BIN)/python -m pytest tests/unit -q
 
 integration: install
 	@$(BIN)/python -m pytest tests/integration -q
+
+.cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
+	@echo "==> Storage clients (.cache/clients)"
+	@PYTHON=$(PYTHON) bash tests/clients/install.sh .cache/clients
+	@touch $@
+
+clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio and Dynafed's tool against the gateway
+	@$(BIN)/python -m pytest tests/clients -q
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
