@@ -1,4 +1,4 @@
-"""What clients cannot do, in their own words. docs/dynafed.md has the same table; a client that learns it fails here."""
+"""What clients cannot do, in their own words, as docs/dynafed.md lists it; one that learns it fails here."""
 
 from pathlib import Path
 
