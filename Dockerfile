@@ -8,6 +8,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY policies ./policies
 COPY tenancy ./tenancy
+COPY client ./client
 COPY gateway ./gateway
 RUN /opt/osfaas/bin/pip install --no-cache-dir --constraint constraints.txt .
 

@@ -157,6 +157,7 @@ def gateway_image() -> Recipe:
         "LICENSE",
         "policies",
         "tenancy",
+        "client",
         "gateway",
     )
     files = tuple(CHECKOUT / name for name in names)

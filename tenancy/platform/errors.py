@@ -1,0 +1,7 @@
+"""The error of this package; its messages say what to do."""
+
+from tenancy.errors import TenancyError
+
+
+class PlatformError(TenancyError):
+    """Something of the platform cannot be read, installed, or does not become ready."""

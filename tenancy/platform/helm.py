@@ -1,0 +1,79 @@
+"""Istio's official charts, by the helm binary."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tenancy.platform.errors import PlatformError
+
+_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Where charts are: Istio's release archive or source tree, a Helm repository, or an OCI registry.
+
+    Attributes:
+        place: a folder, `https://…` of a repository, or `oci://…`.
+        version: of the charts; None: the newest of a repository, the only one of a folder.
+    """
+
+    place: str
+    version: str | None = None
+
+    def words(self, chart: str) -> list[str]:
+        """How helm names one of them.
+
+        Raises:
+            PlatformError: the folder has no such chart.
+        """
+        version = ["--version", self.version] if self.version else []
+        if self.place.startswith("oci://"):
+            return [f"{self.place.rstrip('/')}/{chart}", *version]
+        if self.place.startswith(("https://", "http://")):
+            return [chart, "--repo", self.place, *version]
+        # istiod lies deeper in Istio's own tree than in a folder of unpacked charts.
+        for name in (chart, *{"istiod": ("istio-control/istio-discovery",)}.get(chart, ())):
+            if (Path(self.place) / name / "Chart.yaml").is_file():
+                return [str(Path(self.place) / name)]
+        raise PlatformError(f"{self.place}: no chart {chart} there")
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """The helm binary, pointed at a cluster."""
+
+    program: str = "helm"
+    kubeconfig: Path | None = None
+    context: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def install(self, release: str, chart: list[str], namespace: str, values: Mapping[str, Any]) -> None:
+        """Installs, or brings to these values what is installed.
+
+        Raises:
+            PlatformError: helm is missing, or refuses; with its words.
+        """
+        target = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
+        target += [f"--kube-context={self.context}"] if self.context else []
+        words = [self.program, *target, "upgrade", "--install", release, *chart, "--namespace", namespace]
+        words += ["--create-namespace", "--values", "-"]
+        try:
+            done = subprocess.run(  # noqa: S603 - the operator's own helm and charts
+                words,
+                input=yaml.safe_dump(dict(values)),
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+                env={**os.environ, **self.environment},
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise PlatformError(f"helm: {error}") from error
+        if done.returncode:
+            raise PlatformError(f"helm, release {release}: {done.stderr.strip()[-1500:]}")

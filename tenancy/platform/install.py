@@ -1,0 +1,137 @@
+"""Lays the platform on a cluster: Istio, Knative Serving, what they must be told, our kinds, policies and Deployments.
+
+Every part may be repeated; what is so already stays. The order matters twice: Istio's kinds come before Knative's
+Gateways, and our policies come before our own Deployments, so that nothing is open for a while.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from policies.model import Manifest, Platform
+from policies.platform import platform_manifests
+from tenancy.errors import PlatformFileError
+from tenancy.platform.errors import PlatformError
+from tenancy.platform.helm import Charts, Helm
+from tenancy.platform.rollout import Rollout
+from tenancy.platform.sources import combined, queue_proxy_settings, staged, with_settings
+from tenancy.platform_file import platform_of
+
+INGRESS = "istio-ingressgateway"
+PLATFORM_CONFIG = "osfaas-platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Istio:
+    """What Istio is installed from.
+
+    Attributes:
+        istiod, ingress: Helm values of the two charts.
+    """
+
+    charts: Charts
+    istiod: Mapping[str, Any] = field(default_factory=dict)
+    ingress: Mapping[str, Any] = field(default_factory=dict)
+
+
+def install_istio(rollout: Rollout, helm: Helm, istio: Istio, namespace: str) -> None:
+    """The kinds, the control plane, then the ingress gateway, whose pods the control plane completes at admission.
+
+    Raises:
+        PlatformError: helm refuses, or it does not become ready in time; says why.
+    """
+    releases: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+        ("istio-base", "base", {}),
+        ("istiod", "istiod", istio.istiod),
+        (INGRESS, "gateway", istio.ingress),
+    )
+    with rollout.step("Istio"):
+        for release, chart, values in releases:
+            words = istio.charts.words(chart)
+            if rollout.dry_run:
+                rollout.say(f"  would install {release} in {namespace} from {' '.join(words)}")
+                continue
+            helm.install(release, words, namespace, values)
+            if release != "istio-base":
+                rollout.wait_for_deployments(namespace, [release])
+
+
+def install_knative(
+    rollout: Rollout, manifests: Sequence[Manifest], settings: Sequence[Manifest], platform: Platform
+) -> None:
+    """Knative's official manifests, net-istio's among them, with our ConfigMaps laid over theirs from the start.
+
+    Where `settings` speak of queue-proxy's size, the platform file wins.
+
+    Raises:
+        PlatformError: the cluster refuses an object, or a part does not become ready in time; says why.
+    """
+    over = combined(settings, [queue_proxy_settings(platform)])
+    stages = staged(with_settings(manifests, over))
+    with rollout.step(f"Knative Serving, {len(stages)} objects"):
+        rollout.apply(stages)
+        rollout.wait_for_deployments(platform.knative_namespace)
+
+
+def install_policies(rollout: Rollout, platform: Platform) -> None:
+    """NetworkPolicies, AuthorizationPolicies and admission policies of the platform."""
+    stages = staged(platform_manifests(platform))
+    with rollout.step(f"policies of the platform, {len(stages)} objects"):
+        rollout.apply(stages)
+
+
+def install_ourselves(rollout: Rollout, overlay: Sequence[Manifest], platform: Platform) -> None:
+    """Our kinds, namespace, gateway and controller.
+
+    Raises:
+        PlatformError: an object is refused, or a Deployment does not become available in time; says why.
+    """
+    stages = staged(overlay)
+    namespace = platform.system_namespace
+    names = [item["metadata"]["name"] for item in overlay if item["kind"] == "Deployment"]
+    with rollout.step(f"{', '.join(names) or 'our kinds'}, {len(stages)} objects"):
+        rollout.apply(stages)
+        if names:
+            rollout.wait_for_deployments(namespace, names)
+
+
+def platform_in(overlay: Sequence[Manifest]) -> Platform:
+    """The platform file that the overlay gives to the controller.
+
+    Raises:
+        PlatformError: it gives none, or one that is not as it should be.
+    """
+    for item in overlay:
+        name = item["metadata"]["name"]
+        if item["kind"] == "ConfigMap" and (name == PLATFORM_CONFIG or name.startswith(f"{PLATFORM_CONFIG}-")):
+            try:
+                return platform_of(yaml.safe_load(item["data"]["platform.yaml"]))
+            except (KeyError, yaml.YAMLError, PlatformFileError) as error:
+                raise PlatformError(f"platform.yaml in the overlay's ConfigMap {name}: {error}") from error
+    raise PlatformError(f"the overlay has no ConfigMap {PLATFORM_CONFIG} with a platform.yaml")
+
+
+def overlay_problems(overlay: Sequence[Manifest], platform: Platform) -> list[str]:
+    """Where the overlay and the platform file, which the policies are made from, contradict each other."""
+    problems = []
+    try:
+        if platform_in(overlay) != platform:
+            problems.append("the controller's platform.yaml, in the overlay, is another than the platform file")
+    except PlatformError as error:
+        problems.append(str(error))
+    for item in overlay:
+        if item["kind"] != "Deployment":
+            continue
+        name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
+        if namespace != platform.system_namespace:
+            problems.append(
+                f"Deployment {name} is in {namespace}, and the platform file says {platform.system_namespace}"
+            )
+    labels = [
+        item["spec"]["template"]["metadata"].get("labels", {}) for item in overlay if item["kind"] == "Deployment"
+    ]
+    if labels and not any(platform.gateway_labels.items() <= each.items() for each in labels):
+        problems.append("no Deployment has the labels of gateway_labels: the local gateway would be closed to ours")
+    return problems

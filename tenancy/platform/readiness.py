@@ -1,0 +1,72 @@
+"""Whether Deployments are there, and in words why they are not."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from policies.model import Manifest
+
+
+def is_available(deployment: Manifest) -> bool:
+    """Whether all replicas of the newest kind answer; an answer about an older specification does not count."""
+    status, spec = deployment.get("status", {}), deployment["spec"]
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return False
+    wanted = spec.get("replicas", 1)
+    return all(int(status.get(field, 0)) >= wanted for field in ("updatedReplicas", "availableReplicas")) and (
+        int(status.get("replicas", 0)) == wanted
+    )
+
+
+def why_not(deployment: Manifest, pods: Iterable[Manifest], replica_sets: Iterable[Manifest]) -> str:
+    """What keeps a Deployment back: refused pods, an image, a crash, a missing Secret, no room; one sentence."""
+    name = deployment["metadata"]["name"]
+    selector = deployment["spec"]["selector"].get("matchLabels", {})
+    for item in replica_sets:
+        if selector.items() <= _labels(item).items() and (refusal := _condition(item, "ReplicaFailure", "True")):
+            return f"{name}: no pod may be made: {refusal['message']}"
+    own = [pod for pod in pods if selector.items() <= _labels(pod).items()]
+    for pod in own:
+        if reason := _pod_reason(pod):
+            return f"{name}: {reason}"
+    ready = deployment.get("status", {}).get("availableReplicas", 0)
+    return f"{name}: {ready} of {deployment['spec'].get('replicas', 1)} replicas are available, of {len(own)} pods"
+
+
+def _pod_reason(pod: Manifest) -> str:
+    status = pod.get("status", {})
+    if unscheduled := _condition(pod, "PodScheduled", "False"):
+        return f"no node takes its pod: {unscheduled.get('message', unscheduled.get('reason', ''))}"
+    for container in _containers(status):
+        state = container.get("state", {})
+        waiting = state.get("waiting") or {}
+        if waiting and waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            last = (container.get("lastState") or {}).get("terminated") or {}
+            ended = f"; it ended with {last['exitCode']}" if "exitCode" in last else ""
+            return f"container {container['name']} is {waiting['reason']}: {waiting.get('message', '')}{ended}"
+        if terminated := state.get("terminated"):
+            return f"container {container['name']} ended with {terminated.get('exitCode')}"
+    for container in _containers(status):
+        if not container.get("ready", False):
+            if "running" in container.get("state", {}):
+                return f"container {container['name']} runs, and its probe is not answered"
+            return (
+                f"container {container['name']} is being created: it awaits an image or a volume (a Secret?)"
+            )
+    return ""
+
+
+def _containers(status: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+
+
+def _labels(item: Manifest) -> Mapping[str, str]:
+    labels: Mapping[str, str] = item["metadata"].get("labels", {})
+    return labels
+
+
+def _condition(item: Manifest, kind: str, status: str) -> Mapping[str, Any] | None:
+    for condition in item.get("status", {}).get("conditions", ()):
+        if condition["type"] == kind and condition["status"] == status:
+            found: Mapping[str, Any] = condition
+            return found
+    return None
