@@ -49,9 +49,7 @@ def _pod_reason(pod: Manifest) -> str:
         if not container.get("ready", False):
             if "running" in container.get("state", {}):
                 return f"container {container['name']} runs, and its probe is not answered"
-            return (
-                f"container {container['name']} is being created: it awaits an image or a volume (a Secret?)"
-            )
+            return f"container {container['name']} is being created: it awaits an image or a volume (a Secret?)"
     return ""
 
 

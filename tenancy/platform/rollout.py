@@ -142,6 +142,11 @@ class Rollout:
             after = self.cluster.apply(item, force=True, manager=FIELD_MANAGER, dry_run=True) if before else None
         except KindMissingError:
             before = after = None
+        except UnavailableError:
+            raise
+        except ClusterError as error:
+            self.say(f"  would be refused: {error}")
+            return
         if before is None:
             self.say(f"  would create {ref_of(item)}")
         elif after is None or _content(before) != _content(after):

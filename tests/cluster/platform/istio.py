@@ -1,19 +1,18 @@
-"""Istio by its own Helm charts, with a plain Envoy in place of Istio's."""
+"""Istio as the product installs it, by its own Helm charts, with a plain Envoy in place of Istio's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from tests.cluster.commands import run
-from tests.cluster.layout import LAYOUT
-from tests.cluster.progress import step
+from tenancy.platform import install as product
+from tenancy.platform.helm import Charts, Helm
+from tenancy.platform.install import Istio
+from tenancy.platform.sources import laid_over, read_values
+from tests.cluster.layout import CHECKOUT, LAYOUT
+from tests.cluster.platform.rollout import rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.cluster.platform.kubectl import Kubectl
 
 NAMESPACE = "istio-system"
@@ -48,27 +47,21 @@ _GATEWAY_VALUES = {
         ],
     },
     "autoscaling": {"enabled": False},
+    # One replica on one node.
+    "podDisruptionBudget": None,
     "resources": _SMALL,
 }
 
 
 def install_istio(kubectl: Kubectl) -> None:
-    """The control plane, then the ingress gateway, whose pod it completes at admission."""
-    with step("Istio"):
-        _chart(kubectl, "istio-base", "base", {})
-        _chart(kubectl, "istiod", "istio-control/istio-discovery", _PILOT_VALUES)
-        kubectl.wait_for_deployments(NAMESPACE)
-        _chart(kubectl, "istio-ingressgateway", "gateway", _GATEWAY_VALUES)
-        kubectl.wait_for_deployments(NAMESPACE)
-
-
-def _chart(kubectl: Kubectl, release: str, chart: str, values: Mapping[str, object]) -> None:
-    helm: list[str | Path] = [LAYOUT.built_by("helm") / "helm", f"--kubeconfig={kubectl.kubeconfig}"]
+    """The product's own installation, with these values over its own."""
     home = Path("/run/helm")
     environment = {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-    run(
-        [*helm, "install", release, _CHARTS / chart, "-n", NAMESPACE, "--create-namespace", "-f", "-"],
-        environment=environment,
-        stdin=yaml.safe_dump(values),
-        timeout_seconds=180,
+    helm = Helm(str(LAYOUT.built_by("helm") / "helm"), kubectl.kubeconfig, environment=environment)
+    values = CHECKOUT / "manifests" / "platform" / "istio"
+    istio = Istio(
+        Charts(str(_CHARTS)),
+        istiod=laid_over(read_values(values / "istiod.yaml"), _PILOT_VALUES),
+        ingress=laid_over(read_values(values / "gateway.yaml"), _GATEWAY_VALUES),
     )
+    product.install_istio(rollout(kubectl), helm, istio, NAMESPACE)
