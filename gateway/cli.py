@@ -10,6 +10,7 @@ from client.commands import checksum
 # Where the commands of the control plane are; they bring the Kubernetes client with them.
 _ELSEWHERE = {
     "controller": "tenancy.commands.controller:controller",
+    "platform": "tenancy.commands.platform:platform",
     "tenant": "tenancy.commands.tenant:tenant",
 }
 

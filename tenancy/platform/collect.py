@@ -1,0 +1,114 @@
+"""Reads the facts from a cluster; it writes nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from policies.model import Manifest, Platform
+from policies.platform import platform_manifests
+from tenancy.cluster import Cluster, Kind, Ref, ref_of
+from tenancy.errors import KindMissingError
+from tenancy.platform.facts import Enforcement, Facts
+from tenancy.platform.judge import ADMISSION_KINDS
+from tenancy.platform.rollout import CRD, DEPLOYMENT
+
+_DAEMON_SET = Kind("apps/v1", "DaemonSet")
+_CONFIG_MAP = Kind("v1", "ConfigMap")
+_NAMESPACE, _NODE = Kind("v1", "Namespace"), Kind("v1", "Node")
+_NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
+_CLUSTER_ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
+_RUNTIME_CLASS = Kind("node.k8s.io/v1", "RuntimeClass")
+_TENANT_ROLES = ("edit", "admin")
+
+
+def collect_facts(cluster: Cluster, platform: Platform, enforcement: Enforcement = Enforcement.NOT_TRIED) -> Facts:
+    """What `check` looks at.
+
+    Raises:
+        ClusterError: the cluster does not answer, or not to us.
+    """
+    istiod = cluster.get(Ref(DEPLOYMENT, platform.istio_namespace, "istiod"))
+    knative = cluster.get(Ref(DEPLOYMENT, platform.knative_namespace, "controller"))
+    roles = (cluster.get(Ref(_CLUSTER_ROLE, "", name)) for name in _TENANT_ROLES)
+    namespaces = cluster.list(_NAMESPACE).items
+    return Facts(
+        kubernetes=_oldest_kubelet(cluster),
+        knative=_version(knative),
+        istio=_version(istiod),
+        has_knative=knative is not None,
+        has_istio=istiod is not None,
+        kinds=frozenset(_kinds(cluster)),
+        daemonsets=frozenset(_names(cluster.list(_DAEMON_SET).items)),
+        knative_config=_knative_config(cluster, platform),
+        mesh_config=_mesh_config(cluster, platform),
+        network_policies=tuple(_network_policies(cluster, platform)),
+        missing=tuple(_missing(cluster, platform)),
+        ambient_namespaces=tuple(
+            item["metadata"]["name"]
+            for item in namespaces
+            if item["metadata"].get("labels", {}).get("istio.io/dataplane-mode") == "ambient"
+        ),
+        tenant_roles=tuple(role for role in roles if role is not None),
+        runtime_classes=frozenset(_names(cluster.list(_RUNTIME_CLASS).items)),
+        enforcement=enforcement,
+    )
+
+
+def _oldest_kubelet(cluster: Cluster) -> str:
+    """A node that lags behind decides what pods can have."""
+    versions = [item["status"]["nodeInfo"]["kubeletVersion"] for item in cluster.list(_NODE).items]
+    return min(
+        versions, key=lambda text: [int(part) for part in text.lstrip("v").split("-")[0].split("+")[0].split(".")]
+    )
+
+
+def _version(deployment: Manifest | None) -> str:
+    if deployment is None:
+        return ""
+    label = deployment["metadata"].get("labels", {}).get("app.kubernetes.io/version", "")
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    tag = image.partition("@")[0].rpartition(":")[2]
+    return str(label if any(letter.isdigit() for letter in label) else tag)
+
+
+def _kinds(cluster: Cluster) -> Iterator[str]:
+    yield from _names(cluster.list(CRD).items)
+    for text in ADMISSION_KINDS:
+        version, _, kind = text.rpartition("/")
+        try:
+            cluster.list(Kind(version, kind))
+        except KindMissingError:
+            continue
+        yield text
+
+
+def _names(items: tuple[Manifest, ...]) -> list[str]:
+    return [item["metadata"]["name"] for item in items]
+
+
+def _knative_config(cluster: Cluster, platform: Platform) -> dict[str, dict[str, str]]:
+    items = cluster.list(_CONFIG_MAP, namespace=platform.knative_namespace).items
+    return {item["metadata"]["name"]: item.get("data") or {} for item in items}
+
+
+def _mesh_config(cluster: Cluster, platform: Platform) -> dict[str, Any]:
+    found = cluster.get(Ref(_CONFIG_MAP, platform.istio_namespace, "istio"))
+    mesh = yaml.safe_load((found or {}).get("data", {}).get("mesh", "")) if found else None
+    return mesh if isinstance(mesh, dict) else {}
+
+
+def _network_policies(cluster: Cluster, platform: Platform) -> Iterator[Manifest]:
+    for namespace in (platform.istio_namespace, platform.knative_namespace, platform.system_namespace):
+        yield from cluster.list(_NETWORK_POLICY, namespace=namespace).items
+
+
+def _missing(cluster: Cluster, platform: Platform) -> Iterator[str]:
+    for item in platform_manifests(platform):
+        ref = ref_of(item)
+        try:
+            found = cluster.get(ref)
+        except KindMissingError:
+            found = None
+        if found is None:
+            yield str(ref)

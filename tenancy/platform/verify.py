@@ -1,0 +1,77 @@
+"""Sees the platform work: everything is available, and a function of a tenant made for the purpose answers."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from policies.metadata import tenant_labels
+from policies.model import Platform, TenantSpec
+from policies.names import ProjectId, function_host
+from policies.tenant import tenant_manifests
+from tenancy.cluster import Cluster, Kind, Ref
+from tenancy.platform.errors import PlatformError
+from tenancy.platform.probes import NAMESPACE, Question, ask
+from tenancy.platform.rollout import Rollout
+from tenancy.platform.sources import staged
+
+KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
+
+
+def verify_platform(rollout: Rollout, platform: Platform, *, function: str, image: str) -> None:
+    """Says each step and its time.
+
+    Args:
+        rollout: the cluster, and where the report goes.
+        platform: its description.
+        function: of the catalogue; it is asked for its health path.
+        image: of the pod that asks; has `python3`.
+
+    Raises:
+        PlatformError: a step did not succeed; says why.
+    """
+    for namespace in (platform.istio_namespace, platform.knative_namespace, platform.system_namespace):
+        with rollout.step(f"Deployments of {namespace} available"):
+            rollout.wait_for_deployments(namespace)
+    if function not in platform.functions:
+        raise PlatformError(
+            f"the catalogue has no function {function}: {', '.join(platform.functions) or 'it is empty'}"
+        )
+    spec = TenantSpec(ProjectId(f"verify{secrets.token_hex(4)}"), "osfaas platform verify", functions=(function,))
+    with scratch_tenant(rollout, platform, spec):
+        with rollout.step(f"function {function} of a scratch tenant Ready"):
+            rollout.wait(f"function {function}", lambda: _not_ready(rollout.cluster, spec, function))
+        health = platform.functions[function].health_path
+        question = Question(platform.local_gateway_url + health, function_host(function, spec.namespace), seconds=30.0)
+        with rollout.step(f"{question.host}{health} answers through the local gateway"):
+            said = ask(
+                rollout.cluster, platform.system_namespace, image, question, labels=platform.gateway_labels,
+                patience_seconds=rollout.wait_seconds,
+            )  # fmt: skip
+            if said != "answered 200":
+                raise PlatformError(f"the function was asked through the local gateway, and it {said}")
+
+
+@contextmanager
+def scratch_tenant(rollout: Rollout, platform: Platform, spec: TenantSpec) -> Iterator[None]:
+    """The objects of a tenant without a record; the controller leaves alone what it has not written."""
+    cluster = rollout.cluster
+    try:
+        with rollout.step(f"scratch tenant {spec.namespace}"):
+            rollout.apply(staged(tenant_manifests(spec, platform)))
+        yield
+    finally:
+        ref = Ref(NAMESPACE, "", spec.namespace)
+        made = cluster.get(ref)
+        if made is not None and tenant_labels(spec).items() <= made["metadata"].get("labels", {}).items():
+            cluster.delete(ref, uid=made["metadata"]["uid"])
+
+
+def _not_ready(cluster: Cluster, spec: TenantSpec, function: str) -> str:
+    service = cluster.get(Ref(KNATIVE_SERVICE, spec.namespace, function))
+    conditions = (service or {}).get("status", {}).get("conditions", ())
+    for condition in conditions:
+        if condition["type"] == "Ready":
+            if condition["status"] == "True":
+                return ""
+            return f"{condition.get('reason', '')} {condition.get('message', '')}".strip() or "not Ready"
+    return "Knative has not looked at it yet"
