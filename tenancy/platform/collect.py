@@ -10,7 +10,7 @@ from policies.platform import platform_manifests
 from tenancy.cluster import Cluster, Kind, Ref, ref_of
 from tenancy.errors import KindMissingError
 from tenancy.platform.facts import Enforcement, Facts
-from tenancy.platform.judge import ADMISSION_KINDS
+from tenancy.platform.judge import ADMISSION_KINDS, version_of
 from tenancy.platform.rollout import CRD, DEPLOYMENT
 
 _DAEMON_SET = Kind("apps/v1", "DaemonSet")
@@ -57,19 +57,18 @@ def collect_facts(cluster: Cluster, platform: Platform, enforcement: Enforcement
 
 def _oldest_kubelet(cluster: Cluster) -> str:
     """A node that lags behind decides what pods can have."""
-    versions = [item["status"]["nodeInfo"]["kubeletVersion"] for item in cluster.list(_NODE).items]
-    return min(
-        versions, key=lambda text: [int(part) for part in text.lstrip("v").split("-")[0].split("+")[0].split(".")]
-    )
+    versions = [str(item["status"]["nodeInfo"]["kubeletVersion"]) for item in cluster.list(_NODE).items]
+    return min(versions, key=lambda text: version_of(text) or (0, 0), default="")
 
 
 def _version(deployment: Manifest | None) -> str:
     if deployment is None:
         return ""
-    label = deployment["metadata"].get("labels", {}).get("app.kubernetes.io/version", "")
-    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    label = str(deployment["metadata"].get("labels", {}).get("app.kubernetes.io/version", ""))
+    image = str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
     tag = image.partition("@")[0].rpartition(":")[2]
-    return str(label if any(letter.isdigit() for letter in label) else tag)
+    # Istio's charts call themselves 1.0.0 before they are released.
+    return tag if version_of(tag) or label == "1.0.0" else label
 
 
 def _kinds(cluster: Cluster) -> Iterator[str]:
