@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
 
-from tests.cluster.commands import wait_until
-from tests.cluster.layout import CHECKOUT
+from tests.cluster.commands import run, wait_until
+from tests.cluster.layout import CHECKOUT, LAYOUT
+from tests.cluster.node.containers import SOCKET as CONTAINERD
 from tests.cluster.platform.kubectl import Kubectl
 from tests.cluster.probes import Reply, curl_command, read_curl, serve_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from tests.cluster.session import RunningCluster
 
@@ -139,6 +141,12 @@ class Testbed:
                 yield f"http://127.0.0.1:{listening.getsockname()[1]}"
             finally:
                 _end(process)
+
+    def import_image(self, archive: Path) -> None:
+        """Brings one docker-archive onto the node, beside the images that came with its boot."""
+        ctr = str(LAYOUT.built_by("containerd") / "ctr")
+        words = (ctr, "--address", CONTAINERD, "--namespace", "k8s.io", "images", "import", "--local", str(archive))
+        run(self.running.on_node(*words))
 
     def service_address(self, namespace: str, name: str) -> str:
         """The ClusterIP of a Service."""
