@@ -1,4 +1,4 @@
-"""pytest plugin: the fixtures `cluster` and `openstack`. Load it with `-p tests.cluster.plugin`.
+"""pytest plugin: the fixtures `cluster`, `openstack` and `product`. Load it with `-p tests.cluster.plugin`.
 
 A cluster that already runs in this checkout (`make cluster` in another terminal) is used and left running. Without
 one, or with CI=true, the run boots its own and ends it. TEST_CLUSTER_FRESH=1 asks for a fresh one by hand.
@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster.leftovers import find_leftovers
 from tests.cluster.openstack import OpenStack, openstack_of
+from tests.cluster.product import Product, product_on
 from tests.cluster.progress import say
 from tests.cluster.session import ClusterSession, find_running
 from tests.cluster.testbed import Testbed
@@ -46,3 +47,10 @@ def openstack(cluster: Testbed) -> Iterator[OpenStack]:
     """A real Keystone and a real Swift outside the cluster, reachable from its pods."""
     with openstack_of(cluster) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def product(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
+    """The product, installed on the cluster by its own command."""
+    with product_on(cluster, openstack) as installed:
+        yield installed

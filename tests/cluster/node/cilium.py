@@ -73,7 +73,8 @@ class Cilium:
             # A label that is taken away counts within seconds; the default jitter is half a minute.
             "--identity-max-jitter=0s",
             "--identity-change-grace-period=100ms",
-            "--policy-cidr-match-mode=pods",
+            # An ipBlock matches pods, and nodes too: the API server listens on the node, as on most clusters.
+            "--policy-cidr-match-mode=pods,nodes",
             # Small maps: this is one node with some dozens of pods.
             "--bpf-ct-global-tcp-max=32768",
             "--bpf-ct-global-any-max=16384",

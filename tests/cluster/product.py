@@ -1,0 +1,210 @@
+"""The product on the test cluster, installed by its own command from a site's overlay, as an operator would."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import yaml
+
+from tests.cluster.commands import PYTHON_PROGRAMS, CommandError
+from tests.cluster.layout import CHECKOUT
+from tests.cluster.node.certificates import make_authority
+from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
+from tests.cluster.progress import step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.openstack import OpenStack
+    from tests.cluster.testbed import Testbed
+
+SYSTEM = "osfaas-system"
+EDGE_HOST = "faas.test"
+# One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
+_FUNCTION = {
+    "image": "dev.local/checksums:test",
+    "concurrency": 1,
+    "cpu_millis": 100,
+    "memory_mib": 192,
+    "max_scale": 5,
+}
+
+
+@dataclass(frozen=True)
+class Product:
+    """The installed product.
+
+    Attributes:
+        edge: a loopback port of this machine that leads to Istio's TLS port, from outside the cluster.
+        folder: the overlay, the platform file, the certificates.
+    """
+
+    cluster: Testbed
+    openstack: OpenStack
+    edge: str
+    folder: Path
+
+    def osfaas(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`osfaas …` as an administrator with a kubeconfig and a Keystone credential, from the OpenStack side."""
+        environment = {
+            "KUBECONFIG": str(self.cluster.running.layout.node_kubeconfig),
+            "OS_CLIENT_CONFIG_FILE": str(self.openstack.inside.clouds_yaml),
+            "OS_CLOUD": "admin",
+            "OSFAAS_PLATFORM_FILE": str(self.folder / "platform.yaml"),
+            "PATH": f"{PYTHON_PROGRAMS}:{os.environ['PATH']}",
+            "PYTHONPATH": str(CHECKOUT),
+        }
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        command = ["env", *variables, sys.executable, "-m", "gateway.cli", *words]
+        argv = self.cluster.running.on_openstack_side(*command)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+        if check and done.returncode:
+            raise CommandError(f"osfaas {' '.join(words)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    @contextmanager
+    def caller(self, user: str, seconds: float = 60) -> Iterator[httpx.Client]:
+        """A user with a token of Keystone, outside the cluster; TLS is verified against the site's authority."""
+        headers = {"Host": EDGE_HOST, "X-Auth-Token": self.openstack.outside.token(user)}
+        transport = _NamedEdge(verify=str(self.folder / "certificates" / "ca.crt"))
+        with httpx.Client(base_url=self.edge, headers=headers, transport=transport, timeout=seconds) as client:
+            yield client
+
+    def pods(self, namespace: str) -> list[dict[str, Any]]:
+        """The pods of a namespace that are not on their way out."""
+        listed: list[dict[str, Any]] = self.cluster.kubectl.get("pods", "-n", namespace)["items"]
+        return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
+
+
+class _NamedEdge(httpx.HTTPTransport):
+    """TLS by the edge's name, though the connection goes to a loopback port."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["sni_hostname"] = EDGE_HOST
+        return super().handle_request(request)
+
+
+@contextmanager
+def product_on(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
+    """Installs it, and removes it at the end; tenants' namespaces are for their tests to remove."""
+    with TemporaryDirectory(dir=cluster.running.folder, prefix="product-") as name:
+        folder = Path(name)
+        _write_overlay(folder, openstack)
+        _certificate(cluster, folder / "certificates")
+        _secrets(cluster, openstack)
+        ingress = cluster.service_address("istio-system", "istio-ingressgateway")
+        try:
+            with cluster.door(ingress, 443) as door:
+                product = Product(cluster, openstack, door.replace("http://", "https://"), folder)
+                with step("osfaas platform install"):
+                    product.osfaas("platform", "install", "--overlay", str(folder))
+                yield product
+        finally:
+            _remove(cluster, folder)
+
+
+def _remove(cluster: Testbed, folder: Path) -> None:
+    overlay = cluster.kubectl("kustomize", str(folder))
+    cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=overlay)
+    for kind in (
+        "networkpolicy",
+        "authorizationpolicies.security.istio.io",
+        "validatingadmissionpolicy",
+        "validatingadmissionpolicybinding",
+        "mutatingadmissionpolicy",
+        "mutatingadmissionpolicybinding",
+    ):
+        ours = (
+            ("-l", "app.kubernetes.io/managed-by=osfaas", "-A")
+            if "admission" not in kind
+            else (
+                "-l",
+                "app.kubernetes.io/managed-by=osfaas",
+            )
+        )
+        cluster.kubectl("delete", kind, "--ignore-not-found", *ours)
+
+
+def _write_overlay(folder: Path, openstack: OpenStack) -> None:
+    platform = {
+        "functions": {"checksums": _FUNCTION},
+        "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [openstack.swift_port]}],
+        "queue_proxy_cpu_millis": 25,
+    }
+    (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
+    bases = os.path.relpath(CHECKOUT / "manifests", folder)
+    api = [{"ipBlock": {"cidr": f"{NODE_ADDRESS}/32"}}]
+    cloud = [{"ipBlock": {"cidr": f"{OPENSTACK_ADDRESS}/32"}}]
+    openstack_ports = [openstack.keystone_port, openstack.swift_port]
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{bases}/{name}" for name in ("crd", "system", "gateway", "controller")],
+        "images": [{"name": "osfaas-gateway", "newName": "dev.local/osfaas-gateway", "newTag": "test"}],
+        "configMapGenerator": [
+            {
+                "name": "osfaas-gateway",
+                "namespace": SYSTEM,
+                "behavior": "merge",
+                "literals": [f"OSFAAS_PUBLIC_URL=https://{EDGE_HOST}"],
+            },
+            {"name": "osfaas-platform", "namespace": SYSTEM, "behavior": "replace", "files": ["platform.yaml"]},
+        ],
+        "patches": [
+            _egress("allow-kubernetes-api", api, [API_PORT]),
+            _egress("allow-openstack", cloud, openstack_ports),
+            _replaced("Gateway", {"/spec/servers/0/hosts": [EDGE_HOST], "/spec/servers/1/hosts": [EDGE_HOST]}),
+            _replaced("VirtualService", {"/spec/hosts": [EDGE_HOST]}),
+            # The node has two cores for everything.
+            _replaced("Deployment", {"/spec/template/spec/containers/0/resources/requests/cpu": "20m"}),
+        ],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+
+
+def _egress(policy: str, peers: list[dict[str, Any]], ports: list[int]) -> dict[str, Any]:
+    listed = [{"protocol": "TCP", "port": port} for port in ports]
+    patch = _replaced("NetworkPolicy", {"/spec/egress/0/to": peers, "/spec/egress/0/ports": listed})
+    patch["target"]["name"] = policy
+    return patch
+
+
+def _replaced(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    steps = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
+    return {"target": {"kind": kind}, "patch": yaml.safe_dump(steps)}
+
+
+def _certificate(cluster: Testbed, folder: Path) -> None:
+    folder.mkdir()
+    make_authority(folder).issue("edge", user=EDGE_HOST, hosts=(EDGE_HOST,))
+    data = {"tls.crt": _encoded(folder / "edge.crt"), "tls.key": _encoded(folder / "edge.key")}
+    _secret(cluster, "istio-system", "osfaas-edge-tls", data, "kubernetes.io/tls")
+
+
+def _secrets(cluster: Testbed, openstack: OpenStack) -> None:
+    """The two credentials at Keystone: the gateway may validate tokens, the controller may list projects."""
+    clouds = yaml.safe_load(openstack.inside.clouds_yaml.read_text())["clouds"]
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
+    cluster.kubectl.apply(namespace)
+    for part, user in (("gateway", "osfaas"), ("controller", "admin")):
+        text = yaml.safe_dump({"clouds": {"osfaas": clouds[user]}})
+        data = {"clouds.yaml": base64.b64encode(text.encode()).decode()}
+        _secret(cluster, SYSTEM, f"osfaas-{part}-keystone", data, "Opaque")
+
+
+def _secret(cluster: Testbed, namespace: str, name: str, data: dict[str, str], kind: str) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data})
+
+
+def _encoded(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode()

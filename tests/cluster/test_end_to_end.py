@@ -1,0 +1,143 @@
+"""Two projects, one command each: their users get checksums of their objects, computed in their own namespaces."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from policies.names import ProjectId, namespace_of
+from tests.cluster.commands import wait_until
+from tests.cluster.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from tests.cluster.product import Product
+
+_TENANTS = {"alice": "alice-project", "bob": "bob-project"}
+# Knative's window and grace period in this cluster are 10 s and 5 s; pods take up to 30 s to end.
+_ASLEEP_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def tenants(product: Product) -> Iterator[dict[str, str]]:
+    """Both projects onboarded, with an object each: namespace by user."""
+    namespaces: dict[str, str] = {}
+    for user, project in _TENANTS.items():
+        store(product, user, "note", content(user))
+        namespaces[user] = namespace_of(ProjectId(product.openstack.inside.users[user].project_id))
+        product.osfaas("tenant", "onboard", project, "--domain", "Default")
+    yield namespaces
+    for namespace in namespaces.values():
+        product.cluster.kubectl("delete", "tenant", namespace, "--ignore-not-found")
+        product.cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+
+
+def content(user: str, size: int = 100_000) -> bytes:
+    return (f"{user}'s data ".encode() * (size // 8))[:size]
+
+
+def store(product: Product, user: str, name: str, data: bytes) -> None:
+    session = product.openstack.outside.session(user)
+    container = f"{product.openstack.outside.account_url(user)}/box"
+    session.put(container)
+    session.put(f"{container}/{name}", data=data)
+
+
+def ask(caller: httpx.Client, name: str, algorithm: str = "adler32,sha1") -> httpx.Response:
+    return caller.get("/checksums/", params={"bucket": "box", "file": name, "algorithm": algorithm})
+
+
+def assert_right(answer: httpx.Response, data: bytes) -> None:
+    assert answer.status_code == 200, answer.text
+    digests = answer.json()["digests"]
+    assert digests["adler32"] == f"{zlib.adler32(data):08x}"
+    assert digests["sha1"] == hashlib.sha1(data).hexdigest()
+    assert answer.json()["sources"]["sha1"] == "computed"
+
+
+def test_a_project_that_is_not_onboarded_is_refused_with_the_command_that_helps(product: Product) -> None:
+    """dave's token is valid, his project is no tenant."""
+    with product.caller("dave") as dave:
+        answer = ask(dave, "note")
+    assert answer.status_code == 403
+    assert answer.json()["errors"][0]["code"] == "function.tenant.not_onboarded"
+
+
+def test_a_call_without_a_token_stops_at_the_gateway(product: Product, tenants: dict[str, str]) -> None:
+    """401, with the way to Keystone."""
+    with product.caller("alice") as caller:
+        del caller.headers["X-Auth-Token"]
+        answer = ask(caller, "note")
+    assert answer.status_code == 401
+    assert "Keystone uri=" in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("user", _TENANTS)
+def test_the_digest_is_computed_by_a_pod_in_the_users_own_namespace(
+    product: Product, tenants: dict[str, str], user: str
+) -> None:
+    """Right digests, and the function's pod runs in that namespace and in no other tenant's."""
+    others = [namespace for other, namespace in tenants.items() if other != user]
+    wait_until("asleep", lambda: not any(map(product.pods, tenants.values())), seconds=_ASLEEP_SECONDS)
+    with product.caller(user) as caller:
+        assert_right(ask(caller, "note"), content(user))
+    assert product.pods(tenants[user])
+    assert not any(product.pods(namespace) for namespace in others)
+
+
+def test_a_user_cannot_name_another_projects_object(product: Product, tenants: dict[str, str]) -> None:
+    """The account comes from the token: the same path leads each user to their own object."""
+    store(product, "bob", "only-bobs", b"bob")
+    with product.caller("alice") as alice:
+        assert ask(alice, "only-bobs").status_code == 404
+
+
+def test_from_project_to_first_checksum_in_under_ten_seconds(product: Product, tenants: dict[str, str]) -> None:
+    """A project that nobody has seen before: one command, one call."""
+    store(product, "carol", "note", content("carol"))
+    project = product.openstack.inside.users["carol"].project_id
+    namespace = namespace_of(ProjectId(project))
+    try:
+        with product.caller("carol") as carol:
+            started = time.monotonic()
+            product.osfaas("tenant", "onboard", project)
+            onboarded = time.monotonic()
+            assert_right(ask(carol, "note"), content("carol"))
+            ended = time.monotonic()
+        say(f"onboard {onboarded - started:.1f} s, first checksum after {ended - started:.1f} s")
+        assert ended - started < 10
+    finally:
+        product.cluster.kubectl("delete", "tenant", namespace, "--ignore-not-found")
+        product.cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+
+
+def test_five_parallel_calls_wake_several_pods_and_the_window_ends_them(
+    product: Product, tenants: dict[str, str]
+) -> None:
+    """The slides' five calls: all right, on more than one pod, and none is left after the window."""
+    namespace = tenants["alice"]
+    data = {f"big-{number}": content(f"{number}", 20_000_000) for number in range(5)}
+    for name, body in data.items():
+        store(product, "alice", name, body)
+    wait_until("asleep", lambda: not product.pods(namespace), seconds=_ASLEEP_SECONDS)
+    seen = 0
+    with product.caller("alice", seconds=120) as alice, ThreadPoolExecutor() as pool:
+        calls = {name: pool.submit(ask, alice, name) for name in data}
+        while not all(call.done() for call in calls.values()):
+            seen = max(seen, len(product.pods(namespace)))
+            time.sleep(0.2)
+        seen = max(seen, len(product.pods(namespace)))
+        for name, call in calls.items():
+            assert_right(call.result(), data[name])
+    started = time.monotonic()
+    wait_until("scaled to zero", lambda: not product.pods(namespace), seconds=_ASLEEP_SECONDS)
+    say(f"five parallel calls woke {seen} pods; none left {time.monotonic() - started:.0f} s after the last answer")
+    assert seen > 1
