@@ -30,7 +30,7 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
     logging.getLogger("openstack").setLevel(logging.ERROR)
     logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
     try:
-        config = openstack.config.OpenStackConfig(app_name="osfaas")
+        config = openstack.config.OpenStackConfig(app_name="osfaas-client")
         named = cloud if cloud in config.get_cloud_names() else None
         region = config.get_one(named) if named else config.get_one()
         session = region.get_session()

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from gateway.budgets.concurrency import ComputationBudget
 from gateway.budgets.waiting import WaitingBudget
+from gateway.checksums.bulk import BulkRules
+from gateway.checksums.bulk_routes import BulkRoutes
 from gateway.checksums.flow import ChecksumFlow, Places
 from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
@@ -24,6 +26,8 @@ from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead, route_error
 from gateway.edge.routes import ServiceRoutes
 from gateway.errors import GatewayError, Kind, error_response
+from gateway.events.flow import EventFlow
+from gateway.events.routes import EventRoutes
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService
@@ -60,6 +64,10 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         async with open_clients(settings, identity) as (http, keystone_http):
             flow = build_flow(settings, identity, directory, metrics, http=http, keystone_http=keystone_http)
             app.state.checksums = ChecksumRoutes(flow, default_algorithms=settings.default_algorithms)
+            app.state.bulk = BulkRoutes(flow, bulk_rules(settings))
+            app.state.events = EventRoutes(
+                flow, EventFlow(flow, entries=settings.event_memory_entries), bulk_rules(settings), metrics
+            )
             yield
 
     app = Starlette(routes=routes(settings, metrics), lifespan=lifespan)
@@ -83,8 +91,14 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
         answer: Response = await request.app.state.checksums.by_path(request)
         return answer
 
-    async def by_query(request: Request) -> Response:
-        answer: Response = await request.app.state.checksums.by_query(request)
+    async def by_query_or_many(request: Request) -> Response:
+        rooms = request.app.state
+        many = request.method == "POST"
+        answer: Response = await (rooms.bulk.many(request) if many else rooms.checksums.by_query(request))
+        return answer
+
+    async def events(request: Request) -> Response:
+        answer: Response = await request.app.state.events.receive(request)
         return answer
 
     def exposition(request: Request) -> Response:
@@ -99,11 +113,12 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", exposition, methods=["GET"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
-        Route("/checksums", by_query, methods=["GET"]),
-        Route("/checksums/", by_query, methods=["GET"]),
-        Route("/v1/checksums", by_query, methods=["GET"]),
-        Route("/v1/checksums/", by_query, methods=["GET"]),
+        Route("/checksums", by_query_or_many, methods=["GET"]),
+        Route("/checksums/", by_query_or_many, methods=["GET"]),
+        Route("/v1/checksums", by_query_or_many, methods=["GET", "POST"]),
+        Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/{rest:path}", by_path, methods=["GET"]),
+        Route("/v1/events", events, methods=["POST"]),
     ]
 
 
@@ -161,6 +176,13 @@ def build_flow(
             answer_seconds=settings.answer_seconds,
         ),
         metrics=metrics,
+    )
+
+
+def bulk_rules(settings: Settings) -> BulkRules:
+    """Bounds of a request about many objects."""
+    return BulkRules(
+        settings.default_algorithms, settings.body_max_bytes, settings.bulk_max_objects, settings.bulk_at_once
     )
 
 

@@ -31,6 +31,9 @@ class Kind(Enum):
 
     REQUEST_MALFORMED = Spec("function.request.malformed", 400, "The request is not acceptable: {why}.")
     REQUEST_HEAD_TOO_LARGE = Spec("function.request.head_too_large", 431, "The request head is too large: {why}.")
+    REQUEST_BODY_TOO_LARGE = Spec(
+        "function.request.body_too_large", 413, "The body of the request is longer than {limit} bytes."
+    )
     EXPECTATION_FAILED = Spec("function.request.expectation", 417, "Only 'Expect: 100-continue' is understood.")
     TRANSFER_CODING = Spec("function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood.")
     NO_SUCH_ROUTE = Spec("function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/.")

@@ -41,6 +41,8 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/v1/openapi.json": {"get": _open("This document.", "openapi", _json({"type": "object"}))},
             "/v1/checksums/{container}/{object}": _digest_path("object", by_path),
             "/v1/checksums/": _digest_path("query", by_query),
+            "/v1/checksums": {"post": _bulk()},
+            "/v1/events": {"post": _events()},
             "/checksums/": _digest_path("original", by_query),
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
@@ -57,16 +59,7 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
         _parameter("Want-Digest", "header", "RFC 3230."),
         _parameter("Want-Repr-Digest", "header", "RFC 9530."),
     ]
-    errors = {
-        str(status): {
-            "description": "; ".join(f"`{kind.code}`" for kind in Kind if kind.status == status),
-            "content": {
-                **_json({"$ref": "#/components/schemas/Error"}),
-                **_text(),
-            },
-        }
-        for status in sorted({kind.status for kind in Kind})
-    }
+    errors = _errors({**_json({"$ref": "#/components/schemas/Error"}), **_text()})
     body = {**_json({"$ref": "#/components/schemas/Digests"}), **_text()}
     headers = {field: {"schema": {"type": "string"}} for field in ("Digest", "Repr-Digest")}
     get = {"description": "The digests.", "content": body, "headers": headers}
@@ -75,6 +68,51 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
         "parameters": parameters,
         "get": {"operationId": f"get_digests_by_{name}", "responses": {"200": get, **errors}},
         "head": {"operationId": f"head_digests_by_{name}", "responses": {"200": head, **errors}},
+    }
+
+
+def _bulk() -> dict[str, Any]:
+    lines = {
+        "description": "A line for each object, as soon as it is known; an empty line is a sign of life.",
+        "content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/BulkLine"}}},
+    }
+    return {
+        "operationId": "bulk_digests",
+        "description": "Digests of many objects. Each fails for itself alone.",
+        "requestBody": {"required": True, "content": _json({"$ref": "#/components/schemas/BulkOrder"})},
+        "responses": {"200": lines, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
+    }
+
+
+def _events() -> dict[str, Any]:
+    outcomes = {"type": "object", "additionalProperties": {"type": "integer"}}
+    counted = _json({"type": "object", "required": ["outcomes"], "properties": {"outcomes": outcomes}})
+    one = {"schema": {"type": "object"}}
+    content = {
+        "application/cloudevents+json": one,
+        "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
+        "application/json": one,
+    }
+    return {
+        "operationId": "receive_events",
+        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are computed and kept.",
+        "parameters": [_parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}.")],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {"description": "The same as 204, if Accept names JSON.", "content": counted},
+            "204": {"description": "Every event is worked off."},
+            **_errors(_json({"$ref": "#/components/schemas/Error"})),
+        },
+    }
+
+
+def _errors(content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": "; ".join(f"`{kind.code}`" for kind in Kind if kind.status == status),
+            "content": content,
+        }
+        for status in sorted({kind.status for kind in Kind})
     }
 
 
@@ -102,6 +140,23 @@ def _schemas() -> dict[str, Any]:
                 "stored": {"type": "boolean"},
             },
         },
+        "BulkOrder": {
+            "type": "object",
+            "required": ["objects"],
+            "additionalProperties": False,
+            "properties": {
+                "objects": {"type": "array", "items": _object_name()},
+                "algorithms": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "force": {"type": "boolean"},
+                "store": {"type": "boolean"},
+            },
+        },
+        "BulkLine": {
+            "type": "object",
+            "required": ["index", "container", "object", "version_id"],
+            "properties": {"index": {"type": "integer", "minimum": 0}},
+            "oneOf": [{"required": ["digests", "etag", "size", "sources"]}, {"required": ["error", "errors"]}],
+        },
         "Error": {
             "type": "object",
             "required": ["error", "errors"],
@@ -116,6 +171,19 @@ def _schemas() -> dict[str, Any]:
                     },
                 },
             },
+        },
+    }
+
+
+def _object_name() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["container", "object"],
+        "additionalProperties": False,
+        "properties": {
+            "container": {"type": "string"},
+            "object": {"type": "string"},
+            "version_id": {"type": ["string", "null"]},
         },
     }
 

@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     # --- checksums and functions
     default_algorithms: Words = Field(("adler32", "md5"), description="What is computed when nothing is asked for.")
     digest_cache_entries: int = Field(100_000, ge=0, description="Most objects whose digests are kept in memory.")
+    event_memory_entries: int = Field(
+        100_000, ge=0, description="Most object events that are remembered as done, so that none is worked off twice."
+    )
     function_connect_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection to a function, or to the ingress before it."
     )
@@ -151,6 +154,9 @@ class Settings(BaseSettings):
 
     # --- limits of requests
     head_max_bytes: int = Field(32_768, ge=1_024, description="Largest request head.")
+    body_max_bytes: int = Field(2_097_152, ge=1_024, description="Largest request body: a list of objects, or events.")
+    bulk_max_objects: int = Field(10_000, ge=1, description="Most objects, or events, in one request.")
+    bulk_at_once: int = Field(8, ge=1, description="How many objects, or events, of one request are worked on at once.")
     head_max_fields: int = Field(100, ge=8, description="Most header fields in a request.")
     keep_alive_seconds: int = Field(75, ge=1, description="How long an idle connection is kept.")
     shutdown_seconds: int = Field(30, ge=1, description="How long running calls may go on after SIGTERM.")

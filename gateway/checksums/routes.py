@@ -11,10 +11,11 @@ from gateway.checksums.algorithms import ALGORITHMS
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.flow import Answer, ChecksumFlow, Order
 from gateway.checksums.negotiation import Wanted, digest_fields, names_json, prefers_text, wanted_of
+from gateway.edge.answer import answer_or_error
 from gateway.edge.context import RequestContext, context_of
-from gateway.edge.disconnect import CallerGoneError, unless_gone
+from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
-from gateway.errors import GatewayError, Kind, error_response
+from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectRef
 
 PREFIX = b"/v1/checksums/"
@@ -59,17 +60,8 @@ class ChecksumRoutes:
         plain_errors: bool,
     ) -> Response:
         assert context.head is not None
-        try:
-            response = await unless_gone(request.receive, self._answer(context.head, context, locate))
-        except CallerGoneError:
-            # Nobody reads this; the log line says 499 of its own.
-            context.facts["error"] = "function.caller.gone"
-            response = Response(status_code=499)
-        except GatewayError as error:
-            context.facts["error"] = error.kind.code
-            if error.__cause__ is not None:
-                context.facts["cause"] = repr(error.__cause__)[:200]
-            response = error_response(error, request_id=context.request_id, plain=plain_errors)
+        work = unless_gone(request.receive, self._answer(context.head, context, locate))
+        response = await answer_or_error(context, work, plain_errors=plain_errors)
         record_service_call(context, _named(locate, context.head), response.status_code)
         return response
 
@@ -171,6 +163,11 @@ def _as_body(answer: Answer, wanted: Wanted, fields: dict[str, str], *, text: bo
     if text:
         lines = values.values() if len(values) == 1 else (f"{name}={value}" for name, value in values.items())
         return Response("".join(f"{line}\n" for line in lines), headers=fields, media_type="text/plain")
+    return Response(json.dumps(answer_document(answer)), headers=fields, media_type="application/json")
+
+
+def answer_document(answer: Answer) -> dict[str, object]:
+    """What is found, as JSON has it (`Digests` in the OpenAPI document)."""
     stat = answer.stat
     document: dict[str, object] = {
         "container": stat.ref.container,
@@ -178,12 +175,12 @@ def _as_body(answer: Answer, wanted: Wanted, fields: dict[str, str], *, text: bo
         "version_id": stat.ref.version,
         "etag": stat.etag,
         "size": stat.size,
-        "digests": values,
-        "sources": {name: answer.digests[name].source for name in wanted.algorithms},
+        "digests": {name: digest.value for name, digest in answer.digests.items()},
+        "sources": {name: digest.source for name, digest in answer.digests.items()},
     }
     if answer.stored is not None:
         document["stored"] = answer.stored
-    return Response(json.dumps(document), headers=fields, media_type="application/json")
+    return document
 
 
 def _common(context: RequestContext) -> dict[str, str]:

@@ -37,6 +37,9 @@ class Metrics:
             registry=self.registry,
         )
         self.computed_bytes = Counter("osfaas_computed_bytes", "Bytes digested.", registry=self.registry)
+        self.events = Counter(
+            "osfaas_events", "Object events, by what became of them.", ["outcome"], registry=self.registry
+        )
         self.digests = Counter(
             "osfaas_digests", "Digests given, by where they came from.", ["source"], registry=self.registry
         )

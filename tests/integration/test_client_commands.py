@@ -178,13 +178,13 @@ def test_wrong_password_is_a_sentence_and_leaves_nothing_behind(environment, clo
 
 def test_token_is_kept_between_runs_and_renewed_when_it_is_revoked(environment, cloud, objects):
     env = environment()
-    before = cloud.keystone_requests("POST", "/v3/auth/tokens", agent="osfaas")
+    before = cloud.keystone_requests("POST", "/v3/auth/tokens", agent="osfaas-client")
     for _ in range(3):
         assert run(["checksum", "get", "data/zeros"], env).returncode == 0
     kept = next(Path(env["XDG_CACHE_HOME"]).rglob("*.json"))
     assert kept.stat().st_mode & 0o777 == 0o600
     first = json.loads(kept.read_text(encoding="utf-8"))["token"]
-    assert cloud.keystone_requests("POST", "/v3/auth/tokens", agent="osfaas") - before == 1
+    assert cloud.keystone_requests("POST", "/v3/auth/tokens", agent="osfaas-client") - before == 1
     cloud.revoke(first)
     time.sleep(31)  # as long as a gateway may still trust it
     assert run(["checksum", "get", "data/zeros"], env).stdout.strip() == ZEROS.digests["adler32"]

@@ -32,6 +32,7 @@ PUBLISHED = {
     "function.object.unsupported": 422,
     "function.quota.exceeded": 429,
     "function.read.short": 502,
+    "function.request.body_too_large": 413,
     "function.request.expectation": 417,
     "function.request.head_too_large": 431,
     "function.request.malformed": 400,

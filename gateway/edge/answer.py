@@ -1,0 +1,33 @@
+"""The answer to a call: what the work makes, or the error that it ended with."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.edge.context import RequestContext
+from gateway.edge.disconnect import CallerGoneError
+from gateway.errors import GatewayError, error_response
+
+
+async def answer_or_error(
+    context: RequestContext, work: Coroutine[Any, Any, Response], *, plain_errors: bool = False
+) -> Response:
+    """The response, and in the log line what went wrong.
+
+    Args:
+        context: the call's.
+        work: raises GatewayError or CallerGoneError if there is no answer.
+        plain_errors: whether an error is a sentence of text.
+    """
+    try:
+        return await work
+    except CallerGoneError:
+        # Nobody reads this; the log line says 499 of its own.
+        context.facts["error"] = "function.caller.gone"
+        return Response(status_code=499)
+    except GatewayError as error:
+        context.facts["error"] = error.kind.code
+        if error.__cause__ is not None:
+            context.facts["cause"] = repr(error.__cause__)[:200]
+        return error_response(error, request_id=context.request_id, plain=plain_errors)

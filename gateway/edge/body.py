@@ -1,0 +1,47 @@
+"""Bodies of requests: read with a bound, and only after the caller is known."""
+
+import json
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.edge.disconnect import CallerGoneError
+from gateway.errors import GatewayError, Kind
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """The body.
+
+    Raises:
+        GatewayError: REQUEST_BODY_TOO_LARGE, as soon as it is seen to be.
+        CallerGoneError: the caller left in the middle of it.
+    """
+    length = request.headers.get("content-length", "0")
+    if int(length) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    except ClientDisconnect as error:
+        raise CallerGoneError from error
+    return bytes(body)
+
+
+def json_of(body: bytes) -> Any:
+    """The JSON document in a body, which has to be UTF-8.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    try:
+        return json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="the body is not JSON in UTF-8") from error
+
+
+def _too_large(max_bytes: int) -> GatewayError:
+    # What is left of the body is not read, so nothing that follows it could be.
+    return GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=max_bytes, headers={"Connection": "close"})

@@ -1,0 +1,155 @@
+"""Each object is computed once for all its events, and nothing that we write comes back to us as work."""
+
+import asyncio
+import dataclasses
+from typing import Any
+
+import pytest
+
+from gateway.checksums.flow import Answer, Order
+from gateway.checksums.known import Digest, Source
+from gateway.edge.context import RequestContext
+from gateway.errors import GatewayError, Kind
+from gateway.events.flow import EventFlow, Outcome
+from gateway.events.records import Happening, ObjectEvent
+from gateway.identity.caller import Caller
+from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory import Tenant
+
+CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
+TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
+ALGORITHMS = ("adler32",)
+
+
+class Checksums:
+    """Computes what it does not know; keeping a digest changes the ETag, as copies do in some stores."""
+
+    def __init__(self, *, keeping_changes_etag: bool = False) -> None:
+        self.keeping_changes_etag = keeping_changes_etag
+        self.objects = {"o": 1}
+        self.known: set[tuple[str, int]] = set()
+        self.bound: set[str] = set()
+        self.computed: list[str] = []
+        self.kept: list[str] = []
+        self.failures: list[Kind] = []
+        self.gate: asyncio.Event | None = None
+
+    async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            raise GatewayError(self.failures.pop(0))
+        name = order.ref.name
+        if name not in self.objects:
+            raise GatewayError(Kind.OBJECT_NOT_FOUND)
+        generation = self.objects[name]
+        meta = {"x-amz-meta-checksum-source": "x"} if name in self.bound else {}
+        stat = ObjectStat("a", order.ref, "e", 9, ObjectKind.PLAIN, "text/plain", metadata=meta)
+        source = Source.STORED if (name, generation) in self.known else Source.COMPUTED
+        if source is Source.COMPUTED:
+            self.computed.append(name)
+            self.known.add((name, generation))
+        if order.store and name not in self.kept_now():
+            self.kept.append(name)
+            self.bound.add(name)
+            if self.keeping_changes_etag:
+                self.objects[name] += 1
+        return Answer(stat, {"adler32": Digest("11e60398", source)}, True if order.store else None)
+
+    def kept_now(self) -> set[str]:
+        return set() if self.keeping_changes_etag else self.bound
+
+
+def event(
+    happening: Happening = Happening.WRITTEN, *names: str, identity: tuple[str, ...] | None = ("1",)
+) -> ObjectEvent:
+    return ObjectEvent(happening, tuple(ObjectRef("c", name) for name in names or ("o",)), identity)
+
+
+class House:
+    def __init__(self, checksums: Checksums | None = None, *, entries: int = 100) -> None:
+        self.checksums = checksums or Checksums()
+        self.events = EventFlow(self.checksums, entries=entries)  # type: ignore[arg-type]
+
+    async def handle(self, one: ObjectEvent, caller: Caller = CALLER, algorithms: Any = ALGORITHMS) -> Outcome:
+        return await self.events.handle(caller, TENANT, one, algorithms, "req-1")
+
+
+async def test_event_that_failed_is_worked_off_when_it_comes_again() -> None:
+    house = House()
+    house.checksums.failures = [Kind.STORE_UNAVAILABLE]
+    with pytest.raises(GatewayError):
+        await house.handle(event())
+    assert await house.handle(event()) is Outcome.COMPUTED
+    assert await house.handle(event()) is Outcome.DUPLICATE
+
+
+async def test_store_that_gives_each_copy_another_etag_does_not_send_us_round_in_circles() -> None:
+    house = House(Checksums(keeping_changes_etag=True))
+    await house.handle(event(identity=("put",)))
+    for number in range(10):
+        await house.handle(event(Happening.COPIED, identity=(f"copy-{number}",)))
+    assert house.checksums.kept == ["o"]
+    assert len(house.checksums.computed) <= 2
+
+
+async def test_our_own_write_back_is_known() -> None:
+    house = House()
+    assert await house.handle(event(identity=("put",))) is Outcome.COMPUTED
+    assert await house.handle(event(Happening.COPIED, identity=("copy",))) is Outcome.KNOWN
+    assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
+
+
+async def test_copy_that_a_user_made_is_computed_and_kept() -> None:
+    house = House()
+    assert await house.handle(event(Happening.COPIED)) is Outcome.COMPUTED
+    assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
+
+
+async def test_duplicates_that_come_together_are_worked_off_once() -> None:
+    house = House()
+    house.checksums.gate = asyncio.Event()
+    waiting = [asyncio.ensure_future(house.handle(event())) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    house.checksums.gate.set()
+    outcomes = await asyncio.gather(*waiting)
+    assert sorted(outcomes) == [Outcome.COMPUTED] + [Outcome.DUPLICATE] * 19
+    assert house.checksums.computed == ["o"]
+
+
+async def test_event_of_another_project_or_for_other_digests_is_no_duplicate() -> None:
+    house = House()
+    other = dataclasses.replace(CALLER, project_id=ProjectId("q"))
+    await house.handle(event())
+    assert await house.handle(event(), other) is not Outcome.DUPLICATE
+    assert await house.handle(event(), algorithms=("md5",)) is not Outcome.DUPLICATE
+
+
+async def test_event_without_identity_is_looked_at_each_time_and_computed_once() -> None:
+    house = House()
+    outcomes = [await house.handle(event(identity=None)) for _ in range(3)]
+    assert outcomes == [Outcome.COMPUTED, Outcome.KNOWN, Outcome.KNOWN]
+
+
+async def test_object_that_is_gone_is_nobodys_failure() -> None:
+    house = House()
+    assert await house.handle(event(Happening.WRITTEN, "none", "neither")) is Outcome.GONE
+
+
+async def test_second_reading_of_a_key_counts_if_the_first_names_no_object() -> None:
+    house = House()
+    house.checksums.objects = {"a+b": 1}
+    assert await house.handle(event(Happening.WRITTEN, "a b", "a+b")) is Outcome.COMPUTED
+    assert house.checksums.computed == ["a+b"]
+
+
+async def test_what_is_no_creation_is_ignored() -> None:
+    house = House()
+    assert await house.handle(event(Happening.OTHER)) is Outcome.IGNORED
+    assert house.checksums.computed == []
+
+
+async def test_without_memory_what_is_known_is_still_not_computed_again() -> None:
+    house = House(entries=0)
+    assert [await house.handle(event()) for _ in range(2)] == [Outcome.COMPUTED, Outcome.KNOWN]
