@@ -1,5 +1,6 @@
 """`osfaas checksum …`. Each command imports its work when it runs; `get` has to start in a blink."""
 
+import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from client.errors import CommandError
 
 if TYPE_CHECKING:
     from client.checksums import Question
+    from client.login import Login
 
 DEFAULT_ALGORITHM = "adler32"
 DEFAULT_PATIENCE_SECONDS = 120.0
@@ -67,6 +69,47 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 
     question = _question(**naming)
     _done(lambda: with_login(endpoint, lambda login: put_digest(login, question, value, force=force)))
+
+
+@checksum.command("list")
+@click.argument("container")
+@click.option("--prefix", default="", help="Only objects whose names begin with it.")
+@click.option("-t", "--type", "algorithm", default="md5", show_default=True, metavar="TYPE", help="adler32, md5, …")
+@click.option("--format", "form", type=click.Choice(["md5sum", "json"]), default="md5sum", show_default=True)
+@click.option("--store", is_flag=True, help="Keep the checksums with the objects.")
+@click.option("-e", "--endpoint", metavar="NAME|URL", help="A cloud of clouds.yaml, or the gateway's URL.")
+@click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help="Seconds of trying again.")
+def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> None:
+    """Print the checksums of all objects of CONTAINER: lines as md5sum writes them, or a JSON object a line.
+
+    What fails is said on stderr, and the status is 1 in the end.
+    """
+    from client.access import with_login  # noqa: PLC0415
+    from client.exchange import Patience  # noqa: PLC0415
+    from client.listing import Wanted, count_of, digests_of, md5sum_line  # noqa: PLC0415
+
+    wanted, trying = Wanted(**naming), Patience(patience)
+    printed: set[str] = set()  # with a second login, the work begins anew
+    hidden = sys.stdout.isatty() or not sys.stderr.isatty()
+
+    def print_all(login: "Login") -> int:
+        failed, length = 0, count_of(login, wanted, trying)
+        lines = (line for line in digests_of(login, wanted, trying) if line["object"] not in printed)
+        with click.progressbar(lines, length=length, show_pos=True, hidden=hidden, file=sys.stderr) as bar:
+            for line in bar:
+                printed.add(line["object"])
+                error = line.get("error")
+                failed += error is not None
+                if form == "json":
+                    click.echo(json.dumps(line))
+                elif error is None:
+                    click.echo(md5sum_line(next(iter(line["digests"].values())), line["object"]))
+                if error is not None:
+                    click.echo(f"osfaas: {wanted.container}/{line['object']}: {error['message']}", err=True)
+        return failed
+
+    if _done(lambda: with_login(endpoint, print_all)):
+        sys.exit(1)
 
 
 def _question(

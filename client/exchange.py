@@ -19,7 +19,7 @@ CONNECT_SECONDS = 10.0
 # The gateway's own limit of a computation is 1800 seconds.
 ANSWER_SECONDS = 1_860.0
 MAX_SENTENCE = 1_000
-_OK, _UNAUTHORIZED = 200, 401
+_GOOD, _UNAUTHORIZED = frozenset([200, 204]), 401
 _BETWEEN_CONNECTIONS_SECONDS = 1.0
 
 
@@ -75,7 +75,7 @@ def ask(
     while True:
         try:
             response = send(login, url, method=method, headers=headers, body=body)
-            if response.status == _OK:
+            if response.status in _GOOD:
                 return response
             failure, wait = _refusal(response), _retry_after(response)
         except (OSError, http.client.HTTPException) as error:

@@ -1,0 +1,124 @@
+"""`list`: the digests of all objects of a container, through the gateway's bulk form."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from client.errors import CommandError
+from client.exchange import Patience, ask
+from client.login import Login
+
+PAGE = 1_000
+# What a second request may mend: no room, or a side that did not answer.
+_PASSING = frozenset([409, 429, 502, 503])
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which objects, and what of them.
+
+    Attributes:
+        prefix: only names that begin with it.
+        store: whether the digests are kept with the objects.
+    """
+
+    container: str
+    prefix: str
+    algorithm: str
+    store: bool
+
+
+def count_of(login: Login, wanted: Wanted, patience: Patience) -> int | None:
+    """How many objects there will be, if Swift knows without counting."""
+    if wanted.prefix:
+        return None
+    answer = ask(login, _container(login, wanted), patience=patience, method="HEAD")
+    count = answer.getheader("X-Container-Object-Count", "")
+    return int(count) if count.isdecimal() else None
+
+
+def digests_of(login: Login, wanted: Wanted, patience: Patience) -> Iterator[dict[str, Any]]:
+    """A line of the gateway for each object, in no certain order; what failed has the field `error`.
+
+    Raises:
+        CommandError: the container cannot be listed, or the gateway takes no list.
+    """
+    for names in _pages(login, wanted, patience):
+        missing = dict.fromkeys(names)
+        last: dict[str, dict[str, Any]] = {}
+        for _ in range(ROUNDS):
+            for line in _asked(login, wanted, list(missing), patience):
+                name = str(line.get("object"))
+                if name not in missing:
+                    continue
+                if line.get("error", {}).get("code") in _PASSING:
+                    last[name] = line
+                    continue
+                del missing[name]
+                yield line
+            if not missing:
+                break
+        for name in missing:
+            yield last.get(name) or _unanswered(wanted, name)
+
+
+def _asked(login: Login, wanted: Wanted, names: list[str], patience: Patience) -> Iterator[dict[str, Any]]:
+    """The lines of one request; an answer that breaks off has fewer."""
+    order = {
+        "objects": [{"container": wanted.container, "object": name} for name in names],
+        "algorithms": [wanted.algorithm],
+        "store": wanted.store,
+    }
+    url, headers = f"{login.gateway}/v1/checksums", {"Content-Type": "application/json"}
+    answer = ask(
+        login,
+        url,
+        patience=patience,
+        method="POST",
+        headers=headers,
+        body=json.dumps(order, ensure_ascii=False).encode(),
+    )
+    try:
+        for line in answer:
+            if line.strip():
+                yield json.loads(line)
+    except (OSError, http.client.HTTPException, ValueError):
+        return
+
+
+def _unanswered(wanted: Wanted, name: str) -> dict[str, Any]:
+    message = "The gateway's answer broke off before this object."
+    return {"container": wanted.container, "object": name, "error": {"code": 502, "message": message}}
+
+
+def _pages(login: Login, wanted: Wanted, patience: Patience) -> Iterator[list[str]]:
+    """Names of objects, some at a time (Swift API, "Show container details and list objects")."""
+    marker = ""
+    while True:
+        query = urlencode({"format": "json", "limit": PAGE, "prefix": wanted.prefix, "marker": marker})
+        answer = ask(login, f"{_container(login, wanted)}?{query}", patience=patience)
+        try:
+            names = [str(entry["name"]) for entry in json.loads(answer.read())]
+        except (ValueError, LookupError, TypeError) as error:
+            raise CommandError("The object store's list of the container is not understood.") from error
+        if not names:
+            return
+        yield names
+        marker = names[-1]
+
+
+def _container(login: Login, wanted: Wanted) -> str:
+    if login.swift is None:
+        raise CommandError("The catalog has no service 'object-store', so the container cannot be listed.")
+    return f"{login.swift}/{quote(wanted.container, safe='')}"
+
+
+def md5sum_line(value: str, name: str) -> str:
+    """A line as md5sum and its kin write it; a backslash before the line says that the name is escaped."""
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "\\" if escaped != name else ""
+    return f"{mark}{value}  {escaped}"

@@ -1,0 +1,217 @@
+"""Many objects in one call, over sockets: errors stay with their object, and nobody pays for the others."""
+
+import contextlib
+import json
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from conftest import Bucket, Content, content_of
+from relay import relay
+
+FEW, MANY = 120, 10_000
+
+
+def entries(bucket: Bucket, names: list[str]) -> list[dict[str, str]]:
+    return [{"container": bucket.name, "object": name} for name in names]
+
+
+def post(gateway, token: str | None, document: object, **headers: str) -> httpx.Response:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return gateway.call("POST", "/v1/checksums", token, content=body, headers=headers)
+
+
+def lines_of(response: httpx.Response) -> list[dict]:
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in response.text.splitlines() if line]
+
+
+def filled(bucket: Bucket, count: int, prefix: str) -> dict[str, Content]:
+    contents = {f"{prefix}/{number:05} ü": content_of(f"{prefix} {number}".encode()) for number in range(count)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda item: bucket.put(item[0], item[1].data), contents.items()))
+    return contents
+
+
+@pytest.fixture(scope="module")
+def few(bucket: Bucket) -> dict[str, Content]:
+    return filled(bucket, FEW, "few")
+
+
+def code(response: httpx.Response) -> str:
+    return response.json()["errors"][0]["code"]
+
+
+def test_caller_without_a_token_gets_no_line(gateway):
+    assert code(post(gateway, None, {"objects": []})) == "function.token.missing"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'{"objects": 5}', b"[" * 50_000])
+def test_body_that_is_no_order_is_refused(gateway, alice, body):
+    assert code(post(gateway, alice, body)) == "function.request.malformed"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_body_that_is_too_long_is_refused_before_it_is_read(gateway, alice, chunked):
+    parts = urlsplit(gateway.url)
+    framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000000000"
+    head = f"POST /v1/checksums HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {alice}\r\n{framing}\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        answer = b""
+        with contextlib.suppress(OSError):
+            for _ in range(100 if chunked else 0):
+                connection.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+        with contextlib.suppress(OSError):
+            while piece := connection.recv(65_536):
+                answer += piece
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"function.request.body_too_large" in answer
+
+
+def test_method_that_is_not_there_names_those_that_are(gateway, alice):
+    answer = gateway.call("PUT", "/v1/checksums", alice)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].replace(" ", "").split(",")) == {"GET", "HEAD", "POST"}
+
+
+def test_access_rules_for_reading_one_do_not_allow_asking_for_many(gateway, cloud):
+    token = cloud.application_credential_token("get-only")
+    assert code(post(gateway, token, {"objects": []})) == "function.access_rule.denied"
+
+
+def test_every_object_is_answered_and_failures_stay_with_theirs(gateway, alice, bucket, few):
+    names = list(few)
+    asked = entries(bucket, names)
+    asked[FEW // 2] = {"container": bucket.name, "object": "not there"}
+    asked[7] = {"container": "a/b", "object": "x"}
+    asked[8] = {"container": "none", "object": "x"}
+    lines = {line["index"]: line for line in lines_of(post(gateway, alice, {"objects": asked}))}
+    assert sorted(lines) == list(range(FEW))
+    failed = {index: line["errors"][0]["code"] for index, line in lines.items() if "error" in line}
+    assert failed == {
+        7: "function.request.malformed",
+        8: "function.object.not_found",
+        FEW // 2: "function.object.not_found",
+    }
+    assert {key: lines[8][key] for key in ("container", "object", "version_id")} == {**asked[8], "version_id": None}
+    for index, name in enumerate(names):
+        if index not in failed:
+            assert lines[index]["object"] == name
+            assert lines[index]["digests"] == {n: few[name].digests[n] for n in ("adler32", "md5")}
+
+
+def test_project_of_another_gets_nothing(gateway, cloud, bucket, few):
+    lines = lines_of(post(gateway, cloud.token("bob"), {"objects": entries(bucket, list(few)[:3])}))
+    assert [line["errors"][0]["code"] for line in lines] == ["function.object.not_found"] * 3
+
+
+def test_algorithms_force_and_store_are_for_all(gateway, alice, bucket):
+    contents = filled(bucket, 3, "stored")
+    order = {"objects": entries(bucket, list(contents)), "algorithms": ["sha-256"], "store": True}
+    for line in lines_of(post(gateway, alice, order)):
+        content = contents[line["object"]]
+        assert (line["digests"], line["stored"]) == ({"sha256": content.digests["sha256"]}, True)
+        assert bucket.head(line["object"])["X-Object-Meta-Sha256"] == content.digests["sha256"]
+    sources = [line["sources"]["sha256"] for line in lines_of(post(gateway, alice, {**order, "force": True}))]
+    assert sources == ["computed"] * 3
+
+
+def test_lines_fit_the_openapi_document(gateway, alice, bucket, few):
+    from jsonschema import Draft202012Validator
+
+    document = gateway.get("/v1/openapi.json").json()
+    validator = Draft202012Validator(
+        {"$ref": "#/components/schemas/BulkLine", "components": document["components"]},
+    )
+    asked = [*entries(bucket, list(few)[:2]), {"container": "none", "object": "x"}]
+    for line in lines_of(post(gateway, alice, {"objects": asked})):
+        validator.validate(line)
+
+
+def test_project_with_little_room_gets_all_its_answers(start_gateway, alice, bucket):
+    contents = filled(bucket, 30, "room")
+    with start_gateway(OSFAAS_PROJECT_COMPUTATIONS="1", OSFAAS_BULK_AT_ONCE="4") as gateway:
+        lines = lines_of(post(gateway, alice, {"objects": entries(bucket, list(contents))}))
+    assert [line for line in lines if "error" in line] == []
+    assert len(lines) == 30
+
+
+def test_caller_who_leaves_ends_the_work(start_gateway, cloud, function, alice, bucket):
+    contents = filled(bucket, 200, "left")
+    with relay(function.port) as wire:
+        functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{wire.port}"}
+        with start_gateway(functions=functions) as gateway:
+            body = json.dumps({"objects": entries(bucket, list(contents))}).encode()
+            with httpx.Client(timeout=60) as client:
+                headers = {"X-Auth-Token": alice}
+                with client.stream("POST", f"{gateway.url}/v1/checksums", content=body, headers=headers) as answer:
+                    next(answer.iter_lines())
+            deadline = time.monotonic() + 30
+            while gateway.metric("osfaas_requests_in_flight") > 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            calls = wire.calls
+            time.sleep(2)
+            assert wire.calls == calls < 200
+
+
+def resident_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def children(group: int) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ProcessLookupError):
+            if entry.name.isdigit() and os.getpgid(int(entry.name)) == group:
+                yield int(entry.name)
+
+
+@pytest.mark.skipif("OSFAAS_TEST_LONG" not in os.environ, reason="takes many minutes; set OSFAAS_TEST_LONG=1")
+@pytest.mark.timeout(3_600)
+def test_ten_thousand_objects(start_gateway, cloud, function, bucket, alice):
+    """Rate and memory are printed; one failure in the middle stays one failure."""
+    contents = filled(bucket, MANY, "many")
+    names = list(contents)
+    names[MANY // 2] = "many/not there"
+    with start_gateway() as gateway:
+        group = gateway.service.pid
+        before = sum(resident_kib(pid) for pid in children(group))
+        most, started, lines = before, time.monotonic(), []
+        body = json.dumps({"objects": entries(bucket, names)}).encode()
+        headers = {"X-Auth-Token": alice}
+        with (
+            httpx.Client(timeout=600) as client,
+            client.stream("POST", f"{gateway.url}/v1/checksums", content=body, headers=headers) as answer,
+        ):
+            for line in answer.iter_lines():
+                if line:
+                    lines.append(json.loads(line))
+                if len(lines) % 200 == 0:
+                    most = max(most, sum(resident_kib(pid) for pid in children(group)))
+        seconds = time.monotonic() - started
+    print(
+        f"\n{MANY} objects in {seconds:.0f} s: {MANY / seconds:.1f}/s; gateway {before // 1024} MiB before, "
+        f"{most // 1024} MiB at most; request {len(body)} bytes; "
+        f"tests' own peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
+    )
+    failed = [line for line in lines if "error" in line]
+    assert [(line["index"], line["errors"][0]["code"]) for line in failed] == [(MANY // 2, "function.object.not_found")]
+    assert sorted(line["index"] for line in lines) == list(range(MANY))
+    assert all(
+        line["digests"]["adler32"] == contents[line["object"]].digests["adler32"]
+        for line in lines
+        if "error" not in line
+    )
+    assert most - before < 100 * 1024

@@ -1,0 +1,113 @@
+"""`osfaas checksum list`: what md5sum itself accepts, and failures that are seen in the end."""
+
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Bucket
+
+OSFAAS = Path(sys.executable).parent / "osfaas"
+FILES = {
+    "a": b"a",
+    "dir/ü b": b"content",
+    "back\\slash": b"escaped",
+    "new\nline": b"escaped too",
+    "empty": b"",
+}
+
+
+@pytest.fixture(scope="module")
+def env(cloud, tmp_path_factory):
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "OSFAAS_"))}
+    folder = str(tmp_path_factory.mktemp("home"))
+    return own | {
+        "HOME": folder,
+        "XDG_CACHE_HOME": folder,
+        "OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml),
+        "OS_CLOUD": "alice",
+    }
+
+
+@pytest.fixture(scope="module")
+def container(cloud, gateway):
+    made = Bucket(cloud, "listed ü")
+    for name, data in FILES.items():
+        made.put(name, data)
+    return made
+
+
+def run(arguments: list[str], env: dict[str, str], **kwargs) -> subprocess.CompletedProcess[str]:
+    command = [OSFAAS, "checksum", "list", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False, **kwargs)
+
+
+def test_container_that_is_not_there_is_a_sentence(env, gateway):
+    done = run(["none"], env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("osfaas: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_output_is_what_md5sum_and_its_kin_check(env, container, tmp_path, algorithm):
+    for name, data in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    done = run([container.name, "-t", algorithm], env)
+    assert (done.returncode, done.stderr) == (0, "")
+    check = [f"{algorithm}sum", "--check", "--strict", "--quiet"]
+    checked = subprocess.run(check, input=done.stdout, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    assert len(done.stdout.splitlines()) == len(FILES)
+
+
+def test_prefix_and_json(env, container):
+    done = run([container.name, "--prefix", "dir/", "--format", "json", "-t", "SHA-256"], env)
+    (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert line["object"] == "dir/ü b"
+    assert line["digests"] == {"sha256": hashlib.sha256(b"content").hexdigest()}
+
+
+def test_more_objects_than_fit_on_a_page_and_one_that_fails(env, cloud, gateway):
+    many = Bucket(cloud, "pages")
+    for number in range(7):
+        many.put(f"o{number}", str(number).encode())
+    # Its segments' manifest is there, and a segment is not: it can be seen, and not read.
+    many.put("segment", b"segment")
+    many.put_large("o3-large", ["pages/segment"])
+    many.session.delete(f"{many.url}/segment")
+    script = "import client.listing, client.commands; client.listing.PAGE = 3; client.commands.checksum()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "list", "pages", "-t", "sha1"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert sorted(line.split()[1] for line in done.stdout.splitlines()) == [f"o{n}" for n in range(7)]
+    assert done.stderr.count("osfaas: pages/o3-large: ") == 1
+
+
+def test_progress_is_shown_on_a_terminal_and_never_in_the_output(env, container):
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [OSFAAS, "checksum", "list", container.name],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        timeout=240,
+        check=True,
+    )
+    os.close(follower)
+    shown = os.read(leader, 65_536)
+    os.close(leader)
+    assert f"{len(FILES)}/{len(FILES)}".encode() in shown
+    assert b"#" not in done.stdout

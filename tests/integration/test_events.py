@@ -1,0 +1,136 @@
+"""Object events over sockets: each object is computed once, counted at the function, and nothing goes in circles."""
+
+import json
+import random
+
+import httpx
+import pytest
+from conftest import Bucket, content_of
+from relay import relay
+
+BATCH = {"Content-Type": "application/cloudevents-batch+json"}
+STRUCTURED = {"Content-Type": "application/cloudevents+json"}
+
+
+def record(bucket: Bucket, key: str, *, name: str = "ObjectCreated:Put", sequencer: str = "1", **more: str) -> dict:
+    entry = {"key": key, "size": 7, "eTag": "", "sequencer": sequencer, **more}
+    return {"eventName": name, "s3": {"bucket": {"name": bucket.name}, "object": entry}}
+
+
+def cloud_event(data: object, number: int = 0) -> dict:
+    return {
+        "specversion": "1.0",
+        "type": "com.amazonaws.s3:ObjectCreated:Put",
+        "source": "ceph:s3.default.data",
+        "id": str(number),
+        "data": data,
+    }
+
+
+def post(gateway, token: str | None, document: object, headers: dict[str, str], query: str = "") -> httpx.Response:
+    body = json.dumps(document).encode()
+    return gateway.call("POST", f"/v1/events{query}", token, content=body, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def counted(start_gateway, cloud, function):
+    """A gateway, and the wire to the function."""
+    with relay(function.port) as wire:
+        functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{wire.port}"}
+        with start_gateway(functions=functions) as gateway:
+            yield gateway, wire
+
+
+def test_events_need_a_token_and_a_role(counted, cloud, bucket):
+    gateway, _ = counted
+    event = cloud_event(record(bucket, "x"))
+    assert post(gateway, None, event, STRUCTURED).status_code == 401
+    assert post(gateway, cloud.token("alice-reader"), event, STRUCTURED).status_code == 403
+    refused = post(gateway, cloud.application_credential_token("get-only"), event, STRUCTURED)
+    assert refused.json()["errors"][0]["code"] == "function.access_rule.denied"
+
+
+def test_events_of_a_bucket_reach_only_the_project_of_the_token(counted, start_gateway, cloud, bucket):
+    bucket.put("not-bobs", b"content")
+    with start_gateway() as gateway:
+        answer = post(gateway, cloud.token("bob"), cloud_event(record(bucket, "not-bobs")), STRUCTURED)
+        assert answer.status_code == 204
+        assert gateway.metric("osfaas_events_total", outcome="gone") == 1
+    assert "x-object-meta-adler32" not in {name.lower() for name in bucket.head("not-bobs")}
+
+
+def test_body_that_is_no_event_is_refused(counted, alice):
+    gateway, _ = counted
+    assert post(gateway, alice, {"x": 1}, STRUCTURED).status_code == 400
+    assert gateway.call("GET", "/v1/events", alice).status_code == 405
+
+
+def test_answer_has_no_body_and_the_digests_lie_with_the_object(counted, alice, bucket):
+    gateway, wire = counted
+    content = content_of(b"content of an event")
+    bucket.put("run 1/ü+.root", content.data)
+    before = wire.calls
+    answer = post(gateway, alice, {"Records": [record(bucket, "run+1/%C3%BC%2B.root")]}, {
+        "Content-Type": "application/json", "ce-specversion": "1.0", "ce-type": "com.amazonaws.ObjectCreated:Put",
+        "ce-id": "1.2", "ce-source": "ceph:s3.default.data", "ce-subject": "run 1",
+    })  # fmt: skip
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert bucket.head("run 1/ü+.root")["X-Object-Meta-Adler32"] == content.digests["adler32"]
+    assert wire.calls - before == 1
+
+
+def test_digests_can_be_chosen(counted, alice, bucket):
+    gateway, _ = counted
+    content = content_of(b"chosen")
+    bucket.put("chosen", content.data)
+    event = cloud_event(record(bucket, "chosen"))
+    assert post(gateway, alice, event, STRUCTURED, "?algorithm=sha256").status_code == 204
+    assert bucket.head("chosen")["X-Object-Meta-Sha256"] == content.digests["sha256"]
+    assert post(gateway, alice, event, STRUCTURED, "?algorithm=md6").status_code == 400
+
+
+def test_failure_that_may_pass_is_answered_so_that_the_event_comes_again(start_gateway, cloud, function, alice, bucket):
+    bucket.put("again", b"content")
+    event = cloud_event(record(bucket, "again"))
+    project = cloud.users["alice"].project_id
+    with start_gateway(functions={project: "http://127.0.0.1:9"}) as gateway:
+        answer = post(gateway, alice, event, STRUCTURED)
+        assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+        from localcloud.stack import write_tenants
+
+        write_tenants(gateway.tenants, {project: f"http://127.0.0.1:{function.port}"})
+        import time
+
+        time.sleep(1.5)
+        answer = post(gateway, alice, event, {**STRUCTURED, "Accept": "application/json"})
+        assert answer.json() == {"outcomes": {"computed": 1}}
+
+
+def test_thousand_events_compute_each_object_once_and_start_no_loop(counted, alice, bucket):
+    """200 objects; each written once, delivered three times, and then the copies that our write-back makes."""
+    gateway, wire = counted
+    objects, before = 200, wire.calls
+    contents = {f"loop/{number}": content_of(f"loop {number}".encode()) for number in range(objects)}
+    for name, content in contents.items():
+        bucket.put(name, content.data)
+    written = [record(bucket, name, sequencer="1") for name in contents for _ in range(3)]
+    copied = [record(bucket, name, name="ObjectCreated:Copy", sequencer=s) for name in contents for s in "23"]
+    random.Random(1).shuffle(written)
+    answers = [0, 0]
+    for events in (written, copied):
+        for start in range(0, len(events), 100):
+            batch = [cloud_event({"Records": [each]}, n) for n, each in enumerate(events[start : start + 100])]
+            answer = post(gateway, alice, batch, BATCH)
+            assert answer.status_code == 204, answer.text
+            answers[events is copied] += len(batch)
+    assert answers == [600, 400]
+    assert wire.calls - before == objects
+    heads = {name: bucket.head(name) for name in contents}
+    assert {name: head["X-Object-Meta-Adler32"] for name, head in heads.items()} == {
+        name: content.digests["adler32"] for name, content in contents.items()
+    }
+    stamps = {name: head["X-Timestamp"] for name, head in heads.items()}
+    again = [cloud_event({"Records": copied})]
+    assert post(gateway, alice, again, BATCH).status_code == 204
+    assert {name: bucket.head(name)["X-Timestamp"] for name in contents} == stamps
+    assert wire.calls - before == objects
