@@ -178,7 +178,7 @@ def children(group: int) -> Iterator[int]:
                 yield int(entry.name)
 
 
-@pytest.mark.skipif("OSFAAS_TEST_LONG" not in os.environ, reason="takes many minutes; set OSFAAS_TEST_LONG=1")
+@pytest.mark.long
 @pytest.mark.timeout(3_600)
 def test_ten_thousand_objects(start_gateway, cloud, function, bucket, alice):
     """Rate and memory are printed; one failure in the middle stays one failure."""
