@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import BulkOrder, BulkRules, bulk_order_of, patiently, side_by_side
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.routes import answer_document
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/x-ndjson"
 # Well below the patience of proxies, which close a connection that is silent for a minute.
 SIGN_OF_LIFE_SECONDS = 15.0
+_OK = 200
 
 
 class BulkRoutes:
@@ -35,7 +37,10 @@ class BulkRoutes:
         """`POST /v1/checksums`: newline-delimited JSON, one line for each object, an empty one as a sign of life."""
         context = context_of(request.scope)
         context.route = "checksums.bulk"
-        return await answer_or_error(context, self._begin(request, context))
+        response = await answer_or_error(context, self._begin(request, context))
+        if not isinstance(response, StreamingResponse):
+            record_service_call(context, None, response.status_code)
+        return response
 
     async def _begin(self, request: Request, context: RequestContext) -> Response:
         assert context.head is not None
@@ -55,7 +60,7 @@ class BulkRoutes:
 
         async def line(number: int) -> bytes:
             nonlocal failed
-            document = await self._document(caller, tenant, order, number, context.request_id)
+            document = await self._document(caller, tenant, order, number, context)
             failed += "error" in document
             return json.dumps({"index": number, **document}).encode() + b"\n"
 
@@ -66,21 +71,27 @@ class BulkRoutes:
         context.facts["failed"] = failed
 
     async def _document(
-        self, caller: Caller, tenant: Tenant, order: BulkOrder, number: int, request_id: str
+        self, caller: Caller, tenant: Tenant, order: BulkOrder, number: int, call: RequestContext
     ) -> dict[str, object]:
         """What one line says: the digests, or the error under the code that it has everywhere."""
         # Rooms leave their timings in a context; those of many objects at once would say nothing.
-        context = RequestContext(request_id=request_id)
+        context = RequestContext(request_id=call.request_id, service_caller=call.service_caller)
+        ref = None
         try:
             one = order.order_of(number)
+            ref = one.ref
             answer = await patiently(lambda: self._flow.answer(caller, tenant, one, context))
         except GatewayError as error:
-            return _named(order, number) | error_body(error, request_id)
+            failure = error
         except Exception:
             # One object that meets a mistake of ours must not take the others with it.
-            log.exception("unexpected error request_id=%s", request_id)
-            return _named(order, number) | error_body(GatewayError(Kind.INTERNAL), request_id)
-        return answer_document(answer)
+            log.exception("unexpected error request_id=%s", call.request_id)
+            failure = GatewayError(Kind.INTERNAL)
+        else:
+            record_service_call(context, ref, _OK)
+            return answer_document(answer)
+        record_service_call(context, ref, failure.kind.status)
+        return _named(order, number) | error_body(failure, call.request_id)
 
 
 def _named(order: BulkOrder, number: int) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections import Counter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import BulkRules, side_by_side
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.negotiation import names_json, ordered_algorithm
@@ -27,6 +28,8 @@ from gateway.events.records import ObjectEvent, object_events
 from gateway.identity.caller import Caller
 from tenancy.directory import Tenant
 
+_DONE = 204
+
 
 class EventRoutes:
     """The endpoint for object events."""
@@ -41,7 +44,9 @@ class EventRoutes:
         """`POST /v1/events`."""
         context = context_of(request.scope)
         context.route = "events"
-        return await answer_or_error(context, self._receive(request, context))
+        response = await answer_or_error(context, self._receive(request, context))
+        record_service_call(context, None, response.status_code)
+        return response
 
     async def _receive(self, request: Request, context: RequestContext) -> Response:
         head = context.head
@@ -55,7 +60,7 @@ class EventRoutes:
         outcomes = await unless_gone(request.receive, work)
         if names_json(head.joined(b"accept")):
             return JSONResponse({"outcomes": outcomes}, headers={"Cache-Control": "no-store"})
-        return Response(status_code=204)
+        return Response(status_code=_DONE)
 
     async def _all(
         self,
@@ -66,10 +71,14 @@ class EventRoutes:
         context: RequestContext,
     ) -> Counter[str]:
         async def one(event: ObjectEvent) -> Outcome | GatewayError:
+            ref = event.refs[0] if event.refs else None
             try:
-                return await self._events.handle(caller, tenant, event, algorithms, context.request_id)
+                outcome = await self._events.handle(caller, tenant, event, algorithms, context.request_id)
             except GatewayError as error:
+                record_service_call(context, ref, error.kind.status)
                 return error
+            record_service_call(context, ref, _DONE)
+            return outcome
 
         outcomes: Counter[str] = Counter()
         failures: list[GatewayError] = []
