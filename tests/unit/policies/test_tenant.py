@@ -6,15 +6,9 @@ import pytest
 
 from policies.errors import PolicyError
 from policies.labels import MANAGED_BY, TENANT
-from policies.model import CatalogueFunction, Destination, IsolationLevel, Limits, Platform, TenantSpec
-from policies.names import ProjectId
+from policies.model import IsolationLevel, Limits
 from policies.tenant import tenant_manifests
-
-PLATFORM = Platform(
-    functions={"checksums": CatalogueFunction("checksums", "dev.local/checksums:test")},
-    destinations=(Destination("192.0.2.10/32", (8080, 443)),),
-)
-SPEC = TenantSpec(ProjectId("3d1f0c5ab2f54ad5a7a2ab0e51b2a1c9"))
+from tests.unit.policies.examples import PLATFORM, SPEC
 
 
 @pytest.mark.parametrize(
