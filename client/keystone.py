@@ -38,7 +38,7 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
         if not isinstance(plugin, BaseIdentityPlugin):
             raise CommandError("A credential of Keystone is needed, not a bare token or none.")
         access = plugin.get_access(session)
-        found = gateway or _endpoint(region, session, SERVICE_TYPE)
+        found = gateway or endpoint_of(region, session, SERVICE_TYPE)
         if not access.project_scoped:
             raise CommandError("The token would not be scoped to a project: set OS_PROJECT_ID or OS_PROJECT_NAME.")
         if access.auth_token is None or access.issued is None or access.expires is None:
@@ -51,15 +51,16 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
             issued_at=access.issued.timestamp(),
             expires_at=access.expires.timestamp(),
             gateway=found.rstrip("/").removesuffix("/v1"),
-            swift=_endpoint(region, session, "object-store"),
-            s3=_endpoint(region, session, "s3"),
+            swift=endpoint_of(region, session, "object-store"),
+            s3=endpoint_of(region, session, "s3"),
             verify=verify is not False and (verify or True),
         )
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         raise CommandError(f"Keystone gave no token: {error}") from error
 
 
-def _endpoint(region: Any, session: Any, service_type: str) -> str | None:
+def endpoint_of(region: Any, session: Any, service_type: str) -> str | None:
+    """URL of a service, from the configuration or the catalog; None if neither has one."""
     configured = region.get_endpoint(service_type)
     if configured:
         return str(configured)

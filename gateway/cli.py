@@ -7,10 +7,11 @@ import click
 
 from client.commands import checksum
 
-# Where the commands of the control plane are; they bring the Kubernetes client with them.
+# Where the commands are that bring much with them, the Kubernetes client or a server.
 _ELSEWHERE = {
     "controller": "tenancy.commands.controller:controller",
     "platform": "tenancy.commands.platform:platform",
+    "events": "client.forwarding:events",
     "tenant": "tenancy.commands.tenant:tenant",
 }
 

@@ -1,12 +1,18 @@
 """Object events over sockets: each object is computed once, counted at the function, and nothing goes in circles."""
 
+import contextlib
 import json
 import random
+import sys
+import time
 
 import httpx
 import pytest
 from conftest import Bucket, content_of
 from relay import relay
+
+from localcloud.services import Service, free_ports
+from localcloud.stack import running, write_tenants
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -96,12 +102,8 @@ def test_failure_that_may_pass_is_answered_so_that_the_event_comes_again(start_g
     with start_gateway(functions={project: "http://127.0.0.1:9"}) as gateway:
         answer = post(gateway, alice, event, STRUCTURED)
         assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
-        from localcloud.stack import write_tenants
-
         write_tenants(gateway.tenants, {project: f"http://127.0.0.1:{function.port}"})
-        import time
-
-        time.sleep(1.5)
+        time.sleep(1.5)  # the directory is looked at again after a second
         answer = post(gateway, alice, event, {**STRUCTURED, "Accept": "application/json"})
         assert answer.json() == {"outcomes": {"computed": 1}}
 
@@ -134,3 +136,55 @@ def test_thousand_events_compute_each_object_once_and_start_no_loop(counted, ali
     assert post(gateway, alice, again, BATCH).status_code == 204
     assert {name: bucket.head(name)["X-Timestamp"] for name in contents} == stamps
     assert wire.calls - before == objects
+
+
+@contextlib.contextmanager
+def forwarder(cloud, gateway, *arguments: str):
+    """`osfaas events forward` with alice's credential; its URL."""
+    port = free_ports(1)[0]
+    env = {"OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml), "OS_CLOUD": "alice"}
+    command = [sys.executable, "-m", "gateway.cli", "events", "forward", "-e", gateway.url, "--port", str(port)]
+    with running(Service(f"forwarder-{port}", [*command, *arguments], port, cloud.state, env)):
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_forwarder_turns_away_senders_without_the_secret(counted, cloud, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n", encoding="ascii")
+    with forwarder(cloud, counted[0], "--secret-file", str(secret)) as url:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}):
+            assert httpx.post(url, json={"Records": []}, headers=headers).status_code == 401
+        known = {"Authorization": "Bearer s3cret"}
+        assert httpx.post(url, json={"Records": []}, headers=known, timeout=60).status_code == 204
+
+
+def test_forwarder_brings_a_token_along_and_gives_the_gateways_status_back(counted, cloud, bucket):
+    gateway, _ = counted
+    content = content_of(b"forwarded")
+    bucket.put("forwarded", content.data)
+    with forwarder(cloud, gateway, "--algorithm", "sha256") as url:
+        headers = {
+            "Content-Type": "application/json",
+            "ce-specversion": "1.0",
+            "ce-type": "com.amazonaws.ObjectCreated:Put",
+            "ce-id": "1",
+            "ce-source": "ceph:s3.default.data",
+            "X-Auth-Token": "forged",
+            "Host": "elsewhere.test",
+        }
+        answer = httpx.post(url, json=record(bucket, "forwarded"), headers=headers, timeout=60)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert bucket.head("forwarded")["X-Object-Meta-Sha256"] == content.digests["sha256"]
+        refused = httpx.post(url, json={"no": "records"}, headers=headers, timeout=60)
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["code"] == "function.request.malformed"
+        assert httpx.get(f"{url}/healthz").text == "ok"
+
+
+def test_forwarder_without_a_gateway_asks_to_be_tried_again(cloud):
+    class Nowhere:
+        url = "http://127.0.0.1:9"
+
+    with forwarder(cloud, Nowhere) as url:
+        answer = httpx.post(url, json={"Records": []}, timeout=60)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -1,0 +1,129 @@
+"""`osfaas events forward`: takes object events from who has no token, and hands them to the gateway with one.
+
+RGW, MinIO and Knative's brokers can push to a URL, but hold no Keystone token, which lives for an hour. This process
+holds the project's application credential for them. It runs on the project's side, and only brings a token along:
+what is delivered again, and when, is the sender's business, so the gateway's status goes back as it is.
+"""
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import openstack.config
+import openstack.exceptions
+import uvicorn
+from keystoneauth1 import exceptions as ksa_exceptions
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from client.keystone import SERVICE_TYPE, endpoint_of
+
+MAX_BODY_BYTES = 2_097_152
+# A computation may take as long as the gateway lets it.
+ANSWER_SECONDS = 1_860.0
+CONNECT_SECONDS = 10.0
+COME_BACK_SECONDS = 5
+_UNAUTHORIZED, _TOO_LARGE, _UNAVAILABLE, _FIRST_ERROR = 401, 413, 503, 400
+_KEPT = frozenset(["content-type"])
+
+
+@click.group()
+def events() -> None:
+    """Object events."""
+
+
+@events.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="TCP port to listen on.")
+@click.option("--algorithm", default="", help="Comma list of digests; default: the gateway's.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Senders have to send its content as Authorization: Bearer (MinIO's auth_token).",
+)
+@click.option("-e", "--endpoint", metavar="URL", help="The gateway's URL, in place of the catalog's.")
+def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
+    """Pass on events to the gateway with a token of this environment's credential."""
+    secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
+    try:
+        region = openstack.config.OpenStackConfig(app_name="osfaas-events").get_one()
+        session = region.get_session()
+        gateway = endpoint or endpoint_of(region, session, SERVICE_TYPE)
+    except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
+        raise click.ClickException(str(error)) from error
+    if gateway is None:
+        raise click.ClickException(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
+    verify, _certificate = region.get_requests_verify_args()
+    base = gateway.rstrip("/").removesuffix("/v1")
+    url = f"{base}/v1/events" + (f"?algorithm={algorithm}" if algorithm else "")
+    app = forwarder(session, url, verify=verify is not False and (verify or True), secret=secret)
+    uvicorn.run(app, host=host, port=port, access_log=False, server_header=False, lifespan="on", log_level="warning")
+
+
+def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None) -> Starlette:
+    """The application: `POST /` takes an event, `GET /healthz` says that the process lives.
+
+    Args:
+        session: keystoneauth's; renews its token by itself.
+        url: where events go.
+        verify: a CA file, or whether certificates are verified.
+        secret: what senders have to know, or None.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        async with httpx.AsyncClient(verify=verify, timeout=timeout, trust_env=False) as client:
+            app.state.client = client
+            yield
+
+    async def receive(request: Request) -> Response:
+        if secret is not None and not _knows(request, secret):
+            return Response(status_code=_UNAUTHORIZED)
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                return Response(status_code=_TOO_LARGE, headers={"Connection": "close"})
+        headers = {name: value for name, value in request.headers.items() if name in _KEPT or name.startswith("ce-")}
+        return await _send(request.app.state.client, session, url, headers, bytes(body))
+
+    async def alive(_request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    return Starlette(routes=[Route("/", receive, methods=["POST"]), Route("/healthz", alive)], lifespan=lifespan)
+
+
+async def _send(client: httpx.AsyncClient, session: Any, url: str, headers: dict[str, str], body: bytes) -> Response:
+    """The gateway's status; its sentence only if it is an error, because to a broker a body would be an event."""
+    try:
+        answer = await _with_token(client, session, url, headers, body)
+        if answer.status_code == _UNAUTHORIZED:
+            # Revoked before its time: once more with a new one.
+            session.invalidate()
+            answer = await _with_token(client, session, url, headers, body)
+    except (httpx.HTTPError, ksa_exceptions.ClientException) as error:
+        sentence = f"The event was not passed on: {type(error).__name__}.\n"
+        return PlainTextResponse(sentence, _UNAVAILABLE, {"Retry-After": str(COME_BACK_SECONDS)})
+    kept = {name: answer.headers[name] for name in ("Retry-After", "X-Openstack-Request-Id") if name in answer.headers}
+    failed = answer.status_code >= _FIRST_ERROR
+    return Response(answer.content if failed else b"", answer.status_code, kept)
+
+
+async def _with_token(
+    client: httpx.AsyncClient, session: Any, url: str, headers: dict[str, str], body: bytes
+) -> httpx.Response:
+    token: str = await asyncio.to_thread(session.get_token)  # keystoneauth blocks
+    return await client.post(url, content=body, headers={**headers, "X-Auth-Token": token})
+
+
+def _knows(request: Request, secret: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), secret.encode())
