@@ -35,7 +35,7 @@ def env(cloud, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def container(cloud, gateway):
-    made = Bucket(cloud, "listed ü")
+    made = Bucket(cloud, "listed")
     for name, data in FILES.items():
         made.put(name, data)
     return made
