@@ -14,8 +14,6 @@ _SEALED = frozenset(
         "NetworkPolicy",
         "ResourceQuota",
         "LimitRange",
-        "Role",
-        "RoleBinding",
         "AuthorizationPolicy",
         "PeerAuthentication",
     }

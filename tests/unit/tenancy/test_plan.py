@@ -218,7 +218,7 @@ def test_a_status_is_no_intruder() -> None:
 
 def test_elements_of_lists_are_taken_out_from_behind() -> None:
     """Removing one moves those after it."""
-    account = {"apiVersion": "v1", "kind": "Role", "metadata": {"name": "r", "namespace": NAME}, "list": []}
+    account = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "r", "namespace": NAME}, "list": []}
     live = live_of(account)
     live["list"] = [{"name": "ours"}, {"name": "a"}, {"name": "b"}]
     live["metadata"]["managedFields"] = [
