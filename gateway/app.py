@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.bulk import BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
@@ -173,6 +174,7 @@ def build_flow(
         places=Places(
             users=ComputationBudget(settings.project_computations),
             services=WaitingBudget(settings.service_computations, settings.service_queue),
+            courtesy=Courtesy(),
             answer_seconds=settings.answer_seconds,
         ),
         metrics=metrics,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
@@ -64,11 +65,13 @@ class Places:
     Attributes:
         users: refuses when it is full.
         services: lets wait; it takes nothing from the users of the project.
+        courtesy: lets the streams of services give way to users.
         answer_seconds: longest wait for a digest; then the caller is told to ask again.
     """
 
     users: ComputationBudget
     services: WaitingBudget
+    courtesy: Courtesy
     answer_seconds: float
 
 
@@ -122,6 +125,12 @@ class ChecksumFlow:
         Raises:
             GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE, STILL_COMPUTING.
         """
+        if self._identity.is_service(caller):
+            return await self._answer(caller, tenant, order, context)
+        with self._places.courtesy.user():
+            return await self._answer(caller, tenant, order, context)
+
+    async def _answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
         try:
             started = time.perf_counter()
             stat = await self._store.stat(caller, order.ref)
@@ -209,7 +218,13 @@ class ChecksumFlow:
             count = self._metrics.computations
             try:
                 digests = await self._function.compute(
-                    address, caller, stat, capability, algorithms, request_id=request_id
+                    address,
+                    caller,
+                    stat,
+                    capability,
+                    algorithms,
+                    request_id=request_id,
+                    give_way=self._places.courtesy.give_way if self._identity.is_service(caller) else None,
                 )
             except CapabilityRefusedError:
                 count.labels(capability.name, "refused").inc()

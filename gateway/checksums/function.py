@@ -5,17 +5,20 @@ bound, and counts only if it speaks of the object and the algorithms that were a
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import aiohttp
 
+from gateway.budgets.courtesy import PIECE_BYTES
 from gateway.checksums.algorithms import is_digest
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.invoke.exchange import NOBODY_THERE, FunctionClient
 from gateway.objects.model import ByteStream, Capability, ObjectStat, ObjectStore
 from tenancy.directory import FunctionAddress
+
+GiveWay = Callable[[], Awaitable[None]]
 
 MAX_REPLY_BYTES = 65_536
 _OK = 200
@@ -50,8 +53,18 @@ class ChecksumsFunction:
         algorithms: Iterable[str],
         *,
         request_id: str,
+        give_way: GiveWay | None = None,
     ) -> dict[str, str]:
         """Digests of the object, lowercase hex by algorithm; its bytes are those of the ETag of `stat`.
+
+        Args:
+            address: where the function is.
+            caller: for whom the store is read, if the bytes go through here.
+            stat: the object.
+            capability: how the function may read it.
+            algorithms: which digests.
+            request_id: ours.
+            give_way: awaited after each `PIECE_BYTES` that go through here.
 
         Raises:
             CapabilityRefusedError: the function may try again with another capability.
@@ -60,7 +73,7 @@ class ChecksumsFunction:
         names = tuple(algorithms)
         headers = {"X-Openstack-Request-Id": request_id}
         if isinstance(capability, ByteStream):
-            reply = await self._send_bytes(address, caller, stat, names, headers)
+            reply = await self._send_bytes(address, caller, stat, names, headers, give_way=give_way)
         else:
             order = {
                 "source": {"url": capability.url, "etag": stat.etag, "size": stat.size},
@@ -78,15 +91,22 @@ class ChecksumsFunction:
         stat: ObjectStat,
         names: tuple[str, ...],
         headers: dict[str, str],
+        *,
+        give_way: GiveWay | None,
     ) -> dict[str, Any]:
         failure: GatewayError | None = None
+        passed = 0
 
         async def watched(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             # The HTTP client wraps what goes wrong in a body; what the store said must not be lost in it.
-            nonlocal failure
+            nonlocal failure, passed
             try:
                 async for piece in pieces:
                     yield piece
+                    passed += len(piece)
+                    if give_way is not None and passed >= PIECE_BYTES:
+                        passed = 0
+                        await give_way()
             except GatewayError as error:
                 failure = error
                 raise

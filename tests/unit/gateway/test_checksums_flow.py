@@ -2,12 +2,13 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.flow import Answer, ChecksumFlow, Order, Places
 from gateway.checksums.function import CapabilityRefusedError
@@ -102,6 +103,7 @@ class Function:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.asked: list[tuple[str, ...]] = []
+        self.ways: list[Callable[[], Awaitable[None]] | None] = []
         self.failures: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
@@ -113,8 +115,11 @@ class Function:
         stat: ObjectStat,
         capability: Capability,
         algorithms: Iterable[str],
-        **_: Any,
+        *,
+        request_id: str,
+        give_way: Callable[[], Awaitable[None]] | None,
     ) -> dict[str, str]:
+        self.ways.append(give_way)
         self.calls.append((caller.token, capability.name))
         self.asked.append(tuple(algorithms))
         if self.gate is not None:
@@ -149,7 +154,7 @@ class House:
             store=self.store,  # type: ignore[arg-type]
             known=self.known,
             function=self.function,  # type: ignore[arg-type]
-            places=Places(ComputationBudget(limit), WaitingBudget(1, 1), answer_seconds),
+            places=Places(ComputationBudget(limit), WaitingBudget(1, 1), Courtesy(), answer_seconds),
             metrics=Metrics(),
         )
 
@@ -459,3 +464,26 @@ async def test_credential_whose_rules_leave_out_the_store_is_told_so_and_not_dis
     house = House(Store(GatewayError(Kind.TOKEN_INVALID)))
     assert (await house.refusal(caller=restricted)).kind is Kind.OBJECT_ACCESS_RULE
     assert house.identity.distrusted == []
+
+
+async def test_streams_of_services_are_told_to_give_way_and_those_of_users_are_not() -> None:
+    house = House()
+    await house.answer("sha1", caller=SERVICE)
+    await house.answer("md5")
+    assert [way is not None for way in house.function.ways] == [True, False]
+
+
+async def test_user_who_waits_is_given_way_until_the_answer() -> None:
+    house = House()
+    house.function.gate = asyncio.Event()
+    service = asyncio.create_task(house.answer("sha1", caller=SERVICE))
+    user = asyncio.create_task(house.answer("md5"))
+    await asyncio.sleep(0.01)
+    give_way = house.function.ways[0]
+    assert give_way is not None
+    pause = asyncio.create_task(give_way())
+    await asyncio.sleep(0.005)
+    assert not pause.done()
+    house.function.gate.set()
+    await asyncio.gather(user, service)
+    await asyncio.wait_for(pause, 0.02)
