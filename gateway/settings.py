@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         "computation goes on, and who asks again joins it.",
     )
     service_computations: int = Field(
-        2,
+        1,
         ge=1,
         description="Most computations of service callers in one project at once, per gateway process, beside those "
         "of its users; below what the function takes at once.",

@@ -3,6 +3,9 @@
 import asyncio
 import time
 
+import pytest
+
+from gateway.budgets import courtesy as room
 from gateway.budgets.courtesy import LONGEST_PAUSE_SECONDS, Courtesy
 
 
@@ -28,3 +31,11 @@ async def test_stream_goes_on_as_soon_as_the_last_user_has_its_answer() -> None:
 
 async def test_stream_does_not_stop_when_nobody_waits() -> None:
     await asyncio.wait_for(Courtesy().give_way(), LONGEST_PAUSE_SECONDS / 2)
+
+
+async def test_user_who_has_waited_long_waits_for_work_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "INTERACTIVE_SECONDS", 0.01)
+    courtesy = Courtesy()
+    with courtesy.user():
+        await asyncio.sleep(0.02)
+        await asyncio.wait_for(courtesy.give_way(), LONGEST_PAUSE_SECONDS / 2)
