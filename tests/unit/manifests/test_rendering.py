@@ -45,6 +45,23 @@ def test_no_secret_is_kept_in_the_tree(folder: str):
     assert [item for item in rendered(folder) if item["kind"] == "Secret"] == []
 
 
+CLUSTER_SCOPED = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "Namespace",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_every_object_is_where_it_belongs(folder: str):
+    """Without a namespace it would land in the administrator's; kustomize gives one to kinds that have none."""
+    for item in rendered(folder):
+        assert ("namespace" in item["metadata"]) == (item["kind"] not in CLUSTER_SCOPED), item["kind"]
+
+
 def _identity(item: dict[str, Any]) -> tuple[str, str, str, str]:
     metadata = item["metadata"]
     return item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"]
