@@ -1,17 +1,25 @@
 """What gateway and controller may do: as much as they need, and nothing of each other's work."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from policies.model import IsolationLevel, TenantSpec
+from policies.names import ProjectId
+from policies.tenant import tenant_manifests
+from tenancy.cluster import Kind, ref_of
+from tenancy.observe import OWNED_KINDS
+from tenancy.platform.install import platform_in
+from tenancy.triggers import SOURCES
 from tests.unit.manifests.rendered import kustomizations, one, rendered
 
 READING = {"get", "list", "watch"}
 # To write a Role is to give oneself whatever it says; the rest is a way into other pods or identities.
 FORBIDDEN = {
     "secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "serviceaccounts/token",
-    "roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes", "nodes/proxy",
+    "clusterroles", "clusterrolebindings", "nodes", "nodes/proxy",
     "validatingadmissionpolicies", "mutatingadmissionpolicies", "virtualservices", "domainmappings",
 }  # fmt: skip
 DANGEROUS_VERBS = {"*", "bind", "escalate", "impersonate"}
@@ -31,6 +39,8 @@ def test_no_rule_has_a_wildcard_or_leads_to_more_rights(folder: str):
         assert not DANGEROUS_VERBS & set(rule["verbs"]), name
         assert "*" not in {*rule["apiGroups"], *rule["resources"]}, name
         assert not FORBIDDEN & set(rule["resources"]), name
+        if {"roles", "rolebindings"} & set(rule["resources"]):
+            assert set(rule["verbs"]) <= {*READING, "delete"}, name
 
 
 @pytest.mark.parametrize("folder", kustomizations())
@@ -47,6 +57,35 @@ def test_the_gateway_may_read_tenants_and_nothing_else():
     assert role["rules"] == [{"apiGroups": ["osfaas.dev"], "resources": ["tenants"], "verbs": ["get", "list", "watch"]}]
     bindings = [item for item in objects if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
     assert [binding["roleRef"]["name"] for binding in bindings] == ["osfaas-gateway"]
+
+
+def granted(kind: Kind) -> set[str]:
+    """What the controller may do with a kind."""
+    group = kind.api_version.rpartition("/")[0]
+    name = kind.kind.lower()
+    plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    found = [rule for _, rule in rules("manifests/controller") if group in rule["apiGroups"]]
+    return {verb for rule in found if plural in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.mark.parametrize("kind", [source.kind for source in SOURCES], ids=str)
+def test_the_controller_may_watch_what_it_watches(kind: Kind):
+    """A forbidden watch starts anew for ever, and nothing is repaired."""
+    assert granted(kind) >= READING
+
+
+def test_the_controller_may_write_what_a_tenant_is_made_of():
+    """At the level that has most."""
+    platform = platform_in(rendered("manifests/overlays/example"))
+    spec = TenantSpec(ProjectId("a" * 32), isolation=IsolationLevel.L3)
+    for item in tenant_manifests(spec, replace(platform, sidecars=True)):
+        assert {"get", "create", "patch", "delete"} <= granted(ref_of(item).kind), item["kind"]
+
+
+def test_the_controller_may_take_away_whatever_it_owned_once():
+    """Other versions made other kinds."""
+    for kind in OWNED_KINDS:
+        assert "delete" in granted(kind), kind
 
 
 def test_the_controller_reads_only_what_explains_failures():
