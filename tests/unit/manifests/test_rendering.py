@@ -55,7 +55,11 @@ CLUSTER_SCOPED = {
 }
 
 
-@pytest.mark.parametrize("folder", kustomizations())
+# A project's own; whoever applies it says where.
+PLACED_LATER = {"manifests/eventing"}
+
+
+@pytest.mark.parametrize("folder", sorted(set(kustomizations()) - PLACED_LATER))
 def test_every_object_is_where_it_belongs(folder: str):
     """Without a namespace it would land in the administrator's; kustomize gives one to kinds that have none."""
     for item in rendered(folder):
