@@ -47,8 +47,6 @@ _GATEWAY_VALUES = {
         ],
     },
     "autoscaling": {"enabled": False},
-    # One replica on one node.
-    "podDisruptionBudget": None,
     "resources": _SMALL,
 }
 
