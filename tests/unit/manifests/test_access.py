@@ -95,6 +95,13 @@ def test_the_controller_reads_only_what_explains_failures():
             assert set(rule["verbs"]) <= READING
 
 
+def test_the_administrators_process_writes_records_and_nothing_else():
+    """It removes none, and touches no namespace."""
+    (rule,) = [rule for _, rule in rules("manifests/admin-api")]
+    assert (rule["apiGroups"], rule["resources"]) == (["osfaas.dev"], ["tenants"])
+    assert set(rule["verbs"]) == {*READING, "create", "patch", "update"}
+
+
 def test_nobody_has_the_controllers_rights_but_the_controller():
     """The two identities are apart, and each binding names one."""
     for item in rendered("manifests/overlays/example"):

@@ -9,7 +9,11 @@ from policies.labels import SYSTEM
 from policies.model import Platform
 from tests.unit.manifests.rendered import kustomizations, one, rendered
 
-PARTS = (("manifests/gateway", "osfaas-gateway"), ("manifests/controller", "osfaas-controller"))
+PARTS = (
+    ("manifests/gateway", "osfaas-gateway"),
+    ("manifests/controller", "osfaas-controller"),
+    ("manifests/admin-api", "osfaas-admin-api"),
+)
 EXAMPLE = "manifests/overlays/example"
 PREFIX = "OSFAAS_"
 
@@ -127,6 +131,11 @@ def test_both_parts_run_one_image_and_say_which_policies_mean_them():
     """The labels that the policies of the platform and the namespace select by."""
     platform = Platform(functions={})
     objects = rendered(EXAMPLE)
+    # One ConfigMap for both processes of the gateway's code, under its generated name.
+    name = one(objects, "ConfigMap", "osfaas-gateway")["metadata"]["name"]
+    for part in ("osfaas-gateway", "osfaas-admin-api"):
+        (container,) = one(objects, "Deployment", part)["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"configMapRef": {"name": name}}]
     images = {
         container["image"]
         for item in objects
