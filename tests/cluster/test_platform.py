@@ -12,7 +12,7 @@ from tenancy.cluster import Ref, connect, ref_of
 from tenancy.platform.collect import collect_facts
 from tenancy.platform.facts import Enforcement
 from tenancy.platform.judge import judge
-from tenancy.platform.probes import try_enforcement
+from tenancy.platform.probes import Question, ask, scratch_namespace, try_enforcement
 from tenancy.platform.rollout import Rollout
 from tenancy.platform.sources import render, staged
 from tests.cluster.commands import CommandError, wait_until
@@ -137,6 +137,52 @@ def test_what_the_harness_installed_lacks_nothing_but_policies(api: Cluster) -> 
     findings = judge(collect_facts(api, Platform(functions={})), Platform(functions={}))
     serious = {finding.code for finding in findings if finding.severity.value != "advice"}
     assert serious <= {"policies.missing", "kind.tenant", "overlay.placeholder"}
+
+
+@pytest.fixture(scope="module")
+def server(identities: Testbed, api: Cluster) -> Iterator[str]:
+    """The address of a pod that listens where the gateway does, with its labels and its policies; never Ready."""
+    system = "osfaas-system"
+    folders = [CHECKOUT / "manifests" / name for name in ("system", "gateway")]
+    objects = [item for folder in folders for item in render(identities.kubectl.words[0], folder)]
+    policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
+    made = [item for item in policies if _is_absent(api, ref_of(item))]
+    Rollout(api, say, 60).apply(staged(policies))
+    listen = ["python3", "-m", "http.server", "8788", "--directory", "/tmp"]
+    gates = [{"conditionType": "osfaas.dev/never"}]
+    labels = {**Platform(functions={}).gateway_labels, "app.kubernetes.io/part-of": "osfaas"}
+    pod = api.create(probing.pod(system, "listens", PROBE_IMAGE, listen, labels=labels, readinessGates=gates))
+    try:
+        yield probing._address(api, pod, 60)
+    finally:
+        for item in (pod, *made):
+            found = api.get(ref_of(item))
+            if found:
+                api.delete(ref_of(item), uid=found["metadata"]["uid"])
+
+
+def test_nobody_but_the_edge_reaches_the_gateway(server: str, api: Cluster) -> None:
+    """From any namespace: closed. From the ingress pods' place, with their labels: open."""
+    question = Question(f"http://{server}:8788/")
+    with scratch_namespace(api, "platform-try") as elsewhere:
+        assert ask(api, elsewhere, PROBE_IMAGE, question).startswith("failed")
+        assert ask(api, elsewhere, PROBE_IMAGE, question, labels={"istio": "ingressgateway"}).startswith("failed")
+    ingress = {"istio": "ingressgateway"}
+    assert ask(api, "istio-system", PROBE_IMAGE, question, labels=ingress) == "answered 200"
+
+
+def test_the_gateway_reaches_the_local_gateway_and_no_pod_of_anybody(server: str, api: Cluster) -> None:
+    """404 of Istio is an answer; a pod in another namespace gives none, though it listens."""
+    platform = Platform(functions={})
+    with scratch_namespace(api, "platform-try") as elsewhere:
+        listen = ["python3", "-m", "http.server", "8080", "--directory", "/tmp"]
+        pod = api.create(probing.pod(elsewhere, "listens", PROBE_IMAGE, listen))
+        question = Question(f"http://{probing._address(api, pod, 60)}:8080/")
+        assert ask(api, elsewhere, PROBE_IMAGE, question) == "answered 200"
+        said = ask(api, "osfaas-system", PROBE_IMAGE, question, labels=platform.gateway_labels)
+        assert said.startswith("failed")
+    local = Question(platform.local_gateway_url, host="nobody.nowhere.svc.cluster.local")
+    assert ask(api, "osfaas-system", PROBE_IMAGE, local, labels=platform.gateway_labels) == "answered 404"
 
 
 def _refusal(cluster: Testbed, identity: str, *words: str) -> str:
