@@ -87,6 +87,7 @@ class LoginCache:
 
     def __init__(self, folder: Path, binding: str, *, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
+        self._binding = binding
         self._path = folder / f"{binding}.json"
         self._clock = clock
 
@@ -123,8 +124,12 @@ class LoginCache:
             if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
                 return None
             try:
-                return Login(**{**json.load(file), "cached": True})
-            except (ValueError, TypeError):
+                kept = json.load(file)
+                # Whoever can write to the folder could give a login of ours another one's name.
+                if kept.pop("binding") != self._binding:
+                    return None
+                return Login(**{**kept, "cached": True})
+            except (ValueError, TypeError, AttributeError, KeyError):
                 return None
 
     def forget(self) -> None:
@@ -141,7 +146,7 @@ class LoginCache:
             descriptor, draft = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".new")
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump(asdict(login), file)
+                    json.dump({**asdict(login), "binding": self._binding}, file)
                 os.replace(draft, self._path)  # noqa: PTH105 - the draft has no Path
             except BaseException:
                 os.unlink(draft)  # noqa: PTH108

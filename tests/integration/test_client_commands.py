@@ -156,6 +156,16 @@ def test_caller_who_gets_nothing_is_told_why(environment, objects, user, more, s
     assert "Traceback" not in done.stderr
 
 
+def test_endpoint_chooses_the_credential_of_its_project(environment, objects):
+    env = environment()
+    del env["OS_CLOUD"]
+    asked = ["checksum", "get", "-u", "data/zeros", "-e"]
+    assert run([*asked, "alice"], env).stdout.strip() == ZEROS.digests["adler32"]
+    refused = run([*asked, "bob"], env)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no such container or object" in refused.stderr
+
+
 def test_wrong_password_is_a_sentence_and_leaves_nothing_behind(environment, cloud, objects):
     env = environment()
     for name in ("OS_CLOUD", "OS_CLIENT_CONFIG_FILE"):

@@ -52,6 +52,14 @@ def test_file_of_another_owner_is_not_trusted(tmp_path: Path) -> None:
     assert cache_at(tmp_path).read() is None
 
 
+def test_login_under_the_name_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    cache_at(tmp_path, binding="a").login(Keystone())
+    (tmp_path / "a.json").rename(tmp_path / "b.json")
+    assert cache_at(tmp_path, binding="b").read() is None
+    (tmp_path / "b.json").rename(tmp_path / "a.json")
+    assert cache_at(tmp_path, binding="a").read() is not None
+
+
 def test_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     cache_at(tmp_path / "own").login(Keystone())
     (tmp_path / "planted").mkdir()
