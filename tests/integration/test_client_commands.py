@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from conftest import Gateway, content_of
 
+from gateway.objects.stored import write_stored
 from localcloud.services import free_ports
 from localcloud.stack import function_service, running
 
@@ -249,8 +250,9 @@ def test_right_value_is_kept_where_the_federation_looks_for_it(warm, objects):
 def test_forced_put_computes_anew_and_replaces_what_lies_there(warm, objects):
     objects.put("put-forced", b"content")
     etag = objects.head("put-forced")["Etag"]
-    false = {"X-Object-Meta-Adler32": "0badbad0", "X-Object-Meta-Checksum-Source": f"{etag};7;adler32"}
-    objects.session.post(f"{objects.url}/put-forced", headers=false)
+    false = write_stored({}, {"adler32": "0badbad0"}, etag=etag, size=7)
+    headers = {f"X-Object-Meta-{name}": value for name, value in false.items()}
+    objects.session.post(f"{objects.url}/put-forced", headers=headers)
     truth = f"{zlib.adler32(b'content'):08x}"
     arguments = ["checksum", "put", "-u", "data/put-forced", "--checksum", truth]
     assert run(arguments, warm).returncode == 1
