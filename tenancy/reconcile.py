@@ -23,8 +23,9 @@ from tenancy.tenants import ref_of_tenant
 
 log = logging.getLogger(__name__)
 
-# While something is not as wanted and nobody announces when it will be.
-SOON_SECONDS = 5.0
+# While something is not as wanted and nobody announces when it will be: doubled as long as nothing moves, because a
+# function that never runs must not cost as much as one that is about to.
+SOON_SECONDS, LATEST_SECONDS = 4.0, 64.0
 EVENT = Kind("v1", "Event")
 # Events of cluster-scoped objects live here.
 _EVENTS_NAMESPACE = "default"
@@ -47,6 +48,8 @@ class Reconciler:
     selector: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], dt.datetime] = now_utc
     _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
+    # Rounds over a tenant in which nothing moved.
+    _still: dict[str, int] = field(default_factory=dict)
 
     def reconcile(self, name: str) -> float | None:
         """One round over the tenant of this name.
@@ -62,7 +65,7 @@ class Reconciler:
         manifest = self.cluster.get(ref_of_tenant(name))
         if manifest is None or not self.selector.items() <= manifest["metadata"].get("labels", {}).items():
             # A record that is gone takes nothing with it.
-            self._remembered.pop(name, None)
+            self._forget(name)
             return None
         record = record_of(manifest)
         project = self._project_of(record)
@@ -80,8 +83,14 @@ class Reconciler:
         done = execute(self.cluster, plan, observed, remembered, self.may_write)
         functions = function_statuses(observed.services, observed.deployments, observed.pods)
         refusals = (*plan.refusals, *done.failures)
-        self._report(manifest, Round(record, spec, project, refusals, functions), done)
-        return self._due(record, waiting=bool(refusals) or not _settled(spec, functions))
+        moved = self._report(manifest, Round(record, spec, project, refusals, functions), done)
+        waits = bool(refusals) or not _settled(spec, functions)
+        self._still[name] = 0 if moved or not waits else self._still.get(name, 0) + 1
+        return self._due(record, waits=waits)
+
+    def _forget(self, name: str) -> None:
+        self._remembered.pop(name, None)
+        self._still.pop(name, None)
 
     def _project_of(self, record: TenantRecord) -> tuple[ProjectState, str]:
         """What is known of the project; as long as Keystone has not said, what the record remembers."""
@@ -102,7 +111,7 @@ class Reconciler:
             log.info("tenant %s: its namespace is gone; the record goes too", record.name)
             if self.may_write():
                 self.cluster.delete(ref_of_tenant(record.name), uid=manifest["metadata"]["uid"])
-            self._remembered.pop(record.name, None)
+            self._forget(record.name)
             return None
         done = execute(self.cluster, plan, observed, {}, self.may_write)
         spec = spec_in_force(record, record.status.project)
@@ -110,7 +119,8 @@ class Reconciler:
         self._report(manifest, Round(record, spec, project, (*plan.refusals, *done.failures)), done)
         return SOON_SECONDS
 
-    def _report(self, manifest: Manifest, round_: Round, done: Done) -> None:
+    def _report(self, manifest: Manifest, round_: Round, done: Done) -> bool:
+        """Says what happened; whether anything did."""
         for change, refs in (("made", done.made), ("repaired", done.repaired), ("removed", done.removed)):
             for ref in refs:
                 log.info("tenant %s: %s %s", round_.record.name, change, ref)
@@ -123,6 +133,7 @@ class Reconciler:
             self.cluster.merge(ref_of_tenant(round_.record.name), patch, subresource="status")
         for news in news_of(round_.record.status, status, done):
             self._tell(manifest, news)
+        return patch is not None or bool(done.made or done.repaired or done.removed)
 
     def _tell(self, manifest: Manifest, news: News) -> None:
         at = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -152,8 +163,8 @@ class Reconciler:
             # Events are for people; the status has it too.
             log.warning("tenant %s: no event: %s", metadata["name"], error)
 
-    def _due(self, record: TenantRecord, *, waiting: bool) -> float | None:
-        due = [SOON_SECONDS] if waiting else []
+    def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
+        due = [min(SOON_SECONDS * 2.0 ** min(self._still[record.name], 8), LATEST_SECONDS)] if waits else []
         if record.offboarding and record.offboarding.confirmed:
             due.append(max(0.0, (record.offboarding.over_at - self.clock()).total_seconds()))
         return min(due, default=None)
