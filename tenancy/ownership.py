@@ -32,19 +32,20 @@ def is_ours(live: Mapping[str, Any], tenant: str) -> bool:
     )
 
 
-def added_by_strangers(live: Manifest) -> tuple[str, ...]:
-    """JSON pointers of fields in a sealed object that we never applied, deepest indexes last in each list."""
+def added_by_strangers(live: Manifest, wanted: Manifest) -> tuple[str, ...]:
+    """JSON pointers of fields in a sealed object that others set and that are not wanted.
+
+    What is wanted with another value is not among them: applying it by force brings it back, and taking it out first
+    would leave a gap. Of the elements of a list, the last comes first, because removing one moves those behind it.
+    """
     if live["kind"] not in _SEALED:
         return ()
-    entries = live["metadata"].get("managedFields", ())
-    own: Mapping[str, Any] = next((entry.get("fieldsV1", {}) for entry in entries if _is_our_apply(entry)), {})
     pointers: dict[str, None] = {}
-    for entry in entries:
+    for entry in live["metadata"].get("managedFields", ()):
         if _is_our_apply(entry) or entry.get("subresource"):
             continue
         theirs = {name: sub for name, sub in entry.get("fieldsV1", {}).items() if name not in _NOT_OF_USERS}
-        pointers.update(dict.fromkeys(_extra(theirs, own, live, "")))
-    # Removing an element moves those behind it.
+        pointers.update(dict.fromkeys(_extra(theirs, wanted, live, "")))
     return tuple(sorted(pointers, key=_position, reverse=True))
 
 
@@ -52,17 +53,16 @@ def _is_our_apply(entry: Mapping[str, Any]) -> bool:
     return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
-def _extra(theirs: Mapping[str, Any], own: Mapping[str, Any], live: Any, at: str) -> Iterator[str]:
+def _extra(theirs: Mapping[str, Any], wanted: Any, live: Any, at: str) -> Iterator[str]:
     for name, sub in theirs.items():
-        step = _step(name, live)
-        if step is None:
+        found, meant = _step(name, live), _step(name, wanted)
+        if found is None:
             continue
-        key, value = step
-        pointer = f"{at}/{str(key).replace('~', '~0').replace('/', '~1')}"
-        if name not in own:
+        pointer = f"{at}/{str(found[0]).replace('~', '~0').replace('/', '~1')}"
+        if meant is None:
             yield pointer
         elif sub:
-            yield from _extra(sub, own[name], value, pointer)
+            yield from _extra(sub, meant[1], found[1], pointer)
 
 
 def _step(name: str, live: Any) -> tuple[str | int, Any] | None:

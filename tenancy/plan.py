@@ -176,7 +176,7 @@ def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | 
         return Refusal(ref, "Terminating", f"{ref} is being deleted; it is made anew then")
     if remembered == Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest)):
         return []
-    added = added_by_strangers(live)
+    added = added_by_strangers(live, manifest)
     strip = [Strip(ref, metadata["resourceVersion"], added)] if added else []
     return [*strip, Apply(manifest, metadata["uid"], force=True)]
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from policies.labels import FIELD_MANAGER
 from policies.model import Manifest
 from policies.tenant import tenant_manifests
 from tenancy.cluster import Kind, Ref, ref_of
@@ -21,7 +20,7 @@ from tenancy.plan import (
     plan_removal,
     plan_tenant,
 )
-from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, fields_of, live_of, strangers
+from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, live_of, strangers
 
 Wanted = tuple[Manifest, ...]
 
@@ -213,27 +212,37 @@ def test_a_status_is_no_intruder() -> None:
             "fieldsV1": {"f:metadata": {"f:labels": {}}, "f:spec": {"f:hard": {"f:pods": {}, "f:a/b~c": {}}}},
         },
     ]
-    assert added_by_strangers(live) == ("/spec/hard/a~1b~0c",)
+    assert added_by_strangers(live, quota) == ("/spec/hard/a~1b~0c",)
 
 
 def test_elements_of_lists_are_taken_out_from_behind() -> None:
-    """Removing one moves those after it."""
-    account = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "r", "namespace": NAME}, "list": []}
-    live = live_of(account)
-    live["list"] = [{"name": "ours"}, {"name": "a"}, {"name": "b"}]
-    live["metadata"]["managedFields"] = [
-        {
-            "manager": FIELD_MANAGER,
-            "operation": "Apply",
-            "fieldsV1": {**fields_of({}), "f:list": {'k:{"name":"ours"}': {}}},
-        },
-        {
-            "manager": "edit",
-            "operation": "Update",
-            "fieldsV1": {"f:list": {'k:{"name":"a"}': {".": {}}, 'k:{"name":"b"}': {}, 'k:{"name":"gone"}': {}}},
-        },
-    ]
-    assert added_by_strangers(live) == ("/list/2", "/list/1")
+    """Removing one moves those after it; what is wanted as well stays, and so does what is gone already."""
+    wanted = {"kind": "LimitRange", "metadata": {}, "list": [{"name": "ours"}], "set": ["x"]}
+    fields = {
+        "f:list": {f'k:{{"name":"{name}"}}': {} for name in ("a", "b", "ours", "gone")},
+        "f:set": {'v:"x"': {}, 'v:"y"': {}},
+    }
+    entry = {"manager": "edit", "operation": "Update", "fieldsV1": fields}
+    live = {
+        "kind": "LimitRange",
+        "metadata": {"managedFields": [entry]},
+        "list": [{"name": "ours"}, {"name": "a"}, {"name": "b"}],
+        "set": ["y", "x"],
+    }
+    assert added_by_strangers(live, wanted) == ("/set/0", "/list/2", "/list/1")
+
+
+def test_what_is_wanted_with_another_value_is_brought_back_without_a_gap() -> None:
+    """Taken out first, a policy would open for a moment."""
+    wanted = {"kind": "NetworkPolicy", "metadata": {}, "spec": {"policyTypes": ["Ingress", "Egress"]}}
+    fields = {"f:spec": {"f:policyTypes": {}, "f:egress": {}}}
+    entry = {"manager": "edit", "operation": "Update", "fieldsV1": fields}
+    live = {
+        "kind": "NetworkPolicy",
+        "metadata": {"managedFields": [entry]},
+        "spec": {"policyTypes": ["Ingress"], "egress": [{}]},
+    }
+    assert added_by_strangers(live, wanted) == ("/spec/egress",)
 
 
 def test_removal_deletes_exactly_the_namespace_that_is_ours(wanted: Wanted) -> None:
