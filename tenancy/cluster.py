@@ -182,8 +182,8 @@ class Cluster:
             manager: the field manager.
 
         Raises:
-            ConflictError: without `force`, another manager owns one of the fields; or the uid in it is another.
-            ClusterError: an admission policy or a schema refuses it.
+            ConflictError: without `force`, another manager owns one of the fields.
+            ClusterError: an admission policy or a schema refuses it, or it has a uid that is not the object's.
         """
         query = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
