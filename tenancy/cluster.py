@@ -300,6 +300,17 @@ def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Cl
     Raises:
         UnavailableError: no usable configuration.
     """
+    return Cluster(kubernetes.client.ApiClient(load_configuration(kubeconfig, context=context)))
+
+
+def load_configuration(
+    kubeconfig: Path | None = None, *, context: str | None = None
+) -> kubernetes.client.Configuration:
+    """The same for those who need the official client itself.
+
+    Raises:
+        UnavailableError: no usable configuration.
+    """
     configuration = kubernetes.client.Configuration()
     # Watches hold one connection each.
     configuration.connection_pool_maxsize = 32
@@ -312,7 +323,7 @@ def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Cl
         load(client_configuration=configuration)
     except (kubernetes.config.ConfigException, OSError) as error:
         raise UnavailableError(f"no usable kubeconfig: {error}") from error
-    return Cluster(kubernetes.client.ApiClient(configuration))
+    return configuration
 
 
 def _error(status: int, message: str, asked: str) -> ClusterError:

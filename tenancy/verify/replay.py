@@ -1,0 +1,78 @@
+"""The story of one replay: set the stage, find the targets, ask every attack and its twin, judge, clean up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kubernetes import client
+
+from policies.model import IsolationLevel, Platform, TenantSpec
+from tenancy.cluster import Cluster
+from tenancy.verify.asking import TenantUser, ask_in_pod
+from tenancy.verify.attack import ByTheVictim, Evidence, Known, Outcome, Request, Twin
+from tenancy.verify.attacks import all_attacks
+from tenancy.verify.stage import Stage, set_up
+from tenancy.verify.survey import survey
+from tenancy.verify.targets import Scene, Victim
+from tenancy.verify.verdict import Finding, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be replayed.
+
+    Attributes:
+        level: the promise that is tested; the tenant's own, or a lower or higher one.
+        image: of the probe; needs `python3`. A function's own image is the most honest one.
+        keystone, store: host and port, if known.
+    """
+
+    tenant: TenantSpec
+    victim: TenantSpec
+    platform: Platform
+    level: IsolationLevel
+    image: str
+    keystone: tuple[str, int] | None = None
+    store: tuple[str, int] | None = None
+
+
+def replay(configuration: client.Configuration, order: Order) -> tuple[Finding, ...]:
+    """Every attack from inside the tenant, with what came of it.
+
+    Raises:
+        ClusterError: the probe could not be set up, or the targets not be found.
+    """
+    cluster = Cluster(client.ApiClient(configuration))
+    with set_up(cluster, order.tenant.namespace, order.victim.namespace, order.image) as stage:
+        attacks = all_attacks(see(cluster, order, stage))
+        answers = ask(configuration, stage, [*(each.question for each in attacks), *(each.twin for each in attacks)])
+    pairs = zip(attacks, answers, answers[len(attacks) :], strict=False)
+    return tuple(judge(attack, evidence, twin, order.level) for attack, evidence, twin in pairs)
+
+
+def see(cluster: Cluster, order: Order, stage: Stage) -> Scene:
+    """What there is to attack from this stage.
+
+    Raises:
+        ClusterError: the targets cannot be found.
+    """
+    targets = survey(cluster, order.platform, order.keystone, order.store)
+    function = (order.victim.functions or ("checksums",))[0]
+    return Scene(
+        order.tenant, order.platform, Victim(order.victim.namespace, function, stage.address, stage.word), targets
+    )
+
+
+def ask(configuration: client.Configuration, stage: Stage, errands: Sequence[Twin]) -> list[Evidence]:
+    """Each errand where it belongs: in the probe, in the decoy, or at the Kubernetes API; in the order given."""
+    user = TenantUser(configuration, stage.user)
+    told: dict[int, Evidence] = {}
+    in_probe = {n: each for n, each in enumerate(errands) if not isinstance(each, ByTheVictim | Known | Request)}
+    in_decoy = {n: each.question for n, each in enumerate(errands) if isinstance(each, ByTheVictim)}
+    for pod, questions in ((stage.probe, in_probe), (stage.decoy, in_decoy)):
+        told.update(zip(questions, ask_in_pod(configuration, pod, list(questions.values())), strict=True))
+    for number, errand in enumerate(errands):
+        if isinstance(errand, Request):
+            told[number] = user.ask(errand)
+        elif isinstance(errand, Known):
+            told[number] = Evidence(Outcome.ANSWERED if errand.holds else Outcome.BROKEN, errand.fact)
+    return [told[number] for number in range(len(errands))]
