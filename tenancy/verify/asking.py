@@ -106,7 +106,7 @@ class TenantUser:
 def judge_reply(request: Request, status: int, body: str) -> Evidence:
     """An answer, a refusal for one of the reasons that the request names, or something that proves nothing."""
     if _OK <= status < _CLIENT_ERROR:
-        return Evidence(Outcome.ANSWERED, f"{status}: {request.method} {request.path} was admitted")
+        return _admitted(request, status, json.loads(body))
     try:
         message = str(json.loads(body)["message"])
     except (KeyError, TypeError, ValueError):
@@ -114,3 +114,16 @@ def judge_reply(request: Request, status: int, body: str) -> Evidence:
     said = f"{status}: {' '.join(message.split())[:300]}"
     refused = status < _SERVER_ERROR and any(reason in message for reason in request.refused_with)
     return Evidence(Outcome.REFUSED if refused else Outcome.BROKEN, said)
+
+
+def _admitted(request: Request, status: int, result: Any) -> Evidence:
+    wanted, got = _field(request.body, request.kept), _field(result, request.kept)
+    if request.kept and wanted != got:
+        return Evidence(Outcome.REFUSED, f"{status}: admitted, but with {'.'.join(request.kept)} {got} for {wanted}")
+    return Evidence(Outcome.ANSWERED, f"{status}: {request.method} {request.path} was admitted")
+
+
+def _field(manifest: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        manifest = manifest.get(name) if isinstance(manifest, dict) else None
+    return manifest

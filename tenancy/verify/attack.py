@@ -64,12 +64,14 @@ class Request:
     Attributes:
         path: the collection for POST, the object for PATCH (merge patch) and DELETE.
         refused_with: any of these texts in a 4xx reply is a refusal; another 4xx is a broken question.
+        kept: path of the field that is the point of it; admitted with another value there, it is refused all the same.
     """
 
     method: str
     path: str
     body: Manifest
     refused_with: tuple[str, ...] = ("ValidatingAdmissionPolicy", " cannot ")
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
 # The same files, read for what is always in them: the twin says that reading works.
 _STATUS = Read("/proc/self/status", r"^Name:.*$")
 _UID_MAP = Read("/proc/self/uid_map", r"\d+")
-_MOUNTS = Read("/proc/self/mountinfo", r"^.* / / .*$")
 
 
 def inside_attacks() -> Iterator[Attack]:
@@ -41,11 +40,4 @@ def inside_attacks() -> Iterator[Attack]:
         IsolationLevel.L3,
         Read("/proc/self/uid_map", r"^\s*0\s+0\s+\d+$"),
         _UID_MAP,
-    )
-    yield Attack(
-        "root-filesystem",
-        "what is written into the image's filesystem stays for the next caller",
-        IsolationLevel.L3,
-        Read("/proc/self/mountinfo", r"^.* / / rw\b.*$"),
-        _MOUNTS,
     )

@@ -21,7 +21,7 @@ class _Wish:
     Attributes:
         spec: fields of the pod's spec.
         security: fields of its container's securityContext.
-        refused_with: see `Request`.
+        refused_with, kept: see `Request`.
     """
 
     name: str
@@ -30,13 +30,16 @@ class _Wish:
     spec: Manifest
     security: Manifest
     refused_with: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+
+_NOTHING = _Wish("", "", IsolationLevel.L1, {}, {}, ())
 
 
 def tenant_pod_attacks(scene: Scene) -> Iterator[Attack]:
     """One attack for each wish; its twin is the same pod without the wish."""
     for wish in (*_node_wishes(), *_identity_wishes(scene), *_placement_wishes(scene)):
-        question = _pod(scene, wish.spec, wish.security, wish.refused_with)
-        yield Attack(wish.name, wish.replays, wish.fails_from, question, _pod(scene, {}, {}, wish.refused_with))
+        yield Attack(wish.name, wish.replays, wish.fails_from, _pod(scene, wish), _pod(scene, _NOTHING))
 
 
 def _node_wishes() -> Iterator[_Wish]:
@@ -46,8 +49,16 @@ def _node_wishes() -> Iterator[_Wish]:
     # Without the two others the API server refuses the pod as contradictory, which proves nothing.
     privileged = {"privileged": True, "allowPrivilegeEscalation": True, "runAsNonRoot": False}
     yield _Wish("privileged-pod", "a privileged container is the node", level, {}, privileged, _RESTRICTED)
+    # The API server itself refuses it together with a user namespace, which levels from L3 on set.
     network: Manifest = {"hostNetwork": True}
-    yield _Wish("host-network", "on the node's network no policy counts", level, network, {}, _RESTRICTED)
+    yield _Wish(
+        "host-network",
+        "on the node's network no policy counts",
+        level,
+        network,
+        {},
+        (*_RESTRICTED, "spec.hostNetwork: Forbidden: when `hostUsers` is false"),
+    )
     yield _Wish(
         "host-users",
         "root in a pod without a user namespace is root on the node, once it is out",
@@ -55,14 +66,7 @@ def _node_wishes() -> Iterator[_Wish]:
         {"hostUsers": True},
         {},
         (_ADMISSION,),
-    )
-    yield _Wish(
-        "writable-root",
-        "a writable root filesystem keeps what an intruder leaves",
-        IsolationLevel.L3,
-        {},
-        {"readOnlyRootFilesystem": False},
-        (_ADMISSION,),
+        ("spec", "hostUsers"),
     )
 
 
@@ -89,6 +93,7 @@ def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
             {"runtimeClassName": "osfaas-verify-none"},
             {},
             (_ADMISSION, "RuntimeClass"),
+            ("spec", "runtimeClassName"),
         )
     if scene.tenant.isolation >= IsolationLevel.L5:
         yield _Wish(
@@ -98,15 +103,17 @@ def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
             {"nodeSelector": {scene.platform.node_pool_label: scene.victim.namespace}},
             {},
             (_ADMISSION, "node selector"),
+            ("spec", "nodeSelector"),
         )
 
 
-def _pod(scene: Scene, spec: Manifest, security: Manifest, refused_with: tuple[str, ...]) -> Request:
+def _pod(scene: Scene, wish: _Wish) -> Request:
     pod = restricted_pod(scene.tenant.namespace, _NAME, _image(scene), [])
     container = pod["spec"]["containers"][0]
-    container["securityContext"] |= security
-    pod["spec"] |= spec
-    return Request("POST", f"/api/v1/namespaces/{scene.tenant.namespace}/pods", pod, refused_with)
+    container["securityContext"] |= wish.security
+    pod["spec"] |= wish.spec
+    path = f"/api/v1/namespaces/{scene.tenant.namespace}/pods"
+    return Request("POST", path, pod, wish.refused_with, wish.kept)
 
 
 def _image(scene: Scene) -> str:

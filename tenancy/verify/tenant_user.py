@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.model import IsolationLevel, Manifest
+from policies.network import DENY_ALL
 from tenancy.verify.attack import Attack, Request
 from tenancy.verify.targets import Scene
 
@@ -112,6 +113,14 @@ def _policies(scene: Scene) -> Iterator[Attack]:
         "policies add up: one that allows everything undoes the default deny",
         IsolationLevel.L2,
         _create(scene, "networking.k8s.io/v1", "networkpolicies", opened),
+        twin,
+    )
+    ours = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/{DENY_ALL}"
+    yield Attack(
+        "network-policy-removal",
+        "without the default deny everything that no other policy selects is open",
+        IsolationLevel.L2,
+        Request("DELETE", ours, {}),
         twin,
     )
     yield Attack(
