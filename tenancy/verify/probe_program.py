@@ -20,6 +20,7 @@ from typing import Any
 # What a firewall that rejects instead of dropping, or a CNI that filters at the socket, makes of a connection.
 _REJECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EACCES)
 _LONGEST_SAID = 160
+_LISTENING_SECONDS = 15
 
 
 def serve(word: str, ports: list[int]) -> None:
@@ -67,13 +68,15 @@ def _connect(question: dict[str, Any]) -> tuple[str, str]:
     except OSError as error:
         return ("refused" if error.errno in _REJECTED else "broken"), str(error)
     with connection:
-        heard = _hear(connection, question["sends"])
+        heard = _hear(connection, question["sends"]) if question["sends"] else ""
     if question["refused_with"] and question["refused_with"] in heard:
         return "refused", heard
     return "answered", heard or "the connection was accepted, nothing was said"
 
 
 def _hear(connection: socket.socket, sends: str) -> str:
+    # A function that sleeps has to wake up first.
+    connection.settimeout(_LISTENING_SECONDS)
     try:
         connection.sendall(sends.encode("latin-1"))
         heard = b""

@@ -88,11 +88,11 @@ def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
     if scene.tenant.isolation >= IsolationLevel.L4:
         yield _Wish(
             "no-sandbox",
-            "a pod with a runtime class of its own choice shares the node's kernel",
+            "a pod that asks for no sandbox shares the node's kernel",
             IsolationLevel.L4,
-            {"runtimeClassName": "osfaas-verify-none"},
             {},
-            (_ADMISSION, "RuntimeClass"),
+            {},
+            (_ADMISSION,),
             ("spec", "runtimeClassName"),
         )
     if scene.tenant.isolation >= IsolationLevel.L5:
@@ -102,7 +102,7 @@ def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
             IsolationLevel.L5,
             {"nodeSelector": {scene.platform.node_pool_label: scene.victim.namespace}},
             {},
-            (_ADMISSION, "node selector"),
+            (_ADMISSION,),
             ("spec", "nodeSelector"),
         )
 

@@ -1,0 +1,215 @@
+"""The stage on which all attacks are replayed: three attackers, two victims, and defences that can be taken away.
+
+- the *tenant*, at level L3: nothing that it tries may work;
+- the *low* tenant, at level L1: what a tenant could do without the network's default deny;
+- the *outsider*, in a namespace that is no tenant's (L0): what a pod can do when nobody thought of it.
+
+The tenant and the low one attack a victim at level L3, the outsider the low tenant, which nobody protects from it.
+`low_victim` is the tenant's attack on the low one, `top` a tenant at level L5 without any pod.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
+from policies.names import NamespaceName, ProjectId
+from tenancy.cluster import Cluster, Kind, Ref
+from tenancy.verify.attack import Attack, Evidence, Outcome
+from tenancy.verify.attacks import all_attacks
+from tenancy.verify.replay import ask
+from tenancy.verify.stage import Stage
+from tenancy.verify.targets import Scene, Targets, Victim
+from tenancy.verify.verdict import Finding, judge
+from tests.cluster.commands import wait_until
+from tests.cluster.node.facts import OPENSTACK_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kubernetes import client
+
+    from tenancy.verify.asking import PodName
+    from tests.cluster.testbed import Testbed
+
+IMAGE = "dev.local/checksums:test"
+# Not the usual ports: the OpenStack side of a running cluster may have a real Keystone and Swift.
+STORE_PORT, KEYSTONE_PORT = 18080, 15000
+SETTLING_SECONDS = 15
+ADMISSION = "admissionregistration.k8s.io/v1"
+
+PLATFORM = Platform(
+    functions={"checksums": CatalogueFunction("checksums", IMAGE)},
+    destinations=(Destination(f"{OPENSTACK_ADDRESS}/32", (STORE_PORT,)),),
+    sandbox_runtime_class="iso-sandbox",
+)
+# Namespaces of an earlier run may still be on their way out.
+_RUN = secrets.token_hex(3)
+TENANT = TenantSpec(ProjectId(f"isotenant{_RUN}"), isolation=IsolationLevel.L3, functions=())
+LOW = TenantSpec(ProjectId(f"isolow{_RUN}"), isolation=IsolationLevel.L1, functions=())
+TOP = TenantSpec(ProjectId(f"isotop{_RUN}"), isolation=IsolationLevel.L5, functions=())
+VICTIM = TenantSpec(ProjectId(f"isovictim{_RUN}"), isolation=IsolationLevel.L3)
+
+POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
+AUTHORIZATION = Kind("security.istio.io/v1", "AuthorizationPolicy")
+VALIDATION = Kind(ADMISSION, "ValidatingAdmissionPolicyBinding")
+MUTATION = Kind(ADMISSION, "MutatingAdmissionPolicyBinding")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where attacks start, and on whom.
+
+    Attributes:
+        spec: the tenant that the attacker is; for the outsider, whose namespace is no tenant's, one that stands in.
+    """
+
+    spec: TenantSpec
+    probe: PodName
+    victim: Victim
+    decoy: PodName
+
+
+@dataclass
+class Arena:
+    """Asks attacks by name, with and without defences."""
+
+    cluster: Testbed
+    objects: Cluster
+    configuration: client.Configuration
+    targets: Targets
+    tenant: Place
+    low: Place
+    outsider: Place
+    top: Place
+    low_victim: Place
+    defended: Mapping[str, Finding] = field(default_factory=dict)
+
+    def attack(self, name: str, place: Place) -> Attack:
+        scene = Scene(place.spec, PLATFORM, place.victim, self.targets)
+        return next(each for each in all_attacks(scene) if each.name == name)
+
+    def find(self, names: list[str], place: Place) -> dict[str, Finding]:
+        """What becomes of these attacks now, each with its twin."""
+        attacks = [self.attack(name, place) for name in names]
+        stage = Stage(place.probe, place.decoy, place.victim.decoy, place.victim.word, user_of(place.spec))
+        answers = ask(self.configuration, stage, [*(a.question for a in attacks), *(a.twin for a in attacks)])
+        pairs = zip(attacks, answers, answers[len(attacks) :], strict=False)
+        level = place.spec.isolation
+        return {attack.name: judge(attack, evidence, twin, level) for attack, evidence, twin in pairs}
+
+    def expect_answered(self, name: str, place: Place) -> Evidence:
+        """The attack works, at the latest when the cluster has had time to notice what was taken away."""
+        return self._expect(name, place, {Outcome.ANSWERED})
+
+    def expect_refused(self, name: str, place: Place) -> Evidence:
+        """The attack fails clearly while its twin is open."""
+        return self._expect(name, place, {Outcome.REFUSED, Outcome.TIMED_OUT})
+
+    def _expect(self, name: str, place: Place, wanted: set[Outcome]) -> Evidence:
+        seen: list[Finding] = []
+
+        def as_wanted() -> bool:
+            finding = self.find([name], place)[name]
+            seen.append(finding)
+            return finding.evidence.outcome in wanted and finding.twin.outcome is Outcome.ANSWERED
+
+        try:
+            wait_until(name, as_wanted, seconds=SETTLING_SECONDS, pause=0.5)
+        except Exception as error:
+            raise AssertionError(f"{name} from {place.spec.namespace}: wanted {wanted}, saw {seen[-3:]}") from error
+        return seen[-1].evidence
+
+    @contextlib.contextmanager
+    def without(self, *refs: Ref) -> Iterator[None]:
+        """The block without these objects of the defence; they are back afterwards."""
+        kept = []
+        for ref in refs:
+            found = self.objects.get(ref)
+            assert found is not None, f"there is no {ref} to take away"
+            kept.append(found)
+        try:
+            for ref, item in zip(refs, kept, strict=True):
+                self.objects.delete(ref, uid=item["metadata"]["uid"])
+            yield
+        finally:
+            for item in kept:
+                metadata = {
+                    key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]
+                }
+                back = {key: value for key, value in item.items() if key not in {"metadata", "status"}}
+                self.objects.apply({**back, "metadata": metadata}, force=True)
+
+    @contextlib.contextmanager
+    def without_pod_security(self, place: Place) -> Iterator[None]:
+        """The block in which the namespace admits any pod."""
+        label = "pod-security.kubernetes.io/enforce"
+        namespace = place.spec.namespace
+        self.cluster.kubectl("label", "--overwrite", "namespace", namespace, f"{label}=privileged")
+        try:
+            yield
+        finally:
+            self.cluster.kubectl("label", "--overwrite", "namespace", namespace, f"{label}=restricted")
+
+    @contextlib.contextmanager
+    def right(self, place: Place, group: str, resource: str, *verbs: str) -> Iterator[None]:
+        """The block in which the tenant's user has one more right: what a careless administrator might give."""
+        name = f"iso-right-{resource}"
+        rule = {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+        # Namespaces themselves are cluster-scoped, but a Role in a namespace covers that one.
+        role = {**_rbac("Role", place.spec.namespace, name), "rules": [rule]}
+        binding = {
+            **_rbac("RoleBinding", place.spec.namespace, name),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [user_subject(place.spec)],
+        }
+        self.cluster.kubectl.apply(role, binding)
+        try:
+            yield
+        finally:
+            for kind in ("role", "rolebinding"):
+                self.cluster.kubectl("delete", kind, name, "-n", place.spec.namespace)
+
+
+def user_of(spec: TenantSpec) -> str:
+    return f"osfaas:verify:{spec.namespace}"
+
+
+def user_subject(spec: TenantSpec) -> dict[str, str]:
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user_of(spec)}
+
+
+def edit_binding(spec: TenantSpec) -> dict[str, Any]:
+    """What an administrator does who lets a tenant's people use Kubernetes."""
+    return {
+        **_rbac("RoleBinding", spec.namespace, "iso-edit"),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [user_subject(spec)],
+    }
+
+
+def network_policy(namespace: str, name: str) -> Ref:
+    return Ref(POLICY, namespace, name)
+
+
+def authorization(namespace: str, name: str) -> Ref:
+    return Ref(AUTHORIZATION, namespace, name)
+
+
+def validation(name: str) -> Ref:
+    return Ref(VALIDATION, "", name)
+
+
+def mutation(name: str) -> Ref:
+    return Ref(MUTATION, "", name)
+
+
+def _rbac(kind: str, namespace: NamespaceName, name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+    }

@@ -1,0 +1,159 @@
+"""Builds the arena once for the whole run, and leaves the cluster as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubernetes.client import ApiClient
+
+from policies.platform import platform_manifests
+from policies.tenant import tenant_manifests
+from tenancy.cluster import Cluster, load_configuration, ref_of
+from tenancy.errors import ClusterError, ConflictError
+from tenancy.verify.asking import PodName
+from tenancy.verify.attacks import all_attacks
+from tenancy.verify.pods import decoy_pod, probe_pod
+from tenancy.verify.survey import survey
+from tenancy.verify.targets import Scene, Victim
+from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.cluster.probes import serve_command
+from tests.cluster.progress import step
+from tests.isolation.arena import (
+    IMAGE,
+    KEYSTONE_PORT,
+    LOW,
+    PLATFORM,
+    STORE_PORT,
+    TENANT,
+    TOP,
+    VICTIM,
+    Arena,
+    Place,
+    edit_binding,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from policies.model import Manifest, TenantSpec
+    from tests.cluster.testbed import Testbed
+
+_PROBE, _DECOY = "probe", "decoy"
+_WORD = secrets.token_hex(8)
+_LONG_LIFE_SECONDS = 3600
+_RUNTIME_CLASS = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "metadata": {"name": PLATFORM.sandbox_runtime_class},
+    "handler": "runc",
+}
+
+
+@pytest.fixture(scope="session")
+def arena(cluster: Testbed) -> Iterator[Arena]:
+    """The stage, with every attack of the tenant tried once while all defences stand."""
+    configuration = load_configuration(cluster.running.layout.host_kubeconfig)
+    objects = Cluster(ApiClient(configuration))
+    with contextlib.ExitStack() as ending:
+        with step("the arena of the isolation tests"):
+            ending.enter_context(_platform(objects))
+            for spec in (TENANT, LOW, TOP, VICTIM):
+                ending.callback(cluster.kubectl, "delete", "namespace", spec.namespace, "--wait=false")
+                _onboard(objects, spec)
+            outside = ending.enter_context(cluster.namespace("iso-outside"))
+            ending.enter_context(_openstack(cluster))
+            made = _places(cluster, outside)
+            targets = survey(objects, PLATFORM, (OPENSTACK_ADDRESS, KEYSTONE_PORT), None)
+            stage = Arena(cluster, objects, configuration, targets, **made)
+            stage.defended = stage.find(_names(stage.tenant, stage), stage.tenant)
+        yield stage
+
+
+def _names(place: Place, stage: Arena) -> list[str]:
+    return [each.name for each in all_attacks(Scene(place.spec, PLATFORM, place.victim, stage.targets))]
+
+
+@contextlib.contextmanager
+def _platform(objects: Cluster) -> Iterator[None]:
+    """What is there already stays as it is; what was missing goes away again."""
+    made: list[Manifest] = []
+    try:
+        for manifest in (_RUNTIME_CLASS, *platform_manifests(PLATFORM)):
+            with contextlib.suppress(ConflictError):
+                made.append(objects.create(manifest))
+        yield
+    finally:
+        for manifest in reversed(made):
+            objects.delete(ref_of(manifest), uid=manifest["metadata"]["uid"])
+
+
+def _onboard(objects: Cluster, spec: TenantSpec) -> None:
+    """As the controller would; a new namespace is not ready for everything at once, so patiently."""
+    for manifest in (*tenant_manifests(spec, PLATFORM), edit_binding(spec)):
+        _patiently(objects, manifest)
+
+
+def _patiently(objects: Cluster, manifest: Manifest) -> None:
+    for _ in range(40):
+        try:
+            objects.apply(manifest, force=True)
+        except ClusterError as error:
+            problem = error
+            time.sleep(0.25)
+        else:
+            return
+    raise problem
+
+
+@contextlib.contextmanager
+def _openstack(cluster: Testbed) -> Iterator[None]:
+    """A store, a Keystone and a metadata service, as far as it matters who can connect to them."""
+    metadata = ("ip", "address", "replace", "169.254.169.254/32", "dev", "lo")
+    with cluster.openstack_server(serve_command(STORE_PORT, KEYSTONE_PORT, 80)):
+        with cluster.openstack_server(metadata):
+            pass
+        yield
+
+
+def _places(cluster: Testbed, outside: str) -> dict[str, Place]:
+    pods = [
+        probe_pod(TENANT.namespace, _PROBE, IMAGE),
+        probe_pod(LOW.namespace, _PROBE, IMAGE),
+        careless(probe_pod(outside, _PROBE, IMAGE)),
+        decoy_pod(LOW.namespace, _DECOY, IMAGE, _WORD),
+        decoy_pod(VICTIM.namespace, _DECOY, IMAGE, _WORD),
+    ]
+    for pod in pods:
+        pod["spec"].pop("activeDeadlineSeconds")
+    cluster.kubectl.apply(*pods)
+    for pod in pods:
+        _await(cluster, f"pod/{pod['metadata']['name']}", pod["metadata"]["namespace"])
+    _await(cluster, "ksvc/checksums", VICTIM.namespace)
+    victim, decoy = _victim(cluster, VICTIM), PodName(VICTIM.namespace, _DECOY)
+    low_victim, low_decoy = _victim(cluster, LOW), PodName(LOW.namespace, _DECOY)
+    return {
+        "tenant": Place(TENANT, PodName(TENANT.namespace, _PROBE), victim, decoy),
+        "low": Place(LOW, PodName(LOW.namespace, _PROBE), victim, decoy),
+        "outsider": Place(LOW, PodName(outside, _PROBE), low_victim, low_decoy),
+        "top": Place(TOP, PodName(TOP.namespace, "none"), victim, decoy),
+        "low_victim": Place(TENANT, PodName(TENANT.namespace, _PROBE), low_victim, low_decoy),
+    }
+
+
+def careless(pod: Manifest) -> Manifest:
+    """The same pod as somebody makes it who does not care."""
+    pod["spec"]["containers"][0].pop("securityContext")
+    return pod
+
+
+def _victim(cluster: Testbed, spec: TenantSpec) -> Victim:
+    found: dict[str, Any] = cluster.kubectl.get("pod", _DECOY, "-n", spec.namespace)
+    return Victim(spec.namespace, "checksums", found["status"]["podIP"], _WORD)
+
+
+def _await(cluster: Testbed, what: str, namespace: str) -> None:
+    cluster.kubectl("wait", "--for=condition=Ready", what, "-n", namespace, "--timeout=90s")
