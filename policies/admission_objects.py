@@ -23,6 +23,9 @@ _FORBIDDEN_KINDS = (
     resources("telemetry.istio.io", "*"),
     resources("gateway.networking.k8s.io", "*"),
     resources("networking.k8s.io", "ingresses"),
+    # They add up: one that allows everything undoes the default deny. And whoever removes ours opens the namespace
+    # until the controller comes by.
+    resources("networking.k8s.io", "networkpolicies", operations=("CREATE", "UPDATE", "DELETE")),
     resources("networking.internal.knative.dev", "*"),
     resources("serving.knative.dev", "domainmappings"),
     # Through these a tenant could lead the ingress, which may enter every namespace, to a neighbour's pods.

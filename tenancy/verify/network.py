@@ -78,7 +78,7 @@ def _activator(scene: Scene) -> Iterator[Attack]:
 def _victim_pods(scene: Scene) -> Iterator[Attack]:
     address = scene.victim.decoy
     for port, what in FUNCTION_PORTS.items():
-        path = "/drain" if port == 8022 else "/"  # noqa: PLR2004
+        path = "/wait-for-drain" if port == 8022 else "/"  # noqa: PLR2004
         question = Connect(address, port, http(address, path))
         told = f"another tenant's pod, asked directly at {port} ({what})"
         yield _attack(f"pod-ip-{port}", told, question, ByTheVictim(question))

@@ -56,12 +56,12 @@ def _names_and_routes(scene: Scene) -> Iterator[Attack]:
     reference = {"name": "checksums", "kind": "Service", "apiVersion": "serving.knative.dev/v1"}
     mapping: dict[str, Any] = {
         "kind": "DomainMapping",
-        "metadata": {"name": victim.host},
+        "metadata": {"name": "api.osfaas-verify.example.org"},
         "spec": {"ref": {**reference, "namespace": scene.tenant.namespace}},
     }
     yield Attack(
         "domain-mapping",
-        "a DomainMapping takes over the Host of another tenant's function; Knative adds it to the role edit",
+        "a DomainMapping takes over a Host at the shared ingress; Knative refuses by itself inner names only",
         level,
         _create(scene, "serving.knative.dev/v1beta1", "domainmappings", mapping),
         twin,

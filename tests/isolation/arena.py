@@ -23,12 +23,13 @@ from tenancy.verify.attacks import all_attacks
 from tenancy.verify.replay import ask
 from tenancy.verify.stage import Stage
 from tenancy.verify.targets import Scene, Targets, Victim
-from tenancy.verify.verdict import Finding, judge
+from tenancy.verify.verdict import Finding, Verdict, judge
 from tests.cluster.commands import wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from kubernetes import client
 
@@ -39,6 +40,7 @@ IMAGE = "dev.local/checksums:test"
 # Not the usual ports: the OpenStack side of a running cluster may have a real Keystone and Swift.
 STORE_PORT, KEYSTONE_PORT = 18080, 15000
 SETTLING_SECONDS = 15
+REFUSALS = frozenset([Outcome.REFUSED, Outcome.TIMED_OUT])
 ADMISSION = "admissionregistration.k8s.io/v1"
 
 PLATFORM = Platform(
@@ -101,15 +103,20 @@ class Arena:
         level = place.spec.isolation
         return {attack.name: judge(attack, evidence, twin, level) for attack, evidence, twin in pairs}
 
+    def assert_defended(self, name: str) -> None:
+        """The attack failed from inside the tenant while all defences stood, and its twin was open."""
+        finding = self.defended[name]
+        assert finding.verdict is Verdict.DEFENDED, finding
+
     def expect_answered(self, name: str, place: Place) -> Evidence:
         """The attack works, at the latest when the cluster has had time to notice what was taken away."""
         return self._expect(name, place, {Outcome.ANSWERED})
 
     def expect_refused(self, name: str, place: Place) -> Evidence:
         """The attack fails clearly while its twin is open."""
-        return self._expect(name, place, {Outcome.REFUSED, Outcome.TIMED_OUT})
+        return self._expect(name, place, REFUSALS)
 
-    def _expect(self, name: str, place: Place, wanted: set[Outcome]) -> Evidence:
+    def _expect(self, name: str, place: Place, wanted: AbstractSet[Outcome]) -> Evidence:
         seen: list[Finding] = []
 
         def as_wanted() -> bool:

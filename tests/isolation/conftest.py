@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 from kubernetes.client import ApiClient
@@ -66,15 +66,12 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
                 _onboard(objects, spec)
             outside = ending.enter_context(cluster.namespace("iso-outside"))
             ending.enter_context(_openstack(cluster))
-            made = _places(cluster, outside)
+            places = _places(cluster, outside)
             targets = survey(objects, PLATFORM, (OPENSTACK_ADDRESS, KEYSTONE_PORT), None)
-            stage = Arena(cluster, objects, configuration, targets, **made)
-            stage.defended = stage.find(_names(stage.tenant, stage), stage.tenant)
+            stage = Arena(cluster, objects, configuration, targets, **places)
+            scene = Scene(TENANT, PLATFORM, stage.tenant.victim, targets)
+            stage.defended = stage.find([each.name for each in all_attacks(scene)], stage.tenant)
         yield stage
-
-
-def _names(place: Place, stage: Arena) -> list[str]:
-    return [each.name for each in all_attacks(Scene(place.spec, PLATFORM, place.victim, stage.targets))]
 
 
 @contextlib.contextmanager
@@ -88,7 +85,9 @@ def _platform(objects: Cluster) -> Iterator[None]:
         yield
     finally:
         for manifest in reversed(made):
-            objects.delete(ref_of(manifest), uid=manifest["metadata"]["uid"])
+            # A test took it away and brought it back, so by another uid; one that is gone is fine.
+            if found := objects.get(ref_of(manifest)):
+                objects.delete(ref_of(manifest), uid=found["metadata"]["uid"])
 
 
 def _onboard(objects: Cluster, spec: TenantSpec) -> None:
@@ -119,7 +118,17 @@ def _openstack(cluster: Testbed) -> Iterator[None]:
         yield
 
 
-def _places(cluster: Testbed, outside: str) -> dict[str, Place]:
+class _Places(TypedDict):
+    """The fields of `Arena` that are places."""
+
+    tenant: Place
+    low: Place
+    outsider: Place
+    top: Place
+    low_victim: Place
+
+
+def _places(cluster: Testbed, outside: str) -> _Places:
     pods = [
         probe_pod(TENANT.namespace, _PROBE, IMAGE),
         probe_pod(LOW.namespace, _PROBE, IMAGE),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import network_policy
 
 if TYPE_CHECKING:
@@ -20,11 +19,11 @@ _POLICIES = tuple(network_policy("knative-serving", f"osfaas-{name}") for name i
 @pytest.mark.parametrize("name", [*_FORGED, "activator-by-host"])
 def test_a_tenant_does_not_reach_it(arena: Arena, name: str) -> None:
     """Not with forged Knative-Serving headers, over HTTP/1 or h2c, nor by Host."""
-    assert arena.defended[name].verdict is Verdict.DEFENDED, arena.defended[name]
+    arena.assert_defended(name)
 
 
 def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena) -> None:
-    """The activator's own policy holds without the tenant's; without both, forged headers reach the victim's function."""
+    """The activator's own policy holds without the tenant's; without both, the victim's function answers."""
     arena.expect_refused("activator-forged-headers-8012", arena.low)
     with arena.without(*_POLICIES):
         evidence = arena.expect_answered("activator-forged-headers-8012", arena.low)

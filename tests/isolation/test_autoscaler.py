@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import network_policy
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ _POLICIES = tuple(
 
 def test_a_tenant_does_not_reach_it(arena: Arena) -> None:
     """Closed from inside a tenant; its own policy holds without the tenant's; without both it answers."""
-    assert arena.defended["autoscaler"].verdict is Verdict.DEFENDED, arena.defended["autoscaler"]
+    arena.assert_defended("autoscaler")
     arena.expect_refused("autoscaler", arena.low)
     with arena.without(*_POLICIES):
         arena.expect_answered("autoscaler", arena.low)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tenancy.verify.verdict import Verdict
-
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
 
@@ -15,5 +13,5 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("name", ["no-seccomp", "capabilities", "new-privileges"])
 def test_a_tenants_pod_is_restricted(arena: Arena, name: str) -> None:
     """The same pod outside of tenants' namespaces, made by somebody who does not care, has them all."""
-    assert arena.defended[name].verdict is Verdict.DEFENDED, arena.defended[name]
+    arena.assert_defended(name)
     arena.expect_answered(name, arena.outsider)

@@ -1,10 +1,9 @@
-"""A DomainMapping takes over a Host; Knative adds the right to make one to the role edit."""
+"""A DomainMapping takes over a Host at the shared ingress; Knative adds the right to the role edit."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:
@@ -13,6 +12,6 @@ if TYPE_CHECKING:
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """The role edit would allow it; the admission policy on kinds is what holds."""
-    assert arena.defended["domain-mapping"].verdict is Verdict.DEFENDED, arena.defended["domain-mapping"]
+    arena.assert_defended("domain-mapping")
     with arena.without(validation("osfaas-kinds")):
         arena.expect_answered("domain-mapping", arena.tenant)

@@ -21,11 +21,11 @@ _PODS = ("pods", "-n", VICTIM.namespace, "-l", "serving.knative.dev/service=chec
 def test_no_tenant_drains_anothers_function(arena: Arena) -> None:
     """The victim's real function pod is out of reach at 8022, while the node, which no policy stops, is served."""
     address = _running_function(arena)
-    question = Connect(address, 8022, http(address, "/drain"))
+    question = Connect(address, 8022, http(address, "/wait-for-drain"))
     for place in (arena.tenant, arena.low):
         (evidence,) = ask_in_pod(arena.configuration, place.probe, [question])
         assert evidence.outcome is Outcome.TIMED_OUT, evidence
-    reply = arena.cluster.curl_from_node(f"http://{address}:8022/drain", seconds=30)
+    reply = arena.cluster.curl_from_node(f"http://{address}:8022/wait-for-drain", seconds=60)
     assert (reply.answered, reply.status) == (True, 200), reply
 
 

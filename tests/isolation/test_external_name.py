@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:
@@ -13,6 +12,6 @@ if TYPE_CHECKING:
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """The role edit would allow it; the admission policy on Services is what holds."""
-    assert arena.defended["external-name"].verdict is Verdict.DEFENDED, arena.defended["external-name"]
+    arena.assert_defended("external-name")
     with arena.without(validation("osfaas-services")):
         arena.expect_answered("external-name", arena.tenant)

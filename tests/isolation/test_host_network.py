@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
-
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
 
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """Pod Security restricted is what holds, from level L1 on."""
-    assert arena.defended["host-network"].verdict is Verdict.DEFENDED, arena.defended["host-network"]
+    arena.assert_defended("host-network")
     arena.expect_refused("host-network", arena.low)
     with arena.without_pod_security(arena.low):
         arena.expect_answered("host-network", arena.low)

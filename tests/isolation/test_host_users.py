@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import mutation, validation
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """One admission policy turns the wish down silently, a second one refuses it should the first be gone."""
-    assert arena.defended["host-users"].verdict is Verdict.DEFENDED, arena.defended["host-users"]
+    arena.assert_defended("host-users")
     with arena.without(mutation("osfaas-pods-user-namespace")):
         arena.expect_refused("host-users", arena.tenant)
         with arena.without(validation("osfaas-pods-user-namespace")):

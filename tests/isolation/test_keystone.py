@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
-
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
 
 
 def test_a_tenant_does_not_reach_it(arena: Arena) -> None:
     """The store of the same machine answers, Keystone does not; at level L1 both do."""
-    assert arena.defended["keystone"].verdict is Verdict.DEFENDED, arena.defended["keystone"]
+    arena.assert_defended("keystone")
     arena.expect_answered("keystone", arena.low)

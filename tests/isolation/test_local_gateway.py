@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import authorization, network_policy
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ _ALL = (*_CLOSED_AT_THE_GATEWAY, "local-gateway-by-pod-ip-80")
 @pytest.mark.parametrize("name", _ALL)
 def test_a_tenant_does_not_reach_it(arena: Arena, name: str) -> None:
     """Neither by its ClusterIP nor by the address of its pods."""
-    assert arena.defended[name].verdict is Verdict.DEFENDED, arena.defended[name]
+    arena.assert_defended(name)
 
 
 @pytest.mark.parametrize("name", _CLOSED_AT_THE_GATEWAY)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
-
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
 
 
 def test_a_tenant_does_not_reach_it(arena: Arena) -> None:
     """The tenant's default deny is what holds; at level L1 the address answers."""
-    assert arena.defended["metadata-address"].verdict is Verdict.DEFENDED, arena.defended["metadata-address"]
+    arena.assert_defended("metadata-address")
     arena.expect_answered("metadata-address", arena.low)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """The role edit has no such right; should somebody give it, the admission policy on namespaces holds."""
-    assert arena.defended["namespace-labels"].verdict is Verdict.DEFENDED, arena.defended["namespace-labels"]
+    arena.assert_defended("namespace-labels")
     with arena.right(arena.tenant, "", "namespaces", "patch"):
         arena.expect_refused("namespace-labels", arena.tenant)
         with arena.without(validation("osfaas-namespaces")):

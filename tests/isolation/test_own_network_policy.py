@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:
@@ -13,6 +12,6 @@ if TYPE_CHECKING:
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """The role edit would allow it; the admission policy on kinds is what holds."""
-    assert arena.defended["own-network-policy"].verdict is Verdict.DEFENDED, arena.defended["own-network-policy"]
+    arena.assert_defended("own-network-policy")
     with arena.without(validation("osfaas-kinds")):
         arena.expect_answered("own-network-policy", arena.tenant)

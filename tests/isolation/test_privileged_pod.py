@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
-
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
 
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """Pod Security restricted is what holds, from level L1 on."""
-    assert arena.defended["privileged-pod"].verdict is Verdict.DEFENDED, arena.defended["privileged-pod"]
+    arena.assert_defended("privileged-pod")
     arena.expect_refused("privileged-pod", arena.low)
     with arena.without_pod_security(arena.low):
         arena.expect_answered("privileged-pod", arena.low)

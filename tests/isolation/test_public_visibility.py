@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:
@@ -13,6 +12,6 @@ if TYPE_CHECKING:
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """The role edit would allow it; the admission policy on visibility is what holds."""
-    assert arena.defended["public-visibility"].verdict is Verdict.DEFENDED, arena.defended["public-visibility"]
+    arena.assert_defended("public-visibility")
     with arena.without(validation("osfaas-visibility")):
         arena.expect_answered("public-visibility", arena.tenant)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
-
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
 
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
     """The role edit has no such right, and that is the only thing that holds."""
-    assert arena.defended["quota-edit"].verdict is Verdict.DEFENDED, arena.defended["quota-edit"]
+    arena.assert_defended("quota-edit")
     with arena.right(arena.tenant, "", "resourcequotas", "create"):
         arena.expect_answered("quota-edit", arena.tenant)

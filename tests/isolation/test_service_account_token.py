@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:
@@ -13,12 +12,12 @@ if TYPE_CHECKING:
 
 def test_no_token_lies_in_a_tenants_pod(arena: Arena) -> None:
     """A pod that says nothing about it gets one outside of tenants' namespaces."""
-    assert arena.defended["service-account-token"].verdict is Verdict.DEFENDED, arena.defended["service-account-token"]
+    arena.assert_defended("service-account-token")
     arena.expect_answered("service-account-token", arena.outsider)
 
 
 def test_a_pod_that_asks_for_one_is_refused(arena: Arena) -> None:
     """The admission policy on tokens is what holds."""
-    assert arena.defended["pod-asks-for-token"].verdict is Verdict.DEFENDED, arena.defended["pod-asks-for-token"]
+    arena.assert_defended("pod-asks-for-token")
     with arena.without(validation("osfaas-pods-without-token")):
         arena.expect_answered("pod-asks-for-token", arena.tenant)
