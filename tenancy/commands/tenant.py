@@ -17,6 +17,7 @@ from tenancy.commands.waiting import Until, has_stopped, is_gone, is_ready, wait
 from tenancy.preview import preview
 from tenancy.record import TenantRecord, manifest_of
 from tenancy.service import Outcome, Wishes
+from tenancy.verify.command import verify
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,7 +42,11 @@ class Duration(click.ParamType[int]):
 @click.option("--kubeconfig", type=_FILE, help="Default: $KUBECONFIG, or the cluster in which this runs.")
 @click.option("--context", help="Context of the kubeconfig.")
 @click.option(
-    "--platform", "platform_file", type=_FILE, envvar="OSFAAS_PLATFORM_FILE", help="Platform file; --dry-run needs it."
+    "--platform",
+    "platform_file",
+    type=_FILE,
+    envvar="OSFAAS_PLATFORM_FILE",
+    help="Platform file; --dry-run and verify need it.",
 )
 @click.pass_context
 def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -> None:
@@ -51,6 +56,9 @@ def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -
     clouds.yaml with OS_CLOUD.
     """
     context.obj = Access(kubeconfig, options["context"], options["platform_file"])
+
+
+tenant.add_command(verify)
 
 
 def _wishes(function: Callable[..., None]) -> Callable[..., None]:

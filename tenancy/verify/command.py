@@ -1,117 +1,105 @@
-"""`osfaas tenant verify`: attached to the group of the other tenant commands."""
+"""`osfaas tenant verify`, one of the group in `tenancy.commands.tenant`."""
 
 import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
 
-from policies.model import IsolationLevel, TenantSpec
-from policies.names import ProjectId, namespace_of
-from tenancy.errors import NotOnboardedError, TenancyError
-from tenancy.platform_file import read_platform
+from policies.model import IsolationLevel, Platform, TenantSpec
+from tenancy import service
+from tenancy.cluster import load_configuration
+from tenancy.commands.access import Access, project_argument, refusals_said
+from tenancy.errors import NotOnboardedError
 
 _PORTS = {"http": 80, "https": 443}
-_LEVELS = click.Choice([level.value for level in IsolationLevel])
-
-
-@click.command()
-@click.argument("tenant")
-@click.option("--against", metavar="OTHER", help="The tenant that is attacked; default: the first other one.")
-@click.option("--level", type=_LEVELS, help="The promise that is tested; default: the tenant's own level.")
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option(
-    "--platform", "platform_file", type=click.Path(path_type=Path), envvar="OSFAAS_PLATFORM_FILE", required=True
+_EXIT_CODES = (
+    "Exit codes: 0 every attack that the level covers was shown to fail, 1 one worked, or it could not be tried,"
+    " 2 wrong usage, 3 none worked but not all could be shown to fail, 4 no such project or tenant, 5 no answer."
 )
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: $KUBECONFIG, or the cluster around us.")
-@click.option("--image", help="Image of the probe, with python3; default: that of the first function of the platform.")
-@click.option("--keystone", metavar="URL", envvar="OS_AUTH_URL", help="Identity service that functions must not reach.")
-@click.option("--store", metavar="HOST:PORT", help="Object store, as an address; default: a destination that is one.")
-def verify(  # noqa: PLR0917 - as many as click has options
-    tenant: str,
-    against: str | None,
-    level: str | None,
-    output: str,
-    platform_file: Path,
-    kubeconfig: Path | None,
-    image: str | None,
-    keystone: str | None,
-    store: str | None,
-) -> None:
-    """Replay every attack from inside TENANT (its project id or namespace) against another tenant and the platform.
 
-    Two pods, in the namespaces of both tenants, and a role binding exist while it runs, and are removed at its end.
-    What is tried over the Kubernetes API is a dry run.
 
-    Exit status: 0, every attack that the level covers was shown to fail; 1, one worked; 2, wrong usage, or it could not
-    be tried; 3, none worked, but not everything could be shown.
+class Address(click.ParamType[tuple[str, int]]):
+    """`HOST:PORT` or a URL, as a host and a port."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """The two parts; a URL without a port has that of its scheme."""
+        if isinstance(value, tuple):
+            return value
+        parts = urlsplit(value if "//" in value else f"//{value}")
+        try:
+            port = parts.port or _PORTS[parts.scheme]
+        except (KeyError, ValueError):
+            self.fail(f"{value!r} has no port", param, ctx)
+        if not parts.hostname:
+            self.fail(f"{value!r} has no host", param, ctx)
+        return parts.hostname, port
+
+
+@click.command(epilog=_EXIT_CODES)
+@click.option("--against", metavar="PROJECT", help="The tenant that is attacked; default: the first other one.")
+@click.option(
+    "--level",
+    type=click.Choice([level.value for level in IsolationLevel]),
+    help="The promise that is tested; default: the tenant's own level.",
+)
+@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--image", help="Image of the probe, with python3; default: that of the platform's first function.")
+@click.option("--keystone", type=Address(), envvar="OS_AUTH_URL", help="What functions must not reach: a URL.")
+@click.option(
+    "--store", type=Address(), help="Where functions may connect; default: a destination that is one address."
+)
+@project_argument
+@click.pass_obj
+def verify(access: Access, /, project: str, domain: str | None, **options: Any) -> None:
+    """Replay every attack from inside a tenant against another tenant and the platform.
+
+    While it runs, each of the two tenants has one more pod and the first one a role binding; they are removed at its
+    end. What is tried over the Kubernetes API is a dry run.
     """
-    # Ending by a signal is an exception too, so that the probe is removed.
+    # Ending by a signal becomes an exception, so that the pods are removed.
     signal.signal(signal.SIGTERM, _end)
-    from kubernetes.client import ApiClient  # noqa: PLC0415
-
-    from tenancy.cluster import Cluster, load_configuration  # noqa: PLC0415
-    from tenancy.tenants import ClusterTenants  # noqa: PLC0415
-    from tenancy.verify.replay import Order, replay  # noqa: PLC0415 - the client takes half a second to load
+    # The official client takes half a second to load.
+    from tenancy.verify.replay import Order, replay  # noqa: PLC0415
     from tenancy.verify.report import as_json, as_table  # noqa: PLC0415
     from tenancy.verify.verdict import exit_status  # noqa: PLC0415
 
-    try:
-        platform = read_platform(platform_file)
-        configuration = load_configuration(kubeconfig)
-        records = ClusterTenants(Cluster(ApiClient(configuration))).list()
-        attacker, victim = _pick([record.spec for record in records], tenant, against)
+    with refusals_said():
+        platform = _platform(access)
+        attacker = service.get_tenant(access.tenants, access.tenant_id(project, domain)).spec
+        victim = _victim(access, attacker, options["against"], domain)
         order = Order(
             tenant=attacker,
             victim=victim,
             platform=platform,
-            level=IsolationLevel(level) if level else attacker.isolation,
-            image=image or next(iter(platform.functions.values())).image,
-            keystone=_host_and_port(keystone) if keystone else None,
-            store=_host_and_port(f"//{store}") if store else None,
+            level=IsolationLevel(options["level"]) if options["level"] else attacker.isolation,
+            image=options["image"] or next(iter(platform.functions.values())).image,
+            keystone=options["keystone"],
+            store=options["store"],
         )
-        findings = replay(configuration, order)
-    except TenancyError as error:
-        _give_up(str(error))
-    show = as_table if output == "table" else as_json
+        findings = replay(load_configuration(access.kubeconfig, context=access.context), order)
+    show = as_table if options["form"] == "table" else as_json
     click.echo(show(findings, attacker.namespace, victim.namespace, order.level))
     sys.exit(exit_status(findings))
 
 
-def _pick(tenants: Sequence[TenantSpec], name: str, against: str | None) -> tuple[TenantSpec, TenantSpec]:
-    """The attacker and the victim, which are never the same."""
-    attacker = _named(tenants, name)
-    others = [each for each in tenants if each.namespace != attacker.namespace]
-    if against:
-        return attacker, _named(others, against)
-    if not others:
-        raise NotOnboardedError("there is no other tenant to attack; onboard a second one")
-    return attacker, others[0]
+def _platform(access: Access) -> Platform:
+    platform = access.platform
+    if platform is None:
+        raise click.UsageError("the platform file is needed: osfaas tenant --platform FILE verify …")
+    return platform
 
 
-def _named(tenants: Sequence[TenantSpec], name: str) -> TenantSpec:
-    wanted = {name, namespace_of(ProjectId(name))}
-    found = [each for each in tenants if each.namespace in wanted]
-    if not found:
-        raise NotOnboardedError(f"there is no tenant {name}, or it is the attacker itself")
-    return found[0]
-
-
-def _host_and_port(url: str) -> tuple[str, int]:
-    """Of a URL, or of `//HOST:PORT`."""
-    parts = urlsplit(url)
-    port = parts.port or _PORTS.get(parts.scheme)
-    if not parts.hostname or port is None:
-        _give_up(f"{url} has no host and port")
-    return parts.hostname, port
-
-
-def _give_up(sentence: str) -> NoReturn:
-    click.echo(f"Error: {sentence}", err=True)
-    sys.exit(2)
+def _victim(access: Access, attacker: TenantSpec, against: str | None, domain: str | None) -> TenantSpec:
+    """The tenant that is meant, or the first one that is not the attacker."""
+    wanted = access.tenant_id(against, domain) if against else None
+    for record in service.list_tenants(access.tenants):
+        if record.spec.project_id != attacker.project_id and wanted in {None, record.spec.project_id}:
+            return record.spec
+    raise NotOnboardedError("there is no other tenant to attack: name one that is not the attacker, or onboard one")
 
 
 def _end(number: int, _frame: object) -> NoReturn:

@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster cluster-judge
+.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-isolation cluster-judge
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -20,10 +20,13 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 	@$(BIN)/python -m tests.cluster check
 
 cluster-lint: $(VENV)/.cluster-installed
-	@$(BIN)/mypy --explicit-package-bases tests/cluster
+	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation
 
 test-cluster: cluster-lint cluster-build  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
-	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin
+	@$(BIN)/python -m pytest tests/cluster tests/isolation -q -s -p tests.cluster.plugin
+
+test-isolation: cluster-lint cluster-build  ## the attacks alone, on a running cluster or a fresh one
+	@$(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin
 
 cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
 	@TEST_CLUSTER_JUDGE=all $(BIN)/python -m pytest tests/cluster/test_policy_judge.py -q -s -p tests.cluster.plugin
