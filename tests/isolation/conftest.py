@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import pytest
 from kubernetes.client import ApiClient
 
+from policies.labels import MANAGED_BY
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
 from tenancy.cluster import Cluster, load_configuration, ref_of
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 _PROBE, _DECOY = "probe", "decoy"
 _WORD = secrets.token_hex(8)
-_LONG_LIFE_SECONDS = 3600
 _RUNTIME_CLASS = {
     "apiVersion": "node.k8s.io/v1",
     "kind": "RuntimeClass",
@@ -137,7 +137,9 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         decoy_pod(VICTIM.namespace, _DECOY, IMAGE, _WORD),
     ]
     for pod in pods:
+        # They outlive a single replay, and a replay must not take them for its own leftovers.
         pod["spec"].pop("activeDeadlineSeconds")
+        pod["metadata"]["labels"].pop(MANAGED_BY)
     cluster.kubectl.apply(*pods)
     for pod in pods:
         _await(cluster, f"pod/{pod['metadata']['name']}", pod["metadata"]["namespace"])

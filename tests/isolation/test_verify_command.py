@@ -1,0 +1,109 @@
+"""`osfaas tenant verify` as an administrator runs it: its verdict, its exit status, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tenancy.record import TenantRecord, manifest_of
+from tests.cluster.commands import wait_until
+from tests.cluster.layout import CHECKOUT
+from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.isolation.arena import IMAGE, KEYSTONE_PORT, PLATFORM, STORE_PORT, TENANT, VICTIM, network_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.isolation.arena import Arena
+
+_LEFT = ("-l", "app.kubernetes.io/managed-by=osfaas-verify", "-o", "name")
+
+
+@pytest.fixture(scope="module")
+def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The command line for the tenant against the victim; both have a record."""
+    file: Path = tmp_path_factory.mktemp("platform") / "platform.yaml"
+    platform = {
+        "functions": {"checksums": {"image": IMAGE}},
+        "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [STORE_PORT]}],
+        "sandbox_runtime_class": PLATFORM.sandbox_runtime_class,
+    }
+    file.write_text(yaml.safe_dump(platform))
+    arena.cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / "manifests/crd/tenants.yaml").read_text()))
+    arena.cluster.kubectl("wait", "--for=condition=Established", "crd/tenants.osfaas.dev", "--timeout=60s")
+    records = [manifest_of(TenantRecord(spec)) for spec in (TENANT, VICTIM)]
+    kubeconfig = str(arena.cluster.running.layout.host_kubeconfig)
+    with contextlib.ExitStack() as ending:
+        for record in records:
+            arena.cluster.kubectl.apply(record)
+            ending.callback(arena.cluster.kubectl, "delete", "tenant.osfaas.dev", record["metadata"]["name"])
+        group = [sys.executable, "-m", "gateway.cli", "tenant", "--kubeconfig", kubeconfig, "--platform", str(file)]
+        keystone = f"http://{OPENSTACK_ADDRESS}:{KEYSTONE_PORT}"
+        yield [*group, "verify", TENANT.project_id, "--against", VICTIM.project_id, "--keystone", keystone]
+
+
+def test_nothing_stays_when_it_is_interrupted(arena: Arena, command: list[str]) -> None:
+    """Ctrl-C while its pods stand: the pods and the role binding are gone."""
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=_environment(), stderr=subprocess.DEVNULL)
+    wait_until("the pods of the replay", lambda: "pod/" in _left(arena, VICTIM.namespace), seconds=60)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    for namespace in (TENANT.namespace, VICTIM.namespace):
+        _await_nothing_left(arena, namespace)
+
+
+def test_a_defence_that_is_missing_is_told_by_name_and_by_the_exit_status(arena: Arena, command: list[str]) -> None:
+    """One policy too many opens the way out; what protects the victim, and Pod Security, still hold."""
+    careless = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "careless", "namespace": TENANT.namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+    }
+    arena.cluster.kubectl.apply(careless)
+    try:
+        status, told = _run(command)
+    finally:
+        ref = network_policy(TENANT.namespace, "careless")
+        arena.objects.delete(ref, uid=(arena.objects.get(ref) or {})["metadata"]["uid"])
+    breached = {attack["name"] for attack in told["attacks"] if attack["verdict"] == "breached"}
+    assert status == 1
+    assert {"kubernetes-api", "keystone", "kubelet"} <= breached
+    assert not {"pod-ip-8012", "host-path"} & breached
+
+
+def test_a_tenant_as_it_should_be_passes(arena: Arena, command: list[str]) -> None:
+    """Every attack that its level covers is shown to fail, and nothing stays behind."""
+    status, told = _run(command)
+    wrong = [attack for attack in told["attacks"] if attack["verdict"] != "defended"]
+    assert (status, wrong) == (0, [])
+    assert len(told["attacks"]) == len(arena.defended)
+    _await_nothing_left(arena, TENANT.namespace)
+
+
+def _run(command: list[str]) -> tuple[int, Any]:
+    argv = [*command, "--output", "json"]
+    done = subprocess.run(argv, cwd=CHECKOUT, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+
+
+def _await_nothing_left(arena: Arena, namespace: str) -> None:
+    wait_until("nothing left", lambda: not _left(arena, namespace), seconds=20)
+
+
+def _left(arena: Arena, namespace: str) -> str:
+    return arena.cluster.kubectl("get", "pods,rolebindings", "-n", namespace, *_LEFT)
