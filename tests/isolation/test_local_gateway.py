@@ -23,10 +23,11 @@ def test_a_tenant_does_not_reach_it(arena: Arena, name: str) -> None:
 
 @pytest.mark.parametrize("name", _CLOSED_AT_THE_GATEWAY)
 def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena, name: str) -> None:
-    """The gateway's own policy holds without the tenant's; without both, the victim's function answers."""
+    """Its own policy holds without the tenant's, and the other way round; without both, the function answers."""
     arena.expect_refused(name, arena.low)
     with arena.without(network_policy("istio-system", "osfaas-ingress")):
         evidence = arena.expect_answered(name, arena.low)
+        arena.expect_refused(name, arena.tenant)
     assert evidence.said.startswith("HTTP/1.1"), evidence
 
 
