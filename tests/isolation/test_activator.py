@@ -23,7 +23,7 @@ def test_a_tenant_does_not_reach_it(arena: Arena, name: str) -> None:
 
 
 def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena) -> None:
-    """The activator's own policy holds without the tenant's; the tenant's holds without the activator's; without both, it answers."""
+    """Its own policy holds without the tenant's, and the other way round; without both, the function answers."""
     arena.expect_refused("activator-forged-headers-8012", arena.low)
     with arena.without(*_POLICIES):
         arena.expect_refused("activator-forged-headers-8012", arena.tenant)
