@@ -1,6 +1,7 @@
 """The story of one replay: set the stage, find the targets, ask every attack and its twin, judge, clean up."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kubernetes import client
@@ -14,6 +15,8 @@ from tenancy.verify.stage import Stage, set_up
 from tenancy.verify.survey import survey
 from tenancy.verify.targets import Scene, Victim
 from tenancy.verify.verdict import Finding, judge
+
+_AT_ONCE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,20 @@ def see(cluster: Cluster, order: Order, stage: Stage) -> Scene:
 def ask(configuration: client.Configuration, stage: Stage, errands: Sequence[Twin]) -> list[Evidence]:
     """Each errand where it belongs: in the probe, in the decoy, or at the Kubernetes API; in the order given."""
     user = TenantUser(configuration, stage.user)
-    told: dict[int, Evidence] = {}
     in_probe = {n: each for n, each in enumerate(errands) if not isinstance(each, ByTheVictim | Known | Request)}
     in_decoy = {n: each.question for n, each in enumerate(errands) if isinstance(each, ByTheVictim)}
-    for pod, questions in ((stage.probe, in_probe), (stage.decoy, in_decoy)):
-        told.update(zip(questions, ask_in_pod(configuration, pod, list(questions.values())), strict=True))
-    for number, errand in enumerate(errands):
-        if isinstance(errand, Request):
-            told[number] = user.ask(errand)
-        elif isinstance(errand, Known):
-            told[number] = Evidence(Outcome.ANSWERED if errand.holds else Outcome.BROKEN, errand.fact)
+    requests = {n: each for n, each in enumerate(errands) if isinstance(each, Request)}
+    told = {n: _vouched(each) for n, each in enumerate(errands) if isinstance(each, Known)}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = [
+            (in_probe, pool.submit(ask_in_pod, configuration, stage.probe, list(in_probe.values()))),
+            (in_decoy, pool.submit(ask_in_pod, configuration, stage.decoy, list(in_decoy.values()))),
+        ]
+        told.update(zip(requests, pool.map(user.ask, requests.values()), strict=True))
+    for asked, answer in answers:
+        told.update(zip(asked, answer.result(), strict=True))
     return [told[number] for number in range(len(errands))]
+
+
+def _vouched(known: Known) -> Evidence:
+    return Evidence(Outcome.ANSWERED if known.holds else Outcome.BROKEN, known.fact)
