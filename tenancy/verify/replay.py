@@ -1,7 +1,7 @@
 """The story of one replay: set the stage, find the targets, ask every attack and its twin, judge, clean up."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kubernetes import client
@@ -73,7 +73,7 @@ def ask(configuration: client.Configuration, stage: Stage, errands: Sequence[Twi
     requests = {n: each for n, each in enumerate(errands) if isinstance(each, Request)}
     told = {n: _vouched(each) for n, each in enumerate(errands) if isinstance(each, Known)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = [
+        answers: list[tuple[Iterable[int], Future[tuple[Evidence, ...]]]] = [
             (in_probe, pool.submit(ask_in_pod, configuration, stage.probe, list(in_probe.values()))),
             (in_decoy, pool.submit(ask_in_pod, configuration, stage.decoy, list(in_decoy.values()))),
         ]
