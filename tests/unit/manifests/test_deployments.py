@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import click
 import pytest
 
+from gateway.cli import main
 from gateway.settings import Settings
 from policies.labels import SYSTEM
 from policies.model import Platform
@@ -171,3 +173,16 @@ def test_every_selector_means_the_pods_of_its_own_part(folder: str, name: str):
     for service in (item for item in objects if item["kind"] == "Service"):
         assert service["spec"]["selector"] == wanted
     assert wanted.items() <= one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(("folder", "name"), PARTS[:2])
+def test_the_arguments_are_ones_that_the_command_takes(folder: str, name: str):
+    """By the command's own parser, and with the port that the probes ask."""
+    (container,) = pod_of(folder, name)["containers"]
+    word, *words = container["args"]
+    command = main.get_command(click.Context(main), word)
+    assert command is not None
+    given, rest, _ = command.make_parser(click.Context(command)).parse_args(list(words))
+    assert rest == []
+    ports = [parameter.default for parameter in command.params if parameter.name == "port"]
+    assert container["ports"][0]["containerPort"] == int(given.get("port", (ports or [8788])[0]))
