@@ -1,7 +1,9 @@
 """The application: which rooms there are and how they are joined."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import aiohttp
 import httpx
@@ -34,6 +36,9 @@ from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService
 from gateway.identity.keystone import Keystone
 from gateway.invoke.exchange import FunctionClient, Patience
+from gateway.invoke.proxy import Proxy
+from gateway.invoke.routes import METHODS, InvokeRoutes
+from gateway.invoke.trouble import Troubles
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner, S3Rules
@@ -60,18 +65,28 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     check_default_algorithms(settings.default_algorithms)
     metrics = Metrics()
 
+    def directory_age() -> float:
+        age = directory.contact_age_seconds()
+        return math.nan if age is None else age
+
+    metrics.directory_age.set_function(directory_age)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_clients(settings, identity) as (http, keystone_http):
-            flow = build_flow(settings, identity, directory, metrics, http=http, keystone_http=keystone_http)
+            shared = build_shared(settings, identity, metrics, http=http, keystone_http=keystone_http)
+            flow = build_flow(settings, identity, directory, metrics, shared, http=http, keystone_http=keystone_http)
             app.state.checksums = ChecksumRoutes(flow, default_algorithms=settings.default_algorithms)
             app.state.bulk = BulkRoutes(flow, bulk_rules(settings))
             app.state.events = EventRoutes(
                 flow, EventFlow(flow, entries=settings.event_memory_entries), bulk_rules(settings), metrics
             )
+            app.state.invocations = build_invocations(settings, directory, shared)
             yield
 
-    app = Starlette(routes=routes(settings, metrics), lifespan=lifespan)
+    app = Starlette(
+        routes=routes(settings, metrics, lambda: directory.contact_age_seconds() is not None), lifespan=lifespan
+    )
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, _route_refused)
     app.add_exception_handler(Exception, _crashed)
@@ -79,9 +94,9 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     return RequestIds(Observed(StrictHead(app, limits), metrics))
 
 
-def routes(settings: Settings, metrics: Metrics) -> list[Route]:
-    """Every path that is served."""
-    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file)
+def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
+    """Every path that is served. `prepared` says whether the tenants are known."""
+    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
     document = openapi_document(settings.public_url)
 
     async def openapi(request: Request) -> Response:
@@ -102,6 +117,10 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
         answer: Response = await request.app.state.events.receive(request)
         return answer
 
+    async def invoke(request: Request) -> Response:
+        answer: Response = await request.app.state.invocations.invoke(request)
+        return answer
+
     def exposition(request: Request) -> Response:
         context_of(request.scope).route = "metrics"
         return metrics.exposition(request)
@@ -120,6 +139,7 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/{rest:path}", by_path, methods=["GET"]),
         Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/invoke/{rest:path}", invoke, methods=METHODS),
     ]
 
 
@@ -149,30 +169,68 @@ async def open_clients(
         yield http, keystone_http
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What checksums and invocations have in common: who calls, how much at once, and the way to functions."""
+
+    authenticator: Authenticator
+    functions: FunctionClient
+    budget: ComputationBudget
+
+
+def build_shared(
+    settings: Settings,
+    identity: IdentityService,
+    metrics: Metrics,
+    *,
+    http: aiohttp.ClientSession,
+    keystone_http: httpx.AsyncClient,
+) -> Shared:
+    """One of each for the process."""
+    patience = Patience(
+        settings.function_connect_seconds,
+        settings.function_silence_seconds,
+        settings.function_timeout_seconds,
+        settings.function_trouble_seconds,
+    )
+    return Shared(
+        authenticator=build_authenticator(settings, identity, metrics, keystone_http),
+        functions=FunctionClient(http, patience),
+        budget=ComputationBudget(settings.project_computations),
+    )
+
+
+def build_invocations(settings: Settings, directory: TenantDirectory, shared: Shared) -> InvokeRoutes:
+    """The room that passes calls on to functions."""
+    return InvokeRoutes(
+        identity=shared.authenticator,
+        directory=directory,
+        proxy=Proxy(shared.functions, Troubles(directory)),
+        budget=shared.budget,
+        body_max_bytes=settings.invoke_body_max_bytes,
+    )
+
+
 def build_flow(
     settings: Settings,
     identity: IdentityService,
     directory: TenantDirectory,
     metrics: Metrics,
+    shared: Shared,
     *,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
 ) -> ChecksumFlow:
     """The rooms of a call, joined."""
     store = build_store(settings, identity, http, keystone_http)
-    patience = Patience(
-        settings.function_connect_seconds,
-        settings.function_silence_seconds,
-        settings.function_timeout_seconds,
-    )
     return ChecksumFlow(
-        identity=build_authenticator(settings, identity, metrics, keystone_http),
+        identity=shared.authenticator,
         directory=directory,
         store=store,
         known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
-        function=ChecksumsFunction(FunctionClient(http, patience), store),
+        function=ChecksumsFunction(shared.functions, store),
         places=Places(
-            users=ComputationBudget(settings.project_computations),
+            users=shared.budget,
             services=WaitingBudget(settings.service_computations, settings.service_queue),
             courtesy=Courtesy(),
             answer_seconds=settings.answer_seconds,

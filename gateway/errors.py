@@ -83,6 +83,12 @@ class Kind(Enum):
         "Project {project_id} is not onboarded to this service. An administrator can do it with "
         "'osfaas tenant onboard {project_id}'.",
     )
+    DIRECTORY_UNAVAILABLE = Spec(
+        "function.tenant.unavailable",
+        503,
+        "The tenants are not known to this gateway yet, because it has not reached its cluster. Try again shortly.",
+        retry_after_seconds=5,
+    )
     SUSPENDED = Spec("function.tenant.suspended", 403, "Project {project_id} is suspended: {reason}.")
 
     OBJECT_NOT_FOUND = Spec(
@@ -129,6 +135,24 @@ class Kind(Enum):
     )
     FUNCTION_NOT_ENABLED = Spec(
         "function.function.not_enabled", 403, "The function '{function}' is not enabled for project {project_id}."
+    )
+    FUNCTION_NOT_FOUND = Spec(
+        "function.function.not_found",
+        404,
+        "Project {project_id} has no function '{function}' that can be called. A Knative Service in its namespace is "
+        "called through the gateway if it has the label osfaas.dev/callable=true.",
+    )
+    FUNCTION_QUOTA = Spec(
+        "function.function.quota",
+        429,
+        "The function '{function}' cannot start, because the quota does not allow it: {why}.",
+        retry_after_seconds=15,
+    )
+    FUNCTION_NOT_RUNNING = Spec(
+        "function.function.not_running",
+        503,
+        "The function '{function}' does not run: {why}.",
+        retry_after_seconds=15,
     )
     FUNCTION_FAILED = Spec("function.function.failed", 502, "The function failed: {why}.")
     FUNCTION_UNREACHABLE = Spec(

@@ -5,6 +5,7 @@ from typing import Any
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME
 from gateway.checksums.known import Source
 from gateway.errors import Kind
+from gateway.invoke.routes import METHODS
 
 _TOKEN_SCHEMES = {
     "token": {
@@ -44,6 +45,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/v1/checksums": {"post": _bulk()},
             "/v1/events": {"post": _events()},
             "/checksums/": _digest_path("original", by_query),
+            "/v1/invoke/{function}/{path}": _invoke_path(),
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
@@ -102,6 +104,21 @@ def _events() -> dict[str, Any]:
             "200": {"description": "The same as 204, if Accept names JSON.", "content": counted},
             "204": {"description": "Every event is worked off."},
             **_errors(_json({"$ref": "#/components/schemas/Error"})),
+        },
+    }
+
+
+def _invoke_path() -> dict[str, Any]:
+    """Whatever the function takes and answers, and our own errors."""
+    answer = {"description": "The function's own answer, or an error of ours.", "content": {"*/*": {}}}
+    return {
+        "parameters": [
+            _parameter("function", "path", "A callable Knative Service of the project.", required=True),
+            _parameter("path", "path", "Path that the function is sent, with all its slashes.", required=True),
+        ],
+        **{
+            method.lower(): {"operationId": f"invoke_{method.lower()}", "responses": {"default": answer}}
+            for method in METHODS
         },
     }
 

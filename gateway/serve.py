@@ -11,11 +11,28 @@ from pydantic import ValidationError
 
 from gateway.app import build_app
 from gateway.identity.credential import find_identity_service
-from gateway.settings import settings_from
-from tenancy.errors import DirectoryError
+from gateway.settings import Settings, settings_from
+from tenancy.cluster import connect
+from tenancy.directory import TenantDirectory
+from tenancy.errors import ClusterError, DirectoryError
+from tenancy.kubernetes_directory import KubernetesDirectory
 from tenancy.static_directory import StaticDirectory
 
 log = logging.getLogger("gateway")
+
+
+def open_directory(settings: Settings) -> TenantDirectory:
+    """The directory that the settings name. The one of a cluster is filled as soon as the cluster answers.
+
+    Raises:
+        DirectoryError: the file cannot be read.
+        ClusterError: no usable configuration of a cluster.
+    """
+    if settings.tenants_from == "file":
+        return StaticDirectory(settings.tenants_file)
+    directory = KubernetesDirectory(connect(settings.kubeconfig), local_gateway_url=settings.local_gateway_url)
+    directory.start()
+    return directory
 
 
 def serve() -> int:
@@ -26,8 +43,9 @@ def serve() -> int:
     try:
         settings = settings_from(os.environ)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
-        app = build_app(settings, identity, StaticDirectory(settings.tenants_file))
+        app = build_app(settings, identity, open_directory(settings))
     except (
+        ClusterError,
         DirectoryError,
         ValidationError,
         ValueError,

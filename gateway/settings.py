@@ -77,6 +77,17 @@ class Settings(BaseSettings):
     )
 
     # --- tenants
+    tenants_from: Literal["file", "kubernetes"] = Field(
+        "file", description="Where tenants are looked up: the static directory, or the cluster's Tenant objects."
+    )
+    kubeconfig: Path | None = Field(
+        None,
+        description="Kubeconfig of the cluster with the Tenant objects. Default: the service account of our own pod.",
+    )
+    local_gateway_url: str = Field(
+        "http://knative-local-gateway.istio-system.svc.cluster.local",
+        description="With Tenant objects: where functions are reached, told apart by their Host.",
+    )
     tenants_file: Path = Field(
         Path("/etc/osfaas/tenants.yaml"),
         description="The static directory: which projects are onboarded, and where their functions are.",
@@ -127,7 +138,7 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest silence of a function, which shows every 15 seconds that it lives; covers a cold start.",
     )
-    function_timeout_seconds: float = Field(1_800, gt=0, description="Longest computation.")
+    function_timeout_seconds: float = Field(1_800, gt=0, description="Longest computation or invocation.")
     answer_seconds: float = Field(
         1_770,
         gt=0,
@@ -148,8 +159,18 @@ class Settings(BaseSettings):
         description="Take digests that other tools have left in an object's metadata. Nothing proves what they were "
         "made from; those that are seen to be stale are passed over.",
     )
+    function_trouble_seconds: float = Field(
+        10,
+        ge=0,
+        description="After this long without an answer, a known lasting trouble of the function ends the call.",
+    )
+    invoke_body_max_bytes: int = Field(
+        1 << 30, ge=0, description="Largest request body that is passed on to a function (/v1/invoke)."
+    )
     project_computations: int = Field(
-        32, ge=1, description="Most computations of one project at once, per gateway process."
+        32,
+        ge=1,
+        description="Most computations and invocations of a project at once, per process, if its Tenant does not say.",
     )
 
     # --- limits of requests
@@ -166,7 +187,7 @@ class Settings(BaseSettings):
     def _comma_list(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
-    @field_validator("public_url", "s3_endpoint", "swift_endpoint")
+    @field_validator("public_url", "s3_endpoint", "swift_endpoint", "local_gateway_url")
     @classmethod
     def _no_trailing_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value

@@ -4,6 +4,7 @@
       - project_id: 3d1f…
         functions:
           checksums: {url: "http://127.0.0.1:8081"}
+        echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
         suspended: "unpaid"          # optional: the reason
 
 The file is looked at again at most once a second, so a project that is added is served without a restart.
@@ -51,6 +52,9 @@ class StaticDirectory:
             return self._tenants[project_id]
         except KeyError:
             raise NotOnboardedError(project_id) from None
+
+    def contact_age_seconds(self) -> float | None:
+        return max(0.0, self._clock() - self._recheck_at + RECHECK_SECONDS)
 
     def _reload(self) -> None:
         try:
@@ -102,11 +106,13 @@ def _tenant(entry: Mapping[str, Any]) -> Tenant:
 
 
 def _address(address: Mapping[str, Any]) -> FunctionAddress:
-    unknown = set(address) - {"url", "host"}
-    url, host = address["url"], address.get("host")
-    if unknown or not isinstance(url, str) or not isinstance(host, str | None):
-        raise ValueError(f"a function has a 'url' and maybe a 'host', both strings, not {address!r}")
-    return FunctionAddress(url.rstrip("/"), host)
+    unknown = set(address) - {"url", "host", "callable"}
+    url, host, callable_ = address["url"], address.get("host"), address.get("callable", False)
+    if unknown or not isinstance(url, str) or not isinstance(host, str | None) or not isinstance(callable_, bool):
+        raise ValueError(
+            f"a function has a 'url' and maybe a 'host', both strings, and 'callable', true or false, not {address!r}"
+        )
+    return FunctionAddress(url.rstrip("/"), host, callable=callable_)
 
 
 def _version(path: Path) -> tuple[int, int, int]:

@@ -16,14 +16,15 @@ class ComputationBudget:
         self._running: Counter[ProjectId] = Counter()
 
     @contextlib.contextmanager
-    def slot(self, project_id: ProjectId) -> Iterator[None]:
-        """Holds one of the project's places.
+    def slot(self, project_id: ProjectId, limit: int | None = None) -> Iterator[None]:
+        """Holds one of the project's places, of which there are `limit`; None: as many as the settings say.
 
         Raises:
             GatewayError: TOO_MANY_AT_ONCE.
         """
-        if self._running[project_id] >= self._limit:
-            raise GatewayError(Kind.TOO_MANY_AT_ONCE, project_id=project_id, limit=self._limit)
+        most = self._limit if limit is None else limit
+        if self._running.get(project_id, 0) >= most:
+            raise GatewayError(Kind.TOO_MANY_AT_ONCE, project_id=project_id, limit=most)
         self._running[project_id] += 1
         try:
             yield

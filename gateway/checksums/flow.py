@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from gateway.admission import tenant_for
 from gateway.budgets.concurrency import ComputationBudget
 from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.waiting import WaitingBudget
@@ -17,10 +18,10 @@ from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
+from gateway.invoke.trouble import Troubles
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
 from gateway.single_flight import SingleFlight, StillRunningError
 from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
-from tenancy.errors import NotOnboardedError
 
 log = logging.getLogger(__name__)
 
@@ -96,13 +97,14 @@ class ChecksumFlow:
         self._function = function
         self._places = places
         self._metrics = metrics
+        self._troubles = Troubles(directory)
         self._flights: SingleFlight[object, dict[str, str]] = SingleFlight()
 
     async def admit(self, head: RequestHead, context: RequestContext) -> tuple[Caller, Tenant]:
         """Who calls, and which tenant that is.
 
         Raises:
-            GatewayError: see `Authenticator.identify` and `.authorise`; NOT_ONBOARDED, SUSPENDED.
+            GatewayError: see `Authenticator.identify` and `.authorise`; `tenant_for`.
         """
         started = time.perf_counter()
         caller = await self._identity.identify(head)
@@ -111,13 +113,7 @@ class ChecksumFlow:
         if self._identity.has_service_role(caller):
             context.service_caller = caller
         self._identity.authorise(caller, head, services=True)
-        try:
-            tenant = self._directory.tenant_of(caller.project_id)
-        except NotOnboardedError as error:
-            raise GatewayError(Kind.NOT_ONBOARDED, project_id=caller.project_id) from error
-        if tenant.suspended is not None:
-            raise GatewayError(Kind.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
-        return caller, tenant
+        return caller, tenant_for(caller, self._directory)
 
     async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
         """The digests that are asked for.
@@ -140,7 +136,7 @@ class ChecksumFlow:
             missing = tuple(name for name in order.algorithms if name not in known)
             if missing:
                 started = time.perf_counter()
-                computed = await self._compute_once(caller, tenant, stat, missing, context.request_id)
+                computed = await self._compute_once(caller, tenant, stat, missing, context)
                 context.timings["compute"] = time.perf_counter() - started
                 digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
             stored = await self._keep(caller, stat, digests) if order.store else None
@@ -156,9 +152,9 @@ class ChecksumFlow:
         return Answer(stat, {name: digests[name] for name in order.algorithms}, stored)
 
     async def _compute_once(
-        self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str
+        self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], context: RequestContext
     ) -> dict[str, str]:
-        """Joins a running computation of the same bytes, or starts one.
+        """Joins a running computation of the same bytes, or starts one; only its starter gets its phases timed.
 
         A user does not join what a service has started: that one may still wait for its turn.
         """
@@ -166,7 +162,7 @@ class ChecksumFlow:
         deadline = time.monotonic() + self._places.answer_seconds
 
         async def start() -> dict[str, str]:
-            return await self._compute(caller, tenant, stat, algorithms, request_id)
+            return await self._compute(caller, tenant, stat, algorithms, context)
 
         while True:
             of_users = (stat.identity, frozenset(algorithms), False)
@@ -182,13 +178,16 @@ class ChecksumFlow:
                     raise
 
     async def _compute(
-        self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], request_id: str
+        self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], context: RequestContext
     ) -> dict[str, str]:
         address = tenant.functions.get(FUNCTION)
         if address is None:
             raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
-        async with self._place(caller):
-            digests = await self._call(address, caller, stat, algorithms, request_id)
+        async with self._place(caller, tenant):
+            try:
+                digests = await self._call(address, caller, stat, algorithms, context)
+            except GatewayError as error:
+                raise self._troubles.explained(error, caller.project_id, FUNCTION) from error.__cause__
         # The function read what it was given; only the store can say that this is still the object.
         if (await self._store.stat(caller, stat.ref)).identity != stat.identity:
             raise GatewayError(Kind.OBJECT_CHANGED)
@@ -197,12 +196,12 @@ class ChecksumFlow:
         return digests
 
     @contextlib.asynccontextmanager
-    async def _place(self, caller: Caller) -> AsyncIterator[None]:
+    async def _place(self, caller: Caller, tenant: Tenant) -> AsyncIterator[None]:
         if self._identity.is_service(caller):
             async with self._places.services.slot(caller.project_id):
                 yield
         else:
-            with self._places.users.slot(caller.project_id):
+            with self._places.users.slot(caller.project_id, tenant.limits.concurrent_calls if tenant.limits else None):
                 yield
 
     async def _call(
@@ -211,7 +210,7 @@ class ChecksumFlow:
         caller: Caller,
         stat: ObjectStat,
         algorithms: tuple[str, ...],
-        request_id: str,
+        context: RequestContext,
     ) -> dict[str, str]:
         """Calls the function with the first capability that the store honours."""
         async for capability in self._store.capabilities(caller, stat):
@@ -223,12 +222,14 @@ class ChecksumFlow:
                     stat,
                     capability,
                     algorithms,
-                    request_id=request_id,
                     give_way=self._places.courtesy.give_way if self._identity.is_service(caller) else None,
+                    request_id=context.request_id,
+                    lasting=self._troubles.lasting(caller.project_id, FUNCTION),
+                    timings=context.timings,
                 )
             except CapabilityRefusedError:
                 count.labels(capability.name, "refused").inc()
-                log.warning("the store refused a %s request_id=%s", capability.name, request_id)
+                log.warning("the store refused a %s request_id=%s", capability.name, context.request_id)
             except GatewayError as error:
                 count.labels(capability.name, error.kind.code).inc()
                 raise

@@ -54,6 +54,8 @@ class ChecksumsFunction:
         *,
         request_id: str,
         give_way: GiveWay | None = None,
+        lasting: Callable[[], GatewayError | None] = lambda: None,
+        timings: dict[str, float] | None = None,
     ) -> dict[str, str]:
         """Digests of the object, lowercase hex by algorithm; its bytes are those of the ETag of `stat`.
 
@@ -65,6 +67,8 @@ class ChecksumsFunction:
             algorithms: which digests.
             request_id: ours.
             give_way: awaited after each `PIECE_BYTES` that go through here.
+            lasting: see `Call`; asked only where the function shows signs of life while it works.
+            timings: see `Call`.
 
         Raises:
             CapabilityRefusedError: the function may try again with another capability.
@@ -80,7 +84,9 @@ class ChecksumsFunction:
                 "algorithms": names,
             }
             headers["Content-Type"] = "application/json"
-            async with self._client.post(address, headers, json.dumps(order).encode()) as response:
+            async with self._client.post(
+                address, headers, json.dumps(order).encode(), lasting=lasting, timings=timings
+            ) as response:
                 reply = await _read_reply(response)
         return digests_in(reply, stat, names)
 

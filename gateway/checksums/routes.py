@@ -16,6 +16,7 @@ from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.invoke.timing import server_timing
 from gateway.objects.model import ObjectRef
 
 PREFIX = b"/v1/checksums/"
@@ -184,11 +185,10 @@ def answer_document(answer: Answer) -> dict[str, object]:
 
 
 def _common(context: RequestContext) -> dict[str, str]:
-    timings = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in context.timings.items())
     return {
         "Vary": "Accept, Want-Digest, Want-Repr-Digest, X-Auth-Token, Authorization",
         "Cache-Control": "no-store",
-        "Server-Timing": timings,
+        "Server-Timing": server_timing(context.timings),
     }
 
 

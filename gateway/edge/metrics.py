@@ -44,6 +44,12 @@ class Metrics:
             "osfaas_digests", "Digests given, by where they came from.", ["source"], registry=self.registry
         )
 
+        self.directory_age = Gauge(
+            "osfaas_directory_age_seconds",
+            "Time since what the tenants are read from was last seen; NaN before the first time.",
+            registry=self.registry,
+        )
+
     def exposition(self, _request: Request) -> Response:
         """The endpoint `/metrics`."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE)

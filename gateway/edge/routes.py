@@ -1,5 +1,6 @@
 """Routes that every OpenStack service has: version document, health, readiness."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -11,9 +12,13 @@ from gateway.edge.context import context_of
 class ServiceRoutes:
     """Answers that need no token."""
 
-    def __init__(self, *, public_url: str, disable_file: Path | None) -> None:
+    def __init__(
+        self, *, public_url: str, disable_file: Path | None, prepared: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`prepared` says whether what calls need has been read once; it must not take that back."""
         self._versions = version_document(public_url)
         self._disable_file = disable_file
+        self._prepared = prepared
 
     async def versions(self, request: Request) -> Response:
         """`/` and `/v1/`: the same document, as keystoneauth's discovery reads it."""
@@ -33,9 +38,12 @@ class ServiceRoutes:
         """`/readyz`: the process has started and can take calls.
 
         It does not ask Keystone or the store: all replicas would leave the load balancer at once on a blip,
-        and a caller who waits is better served by a 503 that says which side failed.
+        and a caller who waits is better served by a 503 that says which side failed. For the same reason a
+        Kubernetes API that goes away changes nothing; only before the first list of tenants there is nobody to serve.
         """
         context_of(request.scope).route = "readyz"
+        if not self._prepared():
+            return PlainTextResponse("the tenants are not known yet", 503)
         return PlainTextResponse("ok")
 
 

@@ -1,27 +1,61 @@
 """One HTTP exchange with a tenant's function, through the ingress that knows it by its Host."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import yarl
+from multidict import CIMultiDict
 
 from gateway.errors import GatewayError, Kind
+from gateway.invoke.timing import phases
 from tenancy.directory import FunctionAddress
 
 # What an ingress, an activator or a queue-proxy answers when there is nobody behind it.
 NOBODY_THERE = frozenset([502, 503, 504])
+_IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+# How often it is looked whether waiting for a head is in vain.
+_LOOK_SECONDS = 1.0
+
+
+def _hopeful() -> GatewayError | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long is waited: for a connection, for a sign of life, in all (seconds)."""
+    """How long is waited: for a connection, for a sign of life, in all; and for a function in trouble (seconds)."""
 
     connect_seconds: float
     silence_seconds: float
     total_seconds: float
+    trouble_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a function.
+
+    Attributes:
+        target: path and query, percent-encoded; sent byte for byte.
+        fields: header fields, without Host.
+        body: what aiohttp takes for a body; None: there is none.
+        begun: whether a byte of the body has been asked for; from then on nothing may be sent again.
+        lasting: why it is in vain to wait for the head any longer, or None; asked about once a second.
+        timings: gets the phases of waiting for the head, in seconds.
+    """
+
+    method: str = "POST"
+    target: bytes = b"/"
+    fields: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    body: Any = None
+    begun: Callable[[], bool] = lambda: False
+    lasting: Callable[[], GatewayError | None] = _hopeful
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 class FunctionClient:
@@ -39,22 +73,29 @@ class FunctionClient:
 
     @contextlib.asynccontextmanager
     async def post(
-        self, address: FunctionAddress, headers: Mapping[str, str], body: Any
+        self,
+        address: FunctionAddress,
+        headers: Mapping[str, str],
+        body: Any,
+        *,
+        lasting: Callable[[], GatewayError | None] = _hopeful,
+        timings: dict[str, float] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to a POST; leaving the block before its end closes the connection.
+        """The response to a POST to the function's root; see `exchange`."""
+        call = Call(fields=CIMultiDict(headers), body=body, lasting=lasting, timings={} if timings is None else timings)
+        async with self.exchange(address, call) as response:
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, address: FunctionAddress, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to a call; leaving the block before its end closes the connection.
 
         Raises:
-            GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED.
+            GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED, and what `call.lasting` gives.
         """
-        fields = {**headers, **({"Host": address.host} if address.host else {})}
         try:
-            async with self._session.post(
-                yarl.URL(f"{address.url}/", encoded=True),
-                headers=fields,
-                data=body,
-                allow_redirects=False,
-                timeout=self._timeout,
-            ) as response:
+            response = await self._head(address, call)
+            async with response:
                 yield response
         except aiohttp.ConnectionTimeoutError as error:
             raise GatewayError(Kind.FUNCTION_UNREACHABLE) from error
@@ -66,3 +107,43 @@ class FunctionClient:
             raise GatewayError(Kind.FUNCTION_UNREACHABLE) from error
         except aiohttp.ClientError as error:
             raise GatewayError(Kind.FUNCTION_FAILED, why="its answer is not HTTP as it should be") from error
+
+    async def _head(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
+        started = time.perf_counter()
+        sending = asyncio.ensure_future(self._send(address, call))
+        try:
+            while not sending.done():
+                await asyncio.wait((sending,), timeout=_LOOK_SECONDS)
+                in_vain = call.lasting() if time.perf_counter() - started > self._patience.trouble_seconds else None
+                if in_vain is not None and not sending.done():
+                    raise in_vain
+            response = sending.result()
+        finally:
+            if not sending.done():
+                sending.cancel()
+                # The connection is closed when this has ended, and whoever waits for us may rely on that.
+                await asyncio.wait((sending,))
+        call.timings.update(phases(time.perf_counter() - started, response.headers.get("Server-Timing")))
+        return response
+
+    async def _send(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
+        try:
+            return await self._send_once(address, call)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            # There was no connection, so nothing was sent. Behind one address there may be several ingresses.
+            if call.method not in _IDEMPOTENT or call.begun():
+                raise
+            return await self._send_once(address, call)
+
+    async def _send_once(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
+        fields = call.fields.copy()
+        if address.host:
+            fields["Host"] = address.host
+        return await self._session.request(
+            call.method,
+            yarl.URL(address.url + call.target.decode("ascii"), encoded=True),
+            headers=fields,
+            data=call.body,
+            allow_redirects=False,
+            timeout=self._timeout,
+        )

@@ -31,6 +31,11 @@ _MOST_ORDER_BYTES = 64 << 10
 _READ_BUFFER_BYTES = 256 << 10
 
 
+# When this process was young; with the time of a request it tells a caller whether it waited for a start.
+_STARTED = time.monotonic()
+_ARRIVED = web.RequestKey("arrived", float)
+
+
 @dataclass(frozen=True, slots=True)
 class Digests:
     """A finished computation."""
@@ -55,6 +60,7 @@ class Function:
 
     def application(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(_say_timing)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_post("/", self.checksums)
         return app
@@ -64,6 +70,7 @@ class Function:
 
     async def checksums(self, request: web.Request) -> web.StreamResponse:
         """Answers one call. aiohttp cancels it when the caller goes away."""
+        request[_ARRIVED] = time.monotonic()
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -191,6 +198,14 @@ class Function:
         await response.write(json.dumps(document).encode())
         await response.write_eof()
         return response
+
+
+async def _say_timing(request: web.Request, response: web.StreamResponse) -> None:
+    """The age of the process when the request arrived, and the work until now, in milliseconds."""
+    arrived = request.get(_ARRIVED)
+    if arrived is not None:
+        age, work = arrived - _STARTED, time.monotonic() - arrived
+        response.headers["Server-Timing"] = f"process;dur={1000 * age:.1f}, function;dur={1000 * work:.1f}"
 
 
 async def _read_order(request: web.Request) -> bytes:

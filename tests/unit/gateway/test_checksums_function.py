@@ -123,7 +123,9 @@ class Client:
         self.body = b""
 
     @contextlib.asynccontextmanager
-    async def post(self, address: FunctionAddress, headers: Mapping[str, str], body: Any) -> AsyncIterator[Response]:
+    async def post(
+        self, address: FunctionAddress, headers: Mapping[str, str], body: Any, **_: Any
+    ) -> AsyncIterator[Response]:
         self.headers = headers
         self.body = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
         yield self.response

@@ -30,6 +30,9 @@ class NoTenants:
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         raise NotOnboardedError(project_id)
 
+    def contact_age_seconds(self) -> float | None:
+        return 0.0
+
 
 @pytest.fixture
 def disable_file(tmp_path: Path) -> Path:
@@ -134,7 +137,9 @@ def test_each_route_is_in_the_api_document_with_its_methods() -> None:
     # A path with and without its last slash is one path here; the router's `{rest}` is container and object.
     documented = {path.rstrip("/"): item for path, item in paths.items()}
     served = {
-        route.path.replace("{rest:path}", "{container}/{object}").rstrip("/"): {m.lower() for m in route.methods or ()}
+        route.path.replace("invoke/{rest:path}", "invoke/{function}/{path}")
+        .replace("{rest:path}", "{container}/{object}")
+        .rstrip("/"): {m.lower() for m in route.methods or ()}
         for route in routes(Settings(public_url=PUBLIC_URL), Metrics())
     }
     assert set(documented) == set(served)

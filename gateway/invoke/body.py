@@ -1,0 +1,76 @@
+"""The body of a caller's request on its way to a function: piece by piece, never more than the limit."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.types import Receive
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind
+
+
+class InboundBody:
+    """Reads one request body from its ASGI channel, and notices when the caller leaves.
+
+    A piece is read only when the one before has been taken, so a slow function slows its caller down.
+    """
+
+    def __init__(self, receive: Receive, head: RequestHead, limit: int) -> None:
+        """Begins nothing.
+
+        Args:
+            receive: the channel, of which nothing has been read.
+            head: of the request.
+            limit: most bytes that may come.
+
+        Raises:
+            GatewayError: REQUEST_BODY_TOO_LARGE, if the head says so already.
+        """
+        lengths = head.all(b"content-length")
+        self.length = int(lengths[0]) if lengths else None
+        self.expected = bool(self.length) or bool(head.all(b"transfer-encoding"))
+        if self.length is not None and self.length > limit:
+            raise GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=limit)
+        self._receive = receive
+        self._limit = limit
+        self._ended = asyncio.Event()
+        self.begun = False
+        self.gone = False
+        self.failure: GatewayError | None = None
+        if not self.expected:
+            self._ended.set()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body.
+
+        Raises:
+            GatewayError: REQUEST_BODY_TOO_LARGE; kept in `failure` too, because HTTP clients wrap what goes wrong.
+            ConnectionError: the caller left in the middle of it.
+        """
+        self.begun = True
+        size = 0
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self.gone = True
+                    raise ConnectionResetError("the caller left")
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > self._limit:
+                    self.failure = GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=self._limit)
+                    raise self.failure
+                if piece:
+                    yield piece
+                if not message.get("more_body", False):
+                    return
+        finally:
+            self._ended.set()
+
+    async def until_gone(self) -> None:
+        """Returns when the caller has left. What it sends before that, `pieces` takes."""
+        await self._ended.wait()
+        while not self.gone and self.failure is None:
+            self.gone = (await self._receive())["type"] == "http.disconnect"
+        if not self.gone:
+            await asyncio.Event().wait()

@@ -1,0 +1,242 @@
+"""Which header fields cross the gateway in either direction. Pure: lists of fields in, lists of fields out.
+
+A function belongs to a tenant, and a call belongs to a caller. What would give the function the caller's credential,
+let the caller pass for somebody else, or let either of them steer the machinery between them (Envoy, Knative, this
+gateway) stays behind. Everything else goes through as it is.
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+
+Fields = list[tuple[bytes, bytes]]
+
+USER_AGENT = b"osfaas-gateway"
+PREFIX = "/v1/invoke/"
+
+# RFC 9110, 7.6.1: about one connection, not about the message.
+_HOP_BY_HOP = frozenset(
+    [
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    ]
+)
+# Fields of the machinery, in both directions: Envoy's and Istio's, Knative's, this gateway's own.
+_MACHINERY = (b"k-", b"knative-", b"x-envoy-", b"x-istio-", b"x-forwarded-", b"x-b3-", b"x-openstack-")
+# The caller's credentials; who the caller is (only we say that); by which way it came.
+_NOT_IN_PREFIXES = (
+    *_MACHINERY,
+    b"x-user-",
+    b"x-project-",
+    b"x-tenant-",
+    b"x-domain-",
+    b"x-service-",
+    b"x-identity-",
+    b"x-system-",
+    b"openstack-",
+)
+_NOT_IN = frozenset(
+    [
+        b"host",
+        b"content-length",
+        b"expect",
+        b"authorization",
+        b"x-auth-token",
+        b"x-subject-token",
+        b"x-storage-token",
+        b"x-auth-key",
+        # The gateway's origin is shared by all tenants, so a cookie on it is none of one function's business.
+        b"cookie",
+        b"cookie2",
+        # A probe's name makes Knative's proxy answer in place of the function.
+        b"user-agent",
+        b"x-user",
+        b"x-tenant",
+        b"x-role",
+        b"x-roles",
+        b"x-is-admin-project",
+        b"remote-user",
+        b"forwarded",
+        b"via",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-original-url",
+        b"x-original-host",
+        b"x-rewrite-url",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-request-id",
+        b"early-data",
+        b"max-forwards",
+        b"cdn-loop",
+    ]
+)
+# What would act on the whole origin, on other tenants' calls, or on the caller's credentials.
+_NOT_OUT = frozenset(
+    [
+        b"date",
+        b"server",
+        b"via",
+        b"x-powered-by",
+        b"set-cookie",
+        b"set-cookie2",
+        b"x-auth-token",
+        b"x-subject-token",
+        b"x-request-id",
+        # A challenge of ours says where Keystone is, and clients send their passwords there.
+        b"www-authenticate",
+        b"authentication-info",
+        b"location",
+        b"content-location",
+        b"refresh",
+        b"server-timing",
+        b"alt-svc",
+        b"clear-site-data",
+        b"strict-transport-security",
+        b"public-key-pins",
+        b"expect-ct",
+        b"service-worker-allowed",
+        b"sourcemap",
+        b"nel",
+        b"report-to",
+        b"reporting-endpoints",
+        b"x-accel-redirect",
+        b"x-sendfile",
+    ]
+)
+_PLAIN = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
+_BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_BODYLESS_STATUSES = frozenset([204, 205, 304])
+
+
+def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[tuple[str, str]]:
+    """What a function is sent of a caller's request, and what we say of the caller.
+
+    `Host` and the length are added where the request is sent.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, for a value that is not UTF-8 and so cannot be passed on as it is.
+    """
+    nominated = _nominated(head.fields)
+    kept = [
+        (name, value)
+        for name, value in head.fields
+        if name not in _HOP_BY_HOP
+        and name not in _NOT_IN
+        and name not in nominated
+        and not name.startswith(_NOT_IN_PREFIXES)
+    ]
+    return [*(_text(name, value) for name, value in kept), *identity_fields(caller, request_id)]
+
+
+def identity_fields(caller: Caller, request_id: str) -> list[tuple[str, str]]:
+    """What we say of the caller, under the names of keystonemiddleware. Ids only: names repeat and change."""
+    return [
+        ("user-agent", USER_AGENT.decode()),
+        ("x-identity-status", "Confirmed"),
+        ("x-user-id", _plain(caller.user_id)),
+        ("x-project-id", _plain(caller.project_id)),
+        ("x-roles", ",".join(sorted(role for role in caller.roles if _PLAIN.fullmatch(role)))),
+        ("x-openstack-request-id", request_id),
+    ]
+
+
+def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: str, host: str | None) -> Fields:
+    """What a caller gets of the head of a function's reply.
+
+    Args:
+        status: of the reply.
+        raw: its fields as they came.
+        function: its name, for places that it points to.
+        host: by which Host it was called.
+
+    Raises:
+        GatewayError: FUNCTION_FAILED, for a status or a framing that cannot be passed on.
+    """
+    fields = [(name.lower(), value) for name, value in raw]
+    if not 200 <= status <= 599:  # noqa: PLR2004 - an interim reply, a switch of protocols, or no status at all
+        raise GatewayError(Kind.FUNCTION_FAILED, why=f"it answered with the status {status}")
+    _check_framing(status, fields)
+    nominated = _nominated(fields)
+    kept = [
+        (name, value)
+        for name, value in fields
+        if name not in _HOP_BY_HOP
+        and name not in _NOT_OUT
+        and name not in nominated
+        and not name.startswith(_MACHINERY)
+        and not _BAD_IN_VALUE.search(value)
+    ]
+    for name in (b"location", b"content-location"):
+        values = [value for key, value in fields if key == name]
+        place = location_for_caller(values[0].decode("latin-1"), function, host) if len(values) == 1 else None
+        if place is not None:
+            kept.append((name, place.encode("ascii")))
+    return kept
+
+
+def location_for_caller(place: str, function: str, host: str | None) -> str | None:
+    """Where a function points to, as a path of the gateway; None if that is not a place of the function itself.
+
+    OpenStack's clients follow redirects with the token in hand, so a function must not choose where that goes.
+    """
+    if not place.isascii() or not place.isprintable() or " " in place or "\\" in place:
+        return None
+    for origin in (f"http://{host}", f"https://{host}"):
+        if host and (place == origin or place.startswith((f"{origin}/", f"{origin}?"))):
+            place = place[len(origin) :] or "/"
+            break
+    if not place.startswith("/") or place.startswith("//") or _climbs(place):
+        return None
+    return f"{PREFIX}{function}{place}"
+
+
+def _climbs(place: str) -> bool:
+    path = place.partition("#")[0].partition("?")[0].lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/")
+    return any(segment.partition(";")[0] in {".", ".."} for segment in path.split("/"))
+
+
+def _check_framing(status: int, fields: Fields) -> None:
+    lengths = [value for name, value in fields if name == b"content-length"]
+    codings = [value for name, value in fields if name == b"transfer-encoding"]
+    if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
+        raise GatewayError(Kind.FUNCTION_FAILED, why="it says the length of its answer more than once")
+    if lengths and not _DIGITS.fullmatch(lengths[0]):
+        raise GatewayError(Kind.FUNCTION_FAILED, why="the length of its answer is not a number")
+    if codings and codings[0].strip().lower() != b"chunked":
+        raise GatewayError(Kind.FUNCTION_FAILED, why="its answer has a transfer coding that is not understood")
+    if status in _BODYLESS_STATUSES and status != 304 and (codings or (lengths and int(lengths[0]))):  # noqa: PLR2004
+        raise GatewayError(Kind.FUNCTION_FAILED, why=f"it answered {status} with a body")
+
+
+def _nominated(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """Fields that `Connection` declares to be about one connection only."""
+    return frozenset(
+        word.strip().lower() for name, value in fields if name == b"connection" for word in value.split(b",")
+    )
+
+
+def _text(name: bytes, value: bytes) -> tuple[str, str]:
+    try:
+        return name.decode("ascii"), value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the field {name.decode('ascii')} is not UTF-8") from error
+
+
+def _plain(word: str) -> str:
+    return word if _PLAIN.fullmatch(word) else quote(word, safe="")

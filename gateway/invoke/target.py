@@ -1,0 +1,48 @@
+"""From the path of an invocation to the function and the request target that it is sent.
+
+What access rules were matched against is what the function must see, byte for byte. Envoy resolves dot segments, and
+servers differ in whether an encoded slash divides; with either, a path that is allowed would become one that is not.
+So they are refused here, whoever calls. Everything else goes through undecoded.
+"""
+
+import re
+from dataclasses import dataclass
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind
+
+PREFIX = b"/v1/invoke/"
+
+_FUNCTION = re.compile(rb"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_ENCODED_DIVIDER = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
+_ENCODED_DOT = re.compile(rb"%2e", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is called: a function by its name, with a path (never empty) and a query, both as they were sent."""
+
+    function: str
+    path_and_query: bytes
+
+
+def target_of(head: RequestHead) -> Target:
+    """The target in the path `/v1/invoke/{function}/{path}`.
+
+    Raises:
+        GatewayError: NO_SUCH_ROUTE, REQUEST_MALFORMED.
+    """
+    if not head.path.startswith(PREFIX):
+        # The router compares the decoded path. A prefix that is spelled with escapes is another path to access rules.
+        raise GatewayError(Kind.NO_SUCH_ROUTE)
+    name, slash, rest = head.path.removeprefix(PREFIX).partition(b"/")
+    if not _FUNCTION.fullmatch(name):
+        raise GatewayError(Kind.NO_SUCH_ROUTE)
+    if _ENCODED_DIVIDER.search(rest):
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
+    segments = _ENCODED_DOT.sub(b".", rest).split(b"/")
+    # Some servers take what follows a semicolon for parameters and look at the rest.
+    if any(segment.partition(b";")[0] in {b".", b".."} for segment in segments):
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="the path has a segment of dots")
+    path = (slash or b"/") + rest
+    return Target(name.decode("ascii"), path + (b"?" + head.query if head.query else b""))

@@ -1,0 +1,184 @@
+"""Header hygiene in both directions, for any fields that anybody may think of."""
+
+import re
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.edge.head import HeadLimits, RequestHead, read_head
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+from gateway.invoke.headers import location_for_caller, reply_fields, request_fields
+from policies.names import ProjectId
+
+TOKEN = "gAAAAA-secret"
+CALLER = Caller(TOKEN, "user-1", "alice", ProjectId("p1"), "demo", frozenset(["member", "reader"]), 0)
+FORBIDDEN_IN = re.compile(
+    r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|content-length|expect|authorization|"
+    r"x-(auth|subject|service|storage)-.*|cookie2?|forwarded|x-forwarded-.*|k-.*|knative-.*|x-envoy-.*|x-istio-.*|via|"
+    r"x-original-.*|x-rewrite-url|x-(http-)?method(-override)?|x-real-ip|remote-user|x-tenant.*|x-domain-.*|x-b3-.*"
+)
+OURS = {"user-agent", "x-identity-status", "x-user-id", "x-project-id", "x-roles", "x-openstack-request-id"}
+
+_interesting = st.sampled_from(
+    [
+        *("Connection", "TE", "Upgrade", "Keep-Alive", "Proxy-Authorization", "Transfer-Encoding", "Content-Length"),
+        *("Authorization", "X-Auth-Token", "X-Service-Token", "X-Subject-Token", "Cookie", "Forwarded", "User-Agent"),
+        *("X-Forwarded-For", "X-Forwarded-Host", "X-User-Id", "X-User-Name", "X-Project-Id", "X-Roles", "X-Role"),
+        *("K-Network-Probe", "K-Original-Host", "Knative-Serving-Namespace", "Knative-Serving-Revision", "Host"),
+        *("Knative-Activator-Probe", "X-Envoy-Original-Dst-Host", "X-Original-Url", "X-HTTP-Method-Override"),
+        *("X_Project_Id", "X-Identity-Status", "Expect", "Trailer", "Via", "Content-Type", "X-Custom", "Accept"),
+    ]
+)
+_case = st.sampled_from([str.lower, str.upper, str.title, str])
+_names = st.builds(
+    lambda name, case: case(name).encode(), _interesting | st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), _case
+)
+_values = st.one_of(
+    st.just(b"gAAAAA-forged"),
+    st.builds(b", ".join, st.lists(_names, max_size=4)),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20).map(str.encode),
+)
+_fields = st.lists(st.tuples(_names, _values), max_size=20)
+
+
+def request_head(fields: list[tuple[bytes, bytes]]) -> RequestHead:
+    return RequestHead("GET", b"/v1/invoke/f/", b"", tuple((name.lower(), value) for name, value in fields))
+
+
+@given(_fields)
+def test_no_field_of_a_caller_forges_an_identity_or_steers_the_machinery(fields: list[tuple[bytes, bytes]]) -> None:
+    sent = request_fields(request_head(fields), CALLER, "req-1")
+    names = [name for name, _ in sent]
+    assert not [name for name in names if name not in OURS and FORBIDDEN_IN.fullmatch(name)]
+    ours = {name: value for name, value in sent if name in OURS}
+    assert [names.count(name) for name in OURS] == [1] * len(OURS)
+    assert ours == {
+        "user-agent": "osfaas-gateway",
+        "x-identity-status": "Confirmed",
+        "x-user-id": "user-1",
+        "x-project-id": "p1",
+        "x-roles": "member,reader",
+        "x-openstack-request-id": "req-1",
+    }
+
+
+@given(_fields)
+def test_fields_that_connection_names_go_no_further(fields: list[tuple[bytes, bytes]]) -> None:
+    nominated = {
+        word.strip().lower().decode("latin-1")
+        for name, value in fields
+        if name.lower() == b"connection"
+        for word in value.split(b",")
+    }
+    sent = {name for name, _ in request_fields(request_head(fields), CALLER, "req-1")}
+    assert not nominated & (sent - OURS)
+
+
+@given(_fields)
+def test_strict_head_and_hygiene_together_leave_no_name_with_an_underscore(fields: list[tuple[bytes, bytes]]) -> None:
+    scope = {
+        "method": "GET",
+        "raw_path": b"/v1/invoke/f/",
+        "query_string": b"",
+        "http_version": "1.1",
+        "headers": [
+            (b"host", b"g"),
+            *[
+                (name, value)
+                for name, value in fields
+                if name.lower() not in {b"host", b"content-length", b"transfer-encoding", b"expect"}
+            ],
+        ],
+    }
+    sent = request_fields(read_head(scope, HeadLimits(1 << 16, 100)), CALLER, "req-1")
+    assert not [name for name, _ in sent if "_" in name]
+
+
+@pytest.mark.parametrize("word", ["a,b", "a b", "é", "a\r\nX: 1", ""])
+def test_ids_and_roles_cannot_break_out_of_their_field(word: str) -> None:
+    caller = Caller(TOKEN, f"u{word}", "n", ProjectId(f"p{word}"), "n", frozenset(["member", f"r{word},"]), 0)
+    sent = dict(request_fields(request_head([]), caller, "req-1"))
+    assert sent["x-roles"] == "member"
+    for name in ("x-user-id", "x-project-id"):
+        assert sent[name].isascii()
+        assert "," not in sent[name]
+        assert sent[name].isprintable()
+    assert unquote(sent["x-user-id"]) == f"u{word}"
+
+
+FORBIDDEN_OUT = re.compile(
+    r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|set-cookie2?|server|x-auth-token|date|"
+    r"x-openstack-.*|www-authenticate|k-.*|knative-.*|x-envoy-.*|alt-svc|refresh|clear-site-data|server-timing|"
+    r"strict-transport-security|x-subject-token"
+)
+_reply_names = st.sampled_from(
+    [
+        *(b"Set-Cookie", b"Server", b"Connection", b"X-Auth-Token", b"X-Openstack-Request-Id", b"WWW-Authenticate"),
+        *(b"K-Revision", b"X-Envoy-Decorator-Operation", b"Alt-Svc", b"Refresh", b"Clear-Site-Data", b"Server-Timing"),
+        *(b"Strict-Transport-Security", b"Keep-Alive", b"Location", b"Content-Location", b"Content-Type", b"X-Own"),
+        b"Date",
+    ]
+)
+
+
+@given(st.lists(st.tuples(_reply_names, _values), max_size=20))
+def test_no_field_of_a_function_acts_on_the_callers_side(fields: list[tuple[bytes, bytes]]) -> None:
+    kept = reply_fields(200, fields, function="f", host="f.faas-p1.svc.cluster.local")
+    assert not [name for name, _ in kept if FORBIDDEN_OUT.fullmatch(name.decode())]
+    for name, value in kept:
+        if name in {b"location", b"content-location"}:
+            assert value.startswith(b"/v1/invoke/f/")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("http://evil.test/", "//evil.test/", "https://evil.test", "/../../checksums/x", "/%2e%2e/x", "/..;/x", "x/y"),
+        *("http://f.faas-p1.svc.cluster.local.evil.test/", "http://f.faas-p1.svc.cluster.local@evil.test/", "\\\\evil"),
+        *("javascript:alert(1)", "/\\evil.test", "/a b", "/é", "", "http://169.254.169.254/", "/%2E%2e%2Fx", "?x=1"),
+        *("http://f.faas-p1.svc.cluster.local:99/", "http://f.faas-p1.svc.cluster.local\\@evil.test/"),
+    ],
+)
+def test_place_that_is_not_the_functions_own_is_not_passed_on(place: str) -> None:
+    """Clients follow redirects with their token."""
+    assert location_for_caller(place, "f", "f.faas-p1.svc.cluster.local") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("/", "/v1/invoke/f/"),
+        ("/a/b?c=/../d#e", "/v1/invoke/f/a/b?c=/../d#e"),
+        ("http://f.faas-p1.svc.cluster.local/a", "/v1/invoke/f/a"),
+        ("https://f.faas-p1.svc.cluster.local", "/v1/invoke/f/"),
+    ],
+)
+def test_place_of_the_functions_own_is_a_path_of_the_gateway(place: str, path: str) -> None:
+    assert location_for_caller(place, "f", "f.faas-p1.svc.cluster.local") == path
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (101, []),
+        (100, []),
+        (600, []),
+        (200, [(b"Content-Length", b"1"), (b"Content-Length", b"1")]),
+        (200, [(b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")]),
+        (200, [(b"Content-Length", b"+1")]),
+        (200, [(b"Content-Length", b"1, 1")]),
+        (200, [(b"Transfer-Encoding", b"chunked, gzip")]),
+        (200, [(b"Transfer-Encoding", b"xchunked")]),
+        (204, [(b"Content-Length", b"5")]),
+        (204, [(b"Transfer-Encoding", b"chunked")]),
+    ],
+)
+def test_reply_with_a_framing_of_two_meanings_is_the_functions_failure(
+    status: int, fields: list[tuple[bytes, bytes]]
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        reply_fields(status, fields, function="f", host=None)
+    assert caught.value.kind is Kind.FUNCTION_FAILED

@@ -1,0 +1,46 @@
+"""What is authorised is what is sent."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError
+from gateway.invoke.target import target_of
+
+
+def head(path: bytes, query: bytes = b"") -> RequestHead:
+    return RequestHead("GET", path, query, ())
+
+
+_SEGMENTS = st.sampled_from(
+    [b"a", b".", b"..", b"%2e", b"%2E.", b"..;", b"%2f", b"%5C", b"", b"%20", b"%252e", b"...", b"a;b"]
+)
+
+
+@given(st.lists(_SEGMENTS, max_size=6), st.sampled_from([b"", b"x=1", b"/../"]))
+def test_target_is_the_rest_of_the_path_or_nothing(segments: list[bytes], query: bytes) -> None:
+    rest = b"/" + b"/".join(segments)
+    try:
+        target = target_of(head(b"/v1/invoke/f" + rest, query))
+    except GatewayError:
+        resolved = rest.lower().replace(b"%2e", b".")
+        dots = [segment for segment in resolved.split(b"/") if segment.split(b";")[0] in {b".", b".."}]
+        assert dots or b"%2f" in resolved or b"%5c" in resolved
+    else:
+        assert target.path_and_query == rest + (b"?" + query if query else b"")
+        assert not {b".", b"..", b"%2e", b"%2E.", b"..;", b"%2f", b"%5C"} & set(segments)
+
+
+@pytest.mark.parametrize("path", [b"/v1/invoke/f", b"/v1/invoke/f/"])
+def test_function_alone_is_its_root(path: bytes) -> None:
+    assert target_of(head(path)).path_and_query == b"/"
+
+
+@pytest.mark.parametrize(
+    "name", [b"", b"F", b"1f", b"f.ns", b"f:80", b"f@x", b"-f", b"f-", b"f" * 64, b"f%2d", b"f_g", b"..", b"%66"]
+)
+def test_name_of_a_function_is_a_dns_label_as_it_stands(name: bytes) -> None:
+    """It becomes part of a Host, by which the ingress finds a namespace."""
+    with pytest.raises(GatewayError):
+        target_of(head(b"/v1/invoke/" + name + b"/x"))

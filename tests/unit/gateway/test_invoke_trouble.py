@@ -1,0 +1,67 @@
+"""A silent function's trouble, told to its caller."""
+
+import pytest
+
+from gateway.errors import GatewayError, Kind
+from gateway.invoke.trouble import LASTING, Troubles, sentence_of
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory import FunctionAddress, Tenant, Trouble
+from tenancy.errors import NotOnboardedError
+
+PROJECT = ProjectId("p")
+SILENT = GatewayError(Kind.FUNCTION_UNREACHABLE)
+
+
+class Directory:
+    def __init__(self, trouble: Trouble | None, *, gone: bool = False) -> None:
+        self.trouble = trouble
+        self.gone = gone
+
+    def tenant_of(self, project_id: ProjectId) -> Tenant:
+        if self.gone:
+            raise NotOnboardedError(project_id)
+        address = FunctionAddress("http://i.test", "f.faas-p", callable=True, trouble=self.trouble)
+        return Tenant(PROJECT, NamespaceName("faas-p"), {"f": address})
+
+    def contact_age_seconds(self) -> float | None:
+        return 0.0
+
+
+@pytest.mark.parametrize("kind", [Kind.OBJECT_CHANGED, Kind.FUNCTION_BUSY, Kind.TOKEN_INVALID])
+def test_failure_with_a_reason_of_its_own_keeps_it(kind: Kind) -> None:
+    error = GatewayError(kind)
+    assert Troubles(Directory(Trouble("QuotaExceeded", "full"))).explained(error, PROJECT, "f") is error
+
+
+@pytest.mark.parametrize("directory", [Directory(None), Directory(Trouble("X", "y"), gone=True)])
+def test_without_a_known_trouble_silence_stays_silence(directory: Directory) -> None:
+    assert Troubles(directory).explained(SILENT, PROJECT, "f") is SILENT
+    assert Troubles(directory).explained(SILENT, PROJECT, "other") is SILENT
+    assert Troubles(directory).lasting(PROJECT, "f")() is None
+
+
+def test_quota_is_429_and_says_when_to_come_back() -> None:
+    error = Troubles(Directory(Trouble("QuotaExceeded", "no room for its pod."))).explained(SILENT, PROJECT, "f")
+    assert (error.kind, error.kind.status) == (Kind.FUNCTION_QUOTA, 429)
+    assert "no room for its pod." in error.message
+    assert error.retry_after_seconds
+
+
+@pytest.mark.parametrize("reason", ["ImagePull", "CrashLoop", "Unschedulable", "NotReady", "Unheard"])
+def test_every_other_trouble_is_503_with_its_words_or_its_name(reason: str) -> None:
+    assert sentence_of(Trouble(reason, "in words"), "f").message == "The function 'f' does not run: in words."
+    bare = sentence_of(Trouble(reason, ""), "f")
+    assert bare.kind is Kind.FUNCTION_NOT_RUNNING
+    assert len(bare.message) > len("The function 'f' does not run: .")
+
+
+def test_only_what_waiting_does_not_end_ends_the_waiting() -> None:
+    for reason in (*LASTING, "NotReady"):
+        verdict = Troubles(Directory(Trouble(reason, "x"))).lasting(PROJECT, "f")()
+        assert (verdict is not None) == (reason in LASTING)
+
+
+def test_words_from_the_cluster_are_bounded_and_printable() -> None:
+    message = sentence_of(Trouble("NotReady", "a\r\nb\x00" + "c" * 1000), "f").message
+    assert message.isprintable()
+    assert len(message) < 400
