@@ -88,8 +88,8 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         routes=routes(settings, metrics, lambda: directory.contact_age_seconds() is not None), lifespan=lifespan
     )
     app.router.redirect_slashes = False
-    app.add_exception_handler(HTTPException, _route_refused)
-    app.add_exception_handler(Exception, _crashed)
+    app.add_exception_handler(HTTPException, route_refused)
+    app.add_exception_handler(Exception, crashed)
     limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
     return RequestIds(Observed(StrictHead(app, limits), metrics))
 
@@ -307,7 +307,8 @@ def build_store(
     )
 
 
-async def _route_refused(request: Request, error: Exception) -> Response:
+async def route_refused(request: Request, error: Exception) -> Response:
+    """What the router refuses, in the form of our errors."""
     assert isinstance(error, HTTPException)
     context = context_of(request.scope)
     refusal = route_error(request.scope, error.status_code)
@@ -316,7 +317,8 @@ async def _route_refused(request: Request, error: Exception) -> Response:
     return error_response(refusal, request_id=context.request_id)
 
 
-async def _crashed(request: Request, _error: Exception) -> Response:
+async def crashed(request: Request, _error: Exception) -> Response:
+    """What nobody foresaw; the traceback is in the log."""
     context = context_of(request.scope)
     context.facts["error"] = Kind.INTERNAL.code
     return error_response(GatewayError(Kind.INTERNAL), request_id=context.request_id)

@@ -44,6 +44,14 @@ def serve() -> None:
     sys.exit(run())
 
 
+@main.command("admin-api")
+def admin_api() -> None:
+    """Run /v1/projects for administrators: a process of its own, because it may write Tenant records."""
+    from gateway.projects.serve import serve as run  # noqa: PLC0415
+
+    sys.exit(run())
+
+
 @main.command()
 def settings() -> None:
     """Print every setting with its default and meaning, as a Markdown table."""

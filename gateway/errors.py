@@ -91,6 +91,21 @@ class Kind(Enum):
     )
     SUSPENDED = Spec("function.tenant.suspended", 403, "Project {project_id} is suspended: {reason}.")
 
+    ADMIN_MISSING = Spec(
+        "function.admin.missing",
+        403,
+        "An administrator's token is needed here: scoped to the system or to a project, with the role '{role}'.",
+    )
+    PROJECT_NOT_FOUND = Spec("function.project.not_found", 404, "There is no such project here: {why}.")
+    PROJECT_CONFLICT = Spec("function.project.conflict", 409, "The project is not in a state for that: {why}.")
+    PROJECT_REFUSED = Spec("function.project.refused", 422, "The cluster does not take the record: {why}.")
+    CLUSTER_UNAVAILABLE = Spec(
+        "function.cluster.unavailable",
+        503,
+        "The Kubernetes API did not answer. Try again shortly.",
+        retry_after_seconds=5,
+    )
+
     OBJECT_NOT_FOUND = Spec(
         "function.object.not_found", 404, "There is no such container or object in the project's account."
     )

@@ -8,6 +8,7 @@ import openstack.exceptions
 import uvicorn
 from keystoneauth1 import exceptions as ksa_exceptions
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
 from gateway.app import build_app
 from gateway.identity.credential import find_identity_service
@@ -37,9 +38,7 @@ def open_directory(settings: Settings) -> TenantDirectory:
 
 def serve() -> int:
     """Runs the gateway until SIGTERM; the exit status. What an operator has to mend is said in a sentence."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    begin_log()
     try:
         settings = settings_from(os.environ)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
@@ -54,6 +53,19 @@ def serve() -> int:
     ) as error:
         print(f"osfaas: {error}", file=sys.stderr)  # noqa: T201 - before there is a server, stderr is the place
         return 2
+    listen(app, settings)
+    return 0
+
+
+def begin_log() -> None:
+    """Lines to standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def listen(app: ASGIApp, settings: Settings) -> None:
+    """Serves until SIGTERM."""
     uvicorn.run(
         app,
         host=settings.listen_host,
@@ -69,4 +81,3 @@ def serve() -> int:
         timeout_graceful_shutdown=settings.shutdown_seconds,
         log_config=None,
     )
-    return 0

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     )
     clock_skew_seconds: int = Field(60, ge=0, description="How far in the future a token's issue time may lie.")
     call_role: str = Field("member", description="Role that a caller needs on its project.")
+    admin_role: str = Field(
+        "admin", description="Role that onboards and offboards projects (osfaas admin-api), on the system or a project."
+    )
     service_role: str = Field(
         "service",
         description="Role of service callers (Dynafed), which may ask for checksums without the role for calls. No "

@@ -1,9 +1,9 @@
 """Asks Keystone who a token speaks for (Identity API v3, "Validate and show information for token")."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -12,6 +12,8 @@ from gateway.identity.caller import AccessRule, Caller, Endpoint
 from policies.names import ProjectId
 
 log = logging.getLogger(__name__)
+
+Who = TypeVar("Who")
 
 OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
 
@@ -39,6 +41,14 @@ class Keystone:
             GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
                 one that says nothing about the token). Never a caller on doubt.
         """
+        return await self.understood(token, caller_from)
+
+    async def understood(self, token: str, understand: Callable[[str, Mapping[str, Any]], Who]) -> Who:
+        """What `understand` makes of a valid token and the `token` object that Keystone describes it with.
+
+        Raises:
+            GatewayError: as `validate`, and what `understand` raises.
+        """
         response = await self._ask(token)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             # It is our own credential that is refused; its token may have been revoked. Once more, with a new one.
@@ -50,7 +60,7 @@ class Keystone:
             log.error("Keystone answered %d to a validation", response.status_code)
             raise _unavailable(response)
         try:
-            return caller_from(token, response.json()["token"])
+            return understand(token, response.json()["token"])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             log.exception("Keystone's answer to a validation is not understood")
             raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error

@@ -14,6 +14,11 @@ REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
 # Clients match on these. A new one is added here; none is ever changed or taken away.
 PUBLISHED = {
     "function.access_rule.denied": 403,
+    "function.admin.missing": 403,
+    "function.cluster.unavailable": 503,
+    "function.project.conflict": 409,
+    "function.project.not_found": 404,
+    "function.project.refused": 422,
     "function.algorithm.unknown": 400,
     "function.checksum.computing": 504,
     "function.function.busy": 503,

@@ -1,0 +1,90 @@
+"""The administrators' application: a process of its own, with a service account of its own.
+
+The gateway may read Tenants and nothing else, so that whoever takes it over cannot make or free a tenant. Writing
+them over HTTP is therefore not another route of the gateway but another program, from the same parts: the strict
+head, the ids, the log, the errors, Keystone. It needs few replicas, and no way in for those who call functions.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gateway.app import USER_AGENT, crashed, route_refused
+from gateway.edge.context import context_of
+from gateway.edge.head import HeadLimits
+from gateway.edge.metrics import Metrics
+from gateway.edge.middleware import Observed, RequestIds, StrictHead
+from gateway.edge.routes import ServiceRoutes
+from gateway.identity.credential import IdentityService
+from gateway.identity.keystone import Keystone
+from gateway.projects.administrator import Administrators
+from gateway.projects.routes import ProjectRoutes
+from gateway.settings import Settings
+from tenancy.projects import Projects
+from tenancy.tenants import Tenants
+
+
+def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tenants, projects: Projects) -> ASGIApp:
+    """The application as ASGI.
+
+    Args:
+        settings: the gateway's own; those of functions and stores are not used.
+        identity: the Keystone that knows administrators, and our credential at it.
+        tenants: the records, to be read and written.
+        projects: the projects of Keystone.
+    """
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with httpx.AsyncClient(
+            timeout=settings.keystone_timeout_seconds,
+            verify=identity.verify,
+            headers={"User-Agent": USER_AGENT},
+            trust_env=False,
+        ) as http:
+            administrators = Administrators(
+                Keystone(http, auth_url=identity.auth_url, credential=identity.credential),
+                role=settings.admin_role,
+                service_type=settings.service_type,
+                www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
+            )
+            app.state.projects = ProjectRoutes(administrators, tenants, projects)
+            yield
+
+    app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
+    app.router.redirect_slashes = False
+    app.add_exception_handler(HTTPException, route_refused)
+    app.add_exception_handler(Exception, crashed)
+    return RequestIds(Observed(StrictHead(app, HeadLimits(settings.head_max_bytes, settings.head_max_fields)), metrics))
+
+
+def _routes(settings: Settings, metrics: Metrics) -> list[Route]:
+    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file)
+
+    async def collection(request: Request) -> Response:
+        answer: Response = await request.app.state.projects.collection(request)
+        return answer
+
+    async def item(request: Request) -> Response:
+        answer: Response = await request.app.state.projects.item(request)
+        return answer
+
+    def exposition(request: Request) -> Response:
+        context_of(request.scope).route = "metrics"
+        return metrics.exposition(request)
+
+    return [
+        Route("/v1/projects", collection, methods=["GET"]),
+        Route("/v1/projects/{project}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
+        Route("/healthcheck", service.healthcheck, methods=["GET"]),
+        Route("/readyz", service.readiness, methods=["GET"]),
+        Route("/metrics", exposition, methods=["GET"]),
+    ]

@@ -1,0 +1,117 @@
+"""Records of tenants as the JSON of `/v1/projects`, and what a request may ask of one. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import GatewayError, Kind
+from policies.model import IsolationLevel, Limits
+from tenancy.record import TenantRecord, timestamp
+from tenancy.service import Wishes
+
+_WISHES = frozenset(["display_name", "isolation", "functions", "limits"])
+_MOST_LIMIT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks of a project.
+
+    Attributes:
+        wishes: fields of the specification.
+        suspends: whether `suspended` is in it at all.
+        suspended: the reason, or None to resume.
+        cancels_offboarding: whether `offboarding` is in it, which can only be null.
+    """
+
+    wishes: Wishes
+    suspends: bool = False
+    suspended: str | None = None
+    cancels_offboarding: bool = False
+
+
+def asked_of(body: Any, *, states: bool) -> Asked:
+    """What is asked for in `{"project": {…}}`.
+
+    Args:
+        body: the JSON.
+        states: whether `suspended` and `offboarding` may be in it.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, naming the field.
+    """
+    fields = body.get("project") if isinstance(body, dict) and set(body) == {"project"} else None
+    if not isinstance(fields, dict):
+        raise _malformed("the body has to be an object 'project'")
+    unknown = sorted(set(fields) - _WISHES - ({"suspended", "offboarding"} if states else set()))
+    if unknown:
+        raise _malformed(f"unknown fields: {', '.join(map(repr, unknown))[:200]}")
+    suspended = fields.get("suspended")
+    if suspended is not None and not (isinstance(suspended, str) and suspended.strip()):
+        raise _malformed("'suspended' is the reason, or null")
+    if fields.get("offboarding") is not None:
+        raise _malformed("'offboarding' can only be taken back, with null; DELETE asks for it")
+    return Asked(_wishes(fields), "suspended" in fields, suspended, "offboarding" in fields)
+
+
+def document_of(record: TenantRecord) -> dict[str, Any]:
+    """The JSON of one project."""
+    spec, status, offboarding = record.spec, record.status, record.offboarding
+    return {
+        "id": spec.project_id,
+        "namespace": record.name,
+        "display_name": spec.display_name,
+        "isolation": spec.isolation.value,
+        "limits": {name: getattr(spec.limits, name) for name in Limits.__slots__},
+        "functions": list(spec.functions),
+        "suspended": spec.suspended,
+        "offboarding": None
+        if offboarding is None
+        else {
+            "requested_at": timestamp(offboarding.requested_at),
+            "over_at": timestamp(offboarding.over_at),
+            "confirmed": offboarding.confirmed,
+        },
+        "status": {
+            "current": bool(record.generation) and status.observed_generation == record.generation,
+            "project": {"state": status.project.value, "name": status.project_name},
+            "functions": [
+                {name: getattr(function, name) for name in ("name", "ready", "callable", "reason", "message")}
+                for function in status.functions
+            ],
+            "conditions": [
+                {
+                    "type": condition.type.value,
+                    "status": condition.status,
+                    "reason": condition.reason,
+                    "message": condition.message,
+                }
+                for condition in status.conditions
+            ],
+        },
+    }
+
+
+def _wishes(fields: Mapping[str, Any]) -> Wishes:
+    name, level, functions = (fields.get(field) for field in ("display_name", "isolation", "functions"))
+    limits = fields.get("limits", {})
+    if name is not None and not isinstance(name, str):
+        raise _malformed("'display_name' is a string")
+    if level is not None and level not in {each.value for each in IsolationLevel}:
+        raise _malformed(f"'isolation' is one of {', '.join(each.value for each in IsolationLevel)}")
+    if functions is not None and not (isinstance(functions, list) and all(isinstance(one, str) for one in functions)):
+        raise _malformed("'functions' is a list of names")
+    if not isinstance(limits, dict) or set(limits) - set(Limits.__slots__):
+        raise _malformed(f"'limits' has no fields but {', '.join(Limits.__slots__)}")
+    if not all(type(value) is int and 0 <= value < _MOST_LIMIT for value in limits.values()):
+        raise _malformed("'limits' are whole numbers, not negative")
+    return Wishes(
+        display_name=name,
+        isolation=None if level is None else IsolationLevel(level),
+        functions=None if functions is None else tuple(functions),
+        limits=tuple(limits.items()),
+    )
+
+
+def _malformed(why: str) -> GatewayError:
+    return GatewayError(Kind.REQUEST_MALFORMED, why=why)

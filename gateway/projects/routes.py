@@ -1,0 +1,202 @@
+"""`/v1/projects`: what administrators do with tenants, by HTTP, on the same service as `osfaas tenant`.
+
+    GET    /v1/projects                   all of them
+    GET    /v1/projects/{id}              one
+    PUT    /v1/projects/{id}              onboard; repeated, it changes what is asked for
+    PATCH  /v1/projects/{id}              change; `suspended` suspends or resumes, `offboarding: null` takes that back
+    DELETE /v1/projects/{id}              first step of removal (`grace_seconds`); with `confirm=true` the second
+
+Every write takes `dry_run=true` and then answers with what would be stored.
+"""
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.edge.answer import answer_or_error
+from gateway.edge.body import json_of, read_body
+from gateway.edge.context import context_of
+from gateway.errors import GatewayError, Kind
+from gateway.projects.administrator import Administrator, Administrators
+from gateway.projects.document import Asked, asked_of, document_of
+from policies.names import ProjectId
+from tenancy import service
+from tenancy.errors import (
+    AdministrationError,
+    ClusterError,
+    ConflictError,
+    NoSuchProjectError,
+    NotOnboardedError,
+    ProjectsError,
+    RecordError,
+    UnavailableError,
+)
+from tenancy.projects import Projects
+from tenancy.tenants import Tenants
+
+audit_log = logging.getLogger("gateway.audit")
+
+MAX_BODY_BYTES = 65_536
+_PROJECT = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
+_LONGEST_GRACE_SECONDS = 10 * 366 * 86_400
+
+Result = TypeVar("Result")
+
+
+class ProjectRoutes:
+    """Endpoints of administrators. The service blocks, so it runs in threads."""
+
+    def __init__(self, administrators: Administrators, tenants: Tenants, projects: Projects) -> None:
+        self._administrators = administrators
+        self._tenants = tenants
+        self._projects = projects
+
+    async def collection(self, request: Request) -> Response:
+        """`GET /v1/projects`."""
+        return await self._respond(request, "projects", self._list)
+
+    async def item(self, request: Request) -> Response:
+        """`GET|PUT|PATCH|DELETE /v1/projects/{id}`."""
+        work = {"PUT": self._onboard, "PATCH": self._change, "DELETE": self._offboard}.get(request.method, self._show)
+        return await self._respond(request, "project", work)
+
+    async def _respond(
+        self, request: Request, route: str, work: Callable[[Request], Coroutine[Any, Any, Response]]
+    ) -> Response:
+        context = context_of(request.scope)
+        context.route = route
+
+        async def answer() -> Response:
+            assert context.head is not None
+            administrator = await self._administrators.administrator_of(context.head)
+            context.facts["user_id"] = administrator.user_id
+            response = await work(request)
+            if request.method not in {"GET", "HEAD"}:
+                _record(administrator, request, response.status_code, context.request_id)
+            return response
+
+        return await answer_or_error(context, answer())
+
+    async def _list(self, _request: Request) -> Response:
+        records = await _in_thread(lambda: service.list_tenants(self._tenants))
+        return JSONResponse({"projects": [document_of(record) for record in records]})
+
+    async def _show(self, request: Request) -> Response:
+        project = _project(request)
+        record = await _in_thread(lambda: service.get_tenant(self._tenants, project))
+        return JSONResponse({"project": document_of(record)})
+
+    async def _onboard(self, request: Request) -> Response:
+        project, dry_run = _project(request), _flag(request, "dry_run")
+        asked = asked_of(
+            json_of(await read_body(request, max_bytes=MAX_BODY_BYTES) or b'{"project": {}}'), states=False
+        )
+
+        def work() -> service.Outcome:
+            found = self._projects.by_id(project)
+            return service.onboard(self._tenants, found, asked.wishes, dry_run=dry_run)
+
+        outcome = await _in_thread(work)
+        return _answer(outcome, created=outcome.before is None and not dry_run)
+
+    async def _change(self, request: Request) -> Response:
+        project, dry_run = _project(request), _flag(request, "dry_run")
+        asked = asked_of(json_of(await read_body(request, max_bytes=MAX_BODY_BYTES)), states=True)
+        steps = change_steps(asked)
+        if len(steps) != 1:
+            # Several would be several writes, and the second could fail after the first.
+            raise GatewayError(
+                Kind.REQUEST_MALFORMED, why="change the specification, 'suspended' or 'offboarding', one in a request"
+            )
+        step = steps[0]
+        return _answer(await _in_thread(lambda: step(self._tenants, project, dry_run)))
+
+    async def _offboard(self, request: Request) -> Response:
+        project, dry_run, now = _project(request), _flag(request, "dry_run"), dt.datetime.now(dt.UTC)
+        grace_seconds = _grace_seconds(request)
+
+        def work() -> service.Outcome:
+            if _flag(request, "confirm"):
+                return service.confirm_offboarding(self._tenants, project, now=now, dry_run=dry_run)
+            return service.offboard(self._tenants, project, now=now, grace_seconds=grace_seconds, dry_run=dry_run)
+
+        return _answer(await _in_thread(work), status=200 if dry_run else 202)
+
+
+Step = Callable[[Tenants, ProjectId, bool], service.Outcome]
+
+
+def change_steps(asked: Asked) -> list[Step]:
+    """What has to be done for a PATCH."""
+    steps: list[Step] = []
+    if asked.wishes != service.Wishes():
+        steps.append(lambda tenants, project, dry: service.update(tenants, project, asked.wishes, dry_run=dry))
+    if asked.suspends:
+        reason = asked.suspended
+        if reason is None:
+            steps.append(lambda tenants, project, dry: service.resume(tenants, project, dry_run=dry))
+        else:
+            steps.append(lambda tenants, project, dry: service.suspend(tenants, project, reason, dry_run=dry))
+    if asked.cancels_offboarding:
+        steps.append(lambda tenants, project, dry: service.cancel_offboarding(tenants, project, dry_run=dry))
+    return steps
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    try:
+        return await asyncio.to_thread(work)
+    except (NotOnboardedError, NoSuchProjectError) as error:
+        raise GatewayError(Kind.PROJECT_NOT_FOUND, why=str(error)) from error
+    except (AdministrationError, ConflictError) as error:
+        raise GatewayError(Kind.PROJECT_CONFLICT, why=str(error)) from error
+    except ProjectsError as error:
+        raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+    except UnavailableError as error:
+        raise GatewayError(Kind.CLUSTER_UNAVAILABLE) from error
+    except (ClusterError, RecordError) as error:
+        raise GatewayError(Kind.PROJECT_REFUSED, why=str(error)[:400]) from error
+
+
+def _answer(outcome: service.Outcome, *, created: bool = False, status: int = 200) -> Response:
+    document = {"project": document_of(outcome.after), "changed": outcome.changed}
+    return JSONResponse(document, 201 if created else status)
+
+
+def _project(request: Request) -> ProjectId:
+    project = request.path_params["project"]
+    if not _PROJECT.fullmatch(project):
+        raise GatewayError(Kind.NO_SUCH_ROUTE)
+    return ProjectId(project)
+
+
+def _flag(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "false").lower()
+    if value not in {"true", "false"}:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the parameter '{name}' is true or false")
+    return value == "true"
+
+
+def _grace_seconds(request: Request) -> int:
+    value = request.query_params.get("grace_seconds", str(service.DEFAULT_GRACE_SECONDS))
+    if not (value.isascii() and value.isdecimal() and len(value) < 12 and int(value) <= _LONGEST_GRACE_SECONDS):  # noqa: PLR2004
+        raise GatewayError(Kind.REQUEST_MALFORMED, why="'grace_seconds' is a whole number of seconds")
+    return int(value)
+
+
+def _record(administrator: Administrator, request: Request, status: int, request_id: str) -> None:
+    """Who changed what, in a line of its own; refused calls are in the access log."""
+    line = {
+        "action": request.method.lower(),
+        "target": request.url.path,
+        "initiator": {"id": administrator.user_id, "name": administrator.user_name, "scope": administrator.scope},
+        "status": status,
+        "request_id": request_id,
+    }
+    audit_log.info("%s", json.dumps(line))
