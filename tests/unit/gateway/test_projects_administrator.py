@@ -1,0 +1,62 @@
+"""Who is an administrator, by Keystone's description of a token."""
+
+from typing import Any
+
+import pytest
+
+from gateway.edge.head import RequestHead
+from gateway.errors import GatewayError, Kind
+from gateway.projects.administrator import Administrator, administrator_from
+
+HEAD = RequestHead("PUT", b"/v1/projects/p1", b"", ())
+PROJECT = {"project": {"id": "p"}}
+SYSTEM = {"system": {"all": True}}
+
+
+def administrator(**body: Any) -> Administrator:
+    whole = {"user": {"id": "u", "name": "ann"}, "roles": [{"name": "admin"}, {"name": "member"}], **body}
+    return administrator_from("t", whole, HEAD, role="admin", service_type="function")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({}, id="unscoped"),
+        pytest.param({"domain": {"id": "d"}}, id="domain"),
+        pytest.param({"system": {}}, id="not-the-whole-system"),
+        pytest.param({**PROJECT, "roles": [{"name": "member"}]}, id="member"),
+        pytest.param({**PROJECT, "roles": [{"name": "administrator"}]}, id="similar-role"),
+        pytest.param({**PROJECT, "roles": []}, id="no-role"),
+        pytest.param({**SYSTEM, "roles": [{"name": "reader"}]}, id="reader-of-the-system"),
+        pytest.param({**PROJECT, "is_admin_project": False}, id="admin-of-another-project"),
+        pytest.param({**PROJECT, "is_admin_project": None}, id="admin-project-unclear"),
+    ],
+)
+def test_nobody_else_is_an_administrator(body: dict[str, Any]) -> None:
+    with pytest.raises(GatewayError) as caught:
+        administrator(**body)
+    assert caught.value.kind is Kind.ADMIN_MISSING
+
+
+@pytest.mark.parametrize("body", [PROJECT, {**PROJECT, "is_admin_project": True}, SYSTEM])
+def test_role_on_the_system_or_a_project_makes_one(body: dict[str, Any]) -> None:
+    assert administrator(**body).user_id == "u"
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        ([], False),
+        ([{"service": "function", "method": "GET", "path": "/v1/projects/**"}], False),
+        ([{"service": "identity", "method": "PUT", "path": "/v1/projects/**"}], False),
+        ([{"service": "function", "method": "PUT", "path": "/v1/projects/**"}], True),
+    ],
+)
+def test_access_rules_bind_administrators_too(rules: list[dict[str, str]], allowed: bool) -> None:
+    body = {**PROJECT, "application_credential": {"access_rules": rules}, "catalog": [{"type": "function"}]}
+    if allowed:
+        assert administrator(**body).scope == "project p"
+        return
+    with pytest.raises(GatewayError) as caught:
+        administrator(**body)
+    assert caught.value.kind is Kind.ACCESS_RULE
