@@ -118,6 +118,7 @@ class Function:
         *,
         request_id: str,
         give_way: Callable[[], Awaitable[None]] | None,
+        **_: Any,
     ) -> dict[str, str]:
         self.ways.append(give_way)
         self.calls.append((caller.token, capability.name))
