@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from policies.errors import PolicyError
@@ -84,7 +84,7 @@ class Reconciler:
         functions = function_statuses(observed.services, observed.deployments, observed.pods)
         refusals = (*plan.refusals, *done.failures)
         moved = self._report(manifest, Round(record, spec, project, refusals, functions), done)
-        waits = bool(refusals) or not _settled(spec, functions)
+        waits = bool(refusals) or not _settled(spec, functions, observed.deployments)
         self._still[name] = 0 if moved or not waits else self._still.get(name, 0) + 1
         return self._due(record, waits=waits)
 
@@ -180,7 +180,12 @@ def spec_in_force(record: TenantRecord, project: ProjectState) -> TenantSpec:
     return replace(record.spec, suspended=reason)
 
 
-def _settled(spec: TenantSpec, functions: Iterable[FunctionStatus]) -> bool:
-    """Whether all functions that are wanted run; pods are not watched, so one that waits is looked at again."""
+def _settled(spec: TenantSpec, functions: Sequence[FunctionStatus], deployments: Iterable[Manifest]) -> bool:
+    """Whether nothing is on its way; pods are not watched, so a tenant with one that waits is looked at again."""
     running = {function.name for function in functions if function.ready and not function.reason}
-    return spec.suspended is not None or running.issuperset(spec.functions)
+    complete = all(
+        deployment.get("status", {}).get("readyReplicas", 0) >= deployment["spec"].get("replicas", 1)
+        for deployment in deployments
+    )
+    wanted = () if spec.suspended is not None else spec.functions
+    return complete and running.issuperset(wanted) and len(running) == len(functions)
