@@ -40,7 +40,7 @@ class Verdict:
         return f"{self.cases - len(self.wrong)} of {self.cases} cases as the judge reads them"
 
 
-def judge_policies(cluster: RunningCluster, tags: Sequence[str] = (), seconds: float = 3600) -> Verdict:
+def judge_policies(cluster: RunningCluster, tags: Sequence[str] = (), seconds: float = 5400) -> Verdict:
     """Runs the cases with any of these tags; without tags, its whole default set."""
     results = cluster.layout.folder / "cyclonus.xml"
     results.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TAGS = ("target", "action", "namespaces-by-label", "peer-ipblock")
 
 
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(6000)
 def test_every_case_is_decided_as_cyclonus_reads_it(cluster: Testbed) -> None:
     """How many of how many, and none wrong."""
     tags = () if os.environ.get("TEST_CLUSTER_JUDGE") == "all" else _TAGS
