@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.app import _crashed, _route_refused
+from gateway.app import crashed, route_refused
 from gateway.edge.context import context_of
 from gateway.edge.head import HeadLimits
 from gateway.edge.metrics import Metrics
@@ -43,8 +43,8 @@ class Edge:
         self.metrics = Metrics()
         if inner is None:
             inner = Starlette(routes=[Route("/fine", fine), Route("/crash", crash)])
-            inner.add_exception_handler(HTTPException, _route_refused)
-            inner.add_exception_handler(Exception, _crashed)
+            inner.add_exception_handler(HTTPException, route_refused)
+            inner.add_exception_handler(Exception, crashed)
         self.app = RequestIds(Observed(StrictHead(inner, HeadLimits(4_096, 20)), self.metrics))
 
     async def call(
