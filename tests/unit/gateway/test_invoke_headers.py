@@ -182,3 +182,13 @@ def test_reply_with_a_framing_of_two_meanings_is_the_functions_failure(
     with pytest.raises(GatewayError) as caught:
         reply_fields(status, fields, function="f", host=None)
     assert caught.value.kind is Kind.FUNCTION_FAILED
+
+
+@pytest.mark.parametrize("value", [b"X-Secret", b"close, x-secret", b"close,X-SECRET , te"])
+def test_field_that_connection_names_goes_no_further(value: bytes) -> None:
+    fields = [(b"Connection", value), (b"X-Secret", b"1"), (b"X-Kept", b"1")]
+    names = {name for name, _ in request_fields(request_head(fields), CALLER, "req-1")}
+    assert "x-secret" not in names
+    assert "x-kept" in names
+    kept = {name for name, _ in reply_fields(200, fields, function="f", host=None)}
+    assert kept == {b"x-kept"}
