@@ -48,6 +48,8 @@ def test_the_settings_of_the_gateway_are_accepted(monkeypatch: pytest.MonkeyPatc
     (container,) = pod_of(*PARTS[0])["containers"]
     assert settings.listen_port == container["ports"][0]["containerPort"]
     assert settings.listen_host == "0.0.0.0"
+    assert settings.tenants_from == "kubernetes"
+    assert settings.local_gateway_url == Platform(functions={}).local_gateway_url
 
 
 @pytest.mark.parametrize(("folder", "name"), PARTS)
@@ -175,7 +177,7 @@ def test_every_selector_means_the_pods_of_its_own_part(folder: str, name: str):
     assert wanted.items() <= one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"].items()
 
 
-@pytest.mark.parametrize(("folder", "name"), PARTS[:2])
+@pytest.mark.parametrize(("folder", "name"), PARTS)
 def test_the_arguments_are_ones_that_the_command_takes(folder: str, name: str):
     """By the command's own parser, and with the port that the probes ask."""
     (container,) = pod_of(folder, name)["containers"]
