@@ -174,7 +174,7 @@ class Lab:
     def osfaas(self, *words: str, code: int = 0) -> str:
         """An administrator's command, and what it says on both streams."""
         argv = [sys.executable, "-m", "gateway.cli", "tenant", *words]
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
@@ -457,7 +457,7 @@ def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
     lab.osfaas("offboard", project, "--grace", "1s", "--wait")
     time.sleep(5)
     assert lab.is_there("namespace", namespace)
-    lab.osfaas("offboard", project, "--confirm", "--wait")
+    lab.osfaas("offboard", project, "--confirm", "--wait", "--timeout", "8m")
     assert not lab.is_there("namespace", namespace)
     assert not lab.is_there("tenant", namespace)
 
