@@ -136,7 +136,9 @@ def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> 
         )
     if live["metadata"].get("deletionTimestamp"):
         return Refusal(
-            namespace, "Terminating", f"the namespace {namespace.name} is being deleted; it is made anew then"
+            namespace,
+            "Terminating",
+            f"the namespace {namespace.name} is being deleted; nothing is made until it is gone",
         )
     return None
 
