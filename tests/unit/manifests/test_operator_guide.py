@@ -25,6 +25,8 @@ def parsed(line: str) -> tuple[click.Command, list[str]]:
     command: click.Command = main
     context = click.Context(command)
     while isinstance(command, click.Group):
+        # Options of the group stand before the command's name; a group's parser stops there.
+        _, words, _ = command.make_parser(context).parse_args(list(words))
         found = command.get_command(context, words[0])
         assert found is not None, line
         command, words = found, words[1:]
