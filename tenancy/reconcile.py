@@ -12,12 +12,12 @@ from policies.tenant import tenant_manifests
 from tenancy.cluster import Cluster, Kind, Ref
 from tenancy.errors import ClusterError, ProjectsError
 from tenancy.execute import Done, execute
-from tenancy.function_status import function_statuses
+from tenancy.function_status import SERVICE_LABEL, function_statuses
 from tenancy.metrics import ControllerMetrics
 from tenancy.observe import NAMESPACE, Observed, observe
 from tenancy.plan import Applied, plan_removal, plan_tenant
 from tenancy.projects import ProjectStates
-from tenancy.record import FunctionStatus, ProjectState, TenantRecord, record_of
+from tenancy.record import FunctionStatus, Offboarding, ProjectState, TenantRecord, record_of
 from tenancy.report import DISABLED, News, Round, news_of, status_of, status_patch
 from tenancy.tenants import ref_of_tenant
 
@@ -69,7 +69,7 @@ class Reconciler:
             return None
         record = record_of(manifest)
         project = self._project_of(record)
-        if record.offboarding and record.offboarding.confirmed and self.clock() >= record.offboarding.over_at:
+        if self._may_remove(record):
             return self._remove(record, manifest)
         spec = spec_in_force(record, project[0])
         try:
@@ -87,6 +87,12 @@ class Reconciler:
         waits = bool(refusals) or not _settled(spec, functions, observed.deployments)
         self._still[name] = 0 if moved or not waits else self._still.get(name, 0) + 1
         return self._due(record, waits=waits)
+
+    def _may_remove(self, record: TenantRecord) -> bool:
+        def has_pods() -> bool:
+            return bool(self.cluster.list(POD, namespace=record.spec.namespace, labels=SERVICE_LABEL).items)
+
+        return removal_is_due(record.offboarding, self.clock(), has_pods)
 
     def _forget(self, name: str) -> None:
         self._remembered.pop(name, None)
@@ -166,8 +172,19 @@ class Reconciler:
     def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
         due = [min(SOON_SECONDS * 2.0 ** min(self._still[record.name], 8), LATEST_SECONDS)] if waits else []
         if record.offboarding and record.offboarding.confirmed:
-            due.append(max(0.0, (record.offboarding.over_at - self.clock()).total_seconds()))
+            due.append(max(SOON_SECONDS, (record.offboarding.over_at - self.clock()).total_seconds()))
         return min(due, default=None)
+
+
+def removal_is_due(offboarding: Offboarding | None, now: dt.datetime, has_pods: Callable[[], bool]) -> bool:
+    """Whether both steps are done and the pods have ended, or have had time to; they are suspended since the first.
+
+    With pods in it, Kubernetes looks at a namespace that is going only after half of their grace period, which for
+    a function is minutes.
+    """
+    if offboarding is None or not offboarding.confirmed or now < offboarding.over_at:
+        return False
+    return now > offboarding.over_at + _TIME_FOR_PODS or not has_pods()
 
 
 def spec_in_force(record: TenantRecord, project: ProjectState) -> TenantSpec:

@@ -457,7 +457,7 @@ def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
     lab.osfaas("offboard", project, "--grace", "1s", "--wait")
     time.sleep(5)
     assert lab.is_there("namespace", namespace)
-    lab.osfaas("offboard", project, "--confirm", "--wait", "--timeout", "8m")
+    lab.osfaas("offboard", project, "--confirm", "--wait", "--timeout", "4m")
     assert not lab.is_there("namespace", namespace)
     assert not lab.is_there("tenant", namespace)
 
