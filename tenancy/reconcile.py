@@ -14,7 +14,7 @@ from tenancy.errors import ClusterError, ProjectsError
 from tenancy.execute import Done, execute
 from tenancy.function_status import SERVICE_LABEL, function_statuses
 from tenancy.metrics import ControllerMetrics
-from tenancy.observe import NAMESPACE, Observed, observe
+from tenancy.observe import NAMESPACE, POD, Observed, observe
 from tenancy.plan import Applied, plan_removal, plan_tenant
 from tenancy.projects import ProjectStates
 from tenancy.record import FunctionStatus, Offboarding, ProjectState, TenantRecord, record_of
