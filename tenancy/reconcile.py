@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 # While something is not as wanted and nobody announces when it will be: doubled as long as nothing moves, because a
 # function that never runs must not cost as much as one that is about to.
 SOON_SECONDS, LATEST_SECONDS = 4.0, 64.0
+# How long a removal waits for pods.
+_TIME_FOR_PODS = dt.timedelta(seconds=60)
 EVENT = Kind("v1", "Event")
 # Events of cluster-scoped objects live here.
 _EVENTS_NAMESPACE = "default"
