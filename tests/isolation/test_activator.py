@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.isolation.arena import network_policy
+from tests.isolation.function import running_function
 
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
@@ -24,6 +25,7 @@ def test_a_tenant_does_not_reach_it(arena: Arena, name: str) -> None:
 
 def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena) -> None:
     """Its own policy holds without the tenant's, and the other way round; without both, the function answers."""
+    running_function(arena)
     arena.expect_refused("activator-forged-headers-8012", arena.low)
     with arena.without(*_POLICIES):
         arena.expect_refused("activator-forged-headers-8012", arena.tenant)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.isolation.arena import authorization, network_policy
+from tests.isolation.function import running_function
 
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
@@ -24,6 +25,7 @@ def test_a_tenant_does_not_reach_it(arena: Arena, name: str) -> None:
 @pytest.mark.parametrize("name", _CLOSED_AT_THE_GATEWAY)
 def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena, name: str) -> None:
     """Its own policy holds without the tenant's, and the other way round; without both, the function answers."""
+    running_function(arena)
     arena.expect_refused(name, arena.low)
     with arena.without(network_policy("istio-system", "osfaas-ingress")):
         evidence = arena.expect_answered(name, arena.low)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenancy.verify.verdict import Verdict
-from tests.isolation.arena import validation
+from tests.isolation.arena import TENANT, network_policy, validation
 
 if TYPE_CHECKING:
     from tests.isolation.arena import Arena
@@ -18,3 +18,4 @@ def test_a_tenants_user_may_not(arena: Arena) -> None:
     ]
     with arena.without(validation("osfaas-kinds")):
         arena.expect_answered("network-policy-removal", arena.tenant)
+    assert arena.objects.get(network_policy(TENANT.namespace, "osfaas-deny-all")), "it was no dry run"

@@ -71,3 +71,11 @@ def test_placement_is_tried_only_where_the_level_promises_it() -> None:
 
     assert names(IsolationLevel.L4) - names(IsolationLevel.L3) == {"no-sandbox"}
     assert names(IsolationLevel.L5) - names(IsolationLevel.L4) == {"foreign-node"}
+
+
+def test_a_deletion_asks_for_its_dry_run_in_the_body() -> None:
+    """The API server does not look at the query of a DELETE that has a body: it would really delete."""
+    questions = [attack.question for attack in all_attacks(scene())]
+    deletions = [each for each in questions if isinstance(each, Request) and each.method == "DELETE"]
+    assert deletions
+    assert all(each.body["dryRun"] == ["All"] for each in deletions)
