@@ -69,7 +69,8 @@ class Rollout:
 
         def problem() -> str:
             for item in self.cluster.list(CRD).items if awaited else ():
-                conditions = item.get("status", {}).get("conditions", ())
+                # A kind that is just stored has a null there.
+                conditions = item.get("status", {}).get("conditions") or ()
                 if any(each["type"] == "Established" and each["status"] == "True" for each in conditions):
                     awaited.discard(item["metadata"]["name"])
             return f"not established: {', '.join(sorted(awaited))}" if awaited else ""
