@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -64,7 +65,8 @@ class Product:
             "PYTHONPATH": str(CHECKOUT),
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
-        command = ["env", *variables, sys.executable, "-m", "gateway.cli", *words]
+        # Entering a mount namespace leaves the folder where one was.
+        command = ["env", f"--chdir={CHECKOUT}", *variables, sys.executable, "-m", "gateway.cli", *words]
         argv = self.cluster.running.on_openstack_side(*command)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
         if check and done.returncode:
@@ -75,7 +77,8 @@ class Product:
     def caller(self, user: str, seconds: float = 60) -> Iterator[httpx.Client]:
         """A user with a token of Keystone, outside the cluster; TLS is verified against the site's authority."""
         headers = {"Host": EDGE_HOST, "X-Auth-Token": self.openstack.outside.token(user)}
-        transport = _NamedEdge(verify=str(self.folder / "certificates" / "ca.crt"))
+        trust = ssl.create_default_context(cafile=str(self.folder / "certificates" / "ca.crt"))
+        transport = _NamedEdge(verify=trust)
         with httpx.Client(base_url=self.edge, headers=headers, transport=transport, timeout=seconds) as client:
             yield client
 

@@ -44,6 +44,7 @@ _GATEWAY_VALUES = {
         "ports": [
             {"name": "status-port", "port": 15021, "targetPort": 15021},
             {"name": "http2", "port": 80, "targetPort": 80},
+            {"name": "https", "port": 443, "targetPort": 443},
         ],
     },
     "autoscaling": {"enabled": False},
