@@ -20,6 +20,7 @@ from tenancy.verify.attacks import all_attacks
 from tenancy.verify.pods import decoy_pod, probe_pod
 from tenancy.verify.survey import survey
 from tenancy.verify.targets import Scene, Victim
+from tests.cluster.commands import run
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.probes import serve_command
 from tests.cluster.progress import step
@@ -111,11 +112,13 @@ def _patiently(objects: Cluster, manifest: Manifest) -> None:
 @contextlib.contextmanager
 def _openstack(cluster: Testbed) -> Iterator[None]:
     """A store, a Keystone and a metadata service, as far as it matters who can connect to them."""
-    metadata = ("ip", "address", "replace", "169.254.169.254/32", "dev", "lo")
+    address = ("169.254.169.254/32", "dev", "lo")
     with cluster.openstack_server(serve_command(STORE_PORT, KEYSTONE_PORT, 80)):
-        with cluster.openstack_server(metadata):
-            pass
-        yield
+        run(cluster.running.on_openstack_side("ip", "address", "replace", *address))
+        try:
+            yield
+        finally:
+            run(cluster.running.on_openstack_side("ip", "address", "delete", *address))
 
 
 class _Places(TypedDict):
