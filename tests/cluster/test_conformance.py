@@ -63,8 +63,7 @@ def tenant(without_policies: Mapping[str, Result], product: Product) -> Iterator
     namespace = namespace_of(ProjectId(project))
     product.osfaas("tenant", "onboard", project, *_ROOM)
     yield namespace
-    product.cluster.kubectl("delete", "tenant", namespace, "--ignore-not-found")
-    product.cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+    product.remove_tenant(namespace)
 
 
 def test_the_same_tests_pass_with_our_policies(
