@@ -42,11 +42,11 @@ def _annotations(spec: TenantSpec, platform: Platform, function: CatalogueFuncti
         scale["autoscaling.knative.dev/window"] = f"{function.window_seconds}s"
     # A quota refuses pods whose queue-proxy names no resources; the LimitRange would fill in; this says it outright.
     sidecar = "queue.sidecar.serving.knative.dev"
-    cpu, memory = f"{platform.queue_proxy_cpu_millis}m", f"{platform.queue_proxy_memory_mib}Mi"
+    memory = f"{platform.queue_proxy_memory_mib}Mi"
     return {
         **scale,
-        f"{sidecar}/cpu-resource-request": cpu,
-        f"{sidecar}/cpu-resource-limit": cpu,
+        f"{sidecar}/cpu-resource-request": f"{platform.queue_proxy_cpu_millis}m",
+        f"{sidecar}/cpu-resource-limit": f"{platform.queue_proxy_cpu_limit_millis}m",
         f"{sidecar}/memory-resource-request": memory,
         f"{sidecar}/memory-resource-limit": memory,
     }

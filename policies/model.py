@@ -126,7 +126,10 @@ class Platform:
         local_gateway_url: where our gateway sends calls, to be told apart by Host.
         destinations: where functions may connect to: the object store.
         functions: the catalogue, by name.
-        queue_proxy_cpu_millis, queue_proxy_memory_mib: request and limit of Knative's sidecar in each pod.
+        queue_proxy_cpu_millis: request of Knative's sidecar in each pod.
+        queue_proxy_cpu_limit_millis: its limit. It stands between a cold pod and its first call: with little more than
+            it needs at rest, each start takes seconds longer.
+        queue_proxy_memory_mib: its request and limit.
         sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
         sandbox_user_namespaces: whether the sandbox's runtime takes pods with `hostUsers: false`; on one that does not
             (gVisor, Kata) the kubelet refuses them, and the guest's own kernel stands in their place.
@@ -149,7 +152,8 @@ class Platform:
     ingress_labels: Mapping[str, str] = field(default_factory=lambda: {"istio": "ingressgateway"})
     gateway_labels: Mapping[str, str] = field(default_factory=lambda: {"app.kubernetes.io/name": "osfaas-gateway"})
     local_gateway_url: str = "http://knative-local-gateway.istio-system.svc.cluster.local"
-    queue_proxy_cpu_millis: int = 100
+    queue_proxy_cpu_millis: int = 50
+    queue_proxy_cpu_limit_millis: int = 500
     queue_proxy_memory_mib: int = 128
     sandbox_runtime_class: str | None = None
     sandbox_user_namespaces: bool = False

@@ -45,12 +45,12 @@ def require_room(function: CatalogueFunction, limits: Limits) -> None:
 def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
     """The ResourceQuota. A suspended tenant's allows no pod, so that nothing wakes whatever else goes wrong."""
     pods = 0 if spec.suspended is not None else spec.limits.pods
-    cpu = spec.limits.cpu_millis + spec.limits.pods * platform.queue_proxy_cpu_millis
+    sidecars = {"requests": platform.queue_proxy_cpu_millis, "limits": platform.queue_proxy_cpu_limit_millis}
     memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib
     disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB
     hard = {
         "pods": str(pods),
-        **{f"{side}.cpu": f"{cpu}m" for side in ("requests", "limits")},
+        **{f"{side}.cpu": f"{spec.limits.cpu_millis + spec.limits.pods * own}m" for side, own in sidecars.items()},
         **{f"{side}.memory": f"{memory}Mi" for side in ("requests", "limits")},
         **{f"{side}.ephemeral-storage": f"{disk}Mi" for side in ("requests", "limits")},
         **_object_counts(spec),
@@ -95,12 +95,13 @@ def _object_counts(spec: TenantSpec) -> dict[str, str]:
 def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
     """The LimitRange: what a container gets that says nothing, queue-proxy included, and the most that one may have."""
     usual = {
-        "cpu": f"{platform.queue_proxy_cpu_millis}m",
+        "cpu": f"{platform.queue_proxy_cpu_limit_millis}m",
         "memory": f"{platform.queue_proxy_memory_mib}Mi",
         "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
     }
+    asked = {**usual, "cpu": f"{platform.queue_proxy_cpu_millis}m"}
     most = {
-        "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_millis)}m",
+        "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_limit_millis)}m",
         "memory": f"{max(spec.limits.memory_mib, platform.queue_proxy_memory_mib)}Mi",
         "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
     }
@@ -108,5 +109,5 @@ def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
         "apiVersion": "v1",
         "kind": "LimitRange",
         "metadata": tenant_metadata(spec, LIMIT_RANGE_NAME),
-        "spec": {"limits": [{"type": "Container", "default": usual, "defaultRequest": usual, "max": most}]},
+        "spec": {"limits": [{"type": "Container", "default": usual, "defaultRequest": asked, "max": most}]},
     }

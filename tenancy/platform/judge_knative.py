@@ -49,13 +49,13 @@ def judge_knative(facts: Facts, platform: Platform) -> Iterator[Finding]:
             Severity.MISSING, "knative.queue_resources",
             f"Queue-proxy has no {', '.join(unset)}: a namespace with a quota refuses every pod.", _SETTINGS,
         )  # fmt: skip
-    wanted = (f"{platform.queue_proxy_cpu_millis}m", f"{platform.queue_proxy_memory_mib}Mi")
+    wanted = (f"{platform.queue_proxy_cpu_limit_millis}m", f"{platform.queue_proxy_memory_mib}Mi")
     has = (deployment.get("queue-sidecar-cpu-limit"), deployment.get("queue-sidecar-memory-limit"))
     if not unset and not defaults_on and has != wanted:
         yield Finding(
             Severity.ADVICE, "knative.queue_size",
             f"Queue-proxy's limits are {has[0]} and {has[1]}; quotas are made for {wanted[0]} and {wanted[1]}.",
-            "Let queue_proxy_cpu_millis and queue_proxy_memory_mib of the platform file say the same.",
+            "Let queue_proxy_cpu_limit_millis and queue_proxy_memory_mib of the platform file say the same.",
         )  # fmt: skip
 
 

@@ -76,14 +76,14 @@ def _identity(item: Manifest) -> tuple[str, str, str]:
 
 def queue_proxy_settings(platform: Platform) -> Manifest:
     """Knative's sidecar with the figures that the tenants' quotas are made from."""
-    cpu, memory = f"{platform.queue_proxy_cpu_millis}m", f"{platform.queue_proxy_memory_mib}Mi"
+    memory = f"{platform.queue_proxy_memory_mib}Mi"
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "config-deployment", "namespace": platform.knative_namespace},
         "data": {
-            "queue-sidecar-cpu-request": cpu,
-            "queue-sidecar-cpu-limit": cpu,
+            "queue-sidecar-cpu-request": f"{platform.queue_proxy_cpu_millis}m",
+            "queue-sidecar-cpu-limit": f"{platform.queue_proxy_cpu_limit_millis}m",
             "queue-sidecar-memory-request": memory,
             "queue-sidecar-memory-limit": memory,
         },

@@ -34,7 +34,7 @@ EDGE_HOST = "faas.test"
 _FUNCTION = {
     "image": "dev.local/checksums:test",
     "concurrency": 1,
-    "cpu_millis": 100,
+    "cpu_millis": 200,
     "memory_mib": 192,
     "max_scale": 5,
 }

@@ -160,8 +160,10 @@ def test_the_quota_holds_the_pods_that_the_scale_allows(spec: TenantSpec, platfo
         function = platform.functions[service["metadata"]["name"]]
         scale = int(annotations["autoscaling.knative.dev/max-scale"])
         assert 1 <= scale <= int(hard["pods"])
-        cpu = scale * (function.cpu_millis + platform.queue_proxy_cpu_millis)
+        asked = scale * (function.cpu_millis + platform.queue_proxy_cpu_millis)
+        cpu = scale * (function.cpu_millis + platform.queue_proxy_cpu_limit_millis)
         memory = scale * (function.memory_mib + platform.queue_proxy_memory_mib)
+        assert asked <= int(hard["requests.cpu"].removesuffix("m"))
         assert cpu <= int(hard["limits.cpu"].removesuffix("m"))
         assert memory <= int(hard["limits.memory"].removesuffix("Mi"))
 

@@ -73,10 +73,11 @@ def test_only_configmaps_are_changed():
 
 def test_queue_proxy_is_sized_as_the_quotas_are():
     """Also where the settings in the tree say something else."""
-    platform = Platform(functions={}, queue_proxy_cpu_millis=40, queue_proxy_memory_mib=50)
+    sizes = {"queue_proxy_cpu_millis": 40, "queue_proxy_cpu_limit_millis": 60, "queue_proxy_memory_mib": 50}
+    platform = Platform(functions={}, **sizes)
     result = combined(rendered("manifests/platform"), [queue_proxy_settings(platform)])
     (deployment,) = [item["data"] for item in result if item["metadata"]["name"] == "config-deployment"]
-    assert deployment["queue-sidecar-cpu-request"] == deployment["queue-sidecar-cpu-limit"] == "40m"
+    assert (deployment["queue-sidecar-cpu-request"], deployment["queue-sidecar-cpu-limit"]) == ("40m", "60m")
     assert deployment["queue-sidecar-memory-request"] == deployment["queue-sidecar-memory-limit"] == "50Mi"
     assert "registries-skipping-tag-resolving" in deployment
 
