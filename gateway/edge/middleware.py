@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.edge.context import RequestContext, context_of, open_context
 from gateway.edge.head import HeadLimits, read_head
 from gateway.edge.metrics import METHODS, Metrics
-from gateway.errors import GatewayError, Kind, error_response
+from gateway.errors import GatewayError, error_response
 
 access_log = logging.getLogger("gateway.access")
 log = logging.getLogger(__name__)
@@ -117,10 +117,3 @@ class StrictHead:
         scope["headers"] = list(head.fields)
         context.head = head
         await self._app(scope, receive, send)
-
-
-def route_error(scope: Scope, status: int) -> GatewayError:
-    """The error for what the router itself refuses."""
-    if status == Kind.METHOD_NOT_ALLOWED.status:
-        return GatewayError(Kind.METHOD_NOT_ALLOWED, method=scope["method"])
-    return GatewayError(Kind.NO_SUCH_ROUTE)

@@ -8,19 +8,18 @@ head, the ids, the log, the errors, Keystone. It needs few replicas, and no way 
 import contextlib
 from collections.abc import AsyncIterator
 
-import httpx
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.app import USER_AGENT, crashed, route_refused
+from gateway.clients import keystone_client
 from gateway.edge.context import context_of
 from gateway.edge.head import HeadLimits
 from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead
+from gateway.edge.refusals import answer_refusals
 from gateway.edge.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.keystone import Keystone
@@ -44,12 +43,7 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(
-            timeout=settings.keystone_timeout_seconds,
-            verify=identity.verify,
-            headers={"User-Agent": USER_AGENT},
-            trust_env=False,
-        ) as http:
+        async with keystone_client(settings, identity) as http:
             administrators = Administrators(
                 Keystone(http, auth_url=identity.auth_url, credential=identity.credential),
                 role=settings.admin_role,
@@ -60,9 +54,7 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
             yield
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
-    app.router.redirect_slashes = False
-    app.add_exception_handler(HTTPException, route_refused)
-    app.add_exception_handler(Exception, crashed)
+    answer_refusals(app)
     return RequestIds(Observed(StrictHead(app, HeadLimits(settings.head_max_bytes, settings.head_max_fields)), metrics))
 
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.app import open_clients
 from gateway.checksums.algorithms import ALGORITHMS
+from gateway.clients import open_clients
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import account_of, endpoint_of

@@ -1,0 +1,41 @@
+"""What the router refuses and what nobody foresaw, in the form of our errors."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from gateway.edge.context import context_of
+from gateway.errors import GatewayError, Kind, error_response
+
+
+def answer_refusals(app: Starlette) -> None:
+    """Makes the application answer them itself; a path with a slash too many is refused, not redirected."""
+    app.router.redirect_slashes = False
+    app.add_exception_handler(HTTPException, route_refused)
+    app.add_exception_handler(Exception, crashed)
+
+
+async def route_refused(request: Request, error: Exception) -> Response:
+    """What the router refuses, in the form of our errors."""
+    assert isinstance(error, HTTPException)
+    context = context_of(request.scope)
+    refusal = route_error(request.scope, error.status_code)
+    refusal.headers |= {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
+    context.facts["error"] = refusal.kind.code
+    return error_response(refusal, request_id=context.request_id)
+
+
+async def crashed(request: Request, _error: Exception) -> Response:
+    """What nobody foresaw; the traceback is in the log."""
+    context = context_of(request.scope)
+    context.facts["error"] = Kind.INTERNAL.code
+    return error_response(GatewayError(Kind.INTERNAL), request_id=context.request_id)
+
+
+def route_error(scope: Scope, status: int) -> GatewayError:
+    """The error for what the router itself refuses."""
+    if status == Kind.METHOD_NOT_ALLOWED.status:
+        return GatewayError(Kind.METHOD_NOT_ALLOWED, method=scope["method"])
+    return GatewayError(Kind.NO_SUCH_ROUTE)

@@ -1,0 +1,202 @@
+"""The rooms that answer calls, each made from the settings and joined to those that it needs."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+import httpx
+
+from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.courtesy import Courtesy
+from gateway.budgets.waiting import WaitingBudget
+from gateway.checksums.bulk import BulkRules
+from gateway.checksums.bulk_routes import BulkRoutes
+from gateway.checksums.flow import ChecksumFlow, Places
+from gateway.checksums.function import ChecksumsFunction
+from gateway.checksums.known import KnownDigests
+from gateway.checksums.routes import ChecksumRoutes
+from gateway.clients import open_clients
+from gateway.edge.metrics import Metrics
+from gateway.events.flow import EventFlow
+from gateway.events.routes import EventRoutes
+from gateway.identity.authenticate import Authenticator, IdentityRules
+from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.credential import IdentityService
+from gateway.identity.keystone import Keystone
+from gateway.invoke.exchange import FunctionClient, Patience
+from gateway.invoke.proxy import Proxy
+from gateway.invoke.routes import InvokeRoutes
+from gateway.invoke.trouble import Troubles
+from gateway.objects.http import StoreClient
+from gateway.objects.model import ObjectStore
+from gateway.objects.s3 import Presigner, S3Rules
+from gateway.objects.s3_store import S3Store
+from gateway.objects.swift import SwiftRules, SwiftStore
+from gateway.settings import Settings
+from tenancy.directory import TenantDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What a route hands its request to."""
+
+    checksums: ChecksumRoutes
+    bulk: BulkRoutes
+    events: EventRoutes
+    invocations: InvokeRoutes
+
+
+@contextlib.asynccontextmanager
+async def open_rooms(
+    settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
+) -> AsyncIterator[Rooms]:
+    """The rooms, for as long as the clients that they share are open."""
+    async with open_clients(settings, identity) as (http, keystone_http):
+        shared = build_shared(settings, identity, metrics, http=http, keystone_http=keystone_http)
+        flow = build_flow(settings, identity, directory, metrics, shared, http=http, keystone_http=keystone_http)
+        rules = bulk_rules(settings)
+        yield Rooms(
+            checksums=ChecksumRoutes(flow, default_algorithms=settings.default_algorithms),
+            bulk=BulkRoutes(flow, rules),
+            events=EventRoutes(flow, EventFlow(flow, entries=settings.event_memory_entries), rules, metrics),
+            invocations=build_invocations(settings, directory, shared),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What checksums and invocations have in common: who calls, how much at once, and the way to functions."""
+
+    authenticator: Authenticator
+    functions: FunctionClient
+    budget: ComputationBudget
+
+
+def build_shared(
+    settings: Settings,
+    identity: IdentityService,
+    metrics: Metrics,
+    *,
+    http: aiohttp.ClientSession,
+    keystone_http: httpx.AsyncClient,
+) -> Shared:
+    """One of each for the process."""
+    patience = Patience(
+        settings.function_connect_seconds,
+        settings.function_silence_seconds,
+        settings.function_timeout_seconds,
+        settings.function_trouble_seconds,
+    )
+    return Shared(
+        authenticator=build_authenticator(settings, identity, metrics, keystone_http),
+        functions=FunctionClient(http, patience),
+        budget=ComputationBudget(settings.project_computations),
+    )
+
+
+def build_invocations(settings: Settings, directory: TenantDirectory, shared: Shared) -> InvokeRoutes:
+    """The room that passes calls on to functions."""
+    return InvokeRoutes(
+        identity=shared.authenticator,
+        directory=directory,
+        proxy=Proxy(shared.functions, Troubles(directory)),
+        budget=shared.budget,
+        body_max_bytes=settings.invoke_body_max_bytes,
+    )
+
+
+def build_flow(
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    metrics: Metrics,
+    shared: Shared,
+    *,
+    http: aiohttp.ClientSession,
+    keystone_http: httpx.AsyncClient,
+) -> ChecksumFlow:
+    """The rooms of a call, joined."""
+    store = build_store(settings, identity, http, keystone_http)
+    return ChecksumFlow(
+        identity=shared.authenticator,
+        directory=directory,
+        store=store,
+        known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
+        function=ChecksumsFunction(shared.functions, store),
+        places=Places(
+            users=shared.budget,
+            services=WaitingBudget(settings.service_computations, settings.service_queue),
+            courtesy=Courtesy(),
+            answer_seconds=settings.answer_seconds,
+        ),
+        metrics=metrics,
+    )
+
+
+def bulk_rules(settings: Settings) -> BulkRules:
+    """Bounds of a request about many objects."""
+    return BulkRules(
+        settings.default_algorithms, settings.body_max_bytes, settings.bulk_max_objects, settings.bulk_at_once
+    )
+
+
+def build_authenticator(
+    settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
+) -> Authenticator:
+    """The room that knows callers."""
+    keystone = Keystone(http, auth_url=identity.auth_url, credential=identity.credential)
+    cache = TokenCache(
+        keystone.validate,
+        CacheLimits(settings.token_cache_entries, settings.token_cache_seconds, settings.token_refusal_cache_seconds),
+        seen=lambda source, verdict: metrics.tokens.labels(source, verdict).inc(),
+    )
+    rules = IdentityRules(
+        service_type=settings.service_type,
+        call_role=settings.call_role,
+        www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
+        fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
+        token_max_age_seconds=settings.token_max_age_seconds,
+        clock_skew_seconds=settings.clock_skew_seconds,
+        service_role=settings.service_role,
+        service_projects=frozenset(settings.service_projects),
+    )
+    return Authenticator(cache, rules)
+
+
+def build_store(
+    settings: Settings,
+    identity: IdentityService,
+    http: aiohttp.ClientSession,
+    keystone_http: httpx.AsyncClient,
+) -> ObjectStore:
+    """The room that knows objects."""
+    presigner = Presigner(
+        keystone_http,
+        auth_url=identity.auth_url,
+        rules=S3Rules(
+            interface=settings.interface,
+            region=settings.region_name,
+            endpoint=settings.s3_endpoint,
+            signing_region=settings.s3_region,
+            capability_seconds=settings.capability_seconds,
+            credential_entries=settings.token_cache_entries,
+            credential_seconds=settings.token_cache_seconds,
+        ),
+    )
+    client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds)
+    if settings.object_store == "s3":
+        return S3Store(client, presigner, settings.capabilities)
+    return SwiftStore(
+        client,
+        SwiftRules(
+            interface=settings.interface,
+            region=settings.region_name,
+            endpoint=settings.swift_endpoint,
+            capabilities=settings.capabilities,
+            capability_seconds=settings.capability_seconds,
+            tempurl_digest=settings.tempurl_digest,
+            tempurl_set_key=settings.tempurl_set_key,
+        ),
+        presigner.presigned_get,
+    )
