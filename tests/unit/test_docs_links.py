@@ -1,0 +1,54 @@
+"""Links between the documents lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+_CODE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_ELSEWHERE = re.compile(r"[a-z]+:")
+
+
+def links(document: Path) -> list[str]:
+    """Every relative link of a document: a path, an anchor, or both."""
+    prose = _CODE.sub("", document.read_text(encoding="utf-8"))
+    return [link for link in _LINK.findall(prose) if not _ELSEWHERE.match(link)]
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that a forge makes of a document's headings."""
+    prose = _CODE.sub("", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def broken(document: Path, root: Path = CHECKOUT) -> list[str]:
+    """The links of a document that lead to no file below `root`, or to no heading of it."""
+    found = []
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not (target.is_relative_to(root) and target.exists()) or (anchor and anchor not in anchors(target)):
+            found.append(link)
+    return found
+
+
+def test_a_link_to_nothing_is_seen(tmp_path: Path) -> None:
+    """A missing file, a missing heading and a file beyond the checkout are found; what is there is not."""
+    document = tmp_path / "a.md"
+    document.write_text("# Here we are\n[1](a.md#here-we-are) [2](b.md) [3](#gone) [4](../x.md) [5](https://c.test/)\n")
+    assert broken(document, tmp_path) == ["b.md", "#gone", "../x.md"]
+
+
+def test_the_documents_have_links() -> None:
+    """Otherwise the first test proves nothing."""
+    assert "docs/architecture.md" in links(CHECKOUT / "README.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.name))
+def test_relative_links_lead_to_a_file_and_a_heading(document: Path) -> None:
+    """What a reader clicks on is there."""
+    assert broken(document) == []
