@@ -82,17 +82,13 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
     async def invoke(request: Request) -> Response:
         return await rooms_of(request).invocations.invoke(request)
 
-    def exposition(request: Request) -> Response:
-        context_of(request.scope).route = "metrics"
-        return metrics.exposition(request)
-
     return [
         Route("/", service.versions, methods=["GET"]),
         Route("/v1", service.versions, methods=["GET"]),
         Route("/v1/", service.versions, methods=["GET"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
-        Route("/metrics", exposition, methods=["GET"]),
+        Route("/metrics", metrics.exposition, methods=["GET"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
         Route("/checksums", by_query_or_many, methods=["GET"]),
         Route("/checksums/", by_query_or_many, methods=["GET"]),

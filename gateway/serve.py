@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import openstack.exceptions
 import uvicorn
@@ -11,11 +12,11 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from gateway.app import build_app
-from gateway.identity.credential import find_identity_service
+from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.settings import Settings, settings_from
 from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory
-from tenancy.errors import ClusterError, DirectoryError
+from tenancy.errors import TenancyError
 from tenancy.kubernetes_directory import KubernetesDirectory
 from tenancy.static_directory import StaticDirectory
 
@@ -37,15 +38,24 @@ def open_directory(settings: Settings) -> TenantDirectory:
 
 
 def serve() -> int:
-    """Runs the gateway until SIGTERM; the exit status. What an operator has to mend is said in a sentence."""
+    """Runs the gateway until SIGTERM; the exit status, as of `run`."""
+    return run(lambda settings, identity: build_app(settings, identity, open_directory(settings)))
+
+
+def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
+    """Runs an application until SIGTERM: 0, or 2 after a sentence about what an operator has to mend.
+
+    Args:
+        build: makes the application from the settings and our credential; its errors are those of `tenancy`, of
+            settings that do not fit, and of OpenStack's clients.
+    """
     begin_log()
     try:
         settings = settings_from(os.environ)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
-        app = build_app(settings, identity, open_directory(settings))
+        app = build(settings, identity)
     except (
-        ClusterError,
-        DirectoryError,
+        TenancyError,
         ValidationError,
         ValueError,
         openstack.exceptions.SDKException,

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.edge.context import context_of
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 
@@ -50,6 +52,7 @@ class Metrics:
             registry=self.registry,
         )
 
-    def exposition(self, _request: Request) -> Response:
+    def exposition(self, request: Request) -> Response:
         """The endpoint `/metrics`."""
+        context_of(request.scope).route = "metrics"
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE)

@@ -15,7 +15,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.clients import keystone_client
-from gateway.edge.context import context_of
 from gateway.edge.head import HeadLimits
 from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead
@@ -69,14 +68,10 @@ def _routes(settings: Settings, metrics: Metrics) -> list[Route]:
         answer: Response = await request.app.state.projects.item(request)
         return answer
 
-    def exposition(request: Request) -> Response:
-        context_of(request.scope).route = "metrics"
-        return metrics.exposition(request)
-
     return [
         Route("/v1/projects", collection, methods=["GET"]),
         Route("/v1/projects/{project}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
-        Route("/metrics", exposition, methods=["GET"]),
+        Route("/metrics", metrics.exposition, methods=["GET"]),
     ]
