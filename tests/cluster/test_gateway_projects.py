@@ -45,7 +45,7 @@ class Api:
     def spec(self) -> dict[str, Any] | None:
         name = namespace_of(ProjectId(self.project))
         try:
-            found = self._records.get_cluster_custom_object(API_GROUP, API_VERSION, "tenants", name)
+            found: Any = self._records.get_cluster_custom_object(API_GROUP, API_VERSION, "tenants", name)
         except client.ApiException as error:
             if error.status != 404:
                 raise
