@@ -22,10 +22,10 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation
 
-test-cluster: cluster-lint cluster-build  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
+test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
 	@$(BIN)/python -m pytest tests/cluster tests/isolation -q -s -p tests.cluster.plugin
 
-test-isolation: cluster-lint cluster-build  ## the attacks alone, on a running cluster or a fresh one
+test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks alone, on a running cluster or a fresh one
 	@$(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin
 
 cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
