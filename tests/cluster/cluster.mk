@@ -23,9 +23,9 @@ cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation
 
 test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
-	@$(BIN)/python -m pytest tests/cluster tests/isolation -q -s -p tests.cluster.plugin
+	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin
 
-test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks alone, on a running cluster or a fresh one
+test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own: they take platform policies away
 	@$(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin
 
 cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
