@@ -7,8 +7,8 @@ import pytest
 from policies.model import IsolationLevel, Manifest, TenantSpec
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
+from tests.cluster.verdicts import Connection, Place, verdicts
 from tests.unit.policies.examples import MESHED, OTHER, PLATFORM, SPEC, SUSPENDED, at
-from tests.unit.policies.judge import Connection, Place, verdicts
 
 # The build of the judge, once, where Go's module cache is empty.
 pytestmark = pytest.mark.timeout(900)
