@@ -2,6 +2,7 @@
 
 import time
 
+from gateway.budgets.allowance import Payer
 from gateway.edge.context import RequestContext
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
@@ -42,3 +43,8 @@ def tenant_for(caller: Caller, directory: TenantDirectory) -> Tenant:
     if tenant.suspended is not None:
         raise GatewayError(Kind.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
     return tenant
+
+
+def payer_of(caller: Caller, tenant: Tenant, *, service: bool = False) -> Payer:
+    """Whose budget a call uses."""
+    return Payer(caller.project_id, caller.user_id, tenant.limits, service)

@@ -82,6 +82,9 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
     async def invoke(request: Request) -> Response:
         return await rooms_of(request).invocations.invoke(request)
 
+    async def limits(request: Request) -> Response:
+        return await rooms_of(request).limits.show(request)
+
     return [
         Route("/", service.versions, methods=["GET"]),
         Route("/v1", service.versions, methods=["GET"]),
@@ -95,6 +98,7 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         Route("/v1/checksums", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/{rest:path}", by_path, methods=["GET"]),
+        Route("/v1/limits", limits, methods=["GET"]),
         Route("/v1/events", events, methods=["POST"]),
         Route("/v1/invoke/{rest:path}", invoke, methods=METHODS),
     ]

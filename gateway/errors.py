@@ -142,6 +142,20 @@ class Kind(Enum):
         retry_after_seconds=1,
     )
 
+    RATE_EXCEEDED = Spec(
+        "function.rate.exceeded",
+        429,
+        "Project {project_id} makes more calls than its limit of {limit} per second. Try again in a moment.",
+        retry_after_seconds=1,
+    )
+    BYTES_EXCEEDED = Spec(
+        "function.bytes.exceeded",
+        429,
+        "Project {project_id} has read more from the object store than its limit of {limit} bytes per second. Try "
+        "again in a moment.",
+        retry_after_seconds=1,
+    )
+
     SHORT_READ = Spec(
         "function.read.short",
         502,
@@ -212,6 +226,14 @@ class Kind(Enum):
         return self.value.status
 
 
+class LimitReached(NamedTuple):
+    """Which limit of the project refuses the call (`GET /v1/limits` has them all), and how much of it is used."""
+
+    name: str
+    value: int
+    usage: float
+
+
 class GatewayError(Exception):
     """A call failed in one of the known ways.
 
@@ -221,6 +243,7 @@ class GatewayError(Exception):
         message: the sentence that the caller reads.
         headers: more headers for the answer.
         retry_after_seconds: when to come back, if coming back can help.
+        reached: the limit that is used up, if that is why.
     """
 
     def __init__(
@@ -229,6 +252,7 @@ class GatewayError(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         retry_after_seconds: int | None = None,
+        reached: LimitReached | None = None,
         **words: object,
     ) -> None:
         self.kind = kind
@@ -236,6 +260,7 @@ class GatewayError(Exception):
         self.message = kind.value.sentence.format_map(words)
         self.headers = dict(headers or {})
         self.retry_after_seconds = retry_after_seconds or kind.value.retry_after_seconds
+        self.reached = reached
         super().__init__(self.message)
 
     @classmethod
@@ -255,6 +280,10 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
     headers = {"Cache-Control": "no-store", **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.reached is not None:
+        # An Item of RFC 9651, for clients that are sent text.
+        name, value, usage = error.reached
+        headers["Osfaas-Limit"] = f"{name};value={value};usage={usage:.3f}"
     status = error.kind.status
     if plain:
         return Response(error.message + "\n", status, headers, media_type="text/plain")
@@ -274,6 +303,7 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
                 "status": status,
                 "title": title,
                 "detail": error.message,
+                **({} if error.reached is None else {"limit": error.reached._asdict()}),
             }
         ],
     }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.budgets.allowance import NAMES
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME
 from gateway.checksums.known import Source
 from gateway.errors import Kind
@@ -15,6 +16,21 @@ _TOKEN_SCHEMES = {
         "description": "Keystone token, project-scoped.",
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same token."},
+}
+
+
+_NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
+_LIMITS: dict[str, Any] = {
+    "type": "object",
+    "required": ["limits", "usage"],
+    "properties": {
+        "limits": {
+            "type": "object",
+            "required": ["rate", "absolute"],
+            "properties": {"rate": {"type": "array", "items": {"type": "object"}}, "absolute": _NUMBERS},
+        },
+        "usage": {"type": "object", "additionalProperties": _NUMBERS},
+    },
 }
 
 
@@ -44,6 +60,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/v1/checksums/": _digest_path("query", by_query),
             "/v1/checksums": {"post": _bulk()},
             "/v1/events": {"post": _events()},
+            "/v1/limits": {"get": _limits()},
             "/checksums/": _digest_path("original", by_query),
             "/v1/invoke/{function}/{path}": _invoke_path(),
         },
@@ -105,6 +122,14 @@ def _events() -> dict[str, Any]:
             "204": {"description": "Every event is worked off."},
             **_errors(_json({"$ref": "#/components/schemas/Error"})),
         },
+    }
+
+
+def _limits() -> dict[str, Any]:
+    shown = {"description": "Limits of the project, and how much of them is used.", "content": _json(_LIMITS)}
+    return {
+        "operationId": "show_limits",
+        "responses": {"200": shown, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
     }
 
 
@@ -184,10 +209,22 @@ def _schemas() -> dict[str, Any]:
                     "items": {
                         "type": "object",
                         "required": ["request_id", "code", "status", "title", "detail"],
-                        "properties": {"code": {"enum": [kind.code for kind in Kind]}},
+                        "properties": {"code": {"enum": [kind.code for kind in Kind]}, "limit": _reached()},
                     },
                 },
             },
+        },
+    }
+
+
+def _reached() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["name", "value", "usage"],
+        "properties": {
+            "name": {"enum": list(NAMES)},
+            "value": {"type": "integer"},
+            "usage": {"type": "number"},
         },
     }
 

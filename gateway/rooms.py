@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import aiohttp
 import httpx
 
-from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.allowance import Allowance
 from gateway.budgets.courtesy import Courtesy
+from gateway.budgets.ledger import Ledger, LocalLedger
+from gateway.budgets.line import Patience as LinePatience
+from gateway.budgets.project import BudgetRules, ProjectBudgets
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.bulk import BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
@@ -28,6 +31,7 @@ from gateway.invoke.exchange import FunctionClient, Patience
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
 from gateway.invoke.trouble import Troubles
+from gateway.limits.routes import LimitRoutes
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner, S3Rules
@@ -45,6 +49,7 @@ class Rooms:
     bulk: BulkRoutes
     events: EventRoutes
     invocations: InvokeRoutes
+    limits: LimitRoutes
 
 
 @contextlib.asynccontextmanager
@@ -52,8 +57,9 @@ async def open_rooms(
     settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
 ) -> AsyncIterator[Rooms]:
     """The rooms, for as long as the clients that they share are open."""
-    async with open_clients(settings, identity) as (http, keystone_http):
-        shared = build_shared(settings, identity, metrics, http=http, keystone_http=keystone_http)
+    async with open_clients(settings, identity) as (http, keystone_http), open_ledger(settings, metrics) as ledger:
+        budgets = ProjectBudgets(ledger, budget_rules(settings), metrics)
+        shared = build_shared(settings, identity, metrics, budgets, http=http, keystone_http=keystone_http)
         flow = build_flow(settings, identity, directory, metrics, shared, http=http, keystone_http=keystone_http)
         rules = bulk_rules(settings)
         yield Rooms(
@@ -61,6 +67,7 @@ async def open_rooms(
             bulk=BulkRoutes(flow, rules),
             events=EventRoutes(flow, EventFlow(flow, entries=settings.event_memory_entries), rules, metrics),
             invocations=build_invocations(settings, directory, shared),
+            limits=LimitRoutes(identity=shared.authenticator, directory=directory, budgets=budgets),
         )
 
 
@@ -70,13 +77,41 @@ class Shared:
 
     authenticator: Authenticator
     functions: FunctionClient
-    budget: ComputationBudget
+    budgets: ProjectBudgets
+
+
+@contextlib.asynccontextmanager
+async def open_ledger(settings: Settings, metrics: Metrics) -> AsyncIterator[Ledger]:
+    """The books of the budgets: in Redis, if the settings name one."""
+    if settings.budget_store_url is None:
+        yield LocalLedger()
+        return
+    # Only who shares budgets needs the client.
+    from gateway.budgets.shared import open_shared_ledger  # noqa: PLC0415
+
+    url, timeout_seconds = settings.budget_store_url.get_secret_value(), settings.budget_store_timeout_seconds
+    async with open_shared_ledger(url, metrics, timeout_seconds=timeout_seconds) as ledger:
+        yield ledger
+
+
+def budget_rules(settings: Settings) -> BudgetRules:
+    """How the budgets of projects are kept."""
+    return BudgetRules(
+        defaults=Allowance(
+            settings.project_computations, settings.project_requests_per_second, settings.project_bytes_per_second
+        ),
+        burst_seconds=settings.budget_burst_seconds,
+        users=LinePatience(settings.budget_queue, settings.budget_wait_seconds),
+        # A storage federation takes a refusal for a failed transfer, so it waits for as long as for an answer.
+        services=LinePatience(settings.service_queue, settings.answer_seconds),
+    )
 
 
 def build_shared(
     settings: Settings,
     identity: IdentityService,
     metrics: Metrics,
+    budgets: ProjectBudgets,
     *,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
@@ -91,7 +126,7 @@ def build_shared(
     return Shared(
         authenticator=build_authenticator(settings, identity, metrics, keystone_http),
         functions=FunctionClient(http, patience),
-        budget=ComputationBudget(settings.project_computations),
+        budgets=budgets,
     )
 
 
@@ -101,7 +136,7 @@ def build_invocations(settings: Settings, directory: TenantDirectory, shared: Sh
         identity=shared.authenticator,
         directory=directory,
         proxy=Proxy(shared.functions, Troubles(directory)),
-        budget=shared.budget,
+        budgets=shared.budgets,
         body_max_bytes=settings.invoke_body_max_bytes,
     )
 
@@ -125,7 +160,7 @@ def build_flow(
         known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
         function=ChecksumsFunction(shared.functions, store),
         places=Places(
-            users=shared.budget,
+            budgets=shared.budgets,
             services=WaitingBudget(settings.service_computations, settings.service_queue),
             courtesy=Courtesy(),
             answer_seconds=settings.answer_seconds,
@@ -160,6 +195,7 @@ def build_authenticator(
         clock_skew_seconds=settings.clock_skew_seconds,
         service_role=settings.service_role,
         service_projects=frozenset(settings.service_projects),
+        read_role=settings.read_role,
     )
     return Authenticator(cache, rules)
 

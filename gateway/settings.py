@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CapabilityName = Literal["tempurl", "s3", "stream"]
@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     )
     clock_skew_seconds: int = Field(60, ge=0, description="How far in the future a token's issue time may lie.")
     call_role: str = Field("member", description="Role that a caller needs on its project.")
+    read_role: str = Field("reader", description="Role that is enough to see the project's limits (/v1/limits).")
     admin_role: str = Field(
         "admin", description="Role that onboards and offboards projects (osfaas admin-api), on the system or a project."
     )
@@ -173,7 +174,35 @@ class Settings(BaseSettings):
     project_computations: int = Field(
         32,
         ge=1,
-        description="Most computations and invocations of a project at once, per process, if its Tenant does not say.",
+        description="Most computations and invocations of a project at once, if its Tenant does not say.",
+    )
+    project_requests_per_second: int = Field(
+        0, ge=0, description="Calls that a project may make per second, if its Tenant does not say. 0: no limit."
+    )
+    project_bytes_per_second: int = Field(
+        0,
+        ge=0,
+        description="Bytes of objects that may be read per second for a project's checksums, if its Tenant does not "
+        "say. 0: no limit.",
+    )
+    budget_burst_seconds: float = Field(
+        2, gt=0, description="For how long an unused rate per second is kept: so many seconds' worth may come at once."
+    )
+    budget_queue: int = Field(
+        64, ge=0, description="Most calls of a project that wait for room under one of its limits, per process."
+    )
+    budget_wait_seconds: float = Field(
+        1, ge=0, description="How long a call waits for room under a limit before it is refused (429)."
+    )
+    budget_store_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey through which all gateway processes share the budgets: redis://, rediss://, "
+        "valkey://, valkeys:// or unix://. Default: each process counts for itself.",
+    )
+    budget_store_timeout_seconds: float = Field(
+        0.25,
+        gt=0,
+        description="Longest wait for that store; then the process counts for itself until it answers again.",
     )
 
     # --- limits of requests

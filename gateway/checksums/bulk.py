@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway.checksums.flow import Answer, Order
+from gateway.checksums.flow import Order
 from gateway.checksums.negotiation import ordered_algorithm
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectRef
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Whoever asks for many has the time to wait until there is room again.
-WAITED_FOR = frozenset([Kind.TOO_MANY_AT_ONCE, Kind.FUNCTION_BUSY])
+WAITED_FOR = frozenset([Kind.TOO_MANY_AT_ONCE, Kind.RATE_EXCEEDED, Kind.BYTES_EXCEEDED, Kind.FUNCTION_BUSY])
 LONGEST_WAIT_SECONDS = 120.0
 _FIELDS = frozenset(["objects", "algorithms", "force", "store"])
 _OBJECT_FIELDS = frozenset(["container", "object", "version_id"])
@@ -89,7 +89,7 @@ def _ref(entry: Any) -> ObjectRef:
         raise _malformed("a name is not Unicode") from error
 
 
-async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
     """The answer; where there is no room now, after a while.
 
     Raises:

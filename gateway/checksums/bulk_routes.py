@@ -80,6 +80,9 @@ class BulkRoutes:
         try:
             one = order.order_of(number)
             ref = one.ref
+            if number:
+                # The first one is the call itself, which is counted.
+                await patiently(lambda: self._flow.count_call(caller, tenant))
             answer = await patiently(lambda: self._flow.answer(caller, tenant, one, context))
         except GatewayError as error:
             failure = error

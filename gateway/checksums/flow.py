@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from gateway.admission import tenant_for
-from gateway.budgets.concurrency import ComputationBudget
+from gateway.admission import payer_of, tenant_for
+from gateway.budgets.allowance import Payer
 from gateway.budgets.courtesy import Courtesy
+from gateway.budgets.project import ProjectBudgets
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
@@ -64,13 +65,13 @@ class Places:
     """Who may have how many computations at once, and how long one waits for an answer.
 
     Attributes:
-        users: refuses when it is full.
-        services: lets wait; it takes nothing from the users of the project.
+        budgets: of projects; computations of users have their places there.
+        services: the places of service callers; they take nothing from the users of the project.
         courtesy: lets the streams of services give way to users.
         answer_seconds: longest wait for a digest; then the caller is told to ask again.
     """
 
-    users: ComputationBudget
+    budgets: ProjectBudgets
     services: WaitingBudget
     courtesy: Courtesy
     answer_seconds: float
@@ -101,10 +102,10 @@ class ChecksumFlow:
         self._flights: SingleFlight[object, dict[str, str]] = SingleFlight()
 
     async def admit(self, head: RequestHead, context: RequestContext) -> tuple[Caller, Tenant]:
-        """Who calls, and which tenant that is.
+        """Who calls, and which tenant that is; counts the call.
 
         Raises:
-            GatewayError: see `Authenticator.identify` and `.authorise`; `tenant_for`.
+            GatewayError: see `Authenticator.identify` and `.authorise`; `tenant_for`; RATE_EXCEEDED.
         """
         started = time.perf_counter()
         caller = await self._identity.identify(head)
@@ -113,13 +114,27 @@ class ChecksumFlow:
         if self._identity.has_service_role(caller):
             context.service_caller = caller
         self._identity.authorise(caller, head, services=True)
-        return caller, tenant_for(caller, self._directory)
+        tenant = tenant_for(caller, self._directory)
+        await self.count_call(caller, tenant)
+        return caller, tenant
+
+    async def count_call(self, caller: Caller, tenant: Tenant) -> None:
+        """Counts a call; one about many objects counts as one for each.
+
+        Raises:
+            GatewayError: RATE_EXCEEDED.
+        """
+        await self._places.budgets.count_call(self._payer(caller, tenant))
+
+    def _payer(self, caller: Caller, tenant: Tenant) -> Payer:
+        return payer_of(caller, tenant, service=self._identity.is_service(caller))
 
     async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
         """The digests that are asked for.
 
         Raises:
-            GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE, STILL_COMPUTING.
+            GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE, BYTES_EXCEEDED,
+                STILL_COMPUTING.
         """
         if self._identity.is_service(caller):
             return await self._answer(caller, tenant, order, context)
@@ -183,7 +198,7 @@ class ChecksumFlow:
         address = tenant.functions.get(FUNCTION)
         if address is None:
             raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
-        async with self._place(caller, tenant):
+        async with self._place(caller, tenant, stat.size):
             try:
                 digests = await self._call(address, caller, stat, algorithms, context)
             except GatewayError as error:
@@ -196,13 +211,17 @@ class ChecksumFlow:
         return digests
 
     @contextlib.asynccontextmanager
-    async def _place(self, caller: Caller, tenant: Tenant) -> AsyncIterator[None]:
-        if self._identity.is_service(caller):
-            async with self._places.services.slot(caller.project_id):
+    async def _place(self, caller: Caller, tenant: Tenant, size: int) -> AsyncIterator[None]:
+        """The bytes first: who waits for them must not hold a place meanwhile."""
+        payer, budgets, entered = self._payer(caller, tenant), self._places.budgets, False
+        await budgets.count_bytes(payer, size)
+        try:
+            async with self._places.services.slot(caller.project_id) if payer.service else budgets.place(payer):
+                entered = True
                 yield
-        else:
-            with self._places.users.slot(caller.project_id, tenant.limits.concurrent_calls if tenant.limits else None):
-                yield
+        finally:
+            if not entered:
+                await budgets.return_bytes(payer, size)
 
     async def _call(
         self,

@@ -1,5 +1,7 @@
 """What is counted. Labels are bounded: routes, methods, statuses and outcomes, never ids or names."""
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,7 +47,27 @@ class Metrics:
         self.digests = Counter(
             "osfaas_digests", "Digests given, by where they came from.", ["source"], registry=self.registry
         )
-
+        self.budget_calls = Counter(
+            "osfaas_budget_calls",
+            "What was asked of a project's limit: granted at once, granted after waiting, refused.",
+            ["limit", "outcome"],
+            registry=self.registry,
+        )
+        self.budget_waiting = Gauge(
+            "osfaas_budget_waiting", "Calls that wait for room under a limit.", registry=self.registry
+        )
+        self.budgets_shared = Gauge(
+            "osfaas_budgets_shared",
+            "1 while replicas share their budgets, 0 while each counts for itself though it should not; NaN if they "
+            "are not to be shared.",
+            registry=self.registry,
+        )
+        self.budgets_shared.set(math.nan)
+        self.budget_store_failures = Counter(
+            "osfaas_budget_store_failures",
+            "Times that the Redis of the shared budgets did not answer in time or failed.",
+            registry=self.registry,
+        )
         self.directory_age = Gauge(
             "osfaas_directory_age_seconds",
             "Time since what the tenants are read from was last seen; NaN before the first time.",

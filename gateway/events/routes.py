@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.checksums.audit import record_service_call
-from gateway.checksums.bulk import BulkRules, side_by_side
+from gateway.checksums.bulk import BulkRules, patiently, side_by_side
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.negotiation import names_json, ordered_algorithm
 from gateway.checksums.routes import parse_query
@@ -73,6 +73,9 @@ class EventRoutes:
         async def one(event: ObjectEvent) -> Outcome | GatewayError:
             ref = event.refs[0] if event.refs else None
             try:
+                if event is not events[0]:
+                    # The first one is the call itself, which is counted.
+                    await patiently(lambda: self._flow.count_call(caller, tenant))
                 outcome = await self._events.handle(caller, tenant, event, algorithms, context.request_id)
             except GatewayError as error:
                 record_service_call(context, ref, error.kind.status)

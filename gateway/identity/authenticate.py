@@ -24,6 +24,7 @@ class IdentityRules:
     clock_skew_seconds: int
     service_role: str = "service"
     service_projects: frozenset[str] = frozenset()
+    read_role: str = "reader"
 
 
 class Authenticator:
@@ -77,19 +78,21 @@ class Authenticator:
         """Whether it is a service that calls, in a project where it may."""
         return self.has_service_role(caller) and caller.project_id in self._rules.service_projects
 
-    def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False) -> None:
+    def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False, readers: bool = False) -> None:
         """Lets the caller make this request.
 
         Args:
             caller: from `identify`.
             head: the request.
             services: whether service callers may use this route.
+            readers: whether the role for reading is enough.
 
         Raises:
             GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_RULE.
         """
         rules = self._rules
-        if rules.call_role not in caller.roles and not (services and self.is_service(caller)):
+        enough = {rules.call_role, rules.read_role} if readers else {rules.call_role}
+        if not enough & caller.roles and not (services and self.is_service(caller)):
             if services and self.has_service_role(caller):
                 raise GatewayError(Kind.SERVICE_NOT_LISTED, role=rules.service_role, project_id=caller.project_id)
             raise GatewayError(Kind.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)

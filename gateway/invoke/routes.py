@@ -4,8 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.admission import admit
-from gateway.budgets.concurrency import ComputationBudget
+from gateway.admission import admit, payer_of
+from gateway.budgets.project import ProjectBudgets
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import CallerGoneError
 from gateway.errors import GatewayError, Kind, error_response
@@ -27,13 +27,13 @@ class InvokeRoutes:
         identity: Authenticator,
         directory: TenantDirectory,
         proxy: Proxy,
-        budget: ComputationBudget,
+        budgets: ProjectBudgets,
         body_max_bytes: int,
     ) -> None:
         self._identity = identity
         self._directory = directory
         self._proxy = proxy
-        self._budget = budget
+        self._budgets = budgets
         self._body_max_bytes = body_max_bytes
 
     async def invoke(self, request: Request) -> Response:
@@ -66,9 +66,11 @@ class InvokeRoutes:
         target = target_of(head)
         context.facts["function"] = target.function
         caller, tenant = await admit(self._identity, self._directory, head, context)
+        payer = payer_of(caller, tenant)
+        await self._budgets.count_call(payer)
         address = callable_function(tenant, target.function)
         body = InboundBody(receive, head, self._body_max_bytes)
-        with self._budget.slot(caller.project_id, tenant.limits.concurrent_calls if tenant.limits else None):
+        async with self._budgets.place(payer):
             await self._proxy.carry(Invocation(caller, head, target, address, context), body, send)
 
 

@@ -427,7 +427,9 @@ def test_calls_at_once_are_bounded(start_gateway, cloud, token):
 
     with (
         echo(wait) as backend,
-        gateway_before(start_gateway, cloud, backend, OSFAAS_PROJECT_COMPUTATIONS="1") as gateway,
+        gateway_before(
+            start_gateway, cloud, backend, OSFAAS_PROJECT_COMPUTATIONS="1", OSFAAS_BUDGET_WAIT_SECONDS="0.1"
+        ) as gateway,
     ):
         with raw(gateway) as connection:
             connection.sendall(head("GET", f"{INVOKE}/r", token))

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.budgets.concurrency import ComputationBudget
+from gateway.budgets.allowance import Allowance
 from gateway.budgets.courtesy import Courtesy
+from gateway.budgets.ledger import LocalLedger
+from gateway.budgets.line import Patience
+from gateway.budgets.project import BudgetRules, ProjectBudgets
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.flow import Answer, ChecksumFlow, Order, Places
 from gateway.checksums.function import CapabilityRefusedError
@@ -142,6 +145,7 @@ class House:
         *,
         directory: Directory | None = None,
         limit: int = 10,
+        bytes_per_second: int = 0,
         answer_seconds: float = 60,
         trust_foreign: bool = False,
     ) -> None:
@@ -149,13 +153,15 @@ class House:
         self.store = store or Store()
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
+        rules = BudgetRules(Allowance(limit, 0, bytes_per_second), 1, Patience(4, 0.02), Patience(4, 60))
+        budgets = ProjectBudgets(LocalLedger(), rules, Metrics())
         self.flow = ChecksumFlow(
             identity=self.identity,  # type: ignore[arg-type]
             directory=directory or Directory(TENANT),
             store=self.store,  # type: ignore[arg-type]
             known=self.known,
             function=self.function,  # type: ignore[arg-type]
-            places=Places(ComputationBudget(limit), WaitingBudget(1, 1), Courtesy(), answer_seconds),
+            places=Places(budgets, WaitingBudget(1, 1), Courtesy(), answer_seconds),
             metrics=Metrics(),
         )
 

@@ -41,6 +41,8 @@ PUBLISHED = {
     "function.object.not_found": 404,
     "function.object.unsupported": 422,
     "function.quota.exceeded": 429,
+    "function.rate.exceeded": 429,
+    "function.bytes.exceeded": 429,
     "function.read.short": 502,
     "function.request.expectation": 417,
     "function.request.head_too_large": 431,

@@ -179,3 +179,14 @@ def test_service_calls_where_it_is_listed_and_a_user_with_its_role_calls_elsewhe
     plain, listed = Room().authenticator, Room(rules=LISTED).authenticator
     plain.authorise(both, head(TOKEN), services=True)
     assert (plain.is_service(both), listed.is_service(both)) == (False, True)
+
+
+def test_role_for_reading_is_enough_only_on_routes_for_readers() -> None:
+    reader = dataclasses.replace(CALLER, roles=frozenset(["reader"]))
+    authenticator = Room().authenticator
+    with pytest.raises(GatewayError) as caught:
+        authenticator.authorise(reader, head(TOKEN))
+    assert caught.value.kind is Kind.ROLE_MISSING
+    authenticator.authorise(reader, head(TOKEN), readers=True)
+    with pytest.raises(GatewayError):
+        authenticator.authorise(dataclasses.replace(CALLER, roles=frozenset(["other"])), head(TOKEN), readers=True)

@@ -1,0 +1,174 @@
+"""Budgets over HTTP: what two gateways admit together, what happens when their store dies, and what callers see."""
+
+import asyncio
+import collections
+import contextlib
+import json
+import random
+import time
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+import yaml
+from conftest import Gateway
+from echo import echo, plainly
+
+from tests.valkey import Valkey
+
+INVOKE = "/v1/invoke/echo"
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    server = Valkey()
+    server.start()
+    yield server
+    server.close()
+
+
+def code(response) -> str:
+    return response.json()["errors"][0]["code"]
+
+
+@contextlib.contextmanager
+def gateways_before(start_gateway, cloud, backend, count: int, **settings: str):
+    """Gateways with one function of alice's, `echo`."""
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(start_gateway(**settings)) for _ in range(count)]
+        function = {"echo": {"url": backend.url, "callable": True}}
+        tenants = [{"project_id": cloud.users["alice"].project_id, "functions": function}]
+        for gateway in made:
+            gateway.tenants.write_text(yaml.safe_dump({"tenants": tenants}))
+        time.sleep(1.1)
+        yield made
+
+
+async def statuses(made: list[Gateway], token: str, calls: int) -> collections.Counter[int]:
+    """Answers to so many calls at the same time, to the gateways in turn."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+
+        async def one(number: int) -> int:
+            url = made[number % len(made)].url + f"{INVOKE}/{number}"
+            async with client.get(url, headers={"X-Auth-Token": token}) as response:
+                await response.read()
+                return response.status
+
+        return collections.Counter(await asyncio.gather(*map(one, range(calls))))
+
+
+async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may(start_gateway, cloud, alice, valkey):
+    settings = {
+        "OSFAAS_BUDGET_STORE_URL": valkey.url,
+        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5",
+        "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
+        "OSFAAS_BUDGET_BURST_SECONDS": "40",
+        "OSFAAS_BUDGET_WAIT_SECONDS": "0",
+        "OSFAAS_PROJECT_COMPUTATIONS": "1000",
+    }
+    with (
+        echo(plainly(EMPTY)) as backend,
+        gateways_before(start_gateway, cloud, backend, 2, **settings) as made,
+    ):
+        started = time.monotonic()
+        seen = await statuses(made, alice, 120)
+        most = 40 + time.monotonic() - started + 1
+        reached = len(backend.seen)
+        admitted = [
+            gateway.metric("osfaas_requests_total", route="invoke", method="GET", status="200") for gateway in made
+        ]
+    assert set(seen) == {200, 429}
+    assert 40 <= seen[200] <= most
+    assert reached == seen[200]
+    assert sum(admitted) == seen[200]
+    assert min(admitted) > 0
+
+
+async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(start_gateway, cloud, alice, valkey):
+    now = most = 0
+
+    def slowly(connection, seen):
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        time.sleep(0.05)
+        now -= 1
+        plainly(EMPTY)(connection, seen)
+
+    settings = {
+        "OSFAAS_BUDGET_STORE_URL": valkey.url,
+        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5",
+        "OSFAAS_PROJECT_COMPUTATIONS": "3",
+        "OSFAAS_BUDGET_WAIT_SECONDS": "30",
+    }
+    with echo(slowly) as backend, gateways_before(start_gateway, cloud, backend, 2, **settings) as made:
+        assert await statuses(made, alice, 40) == {200: 40}
+    assert most == 3
+
+
+async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(start_gateway, cloud, alice, valkey):
+    settings = {
+        "OSFAAS_BUDGET_STORE_URL": valkey.url,
+        "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
+        "OSFAAS_BUDGET_BURST_SECONDS": "100",
+        "OSFAAS_BUDGET_WAIT_SECONDS": "0",
+        "OSFAAS_PROJECT_COMPUTATIONS": "1000",
+    }
+    with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, 2, **settings) as made:
+        assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [1, 1]
+        work = asyncio.ensure_future(statuses(made, alice, 60))
+        await asyncio.sleep(0.02)
+        valkey.kill()
+        seen = await work + await statuses(made, alice, 240)
+        assert set(seen) == {200, 429}
+        assert 200 <= seen[200] <= 200 + 60
+        assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [0, 0]
+        assert [gateway.get("/readyz").status_code for gateway in made] == [200, 200]
+        assert "each process counts for itself" in made[0].service.log.read_text()
+
+
+def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_gateway, cloud, bucket, alice):
+    bucket.put("budget", b"x" * 100)
+    path = bucket.path("budget") + "?algorithm=sha1&force=true"
+    with start_gateway(OSFAAS_PROJECT_BYTES_PER_SECOND="1", OSFAAS_BUDGET_WAIT_SECONDS="0.1") as gateway:
+        before = gateway.get("/v1/limits", alice).json()
+        assert before["usage"]["bytes_per_second"] == {"limit": 1, "usage": 0}
+        assert before["usage"]["requests_per_second"] == {"limit": -1, "usage": 0}
+        assert gateway.get(path, alice).status_code == 200
+        refused = gateway.get(path, alice, headers={"Accept": "application/json"})
+        after = gateway.get("/v1/limits", alice).json()
+        known = gateway.get(bucket.path("budget") + "?algorithm=md5", alice)
+    assert (refused.status_code, code(refused)) == (429, "function.bytes.exceeded")
+    limit = refused.json()["errors"][0]["limit"]
+    assert (limit["name"], limit["value"]) == ("bytes_per_second", 1)
+    assert limit["usage"] > 1
+    assert refused.headers["Osfaas-Limit"].startswith("bytes_per_second;value=1;usage=")
+    assert 90 <= int(refused.headers["Retry-After"]) <= 100
+    (rate,) = after["limits"]["rate"]
+    assert rate["limit"][0]["remaining"] == 0
+    assert after["limits"]["absolute"]["totalBytesPerSecondUsed"] > 1
+    # What is known needs no reading.
+    assert known.status_code == 200
+
+
+def test_limits_need_a_token_and_no_more_than_the_role_for_reading(gateway, cloud):
+    assert gateway.get("/v1/limits").status_code == 401
+    assert gateway.call("POST", "/v1/limits", cloud.token("alice")).status_code == 405
+
+
+def test_objects_of_one_call_count_as_calls_and_wait_for_their_turn(start_gateway, bucket, alice):
+    names = [f"counted-{number}" for number in range(12)]
+    for name in names:
+        bucket.put(name, random.Random(name).randbytes(10))
+    order = {"objects": [{"container": bucket.name, "object": name} for name in names], "algorithms": ["md5"]}
+    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "8", "OSFAAS_BUDGET_BURST_SECONDS": "0.125"}
+    with start_gateway(**settings) as gateway:
+        started = time.monotonic()
+        answer = gateway.call("POST", "/v1/checksums", alice, content=json.dumps(order))
+        seconds = time.monotonic() - started
+        lines = [json.loads(line) for line in answer.text.splitlines() if line]
+    assert [line for line in lines if "error" in line] == []
+    assert len(lines) == len(names)
+    # The first is the call itself, which finds the bucket full.
+    assert seconds >= (len(names) - 1) / 8 * 0.95

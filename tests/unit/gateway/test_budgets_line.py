@@ -1,0 +1,131 @@
+"""The short line before a limit: bounded in length and in time, and fair between callers."""
+
+import asyncio
+import time
+
+import pytest
+
+from gateway.budgets.ledger import Reading
+from gateway.budgets.line import Lines, NoRoomError, Patience
+
+LONG = Patience(10, 30)
+
+
+class Room:
+    """Places that the test gives away one by one."""
+
+    def __init__(self) -> None:
+        self.lines = Lines(self.seen)
+        self.free = 0
+        self.served: list[str] = []
+        self.waiting = 0
+
+    def seen(self, change: int) -> None:
+        self.waiting += change
+
+    async def take(self, who: str, patience: Patience = LONG) -> None:
+        async def ask() -> Reading:
+            if not self.free:
+                return Reading(False, 1, patience.seconds / 3)
+            self.free -= 1
+            return Reading(True, 1)
+
+        await self.lines.granted("limit", who, ask, patience)
+        self.served.append(who)
+
+    def start(self, *callers: str) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self.take(who)) for who in callers]
+
+    async def give(self, places: int) -> None:
+        for _ in range(places):
+            self.free += 1
+            self.lines.changed("limit")
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+
+async def ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_call_is_refused_when_its_patience_ends() -> None:
+    room, started = Room(), time.monotonic()
+    with pytest.raises(NoRoomError):
+        await room.take("a", Patience(10, 0.05))
+    assert time.monotonic() - started < 5
+    assert room.waiting == 0
+
+
+async def test_call_is_refused_at_once_when_waiting_is_in_vain() -> None:
+    room, started = Room(), time.monotonic()
+
+    async def ask() -> Reading:
+        return Reading(False, 1, wait_seconds=60)
+
+    with pytest.raises(NoRoomError):
+        await room.lines.granted("limit", "a", ask, Patience(10, 30))
+    assert time.monotonic() - started < 5
+
+
+async def test_line_is_not_longer_than_it_may_be() -> None:
+    room = Room()
+    tasks = room.start(*["a"] * 10)
+    await asyncio.sleep(0.01)
+    with pytest.raises(NoRoomError):
+        await room.take("a")
+    assert room.waiting == 10
+    await ended(tasks)
+
+
+async def test_caller_that_fills_the_line_gives_way_to_one_that_has_nothing_in_it() -> None:
+    room = Room()
+    tasks = room.start(*["greedy"] * 10)
+    await asyncio.sleep(0.01)
+    tasks += room.start("other")
+    await asyncio.sleep(0.01)
+    assert isinstance(tasks[9].exception(), NoRoomError)
+    await room.give(2)
+    assert room.served == ["greedy", "other"]
+    await ended(tasks)
+
+
+async def test_callers_take_turns_whatever_each_has_asked_for() -> None:
+    room = Room()
+    tasks = room.start("a", "a", "a", "a", "b", "c")
+    await asyncio.sleep(0.01)
+    await room.give(6)
+    assert room.served == ["a", "b", "c", "a", "a", "a"]
+    await asyncio.gather(*tasks)
+
+
+async def test_nobody_overtakes_the_line() -> None:
+    room = Room()
+    tasks = room.start("a")
+    await asyncio.sleep(0.01)
+    tasks += room.start("b")
+    await asyncio.sleep(0.01)
+    await room.give(1)
+    assert room.served == ["a"]
+    await ended(tasks)
+
+
+async def test_head_that_leaves_passes_its_turn_on() -> None:
+    room = Room()
+    first, second = room.start("a", "b")
+    await asyncio.sleep(0.01)
+    await ended([first])
+    await room.give(1)
+    assert room.served == ["b"]
+    await second
+
+
+async def test_nothing_is_kept_of_lines_that_are_empty() -> None:
+    room = Room()
+    tasks = room.start("a", "b")
+    await asyncio.sleep(0.01)
+    await room.give(2)
+    await asyncio.gather(*tasks)
+    assert not room.lines._lines
+    assert room.waiting == 0

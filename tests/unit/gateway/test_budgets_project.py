@@ -1,0 +1,168 @@
+"""Budgets of projects: what is refused, what the refusal says, and who pays for what. On both kinds of books."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.budgets.allowance import Allowance, Payer
+from gateway.budgets.ledger import Ledger, LocalLedger
+from gateway.budgets.line import Patience
+from gateway.budgets.project import BudgetRules, ProjectBudgets
+from gateway.budgets.shared import open_shared_ledger
+from gateway.edge.metrics import Metrics
+from gateway.errors import GatewayError, Kind, error_body, error_response
+from policies.model import Limits
+from policies.names import ProjectId
+from tests.valkey import Valkey
+
+A, B = Payer(ProjectId("a"), "alice"), Payer(ProjectId("b"), "bob")
+NOBODY_WAITS = Patience(0, 0)
+
+
+@pytest.fixture(params=["local", "shared"])
+async def ledger(request: pytest.FixtureRequest, valkey: Valkey) -> AsyncIterator[Ledger]:
+    if request.param == "local":
+        yield LocalLedger()
+        return
+    valkey.empty()
+    async with open_shared_ledger(valkey.url, Metrics(), timeout_seconds=5) as shared:
+        yield shared
+
+
+def budgets(
+    ledger: Ledger, *, calls: int = 2, rate: int = 0, size: int = 0, patience: Patience = NOBODY_WAITS
+) -> ProjectBudgets:
+    return ProjectBudgets(ledger, BudgetRules(Allowance(calls, rate, size), 1, patience, Patience(9, 30)), Metrics())
+
+
+async def refused(work: object) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await work  # type: ignore[misc]
+    return caught.value
+
+
+@contextlib.asynccontextmanager
+async def full(made: ProjectBudgets, payer: Payer, places: int) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(places):
+            await stack.enter_async_context(made.place(payer))
+        yield
+
+
+async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(ledger: Ledger) -> None:
+    made = budgets(ledger)
+    async with full(made, A, 2):
+        error = await refused(made.place(A).__aenter__())
+        assert error.kind is Kind.TOO_MANY_AT_ONCE
+        assert "Project a already has 2" in error.message
+        assert error.reached == ("concurrent_calls", 2, 2)
+        async with made.place(B):
+            pass
+
+
+async def test_place_is_given_back_when_the_work_fails_and_a_refusal_takes_none(ledger: Ledger) -> None:
+    made = budgets(ledger, calls=1, patience=Patience(1, 5))
+    for _ in range(3):
+        with contextlib.suppress(LookupError):
+            async with made.place(A):
+                await refused(budgets(ledger, calls=1).place(A).__aenter__())
+                raise LookupError
+
+
+async def test_one_more_call_in_a_second_than_the_limit_is_refused_and_told_when_to_come_back(ledger: Ledger) -> None:
+    made = budgets(ledger, rate=3)
+    for _ in range(3):
+        await made.count_call(A)
+    error = await refused(made.count_call(A))
+    assert (error.kind, error.retry_after_seconds) == (Kind.RATE_EXCEEDED, 1)
+    assert error.reached is not None
+    assert error.reached[:2] == ("requests_per_second", 3)
+    assert 2 < error.reached.usage <= 3
+    await made.count_call(B)
+
+
+async def test_object_of_any_size_is_read_without_a_debt_and_none_with_one(ledger: Ledger) -> None:
+    made = budgets(ledger, size=1000)
+    await made.count_bytes(A, 61_000)
+    error = await refused(made.count_bytes(A, 1))
+    assert error.kind is Kind.BYTES_EXCEEDED
+    assert error.retry_after_seconds in {60, 61}
+    assert error.reached is not None
+    assert error.reached.usage > 60_000
+    await made.count_bytes(A, 0)
+    await made.count_bytes(B, 1)
+
+
+async def test_bytes_that_were_not_read_are_given_back(ledger: Ledger) -> None:
+    made = budgets(ledger, size=1000)
+    await made.count_bytes(A, 10**12)
+    await made.return_bytes(A, 10**12)
+    await made.count_bytes(A, 1)
+
+
+async def test_service_callers_take_nothing_from_users(ledger: Ledger) -> None:
+    made = budgets(ledger, rate=1, size=1, calls=1)
+    service = replace(A, service=True)
+    await made.count_call(service)
+    await made.count_bytes(service, 1000)
+    async with made.place(service):
+        await made.count_call(A)
+        await made.count_bytes(A, 1000)
+        async with made.place(A):
+            pass
+
+
+async def test_limits_of_the_record_come_before_those_of_the_settings(ledger: Ledger) -> None:
+    made = budgets(ledger, rate=100, calls=100)
+    recorded = replace(A, limits=Limits(concurrent_calls=1, requests_per_second=1, bytes_per_second=7))
+    await made.count_call(recorded)
+    assert (await refused(made.count_call(recorded))).kind is Kind.RATE_EXCEEDED
+    async with made.place(recorded):
+        assert (await refused(made.place(recorded).__aenter__())).kind is Kind.TOO_MANY_AT_ONCE
+        used = {limit.name: limit for limit in await made.use(recorded)}
+    assert (used["concurrent_calls"].value, used["concurrent_calls"].usage) == (1, 1)
+    assert (used["bytes_per_second"].value, used["bytes_per_second"].usage) == (7, 0)
+    assert used["requests_per_second"].wait_seconds > 0
+
+
+async def test_call_waits_for_a_place_and_gets_it_as_soon_as_one_is_free(ledger: Ledger) -> None:
+    made = budgets(ledger, calls=1, patience=Patience(1, 30))
+    async with made.place(A):
+        second = asyncio.create_task(made.place(A).__aenter__())
+        await asyncio.sleep(0.02)
+        assert not second.done()
+    await asyncio.wait_for(second, 5)
+
+
+async def test_call_waits_for_its_share_of_a_second(ledger: Ledger) -> None:
+    made = budgets(ledger, rate=20, patience=Patience(5, 30))
+    for _ in range(25):
+        await asyncio.wait_for(made.count_call(A), 5)
+
+
+async def test_caller_who_leaves_the_line_leaves_no_place_taken(ledger: Ledger) -> None:
+    made = budgets(ledger, calls=1, patience=Patience(5, 30))
+    async with made.place(A):
+        waiting = [asyncio.create_task(made.place(A).__aenter__()) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    async with made.place(A):
+        pass
+
+
+async def test_refusal_says_limit_value_and_usage_in_the_body_and_in_a_header(ledger: Ledger) -> None:
+    made = budgets(ledger)
+    async with full(made, A, 2):
+        error = await refused(made.place(A).__aenter__())
+    body = error_body(error, "req-1")
+    assert body["errors"][0]["limit"] == {"name": "concurrent_calls", "value": 2, "usage": 2}  # type: ignore[index]
+    for plain in (False, True):
+        answer = error_response(error, request_id="req-1", plain=plain)
+        assert answer.status_code == 429
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["Osfaas-Limit"] == "concurrent_calls;value=2;usage=2.000"

@@ -1,0 +1,154 @@
+"""Books that replicas share, on a real Valkey: what two of them grant together, and what holds without it."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.budgets import shared as room
+from gateway.budgets.bucket import Rate
+from gateway.budgets.shared import SharedLedger, open_shared_ledger
+from gateway.edge.metrics import Metrics
+from tests.valkey import Valkey
+
+RATE = Rate(0.01, 1000)  # ten at once, and nothing to speak of during a test
+ACCOUNT = "{p}:users"
+
+
+class Replica:
+    """The books of one process."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self.metrics = Metrics()
+        self.opened = open_shared_ledger(valkey.url, self.metrics, timeout_seconds=2)
+        self.ledger: SharedLedger
+
+    @property
+    def shares(self) -> float:
+        return self.metrics.budgets_shared._value.get()  # type: ignore[no-any-return]
+
+    async def draws(self, count: int) -> int:
+        return sum([(await self.ledger.draw(ACCOUNT, "calls", RATE, 1)).granted for _ in range(count)])
+
+    async def enters(self, *calls: str, limit: int = 3) -> list[bool]:
+        return [(await self.ledger.enter(ACCOUNT, call, limit)).granted for call in calls]
+
+
+@pytest.fixture
+async def replicas(valkey: Valkey) -> AsyncIterator[tuple[Replica, Replica]]:
+    if valkey.process is None:
+        valkey.start()
+    valkey.empty()
+    first, second = Replica(valkey), Replica(valkey)
+    async with first.opened as first.ledger, second.opened as second.ledger:
+        yield first, second
+
+
+async def test_two_replicas_grant_no_more_together_than_the_limit(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    assert sum(await asyncio.gather(*(replica.draws(10) for replica in (first, second) * 3))) == 10
+
+
+async def test_two_replicas_have_no_more_places_together_than_the_limit(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    granted = await asyncio.gather(first.enters("a", "b", "c"), second.enters("d", "e", "f"))
+    assert [*granted[0], *granted[1]].count(True) == 3
+    assert (await first.ledger.present(ACCOUNT, 3)).usage == 3
+
+
+async def test_place_that_one_replica_gives_back_is_there_for_the_other(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    assert await first.enters("a", "b", "c") == [True] * 3
+    await first.ledger.leave(ACCOUNT, "a")
+    await asyncio.wait(set(first.ledger._leaving))
+    assert await second.enters("d") == [True]
+
+
+async def test_places_of_a_process_that_died_come_back(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = replicas
+    monkeypatch.setattr(room, "LEASE_SECONDS", 0.2)
+    await first.enters("a", "b", "c")
+    assert await second.enters("d") == [False]
+    await asyncio.sleep(0.3)
+    assert await second.enters("d") == [True]
+
+
+async def test_call_that_runs_keeps_its_place_for_longer_than_a_lease(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = replicas
+    monkeypatch.setattr(room, "LEASE_SECONDS", 1)
+    await first.enters("a", "b", "c")
+    for _ in range(4):
+        await asyncio.sleep(0.4)
+        await first.ledger.renew()
+    assert await second.enters("d") == [False]
+
+
+async def test_without_the_store_each_process_holds_the_limit_by_itself(
+    valkey: Valkey, replicas: tuple[Replica, Replica], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = replicas
+    await first.enters("a", "b")
+    valkey.kill()
+    started = time.monotonic()
+    assert [await replica.draws(30) for replica in replicas] == [10, 10]
+    assert await first.enters("c", "d") == [True, False]
+    assert await second.enters("e", "f", "g", "h") == [True, True, True, False]
+    assert time.monotonic() - started < 5
+    assert [replica.shares for replica in replicas] == [0, 0]
+    assert first.metrics.budget_store_failures._value.get() >= 1
+    assert "each process counts for itself" in caplog.text
+
+
+async def test_replicas_share_again_when_the_store_is_back_with_the_calls_that_run(
+    valkey: Valkey, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "TRY_AGAIN_SECONDS", 0.01)
+    first, second = replicas
+    valkey.kill()
+    assert await first.enters("a", "b") == [True, True]
+    valkey.start()
+    await asyncio.sleep(0.05)
+    assert await first.enters("c") == [True]
+    assert first.shares == 1
+    assert await second.enters("d") == [False]
+    assert second.shares == 1
+
+
+async def test_store_that_is_emptied_lets_no_process_do_more(valkey: Valkey, replicas: tuple[Replica, Replica]) -> None:
+    first, _ = replicas
+    assert await first.draws(10) == 10
+    await first.enters("a", "b", "c")
+    valkey.empty()
+    assert await first.draws(5) == 0
+    assert await first.enters("d") == [False]
+
+
+async def test_store_that_hangs_delays_a_call_for_its_time_and_then_nobody(valkey: Valkey) -> None:
+    async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    metrics = Metrics()
+    async with open_shared_ledger(f"redis://127.0.0.1:{port}", metrics, timeout_seconds=0.1) as ledger:
+        started = time.monotonic()
+        readings = [await ledger.draw(ACCOUNT, "calls", RATE, 1) for _ in range(50)]
+        assert time.monotonic() - started < room.TRY_AGAIN_SECONDS
+    assert sum(reading.granted for reading in readings) == 10
+    server.close()
+
+
+def test_a_gateway_without_a_store_says_nothing_of_sharing() -> None:
+    assert math.isnan(Metrics().budgets_shared._value.get())
+
+
+async def test_password_of_the_store_gets_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_shared_ledger("redis://u:very-secret@127.0.0.1:1", Metrics(), timeout_seconds=0.5) as ledger:
+        assert (await ledger.draw(ACCOUNT, "calls", RATE, 1)).granted
+    assert "very-secret" not in caplog.text

@@ -1,0 +1,55 @@
+"""`/v1/limits` as clients of OpenStack read it."""
+
+import datetime as dt
+import math
+
+from gateway.budgets.project import LimitUse
+from gateway.limits.document import limits_document
+from policies.model import Limits
+
+NOW = dt.datetime(2026, 11, 24, 16, 0, 0, 500_000, tzinfo=dt.UTC)
+USED = (
+    LimitUse("concurrent_calls", 32, 3, 29, 0),
+    LimitUse("requests_per_second", 50, 37.5, 25.2, 0),
+    LimitUse("bytes_per_second", 1000, 1200.25, 0, 61.2),
+)
+
+
+def test_limits_and_usage_of_all_three() -> None:
+    document = limits_document(USED, None, now=NOW)
+    assert document["limits"]["absolute"] == {
+        "maxConcurrentCalls": 32,
+        "totalConcurrentCallsUsed": 3,
+        "maxRequestsPerSecond": 50,
+        "totalRequestsPerSecondUsed": 37.5,
+        "maxBytesPerSecond": 1000,
+        "totalBytesPerSecondUsed": 1200.25,
+    }
+    assert document["usage"]["bytes_per_second"] == {"limit": 1000, "usage": 1200.25}
+
+
+def test_rates_have_the_fields_of_novas_and_never_promise_too_early() -> None:
+    calls, read = limits_document(USED, None, now=NOW)["limits"]["rate"]
+    assert calls["limit"] == [
+        {"verb": "ANY", "value": 50, "remaining": 25, "unit": "SECOND", "next-available": "2026-11-24T16:00:00Z"}
+    ]
+    assert read["limit"][0]["next-available"] == "2026-11-24T16:01:02Z"
+    assert {"uri", "regex"} < set(calls)
+
+
+def test_what_is_not_limited_is_minus_one_and_no_rate() -> None:
+    used = (LimitUse("requests_per_second", 0, 0, math.inf, 0), LimitUse("concurrent_calls", 0, 0, 0, 0))
+    document = limits_document(used, None, now=NOW)
+    assert document["limits"]["rate"] == []
+    assert document["usage"]["requests_per_second"] == {"limit": -1, "usage": 0}
+    assert document["usage"]["concurrent_calls"] == {"limit": 0, "usage": 0}
+
+
+def test_record_adds_the_sizes_of_the_namespace() -> None:
+    absolute = limits_document(USED, Limits(pods=7), now=NOW)["limits"]["absolute"]
+    assert (absolute["maxPods"], absolute["maxCpuMillis"], absolute["maxMemoryMiB"]) == (7, 4000, 4096)
+
+
+def test_debt_of_ages_has_a_date() -> None:
+    used = (LimitUse("bytes_per_second", 1, 1e15, 0, 1e15),)
+    assert limits_document(used, None, now=NOW)["limits"]["rate"][0]["limit"][0]["next-available"] > "2050"

