@@ -206,8 +206,8 @@ async def open_shared_ledger(url: str, metrics: Metrics, *, timeout_seconds: flo
         timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        # A connection that the store closed while it was idle is opened anew, once. The scripts bear repetition: a place
-        # is taken once, and an amount that is drawn twice errs on the strict side.
+        # A connection that the store closed while it was idle is opened anew, once. The scripts bear repetition: a
+        # place is taken once, and an amount that is drawn twice errs on the strict side.
         retry=Retry(NoBackoff(), 1, supported_errors=(StoreConnectionError,)),
     )
     ledger = SharedLedger(Redis.from_pool(pool), metrics, timeout_seconds=timeout_seconds)
