@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration clients lint format clean
+.PHONY: help install demo test unit integration clients bench bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,18 @@ integration: install
 
 clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio and Dynafed's tool against the gateway
 	@$(BIN)/python -m pytest tests/clients -q
+
+# --- figures --------------------------------------------------------------------------------------
+.cache/bench/.installed: $(addprefix tests/bench/,install.sh apt.txt requirements.txt)
+	@echo "==> Peers of the benchmark (.cache/bench)"
+	@PYTHON=$(PYTHON) bash tests/bench/install.sh .cache/bench
+	@touch $@
+
+bench: install .cache/bench/.installed  ## the product and its peers side by side: table, JSON, chart (some twenty minutes)
+	@$(BIN)/python -m tests.bench
+
+bench-quick: install .cache/bench/.installed  ## the same with little work: shows that everything runs, and no figures to keep
+	@$(BIN)/python -m tests.bench --runs 1 --requests 200 --object-mib 32 --out .cache/bench/quick.json
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -1,0 +1,50 @@
+"""The command: measures the rows that are asked for, prints the table, writes JSON and the chart."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from tests.bench import programs, small_requests
+from tests.bench.measure import Comparison
+from tests.bench.report import document, number, table, write_json
+from tests.bench.stage import Effort, Stage, open_stage, tell
+
+Row = Callable[[Stage, Effort], list[Comparison]]
+
+ROWS: Mapping[str, Row] = {
+    "P1": small_requests.invocation,
+    "P2": small_requests.known_head,
+    "P3": programs.authorisation,
+    "P6": programs.five_digests,
+    "P9": small_requests.many_tenants,
+    "P10": programs.command_line,
+}
+
+
+@click.command()
+@click.argument("rows", nargs=-1, type=click.Choice(list(ROWS)))
+@click.option("--runs", default=5, show_default=True, help="Pairs of each comparison.")
+@click.option("--requests", default=4_000, show_default=True, help="Small requests in a run.")
+@click.option("--object-mib", default=4_096, show_default=True, help="Size of the large object.")
+@click.option("--out", default=Path(".cache/bench/results.json"), type=click.Path(path_type=Path), show_default=True)
+def main(rows: tuple[str, ...], out: Path, **effort_options: int) -> None:
+    """Measure ROWS, by default all."""
+    effort = Effort(**effort_options)
+    comparisons: list[Comparison] = []
+    with open_stage() as stage:
+        for name in rows or ROWS:
+            tell((ROWS[name].__doc__ or name).strip())
+            found = ROWS[name](stage, effort)
+            for each in found:
+                tell(f"  {each.what}: {number(each.figure)} {each.unit}, ratio {each.ratio:.2f}")
+            comparisons += found
+    print(table(comparisons))
+    write_json(out, document(comparisons, effort=asdict(effort)))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

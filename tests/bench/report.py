@@ -1,0 +1,73 @@
+"""The table for the terminal, and the same as JSON for whoever draws or compares."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.measure import Comparison
+
+VERDICTS = {True: "met", False: "NOT MET", None: ""}
+
+
+def number(value: float) -> str:
+    """Three significant digits, as far as that is readable."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """One line for each comparison, as Markdown."""
+    rows = [("", "measured", "ours", "peer", "ratio", "goal", "")]
+    for each in comparisons:
+        peers = ", ".join(f"{name}: {number(median(values))}" for name, values in each.peers.items())
+        rows.append(
+            (
+                each.row,
+                each.what,
+                f"{number(each.figure)} {each.unit}",
+                peers,
+                f"{each.ratio:.2f}",
+                str(each.goal or "") + ("" if each.goal is None or each.goal.of_ratio else f" {each.unit}"),
+                VERDICTS[each.met],
+            )
+        )
+    rows.insert(1, ("---",) * len(rows[0]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        padding = "-" if row[0] == "---" else " "
+        cells = (cell.ljust(width, padding) for cell, width in zip(row, widths, strict=True))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def document(comparisons: Sequence[Comparison], *, effort: dict[str, int]) -> dict[str, object]:
+    """Everything that was measured, each run."""
+    return {
+        "machine": {"processors": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "effort": effort,
+        "rows": [
+            {
+                "row": each.row,
+                "what": each.what,
+                "unit": each.unit,
+                "ours": list(each.ours),
+                "peers": {name: list(values) for name, values in each.peers.items()},
+                "ratio": each.ratio,
+                "goal": None if each.goal is None else str(each.goal),
+                "met": each.met,
+                "note": each.note,
+            }
+            for each in comparisons
+        ],
+    }
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,39 @@
+"""`python authorisation.py CALLS`: prints the CPU seconds of so many admissions with a token that is cached.
+
+The rooms are those of the gateway, made from the same settings; Keystone is asked once, in the beginning.
+"""
+
+import asyncio
+import os
+import sys
+import time
+
+from gateway.admission import admit
+from gateway.clients import open_clients
+from gateway.edge.context import RequestContext
+from gateway.edge.head import RequestHead
+from gateway.edge.metrics import Metrics
+from gateway.identity.credential import find_identity_service
+from gateway.rooms import build_authenticator
+from gateway.serve import open_directory
+from gateway.settings import settings_from
+
+
+async def main(calls: int) -> None:
+    settings = settings_from(os.environ)
+    service = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
+    directory = open_directory(settings)
+    fields = ((b"host", b"127.0.0.1"), (b"accept", b"*/*"), (b"x-auth-token", os.environ["BENCH_TOKEN"].encode()))
+    head = RequestHead("HEAD", b"/v1/checksums/bench/object-1", b"", fields)
+    async with open_clients(settings, service) as (_, keystone_http):
+        authenticator = build_authenticator(settings, service, Metrics(), keystone_http)
+        for _ in range(50):
+            await admit(authenticator, directory, head, RequestContext())
+        context = RequestContext()
+        started = time.process_time()
+        for _ in range(calls):
+            await admit(authenticator, directory, head, context)
+        print(time.process_time() - started)
+
+
+asyncio.run(main(int(sys.argv[1])))
