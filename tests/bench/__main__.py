@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import programs, small_requests
+from tests.bench import growth, objects, programs, small_requests
 from tests.bench.measure import Comparison
 from tests.bench.report import document, number, table, write_json
 from tests.bench.stage import Effort, Stage, open_stage, tell
@@ -18,9 +18,13 @@ ROWS: Mapping[str, Row] = {
     "P1": small_requests.invocation,
     "P2": small_requests.known_head,
     "P3": programs.authorisation,
+    "P4": objects.slow_digest,
+    "P5": objects.quick_digest,
     "P6": programs.five_digests,
+    "P7": objects.stream,
     "P9": small_requests.many_tenants,
     "P10": programs.command_line,
+    "G": growth.growth,
 }
 
 

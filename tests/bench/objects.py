@@ -1,0 +1,187 @@
+"""Rows about bytes: P4 and P5 (an object in Swift, end to end), P7 (what streams through the gateway)."""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+
+from tests.bench.measure import Comparison, Goal, Pairs, cpu_seconds, resident_mib, run_command
+from tests.bench.stage import MIB, SUBJECTS, Effort, Stage
+
+AT_ONCE = 4
+BUFFER_BYTES = 1 << 20
+
+
+def slow_digest(stage: Stage, effort: Effort) -> list[Comparison]:
+    """P4: adler32 and md5 of a large object, asked for by a user, with all that belongs to it."""
+    name = stage.upload(effort.object_mib)
+    path = stage.file(effort.object_mib)
+    printed = set[str]()
+
+    def ours() -> float:
+        seconds, digests = computed(stage, name, "adler32,md5")
+        printed.add(digests["md5"])
+        return effort.object_mib / 1024 / seconds
+
+    def openssl() -> float:
+        command = run_command(["openssl", "md5", "-r", path])
+        printed.add(command.output.split()[0])
+        return effort.object_mib / 1024 / command.seconds
+
+    figures = Pairs(effort.runs).measure(
+        ours=ours, openssl=openssl, read=lambda: read_rate(stage, name, effort.object_mib, connections=1)
+    )
+    _expect_one(printed)
+    return [
+        Comparison(
+            "P4",
+            f"adler32 and md5 of {effort.object_mib} MiB in Swift, end to end",
+            "GiB/s",
+            figures["ours"],
+            {"openssl md5, from the page cache": figures["openssl"], "only reading it from Swift": figures["read"]},
+            Goal(0.95, at_least=True),
+            "Swift's two processes work on the same processors, and its object server makes an MD5 of its own",
+        )
+    ]
+
+
+def quick_digest(stage: Stage, effort: Effort) -> list[Comparison]:
+    """P5: digests that cost less than reading."""
+    name = stage.upload(effort.object_mib)
+    rates = {
+        algorithm: Pairs(effort.runs).measure(
+            ours=lambda algorithm=algorithm: effort.object_mib / 1024 / computed(stage, name, algorithm)[0],
+            one=lambda: read_rate(stage, name, effort.object_mib, connections=1),
+            ranges=lambda: read_rate(stage, name, effort.object_mib, connections=AT_ONCE),
+        )
+        for algorithm in ("adler32", "crc32c")
+    }
+    return [
+        Comparison(
+            "P5",
+            f"{algorithm} of {effort.object_mib} MiB in Swift, end to end",
+            "GiB/s",
+            figures["ours"],
+            {
+                "reading it, one GET": figures["one"],
+                f"reading it in {AT_ONCE} ranges at once": figures["ranges"],
+            },
+            Goal(0.85, at_least=True),
+        )
+        for algorithm, figures in rates.items()
+    ]
+
+
+def stream(stage: Stage, effort: Effort) -> list[Comparison]:
+    """P7: a large answer of a function on its way through the gateway."""
+    size = min(effort.object_mib, 1024) * MIB
+    through_gateway = stage.request("GET", stage.gateway.port, f"/v1/invoke/echo/bytes/{size}")
+    through_envoy = stage.request("GET", stage.envoy.port, f"/bytes/{size}")
+    url = f"http://127.0.0.1:{stage.responder.port}/bytes/{size}"
+    drain(stage.gateway.port, through_gateway)
+    memory = resident_mib(stage.gateway.pid)
+    highest = [memory]
+
+    def passing(port: int, pid: int, request: bytes) -> float:
+        before = cpu_seconds(pid)
+        received = drain(port, request, lambda: highest.append(resident_mib(stage.gateway.pid)))
+        if received != size:
+            raise RuntimeError(f"{received} of {size} bytes came")
+        return (cpu_seconds(pid) - before) / size * 1e9
+
+    figures = Pairs(effort.runs).measure(
+        ours=lambda: passing(stage.gateway.port, stage.gateway.pid, through_gateway),
+        envoy=lambda: passing(stage.envoy.port, stage.envoy.pid, through_envoy),
+        httpx=lambda: float(run_command([sys.executable, SUBJECTS / "httpx_read.py", url]).output) / size * 1e9,
+    )
+    return [
+        Comparison(
+            "P7",
+            "CPU of streaming a function's answer",
+            "ns/B",
+            figures["ours"],
+            {"Envoy": figures["envoy"], "httpx, which only reads it": figures["httpx"]},
+            Goal(1.1, of_ratio=False),
+        ),
+        Comparison(
+            "P7",
+            f"memory that the gateway takes more while {size // MIB:,} MiB stream",
+            "MiB",
+            [max(highest) - memory],
+            {"the size of the answer": [size / MIB]},
+            Goal(16, of_ratio=False),
+        ),
+    ]
+
+
+def computed(stage: Stage, name: str, algorithms: str) -> tuple[float, dict[str, str]]:
+    """How long a forced computation takes its caller (seconds), and what it gives."""
+    url = f"http://127.0.0.1:{stage.gateway.port}{stage.gateway_path(name)}"
+    started = time.perf_counter()
+    response = httpx.get(
+        url,
+        params={"algorithm": algorithms, "force": "true"},
+        headers={"X-Auth-Token": stage.token, "Accept": "application/json"},
+        timeout=600,
+    )
+    seconds = time.perf_counter() - started
+    response.raise_for_status()
+    return seconds, response.json()["digests"]
+
+
+def read_rate(stage: Stage, name: str, mib: int, *, connections: int) -> float:
+    """GiB/s of reading an object from Swift by clients that do nothing with it."""
+    share = -(-mib * MIB // connections)
+    requests = [
+        stage.request(
+            "GET", stage.swift_port, stage.swift_path(name), Range=f"bytes={part * share}-{(part + 1) * share - 1}"
+        )
+        if connections > 1
+        else stage.request("GET", stage.swift_port, stage.swift_path(name))
+        for part in range(connections)
+    ]
+    threads = [threading.Thread(target=drain, args=(stage.swift_port, request)) for request in requests]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return mib / 1024 / (time.perf_counter() - started)
+
+
+def drain(port: int, request: bytes, seen: Callable[[], object] = lambda: None) -> int:
+    """Reads the body of an answer and drops it; how many bytes it had. `seen()` is called now and then.
+
+    Raises:
+        RuntimeError: the answer is not a 2xx.
+    """
+    buffer = memoryview(bytearray(BUFFER_BYTES))
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as connection:
+        connection.sendall(request)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = connection.recv(65_536)
+            if not piece:
+                raise RuntimeError("the connection ended before the head did")
+            head += piece
+        head, _, body = head.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 2"):
+            raise RuntimeError(f"not a good answer: {head!r}")
+        length = next(
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+        )
+        received, looked = len(body), 0
+        while received < length and (count := connection.recv_into(buffer)):
+            received += count
+            if received - looked > 32 * MIB:
+                looked = received
+                seen()
+    return received
+
+
+def _expect_one(digests: set[str]) -> None:
+    if len(digests) != 1:
+        raise RuntimeError(f"the digests differ: {digests}")
