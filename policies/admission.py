@@ -72,14 +72,18 @@ def validating(
     )
 
 
-def mutating(name: str, match: dict[str, Any], mutations: Sequence[dict[str, Any]]) -> tuple[Manifest, Manifest]:
+def mutating(
+    name: str, match: dict[str, Any], mutations: Sequence[dict[str, Any]], conditions: Sequence[dict[str, str]] = ()
+) -> tuple[Manifest, Manifest]:
     """A MutatingAdmissionPolicy and the binding that puts it in force."""
-    spec = {
+    spec: dict[str, Any] = {
         "failurePolicy": "Fail",
         "reinvocationPolicy": "Never",
         "matchConstraints": match,
         "mutations": list(mutations),
     }
+    if conditions:
+        spec["matchConditions"] = list(conditions)
     return (
         _object("MutatingAdmissionPolicy", name, spec),
         _object("MutatingAdmissionPolicyBinding", name, {"policyName": name}),

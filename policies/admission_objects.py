@@ -1,6 +1,6 @@
 """What nobody but the platform writes in tenants' namespaces, and what of the namespaces themselves nobody changes."""
 
-from policies.admission import TENANT_NAMESPACES, Rule, exempt, quoted, quoted_list, resources, validating
+from policies.admission import TENANT_NAMESPACES, Rule, exempt, mutating, quoted, quoted_list, resources, validating
 from policies.labels import CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, MANAGED_BY, PROJECT_ANNOTATION, TENANT
 from policies.mesh import INJECTION_LABEL
 from policies.model import Manifest, Platform
@@ -73,16 +73,29 @@ def _services(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def _knative_services() -> tuple[Manifest, ...]:
-    """Nobody is exempt: no function of a tenant has a name outside the cluster."""
+    """Nobody is exempt: no function of a tenant has a name outside the cluster.
+
+    Who says nothing of the visibility, as plain Knative manifests do, gets the only one there is; who says another is
+    refused, not overruled.
+    """
     match = {
         "namespaceSelector": TENANT_NAMESPACES,
         "resourceRules": [resources("serving.knative.dev", "services", "routes")],
     }
+    key, value = quoted(KNATIVE_VISIBILITY), quoted(CLUSTER_LOCAL)
+    label = (
+        "has(object.metadata.labels)"
+        f" ? [JSONPatch{{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey({key}), value: {value}}}]"
+        f" : [JSONPatch{{op: 'add', path: '/metadata/labels', value: {{{key}: {value}}}}}]"
+    )
+    unsaid = {"name": "says-nothing", "expression": f"!({key} in object.metadata.?labels.orValue({{}}))"}
     rule = Rule(
         f"object.metadata.?labels[?{quoted(KNATIVE_VISIBILITY)}].orValue('') == {quoted(CLUSTER_LOCAL)}",
         f"Knative Services and Routes of tenants need the label {KNATIVE_VISIBILITY}={CLUSTER_LOCAL}",
     )
-    return validating("osfaas-visibility", match, [rule])
+    name = "osfaas-visibility"
+    patch = {"patchType": "JSONPatch", "jsonPatch": {"expression": label}}
+    return (*mutating(name, match, [patch], [unsaid]), *validating(name, match, [rule]))
 
 
 def _namespaces(platform: Platform) -> tuple[Manifest, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import ssl
 import subprocess
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import yaml
 
-from tests.cluster.commands import PYTHON_PROGRAMS, CommandError
+from tests.cluster.commands import PYTHON_PROGRAMS, CommandError, run
+from tests.cluster.guide import commands
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.certificates import make_authority
 from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
@@ -110,8 +110,9 @@ def product_on(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
     with TemporaryDirectory(dir=cluster.running.folder, prefix="product-") as name:
         folder = Path(name)
         _write_overlay(folder, openstack)
-        _certificate(cluster, folder / "certificates")
-        _secrets(cluster, openstack)
+        certificates = folder / "certificates"
+        certificates.mkdir()
+        _secrets(cluster, openstack, certificates)
         ingress = cluster.service_address("istio-system", "istio-ingressgateway")
         try:
             with cluster.door(ingress, 443) as door:
@@ -194,28 +195,21 @@ def _replaced(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     return {"target": {"kind": kind}, "patch": yaml.safe_dump(steps)}
 
 
-def _certificate(cluster: Testbed, folder: Path) -> None:
-    folder.mkdir()
+def _secrets(cluster: Testbed, openstack: OpenStack, folder: Path) -> None:
+    """By the guide's own commands: two credentials at Keystone and the edge's certificate, by the site's own authority.
+
+    The gateway's user may validate tokens, the controller's may list projects.
+    """
     make_authority(folder).issue("edge", user=EDGE_HOST, hosts=(EDGE_HOST,))
-    data = {"tls.crt": _encoded(folder / "edge.crt"), "tls.key": _encoded(folder / "edge.key")}
-    _secret(cluster, "istio-system", "osfaas-edge-tls", data, "kubernetes.io/tls")
-
-
-def _secrets(cluster: Testbed, openstack: OpenStack) -> None:
-    """The two credentials at Keystone: the gateway may validate tokens, the controller may list projects."""
     clouds = yaml.safe_load(openstack.inside.clouds_yaml.read_text())["clouds"]
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
-    cluster.kubectl.apply(namespace)
     for part, user in (("gateway", "osfaas"), ("controller", "admin")):
-        text = yaml.safe_dump({"clouds": {"osfaas": clouds[user]}})
-        data = {"clouds.yaml": base64.b64encode(text.encode()).decode()}
-        _secret(cluster, SYSTEM, f"osfaas-{part}-keystone", data, "Opaque")
-
-
-def _secret(cluster: Testbed, namespace: str, name: str, data: dict[str, str], kind: str) -> None:
-    metadata = {"name": name, "namespace": namespace}
-    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data})
-
-
-def _encoded(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode()
+        (folder / f"{part}-clouds.yaml").write_text(yaml.safe_dump({"clouds": {"osfaas": clouds[user]}}))
+    # An earlier run on the same cluster may have left them on their way out.
+    cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=180s")
+    cluster.kubectl("delete", "secret", "osfaas-edge-tls", "-n", "istio-system", "--ignore-not-found")
+    for words in commands("Install", "kubectl"):
+        try:
+            run([*cluster.kubectl.words, *words], folder=folder)
+        except CommandError as error:
+            if words[:2] != ["create", "namespace"] or "AlreadyExists" not in str(error):
+                raise

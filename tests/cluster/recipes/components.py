@@ -55,6 +55,27 @@ KNATIVE = GoComponent(
         ("knative.dev/caching", "config", "caching"),
     ),
 )
+# Knative's own tests and the images that they run.
+KNATIVE_TESTS = GoComponent(
+    "knative-tests",
+    tests=(
+        ("knative.dev/serving/test/conformance/api/v1", "e2e", "conformance.test"),
+        ("knative.dev/serving/test/e2e", "e2e", "e2e.test"),
+    ),
+)
+KNATIVE_TEST_IMAGES = (
+    "autoscale",
+    "failing",
+    "hellovolume",
+    "helloworld",
+    "pizzaplanetv1",
+    "pizzaplanetv2",
+    "servingcontainer",
+    "sidecarcontainer",
+    "singlethreaded",
+    "timeout",
+    "volumes",
+)
 COREDNS = GoComponent("coredns")
 HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster.commands import CommandError, run
@@ -40,6 +40,8 @@ class GoComponent:
     patched: Patched | None = None
     # Other names for the binary `output`.
     links: tuple[str, ...] = ()
+    # Packages whose own tests become programs: (package, build tags, name of the program).
+    tests: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
     # Folders of Go modules that the cluster needs beside the programs: (module, path in it, name of the copy).
     copies: tuple[tuple[str, str, str], ...] = ()
 
@@ -49,7 +51,9 @@ class GoComponent:
 
     def recipe(self) -> Recipe:
         """The recipe that builds it."""
-        return Recipe(self.name, make=self.make, files=(self.source,), words=(go_version(), repr(self)))
+        return Recipe(
+            self.name, make=self.make, files=(self.source,), words=(go_version(), repr(self), *map(repr, self.tests))
+        )
 
     def make(self, folder: Path) -> None:
         """Builds in a scratch copy, which leaves the checkout as it was."""
@@ -63,6 +67,9 @@ class GoComponent:
             tags = [f"-tags={self.tags}"] if self.tags else []
             output = folder / self.output if self.output else f"{folder}/"
             run([*go, *tags, "-o", output, self.target], folder=scratch, environment=self.environment())
+            for package, test_tags, name in self.tests:
+                test = ["go", "test", "-c", "-vet=off", "-trimpath", "-mod=readonly", f"-tags={test_tags}"]
+                run([*test, "-o", folder / name, package], folder=scratch, environment=self.environment())
             for link in self.links:
                 (folder / link).symlink_to(self.output)
             for module, path, name in self.copies:

@@ -1,0 +1,102 @@
+"""Each command of the operator guide's part on Kubernetes is run, in the guide's order, on the installed product.
+
+The Secrets of the guide's second step were made by its own lines when the product was installed (product.py), and
+Istio and Knative by the product's own code when the cluster booted. Here they are installed already, so the line that
+names their charts and manifests runs as the dry run that the guide puts first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from localcloud.seed import Keystone
+from policies.names import ProjectId, namespace_of
+from tests.cluster.guide import commands
+from tests.cluster.layout import LAYOUT
+from tests.cluster.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.cluster.product import Product
+
+_PROJECTS = ("atlas", "cms")
+_KNATIVE = LAYOUT.built_by("knative")
+_PLATFORM_PARTS = {"--istio-charts", "--knative-manifests"}
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module")
+def names(product: Product) -> Mapping[str, str]:
+    """What the guide's placeholders are here."""
+    return {
+        "manifests/overlays/example": str(product.folder),
+        "platform.yaml": str(product.folder / "platform.yaml"),
+        "ISTIO_CHARTS": str(LAYOUT.built_by("istio") / "charts"),
+        "SERVING_CRDS": str(_KNATIVE / "caching"),
+        "SERVING_CORE": str(_KNATIVE / "serving"),
+        "NET_ISTIO": str(_KNATIVE / "networking"),
+    }
+
+
+@pytest.fixture(scope="module")
+def projects(product: Product) -> Iterator[dict[str, str]]:
+    """The guide's two projects, in Keystone; namespace by name."""
+    cloud = product.openstack.outside
+    keystone = Keystone(cloud.session("admin"), cloud.auth_url)
+    made = {name: keystone.create("project", name=name, domain_id="default")["id"] for name in _PROJECTS}
+    namespaces = {name: str(namespace_of(ProjectId(project))) for name, project in made.items()}
+    yield namespaces
+    for namespace in namespaces.values():
+        product.remove_tenant(namespace)
+
+
+def without_parts_of_the_platform(words: list[str]) -> list[str]:
+    """The same command for a cluster that has Istio and Knative, as the guide says to leave their options out."""
+    kept, rest = [], iter(words)
+    for word in rest:
+        if word in _PLATFORM_PARTS:
+            next(rest)
+        else:
+            kept.append(word)
+    return kept
+
+
+def test_the_installation_is_repeatable_and_its_dry_run_names_charts_and_manifests(
+    product: Product, names: Mapping[str, str]
+) -> None:
+    """`install` twice changes nothing; `check --probe` finds nothing missing or unsafe; a function answers `verify`."""
+    ran = []
+    for words in commands("Install", "osfaas", names):
+        done = product.osfaas(*(words if "--dry-run" in words else without_parts_of_the_platform(words)))
+        ran.append(" ".join(words[:2]))
+        assert done.stdout.strip(), words
+    assert ran == ["platform install", "platform install", "platform check", "platform verify"]
+
+
+def test_a_project_is_onboarded_changed_suspended_and_sent_away(product: Product, projects: dict[str, str]) -> None:
+    """The last line comes too early here, before the grace period has passed, and so removes nothing."""
+    ran = 0
+    for words in commands("Onboard", "osfaas"):
+        early = "--confirm" in words
+        done = product.osfaas(*words, check=not early)
+        if early:
+            assert done.returncode != 0
+            assert "grace" in done.stdout + done.stderr
+        ran += 1
+    assert ran == 9
+    assert product.cluster.kubectl.get("namespace", projects["atlas"])["status"]["phase"] == "Active"
+    product.remove_tenant(projects["atlas"])
+
+
+def test_a_tenants_isolation_is_replayed(product: Product, projects: dict[str, str], names: Mapping[str, str]) -> None:
+    """Exit code 0: every attack was shown to fail, and would have been heard if it had worked."""
+    product.cluster.kubectl("wait", "--for=delete", f"namespace/{projects['atlas']}", "--timeout=180s")
+    for project in _PROJECTS:
+        product.osfaas("tenant", "onboard", project, "--domain", "Default", "--isolation", "L3")
+    (words,) = commands("See that a tenant is isolated", "osfaas", names)
+    said = product.osfaas(*words).stdout
+    say(said.strip().splitlines()[-1])

@@ -1,0 +1,134 @@
+"""The installed product loses a replica, and then all of its records: users notice neither more than they must."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from policies.names import ProjectId, namespace_of
+from tests.cluster.commands import wait_until
+from tests.cluster.product import SYSTEM
+from tests.cluster.progress import say
+from tests.cluster.test_end_to_end import ask, assert_right, content, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.product import Product
+
+# In Keystone by the harness; another user than those of the other modules, whose namespaces may be on their way out.
+_USER = "dave"
+_CALLERS = 3
+_STREAM_SECONDS = 20.0
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def tenant(product: Product) -> Iterator[str]:
+    """The user's project, onboarded; its namespace."""
+    project = product.openstack.inside.users[_USER].project_id
+    product.osfaas("tenant", "onboard", project)
+    namespace = namespace_of(ProjectId(project))
+    yield namespace
+    product.remove_tenant(namespace)
+
+
+def replicas(product: Product, part: str) -> list[str]:
+    """Names of a part's pods that are ready and not on their way out."""
+    labels = f"app.kubernetes.io/name=osfaas-{part}"
+    pods: list[dict[str, Any]] = product.cluster.kubectl.get("pods", "-n", SYSTEM, "-l", labels)["items"]
+    return [pod["metadata"]["name"] for pod in pods if _ready(pod)]
+
+
+def _ready(pod: dict[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def kill(product: Product, pod: str) -> None:
+    """No farewell: its processes get SIGKILL at once, and its network goes with it."""
+    product.cluster.kubectl("delete", "pod", pod, "-n", SYSTEM, "--force", "--grace-period=0")
+
+
+def stream(product: Product, numbers: Iterator[int], stop: threading.Event) -> list[int]:
+    """One caller after another object, each computed by the function; the numbers of those that were right."""
+    right = []
+    with product.caller(_USER, seconds=60) as caller:
+        while not stop.is_set():
+            number = next(numbers)
+            store(product, _USER, f"note-{number}", content(f"{number}", 20_000))
+            assert_right(ask(caller, f"note-{number}"), content(f"{number}", 20_000))
+            right.append(number)
+    return right
+
+
+@pytest.mark.parametrize("part", ["gateway", "controller"])
+def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: str, part: str) -> None:
+    """A stream of calls goes on while one of the two is killed without a warning; each of them is answered, rightly."""
+    wait_until("both replicas are ready", lambda: len(replicas(product, part)) == 2, seconds=120)
+    victim = replicas(product, part)[0]
+    if part == "controller":
+        lease = product.cluster.kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)
+        victim = next(pod for pod in replicas(product, part) if lease["spec"]["holderIdentity"].startswith(pod))
+    stop, numbers = threading.Event(), itertools.count()
+    with ThreadPoolExecutor() as pool:
+        callers = [pool.submit(stream, product, numbers, stop) for _ in range(_CALLERS)]
+        time.sleep(_STREAM_SECONDS / 4)
+        kill(product, victim)
+        time.sleep(_STREAM_SECONDS)
+        stop.set()
+        right = [number for caller in callers for number in caller.result()]
+    say(f"one {part} of two killed during {len(right)} calls: none failed")
+    assert len(right) > _STREAM_SECONDS
+    wait_until("there are two again", lambda: len(replicas(product, part)) == 2, seconds=120)
+    assert victim not in replicas(product, part)
+
+
+def test_after_the_leading_controller_was_killed_drift_is_repaired(product: Product, tenant: str) -> None:
+    """The other replica leads after the lease time, and nobody has to tell it what it missed."""
+    kubectl = product.cluster.kubectl
+    lease = kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)["spec"]
+    wait_until("both replicas are ready", lambda: len(replicas(product, "controller")) == 2, seconds=120)
+    kill(product, next(pod for pod in replicas(product, "controller") if lease["holderIdentity"].startswith(pod)))
+    kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", tenant)
+    started = time.monotonic()
+    wait_until(
+        "the policy is back",
+        lambda: bool(kubectl("get", "networkpolicy", "osfaas-deny-all", "-n", tenant, "--ignore-not-found").strip()),
+        seconds=lease["leaseDurationSeconds"] + 15,
+    )
+    say(f"leader killed: a deleted policy was back {time.monotonic() - started:.0f} s later")
+
+
+def test_records_that_vanish_with_their_definition_take_no_namespace_along(product: Product, tenant: str) -> None:
+    """The CRD is deleted and re-created: no tenant is served without its record, nothing of it is removed, and one
+    command brings it back as it was."""
+    kubectl = product.cluster.kubectl
+
+    def seen() -> dict[str, str]:
+        everything = kubectl.get(
+            "services.serving.knative.dev,networkpolicies,resourcequotas,serviceaccounts", "-n", tenant
+        )
+        found = {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in everything["items"]}
+        return {**found, "namespace": kubectl.get("namespace", tenant)["metadata"]["uid"]}
+
+    before = seen()
+    assert "Service/checksums" in before
+    kubectl("delete", "crd", "tenants.osfaas.dev", "--timeout=60s")
+    with product.caller(_USER) as caller:
+        wait_until("nobody is served without a record", lambda: ask(caller, "note").status_code == 403, seconds=30)
+        # The controllers poll, watch and repair in that time, with nothing to go by.
+        time.sleep(20)
+        assert seen() == before
+        product.osfaas("platform", "install", "--overlay", str(product.folder))
+        assert seen() == before
+        store(product, _USER, "note", content(_USER))
+        product.osfaas("tenant", "onboard", product.openstack.inside.users[_USER].project_id)
+        assert_right(ask(caller, "note"), content(_USER))
+    assert seen() == before
