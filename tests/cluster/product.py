@@ -160,7 +160,7 @@ def _write_overlay(folder: Path, openstack: OpenStack) -> None:
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [f"{bases}/{name}" for name in ("crd", "system", "gateway", "controller")],
+        "resources": [f"{bases}/{name}" for name in ("crd", "system", "gateway", "admin-api", "controller")],
         "images": [{"name": "osfaas-gateway", "newName": "dev.local/osfaas-gateway", "newTag": "test"}],
         "configMapGenerator": [
             {

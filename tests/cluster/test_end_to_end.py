@@ -133,6 +133,32 @@ def test_from_project_to_first_checksum_in_under_ten_seconds(product: Product, t
         product.remove_tenant(namespace)
 
 
+def test_an_administrator_onboards_over_the_api_and_nobody_else_does(product: Product, tenants: dict[str, str]) -> None:
+    """`/v1/projects` at the same edge, answered by its own Deployment; the gateway serves what it wrote."""
+    cloud = product.openstack.outside
+    project, session = new_project(cloud, "carol")
+    container = f"{cloud.swift_url}/v1/AUTH_{project}/box"
+    session.put(container)
+    session.put(f"{container}/note", data=content("carol"))
+    path, token = f"/v1/projects/{project}", str(session.get_token())
+    with product.caller("carol", token=token) as carol, product.caller("admin") as admin:
+        refused = carol.put(path, json={"project": {}})
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "function.admin.missing")
+        assert ask(carol, "note").status_code == 403
+        assert admin.put(path, json={"project": {}}).status_code == 201
+        try:
+            answers: list[httpx.Response] = []
+
+            def served() -> bool:
+                answers.append(ask(carol, "note"))
+                return answers[-1].status_code == 200
+
+            wait_until("it is served", served, seconds=60)
+            assert_right(answers[-1], content("carol"))
+        finally:
+            product.remove_tenant(namespace_of(ProjectId(project)))
+
+
 def test_five_parallel_calls_wake_several_pods_and_the_window_ends_them(
     product: Product, tenants: dict[str, str]
 ) -> None:
