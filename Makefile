@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration clients bench bench-quick lint format clean
+.PHONY: help install demo test unit integration hostile clients bench bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: install lint unit integration clients  ## lint, types, import rules, unit 
 
 unit: install
 	@$(BIN)/python -m pytest tests/unit -q
+
+hostile: install  ## hostile bytes over real sockets, by family
+	@$(BIN)/python -m pytest tests/hostile -q
 
 integration: install
 	@$(BIN)/python -m pytest tests/integration -q

@@ -1,0 +1,70 @@
+"""Raw connections: exactly these bytes go out, and what comes back is told apart by answers and the connection's end."""
+
+import contextlib
+import re
+import socket
+import time
+from dataclasses import dataclass
+
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a server said: everything it sent, whether it then closed the connection, and after how many seconds."""
+
+    data: bytes
+    closed: bool
+    seconds: float
+
+    @property
+    def statuses(self) -> list[int]:
+        """Status of each answer, in order; 100 Continue is one."""
+        return [int(code) for code in _STATUS.findall(self.data)]
+
+    @property
+    def refused(self) -> bool:
+        """Nothing but one refusal (4xx or 501) or the end of the connection."""
+        if not self.statuses:
+            return self.closed
+        return len(self.statuses) == 1 and (400 <= self.statuses[0] < 500 or self.statuses[0] == 501)
+
+
+def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
+    """A connection to a server on loopback; `receive_buffer` bytes of window make a slow reader."""
+    sock = socket.socket()
+    if receive_buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.settimeout(10)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
+def hear(sock: socket.socket, *, seconds: float = 5.0, answers: int | None = None) -> Heard:
+    """What comes back until the connection ends, `answers` heads have come, or the time is over."""
+    begun, data = time.monotonic(), b""
+    while (left := begun + seconds - time.monotonic()) > 0:
+        if answers is not None and len(_STATUS.findall(data)) >= answers:
+            break
+        sock.settimeout(left)
+        try:
+            piece = sock.recv(65536)
+        except TimeoutError:
+            break
+        except OSError:
+            piece = b""
+        if not piece:
+            return Heard(data, closed=True, seconds=time.monotonic() - begun)
+        data += piece
+    return Heard(data, closed=False, seconds=time.monotonic() - begun)
+
+
+def say(port: int, *pieces: bytes, seconds: float = 5.0, answers: int | None = 1, pause: float = 0.02) -> Heard:
+    """Sends the pieces one after the other on one connection, and hears."""
+    with connect(port) as sock:
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(pause)
+            with contextlib.suppress(OSError):  # refused before all was sent
+                sock.sendall(piece)
+        return hear(sock, seconds=seconds, answers=answers)
