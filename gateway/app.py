@@ -19,6 +19,7 @@ from gateway.edge.refusals import answer_refusals
 from gateway.edge.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
+from gateway.observe.recording import recorder_of, recording
 from gateway.openapi import openapi_document
 from gateway.rooms import Rooms, open_rooms
 from gateway.settings import Settings
@@ -37,7 +38,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         ValueError: the settings do not fit together.
     """
     check_default_algorithms(settings.default_algorithms)
-    metrics = Metrics()
+    metrics, recorder = Metrics(), recorder_of(settings)
 
     def directory_age() -> float:
         age = directory.contact_age_seconds()
@@ -47,7 +48,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_rooms(settings, identity, directory, metrics) as rooms:
+        async with recording(recorder), open_rooms(settings, identity, directory, metrics) as rooms:
             app.state.rooms = rooms
             yield
 
@@ -56,7 +57,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     )
     answer_refusals(app)
     limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
-    return RequestIds(Observed(StrictHead(app, limits), metrics))
+    return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
 
 
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:

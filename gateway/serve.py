@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from gateway.app import build_app
 from gateway.identity.credential import IdentityService, find_identity_service
+from gateway.observe.logs import begin_log
 from gateway.settings import Settings, settings_from
 from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory
@@ -52,6 +53,7 @@ def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
     begin_log()
     try:
         settings = settings_from(os.environ)
+        begin_log(settings.log_format)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
         app = build(settings, identity)
     except (
@@ -65,13 +67,6 @@ def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
         return 2
     listen(app, settings)
     return 0
-
-
-def begin_log() -> None:
-    """Lines to standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def listen(app: ASGIApp, settings: Settings) -> None:

@@ -29,6 +29,14 @@ class Settings(BaseSettings):
         description="URL under which callers know the gateway, without /v1. Links are made from it, never from Host.",
     )
     service_type: str = Field("function", description="Our service type in Keystone's catalog and in access rules.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines of the log: with date, level and logger before them, or JSON objects as a whole."
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="Where an OpenTelemetry collector takes traces over HTTP, e.g. http://collector:4318/v1/traces. "
+        "Needs the extra 'otel'; the rest is set by OTEL_* variables. Default: nothing is recorded.",
+    )
     disable_file: Path | None = Field(
         None,
         description="While this file exists, /healthcheck answers 503, so that a load balancer drains us.",

@@ -11,6 +11,7 @@ from starlette.types import Scope
 if TYPE_CHECKING:
     from gateway.edge.head import RequestHead
     from gateway.identity.caller import Caller
+    from gateway.observe.trace import Trace
 
 # The form of a global request id that OpenStack's own services accept (oslo.middleware).
 _GLOBAL_ID = re.compile(r"req-[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}")
@@ -28,6 +29,7 @@ class RequestContext:
         route: bounded name of the route, used as a metric label.
         facts: what else the log line shows (ids, outcome); never a token or a signed URL.
         timings: seconds spent in a room, shown as Server-Timing.
+        trace: where the request stands in a trace.
         service_caller: the caller, if it is a service: its calls are audited.
     """
 
@@ -38,6 +40,7 @@ class RequestContext:
     route: str = "none"
     facts: dict[str, object] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    trace: "Trace | None" = None
     service_caller: "Caller | None" = None
 
 

@@ -20,6 +20,12 @@ class Metrics:
         self.requests = Counter(
             "osfaas_requests", "Answered requests.", ["route", "method", "status"], registry=self.registry
         )
+        self.outcomes = Counter(
+            "osfaas_outcomes",
+            "Answered requests, by what came of them and whose fault it was.",
+            ["route", "status_class", "outcome"],
+            registry=self.registry,
+        )
         self.request_seconds = Histogram(
             "osfaas_request_seconds",
             "Time from the head of a request to the end of its answer.",

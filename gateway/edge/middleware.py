@@ -14,6 +14,10 @@ from gateway.edge.context import RequestContext, context_of, open_context
 from gateway.edge.head import HeadLimits, read_head
 from gateway.edge.metrics import METHODS, Metrics
 from gateway.errors import GatewayError, error_response
+from gateway.observe.outcome import FIRST_FAULT, Outcome, outcome_of
+from gateway.observe.trace import Recorder, Span, begun, enter, received
+
+_TRACE_FIELDS = (b"traceparent", b"tracestate")
 
 access_log = logging.getLogger("gateway.access")
 log = logging.getLogger(__name__)
@@ -41,17 +45,19 @@ class RequestIds:
 
 
 class Observed:
-    """Writes one canonical line per request and counts it."""
+    """Writes one canonical line per request, counts it, and gives it its place in a trace."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, recorder: Recorder | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         context = context_of(scope)
+        span = self._begin(scope, context)
         status = 499  # nginx's word for a caller that left before the answer
 
         async def send_and_see(message: Message) -> None:
@@ -68,11 +74,23 @@ class Observed:
             log.exception("unexpected error request_id=%s", context.request_id)
         finally:
             self._metrics.in_flight.dec()
-            self._record(scope, context, status)
+            self._record(scope, context, status, span)
 
-    def _record(self, scope: Scope, context: RequestContext, status: int) -> None:
+    def _begin(self, scope: Scope, context: RequestContext) -> Span | None:
+        named = [(name, value.decode("latin-1")) for name, value in scope["headers"] if name in _TRACE_FIELDS]
+        parent = received(*([value for name, value in named if name == field] for field in _TRACE_FIELDS))
+        span = self._recorder.request(parent) if self._recorder else None
+        context.trace = span.trace if span else begun(parent)
+        enter(context.trace, self._recorder)
+        return span
+
+    def _record(self, scope: Scope, context: RequestContext, status: int, span: Span | None) -> None:
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
+        outcome = outcome_of(status, context.facts.get("error"))
+        self._metrics.outcomes.labels(context.route, f"{status // 100}xx", outcome).inc()
+        if span is not None:
+            _end(span, context, method, status, outcome)
         self._metrics.requests.labels(context.route, method, status).inc()
         self._metrics.request_seconds.labels(context.route).observe(seconds)
         if not access_log.isEnabledFor(logging.INFO):
@@ -84,11 +102,27 @@ class Observed:
             "path": scope["raw_path"].decode("latin-1")[:1024],
             "route": context.route,
             "status": status,
+            "outcome": outcome,
+            "trace_id": context.trace.trace_id if context.trace else None,
+            "span_id": context.trace.span_id if context.trace else None,
             "seconds": round(seconds, 6),
             **{f"{name}_seconds": round(value, 6) for name, value in context.timings.items()},
             **context.facts,
         }
         access_log.info("%s", json.dumps(line))
+
+
+def _end(span: Span, context: RequestContext, method: str, status: int, outcome: Outcome) -> None:
+    attributes: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": context.route,
+        "http.response.status_code": status,
+        "osfaas.outcome": outcome,
+        "osfaas.request_id": context.request_id,
+    }
+    if isinstance(project := context.facts.get("project_id"), str):
+        attributes["osfaas.project_id"] = project
+    span.end(f"{method} {context.route}", attributes, failed=status >= FIRST_FAULT)
 
 
 class StrictHead:

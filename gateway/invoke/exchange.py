@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.timing import phases
+from gateway.observe.trace import outgoing
 from tenancy.directory import FunctionAddress
 
 # What an ingress, an activator or a queue-proxy answers when there is nobody behind it.
@@ -139,11 +140,13 @@ class FunctionClient:
         fields = call.fields.copy()
         if address.host:
             fields["Host"] = address.host
-        return await self._session.request(
-            call.method,
-            yarl.URL(address.url + call.target.decode("ascii"), encoded=True),
-            headers=fields,
-            data=call.body,
-            allow_redirects=False,
-            timeout=self._timeout,
-        )
+        with outgoing("function") as trace_fields:
+            fields.update(trace_fields)
+            return await self._session.request(
+                call.method,
+                yarl.URL(address.url + call.target.decode("ascii"), encoded=True),
+                headers=fields,
+                data=call.body,
+                allow_redirects=False,
+                timeout=self._timeout,
+            )

@@ -80,6 +80,9 @@ _NOT_IN = frozenset(
         b"x-http-method-override",
         b"x-method-override",
         b"x-request-id",
+        # What was good of them goes on with a span id of ours.
+        b"traceparent",
+        b"tracestate",
         b"early-data",
         b"max-forwards",
         b"cdn-loop",

@@ -8,6 +8,7 @@ import aiohttp
 import yarl
 
 from gateway.errors import GatewayError, Kind
+from gateway.observe.trace import outgoing
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,10 @@ class StoreClient:
         """
         target = yarl.URL(url, encoded=True)
         try:
-            response = await self._session.request(
-                method, target, headers=headers, allow_redirects=False, timeout=self._timeout
-            )
+            with outgoing("store") as trace_fields:
+                response = await self._session.request(
+                    method, target, headers={**headers, **trace_fields}, allow_redirects=False, timeout=self._timeout
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the object store cannot be reached: %r", error)
             raise GatewayError(Kind.STORE_UNAVAILABLE) from error

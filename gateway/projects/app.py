@@ -22,6 +22,7 @@ from gateway.edge.refusals import answer_refusals
 from gateway.edge.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.keystone import Keystone
+from gateway.observe.recording import recorder_of, recording
 from gateway.projects.administrator import Administrators
 from gateway.projects.routes import ProjectRoutes
 from gateway.settings import Settings
@@ -38,11 +39,11 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
         tenants: the records, to be read and written.
         projects: the projects of Keystone.
     """
-    metrics = Metrics()
+    metrics, recorder = Metrics(), recorder_of(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with keystone_client(settings, identity) as http:
+        async with recording(recorder), keystone_client(settings, identity) as http:
             administrators = Administrators(
                 Keystone(http, auth_url=identity.auth_url, credential=identity.credential),
                 role=settings.admin_role,
@@ -54,7 +55,8 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
     answer_refusals(app)
-    return RequestIds(Observed(StrictHead(app, HeadLimits(settings.head_max_bytes, settings.head_max_fields)), metrics))
+    limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
+    return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
 
 
 def _routes(settings: Settings, metrics: Metrics) -> list[Route]:

@@ -1,0 +1,75 @@
+"""Lines of the log: text or JSON, and no secret in either.
+
+Nothing writes a token or a signed URL on purpose. But errors of HTTP libraries may name the URL, and tracebacks what
+it was called with, so each line is looked through once more before it goes out.
+"""
+
+import json
+import logging
+import re
+import time
+from typing import Literal
+
+LogFormat = Literal["text", "json"]
+
+# Whose messages are JSON already.
+_STRUCTURED = frozenset(["gateway.access", "gateway.audit"])
+_HIDDEN = "***"
+_SECRETS = re.compile(
+    # Parameters of signed URLs: Swift's TempURL, S3's presigned GET in both versions.
+    r"(?P<kept>\b(?:temp_url_sig|x-amz-signature|x-amz-credential|x-amz-security-token|awsaccesskeyid|signature)"
+    r"(?:=|%3D))[^&\s\"'\\<>]+"
+    # Header fields with a credential, as they look in a dictionary, a list of pairs or a head.
+    r"|(?P<field>\b(?:x-auth-token|x-subject-token|x-service-token|x-storage-token|authorization)"
+    r"[\"']?\s*[:=,]\s*(?:b(?=[\"']))?[\"']?(?:bearer\s+|basic\s+|aws4-hmac-sha256\s+)?)[^\s\"',}\]]+"
+    # Passwords in URLs.
+    r"|(?P<scheme>://[^\s/:@\"']*:)[^\s/@\"']+(?=@)"
+    # Fernet tokens, wherever they stand.
+    r"|gAAAA[A-Za-z0-9_\-]{20,}(?:=|%3D)*",
+    re.IGNORECASE,
+)
+
+
+def without_secrets(text: str) -> str:
+    """The text with stars in place of tokens, signatures and passwords."""
+    return _SECRETS.sub(
+        lambda match: (match["kept"] or match["field"] or match["scheme"] or "") + _HIDDEN,
+        text,
+    )
+
+
+class TextLines(logging.Formatter):
+    """Date, level and logger before the message; a traceback behind it, on lines of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `time` (UTC), `level`, `logger`, and `message`, or the fields of a structured line."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
+        known = {"time": f"{moment}.{record.msecs:03.0f}Z", "level": record.levelname, "logger": record.name}
+        if record.name in _STRUCTURED and message.startswith("{"):
+            return without_secrets(f"{json.dumps(known)[:-1]}, {message[1:]}")
+        line = {**known, "message": without_secrets(message)}
+        if record.exc_info:
+            line["traceback"] = without_secrets(self.formatException(record.exc_info))
+        return json.dumps(line)
+
+
+def begin_log(log_format: LogFormat = "text") -> None:
+    """Lines to standard error, from INFO up; called again, it changes their format."""
+    formatter = JsonLines() if log_format == "json" else TextLines()
+    logging.basicConfig(level=logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter)
+    for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,58 @@
+"""What came of a request, in few words: a label of a metric, so the list is closed."""
+
+from enum import StrEnum
+
+from gateway.errors import Kind
+
+CALLER_GONE = 499
+FIRST_REFUSAL, FIRST_FAULT = 400, 500
+
+
+class Outcome(StrEnum):
+    """Whose doing it was that a request ended as it did."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    LIMITED = "limited"
+    GONE = "gone"
+    BACKEND = "backend"
+    FUNCTION = "function"
+    FAULT = "fault"
+
+
+# Services that the operator runs beside us.
+_BACKENDS = frozenset(
+    kind.code
+    for kind in (
+        Kind.KEYSTONE_UNAVAILABLE,
+        Kind.STORE_UNAVAILABLE,
+        Kind.DIRECTORY_UNAVAILABLE,
+        Kind.CLUSTER_UNAVAILABLE,
+        Kind.SHORT_READ,
+    )
+)
+_LIMITS = frozenset(kind.code for kind in Kind if kind.status == Kind.TOO_MANY_AT_ONCE.status)
+# What an answer that broke off behind its head is logged as.
+_BROKEN = "function.reply.broken"
+
+
+def outcome_of(  # noqa: PLR0911 - one for each answerstatus: int, error: object) -> Outcome:
+    """The outcome.
+
+    Args:
+        status: of the answer; 499 if there was none.
+        error: the code of our error, or None: the status is then a function's own, or a good one.
+    """
+    if status == CALLER_GONE:
+        return Outcome.GONE
+    if error == _BROKEN:
+        return Outcome.FUNCTION
+    if status < FIRST_REFUSAL:
+        return Outcome.ANSWERED
+    if error in _LIMITS:
+        return Outcome.LIMITED
+    if status < FIRST_FAULT:
+        return Outcome.REFUSED
+    if error in _BACKENDS:
+        return Outcome.BACKEND
+    return Outcome.FAULT if error == Kind.INTERNAL.code else Outcome.FUNCTION

@@ -1,0 +1,88 @@
+"""Lines of the log: their form, and that no secret is in one."""
+
+import io
+import json
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from gateway.observe.logs import JsonLines, TextLines, without_secrets
+
+TOKEN = "gAAAAABnZ0q1" + "x-_9" * 30 + "=="
+SECRETS = [
+    TOKEN,
+    f"X-Auth-Token: {TOKEN}",
+    "{'X-Auth-Token': 'SECRET'}",
+    "[(b'x-auth-token', b'SECRET')]",
+    '{"Authorization": "Bearer SECRET"}',
+    "authorization: Basic SECRET",
+    "x-subject-token=SECRET",
+    "http://swift/v1/AUTH_a/c/o?temp_url_sig=SECRET&temp_url_expires=1",
+    "http://swift/v1/AUTH_a/c/o?temp_url_expires=1&TEMP_URL_SIG=SECRET",
+    "https://s3/b/o?X-Amz-Credential=SECRET&X-Amz-Signature=SECRET",
+    "https://s3/b/o?AWSAccessKeyId=SECRET&Signature=SECRET&Expires=1",
+    "order={'url': 'http://s/o?temp_url_sig%3DSECRET'}",
+    "redis://user:SECRET@valkey:6379/0",
+    "valkeys://:SECRET@valkey:6379/0",
+]
+
+
+def written(formatter: logging.Formatter, log: Callable[[logging.Logger], None], name: str = "gateway.x") -> str:
+    """What a logger with this formatter puts out."""
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(formatter)
+    logger = logging.Logger(name)  # noqa: LOG001 - one of its own
+    logger.addHandler(handler)
+    log(logger)
+    return out.getvalue()
+
+
+def fails(logger: logging.Logger, secret: str) -> None:
+    def connect() -> None:
+        raise RuntimeError(f"cannot connect to {secret}")
+
+    try:
+        connect()
+    except RuntimeError:
+        logger.exception("unexpected: %s", secret)
+
+
+@pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_secret_is_in_a_message_or_a_traceback(formatter: logging.Formatter, secret: str) -> None:
+    line = written(formatter, lambda logger: fails(logger, secret))
+    assert "unexpected" in line
+    assert "Traceback" in line
+    assert "SECRET" not in line
+    assert TOKEN not in line
+    assert TOKEN[:40] not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["temp_url_expires=1", "http://swift:8080/v1/AUTH_a", "the token is not valid", "req-1 authorised", "gAAAA short"],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+def test_json_line_is_one_object_whatever_is_in_it() -> None:
+    line = written(JsonLines(), lambda logger: fails(logger, 'a\nb"\u2028'))
+    assert line.count("\n") == 1
+    document = json.loads(line)
+    assert set(document) == {"time", "level", "logger", "message", "traceback"}
+    assert document["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", ["gateway.access", "gateway.audit"])
+def test_fields_of_a_structured_line_stand_beside_those_of_the_log(name: str) -> None:
+    line = written(JsonLines(), lambda logger: logger.info("%s", json.dumps({"status": 200})), name)
+    document = json.loads(line)
+    assert (document["logger"], document["status"], document["level"]) == (name, 200, "INFO")
+
+
+def test_text_line_has_the_message_as_it_is() -> None:
+    line = written(TextLines(), lambda logger: logger.warning("as it is"))
+    assert line.endswith(" WARNING gateway.x as it is\n")

@@ -1,0 +1,32 @@
+"""What came of a request, and whose doing it was."""
+
+import pytest
+
+from gateway.errors import Kind
+from gateway.observe.outcome import Outcome, outcome_of
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "outcome"),
+    [
+        (499, "function.caller.gone", "gone"),
+        (200, "function.reply.broken", "function"),
+        (500, Kind.INTERNAL.code, "fault"),
+        (503, Kind.KEYSTONE_UNAVAILABLE.code, "backend"),
+        (503, Kind.STORE_UNAVAILABLE.code, "backend"),
+        (502, Kind.FUNCTION_FAILED.code, "function"),
+        (500, None, "function"),
+        (429, Kind.RATE_EXCEEDED.code, "limited"),
+        (429, Kind.TOO_MANY_AT_ONCE.code, "limited"),
+        (429, None, "refused"),
+        (404, Kind.OBJECT_NOT_FOUND.code, "refused"),
+        (200, None, "answered"),
+        (304, None, "answered"),
+    ],
+)
+def test_outcome_names_whose_doing_it_was(status: int, error: str | None, outcome: str) -> None:
+    assert outcome_of(status, error) == outcome
+
+
+def test_every_error_has_an_outcome_that_is_no_answer() -> None:
+    assert all(outcome_of(kind.status, kind.code) is not Outcome.ANSWERED for kind in Kind)
