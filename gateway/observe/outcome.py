@@ -36,7 +36,7 @@ _LIMITS = frozenset(kind.code for kind in Kind if kind.status == Kind.TOO_MANY_A
 _BROKEN = "function.reply.broken"
 
 
-def outcome_of(  # noqa: PLR0911 - one for each answerstatus: int, error: object) -> Outcome:
+def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one for each outcome
     """The outcome.
 
     Args:

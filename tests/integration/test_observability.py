@@ -67,12 +67,21 @@ def invokable(gateway, cloud, backend) -> None:
 
 
 def test_trace_goes_on_to_the_function_and_spans_to_the_collector(start_gateway, cloud, alice, collector):
-    with echo() as backend, start_gateway(OSFAAS_OTLP_ENDPOINT=collector.url, OSFAAS_LOG_FORMAT="json") as gateway:
+    settings = {
+        "OSFAAS_OTLP_ENDPOINT": collector.url,
+        "OSFAAS_LOG_FORMAT": "json",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    with echo() as backend, start_gateway(**settings) as gateway:
         invokable(gateway, cloud, backend)
         answer = gateway.get("/v1/invoke/echo/x", alice, headers=PARENT)
         gateway.get("/v1/invoke/echo/x", alice, headers={"traceparent": "00-nonsense", "tracestate": "vendor=1"})
         line = next(line for line in lines(gateway) if line["route"] == "invoke")
-    # The gateway has ended, so everything is sent.
+        deadline = time.monotonic() + 30
+        # Two calls, and what went out for each.
+        while len(collector.spans) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     assert answer.status_code == 200
     first, second = backend.seen
     (parent,), (state,) = first.all("traceparent"), first.all("tracestate")
