@@ -11,8 +11,6 @@ Every write takes `dry_run=true` and then answers with what would be stored.
 
 import asyncio
 import datetime as dt
-import json
-import logging
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -24,7 +22,9 @@ from gateway.edge.answer import answer_or_error
 from gateway.edge.body import json_of, read_body
 from gateway.edge.context import context_of
 from gateway.errors import GatewayError, Kind
+from gateway.observe.cadf import record
 from gateway.projects.administrator import Administrator, Administrators
+from gateway.projects.audit import deed_of
 from gateway.projects.document import Asked, asked_of, document_of
 from policies.names import ProjectId
 from tenancy import service
@@ -40,8 +40,6 @@ from tenancy.errors import (
 )
 from tenancy.projects import Projects
 from tenancy.tenants import Tenants
-
-audit_log = logging.getLogger("gateway.audit")
 
 MAX_BODY_BYTES = 65_536
 _PROJECT = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
@@ -73,16 +71,26 @@ class ProjectRoutes:
         context = context_of(request.scope)
         context.route = route
 
+        administrator: Administrator | None = None
+
         async def answer() -> Response:
+            nonlocal administrator
             assert context.head is not None
             administrator = await self._administrators.administrator_of(context.head)
             context.facts["user_id"] = administrator.user_id
-            response = await work(request)
-            if request.method not in {"GET", "HEAD"}:
-                _record(administrator, request, response.status_code, context.request_id)
-            return response
+            return await work(request)
 
-        return await answer_or_error(context, answer())
+        response = await answer_or_error(context, answer())
+        deed = deed_of(
+            administrator,
+            request.method,
+            request.path_params.get("project"),
+            response.status_code,
+            request_id=context.request_id,
+            parameters=request.query_params,
+        )
+        record(deed)
+        return response
 
     async def _list(self, _request: Request) -> Response:
         records = await _in_thread(lambda: service.list_tenants(self._tenants))
@@ -188,15 +196,3 @@ def _grace_seconds(request: Request) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) < 12 and int(value) <= _LONGEST_GRACE_SECONDS):  # noqa: PLR2004
         raise GatewayError(Kind.REQUEST_MALFORMED, why="'grace_seconds' is a whole number of seconds")
     return int(value)
-
-
-def _record(administrator: Administrator, request: Request, status: int, request_id: str) -> None:
-    """Who changed what, in a line of its own; refused calls are in the access log."""
-    line = {
-        "action": request.method.lower(),
-        "target": request.url.path,
-        "initiator": {"id": administrator.user_id, "name": administrator.user_name, "scope": administrator.scope},
-        "status": status,
-        "request_id": request_id,
-    }
-    audit_log.info("%s", json.dumps(line))

@@ -1,0 +1,53 @@
+"""The audit record of an administrator's call, refused or not: who did what to which project."""
+
+from collections.abc import Mapping
+
+from gateway.observe.cadf import Deed
+from gateway.projects.administrator import Administrator
+
+_OBSERVER = "osfaas-admin-api"
+_CREATED = 201
+_ACTIONS = {"PATCH": "update", "DELETE": "delete"}
+
+
+def deed_of(
+    administrator: Administrator | None,
+    method: str,
+    project: str | None,
+    status: int,
+    *,
+    request_id: str,
+    parameters: Mapping[str, str],
+) -> Deed:
+    """What was done.
+
+    Args:
+        administrator: who did it; None if nobody was found to be one.
+        method: HTTP's.
+        project: its id as it was named; None: all of them.
+        status: of the answer.
+        request_id: ours.
+        parameters: of the query; those that change the meaning go into the tags.
+    """
+    if method == "PUT":
+        action = "create" if status == _CREATED else "update"
+    else:
+        action = _ACTIONS.get(method, "read" if project else "read/list")
+    if administrator is None:
+        initiator = {"id": "unknown", "typeURI": "service/security/account/user"}
+    else:
+        initiator = {
+            "id": administrator.user_id,
+            "typeURI": "service/security/account/user",
+            "name": administrator.user_name,
+            "scope": administrator.scope,
+        }
+    return Deed(
+        action=action,
+        status=status,
+        initiator=initiator,
+        target={"id": project or "all", "typeURI": "data/security/project"},
+        observer=_OBSERVER,
+        request_id=request_id,
+        tags=[f"{name}=true" for name in ("confirm", "dry_run") if parameters.get(name, "").lower() == "true"],
+    )
