@@ -2,10 +2,14 @@
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
 from gateway.budgets import shared as room
 from gateway.budgets.bucket import Rate
@@ -152,3 +156,23 @@ async def test_password_of_the_store_gets_into_no_log(caplog: pytest.LogCaptureF
     async with open_shared_ledger("redis://u:very-secret@127.0.0.1:1", Metrics(), timeout_seconds=0.5) as ledger:
         assert (await ledger.draw(ACCOUNT, "calls", RATE, 1)).granted
     assert "very-secret" not in caplog.text
+
+
+async def test_rights_that_the_guide_gives_are_enough_and_reach_no_other_key(valkey: Valkey) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "operator-guide.md").read_text(encoding="utf-8")
+    rights = re.search(r"an ACL of `([^`]+)`", guide)
+    assert rights is not None
+    if valkey.process is None:
+        valkey.start()
+    with Redis(port=valkey.port) as administrator:
+        administrator.execute_command("ACL", "SETUSER", "osfaas", "reset", "on", ">pw", *rights[1].split())
+    metrics = Metrics()
+    url = f"valkey://osfaas:pw@127.0.0.1:{valkey.port}/0"
+    async with open_shared_ledger(url, metrics, timeout_seconds=2) as ledger:
+        assert (await ledger.draw(ACCOUNT, "calls", RATE, 1)).granted
+        assert (await ledger.enter(ACCOUNT, "a", 1)).granted
+        await ledger.renew()
+        await ledger.leave(ACCOUNT, "a")
+    assert metrics.budget_store_failures._value.get() == 0
+    with Redis(port=valkey.port, username="osfaas", password="pw") as limited, pytest.raises(RedisError):
+        limited.set("other", "1")

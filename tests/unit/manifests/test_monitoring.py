@@ -1,0 +1,108 @@
+"""The alerts and the dashboard speak of metrics that there are, with the labels and values that these have."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.budgets.allowance import NAMES
+from gateway.edge.metrics import Metrics
+from gateway.observe.outcome import Outcome
+from tenancy.metrics import ControllerMetrics
+from tests.unit.manifests.rendered import CHECKOUT, MANIFESTS
+
+FOLDER = MANIFESTS / "monitoring"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"] for rule in group["rules"]
+]
+PANELS: list[dict[str, Any]] = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+SHOWN = [target["expr"] for panel in PANELS for target in panel["targets"]]
+EXPRESSIONS = [*(rule["expr"] for rule in RULES), *SHOWN]
+_NAME = re.compile(r"\bosfaas_[a-z_]+")
+_SELECTOR = re.compile(r"(osfaas_[a-z_]+)\{([^}]*)\}")
+_MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([^"]*)"')
+# Values of labels that are a closed list.
+VALUES = {
+    ("osfaas_outcomes_total", "outcome"): {str(outcome) for outcome in Outcome},
+    ("osfaas_budget_calls_total", "outcome"): {"granted", "waited", "refused"},
+    ("osfaas_budget_calls_total", "limit"): set(NAMES),
+    ("osfaas_tokens_total", "verdict"): {"accepted", "refused", "unknown"},
+    ("osfaas_tokens_total", "source"): {"cache", "keystone"},
+}
+
+
+def exposed() -> Mapping[str, frozenset[str]]:
+    """The labels of every time series of both processes, by name."""
+    found: dict[str, frozenset[str]] = {}
+    for registry in (Metrics().registry, ControllerMetrics().registry):
+        for collector in registry._collector_to_names:
+            labels = frozenset(collector._labelnames)  # type: ignore[attr-defined]
+            for name in registry._collector_to_names[collector]:
+                found[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    return found
+
+
+def grouped(expression: str) -> Iterator[str]:
+    for words in re.findall(r"\bby \(([^)]*)\)", expression):
+        yield from (word.strip() for word in words.split(","))
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_metric_is_one_that_the_code_has(expression: str) -> None:
+    named = set(_NAME.findall(expression))
+    assert named
+    assert named <= set(exposed())
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_label_is_one_that_its_metric_has(expression: str) -> None:
+    known = exposed()
+    for name, selector in _SELECTOR.findall(expression):
+        for label, operator, value in _MATCHER.findall(selector):
+            assert label in known[name], (name, label)
+            if operator == "=" and (name, label) in VALUES:
+                assert value in VALUES[name, label]
+    for label in grouped(expression):
+        assert any(label in known[name] for name in _NAME.findall(expression)), label
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_brackets_match(expression: str) -> None:
+    open_ones = []
+    for character in re.sub(r'"[^"]*"', "", expression):
+        if character in "([{":
+            open_ones.append(character)
+        elif character in ")]}":
+            assert open_ones
+            assert open_ones.pop() + character in {"()", "[]", "{}"}
+    assert not open_ones
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_says_how_bad_it_is_and_is_explained_to_the_operator(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["annotations"]["summary"]
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert f"`{rule['alert']}`" in (CHECKOUT / "docs" / "operator-guide.md").read_text(encoding="utf-8")
+    used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert used <= set(grouped(rule["expr"]))
+
+
+def test_alerts_have_names_of_their_own_and_panels_ids() -> None:
+    assert len({rule["alert"] for rule in RULES}) == len(RULES) > 10
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS) > 10
+
+
+def test_every_metric_of_the_gateway_is_in_the_guide() -> None:
+    guide = (CHECKOUT / "docs" / "operator-guide.md").read_text(encoding="utf-8")
+    for metric in Metrics().registry.collect():
+        assert f"`{metric.name}" in guide, metric.name
+
+
+def test_a_metric_that_is_not_there_would_be_noticed() -> None:
+    assert "osfaas_no_such_total" not in exposed()
+    assert "osfaas_requests_total" in exposed()
+    assert "osfaas_request_seconds_bucket" in exposed()
