@@ -19,7 +19,8 @@ from gateway.checksums.flow import ChecksumFlow, Places
 from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.routes import ChecksumRoutes
-from gateway.clients import open_clients
+from gateway.circuit import CircuitRules
+from gateway.clients import open_clients, store_origins
 from gateway.edge.metrics import Metrics
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
@@ -32,8 +33,10 @@ from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
 from gateway.invoke.trouble import Troubles
 from gateway.limits.routes import LimitRoutes
+from gateway.objects.breaking import BreakingStore
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
+from gateway.objects.origins import StoreOrigins
 from gateway.objects.s3 import Presigner, S3Rules
 from gateway.objects.s3_store import S3Store
 from gateway.objects.swift import SwiftRules, SwiftStore
@@ -57,10 +60,15 @@ async def open_rooms(
     settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
 ) -> AsyncIterator[Rooms]:
     """The rooms, for as long as the clients that they share are open."""
-    async with open_clients(settings, identity) as (http, keystone_http), open_ledger(settings, metrics) as ledger:
+    origins = store_origins(settings)
+    async with (
+        open_clients(settings, identity, origins) as (http, store_http, keystone_http),
+        open_ledger(settings, metrics) as ledger,
+    ):
         budgets = ProjectBudgets(ledger, budget_rules(settings), metrics)
         shared = build_shared(settings, identity, metrics, budgets, http=http, keystone_http=keystone_http)
-        flow = build_flow(settings, identity, directory, metrics, shared, http=http, keystone_http=keystone_http)
+        store = build_store(settings, identity, store_http, keystone_http, origins)
+        flow = build_flow(settings, directory, metrics, shared, store)
         rules = bulk_rules(settings)
         yield Rooms(
             checksums=ChecksumRoutes(flow, default_algorithms=settings.default_algorithms),
@@ -142,17 +150,9 @@ def build_invocations(settings: Settings, directory: TenantDirectory, shared: Sh
 
 
 def build_flow(
-    settings: Settings,
-    identity: IdentityService,
-    directory: TenantDirectory,
-    metrics: Metrics,
-    shared: Shared,
-    *,
-    http: aiohttp.ClientSession,
-    keystone_http: httpx.AsyncClient,
+    settings: Settings, directory: TenantDirectory, metrics: Metrics, shared: Shared, store: ObjectStore
 ) -> ChecksumFlow:
     """The rooms of a call, joined."""
-    store = build_store(settings, identity, http, keystone_http)
     return ChecksumFlow(
         identity=shared.authenticator,
         directory=directory,
@@ -180,10 +180,21 @@ def build_authenticator(
     settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
 ) -> Authenticator:
     """The room that knows callers."""
-    keystone = Keystone(http, auth_url=identity.auth_url, credential=identity.credential)
+    keystone = Keystone(
+        http,
+        auth_url=identity.auth_url,
+        credential=identity.credential,
+        timeout_seconds=settings.keystone_timeout_seconds,
+        circuit=circuit_rules(settings),
+    )
     cache = TokenCache(
         keystone.validate,
-        CacheLimits(settings.token_cache_entries, settings.token_cache_seconds, settings.token_refusal_cache_seconds),
+        CacheLimits(
+            settings.token_cache_entries,
+            settings.token_cache_seconds,
+            settings.token_refusal_cache_seconds,
+            settings.token_outage_seconds,
+        ),
         seen=lambda source, verdict: metrics.tokens.labels(source, verdict).inc(),
     )
     rules = IdentityRules(
@@ -205,6 +216,7 @@ def build_store(
     identity: IdentityService,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
+    origins: StoreOrigins,
 ) -> ObjectStore:
     """The room that knows objects."""
     presigner = Presigner(
@@ -219,10 +231,24 @@ def build_store(
             credential_entries=settings.token_cache_entries,
             credential_seconds=settings.token_cache_seconds,
         ),
+        origins=origins,
     )
-    client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds)
+    client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds, origins=origins)
+    store: ObjectStore
     if settings.object_store == "s3":
-        return S3Store(client, presigner, settings.capabilities)
+        store = S3Store(client, presigner, settings.capabilities)
+    else:
+        store = build_swift(settings, client, presigner)
+    return BreakingStore(store, circuit_rules(settings))
+
+
+def circuit_rules(settings: Settings) -> CircuitRules:
+    """When Keystone, or the store, is not asked any more."""
+    return CircuitRules(settings.circuit_failures, settings.circuit_seconds)
+
+
+def build_swift(settings: Settings, client: StoreClient, presigner: Presigner) -> SwiftStore:
+    """The store, if it is Swift."""
     return SwiftStore(
         client,
         SwiftRules(

@@ -60,6 +60,20 @@ class Settings(BaseSettings):
         le=30,
         description="How long a validated token is trusted; also how long a revoked one may live on.",
     )
+    token_outage_seconds: float = Field(
+        60,
+        ge=0,
+        le=300,
+        description="How much longer a token is trusted that Keystone accepted before, while it gives no answer. One "
+        "that was revoked meanwhile may live on as long. 0: not at all.",
+    )
+    circuit_failures: int = Field(
+        5, ge=1, description="After so many questions in a row without an answer, Keystone is left alone for a moment."
+        " For the store the same, for each project."
+    )
+    circuit_seconds: float = Field(
+        1, gt=0, le=60, description="How long it is left alone; calls that need it get 503 at once. Then one call tries."
+    )
     token_cache_entries: int = Field(10_000, ge=1, description="Most tokens kept at once.")
     token_refusal_cache_seconds: float = Field(
         10, ge=0, description="How long a token that Keystone refused is refused without asking again."
@@ -116,6 +130,12 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None,
         description="S3 URL in place of the catalog's. Without one in either place, presigned URLs are not used.",
+    )
+    store_origins: Words = Field(
+        (),
+        description="The only stores that are asked, e.g. https://swift.example.org,http://10.0.0.5:8080. Default: "
+        "those of the catalog, but none on loopback, link-local or metadata addresses and none with a name of the "
+        "cluster (.svc, .local): such a one has to be listed here.",
     )
     s3_region: str = Field("us-east-1", description="Region name in S3 signatures.")
     store_timeout_seconds: float = Field(
@@ -222,7 +242,7 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(75, ge=1, description="How long an idle connection is kept.")
     shutdown_seconds: int = Field(30, ge=1, description="How long running calls may go on after SIGTERM.")
 
-    @field_validator("default_algorithms", "capabilities", "service_projects", mode="before")
+    @field_validator("default_algorithms", "capabilities", "service_projects", "store_origins", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value

@@ -47,6 +47,8 @@ def gateway_service(
         "OSFAAS_LISTEN_PORT": str(port),
         "OSFAAS_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "OSFAAS_TENANTS_FILE": str(tenants),
+        # On loopback, where a store has to be listed.
+        "OSFAAS_STORE_ORIGINS": cloud.swift_url,
         **(env or {}),
     }
     return Service(name, [sys.executable, "-m", "gateway.cli", "serve"], port, cloud.state, settings)

@@ -8,6 +8,7 @@ from cachetools import TTLCache
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
+from gateway.identity.outage import OutageError
 from gateway.single_flight import SingleFlight
 
 # Refusals that say something of the token, and go on saying it for a while.
@@ -22,17 +23,20 @@ class CacheLimits:
         entries: most callers, and most refusals, at once.
         seconds: how long a verdict counts; a token's own expiry comes first.
         refusal_seconds: the same for refusals.
+        outage_seconds: how much longer a caller counts if Keystone cannot be asked again.
     """
 
     entries: int
     seconds: float
     refusal_seconds: float
+    outage_seconds: float = 0
 
 
 class TokenCache:
     """Callers by token.
 
-    A refusal is kept apart from callers, so that garbage cannot push out those who are known.
+    A refusal is kept apart from callers, so that garbage cannot push out those who are known. While Keystone cannot be
+    asked, a caller that it has accepted not long ago stays who it was; nobody else becomes anybody.
     """
 
     def __init__(
@@ -48,6 +52,10 @@ class TokenCache:
         self._clock = clock
         self._seen = seen
         self._callers: TTLCache[str, Caller] = TTLCache(limits.entries, limits.seconds, timer=stopwatch)
+        # Asked only in an outage; a refusal, by Keystone or by another service, ends it.
+        self._last_known: TTLCache[str, Caller] = TTLCache(
+            limits.entries if limits.outage_seconds else 0, limits.seconds + limits.outage_seconds, timer=stopwatch
+        )
         self._refusals: TTLCache[str, tuple[Kind, Mapping[str, object]]] = TTLCache(
             limits.entries, limits.refusal_seconds, timer=stopwatch
         )
@@ -73,18 +81,29 @@ class TokenCache:
     def forget(self, token: str) -> None:
         """Drops a caller whose token another service has just refused."""
         self._callers.pop(token, None)
+        self._last_known.pop(token, None)
 
     async def _ask(self, token: str) -> Caller:
         try:
             caller = await self._validate(token)
+        except OutageError:
+            known = self._last_known.get(token)
+            if known is not None and self._clock() < known.expires_at:
+                self._seen("outage", "accepted")
+                return known
+            self._seen("keystone", "unknown")
+            raise
         except GatewayError as error:
             if error.kind in _LASTING:
-                self._callers.pop(token, None)
+                self.forget(token)
                 self._refusals[token] = error.kind, error.words
             self._seen("keystone", "refused" if error.kind in _LASTING else "unknown")
             raise
         if caller.expires_at <= self._clock():
+            self.forget(token)
             raise GatewayError(Kind.TOKEN_INVALID)
         self._callers[token] = caller
+        if self._last_known.maxsize:
+            self._last_known[token] = caller
         self._seen("keystone", "accepted")
         return caller

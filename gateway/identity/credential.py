@@ -13,34 +13,43 @@ from typing import Any
 import openstack.config
 from keystoneauth1 import exceptions as ksa_exceptions
 
-from gateway.errors import GatewayError, Kind
+from gateway.identity.outage import OutageError
+from gateway.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
 
 
 class ServiceCredential:
-    """Tokens of our own. keystoneauth1 blocks, so it runs in a thread."""
+    """Tokens of our own. keystoneauth1 blocks, so it runs in a thread: one, however many want to know."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._flights: SingleFlight[str, str] = SingleFlight()
+        self._latest: str | None = None
 
     async def token(self) -> str:
         """A token that is valid for some time yet.
 
         Raises:
-            GatewayError: KEYSTONE_UNAVAILABLE, also when the credential itself is refused: the caller
-                cannot help it, the operator finds the reason in the log.
+            OutageError: there is none, also when the credential itself is refused: the caller cannot help it, the
+                operator finds the reason in the log.
         """
+        return await self._flights.run("token", self._ask)
+
+    def forget(self, refused: str) -> None:
+        """Makes the next `token()` authenticate anew, once for all who were refused with the same token."""
+        if refused == self._latest:
+            self._latest = None
+            self._session.invalidate()
+
+    async def _ask(self) -> str:
         try:
             token: str = await asyncio.to_thread(self._session.get_token)
         except ksa_exceptions.ClientException as error:
             log.error("the gateway's own credential gets no token: %s", error)  # noqa: TRY400 - the sentence is the news
-            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+            raise OutageError from error
+        self._latest = token
         return token
-
-    def forget(self) -> None:
-        """Makes the next `token()` authenticate anew."""
-        self._session.invalidate()
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,8 @@ def find_identity_service(*, timeout_seconds: float) -> IdentityService:
     cloud = openstack.config.OpenStackConfig(app_name="osfaas").get_one()
     session = cloud.get_session()
     session.timeout = timeout_seconds
+    # Whoever redirects us would be sent the password.
+    session.redirect = False
     verify, _certificate = cloud.get_requests_verify_args()
     context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
     return IdentityService(v3_url(cloud.config["auth"]["auth_url"]), ServiceCredential(session), context)

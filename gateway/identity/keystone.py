@@ -1,14 +1,18 @@
 """Asks Keystone who a token speaks for (Identity API v3, "Validate and show information for token")."""
 
+import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import httpx
 
+from gateway.circuit import Breaker, CircuitOpenError, CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import AccessRule, Caller, Endpoint
+from gateway.identity.outage import OutageError
 from policies.names import ProjectId
 
 log = logging.getLogger(__name__)
@@ -16,6 +20,8 @@ log = logging.getLogger(__name__)
 Who = TypeVar("Who")
 
 OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
+_OVERLOADED = frozenset([429, 502, 503, 504])
+_LONGEST_WAIT_SECONDS = 300
 
 
 class Credential(Protocol):
@@ -23,16 +29,27 @@ class Credential(Protocol):
 
     async def token(self) -> str: ...
 
-    def forget(self) -> None: ...
+    def forget(self, refused: str) -> None: ...
 
 
 class Keystone:
     """One Keystone, asked with a credential of ours."""
 
-    def __init__(self, client: httpx.AsyncClient, *, auth_url: str, credential: Credential) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        auth_url: str,
+        credential: Credential,
+        timeout_seconds: float = 5,
+        circuit: CircuitRules = CircuitRules(5, 1),
+    ) -> None:
+        """`timeout_seconds`: longest wait for one whole answer; `circuit`: when it is not asked any more."""
         self._client = client
         self._auth_url = auth_url
         self._credential = credential
+        self._timeout_seconds = timeout_seconds
+        self._breaker = Breaker(circuit, OutageError)
 
     async def validate(self, token: str) -> Caller:
         """The caller whose token it is.
@@ -49,41 +66,72 @@ class Keystone:
         Raises:
             GatewayError: as `validate`, and what `understand` raises.
         """
-        response = await self._ask(token)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            # It is our own credential that is refused; its token may have been revoked. Once more, with a new one.
-            self._credential.forget()
-            response = await self._ask(token)
-        if response.status_code == httpx.codes.NOT_FOUND:
+        try:
+            with self._breaker.attempt():
+                response = await self._asked(token)
+        except CircuitOpenError as error:
+            raise OutageError(retry_after_seconds=max(1, math.ceil(error.seconds))) from error
+        if response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response):
             raise GatewayError(Kind.TOKEN_INVALID)
         if response.status_code != httpx.codes.OK:
             log.error("Keystone answered %d to a validation", response.status_code)
-            raise _unavailable(response)
+            raise _outage(response)
+        if response.headers.get("X-Subject-Token", token) != token:
+            log.error("Keystone, or something before it, answered about another token")
+            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE)
         try:
             return understand(token, response.json()["token"])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             log.exception("Keystone's answer to a validation is not understood")
             raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
 
-    async def _ask(self, token: str) -> httpx.Response:
+    async def _asked(self, token: str) -> httpx.Response:
+        """An answer that is worth a look.
+
+        Raises:
+            OutageError: there was none, it is overloaded, or it does not want to hear us. Not for a 500: a token
+                that brings one out shall not close Keystone to all others.
+        """
+        own = await self._credential.token()
+        response = await self._ask(token, own)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            # It is our own credential that is refused; its token may have been revoked. Once more, with a new one.
+            self._credential.forget(own)
+            response = await self._ask(token, await self._credential.token())
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                log.error("Keystone refuses the gateway's own credential")
+        if response.status_code in _OVERLOADED | {httpx.codes.UNAUTHORIZED}:
+            raise _outage(response)
+        return response
+
+    async def _ask(self, token: str, own: str) -> httpx.Response:
         headers = {
-            "X-Auth-Token": await self._credential.token(),
+            "X-Auth-Token": own,
             "X-Subject-Token": token,
             # Without it Keystone hides tokens that access rules restrict, as from a service that knows no rules.
             "OpenStack-Identity-Access-Rules": "1",
         }
         try:
-            return await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
-        except httpx.HTTPError as error:
+            # The client's own timeout is one for each piece, and there may be many.
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
             log.warning("Keystone cannot be asked: %r", error)
-            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+            raise OutageError from error
 
 
-def _unavailable(response: httpx.Response) -> GatewayError:
+def _is_keystones(response: httpx.Response) -> bool:
+    """Whether a refusal is Keystone's own: a proxy whose Keystone is not there says 404 too, in its own words."""
+    try:
+        return bool(response.json()["error"]["code"] == response.status_code)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def _outage(response: httpx.Response) -> OutageError:
     wait = response.headers.get("Retry-After", "")
-    return GatewayError(
-        Kind.KEYSTONE_UNAVAILABLE,
-        retry_after_seconds=min(int(wait), 300) if wait.isdecimal() and wait.isascii() else None,
+    return OutageError(
+        retry_after_seconds=min(int(wait), _LONGEST_WAIT_SECONDS) if wait.isdecimal() and wait.isascii() else None
     )
 
 
@@ -116,7 +164,11 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
             for endpoint in service["endpoints"]
         ),
         application_credential_id=credential.get("id"),
-        delegated=bool(credential) or "OS-TRUST:trust" in body or "OS-OAUTH1" in body,
+        delegated=bool(credential)
+        or "OS-TRUST:trust" in body
+        or "OS-OAUTH1" in body
+        # Whoever made the EC2 credential may have had fewer rights than the user (CVE-2026-43001).
+        or "ec2credential" in body.get("methods", ()),
         access_rules=None
         if rules is None
         else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in rules),

@@ -1,5 +1,6 @@
 """One exchange with an object store: bytes as they are, failures as ours."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -8,6 +9,7 @@ import aiohttp
 import yarl
 
 from gateway.errors import GatewayError, Kind
+from gateway.objects.origins import StoreOrigins
 from gateway.observe.trace import outgoing
 
 log = logging.getLogger(__name__)
@@ -16,11 +18,23 @@ OK = 200
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
 
 
+class StoreSilentError(GatewayError):
+    """There was no answer of the store, in contrast to one that says that it cannot serve this object."""
+
+    def __init__(self) -> None:
+        super().__init__(Kind.STORE_UNAVAILABLE)
+
+
 class StoreClient:
     """Sends requests to a store as they are written: no redirect, no decoding, no change of the path."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, *, timeout_seconds: float, origins: StoreOrigins | None = None
+    ) -> None:
         self._session = session
+        self._origins = origins
+        # To connect, and to answer. Without it a head that drips in is waited for as long as it drips.
+        self._head_seconds = 2 * timeout_seconds
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=timeout_seconds, sock_connect=timeout_seconds, sock_read=timeout_seconds
         )
@@ -32,17 +46,20 @@ class StoreClient:
         """The response, its body unread.
 
         Raises:
-            GatewayError: STORE_UNAVAILABLE, if there is none.
+            GatewayError: STORE_UNAVAILABLE, if there is none; OBJECT_UNSUPPORTED for a store that may not be asked.
         """
+        if self._origins is not None:
+            self._origins.refuse_strange(url)
         target = yarl.URL(url, encoded=True)
         try:
-            with outgoing("store") as trace_fields:
-                response = await self._session.request(
-                    method, target, headers={**headers, **trace_fields}, allow_redirects=False, timeout=self._timeout
-                )
+            async with asyncio.timeout(self._head_seconds):
+                with outgoing("store") as trace_fields:
+                    response = await self._session.request(
+                        method, target, headers={**headers, **trace_fields}, allow_redirects=False, timeout=self._timeout
+                    )
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the object store cannot be reached: %r", error)
-            raise GatewayError(Kind.STORE_UNAVAILABLE) from error
+            raise StoreSilentError from error
         try:
             yield response
         finally:

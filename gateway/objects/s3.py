@@ -15,8 +15,10 @@ from cachetools import TTLCache
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
+from gateway.identity.outage import OutageError
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectRef
+from gateway.objects.origins import StoreOrigins
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +47,13 @@ class Presigner:
         *,
         auth_url: str,
         rules: S3Rules,
+        origins: StoreOrigins | None = None,
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._auth_url = auth_url
         self._rules = rules
+        self._origins = origins
         # By token, and no longer than a token itself is trusted. That there is none is not kept: one may be made.
         self._credentials: TTLCache[str, Credentials] = TTLCache(
             rules.credential_entries, rules.credential_seconds, timer=stopwatch
@@ -67,9 +71,19 @@ class Presigner:
         )
 
     async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
-        """A URL that reads the object, or None if there is no S3, no fitting name or no credential."""
+        """A URL that reads the object, or None if there is no S3, no fitting name or no credential.
+
+        Raises:
+            GatewayError: OBJECT_UNSUPPORTED, for an S3 that may not be asked.
+        """
         endpoint = self.endpoint(caller)
-        credentials = await self._usable_credentials(caller, ref) if endpoint else None
+        if endpoint is not None and self._origins is not None:
+            # The function will fetch it, who sees less of the network's inside and knows nothing of it.
+            self._origins.refuse_strange(endpoint)
+        try:
+            credentials = await self._usable_credentials(caller, ref) if endpoint else None
+        except OutageError:
+            credentials = None  # there are other ways of reading
         if endpoint is None or credentials is None:
             return None
         rules = self._rules
@@ -81,7 +95,7 @@ class Presigner:
         """URL and header fields of a request of the gateway's own.
 
         Raises:
-            GatewayError: S3_CREDENTIAL, if there is no S3, no fitting name or no credential.
+            GatewayError: S3_CREDENTIAL, if there is no S3, no fitting name or no credential; KEYSTONE_UNAVAILABLE.
         """
         endpoint = self.endpoint(caller)
         credentials = await self._usable_credentials(caller, ref) if endpoint else None
@@ -108,12 +122,17 @@ class Presigner:
         url = f"{self._auth_url}/users/{quote(caller.user_id, safe='')}/credentials/OS-EC2"
         try:
             response = await self._client.get(url, headers={"X-Auth-Token": caller.token})
+            if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                raise OutageError
             listed = response.json()["credentials"] if response.status_code == httpx.codes.OK else []
             for entry in listed:
                 if entry["tenant_id"] == caller.project_id and entry["user_id"] == caller.user_id:
                     return Credentials(entry["access"], entry["secret"])
-        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+        except httpx.HTTPError as error:
             log.warning("EC2 credentials cannot be listed: %r", error)
+            raise OutageError from error
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("EC2 credentials are not understood: %r", error)
         return None
 
 

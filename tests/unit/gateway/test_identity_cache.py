@@ -7,6 +7,7 @@ import pytest
 from gateway.errors import GatewayError, Kind
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import Caller
+from gateway.identity.outage import OutageError
 from policies.names import ProjectId
 
 START = 1_800_000_000.0
@@ -15,7 +16,9 @@ START = 1_800_000_000.0
 class Identity:
     """A Keystone whose verdicts are set by token, a wall clock and a stopwatch."""
 
-    def __init__(self, *, entries: int = 100, seconds: float = 30, refusal_seconds: float = 10) -> None:
+    def __init__(
+        self, *, entries: int = 100, seconds: float = 30, refusal_seconds: float = 10, outage_seconds: float = 0
+    ) -> None:
         self.wall = START
         self.elapsed = 0.0
         self.asked: list[str] = []
@@ -25,7 +28,7 @@ class Identity:
         self.seen: list[tuple[str, str]] = []
         self.cache = TokenCache(
             self.validate,
-            CacheLimits(entries, seconds, refusal_seconds),
+            CacheLimits(entries, seconds, refusal_seconds, outage_seconds),
             clock=lambda: self.wall,
             stopwatch=lambda: self.elapsed,
             seen=lambda source, verdict: self.seen.append((source, verdict)),
@@ -210,3 +213,78 @@ async def test_what_is_counted_says_who_decided() -> None:
         ("cache", "refused"),
         ("keystone", "unknown"),
     ]
+
+
+class TestOutage:
+    """Who was known stays known for a bound while Keystone does not answer; nobody else gets in."""
+
+    def identity(self, seconds: float = 60) -> Identity:
+        return Identity(outage_seconds=seconds)
+
+    async def test_nobody_unknown_gets_in(self) -> None:
+        identity = self.identity()
+        identity.verdicts["t"] = OutageError()
+        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+    @pytest.mark.parametrize(
+        ("elapsed", "known"), [(31, True), (89, True), (91, False)], ids=["after the cache", "within", "beyond"]
+    )
+    async def test_who_was_known_stays_known_for_the_bound(self, elapsed: float, known: bool) -> None:
+        identity = self.identity()
+        await identity.cache.caller_of("t")
+        identity.verdicts["t"] = OutageError()
+        identity.pass_time(elapsed)
+        if known:
+            assert (await identity.cache.caller_of("t")).user_id == "u"
+        else:
+            assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+    async def test_use_does_not_prolong_the_bound(self) -> None:
+        identity = self.identity()
+        await identity.cache.caller_of("t")
+        identity.verdicts["t"] = OutageError()
+        for _ in range(8):
+            identity.pass_time(11)
+            await identity.cache.caller_of("t")
+        identity.pass_time(3)
+        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+    async def test_token_does_not_outlive_its_expiry(self) -> None:
+        identity = self.identity()
+        identity.lifetime = 40
+        await identity.cache.caller_of("t")
+        identity.verdicts["t"] = OutageError()
+        identity.pass_time(41)
+        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+    async def test_token_that_keystone_refused_before_the_outage_stays_refused(self) -> None:
+        identity = self.identity()
+        await identity.cache.caller_of("t")
+        identity.pass_time(31)
+        identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+        assert await identity.refusal("t") is Kind.TOKEN_INVALID
+        identity.verdicts["t"] = OutageError()
+        for elapsed in (1, 20):
+            identity.pass_time(elapsed)
+            assert await identity.refusal("t") in {Kind.TOKEN_INVALID, Kind.KEYSTONE_UNAVAILABLE}
+
+    async def test_token_that_another_service_refused_is_forgotten_in_an_outage_too(self) -> None:
+        identity = self.identity()
+        await identity.cache.caller_of("t")
+        identity.verdicts["t"] = OutageError()
+        identity.cache.forget("t")
+        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+    async def test_answer_that_is_not_understood_is_no_outage(self) -> None:
+        identity = self.identity()
+        await identity.cache.caller_of("t")
+        identity.verdicts["t"] = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+        identity.pass_time(31)
+        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+    async def test_bound_can_be_nothing(self) -> None:
+        identity = self.identity(0)
+        await identity.cache.caller_of("t")
+        identity.verdicts["t"] = OutageError()
+        identity.pass_time(31)
+        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import AccessRule, Endpoint
 from gateway.identity.keystone import Keystone, caller_from
+from gateway.identity.outage import OutageError
 
 AUTH_URL = "http://keystone.test/v3"
 TOKEN = "gAAAA-subject"
@@ -58,8 +59,9 @@ class FakeCredential:
     async def token(self) -> str:
         return f"service-token-{self.forgotten}"
 
-    def forget(self) -> None:
-        self.forgotten += 1
+    def forget(self, refused: str) -> None:
+        if refused == f"service-token-{self.forgotten}":
+            self.forgotten += 1
 
 
 class Answered:
@@ -85,10 +87,29 @@ def ok(body: Any) -> httpx.Response:
     return httpx.Response(200, json={"token": body})
 
 
+def not_found() -> httpx.Response:
+    """A 404 in Keystone's words."""
+    return httpx.Response(404, json={"error": {"code": 404, "message": "Could not find token.", "title": "Not Found"}})
+
+
 async def test_404_says_that_the_callers_token_is_bad() -> None:
-    keystone = Answered(httpx.Response(404))
+    keystone = Answered(not_found())
     assert (await keystone.refusal()).kind is Kind.TOKEN_INVALID
     assert keystone.credential.forgotten == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"<h1>Not Found</h1>", b"[]", b'{"error": {"code": 502}}', b'{"error": "no"}'])
+async def test_404_of_a_proxy_says_nothing_of_the_token(content: bytes) -> None:
+    """It would be remembered as a refusal, and put out everybody who is known, while Keystone is moved."""
+    assert isinstance(await Answered(httpx.Response(404, content=content)).refusal(), OutageError)
+
+
+async def test_answer_about_another_token_is_nobodys() -> None:
+    """A cache before Keystone that mixes up tokens must not give one caller the identity of another."""
+    answer = httpx.Response(200, json={"token": token_body()}, headers={"X-Subject-Token": "gAAAA-somebody-else"})
+    error = await Answered(answer).refusal()
+    assert error.kind is Kind.KEYSTONE_UNAVAILABLE
+    assert not isinstance(error, OutageError)
 
 
 async def test_401_is_about_our_own_credential_which_is_renewed_exactly_once() -> None:
@@ -106,7 +127,7 @@ async def test_second_question_goes_out_with_the_renewed_credential() -> None:
 
 
 async def test_token_that_is_bad_after_the_renewal_is_bad() -> None:
-    assert (await Answered(httpx.Response(401), httpx.Response(404)).refusal()).kind is Kind.TOKEN_INVALID
+    assert (await Answered(httpx.Response(401), not_found()).refusal()).kind is Kind.TOKEN_INVALID
 
 
 @pytest.mark.parametrize("status", [201, 204, 300, 302, 400, 403, 405, 410, 429, 500, 502, 503, 504])

@@ -1,0 +1,41 @@
+"""A store that does not answer is not asked for a moment, by the project that has seen it.
+
+Every call begins with a stat, so that is where it is noticed. It is noticed for each project by itself: how long a stat
+takes also depends on the object, and nobody shall close the store to others with slow ones of his own.
+"""
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from gateway.circuit import Breakers, CircuitOpenError, CircuitRules
+from gateway.errors import GatewayError, Kind
+from gateway.identity.caller import Caller
+from gateway.objects.http import StoreSilentError
+from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore
+
+
+class BreakingStore:
+    """`ObjectStore` around another one."""
+
+    def __init__(self, store: ObjectStore, rules: CircuitRules, *, projects: int = 10_000) -> None:
+        """`projects`: most of them that are told apart at once."""
+        self._store = store
+        self._breakers = Breakers(rules, StoreSilentError, entries=projects)
+
+    async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        try:
+            with self._breakers.of(caller.project_id).attempt():
+                return await self._store.stat(caller, ref)
+        except CircuitOpenError as error:
+            wait = max(1, math.ceil(error.seconds))
+            raise GatewayError(Kind.STORE_UNAVAILABLE, retry_after_seconds=wait) from error
+
+    def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+        return self._store.capabilities(caller, stat)
+
+    def reading(self, caller: Caller, stat: ObjectStat) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self._store.reading(caller, stat)
+
+    async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
+        return await self._store.keep(caller, stat, digests)

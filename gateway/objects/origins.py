@@ -1,0 +1,124 @@
+"""Which stores are asked: those that the operator lists, or those of the token's catalog that can be one.
+
+No URL comes from a request. The catalog is Keystone's, so it is the operator's word as well; but it is data, and a wrong
+or stolen one must not lead to what only the gateway can reach: its own loopback, the metadata service, names that mean
+something inside the cluster only. A store that is really there is listed (`OSFAAS_STORE_ORIGINS`).
+"""
+
+import ipaddress
+import logging
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from gateway.errors import GatewayError, Kind
+
+log = logging.getLogger(__name__)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Origin = tuple[str, str, int]
+
+_PORTS = {"http": 80, "https": 443}
+# Metadata services that the kinds of addresses below do not cover, and "this network" (RFC 1122, 3.2.1.3).
+_NEVER = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.0/24",
+        "fd00:ec2::/32",
+        "fd20:ce::254/128",
+        "fec0::/10",
+    )
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_INSIDE = ("localhost", "local", "internal", "svc")
+
+
+def origin_of(url: str) -> Origin:
+    """Scheme, host in lower case and port of an http(s) URL.
+
+    Raises:
+        ValueError: it has none, or says more than one thing.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url or "%" in parts.netloc:
+        raise ValueError("not an http or https URL of a host")
+    return parts.scheme, parts.hostname.rstrip("."), parts.port or _PORTS[parts.scheme]
+
+
+def is_no_stores(address: Address) -> bool:
+    """Whether no store can be at an address, unless the operator says so."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _carried(address)
+        if inner:
+            return any(is_no_stores(each) for each in inner)
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+        or any(address in network for network in _NEVER if network.version == address.version)
+    )
+
+
+def _carried(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
+    """IPv4 addresses that an IPv6 address stands for: mapped, 6to4, Teredo, NAT64."""
+    if address.ipv4_mapped:
+        return (address.ipv4_mapped,)
+    if address.sixtofour:
+        return (address.sixtofour,)
+    if address.teredo:
+        return address.teredo
+    return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),) if address in _NAT64 else ()
+
+
+def is_name_of_inside(host: str) -> bool:
+    """Whether a host name is looked up by the rules of the machine or cluster that looks."""
+    labels = host.split(".")
+    return len(labels) == 1 or labels[-1] in _INSIDE or "svc" in labels[1:]
+
+
+class StoreOrigins:
+    """The stores that may be asked."""
+
+    def __init__(self, *, listed: Iterable[str] = (), configured: Iterable[str | None] = ()) -> None:
+        """Takes the operator's word.
+
+        Args:
+            listed: origins; if there are any, the catalog's endpoints must be among them.
+            configured: URLs of stores that settings name; they count as listed, and restrict nothing.
+
+        Raises:
+            ValueError: one of them is no http(s) URL.
+        """
+        self._strict = frozenset(origin_of(url) for url in listed)
+        self._known = self._strict | {origin_of(url) for url in configured if url is not None}
+
+    def knows(self, host: str, port: int) -> bool:
+        """Whether the operator has named this host, so that any address of it will do."""
+        return any((host, port) == origin[1:] for origin in self._known)
+
+    def refuse_strange(self, url: str) -> None:
+        """Lets the URL of a store pass, before anything is looked up or connected.
+
+        Raises:
+            GatewayError: OBJECT_UNSUPPORTED.
+        """
+        try:
+            origin = origin_of(url)
+            fine = origin in self._known or (not self._strict and _may_be_a_store(origin[1]))
+        except ValueError:
+            origin, fine = ("", "", 0), False
+        if not fine:
+            log.error("an endpoint of the catalog is not one of OSFAAS_STORE_ORIGINS: %s://%s:%d", *origin)
+            raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
+
+
+def _may_be_a_store(host: str) -> bool:
+    try:
+        return not is_no_stores(ipaddress.ip_address(host))
+    except ValueError:
+        # A last label that begins with a digit is an address in another spelling: octal, hexadecimal, shortened.
+        return not is_name_of_inside(host) and not host.rpartition(".")[2][:1].isdigit()

@@ -1,0 +1,38 @@
+"""Looks up the names of stores, and leaves out addresses at which no store can be.
+
+The address that is checked is the one that is connected to, so a name whose answer changes in between gains nothing.
+"""
+
+import ipaddress
+import socket
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from gateway.objects.origins import StoreOrigins, is_no_stores
+
+
+class StoreResolver(AbstractResolver):
+    """A resolver of aiohttp's, with a look at its answers."""
+
+    def __init__(self, resolver: AbstractResolver, origins: StoreOrigins) -> None:
+        self._resolver = resolver
+        self._origins = origins
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of a host.
+
+        Raises:
+            OSError: there is none, or none that may be connected to.
+        """
+        found = await self._resolver.resolve(host, port, family)
+        if self._origins.knows(host.rstrip("."), port):
+            return found
+        allowed = [entry for entry in found if not is_no_stores(ipaddress.ip_address(entry["host"]))]
+        if not allowed:
+            raise OSError(f"{host} has no address that a store may have")
+        return allowed
+
+    async def close(self) -> None:
+        await self._resolver.close()
