@@ -115,12 +115,14 @@ class Breakers:
         entries: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make = lambda: Breaker(rules, failure, clock=clock)
+        self._rules = rules
+        self._failure = failure
+        self._clock = clock
         self._breakers: LRUCache[Hashable, Breaker] = LRUCache(entries)
 
     def of(self, key: Hashable) -> Breaker:
         """The breaker of an upstream."""
         breaker = self._breakers.get(key)
         if breaker is None:
-            breaker = self._breakers[key] = self._make()
+            breaker = self._breakers[key] = Breaker(self._rules, self._failure, clock=self._clock)
         return breaker

@@ -68,11 +68,16 @@ class Settings(BaseSettings):
         "that was revoked meanwhile may live on as long. 0: not at all.",
     )
     circuit_failures: int = Field(
-        5, ge=1, description="After so many questions in a row without an answer, Keystone is left alone for a moment."
-        " For the store the same, for each project."
+        5,
+        ge=1,
+        description="After so many questions in a row without an answer, Keystone is left alone for a moment."
+        " For the store the same, for each project.",
     )
     circuit_seconds: float = Field(
-        1, gt=0, le=60, description="How long it is left alone; calls that need it get 503 at once. Then one call tries."
+        1,
+        gt=0,
+        le=60,
+        description="How long it is left alone; calls that need it get 503 at once. Then one call tries.",
     )
     token_cache_entries: int = Field(10_000, ge=1, description="Most tokens kept at once.")
     token_refusal_cache_seconds: float = Field(

@@ -22,6 +22,7 @@ Who = TypeVar("Who")
 OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
 _OVERLOADED = frozenset([429, 502, 503, 504])
 _LONGEST_WAIT_SECONDS = 300
+_CIRCUIT = CircuitRules(failures=5, seconds=1)
 
 
 class Credential(Protocol):
@@ -42,7 +43,7 @@ class Keystone:
         auth_url: str,
         credential: Credential,
         timeout_seconds: float = 5,
-        circuit: CircuitRules = CircuitRules(5, 1),
+        circuit: CircuitRules = _CIRCUIT,
     ) -> None:
         """`timeout_seconds`: longest wait for one whole answer; `circuit`: when it is not asked any more."""
         self._client = client

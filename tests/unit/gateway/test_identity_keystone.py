@@ -98,7 +98,9 @@ async def test_404_says_that_the_callers_token_is_bad() -> None:
     assert keystone.credential.forgotten == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"<h1>Not Found</h1>", b"[]", b'{"error": {"code": 502}}', b'{"error": "no"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"<h1>Not Found</h1>", b"[]", b'{"error": {"code": 502}}', b'{"error": "no"}']
+)
 async def test_404_of_a_proxy_says_nothing_of_the_token(content: bytes) -> None:
     """It would be remembered as a refusal, and put out everybody who is known, while Keystone is moved."""
     assert isinstance(await Answered(httpx.Response(404, content=content)).refusal(), OutageError)

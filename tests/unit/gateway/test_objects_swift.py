@@ -22,8 +22,8 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import account_of, endpoint_of
 from gateway.objects.http import StoreClient, refused
-from gateway.objects.origins import StoreOrigins
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.origins import StoreOrigins
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
 from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
