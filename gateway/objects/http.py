@@ -55,7 +55,11 @@ class StoreClient:
             async with asyncio.timeout(self._head_seconds):
                 with outgoing("store") as trace_fields:
                     response = await self._session.request(
-                        method, target, headers={**headers, **trace_fields}, allow_redirects=False, timeout=self._timeout
+                        method,
+                        target,
+                        headers={**headers, **trace_fields},
+                        allow_redirects=False,
+                        timeout=self._timeout,
                     )
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the object store cannot be reached: %r", error)

@@ -1,8 +1,8 @@
 """Which stores are asked: those that the operator lists, or those of the token's catalog that can be one.
 
 No URL comes from a request. The catalog is Keystone's, so it is the operator's word as well; but it is data, and a
-wrong or stolen one must not lead to what only the gateway can reach: its own loopback, the metadata service, names that mean
-something inside the cluster only. A store that is really there is listed (`OSFAAS_STORE_ORIGINS`).
+wrong or stolen one must not lead to what only the gateway can reach: its own loopback, the metadata service, names that
+mean something inside the cluster only. A store that is really there is listed (`OSFAAS_STORE_ORIGINS`).
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Raw connections: exactly these bytes go out, and what comes back is told apart by answers and the connection's end."""
+"""Raw connections: exactly these bytes go out, and what comes back is told by answers and the connection's end."""
 
 import contextlib
 import re
