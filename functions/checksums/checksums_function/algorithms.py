@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from .errors import ChecksumsError, Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     Rolling = Callable[[memoryview, int], int]
 
@@ -82,21 +82,68 @@ def _xxh3_64() -> Hasher:
     return xxh3_64()  # seed 0, as Ceph RGW stores it
 
 
+_ADLER_MODULUS = 65_521  # RFC 1950: the largest prime below 2**16
+
+
+def _join_adler32(first: int, second: int, length: int) -> int:
+    """Adler-32 of two parts in a row, of which the second has `length` bytes; exact, by RFC 1950's definition."""
+    low = (first & 0xFFFF) - 1
+    high = (first >> 16) + (second >> 16) + length * low
+    return high % _ADLER_MODULUS << 16 | (low + (second & 0xFFFF)) % _ADLER_MODULUS
+
+
+def _join_crc32(first: int, second: int, length: int) -> int:
+    from awscrt import checksums
+
+    value: int = checksums.combine_crc32(first, second, length)
+    return value
+
+
+def _join_crc32c(first: int, second: int, length: int) -> int:
+    from awscrt import checksums
+
+    value: int = checksums.combine_crc32c(first, second, length)
+    return value
+
+
+def _join_crc64nvme(first: int, second: int, length: int) -> int:
+    from awscrt import checksums
+
+    value: int = checksums.combine_crc64nvme(first, second, length)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A digest. `heavy` ones cost more than reading the bytes does and get a thread of their own."""
+    """A digest.
+
+    Attributes:
+        heavy: it costs more than reading the bytes does, and gets a thread of its own.
+        join: the value of two parts in a row, from their values and the second one's length; None if there is no way.
+    """
 
     name: str
     heavy: bool
     new: Callable[[], Hasher]
+    join: Callable[[int, int, int], int] | None = None
+
+
+def combined(algorithm: Algorithm, parts: Sequence[tuple[str, int]]) -> str:
+    """The digest of an object from those of its parts, in order, each with its length; bit for bit."""
+    assert algorithm.join is not None
+    (digest, _), *rest = parts
+    value = int(digest, 16)
+    for other, length in rest:
+        value = algorithm.join(value, int(other, 16), length)
+    return f"{value:0{len(digest)}x}"
 
 
 # usedforsecurity=False: a host in FIPS mode must still be able to compare MD5 values.
 _ALL = (
-    Algorithm("adler32", heavy=False, new=_adler32),
-    Algorithm("crc32", heavy=False, new=_crc32),
-    Algorithm("crc32c", heavy=False, new=_crc32c),
-    Algorithm("crc64nvme", heavy=False, new=_crc64nvme),
+    Algorithm("adler32", heavy=False, new=_adler32, join=_join_adler32),
+    Algorithm("crc32", heavy=False, new=_crc32, join=_join_crc32),
+    Algorithm("crc32c", heavy=False, new=_crc32c, join=_join_crc32c),
+    Algorithm("crc64nvme", heavy=False, new=_crc64nvme, join=_join_crc64nvme),
     Algorithm("md5", heavy=True, new=lambda: hashlib.md5(usedforsecurity=False)),
     Algorithm("sha1", heavy=True, new=lambda: hashlib.sha1(usedforsecurity=False)),
     Algorithm("sha256", heavy=True, new=lambda: hashlib.sha256(usedforsecurity=False)),

@@ -30,6 +30,7 @@ class Settings:
     stall_seconds: float = 60.0  # CHECKSUMS_STALL_SECONDS, how long the source or the caller may send nothing
     attempts: int = 5  # CHECKSUMS_ATTEMPTS, tries in a row without real progress
     backoff_seconds: float = 0.2  # CHECKSUMS_BACKOFF_SECONDS, before the second try; doubles up to 5 s
+    ranges: int = 4  # CHECKSUMS_RANGES, ranges of an object read at once if its digests can be put together
     grace_seconds: float = 25.0  # CHECKSUMS_GRACE_SECONDS, from SIGTERM to giving up on running computations
     cafile: str | None = None  # CHECKSUMS_CAFILE, PEM bundle that replaces the system's
     allowed_sources: frozenset[tuple[str, int]] | None = None  # CHECKSUMS_ALLOWED_SOURCES, host:port,host:port
@@ -48,6 +49,7 @@ class Settings:
             stall_seconds=_seconds(environ, "CHECKSUMS_STALL_SECONDS", default.stall_seconds),
             attempts=_integer(environ, "CHECKSUMS_ATTEMPTS", default.attempts, least=1, most=100),
             backoff_seconds=_seconds(environ, "CHECKSUMS_BACKOFF_SECONDS", default.backoff_seconds),
+            ranges=_integer(environ, "CHECKSUMS_RANGES", default.ranges, least=1, most=16),
             grace_seconds=_seconds(environ, "CHECKSUMS_GRACE_SECONDS", default.grace_seconds),
             cafile=environ.get("CHECKSUMS_CAFILE") or None,
             allowed_sources=_sources(environ.get("CHECKSUMS_ALLOWED_SOURCES")),

@@ -2,7 +2,7 @@
 
 `http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read
 that breaks is continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be
-the same object is an error.
+the same object is an error. Where all digests can be put together from those of parts, several ranges are read at once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from .algorithms import combined
 from .errors import ChecksumsError, Code
 from .pipeline import Pipeline
+from .spans import Span, on_threads, spans_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .orders import SourceOrder, SourceUrl
     from .pipeline import Stop
     from .settings import Settings
@@ -40,6 +44,10 @@ _CHANGED = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
+class RangesIgnored(Exception):  # noqa: N818 - not an error: the object is read in one piece then
+    """The source answers a request for a range with the whole object, as RFC 9110 14.2 lets it."""
+
+
 class Interrupted(Exception):  # noqa: N818 - not yet an error: the next attempt may cure it
     """An attempt failed in a way that another one may cure. `failure` is what to say if none does."""
 
@@ -56,10 +64,33 @@ def digest_source(order: SourceOrder, settings: Settings, stop: Stop) -> tuple[s
         Stopped: the caller has gone.
     """
     refuse_unlisted(order.url, settings)
-    with Pipeline(order.algorithms, size=order.size, stop=stop) as pipeline:
-        reading = Reading(order, settings, stop, pipeline)
+    spans = spans_of(order, at_once=settings.ranges)
+    if len(spans) > 1:
+        with contextlib.suppress(RangesIgnored):
+            return order.etag, _digest_spans(order, settings, stop, spans)
+    return _digest_span(order, settings, stop, Span(0, order.size))
+
+
+def _digest_span(order: SourceOrder, settings: Settings, stop: Stop, span: Span) -> tuple[str | None, dict[str, str]]:
+    with Pipeline(order.algorithms, size=len(span), stop=stop) as pipeline:
+        reading = Reading(order, settings, stop, pipeline, span)
         reading.run()
         return reading.etag, pipeline.finish()
+
+
+def _digest_spans(order: SourceOrder, settings: Settings, stop: Stop, spans: Sequence[Span]) -> dict[str, str]:
+    """Digests of all spans, each read on a thread of its own, put together."""
+
+    def digest(span: Span, stop_all: Stop) -> dict[str, str]:
+        return _digest_span(order, settings, stop_all, span)[1]
+
+    parts = on_threads(digest, spans, stop)
+    return {
+        algorithm.name: combined(
+            algorithm, [(part[algorithm.name], len(span)) for part, span in zip(parts, spans, strict=True)]
+        )
+        for algorithm in order.algorithms
+    }
 
 
 def refuse_unlisted(url: SourceUrl, settings: Settings) -> None:
@@ -130,15 +161,16 @@ def _tls_context(cafile: str | None) -> ssl.SSLContext:
 
 
 class Reading:
-    """One object on its way from the source into a pipeline. `position` is how many bytes the digests have."""
+    """A span of an object on its way from the source into a pipeline. Before `position`, the digests have all of it."""
 
-    def __init__(self, order: SourceOrder, settings: Settings, stop: Stop, pipeline: Pipeline) -> None:
+    def __init__(self, order: SourceOrder, settings: Settings, stop: Stop, pipeline: Pipeline, span: Span) -> None:
         self._order = order
+        self._span = span
         self._settings = settings
         self._stop = stop
         self._pipeline = pipeline
         self.etag = order.etag
-        self.position = 0
+        self.position = span.start
         self._filled = 0
         self._buffer = pipeline.ring.acquire()
 
@@ -151,7 +183,7 @@ class Reading:
             del self._buffer  # the traceback of a failure keeps this object for a while; it shall not keep a MiB
 
     def _read_in_attempts(self) -> None:
-        attempt, last_break = 1, 0
+        attempt, last_break = 1, self._span.start
         while True:
             try:
                 self._attempt()
@@ -161,7 +193,7 @@ class Reading:
                     attempt = 1
                 if attempt >= self._settings.attempts:
                     raise interruption.failure from interruption
-                if self.position and self.etag is None:
+                if self.position > self._span.start and self.etag is None:
                     # Nothing could prove that the rest is of the same object.
                     raise interruption.failure from interruption
                 last_break = self.position
@@ -191,8 +223,9 @@ class Reading:
             connection.putheader("Connection", "close")
             if self.etag is not None:
                 connection.putheader("If-Match", f'"{self.etag}"')
-            if self.position:
-                connection.putheader("Range", f"bytes={self.position}-")
+            if self._asks_for_range:
+                last = self._span.end - 1 if self._span.end < self._order.size else ""
+                connection.putheader("Range", f"bytes={self.position}-{last}")
             connection.endheaders()
             return connection.getresponse()
         except ssl.SSLCertVerificationError as error:
@@ -207,11 +240,17 @@ class Reading:
                 ChecksumsError(Code.SOURCE_UNREACHABLE, f"No answer from the source {where} ({what}).")
             ) from error
 
+    @property
+    def _asks_for_range(self) -> bool:
+        return self.position > 0 or self._span.end < self._order.size
+
     def _check(self, response: http.client.HTTPResponse) -> None:
         """Proves that what follows are the bytes from `position` on of the object that was asked for."""
-        wanted = 206 if self.position else 200
+        wanted = HTTPStatus.PARTIAL_CONTENT if self._asks_for_range else HTTPStatus.OK
         if response.status != wanted:
-            raise _refusal(response.status, resuming=bool(self.position))
+            if response.status == HTTPStatus.OK and self.position == self._span.start:
+                raise RangesIgnored
+            raise _refusal(response.status, resuming=self._asks_for_range)
         etag = response.getheader("ETag")
         if etag is not None and (quoted := _QUOTED.fullmatch(etag)):
             etag = quoted[1]  # Swift sends a plain object's without quotes, everybody else with
@@ -219,31 +258,33 @@ class Reading:
             self.etag = etag
         elif etag != self.etag:
             raise ChecksumsError(Code.OBJECT_CHANGED, "The source's ETag is not the expected one.")
-        size, remaining = self._order.size, self._order.size - self.position
-        if self.position:
-            content_range = _CONTENT_RANGE.fullmatch(response.getheader("Content-Range", ""))
-            if content_range is None or int(content_range[1]) != self.position:
-                raise ChecksumsError(Code.SHORT_READ, "The read broke, and the source continued it at another place.")
-            if int(content_range[3]) != size:
-                raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has {content_range[3]} bytes instead of {size}.")
-            if int(content_range[2]) != size - 1:
-                raise ChecksumsError(
-                    Code.SHORT_READ, "The read broke, and the source continued only a part of the rest."
-                )
+        size, remaining = self._order.size, self._span.end - self.position
+        if self._asks_for_range:
+            self._check_range(response.getheader("Content-Range", ""))
         if response.length is not None and response.length != remaining:
             raise ChecksumsError(
                 Code.OBJECT_CHANGED,
                 f"The source has {self.position + response.length} bytes instead of {size}.",
             )
 
-    def _read(self, response: http.client.HTTPResponse) -> None:
+    def _check_range(self, field: str) -> None:
+        content_range = _CONTENT_RANGE.fullmatch(field)
+        if content_range is None or int(content_range[1]) != self.position:
+            raise ChecksumsError(Code.SHORT_READ, "The read broke, and the source continued it at another place.")
         size = self._order.size
-        while self.position < size:
+        if int(content_range[3]) != size:
+            raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has {content_range[3]} bytes instead of {size}.")
+        if int(content_range[2]) != self._span.end - 1:
+            raise ChecksumsError(Code.SHORT_READ, "The read broke, and the source continued only a part of the rest.")
+
+    def _read(self, response: http.client.HTTPResponse) -> None:
+        size, end_of_span = self._order.size, self._span.end
+        while self.position < end_of_span:
             if self._filled == len(self._buffer.view):
                 self._pipeline.submit(self._buffer, self._filled)
                 self._buffer = self._pipeline.ring.acquire()
                 self._filled = 0
-            end = min(self._filled + _READ_BYTES, len(self._buffer.view), self._filled + size - self.position)
+            end = min(self._filled + _READ_BYTES, len(self._buffer.view), self._filled + end_of_span - self.position)
             count = self._receive(response, self._buffer.view[self._filled : end])
             self._filled += count
             self.position += count
@@ -259,11 +300,11 @@ class Reading:
             failure = error
         else:
             self._stop.check()
-            if count or self.position == self._order.size:
+            if count or self.position == self._span.end:
                 return count
             failure = EOFError()
         self._stop.check()
-        if self.position == self._order.size:
+        if self.position == self._span.end:
             raise ChecksumsError(Code.SHORT_READ, "The source broke off before it said that this is all.") from failure
         what = "stopped sending" if isinstance(failure, TimeoutError) else "broke off"
         raise Interrupted(

@@ -31,7 +31,16 @@ class Asked:
 
     @property
     def position(self):
-        return int(re.fullmatch(r"bytes=([0-9]+)-", self.headers["range"])[1]) if "range" in self.headers else 0
+        return int(self._range[1]) if self._range else 0
+
+    @property
+    def end(self):
+        """Behind the last byte that is asked for; None: all that there is."""
+        return int(self._range[2]) + 1 if self._range and self._range[2] else None
+
+    @property
+    def _range(self):
+        return re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", self.headers.get("range", ""))
 
 
 class Source:
@@ -72,13 +81,14 @@ class Source:
     def head(self, asked, *, size=None, etag=None, length=True):
         """A correct head for what was asked."""
         size = len(self.data) if size is None else size
-        at = asked.position
+        at, end = asked.position, asked.end or size
         lines = [f'ETag: "{etag or self.etag}"', "Connection: close"]
         if length:
-            lines.append(f"Content-Length: {size - at}")
-        if at:
-            lines.append(f"Content-Range: bytes {at}-{size - 1}/{size}")
-        return "\r\n".join([f"HTTP/1.1 {206 if at else 200} x", *lines, "", ""]).encode()
+            lines.append(f"Content-Length: {end - at}")
+        partial = "range" in asked.headers
+        if partial:
+            lines.append(f"Content-Range: bytes {at}-{end - 1}/{size}")
+        return "\r\n".join([f"HTTP/1.1 {206 if partial else 200} x", *lines, "", ""]).encode()
 
     def head_of_all(self):
         return self.head(Asked("/", {}))
@@ -86,13 +96,13 @@ class Source:
     # --- scripts ---
 
     async def good(self, asked, reader, writer):
-        writer.write(self.head(asked) + self.data[asked.position :])
+        writer.write(self.head(asked) + self.data[asked.position : asked.end])
 
     def cut(self, count, **head):
         """Promises all, sends `count` bytes and closes."""
 
         async def script(asked, reader, writer):
-            writer.write(self.head(asked, **head) + self.data[asked.position :][:count])
+            writer.write(self.head(asked, **head) + self.data[asked.position : asked.end][:count])
 
         return script
 
@@ -100,7 +110,7 @@ class Source:
         """Sends `count` bytes, then nothing until `release` is set or the reader is gone; then the rest."""
 
         async def script(asked, reader, writer):
-            rest = self.data[asked.position :]
+            rest = self.data[asked.position : asked.end]
             writer.write(self.head(asked) + rest[:count])
             gone = asyncio.ensure_future(reader.read())
             released = asyncio.ensure_future(self.release.wait())

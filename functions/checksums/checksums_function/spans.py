@@ -1,0 +1,76 @@
+"""Parts of an object that are read at once: where they begin and end, and the threads that read them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import Stopped
+from .pipeline import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .orders import SourceOrder
+
+T = TypeVar("T")
+# Below this, making another connection costs more than it brings.
+LEAST_SPAN_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes of an object from `start` to before `end`."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+def spans_of(order: SourceOrder, *, at_once: int, least: int = LEAST_SPAN_BYTES) -> tuple[Span, ...]:
+    """The object in at most `at_once` spans of nearly the same length, none shorter than `least`.
+
+    It is one span if a digest cannot be put together from those of parts, or if there is no ETag: nothing would prove
+    then that the parts are of the same object.
+    """
+    divisible = order.etag is not None and all(algorithm.join for algorithm in order.algorithms)
+    count = max(1, min(at_once, order.size // least)) if divisible else 1
+    ends = [order.size * number // count for number in range(count + 1)]
+    return tuple(map(Span, ends, ends[1:]))
+
+
+def on_threads(work: Callable[[Span, Stop], T], spans: Sequence[Span], stop: Stop) -> list[T]:
+    """What `work` makes of each span, in order; all at once, the first on this thread.
+
+    Raises:
+        Stopped: `stop` was stopped.
+        Exception: the first failure; it stops the others, and is raised when all have let go.
+    """
+    stop_all = Stop()
+    results: dict[int, T] = {}
+    failures: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            results[number] = work(spans[number], stop_all)
+        except BaseException as failure:  # noqa: BLE001 - kept for the caller, who waits for all threads first
+            failures.append(failure)
+            stop_all.stop()
+
+    stop.watch(stop_all.stop)
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(1, len(spans))]
+    try:
+        for thread in threads:
+            thread.start()
+        run(0)
+        for thread in threads:
+            thread.join()
+    finally:
+        stop.unwatch(stop_all.stop)
+    stop.check()
+    if failures:
+        raise next((failure for failure in failures if not isinstance(failure, Stopped)), failures[0])
+    return [results[number] for number in range(len(spans))]
