@@ -21,7 +21,7 @@ from gateway.checksums.known import KnownDigests
 from gateway.checksums.routes import ChecksumRoutes
 from gateway.circuit import CircuitRules
 from gateway.clients import open_clients, store_origins
-from gateway.edge.metrics import Metrics
+from gateway.edge.metrics import Metrics, counter_of
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.identity.authenticate import Authenticator, IdentityRules
@@ -195,7 +195,7 @@ def build_authenticator(
             settings.token_refusal_cache_seconds,
             settings.token_outage_seconds,
         ),
-        seen=lambda source, verdict: metrics.tokens.labels(source, verdict).inc(),
+        seen=lambda source, verdict: counter_of(metrics.tokens, source, verdict).inc(),
     )
     rules = IdentityRules(
         service_type=settings.service_type,

@@ -17,7 +17,7 @@ from gateway.budgets.allowance import (
 from gateway.budgets.bucket import Rate
 from gateway.budgets.ledger import Ledger, Reading
 from gateway.budgets.line import Lines, NoRoomError, Patience
-from gateway.edge.metrics import Metrics
+from gateway.edge.metrics import Metrics, counter_of
 from gateway.errors import GatewayError, Kind, LimitReached
 
 _KINDS = {
@@ -174,7 +174,7 @@ class ProjectBudgets:
         except NoRoomError:
             self._count.labels(name, "refused").inc()
             raise refusal(payer, name, limit, await look()) from None
-        self._count.labels(name, "granted" if asked == 1 else "waited").inc()
+        counter_of(self._count, name, "granted" if asked == 1 else "waited").inc()
 
 
 def refusal(payer: Payer, name: str, limit: int, reading: Reading) -> GatewayError:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.edge.context import RequestContext, context_of, open_context
 from gateway.edge.head import HeadLimits, read_head
-from gateway.edge.metrics import METHODS, Metrics
+from gateway.edge.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.errors import GatewayError, error_response
 from gateway.observe.outcome import FIRST_FAULT, Outcome, outcome_of
 from gateway.observe.trace import Recorder, Span, begun, enter, received
@@ -88,11 +88,11 @@ class Observed:
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
         outcome = outcome_of(status, context.facts.get("error"))
-        self._metrics.outcomes.labels(context.route, f"{status // 100}xx", outcome).inc()
+        counter_of(self._metrics.outcomes, context.route, f"{status // 100}xx", outcome).inc()
         if span is not None:
             _end(span, context, method, status, outcome)
-        self._metrics.requests.labels(context.route, method, status).inc()
-        self._metrics.request_seconds.labels(context.route).observe(seconds)
+        counter_of(self._metrics.requests, context.route, method, status).inc()
+        histogram_of(self._metrics.request_seconds, context.route).observe(seconds)
         if not access_log.isEnabledFor(logging.INFO):
             return
         line = {

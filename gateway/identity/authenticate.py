@@ -59,6 +59,9 @@ class Authenticator:
         rules = self._rules
         try:
             token = token_of(head)
+            known = self._tokens.known(token)
+            if known is not None:
+                return known
             if rules.fernet_only:
                 refuse_hopeless(
                     token,

@@ -9,6 +9,7 @@ from cachetools import TTLCache
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
+from gateway.identity.recent import Recent
 from gateway.single_flight import SingleFlight
 
 # Refusals that say something of the token, and go on saying it for a while.
@@ -51,7 +52,7 @@ class TokenCache:
         self._validate = validate
         self._clock = clock
         self._seen = seen
-        self._callers: TTLCache[str, Caller] = TTLCache(limits.entries, limits.seconds, timer=stopwatch)
+        self._callers: Recent[Caller] = Recent(limits.entries, limits.seconds, stopwatch)
         # Asked only in an outage; a refusal, by Keystone or by another service, ends it.
         self._last_known: TTLCache[str, Caller] = TTLCache(
             limits.entries if limits.outage_seconds else 0, limits.seconds + limits.outage_seconds, timer=stopwatch
@@ -61,15 +62,22 @@ class TokenCache:
         )
         self._flights: SingleFlight[str, Caller] = SingleFlight()
 
+    def known(self, token: str) -> Caller | None:
+        """The caller of a token that has been accepted not long ago."""
+        caller = self._callers.get(token)
+        if caller is None or self._clock() >= caller.expires_at:
+            return None
+        self._seen("cache", "accepted")
+        return caller
+
     async def caller_of(self, token: str) -> Caller:
         """The caller of a token, from memory or from Keystone.
 
         Raises:
             GatewayError: what `validate` raises.
         """
-        caller = self._callers.get(token)
-        if caller is not None and self._clock() < caller.expires_at:
-            self._seen("cache", "accepted")
+        caller = self.known(token)
+        if caller is not None:
             return caller
         refusal = self._refusals.get(token)
         if refusal is not None:
@@ -80,7 +88,7 @@ class TokenCache:
 
     def forget(self, token: str) -> None:
         """Drops a caller whose token another service has just refused."""
-        self._callers.pop(token, None)
+        self._callers.forget(token)
         self._last_known.pop(token, None)
 
     async def _ask(self, token: str) -> Caller:
@@ -102,7 +110,7 @@ class TokenCache:
         if caller.expires_at <= self._clock():
             self.forget(token)
             raise GatewayError(Kind.TOKEN_INVALID)
-        self._callers[token] = caller
+        self._callers.keep(token, caller)
         if self._last_known.maxsize:
             self._last_known[token] = caller
         self._seen("keystone", "accepted")

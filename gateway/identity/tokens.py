@@ -22,9 +22,14 @@ def token_of(head: RequestHead) -> str:
     Raises:
         GatewayError: TOKEN_MISSING, TOKEN_AMBIGUOUS, or TOKEN_INVALID for what cannot be a token.
     """
-    found = list(head.all(b"x-auth-token"))
-    for value in head.all(b"authorization"):
-        scheme, _, rest = value.partition(" ")
+    found, authorizations = [], []
+    for name, value in head.fields:
+        if name == b"x-auth-token":
+            found.append(value.decode("latin-1"))
+        elif name == b"authorization":
+            authorizations.append(value.decode("latin-1"))
+    for authorization in authorizations:
+        scheme, _, rest = authorization.partition(" ")
         if scheme.lower() != "bearer":
             # Another scheme beside a token would leave open which of the two was meant.
             raise GatewayError(Kind.TOKEN_AMBIGUOUS if found else Kind.TOKEN_MISSING)

@@ -30,8 +30,20 @@ _SECRETS = re.compile(
 )
 
 
+# In lower case: whatever the expression finds in ASCII has one of these in it. Nearly no line has, and the expression
+# takes thirty times as long to find nothing.
+_HINTS = (
+    *("temp_url_sig", "x-amz-", "awsaccesskeyid", "signature"),
+    *("x-auth-token", "x-subject-token", "x-service-token", "x-storage-token", "authorization"),
+    *("://", "gaaaa"),
+)
+
+
 def without_secrets(text: str) -> str:
     """The text with stars in place of tokens, signatures and passwords."""
+    small = text.lower()
+    if text.isascii() and not any(hint in small for hint in _HINTS):
+        return text
     return _SECRETS.sub(
         lambda match: (match["kept"] or match["field"] or match["scheme"] or "") + _HIDDEN,
         text,
