@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration hostile clients bench bench-quick lint format clean
+.PHONY: test-long long help install demo test unit integration hostile clients bench bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +30,19 @@ $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraint
 demo: install  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
-test: install lint unit integration clients  ## lint, types, import rules, unit and integration tests, storage clients
+test: install lint unit long integration clients  ## lint, types, import rules, unit and integration tests, storage clients
 
 unit: install
 	@$(BIN)/python -m pytest tests/unit -q
 
 hostile: install  ## hostile bytes over real sockets, by family
 	@$(BIN)/python -m pytest tests/hostile -q
+
+long: install  ## kills, load and failing reads, in short
+	@$(BIN)/python -m pytest tests/long -q
+
+test-long: install  ## the same at length: five minutes of kills, a quarter of an hour of load, 100,000 failing reads
+	@$(BIN)/python -m pytest tests/long -q -s -m long
 
 integration: install
 	@$(BIN)/python -m pytest tests/integration -q

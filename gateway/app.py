@@ -1,5 +1,6 @@
 """The application on one screen: the layers around every request, the paths, and the room that each path leads to."""
 
+import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable
@@ -48,6 +49,8 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         async with recording(recorder), open_rooms(settings, identity, directory, metrics) as rooms:
             app.state.rooms = rooms
             yield

@@ -87,6 +87,11 @@ class Metrics:
             "Times that the Redis of the shared budgets did not answer in time or failed.",
             registry=self.registry,
         )
+        self.tasks = Gauge(
+            "osfaas_tasks",
+            "Tasks of the event loop. Without requests they stay the same.",
+            registry=self.registry,
+        )
         self.directory_age = Gauge(
             "osfaas_directory_age_seconds",
             "Time since what the tenants are read from was last seen; NaN before the first time.",
