@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: test-long long help install demo test unit integration hostile clients bench bench-quick lint format clean
+.PHONY: help install demo test test-long unit long integration hostile clients bench bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
