@@ -59,6 +59,40 @@ class Call:
     timings: dict[str, float] = field(default_factory=dict)
 
 
+@contextlib.asynccontextmanager
+async def unless_in_vain(lasting: Callable[[], GatewayError | None], *, after_seconds: float) -> AsyncIterator[None]:
+    """Breaks off what the block waits for as soon as `lasting` gives a reason, asked from `after_seconds` on.
+
+    A timer in place of a task: most waits are over long before the first look.
+
+    Raises:
+        GatewayError: the reason.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    in_vain: GatewayError | None = None
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal in_vain, timer
+        in_vain = lasting()
+        if in_vain is None:
+            timer = loop.call_later(_LOOK_SECONDS, look)
+        else:
+            task.cancel()
+
+    timer = loop.call_later(max(after_seconds, _LOOK_SECONDS), look)
+    try:
+        yield
+    except asyncio.CancelledError:
+        # Somebody else may have cancelled at the same moment; that goes on.
+        if in_vain is not None and task.uncancel() == 0:
+            raise in_vain from None
+        raise
+    finally:
+        timer.cancel()
+
+
 class FunctionClient:
     """Sends requests to functions. Nothing of the caller's request goes along but what is given here."""
 
@@ -111,19 +145,8 @@ class FunctionClient:
 
     async def _head(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         started = time.perf_counter()
-        sending = asyncio.ensure_future(self._send(address, call))
-        try:
-            while not sending.done():
-                await asyncio.wait((sending,), timeout=_LOOK_SECONDS)
-                in_vain = call.lasting() if time.perf_counter() - started > self._patience.trouble_seconds else None
-                if in_vain is not None and not sending.done():
-                    raise in_vain
-            response = sending.result()
-        finally:
-            if not sending.done():
-                sending.cancel()
-                # The connection is closed when this has ended, and whoever waits for us may rely on that.
-                await asyncio.wait((sending,))
+        async with unless_in_vain(call.lasting, after_seconds=self._patience.trouble_seconds):
+            response = await self._send(address, call)
         call.timings.update(phases(time.perf_counter() - started, response.headers.get("Server-Timing")))
         return response
 

@@ -53,19 +53,30 @@ class Proxy:
             ReplyBrokenError: the head has.
             CallerGoneError: the caller left.
         """
-        work = asyncio.ensure_future(self._carry(invocation, body, send))
+        task = asyncio.current_task()
+        assert task is not None
+        carrying = True
+
+        def stop(_watch: asyncio.Future[None]) -> None:
+            if body.gone and carrying:
+                task.cancel()
+
         watch = asyncio.ensure_future(body.until_gone())
+        watch.add_done_callback(stop)
         try:
-            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
-            if body.gone or not work.done():
-                raise CallerGoneError
-            work.result()
+            await self._carry(invocation, body, send)
+        except asyncio.CancelledError:
+            # The server may cancel at the same moment; that goes on.
+            if not body.gone or task.uncancel():
+                raise
+        except Exception:
+            if not body.gone:
+                raise
         finally:
+            carrying = False
             watch.cancel()
-            work.cancel()
-            await asyncio.wait((work, watch))
-            if not work.cancelled():
-                work.exception()
+        if body.gone:
+            raise CallerGoneError
 
     async def _carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
         caller, function = invocation.caller, invocation.target.function

@@ -1,7 +1,5 @@
 """`ANY /v1/invoke/{function}/{path}`: a function of the caller's own project, as if it were called directly."""
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.admission import admit, payer_of
@@ -36,14 +34,10 @@ class InvokeRoutes:
         self._budgets = budgets
         self._body_max_bytes = body_max_bytes
 
-    async def invoke(self, request: Request) -> Response:
-        """Admits the call here; the answer carries it when it is sent."""
-        context_of(request.scope).route = "invoke"
-        return _Carried(self)
-
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carries one call from its head to the end of its answer."""
         context = context_of(scope)
+        context.route = "invoke"
         try:
             await self._carry(context, receive, send)
         except CallerGoneError:
@@ -72,17 +66,6 @@ class InvokeRoutes:
         body = InboundBody(receive, head, self._body_max_bytes)
         async with self._budgets.place(payer):
             await self._proxy.carry(Invocation(caller, head, target, address, context), body, send)
-
-
-class _Carried(Response):
-    """The answer of a function, which is not there before it is sent."""
-
-    def __init__(self, routes: InvokeRoutes) -> None:
-        super().__init__()
-        self._routes = routes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._routes.answer(scope, receive, send)
 
 
 def callable_function(tenant: Tenant, function: str) -> FunctionAddress:

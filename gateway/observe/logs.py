@@ -81,6 +81,8 @@ def begin_log(log_format: LogFormat = "text") -> None:
     """Lines to standard error, from INFO up; called again, it changes their format."""
     formatter = JsonLines() if log_format == "json" else TextLines()
     logging.basicConfig(level=logging.INFO)
+    # None of this is in a line of ours (Python's logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)
     for noisy in ("httpx", "keystoneauth", "openstack", "stevedore"):
