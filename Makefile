@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long unit long integration hostile clients bench bench-quick lint format clean
+.PHONY: help install demo test test-long unit long integration hostile clients bench bench-docs bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Ruc
 
 bench: install .cache/bench/.installed  ## the product and its peers side by side: table, JSON, chart (some twenty minutes)
 	@$(BIN)/python -m tests.bench
+
+bench-docs: install .cache/bench/.installed  ## the same, and into docs/performance.md; on a machine that does nothing else
+	@$(BIN)/python -m tests.bench --docs docs/performance.md
 
 bench-quick: install .cache/bench/.installed  ## the same with little work: shows that everything runs, and no figures to keep
 	@$(BIN)/python -m tests.bench --runs 1 --requests 200 --object-mib 32 --out .cache/bench/quick.json

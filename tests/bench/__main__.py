@@ -1,6 +1,5 @@
 """The command: measures the rows that are asked for, prints the table, writes JSON and the chart."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import click
 
 from tests.bench import growth, objects, programs, small_requests
+from tests.bench.chart import write_chart
 from tests.bench.measure import Comparison
-from tests.bench.report import document, number, table, write_json
+from tests.bench.report import document, number, put_into, table, write_json
 from tests.bench.stage import Effort, Stage, open_stage, tell
 
 Row = Callable[[Stage, Effort], list[Comparison]]
@@ -34,7 +34,8 @@ ROWS: Mapping[str, Row] = {
 @click.option("--requests", default=4_000, show_default=True, help="Small requests in a run.")
 @click.option("--object-mib", default=4_096, show_default=True, help="Size of the large object.")
 @click.option("--out", default=Path(".cache/bench/results.json"), type=click.Path(path_type=Path), show_default=True)
-def main(rows: tuple[str, ...], out: Path, **effort_options: int) -> None:
+@click.option("--docs", type=click.Path(path_type=Path), help="Put table and chart into this document too.")
+def main(rows: tuple[str, ...], out: Path, docs: Path | None, **effort_options: int) -> None:
     """Measure ROWS, by default all."""
     effort = Effort(**effort_options)
     comparisons: list[Comparison] = []
@@ -47,7 +48,11 @@ def main(rows: tuple[str, ...], out: Path, **effort_options: int) -> None:
             comparisons += found
     print(table(comparisons))
     write_json(out, document(comparisons, effort=asdict(effort)))
-    sys.exit(0)
+    write_chart(out.with_suffix(".svg"), comparisons)
+    if docs is not None:
+        put_into(docs, table(comparisons))
+        write_chart(docs.with_suffix(".svg"), comparisons)
+    tell(f"{out} and {out.with_suffix('.svg').name}")
 
 
 if __name__ == "__main__":

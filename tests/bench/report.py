@@ -4,10 +4,13 @@ import json
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from tests.bench.measure import Comparison
+from tests.bench.measure import Comparison, Goal
 
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 VERDICTS = {True: "met", False: "NOT MET", None: ""}
 
 
@@ -59,13 +62,38 @@ def document(comparisons: Sequence[Comparison], *, effort: dict[str, int]) -> di
                 "ours": list(each.ours),
                 "peers": {name: list(values) for name, values in each.peers.items()},
                 "ratio": each.ratio,
-                "goal": None if each.goal is None else str(each.goal),
+                "goal": None if each.goal is None else asdict(each.goal),
                 "met": each.met,
                 "note": each.note,
             }
             for each in comparisons
         ],
     }
+
+
+def comparisons_of(content: dict[str, Any]) -> list[Comparison]:
+    """What `document` was made from."""
+    return [
+        Comparison(
+            each["row"],
+            each["what"],
+            each["unit"],
+            each["ours"],
+            each["peers"],
+            Goal(**each["goal"]) if each["goal"] else None,
+            each["note"],
+        )
+        for each in content["rows"]
+    ]
+
+
+def put_into(path: Path, figures: str) -> None:
+    """Replaces the table between the marks in a document."""
+    before, mark, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise ValueError(f"{path} has no place for the figures, between {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:
