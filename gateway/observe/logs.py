@@ -23,7 +23,7 @@ _SECRETS = re.compile(
     r"|(?P<field>\b(?:x-auth-token|x-subject-token|x-service-token|x-storage-token|authorization)"
     r"[\"']?\s*[:=,]\s*(?:b(?=[\"']))?[\"']?(?:bearer\s+|basic\s+|aws4-hmac-sha256\s+)?)[^\s\"',}\]]+"
     # Passwords in URLs.
-    r"|(?P<scheme>://[^\s/:@\"']*:)[^\s/@\"']+(?=@)"
+    r"|(?P<scheme>://[^\s/:@\"']{0,64}:)[^\s/@\"']{1,256}(?=@)"
     # Fernet tokens, wherever they stand.
     r"|gAAAA[A-Za-z0-9_\-]{20,}(?:=|%3D)*",
     re.IGNORECASE,

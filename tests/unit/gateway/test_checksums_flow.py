@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.admission import payer_of
 from gateway.budgets.allowance import Allowance
 from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.ledger import LocalLedger
@@ -22,6 +23,7 @@ from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import AccessRule, Caller
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant
 from tenancy.errors import NotOnboardedError
@@ -146,6 +148,7 @@ class House:
         directory: Directory | None = None,
         limit: int = 10,
         bytes_per_second: int = 0,
+        requests_per_second: int = 0,
         answer_seconds: float = 60,
         trust_foreign: bool = False,
     ) -> None:
@@ -153,8 +156,10 @@ class House:
         self.store = store or Store()
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
-        rules = BudgetRules(Allowance(limit, 0, bytes_per_second), 1, Patience(4, 0.02), Patience(4, 60))
-        budgets = ProjectBudgets(LocalLedger(), rules, Metrics())
+        rules = BudgetRules(
+            Allowance(limit, requests_per_second, bytes_per_second), 1, Patience(4, 0.02), Patience(4, 60)
+        )
+        budgets = self.budgets = ProjectBudgets(LocalLedger(), rules, Metrics())
         self.flow = ChecksumFlow(
             identity=self.identity,  # type: ignore[arg-type]
             directory=directory or Directory(TENANT),
@@ -252,6 +257,66 @@ async def test_place_in_the_budget_is_needed_and_given_back() -> None:
     house.function.gate.set()
     await running
     await house.answer("crc32")
+
+
+async def used(house: House, name: str) -> float:
+    payer = payer_of(CALLER, TENANT)
+    return {use.name: use.usage for use in await house.budgets.use(payer)}[name]
+
+
+async def test_object_is_not_read_while_the_project_is_in_debt_for_bytes() -> None:
+    house = House(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
+    await house.answer()
+    assert (await house.refusal("crc32")).kind is Kind.BYTES_EXCEEDED
+    assert len(house.function.calls) == 1
+
+
+async def test_what_is_known_is_given_even_in_debt_and_counts_no_bytes() -> None:
+    house = House(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
+    await house.answer()
+    before = await used(house, "bytes_per_second")
+    await house.answer()
+    assert await used(house, "bytes_per_second") <= before
+
+
+async def test_bytes_of_an_object_for_which_there_is_no_place_are_given_back() -> None:
+    house = House(Store(dataclasses.replace(STAT, size=10**6)), limit=0, bytes_per_second=10)
+    assert (await house.refusal()).kind is Kind.TOO_MANY_AT_ONCE
+    assert await used(house, "bytes_per_second") == 0
+
+
+async def test_many_who_ask_for_the_same_bytes_pay_for_them_once() -> None:
+    house = House(Store(dataclasses.replace(STAT, size=15)), bytes_per_second=10)
+    await asyncio.gather(*(house.answer(caller=other(str(number))) for number in range(20)))
+    assert await used(house, "bytes_per_second") <= 15
+
+
+async def test_debt_of_a_service_is_none_of_the_users() -> None:
+    house = House(Store(dataclasses.replace(STAT, size=10**6)), bytes_per_second=10)
+    await house.answer(caller=SERVICE)
+    await house.answer("crc32")
+
+
+@pytest.mark.parametrize("limits", [None, Limits(requests_per_second=1, concurrent_calls=9)])
+async def test_calls_are_counted_when_they_are_admitted_by_the_records_limit_if_it_has_one(
+    limits: Limits | None,
+) -> None:
+    house = House(requests_per_second=3, directory=Directory(dataclasses.replace(TENANT, limits=limits)))
+    head = RequestHead("GET", b"/v1/checksums/c/o", b"", ())
+    for _ in range(limits.requests_per_second if limits else 3):
+        await house.flow.admit(head, RequestContext())
+    with pytest.raises(GatewayError) as caught:
+        await house.flow.admit(head, RequestContext())
+    assert caught.value.kind is Kind.RATE_EXCEEDED
+
+
+async def test_call_that_may_not_be_made_counts_for_nobody() -> None:
+    house = House(requests_per_second=1, directory=Directory(dataclasses.replace(TENANT, suspended="unpaid")))
+    for _ in range(3):
+        with pytest.raises(GatewayError) as caught:
+            await house.flow.admit(RequestHead("GET", b"/", b"", ()), RequestContext())
+        assert caught.value.kind is Kind.SUSPENDED
+    assert await used(house, "requests_per_second") == 0
 
 
 async def test_callers_of_the_same_bytes_join_one_computation() -> None:
