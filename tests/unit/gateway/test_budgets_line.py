@@ -104,9 +104,13 @@ async def test_nobody_overtakes_the_line() -> None:
     room = Room()
     tasks = room.start("a")
     await asyncio.sleep(0.01)
+    # Free, but the head has not seen it yet.
+    room.free = 1
     tasks += room.start("b")
     await asyncio.sleep(0.01)
-    await room.give(1)
+    assert room.served == []
+    room.lines.changed("limit")
+    await asyncio.sleep(0.01)
     assert room.served == ["a"]
     await ended(tasks)
 

@@ -81,6 +81,30 @@ async def test_places_of_a_process_that_died_come_back(
     assert await second.enters("d") == [True]
 
 
+async def test_places_of_a_process_that_died_come_back_while_others_keep_theirs(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = replicas
+    monkeypatch.setattr(room, "LEASE_SECONDS", 0.4)
+    await first.enters("a", "b")
+    await second.enters("c")
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        await second.ledger.renew()
+    assert (await second.ledger.present(ACCOUNT, 3)).usage == 1
+    assert await second.enters("d", "e", "f") == [True, True, False]
+
+
+async def test_usage_is_the_own_while_the_store_is_away(valkey: Valkey, replicas: tuple[Replica, Replica]) -> None:
+    first, _ = replicas
+    await first.enters("a")
+    await first.draws(10)
+    valkey.kill()
+    looked = await first.ledger.draw(ACCOUNT, "calls", RATE, 0)
+    assert looked.wait_seconds > 0
+    assert (await first.ledger.present(ACCOUNT, 3)).usage == 1
+
+
 async def test_call_that_runs_keeps_its_place_for_longer_than_a_lease(
     replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
