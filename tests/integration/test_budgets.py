@@ -159,6 +159,12 @@ def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_
 def test_limits_need_a_token_and_no_more_than_the_role_for_reading(gateway, cloud):
     assert gateway.get("/v1/limits").status_code == 401
     assert gateway.call("POST", "/v1/limits", cloud.token("alice")).status_code == 405
+    reader = cloud.token("alice-reader")
+    shown = gateway.get("/v1/limits", reader)
+    assert (shown.status_code, shown.json()["usage"]["concurrent_calls"]["limit"]) == (200, 32)
+    assert code(gateway.get("/v1/checksums/c/o", reader, headers={"Accept": "application/json"})) == (
+        "function.role.missing"
+    )
 
 
 def test_objects_of_one_call_count_as_calls_and_wait_for_their_turn(start_gateway, bucket, alice):

@@ -79,6 +79,24 @@ def test_service_gets_checksums_and_each_call_leaves_a_record(listed, bucket, cl
     assert token not in listed.service.log.read_text()
 
 
+def test_events_of_a_service_leave_a_record_each_and_one_for_the_call(listed, bucket, cloud, path):
+    before = len(records(listed))
+    entries = [
+        {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket.name}, "object": {"key": key}}}
+        for key in ("federated", "no-such")
+    ]
+    with readable(bucket, cloud):
+        answer = listed.call("POST", "/v1/events", cloud.token("dynafed"), json={"Records": entries})
+    assert answer.status_code == 204
+    made = records(listed)[before:]
+    named = sorted(record["target"].get("name", "") for record in made)
+    assert named == ["", "data/federated", "data/no-such"]
+    assert {record["outcome"] for record in made} == {"success"}
+    assert {tag for record in made for tag in record["tags"]} == {
+        f"request_id={answer.headers['X-Openstack-Request-Id']}"
+    }
+
+
 def test_calls_of_users_leave_no_audit_record(listed, path, alice):
     before = len(records(listed))
     assert listed.get(path, alice).status_code == 200
