@@ -86,9 +86,7 @@ class Proxy:
                 fields = self._reply_fields(invocation, response)
                 await send({"type": "http.response.start", "status": response.status, "headers": fields})
                 started = True
-                async for piece in response.content.iter_any():
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await _pass_body(response.content, send)
         except GatewayError as error:
             if started:
                 raise ReplyBrokenError from error
@@ -121,6 +119,16 @@ class Proxy:
             host=invocation.address.host,
         )
         return [*fields, (b"server-timing", server_timing(invocation.context.timings).encode("ascii"))]
+
+
+async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:
+    if content.is_eof():
+        # A small reply comes in one piece with its head, and goes in one.
+        await send({"type": "http.response.body", "body": content.read_nowait(), "more_body": False})
+        return
+    async for piece in content.iter_any():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _made_by_ingress(response: aiohttp.ClientResponse) -> bool:

@@ -9,7 +9,7 @@ import sys
 import time
 
 from gateway.admission import admit
-from gateway.clients import open_clients
+from gateway.clients import keystone_client
 from gateway.edge.context import RequestContext
 from gateway.edge.head import RequestHead
 from gateway.edge.metrics import Metrics
@@ -25,7 +25,7 @@ async def main(calls: int) -> None:
     directory = open_directory(settings)
     fields = ((b"host", b"127.0.0.1"), (b"accept", b"*/*"), (b"x-auth-token", os.environ["BENCH_TOKEN"].encode()))
     head = RequestHead("HEAD", b"/v1/checksums/bench/object-1", b"", fields)
-    async with open_clients(settings, service) as (_, keystone_http):
+    async with keystone_client(settings, service) as keystone_http:
         authenticator = build_authenticator(settings, service, Metrics(), keystone_http)
         for _ in range(50):
             await admit(authenticator, directory, head, RequestContext())
