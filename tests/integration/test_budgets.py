@@ -5,6 +5,7 @@ import collections
 import contextlib
 import json
 import random
+import threading
 import time
 from collections.abc import Iterator
 
@@ -60,6 +61,18 @@ async def statuses(made: list[Gateway], token: str, calls: int) -> collections.C
         return collections.Counter(await asyncio.gather(*map(one, range(calls))))
 
 
+async def counted(made: list[Gateway], calls: int) -> list[float]:
+    """Good answers by gateway, as soon as there are so many: they are counted when they have been sent."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = [
+            gateway.metric("osfaas_requests_total", route="invoke", method="GET", status="200") for gateway in made
+        ]
+        if sum(found) >= calls or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.05)
+
+
 async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may(start_gateway, cloud, alice, valkey):
     settings = {
         "OSFAAS_BUDGET_STORE_URL": valkey.url,
@@ -79,9 +92,7 @@ async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may
             seen += await statuses(made, alice, 10)
         most = 40 + time.monotonic() - started + 1
         reached = len(backend.seen)
-        admitted = [
-            gateway.metric("osfaas_requests_total", route="invoke", method="GET", status="200") for gateway in made
-        ]
+        admitted = await counted(made, seen[200])
     assert set(seen) == {200, 429}
     assert 40 <= seen[200] <= most
     assert reached == seen[200]
@@ -91,13 +102,16 @@ async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may
 
 async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(start_gateway, cloud, alice, valkey):
     now = most = 0
+    counting = threading.Lock()
 
     def slowly(connection, seen):
         nonlocal now, most
-        now += 1
-        most = max(most, now)
+        with counting:
+            now += 1
+            most = max(most, now)
         time.sleep(0.05)
-        now -= 1
+        with counting:
+            now -= 1
         plainly(EMPTY)(connection, seen)
 
     settings = {
@@ -121,12 +135,14 @@ async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(sta
     }
     with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
         assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [1, 1]
+        started = time.monotonic()
         work = asyncio.ensure_future(statuses(made, alice, 60))
         await asyncio.sleep(0.02)
         valkey.kill()
         seen = await work + await statuses(made, alice, 240)
-        assert set(seen) == {200, 429}
-        assert 200 <= seen[200] <= 200 + 60
+        # Each has its hundred, and what flows in meanwhile.
+        assert set(seen) <= {200, 429}
+        assert 200 <= seen[200] <= 200 + 2 * (time.monotonic() - started) + 2
         assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [0, 0]
         assert [gateway.get("/readyz").status_code for gateway in made] == [200, 200]
         assert "each process counts for itself" in made[0].service.log.read_text()

@@ -24,6 +24,15 @@ def lines(gateway) -> list[dict]:
     return [document for document in documents if document["logger"] == "gateway.access"]
 
 
+def lines_of(gateway, route: str, count: int) -> list[dict]:
+    """The lines of a route, once there are so many: a line is written when its answer has been sent."""
+    deadline = time.monotonic() + 30
+    while len(found := [line for line in lines(gateway) if line["route"] == route]) < count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
 @dataclass
 class Collector:
     """Takes spans over OTLP/HTTP."""
@@ -76,7 +85,7 @@ def test_trace_goes_on_to_the_function_and_spans_to_the_collector(start_gateway,
         invokable(gateway, cloud, backend)
         answer = gateway.get("/v1/invoke/echo/x", alice, headers=PARENT)
         gateway.get("/v1/invoke/echo/x", alice, headers={"traceparent": "00-nonsense", "tracestate": "vendor=1"})
-        line = next(line for line in lines(gateway) if line["route"] == "invoke")
+        line = lines_of(gateway, "invoke", 2)[0]
         deadline = time.monotonic() + 30
         # Two calls, and what went out for each.
         while len(collector.spans) < 4:
@@ -131,8 +140,8 @@ def test_no_token_and_no_signed_url_is_in_the_log_of_calls_that_work_and_calls_t
         gateway.tenants.write_text(yaml.safe_dump(document))
         time.sleep(1.1)
         assert gateway.get(path, alice).status_code == 503
+        calls = lines_of(gateway, "checksums.object", 4)
         text = gateway.service.log.read_text()
-        calls = [line for line in lines(gateway) if line["route"] == "checksums.object"]
     assert [line["status"] for line in calls] == [200, 200, 401, 503]
     assert [line["outcome"] for line in calls] == ["answered", "answered", "refused", "function"]
     assert len({line["request_id"] for line in calls}) == 4
@@ -145,4 +154,7 @@ def test_outcomes_are_counted_by_whose_doing_they_were(gateway, alice):
     labels = {"route": "none", "status_class": "4xx", "outcome": "refused"}
     before = gateway.metric("osfaas_outcomes_total", **labels)
     gateway.get("/v1/no-such-thing", alice)
+    deadline = time.monotonic() + 30
+    while gateway.metric("osfaas_outcomes_total", **labels) < before + 1:
+        assert time.monotonic() < deadline
     assert gateway.metric("osfaas_outcomes_total", **labels) == before + 1
