@@ -62,6 +62,17 @@ async def kill_in_turn(victims, *, every: float, rounds: int) -> list[Outage]:
     return outages
 
 
+async def warmed_up(record, kinds: set[str]) -> None:
+    """Each kind of call has succeeded a few times."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done = [attempt.kind for attempt in record.attempts if attempt.status == 200]
+        if all(done.count(kind) >= 3 for kind in kinds):
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError("nothing was killed yet, and calls fail")
+
+
 @pytest.mark.parametrize(
     ("every", "rounds"),
     [pytest.param(3, 4, id="each-once"), pytest.param(20, 15, id="five-minutes", marks=pytest.mark.long)],
@@ -90,7 +101,7 @@ async def test_whoever_is_killed_callers_get_the_right_answer_in_time(
         computed = Question("computed", f"{url}?algorithm=sha1&force=true", lambda: known, {"sha1": digests["sha1"]})
         unknown = Question("unknown", f"{url}?algorithm=md5", in_turn(fresh), {"md5": digests["md5"]})
         async with under_load([remembered, remembered, computed, unknown], pause=0.1) as record:
-            await asyncio.sleep(2)
+            await warmed_up(record, {"remembered", "computed", "unknown"})
             begun = time.monotonic()
             outages = await kill_in_turn(victims, every=every, rounds=rounds)
         needed = {"keystone": "unknown", "swift-proxy": "remembered", "gateway": "remembered", "function": "computed"}
