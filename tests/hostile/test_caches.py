@@ -1,0 +1,121 @@
+"""Family 11: what is remembered is of that caller, that token and that object, and no longer true than it may be."""
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+from faulty import VALIDATION, code
+from fronts import only, status
+
+from gateway.errors import GatewayError, Kind
+from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.caller import Caller, Endpoint
+from gateway.objects.endpoints import endpoint_of
+from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+
+NO_OBJECT = "/v1/checksums/"
+
+
+async def thousand(url: str, token: str) -> list[int]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def call() -> int:
+            async with session.get(url, headers={"X-Auth-Token": token}) as response:
+                await response.read()
+                return response.status
+
+        return await asyncio.gather(*(call() for _ in range(1_000)))
+
+
+async def test_a_thousand_misses_at_once_are_one_question(faulty):
+    token, before = faulty.fresh(), faulty.keystone.count(VALIDATION)
+    slow = lambda *_: time.sleep(1)  # noqa: E731 - so that all of them come while the question is open
+    faulty.keystone.fault = only(VALIDATION, slow)
+    statuses = await thousand(faulty.gateway.url + NO_OBJECT, token)
+    assert set(statuses) <= {400, 503}
+    assert faulty.keystone.count(VALIDATION) - before <= 3
+
+
+async def test_a_thousand_uses_of_a_token_that_is_none_are_one_question(faulty):
+    token = faulty.fresh()
+    forged = token[:-6] + ("AAAAAA" if token[-6:] != "AAAAAA" else "BBBBBB")
+    before = faulty.keystone.count(VALIDATION)
+    assert set(await thousand(faulty.gateway.url + NO_OBJECT, forged)) == {401}
+    assert faulty.keystone.count(VALIDATION) - before <= 2
+
+
+async def test_without_one_flight_for_all_each_asks():
+    """The twin: the same cache, where each miss asks for itself."""
+    asked = []
+
+    async def validate(token: str) -> Caller:
+        asked.append(token)
+        await asyncio.sleep(0.05)
+        raise GatewayError(Kind.TOKEN_INVALID)
+
+    cache = TokenCache(validate, CacheLimits(10, 1, 1))
+    cache._flights.run = lambda _, start: start()
+    await asyncio.gather(*(cache.caller_of("t") for _ in range(100)), return_exceptions=True)
+    assert len(asked) == 100
+
+
+@pytest.mark.parametrize("number", [401, 403, 404, 429, 500, 503])
+def test_trouble_of_keystones_is_not_remembered_as_a_refusal(faulty, number):
+    """Negative-cache poisoning: a minute of a broken proxy must not lock anybody out for longer."""
+    token = faulty.fresh()
+    faulty.keystone.fault = only(VALIDATION, status(number, b"<html>no</html>"))
+    assert faulty.get(NO_OBJECT, token).status_code == 503
+    faulty.calm()
+    time.sleep(0.15)
+    assert faulty.get(NO_OBJECT, token).status_code == 400
+
+
+def test_refusal_of_one_token_is_no_refusal_of_another(faulty):
+    token = faulty.fresh()
+    forged = [token[:-4] + f"{number:04d}" for number in range(20)]
+    assert {faulty.get(NO_OBJECT, each).status_code for each in forged} == {401}
+    assert faulty.get(NO_OBJECT, token).status_code == 400
+
+
+def test_remembered_digest_is_not_given_to_whom_the_store_refuses(faulty):
+    """Alice's digest is known; bob, carol and a token that the store refuses do not get it."""
+    path = faulty.path + "?algorithm=sha256"
+    assert faulty.get(path, faulty.fresh()).status_code == 200
+    for user in ("bob", "carol"):
+        response = faulty.get(path, faulty.fresh(user))
+        assert (response.status_code, code(response)) == (404, "function.object.not_found")
+    token = faulty.fresh()
+    faulty.store.fault = only(b"HEAD ", status(403))
+    assert faulty.get(path, token).status_code == 403
+
+
+def test_token_that_the_store_refuses_is_asked_about_again(faulty):
+    """A yes that is cached does not survive the store's no."""
+    token = faulty.fresh()
+    assert faulty.get(faulty.path, token).status_code == 200
+    before = faulty.keystone.count(VALIDATION)
+    faulty.store.fault = only(b"HEAD ", status(401))
+    assert faulty.get(faulty.path, token).status_code == 401
+    faulty.calm()
+    assert faulty.get(faulty.path, token).status_code == 200
+    assert faulty.keystone.count(VALIDATION) == before + 1
+
+
+def test_keys_of_two_regions_two_projects_and_two_names_differ():
+    """One object store for each region: the account's URL is part of what a digest is remembered under."""
+    endpoints = tuple(Endpoint("object-store", "public", region, f"https://{region}.test/v1/AUTH_p") for region in "ab")
+    caller = Caller("t", "u", "u", "p", "p", frozenset(), 0, endpoints=endpoints)
+    accounts = {
+        region: endpoint_of(caller, service_type="object-store", interface="public", region=region, configured=None)
+        for region in "ab"
+    }
+    accounts["q"] = "https://a.test/v1/AUTH_q"
+
+    def key(account: str, container: str, name: str):
+        return ObjectStat(account, ObjectRef(container, name), "e", 1, ObjectKind.PLAIN, "x").identity
+
+    keys = [
+        key(account, *names) for account in accounts.values() for names in (("a", "b/c"), ("a", "b%2Fc"), ("ab", "c"))
+    ]
+    assert len(set(keys)) == len(keys)
