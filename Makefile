@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long unit long integration hostile clients bench bench-docs bench-quick lint format clean
+.PHONY: help install demo test test-faults test-long unit long integration hostile clients bench bench-docs bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ hostile: install  ## hostile bytes over real sockets, by family
 
 long: install  ## kills, load and failing reads, in short
 	@$(BIN)/python -m pytest tests/long -q
+
+test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
+	@$(BIN)/python -m pytest tests/faults -q
 
 test-long: install  ## the same at length: five minutes of kills, a quarter of an hour of load, 100,000 failing reads
 	@$(BIN)/python -m pytest tests/long -q -s -m long

@@ -1,0 +1,70 @@
+"""A real gateway, and Toxiproxy between it and each of Keystone, store and function."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+# The fixtures of the integration tests, by their names.
+from conftest import alice, bucket, cloud, function, gateway, start_gateway
+from toxiproxy import Proxy, toxiproxy
+
+from localcloud.services import free_ports
+
+__all__ = ["alice", "bucket", "cloud", "function", "gateway", "start_gateway"]
+
+
+@dataclass(frozen=True)
+class Toxic:
+    """The gateway and its three ways."""
+
+    gateway: object
+    ways: dict[str, Proxy]
+
+    def clean(self) -> None:
+        for way in self.ways.values():
+            way.clean()
+
+
+def port_of(url: str) -> int:
+    return int(url.split("/")[2].rpartition(":")[2])
+
+
+@pytest.fixture(scope="session")
+def toxic_gateway(cloud, function, start_gateway):
+    api, *listens = free_ports(4)
+    with toxiproxy(api) as server, contextlib.ExitStack() as stack:
+        targets = {"keystone": port_of(cloud.auth_url), "store": port_of(cloud.swift_url), "function": function.port}
+        ways = {
+            name: server.before(name, port, listen)
+            for (name, port), listen in zip(targets.items(), listens, strict=True)
+        }
+        clouds = cloud.state / "clouds-toxic.yaml"
+        document = yaml.safe_load(cloud.clouds_yaml.read_text())
+        document["clouds"]["osfaas"]["auth"]["auth_url"] = f"http://127.0.0.1:{ways['keystone'].port}/v3"
+        clouds.write_text(yaml.safe_dump(document))
+        settings = {
+            "OS_CLIENT_CONFIG_FILE": str(clouds),
+            "OSFAAS_SWIFT_ENDPOINT": f"http://127.0.0.1:{ways['store'].port}/v1/AUTH_{{project_id}}",
+            "OSFAAS_STORE_ORIGINS": "",
+            "OSFAAS_CAPABILITIES": "stream",
+            "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": "2",
+            "OSFAAS_STORE_TIMEOUT_SECONDS": "2",
+            "OSFAAS_FUNCTION_CONNECT_SECONDS": "2",
+            "OSFAAS_FUNCTION_SILENCE_SECONDS": "2",
+            "OSFAAS_FUNCTION_TIMEOUT_SECONDS": "5",
+            "OSFAAS_CIRCUIT_SECONDS": "0.1",
+        }
+        own = {cloud.users["alice"].project_id: f"http://127.0.0.1:{ways['function'].port}"}
+        yield Toxic(stack.enter_context(start_gateway(functions=own, **settings)), ways)
+
+
+@pytest.fixture
+def toxic(toxic_gateway):
+    """Without a toxic before and after."""
+    toxic_gateway.clean()
+    yield toxic_gateway
+    toxic_gateway.clean()
+    time.sleep(0.12)
