@@ -106,14 +106,20 @@ class StoreOrigins:
         Raises:
             GatewayError: OBJECT_UNSUPPORTED.
         """
+        if not self.may_be_asked(url):
+            raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
+
+    def may_be_asked(self, url: str) -> bool:
+        """Whether this is the URL of a store; the log names one of the catalog that is not."""
         try:
             origin = origin_of(url)
-            fine = origin in self._known or (not self._strict and _may_be_a_store(origin[1]))
         except ValueError:
-            origin, fine = ("", "", 0), False
-        if not fine:
-            log.error("an endpoint of the catalog is not one of OSFAAS_STORE_ORIGINS: %s://%s:%d", *origin)
-            raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
+            log.error("an endpoint of the catalog is no http or https URL of a host")  # noqa: TRY400 - that is all
+            return False
+        if origin in self._known or (not self._strict and _may_be_a_store(origin[1])):
+            return True
+        log.error("an endpoint of the catalog is not one of OSFAAS_STORE_ORIGINS: %s://%s:%d", *origin)
+        return False
 
 
 def _may_be_a_store(host: str) -> bool:

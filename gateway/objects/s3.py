@@ -71,15 +71,10 @@ class Presigner:
         )
 
     async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
-        """A URL that reads the object, or None if there is no S3, no fitting name or no credential.
-
-        Raises:
-            GatewayError: OBJECT_UNSUPPORTED, for an S3 that may not be asked.
-        """
+        """A URL that reads the object, or None: no S3 that may be asked, no fitting name or no credential."""
         endpoint = self.endpoint(caller)
-        if endpoint is not None and self._origins is not None:
-            # The function will fetch it, who sees less of the network's inside and knows nothing of it.
-            self._origins.refuse_strange(endpoint)
+        if endpoint is not None and self._origins is not None and not self._origins.may_be_asked(endpoint):
+            return None  # the function would fetch it, which knows less of the network than we do
         try:
             credentials = await self._usable_credentials(caller, ref) if endpoint else None
         except OutageError:
