@@ -48,12 +48,13 @@ async def test_a_part_that_stays_short_is_an_error(function, large):
 
 
 async def test_a_part_at_another_place_is_an_error(function, large):
-    async def from_the_start(asked, _reader, writer):
-        end = asked.end - asked.position
-        head = f'HTTP/1.1 206 x\r\nETag: "v1"\r\nContent-Length: {end}\r\nContent-Range: bytes 0-{end - 1}/{len(LARGE)}'
-        writer.write(head.encode() + b"\r\n\r\n" + LARGE[:end])
+    async def a_byte_later(asked, _reader, writer):
+        start, end = asked.position + 1, asked.end or len(LARGE)
+        head = f'HTTP/1.1 206 x\r\nETag: "v1"\r\nContent-Length: {end - start}\r\n'
+        head += f"Content-Range: bytes {start}-{end - 1}/{len(LARGE)}\r\n\r\n"
+        writer.write(head.encode() + LARGE[start:end])
 
-    large.scripts = [from_the_start]
+    large.scripts = [a_byte_later]
     assert (await (await function()).source(large, DIVISIBLE)).code == "short_read"
 
 
