@@ -34,6 +34,12 @@ class Kind(Enum):
     REQUEST_BODY_TOO_LARGE = Spec(
         "function.request.body_too_large", 413, "The body of the request is longer than {limit} bytes."
     )
+    REQUEST_TARGET_TOO_LONG = Spec(
+        "function.request.target_too_long", 414, "The path and query of the request are longer than {limit} bytes."
+    )
+    REQUEST_TIMEOUT = Spec(
+        "function.request.timeout", 408, "The request did not arrive in time: its {part} was too slow."
+    )
     EXPECTATION_FAILED = Spec("function.request.expectation", 417, "Only 'Expect: 100-continue' is understood.")
     TRANSFER_CODING = Spec("function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood.")
     NO_SUCH_ROUTE = Spec("function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/.")

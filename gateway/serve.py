@@ -1,7 +1,9 @@
 """The process: settings, credential, directory, server."""
 
+import functools
 import logging
 import os
+import resource
 import sys
 from collections.abc import Callable
 
@@ -12,6 +14,8 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from gateway.app import build_app
+from gateway.edge.guard import Guard
+from gateway.edge.strict_protocol import StrictProtocol
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.observe.logs import begin_log
 from gateway.settings import Settings, settings_from
@@ -71,11 +75,12 @@ def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
 
 def listen(app: ASGIApp, settings: Settings) -> None:
     """Serves until SIGTERM."""
+    allow_open_files(settings.max_connections)
     uvicorn.run(
         app,
         host=settings.listen_host,
         port=settings.listen_port,
-        http="httptools",
+        http=functools.partial(StrictProtocol, guard=Guard(settings)),  # type: ignore[arg-type]  # makes one
         loop="uvloop",
         ws="none",
         lifespan="on",
@@ -86,3 +91,16 @@ def listen(app: ASGIApp, settings: Settings) -> None:
         timeout_graceful_shutdown=settings.shutdown_seconds,
         log_config=None,
     )
+
+
+def allow_open_files(connections: int) -> None:
+    """Raises our limit of open files, as far as we may, so that it is not reached before that of connections.
+
+    Args:
+        connections: of callers; as many again may go to functions and stores.
+    """
+    wanted = 2 * connections + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

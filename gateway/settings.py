@@ -240,6 +240,27 @@ class Settings(BaseSettings):
 
     # --- limits of requests
     head_max_bytes: int = Field(32_768, ge=1_024, description="Largest request head.")
+    target_max_bytes: int = Field(8_192, ge=1_024, description="Longest path and query of a request.")
+    field_max_bytes: int = Field(16_384, ge=1_024, description="Longest header field, name and value.")
+    head_seconds: float = Field(10, gt=0, description="How long a request's head may take to arrive as a whole.")
+    transfer_window_seconds: float = Field(
+        10, gt=0, description="Over how long the rate of a request's body, or of an answer's taking, is measured."
+    )
+    transfer_min_bytes_per_second: int = Field(
+        500,
+        ge=0,
+        description="A caller that sends its body, or takes an answer, more slowly than this loses its connection. "
+        "Waiting for a computation is not counted. 0: no limit.",
+    )
+    max_connections: int = Field(
+        4_096,
+        ge=1,
+        description="Most connections of callers at once, per process. Beyond that the one that has waited longest "
+        "without a request gives way.",
+    )
+    client_max_connections: int = Field(
+        0, ge=0, description="Most connections of one client address at once. 0: no limit, as behind a proxy."
+    )
     body_max_bytes: int = Field(2_097_152, ge=1_024, description="Largest request body: a list of objects, or events.")
     bulk_max_objects: int = Field(10_000, ge=1, description="Most objects, or events, in one request.")
     bulk_at_once: int = Field(8, ge=1, description="How many objects, or events, of one request are worked on at once.")

@@ -18,7 +18,11 @@ _QUERY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*")
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _FIELD_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_DIGITS = re.compile(rb"[0-9]{1,19}")
+# No leading zeros: some parsers read octal.
+_DIGITS = re.compile(rb"0|[1-9][0-9]{0,17}")
+
+# In a scope: the error with which the request was refused before it had fields (see strict_protocol).
+REFUSAL = "osfaas.refusal"
 
 # Names under which identity-aware middlewares and meshes pass on who is calling. Nobody outside may say that.
 _IDENTITY_PREFIXES = (
@@ -91,8 +95,12 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     """The head of a request.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING.
+        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING; or what
+            refused the bytes before.
     """
+    if REFUSAL in scope:
+        refusal: GatewayError = scope[REFUSAL]
+        raise refusal
     method: str = scope["method"]
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
@@ -100,8 +108,11 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     _check_size(path, query, fields, limits)
     _check_target(path, query)
     kept = tuple(_checked_fields(fields))
-    _check_host(fields, scope["http_version"])
-    _check_framing(method, fields)
+    version: str = scope["http_version"]
+    check_host(_values(fields, b"host"), version)
+    check_framing(method, version, _values(fields, b"content-length"), _values(fields, b"transfer-encoding"))
+    if any(value.lower() != b"100-continue" for value in _values(fields, b"expect")):
+        raise GatewayError(Kind.EXPECTATION_FAILED)
     return RequestHead(method, path, query, kept)
 
 
@@ -133,27 +144,44 @@ def _checked_fields(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[byt
         yield name, value
 
 
-def _check_host(fields: tuple[tuple[bytes, bytes], ...], http_version: str) -> None:
-    hosts = [value for name, value in fields if name == b"host"]
+def _values(fields: tuple[tuple[bytes, bytes], ...], wanted: bytes) -> list[bytes]:
+    return [value for name, value in fields if name == wanted]
+
+
+def check_host(hosts: list[bytes], http_version: str) -> None:
+    """One Host, and one that is a host.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
     if len(hosts) > 1 or (not hosts and http_version != "1.0"):
         raise _malformed("exactly one Host is needed")
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise _malformed("Host is not a host with an optional port")
 
 
-def _check_framing(method: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
-    lengths = [value for name, value in fields if name == b"content-length"]
-    codings = [value for name, value in fields if name == b"transfer-encoding"]
+def check_framing(method: str, http_version: str, lengths: list[bytes], codings: list[bytes]) -> None:
+    """Where the body ends is said once, and in a way that nobody reads otherwise.
+
+    Args:
+        method: as sent.
+        http_version: "1.0" or "1.1".
+        lengths: the values of every Content-Length.
+        codings: the values of every Transfer-Encoding.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED or TRANSFER_CODING.
+    """
     if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
         raise _malformed("its length is said more than once")
     if lengths and not _DIGITS.fullmatch(lengths[0]):
         raise _malformed("Content-Length is not a number")
+    if codings and http_version == "1.0":
+        raise _malformed("HTTP/1.0 has no Transfer-Encoding")
     if codings and codings[0].lower() != b"chunked":
         raise GatewayError(Kind.TRANSFER_CODING)
     if method in _BODYLESS and (codings or (lengths and int(lengths[0]))):
         raise _malformed(f"{method} takes no body")
-    if any(name == b"expect" and value.lower() != b"100-continue" for name, value in fields):
-        raise GatewayError(Kind.EXPECTATION_FAILED)
 
 
 def _malformed(why: str) -> GatewayError:

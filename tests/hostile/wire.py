@@ -1,4 +1,4 @@
-"""Raw connections: exactly these bytes go out, and what comes back is told by answers and the connection's end."""
+"""Raw connections: exactly these bytes go out; what comes back is answers, and maybe the connection's end."""
 
 import contextlib
 import re
@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
+
+
+_REFUSALS = frozenset([400, 408, 413, 414, 417, 426, 431, 501])
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,11 @@ class Heard:
 
     @property
     def refused(self) -> bool:
-        """Nothing but one refusal (4xx or 501) or the end of the connection."""
-        if not self.statuses:
-            return self.closed
-        return len(self.statuses) == 1 and (400 <= self.statuses[0] < 500 or self.statuses[0] == 501)
+        """One answer about the form of the request, or none, and then the end of the connection.
+
+        401, 403, 404 and 405 are none: they are about what a request wants, so somebody has understood it.
+        """
+        return self.closed and (not self.statuses or (len(self.statuses) == 1 and self.statuses[0] in _REFUSALS))
 
 
 def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
@@ -59,7 +63,7 @@ def hear(sock: socket.socket, *, seconds: float = 5.0, answers: int | None = Non
     return Heard(data, closed=False, seconds=time.monotonic() - begun)
 
 
-def say(port: int, *pieces: bytes, seconds: float = 5.0, answers: int | None = 1, pause: float = 0.02) -> Heard:
+def say(port: int, *pieces: bytes, seconds: float = 5.0, answers: int | None = None, pause: float = 0.02) -> Heard:
     """Sends the pieces one after the other on one connection, and hears."""
     with connect(port) as sock:
         for number, piece in enumerate(pieces):

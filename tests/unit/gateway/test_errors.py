@@ -47,6 +47,8 @@ PUBLISHED = {
     "function.request.expectation": 417,
     "function.request.head_too_large": 431,
     "function.request.malformed": 400,
+    "function.request.target_too_long": 414,
+    "function.request.timeout": 408,
     "function.request.transfer_coding": 501,
     "function.role.missing": 403,
     "function.route.not_found": 404,

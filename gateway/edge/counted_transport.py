@@ -1,0 +1,72 @@
+"""A transport that knows how much of what was written the peer has taken, and that ends in a way the peer can hear."""
+
+import asyncio
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+
+class CountedTransport:
+    """What uvicorn uses of a transport, with counts.
+
+    Attributes:
+        written: bytes written since the beginning.
+        linger: whether the peer may still be sending when the last answer is written. A closed socket that has unread
+            bytes makes the kernel reset the connection, and the answer is lost with it.
+    """
+
+    __slots__ = ("_ending", "_on_linger", "_socket", "_taken_at", "_transport", "linger", "written")
+
+    def __init__(self, transport: asyncio.Transport, on_linger: Callable[[], None]) -> None:
+        """`on_linger` is called when the last answer is written and only the peer's end is awaited."""
+        self._transport = transport
+        self._on_linger = on_linger
+        self._socket = transport.get_extra_info("socket")
+        self._ending = False
+        self._taken_at = 0
+        self.written = 0
+        self.linger = False
+
+    def write(self, data: bytes) -> None:
+        self.written += len(data)
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if not self.linger or self._transport.is_closing():
+            self._transport.close()
+        elif not self._ending:
+            self._ending = True
+            self._transport.write_eof()
+            self._on_linger()
+
+    def is_closing(self) -> bool:
+        return self._ending or self._transport.is_closing()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def outstanding(self) -> int:
+        """Bytes that were written and that the peer's kernel has not acknowledged."""
+        if self._taken_at == self.written:
+            return 0
+        waiting: int = self._transport.get_write_buffer_size()
+        if not waiting:
+            # Linux: what is in the send queue, not yet sent or not yet acknowledged.
+            try:
+                waiting = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+            except OSError:  # closed just now
+                return 0
+        if not waiting:
+            self._taken_at = self.written
+        return waiting
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)

@@ -1,0 +1,82 @@
+"""All connections of the process: how many there may be, and the look at each of them once a second.
+
+One look at all is cheaper than timers for each: a request that is answered at once never touches the clock for it.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Protocol
+
+from gateway.edge.pace import PaceLimits
+from gateway.edge.wire import WireLimits
+from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 1.0
+
+
+class Connection(Protocol):
+    """What is looked at."""
+
+    @property
+    def address(self) -> str | None:
+        """The peer's."""
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When it began to wait for a request; None while there is one."""
+
+    def inspect(self, now: float) -> None:
+        """Ends the connection if it is too slow."""
+
+    def drop(self, why: str) -> None:
+        """Ends the connection at once."""
+
+
+class Guard:
+    """Knows every connection from its first moment to its last."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.wire = WireLimits(
+            settings.head_max_bytes, settings.target_max_bytes, settings.field_max_bytes, settings.head_max_fields
+        )
+        self.pace = PaceLimits(
+            settings.head_seconds, settings.transfer_window_seconds, settings.transfer_min_bytes_per_second
+        )
+        self._most = settings.max_connections
+        self._most_per_client = settings.client_max_connections
+        self._connections: set[Connection] = set()
+        self._clients: Counter[str | None] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def admit(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """Counts a new connection. If there are too many, it or an idle one is dropped."""
+        address = connection.address
+        self._connections.add(connection)
+        self._clients[address] += 1
+        if self._most_per_client and self._clients[address] > self._most_per_client:
+            connection.drop("the client has too many connections")
+        elif len(self._connections) > self._most:
+            self._longest_waiting(connection).drop("there are too many connections")
+        if self._timer is None:
+            self._timer = loop.call_later(_EVERY_SECONDS, self._look, loop)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._clients[connection.address] -= 1
+            if not self._clients[connection.address]:
+                del self._clients[connection.address]
+
+    def _longest_waiting(self, new: Connection) -> Connection:
+        waiting = [(since, each) for each in self._connections if (since := each.waiting_since) is not None]
+        return min(waiting, key=lambda pair: pair[0], default=(0.0, new))[1]
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in tuple(self._connections):
+            connection.inspect(now)
+        self._timer = loop.call_later(_EVERY_SECONDS, self._look, loop) if self._connections else None

@@ -1,0 +1,49 @@
+"""How slowly a caller may send and take. Pure: counts and times in, a verdict out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PaceLimits:
+    """Patience with a connection.
+
+    Attributes:
+        head_seconds: for a whole head.
+        window_seconds: over which a rate is measured.
+        bytes_per_second: least rate of a body that is sent and of an answer that is taken; 0: any.
+        linger_seconds: how long what still comes is thrown away after the last answer, so that the caller can read it.
+    """
+
+    head_seconds: float
+    window_seconds: float
+    bytes_per_second: int
+    linger_seconds: float = 2.0
+
+
+@dataclass(slots=True)
+class Meter:
+    """Sees whether a transfer keeps the least rate, window by window."""
+
+    since: float | None = None
+    moved: int = 0
+
+    def rest(self) -> None:
+        """Nothing is to be moved now: the next window begins when there is."""
+        self.since = None
+
+    def too_slow(self, now: float, moved: int, limits: PaceLimits) -> bool:
+        """Whether the window that ends now had too few bytes.
+
+        Args:
+            now: in seconds, of a monotonic clock.
+            moved: bytes moved since the beginning of the connection.
+            limits: the window and its rate.
+        """
+        if self.since is None:
+            self.since, self.moved = now, moved
+            return False
+        if now - self.since < limits.window_seconds:
+            return False
+        slow = moved - self.moved < limits.bytes_per_second * limits.window_seconds
+        self.since, self.moved = now, moved
+        return slow

@@ -1,0 +1,263 @@
+"""uvicorn's HTTP protocol behind a gate: only requests whose bytes are beyond doubt reach the parser, one at a time.
+
+What is refused is answered by the application as any other error is, with an id, a log line and a count.
+"""
+
+import asyncio
+import logging
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.edge.counted_transport import CountedTransport
+from gateway.edge.guard import Guard
+from gateway.edge.head import REFUSAL
+from gateway.edge.pace import Meter
+from gateway.edge.wire import frame_head
+from gateway.edge.wire_body import Body, ChunkedBody, SizedBody
+from gateway.errors import GatewayError, Kind
+
+log = logging.getLogger(__name__)
+
+# How much of the next requests is kept while one is answered; beyond it the socket is not read.
+_HELD_MAX = 65_536
+
+
+class State(Enum):
+    """What the next bytes are."""
+
+    HEAD = "a head, or the rest of one"
+    BODY = "more of a body"
+    ANSWERING = "the next request, which waits until this one is answered"
+    LINGERING = "of no interest: the last answer is written"
+
+
+class StrictCycle(RequestResponseCycle):
+    """One request and its answer. An answer that begins before the body has ended is the connection's last."""
+
+    async def send(self, message: Any) -> None:
+        if self.more_body and not self.response_started:
+            self.keep_alive = False
+            self.transport.linger = True  # type: ignore[attr-defined]  # a CountedTransport
+        await super().send(message)
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    transport: Any  # a CountedTransport, which is what uvicorn uses of one
+
+    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._guard = guard
+        self._state = State.HEAD
+        self._held = b""
+        self._searched = 0
+        self._blank_line_seen = False
+        self._body: Body | None = None
+        self._received = 0
+        self._since: float | None = None  # of the wait for a head, or of lingering
+        self._idle_since = 0.0
+        self._sending, self._taking = Meter(), Meter()
+
+    # --- what the guard looks at
+    @property
+    def address(self) -> str | None:
+        return self.client[0] if self.client else None
+
+    @property
+    def waiting_since(self) -> float | None:
+        return self._idle_since if self._state is State.HEAD else None
+
+    def inspect(self, now: float) -> None:
+        """Ends the connection if it is too slow."""
+        pace = self._guard.pace
+        if self._state is State.LINGERING:
+            if self._since is not None and now - self._since >= pace.linger_seconds:
+                self.transport.abort()
+        elif self._state is State.HEAD and self._since is not None and now - self._since >= pace.head_seconds:
+            self._head_too_late()
+        elif self._body_too_slow(now):
+            self._refuse(GatewayError(Kind.REQUEST_TIMEOUT, part="body"))
+        self._check_taking(now)
+
+    def drop(self, why: str) -> None:
+        """Ends the connection at once."""
+        log.info("connection dropped: %s client=%s", why, self.address)
+        self.transport.abort()
+
+    # --- what the transport says
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(CountedTransport(transport, self._begin_lingering))  # type: ignore[arg-type]
+        self._since = self._idle_since = self.loop.time()
+        self._guard.admit(self, self.loop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._guard.forget(self)
+        self._state, self._held = State.LINGERING, b""
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._state is State.LINGERING:
+            return
+        self._received += len(data)
+        if self._since is None and self._state is State.HEAD:
+            self._since = self.loop.time()
+        self._held = self._held + data if self._held else data
+        self._advance()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._state is State.ANSWERING and not self.transport.is_closing():
+            self._state, self._searched, self._blank_line_seen = State.HEAD, 0, False
+            self._idle_since = self.loop.time()
+            if self._held:
+                self._unset_keepalive_if_required()
+                self._since = self._idle_since
+                self._advance()
+
+    # --- the gate
+    def _advance(self) -> None:
+        try:
+            while self._held and self._state in {State.HEAD, State.BODY}:
+                if not (self._take_head() if self._state is State.HEAD else self._take_body()):
+                    return
+        except GatewayError as error:
+            self._refuse(error)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse(GatewayError(Kind.REQUEST_MALFORMED, why="the HTTP parser does not understand it"))
+        if len(self._held) > _HELD_MAX:
+            self.flow.pause_reading()
+
+    def _take_head(self) -> bool:
+        if not self._blank_line_seen and self._searched == 0 and self._held.startswith(b"\r"):
+            # RFC 9112, 2.2: one empty line before a request is forgiven.
+            if len(self._held) == 1:
+                return False
+            if self._held.startswith(b"\r\n"):
+                self._blank_line_seen, self._held = True, self._held[2:]
+                return bool(self._held)
+        framed = frame_head(self._held, self._searched, self._guard.wire)
+        if framed is None:
+            self._searched = len(self._held)
+            return False
+        self._held, self._since = self._held[framed.consumed :], None
+        self._body = (
+            None if framed.length == 0 else ChunkedBody() if framed.length is None else SizedBody(framed.length)
+        )
+        self._state = State.ANSWERING if self._body is None else State.BODY
+        self._sending.rest()
+        self.parser.feed_data(framed.head)
+        return True
+
+    def _take_body(self) -> bool:
+        assert self._body is not None
+        taken = self._body.take(self._held)
+        self._held = self._held[taken.consumed :]
+        if taken.done:
+            self._state = State.ANSWERING
+        if taken.feed:
+            self.parser.feed_data(taken.feed)
+        return taken.done
+
+    def _refuse(self, error: GatewayError) -> None:
+        """The connection ends with this error, unless another answer has begun on it."""
+        began = self._cut_off_request()
+        self._state, self._held = State.LINGERING, b""
+        self.transport.linger = True
+        self.flow.resume_reading()
+        if began:
+            self.transport.abort()
+            return
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "method": "-",
+            "path": "-",
+            "raw_path": b"-",
+            "query_string": b"",
+            "headers": [],
+            "state": self.app_state.copy(),
+            REFUSAL: error,
+        }
+        self.cycle = self._cycle_of(scope, expects_continue=False, keep_alive=False)
+        self.cycle.more_body = False
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _begin_lingering(self) -> None:
+        self._state, self._held = State.LINGERING, b""
+        self._since = self.loop.time()
+        self.flow.resume_reading()
+
+    def _head_too_late(self) -> None:
+        if self._held:
+            self._refuse(GatewayError(Kind.REQUEST_TIMEOUT, part="head"))
+        else:
+            self.transport.close()
+
+    def _body_too_slow(self, now: float) -> bool:
+        waits_for_us = self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
+        if self._state is not State.BODY or waits_for_us:
+            self._sending.rest()
+            return False
+        return self._sending.too_slow(now, self._received, self._guard.pace)
+
+    def _check_taking(self, now: float) -> None:
+        outstanding = self.transport.outstanding()
+        if not outstanding:
+            self._taking.rest()
+        elif self._taking.too_slow(now, self.transport.written - outstanding, self._guard.pace):
+            self.drop("it takes its answer too slowly")
+
+    def _cut_off_request(self) -> bool:
+        """Tells the request that is being received that its caller is gone; whether its answer had begun."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return cycle.response_started
+
+    # --- what the parser says
+    def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        raw_path, _, query = self.url.partition(b"?")
+        path = raw_path.decode("ascii")
+        self.scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        self.scope["query_string"] = query
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        self.cycle = self._cycle_of(self.scope, expects_continue=self.expect_100_continue, keep_alive=keep_alive)
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _cycle_of(self, scope: Any, *, expects_continue: bool, keep_alive: bool) -> StrictCycle:
+        return StrictCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+
+
+def _body_of(length: int | None) -> Body | None:
+    if length is None:
+        return ChunkedBody()
+    return SizedBody(length) if length else None

@@ -1,0 +1,141 @@
+"""The bytes of a request, before a parser makes fields of them. Pure: bytes in, a decision out.
+
+A parser repairs some of what it reads: bare line feeds, folded lines, blanks where none belong. Two parsers on one
+way repair differently, and that is how requests are smuggled. So only bytes that match the grammar of RFC 9112 to the
+letter reach the parser, and where one request ends and the next begins is decided here, once.
+"""
+
+import re
+from dataclasses import dataclass
+
+from gateway.edge.head import check_framing, check_host
+from gateway.errors import GatewayError, Kind
+
+_TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
+_FIELD_LINE = rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n" % _TOKEN
+# Origin form alone: we are nobody's proxy, and a second authority in the target would contradict Host.
+_TARGET = rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*+"
+_REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (%b) HTTP/1\.([01])\r\n" % _TARGET)
+_UNFINISHED_LINE = re.compile(rb"[A-Z]{0,16}(?:(?<=[A-Z]) (?:%b(?: [HTP/1.0]{0,8}\r?)?)?)?" % _TARGET)
+_FIELDS = re.compile(rb"(?:%b)*+\r\n" % _FIELD_LINE)
+_BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
+_FRAMING = re.compile(
+    rb"\r\n(host|content-length|transfer-encoding|connection|upgrade|http2-settings):[ \t]*+([^\r]*)", re.IGNORECASE
+)
+_UPGRADE = re.compile(rb"\r\n(?:upgrade|http2-settings):[^\r]*", re.IGNORECASE)
+
+_END = b"\r\n\r\n"
+_LINE_OVERHEAD = len(b"OPTIONS  HTTP/1.1\r\n") + 16
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """How much of a head is read, in bytes; and how many fields it may have."""
+
+    head_bytes: int
+    target_bytes: int
+    field_bytes: int
+    fields: int
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A head that matches the grammar.
+
+    Attributes:
+        head: its bytes as the parser may have them, the empty line included.
+        consumed: how many bytes of what was received it is.
+        length: of the body in bytes; None if it is chunked.
+    """
+
+    head: bytes
+    consumed: int
+    length: int | None
+
+
+def frame_head(data: bytes, searched: int, limits: WireLimits) -> Framed | None:
+    """The head at the beginning of `data`, or None if it is not complete.
+
+    Args:
+        data: what has been received since the last request ended.
+        searched: how many bytes of it were already found to be the beginning of a good head.
+        limits: of the head.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, REQUEST_TARGET_TOO_LONG, REQUEST_HEAD_TOO_LARGE or TRANSFER_CODING; as soon
+            as it is seen, not only when the head is complete.
+    """
+    end = data.find(_END, max(0, searched - len(_END)))
+    if end < 0:
+        _check_unfinished(data, searched, limits)
+        return None
+    end += len(_END)
+    if end > limits.head_bytes:
+        raise _too_large(f"more than {limits.head_bytes} bytes")
+    method, version, fields_at = _request_line(data, limits)
+    if not _FIELDS.fullmatch(data, fields_at, end):
+        raise _malformed("a header line is not a name, a colon and a value, and a line end of CR LF")
+    head = data[:end]
+    _check_fields(head, limits)
+    return _framed(head, method, version)
+
+
+def _framed(head: bytes, method: str, version: str) -> Framed:
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in _FRAMING.findall(head):
+        values.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+    lengths, codings = values.get(b"content-length", []), values.get(b"transfer-encoding", [])
+    check_host(values.get(b"host", []), version)
+    check_framing(method, version, lengths, codings)
+    consumed = len(head)
+    if b"upgrade" in values:
+        head = _without_upgrade(head, values)
+    return Framed(head, consumed, None if codings else int(lengths[0]) if lengths else 0)
+
+
+def _without_upgrade(head: bytes, values: dict[bytes, list[bytes]]) -> bytes:
+    # Java's client offers HTTP/2 this way and takes no for an answer. Whoever wants another protocol does not.
+    if any(value.lower() != b"h2c" for value in values[b"upgrade"]):
+        raise _malformed("no other protocol is spoken here")
+    return _UPGRADE.sub(b"", head)
+
+
+def _request_line(data: bytes, limits: WireLimits) -> tuple[str, str, int]:
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
+    if len(line[2]) > limits.target_bytes:
+        raise GatewayError(Kind.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
+    return line[1].decode("ascii"), f"1.{line[3].decode('ascii')}", line.end()
+
+
+def _check_fields(head: bytes, limits: WireLimits) -> None:
+    if head.count(b"\r\n") - 2 > limits.fields:
+        raise _too_large(f"more than {limits.fields} fields")
+    if len(head) > limits.field_bytes:
+        lines = head.split(b"\r\n")[1:]
+        if max(map(len, lines)) > limits.field_bytes:
+            raise _too_large(f"a field of more than {limits.field_bytes} bytes")
+
+
+def _check_unfinished(data: bytes, searched: int, limits: WireLimits) -> None:
+    if b"\r\n" in data:
+        _request_line(data, limits)
+    elif len(data) > limits.target_bytes + _LINE_OVERHEAD:
+        raise GatewayError(Kind.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
+    elif not _UNFINISHED_LINE.fullmatch(data):
+        raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
+    if len(data) > limits.head_bytes:
+        raise _too_large(f"more than {limits.head_bytes} bytes")
+    if data.count(b"\r\n") - 1 > limits.fields:
+        raise _too_large(f"more than {limits.fields} fields")
+    if _BROKEN.search(data, max(0, searched - 2)):
+        raise _malformed("a line end that is not CR LF, or a control character")
+
+
+def _malformed(why: str) -> GatewayError:
+    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+
+
+def _too_large(why: str) -> GatewayError:
+    return GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=why)
