@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraint
 demo: install  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
-test: install lint unit long integration clients  ## lint, types, import rules, unit and integration tests, storage clients
+test: install lint unit long integration hostile clients  ## lint, types, import rules, unit and integration tests, storage clients
 
 unit: install
 	@$(BIN)/python -m pytest tests/unit -q

@@ -129,7 +129,7 @@ def test_good_requests_of_every_shape_are_taken(strict_port):
         post(b"", b""),
         length(b" 0", b""),
         length(b" 5"),
-        length(b"\t5 "),
+        length(b"\t5"),
         post(b"TRANSFER-ENCODING: Chunked\r\n", b"0\r\n\r\n"),
         get(b"Connection: close\r\n"),
         get(b"Connection: keep-alive\r\n"),
