@@ -17,7 +17,9 @@ def achievement(comparison: Comparison) -> float:
     goal = comparison.goal
     assert goal is not None
     value = comparison.ratio if goal.of_ratio else comparison.figure
-    return value / goal.limit if goal.at_least else goal.limit / value
+    if goal.at_least:
+        return value / goal.limit
+    return goal.limit / value if value > 0 else MOST  # nothing at all, as when no memory was taken
 
 
 def chart(comparisons: Sequence[Comparison]) -> str:

@@ -23,6 +23,7 @@ def compared(ours: list[float], theirs: list[float], goal: Goal | None) -> Compa
         (Goal(2.0, at_least=True), 20, 10, True),
         (Goal(8, of_ratio=False), 9, 100, False),
         (Goal(8, of_ratio=False), 8, 1, True),
+        (Goal(8, of_ratio=False), 0, 1, True),
     ],
 )
 def test_goal_is_met_or_not(goal: Goal, ours: float, theirs: float, met: bool) -> None:
