@@ -3,7 +3,7 @@
 import pytest
 import twins
 from heads import CHUNKED, FRAMING, HOST, PROBE, STRICT_49, chunks, get, length, post
-from wire import Heard, connect, hear, say
+from wire import connect, hear, say
 
 ALL = {**STRICT_49, **PROBE, **FRAMING}
 
@@ -155,7 +155,9 @@ def test_request_in_place_of_an_unwanted_body_is_never_answered(gateway):
         assert first.statuses == [401]
         assert b"connection: close" in first.data.lower()
         sock.sendall(get(line=b"GET /healthcheck HTTP/1.1\r\n"))
-        assert hear(sock) == Heard(b"", closed=True, seconds=pytest.approx(2, abs=2))
+        rest = hear(sock)
+    assert rest.closed
+    assert rest.statuses == []
 
 
 def test_early_answer_to_a_long_body_arrives_and_ends_the_connection(gateway):
