@@ -7,6 +7,7 @@ import yaml
 
 from policies.model import Manifest, Platform
 from policies.platform import platform_manifests
+from policies.ports import LOCAL_GATEWAY
 from tenancy.cluster import Cluster, Kind, Ref, ref_of
 from tenancy.errors import KindMissingError
 from tenancy.platform.facts import Enforcement, Facts
@@ -19,6 +20,10 @@ _NAMESPACE, _NODE = Kind("v1", "Namespace"), Kind("v1", "Node")
 _NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 _CLUSTER_ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
 _RUNTIME_CLASS = Kind("node.k8s.io/v1", "RuntimeClass")
+_SERVICE = Kind("v1", "Service")
+_HTTP = 80
+# Istio's own, made for Knative.
+_NO_TRANSLATION = "experimental.istio.io/disable-gateway-port-translation"
 _TENANT_ROLES = ("edit", "admin")
 
 
@@ -52,6 +57,7 @@ def collect_facts(cluster: Cluster, platform: Platform, enforcement: Enforcement
         tenant_roles=tuple(role for role in roles if role is not None),
         runtime_classes=frozenset(_names(cluster.list(_RUNTIME_CLASS).items)),
         enforcement=enforcement,
+        translated_gateways=tuple(_translated_gateways(cluster, platform)),
     )
 
 
@@ -100,6 +106,14 @@ def _mesh_config(cluster: Cluster, platform: Platform) -> dict[str, Any]:
 def _network_policies(cluster: Cluster, platform: Platform) -> Iterator[Manifest]:
     for namespace in (platform.istio_namespace, platform.knative_namespace, platform.system_namespace):
         yield from cluster.list(_NETWORK_POLICY, namespace=namespace).items
+
+
+def _translated_gateways(cluster: Cluster, platform: Platform) -> Iterator[str]:
+    for item in cluster.list(_SERVICE, namespace=platform.istio_namespace).items:
+        ports = item["spec"].get("ports") or []
+        leads_away = any(port["port"] == _HTTP and port.get("targetPort", _HTTP) == LOCAL_GATEWAY for port in ports)
+        if leads_away and _NO_TRANSLATION not in item["metadata"].get("labels", {}):
+            yield item["metadata"]["name"]
 
 
 def _missing(cluster: Cluster, platform: Platform) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Facts:
         tenant_roles: ClusterRoles that administrators usually give to tenants (edit, admin), with their rules.
         runtime_classes: their names.
         enforcement: of NetworkPolicies.
+        translated_gateways: Services of Istio's namespace whose port 80 leads to another port of the pods that Istio's
+            public gateway runs in, without the label that keeps Istio from translating Gateways by them.
     """
 
     kubernetes: str = ""
@@ -51,6 +53,7 @@ class Facts:
     tenant_roles: tuple[Manifest, ...] = ()
     runtime_classes: frozenset[str] = frozenset()
     enforcement: Enforcement = Enforcement.NOT_TRIED
+    translated_gateways: tuple[str, ...] = ()
 
 
 class Severity(Enum):

@@ -31,6 +31,14 @@ def judge_network(facts: Facts, platform: Platform) -> Iterator[Finding]:
     yield from _enforcement(facts)
     yield from _opened(facts, platform)
     yield from _placeholders(facts, platform)
+    for name in facts.translated_gateways:
+        yield Finding(
+            Severity.UNSAFE, "mesh.ports",
+            f"Port 80 of Service {name} and of the public gateway are one to Istio: public names may be served at the"
+            " local gateway, and not where they should be.",
+            f"kubectl label service {name} experimental.istio.io/disable-gateway-port-translation=true, as net-istio's"
+            " manifest does.",
+        )  # fmt: skip
     if (facts.mesh_config.get("pathNormalization") or {}) != {"normalization": "NONE"} and facts.has_istio:
         yield Finding(
             Severity.UNSAFE, "mesh.paths",

@@ -7,6 +7,7 @@ run workloads, and Knative adds itself to it. Every request is a server-side dry
 from collections.abc import Iterator
 from typing import Any
 
+from policies.labels import KNATIVE_VISIBILITY
 from policies.model import IsolationLevel, Manifest
 from policies.network import DENY_ALL
 from tenancy.verify.attack import Attack, Request
@@ -81,8 +82,10 @@ def _names_and_routes(scene: Scene) -> Iterator[Attack]:
         _create(scene, "networking.istio.io/v1", "virtualservices", hijack),
         twin,
     )
+    # Said outright: who says nothing of the visibility is given the right one.
     public: dict[str, Any] = {
         "kind": "Service",
+        "metadata": {"labels": {KNATIVE_VISIBILITY: ""}},
         "spec": {"template": {"spec": {"containers": [{"image": _image(scene), "imagePullPolicy": "IfNotPresent"}]}}},
     }
     yield Attack(

@@ -47,8 +47,11 @@ _ROOM = ("--pods", "40", "--cpu-millis", "40000", "--memory-mib", "40000")
 
 pytestmark = pytest.mark.timeout(2400)
 
+# Both of the session's scope, as `product` is: only then are they made in the order in which the test names them, and
+# the first one has to see a cluster without the product.
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="session")
 def without_policies(cluster: Testbed) -> Mapping[str, Result]:
     """The results in a namespace of nobody, on a cluster that has none of our policies yet."""
     left = cluster.kubectl("get", "networkpolicies", "-A", "-o", "name")
@@ -78,7 +81,7 @@ def plain_external_names(cluster: Testbed) -> Iterator[None]:
         announce("https")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tenant(without_policies: Mapping[str, Result], product: Product) -> Iterator[str]:
     """An onboarded namespace with room for all of the tests at once."""
     project, _ = new_project(product.openstack.outside, "carol")

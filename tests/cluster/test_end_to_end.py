@@ -9,17 +9,18 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from localcloud.seed import Keystone, user_session
 from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import wait_until
+from tests.cluster.product import EDGE_HOST
 from tests.cluster.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
     from keystoneauth1.session import Session
 
     from localcloud.cloud import LocalCloud
@@ -90,6 +91,15 @@ def test_a_call_without_a_token_stops_at_the_gateway(product: Product, tenants: 
         answer = ask(caller, "note")
     assert answer.status_code == 401
     assert "Keystone uri=" in answer.headers["WWW-Authenticate"]
+
+
+def test_a_call_without_tls_is_sent_to_the_same_place_with_it(product: Product) -> None:
+    """A redirect that keeps path and query; nothing is served in the clear."""
+    address = product.cluster.service_address("istio-system", "istio-ingressgateway")
+    with product.cluster.door(address, 80) as door:
+        answer = httpx.get(f"{door}/checksums/?bucket=b&file=f", headers={"Host": EDGE_HOST})
+    assert answer.status_code == 301
+    assert answer.headers["Location"] == f"https://{EDGE_HOST}/checksums/?bucket=b&file=f"
 
 
 @pytest.mark.parametrize("user", _TENANTS)

@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,29 +15,52 @@ from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import wait_until
 from tests.cluster.product import SYSTEM
 from tests.cluster.progress import say
-from tests.cluster.test_end_to_end import ask, assert_right, content, store
+from tests.cluster.test_end_to_end import ask, assert_right, content, new_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    import httpx
+    from keystoneauth1.session import Session
 
     from tests.cluster.product import Product
 
-# In Keystone by the harness; another user than those of the other modules, whose namespaces may be on their way out.
-_USER = "dave"
+_USER = "carol"
 _CALLERS = 3
 _STREAM_SECONDS = 20.0
 
 pytestmark = pytest.mark.timeout(900)
 
 
+@dataclass(frozen=True)
+class Tenant:
+    """An onboarded project of one user, with a container `box`."""
+
+    product: Product
+    project: str
+    session: Session
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(ProjectId(self.project))
+
+    def caller(self) -> AbstractContextManager[httpx.Client]:
+        return self.product.caller(_USER, seconds=60, token=str(self.session.get_token()))
+
+    def store(self, name: str, data: bytes = b"") -> None:
+        url = f"{self.product.openstack.outside.swift_url}/v1/AUTH_{self.project}/box"
+        self.session.put(f"{url}/{name}" if name else url, data=data)
+
+
 @pytest.fixture(scope="module")
-def tenant(product: Product) -> Iterator[str]:
-    """The user's project, onboarded; its namespace."""
-    project = product.openstack.inside.users[_USER].project_id
-    product.osfaas("tenant", "onboard", project)
-    namespace = namespace_of(ProjectId(project))
-    yield namespace
-    product.remove_tenant(namespace)
+def tenant(product: Product) -> Iterator[Tenant]:
+    """A project that no other test knows."""
+    made = Tenant(product, *new_project(product.openstack.outside, _USER))
+    made.store("")
+    product.osfaas("tenant", "onboard", made.project)
+    yield made
+    product.remove_tenant(made.namespace)
 
 
 def replicas(product: Product, part: str) -> list[str]:
@@ -56,20 +80,20 @@ def kill(product: Product, pod: str) -> None:
     product.cluster.kubectl("delete", "pod", pod, "-n", SYSTEM, "--force", "--grace-period=0")
 
 
-def stream(product: Product, numbers: Iterator[int], stop: threading.Event) -> list[int]:
+def stream(tenant: Tenant, numbers: Iterator[int], stop: threading.Event) -> list[int]:
     """One caller after another object, each computed by the function; the numbers of those that were right."""
     right = []
-    with product.caller(_USER, seconds=60) as caller:
+    with tenant.caller() as caller:
         while not stop.is_set():
             number = next(numbers)
-            store(product, _USER, f"note-{number}", content(f"{number}", 20_000))
+            tenant.store(f"note-{number}", content(f"{number}", 20_000))
             assert_right(ask(caller, f"note-{number}"), content(f"{number}", 20_000))
             right.append(number)
     return right
 
 
 @pytest.mark.parametrize("part", ["gateway", "controller"])
-def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: str, part: str) -> None:
+def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: Tenant, part: str) -> None:
     """A stream of calls goes on while one of the two is killed without a warning; each of them is answered, rightly."""
     wait_until("both replicas are ready", lambda: len(replicas(product, part)) == 2, seconds=120)
     victim = replicas(product, part)[0]
@@ -78,7 +102,7 @@ def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: str, p
         victim = next(pod for pod in replicas(product, part) if lease["spec"]["holderIdentity"].startswith(pod))
     stop, numbers = threading.Event(), itertools.count()
     with ThreadPoolExecutor() as pool:
-        callers = [pool.submit(stream, product, numbers, stop) for _ in range(_CALLERS)]
+        callers = [pool.submit(stream, tenant, numbers, stop) for _ in range(_CALLERS)]
         time.sleep(_STREAM_SECONDS / 4)
         kill(product, victim)
         time.sleep(_STREAM_SECONDS)
@@ -90,45 +114,47 @@ def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: str, p
     assert victim not in replicas(product, part)
 
 
-def test_after_the_leading_controller_was_killed_drift_is_repaired(product: Product, tenant: str) -> None:
+def test_after_the_leading_controller_was_killed_drift_is_repaired(product: Product, tenant: Tenant) -> None:
     """The other replica leads after the lease time, and nobody has to tell it what it missed."""
     kubectl = product.cluster.kubectl
     lease = kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)["spec"]
     wait_until("both replicas are ready", lambda: len(replicas(product, "controller")) == 2, seconds=120)
     kill(product, next(pod for pod in replicas(product, "controller") if lease["holderIdentity"].startswith(pod)))
-    kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", tenant)
+    kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", tenant.namespace)
     started = time.monotonic()
     wait_until(
         "the policy is back",
-        lambda: bool(kubectl("get", "networkpolicy", "osfaas-deny-all", "-n", tenant, "--ignore-not-found").strip()),
+        lambda: bool(
+            kubectl("get", "networkpolicy", "osfaas-deny-all", "-n", tenant.namespace, "--ignore-not-found").strip()
+        ),
         seconds=lease["leaseDurationSeconds"] + 15,
     )
     say(f"leader killed: a deleted policy was back {time.monotonic() - started:.0f} s later")
 
 
-def test_records_that_vanish_with_their_definition_take_no_namespace_along(product: Product, tenant: str) -> None:
+def test_records_that_vanish_with_their_definition_take_no_namespace_along(product: Product, tenant: Tenant) -> None:
     """The CRD is deleted and re-created: no tenant is served without its record, nothing of it is removed, and one
     command brings it back as it was."""
     kubectl = product.cluster.kubectl
 
     def seen() -> dict[str, str]:
         everything = kubectl.get(
-            "services.serving.knative.dev,networkpolicies,resourcequotas,serviceaccounts", "-n", tenant
+            "services.serving.knative.dev,networkpolicies,resourcequotas,serviceaccounts", "-n", tenant.namespace
         )
         found = {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in everything["items"]}
-        return {**found, "namespace": kubectl.get("namespace", tenant)["metadata"]["uid"]}
+        return {**found, "namespace": kubectl.get("namespace", tenant.namespace)["metadata"]["uid"]}
 
     before = seen()
     assert "Service/checksums" in before
     kubectl("delete", "crd", "tenants.osfaas.dev", "--timeout=60s")
-    with product.caller(_USER) as caller:
+    with tenant.caller() as caller:
         wait_until("nobody is served without a record", lambda: ask(caller, "note").status_code == 403, seconds=30)
         # The controllers poll, watch and repair in that time, with nothing to go by.
         time.sleep(20)
         assert seen() == before
         product.osfaas("platform", "install", "--overlay", str(product.folder))
         assert seen() == before
-        store(product, _USER, "note", content(_USER))
-        product.osfaas("tenant", "onboard", product.openstack.inside.users[_USER].project_id)
+        tenant.store("note", content(_USER))
+        product.osfaas("tenant", "onboard", tenant.project)
         assert_right(ask(caller, "note"), content(_USER))
     assert seen() == before

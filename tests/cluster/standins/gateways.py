@@ -16,7 +16,13 @@ def knative_gateways() -> tuple[dict[str, Any], ...]:
     service = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": LOCAL_GATEWAY, "namespace": ISTIO},
+        # As in net-istio's own manifest. Without it Istio has two Services with port 80 on the same pods to choose
+        # from, and may put the public names of port 80 onto the local gateway's 8081.
+        "metadata": {
+            "name": LOCAL_GATEWAY,
+            "namespace": ISTIO,
+            "labels": {"experimental.istio.io/disable-gateway-port-translation": "true"},
+        },
         "spec": {"selector": _PODS, "ports": [{"name": "http2", "port": 80, "targetPort": 8081}]},
     }
     return _gateway(INGRESS_GATEWAY, 80), _gateway(LOCAL_GATEWAY, 8081), service

@@ -90,6 +90,7 @@ WRONG: list[tuple[str, Severity, dict[str, Any]]] = [
     ("policies.opened", U, {"network_policies": policy({"ports": [{"port": 8000, "endPort": 8100}]})}),
     ("policies.opened", U, {"network_policies": policy({"ports": [{"port": 8012}]}, namespace="knative-serving")}),
     ("mesh.paths", U, {"mesh_config": {}}),
+    ("mesh.ports", U, {"translated_gateways": ("knative-local-gateway",)}),
     ("mesh.ambient", U, {"daemonsets": frozenset({"istio-cni-node", "ztunnel"})}),
     ("mesh.ambient", U, {"ambient_namespaces": ("team",)}),
     ("sidecars.no_cni", U, {"daemonsets": frozenset({"cilium"})}),
