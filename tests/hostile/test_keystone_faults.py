@@ -101,6 +101,7 @@ def test_revoked_token_that_was_seen_to_be_stays_out_when_keystone_goes_down(fau
 def test_our_own_token_that_is_refused_is_renewed_once_however_many_ask(faulty):
     """The first question of each of many callers is refused; all of them cost one authentication."""
     tokens = [faulty.fresh() for _ in range(8)]
+    assert faulty.get(NO_OBJECT, faulty.fresh()).status_code == 400  # from here on it has a token
     refused: set[str] = set()
 
     def refuse_the_first(connection, request) -> bool:
@@ -120,6 +121,7 @@ def test_our_own_token_that_is_refused_is_renewed_once_however_many_ask(faulty):
 
 def test_credential_that_is_refused_for_good_is_tried_once_for_each_call(faulty):
     """Passwords are not tried again and again: Keystone locks accounts out for that."""
+    assert faulty.get(NO_OBJECT, faulty.fresh()).status_code == 400  # from here on it has a token
     before, asked = faulty.keystone.count(AUTHENTICATION), faulty.keystone.count(VALIDATION)
     faulty.keystone.fault = only(VALIDATION, status(401))
     assert faulty.get(faulty.path, faulty.fresh()).status_code == 503
