@@ -244,7 +244,7 @@ class Settings(BaseSettings):
     field_max_bytes: int = Field(16_384, ge=1_024, description="Longest header field, name and value.")
     head_seconds: float = Field(10, gt=0, description="How long a request's head may take to arrive as a whole.")
     transfer_window_seconds: float = Field(
-        10, gt=0, description="Over how long the rate of a request's body, or of an answer's taking, is measured."
+        6, gt=0, description="Over how long the rate of a request's body, or of an answer's taking, is measured."
     )
     transfer_min_bytes_per_second: int = Field(
         500,

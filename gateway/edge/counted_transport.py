@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import socket
 import struct
 import termios
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class CountedTransport:
         return self._ending or self._transport.is_closing()
 
     def abort(self) -> None:
+        # With a reset: otherwise the kernel keeps what the peer does not take, and the peer hears of no end.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def outstanding(self) -> int:
