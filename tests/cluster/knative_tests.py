@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.cluster.testbed import Testbed
 
+# The tests translate port 80 by the node ports of this Service; one that has no port 80 leaves it as it is.
+_ENVIRONMENT = ("SYSTEM_NAMESPACE=knative-serving", "GATEWAY_OVERRIDE=istiod")
 # A top-level line of `go test -v`.
 _RESULT = re.compile(r"^--- (PASS|FAIL|SKIP): (Test\w+) ", re.MULTILINE)
 
@@ -78,7 +80,7 @@ def run_suites(
             f"-test.run={suite.pattern}",
         ]
         with log.open("wb") as sink:
-            argv = cluster.running.on_node("env", "SYSTEM_NAMESPACE=knative-serving", *command)
+            argv = cluster.running.on_node("env", *_ENVIRONMENT, *command)
             # Its exit status says only whether all passed.
             subprocess.run(argv, stdout=sink, stderr=subprocess.STDOUT, timeout=seconds + 60, check=False)
         found = _RESULT.findall(log.read_text(errors="replace"))
