@@ -121,10 +121,10 @@ def _check_fields(head: bytes, limits: WireLimits) -> None:
 def _check_unfinished(data: bytes, searched: int, limits: WireLimits) -> None:
     if b"\r\n" in data:
         _request_line(data, limits)
-    elif len(data) > limits.target_bytes + _LINE_OVERHEAD:
-        raise GatewayError(Kind.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
     elif not _UNFINISHED_LINE.fullmatch(data):
         raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
+    elif len(data) > limits.target_bytes + _LINE_OVERHEAD:
+        raise GatewayError(Kind.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
     if len(data) > limits.head_bytes:
         raise _too_large(f"more than {limits.head_bytes} bytes")
     if data.count(b"\r\n") - 1 > limits.fields:

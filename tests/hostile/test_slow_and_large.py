@@ -103,11 +103,12 @@ def test_answer_that_is_taken_slowly_but_steadily_arrives(quick_port):
     assert taken > 8 << 20
 
 
-def test_more_connections_than_there_may_be_cost_the_idle_ones(quick_port):
+def test_more_connections_than_there_may_be_cost_the_idle_ones():
     with twins.strict(max_connections=5) as port, contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connect(port)) for _ in range(8)]
+        time.sleep(0.5)  # all of them are accepted
         assert say(port, get(), answers=1).statuses == [200]
-        assert hear(idle[0], seconds=2).closed
+        assert sum(hear(sock, seconds=0.1).closed for sock in idle) == 4  # 8 and that one, of which 5 may be
 
 
 def test_one_address_has_no_more_connections_than_it_may():
