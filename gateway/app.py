@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -25,6 +26,15 @@ from gateway.openapi import openapi_document
 from gateway.rooms import Rooms, open_rooms
 from gateway.settings import Settings
 from tenancy.directory import TenantDirectory
+
+
+class AnyName(PathConvertor):
+    """All that is left of a path, line feeds included: names of objects are bytes. Starlette's own stops at one."""
+
+    regex = r"(?s:.*)"
+
+
+register_url_convertor("name", AnyName())
 
 
 def build_app(settings: Settings, identity: IdentityService, directory: TenantDirectory) -> ASGIApp:
@@ -66,11 +76,12 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
     """Every path that is served. `prepared` says whether the tenants are known."""
     service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
-    document = openapi_document(settings.public_url)
+    # Rendered once: who asks needs no token, and asks often if he means harm.
+    document = JSONResponse(openapi_document(settings.public_url)).body
 
     async def openapi(request: Request) -> Response:
         context_of(request.scope).route = "openapi"
-        return JSONResponse(document)
+        return Response(document, media_type="application/json")
 
     async def by_path(request: Request) -> Response:
         return await rooms_of(request).checksums.by_path(request)
@@ -100,7 +111,7 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         Route("/checksums/", by_query_or_many, methods=["GET"]),
         Route("/v1/checksums", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
-        Route("/v1/checksums/{rest:path}", by_path, methods=["GET"]),
+        Route("/v1/checksums/{rest:name}", by_path, methods=["GET"]),
         Route("/v1/limits", limits, methods=["GET"]),
         Route("/v1/events", events, methods=["POST"]),
     ]

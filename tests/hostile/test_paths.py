@@ -67,6 +67,8 @@ NAMES = [
     "日本語",
     "🗂",
     "tab\tinside",
+    "line\nfeed",
+    "line feed at the end\n",
 ]
 
 
