@@ -130,6 +130,7 @@ class Platform:
         queue_proxy_cpu_limit_millis: its limit. It stands between a cold pod and its first call: with little more than
             it needs at rest, each start takes seconds longer.
         queue_proxy_memory_mib: its request and limit.
+        further_services: Knative Services that a tenant's namespace has room for beside those of the catalogue.
         sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
         sandbox_user_namespaces: whether the sandbox's runtime takes pods with `hostUsers: false`; on one that does not
             (gVisor, Kata) the kubelet refuses them, and the guest's own kernel stands in their place.
@@ -155,6 +156,7 @@ class Platform:
     queue_proxy_cpu_millis: int = 50
     queue_proxy_cpu_limit_millis: int = 500
     queue_proxy_memory_mib: int = 128
+    further_services: int = 5
     sandbox_runtime_class: str | None = None
     sandbox_user_namespaces: bool = False
     node_pool_label: str = "osfaas.dev/tenant"

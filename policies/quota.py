@@ -13,8 +13,6 @@ LIMIT_RANGE_NAME = "osfaas"
 
 # Knative keeps 20 old revisions of a service by default, beside the one at work and the one on its way.
 _REVISIONS_PER_SERVICE = 22
-# Knative Services that the administrator may add to those of the catalogue.
-_FURTHER_SERVICES = 5
 _EPHEMERAL_MIB = 256
 _CONTAINERS_PER_POD = 2
 
@@ -53,7 +51,7 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
         **{f"{side}.cpu": f"{spec.limits.cpu_millis + spec.limits.pods * own}m" for side, own in sidecars.items()},
         **{f"{side}.memory": f"{memory}Mi" for side in ("requests", "limits")},
         **{f"{side}.ephemeral-storage": f"{disk}Mi" for side in ("requests", "limits")},
-        **_object_counts(spec),
+        **_object_counts(spec, platform),
     }
     return {
         "apiVersion": "v1",
@@ -63,9 +61,9 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
     }
 
 
-def _object_counts(spec: TenantSpec) -> dict[str, str]:
+def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
     """Objects live in etcd, which is everybody's. A revision makes two Services, a Knative Service one more."""
-    services = len(spec.functions) + _FURTHER_SERVICES
+    services = len(spec.functions) + platform.further_services
     revisions = services * _REVISIONS_PER_SERVICE
     counts = {
         "services": services + 2 * revisions,

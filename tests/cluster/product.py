@@ -151,6 +151,8 @@ def _write_overlay(folder: Path, openstack: OpenStack) -> None:
         "functions": {"checksums": _FUNCTION},
         "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [openstack.swift_port]}],
         "queue_proxy_cpu_millis": 25,
+        # Knative's own tests leave many behind for a while.
+        "further_services": 30,
     }
     (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
     bases = os.path.relpath(CHECKOUT / "manifests", folder)
