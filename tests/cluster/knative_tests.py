@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.cluster.recipes.archives import ARCHIVE
 from tests.cluster.recipes.components import KNATIVE_TESTS
 from tests.cluster.recipes.knative_tests import REPOSITORY, TAG, knative_test_recipes
+from tests.cluster.recipes.recipe import make_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,8 +45,9 @@ class Suite:
 
 
 def import_test_images(cluster: Testbed) -> None:
-    """Brings the images that the tests run onto the node."""
+    """Builds the tests and their images, or reuses them, and brings the images onto the node."""
     for recipe in knative_test_recipes():
+        make_recipe(recipe)
         archive = recipe.folder / ARCHIVE
         if archive.is_file():
             cluster.import_image(archive)

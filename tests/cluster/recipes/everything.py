@@ -7,7 +7,6 @@ from tests.cluster.packages import install_packages
 from tests.cluster.progress import step
 from tests.cluster.recipes.components import COMPONENTS
 from tests.cluster.recipes.images import gateway_image, image_recipes
-from tests.cluster.recipes.knative_tests import knative_test_recipes
 from tests.cluster.recipes.recipe import make_recipe
 
 
@@ -18,5 +17,5 @@ def make_everything() -> None:
         install_packages()
         for component in COMPONENTS:
             make_recipe(component.recipe())
-        for recipe in (*image_recipes(), gateway_image(), *knative_test_recipes()):
+        for recipe in (*image_recipes(), gateway_image()):
             make_recipe(recipe)
