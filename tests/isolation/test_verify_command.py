@@ -53,7 +53,9 @@ def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def test_nothing_stays_when_it_is_interrupted(arena: Arena, command: list[str]) -> None:
     """Ctrl-C while its pods stand: the pods and the role binding are gone."""
-    process = subprocess.Popen(command, cwd=CHECKOUT, env=_environment(), stderr=subprocess.DEVNULL)
+    # Whoever runs these tests in the background has told their children to ignore it.
+    interruptible = ["env", "--default-signal=INT", *command]
+    process = subprocess.Popen(interruptible, cwd=CHECKOUT, env=_environment(), stderr=subprocess.DEVNULL)
     wait_until("the pods of the replay", lambda: "pod/" in _left(arena, VICTIM.namespace), seconds=60)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) != 0
