@@ -98,7 +98,8 @@ def _onboard(objects: Cluster, spec: TenantSpec) -> None:
 
 
 def _patiently(objects: Cluster, manifest: Manifest) -> None:
-    for _ in range(40):
+    # The quota of a kind that a new cluster has just learned of is unknown for up to half a minute.
+    for _ in range(300):
         try:
             objects.apply(manifest, force=True)
         except ClusterError as error:
