@@ -24,7 +24,6 @@ cluster-lint: $(VENV)/.cluster-installed
 
 test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
 	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin --ignore tests/cluster/test_conformance.py
-	@$(MAKE) --no-print-directory test-isolation
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own: they take platform policies away
 	@$(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin
