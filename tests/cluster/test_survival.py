@@ -77,6 +77,13 @@ def _ready(pod: dict[str, Any]) -> bool:
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
+def leader(product: Product) -> str | None:
+    """The ready controller that holds the lease, if it is one of the ready ones."""
+    lease = product.cluster.kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)["spec"]
+    holder = lease.get("holderIdentity") or ""
+    return next((pod for pod in replicas(product, "controller") if holder.startswith(pod)), None)
+
+
 def kill(product: Product, pod: str) -> None:
     """No farewell: its processes get SIGKILL at once, and its network goes with it."""
     product.cluster.kubectl("delete", "pod", pod, "-n", SYSTEM, "--force", "--grace-period=0")
@@ -108,8 +115,8 @@ def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: Tenant
     wait_until("both replicas are ready", lambda: len(replicas(product, part)) == 2, seconds=120)
     victim = replicas(product, part)[0]
     if part == "controller":
-        lease = product.cluster.kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)
-        victim = next(pod for pod in replicas(product, part) if lease["spec"]["holderIdentity"].startswith(pod))
+        wait_until("one of them leads", lambda: leader(product) is not None, seconds=60)
+        victim = leader(product) or ""
     stop, numbers, right = threading.Event(), itertools.count(), list[float]()
     with ThreadPoolExecutor() as pool:
         callers = [pool.submit(stream, tenant, numbers, right, stop) for _ in range(_CALLERS)]
@@ -134,9 +141,11 @@ def test_a_replica_that_is_killed_costs_no_call(product: Product, tenant: Tenant
 def test_after_the_leading_controller_was_killed_drift_is_repaired(product: Product, tenant: Tenant) -> None:
     """The other replica leads after the lease time, and nobody has to tell it what it missed."""
     kubectl = product.cluster.kubectl
-    lease = kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)["spec"]
     wait_until("both replicas are ready", lambda: len(replicas(product, "controller")) == 2, seconds=120)
-    kill(product, next(pod for pod in replicas(product, "controller") if lease["holderIdentity"].startswith(pod)))
+    # The leader of before may be gone; its lease has to run out first.
+    wait_until("one of them leads", lambda: leader(product) is not None, seconds=60)
+    lease = kubectl.get("lease", "osfaas-controller", "-n", SYSTEM)["spec"]
+    kill(product, leader(product) or "")
     kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", tenant.namespace)
     started = time.monotonic()
     wait_until(
