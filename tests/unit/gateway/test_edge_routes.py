@@ -138,7 +138,7 @@ def test_each_route_is_in_the_api_document_with_its_methods() -> None:
     documented = {path.rstrip("/"): item for path, item in paths.items()}
     served = {
         route.path.replace("invoke/{rest:path}", "invoke/{function}/{path}")
-        .replace("{rest:path}", "{container}/{object}")
+        .replace("{rest:name}", "{container}/{object}")
         .rstrip("/"): {m.lower() for m in route.methods or ()}
         for route in routes(Settings(public_url=PUBLIC_URL), Metrics())
     }
