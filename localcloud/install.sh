@@ -8,13 +8,7 @@ python=${PYTHON:-python3}
 missing=()
 command -v memcached >/dev/null || missing+=(memcached)
 ldconfig -p | grep -q liberasurecode.so.1 || missing+=(liberasurecode1)
-if [ "${#missing[@]}" -gt 0 ]; then
-  echo "    Debian packages: ${missing[*]}"
-  # Another installation may hold the lock for a moment.
-  apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null
-fi
+[ "${#missing[@]}" -eq 0 ] || "$here/debian.sh" "${missing[@]}"
 
 mkdir -p "$dir"
 [ -x "$dir/venv/bin/python" ] || "$python" -m venv "$dir/venv"

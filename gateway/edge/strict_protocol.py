@@ -146,9 +146,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._searched = len(self._held)
             return False
         self._held, self._since = self._held[framed.consumed :], None
-        self._body = (
-            None if framed.length == 0 else ChunkedBody() if framed.length is None else SizedBody(framed.length)
-        )
+        self._body = _body_of(framed.length)
         self._state = State.ANSWERING if self._body is None else State.BODY
         self._sending.rest()
         self.parser.feed_data(framed.head)
