@@ -97,12 +97,6 @@ def stream(tenant: Tenant, numbers: Iterator[int], right: list[float], stop: thr
             data = content(f"{number}", 20_000)
             tenant.store(f"note-{number}", data)
             answer = ask(caller, f"note-{number}")
-            # The Keystone of these tests keeps its data in SQLite and answers 500 when it is locked, as when replicas
-            # that have just started want tokens of their own. That is no fault of the kill; our client asks again, too.
-            if answer.status_code == 503 and "function.keystone.unavailable" in answer.text:
-                say(f"note-{number}: Keystone did not answer; asked again")
-                time.sleep(1)
-                answer = ask(caller, f"note-{number}")
             assert answer.status_code == 200, answer.text
             # Not where it came from: the call that is sent again may find what the broken one had computed.
             assert answer.json()["digests"]["sha1"] == hashlib.sha1(data).hexdigest()
