@@ -70,6 +70,8 @@ class Kubernetes:
                 f"--cluster-signing-key-file={secrets}/ca.key",
                 "--use-service-account-credentials",
                 "--leader-elect=false",
+                # A kind that came later (Knative's) counts when all quotas are gone through again: after five minutes.
+                "--resource-quota-sync-period=5s",
             ],
         )
         scheduler = f"--kubeconfig={self.layout.etc}/scheduler.kubeconfig"

@@ -8,6 +8,7 @@ SERVING = "knative-serving"
 ISTIO = "istio-system"
 LOCAL_GATEWAY = "knative-local-gateway"
 INGRESS_GATEWAY = "knative-ingress-gateway"
+PUBLIC_SERVICE = "istio-ingressgateway"
 _PODS = {"istio": "ingressgateway"}
 
 
@@ -26,6 +27,16 @@ def knative_gateways() -> tuple[dict[str, Any], ...]:
         "spec": {"selector": _PODS, "ports": [{"name": "http2", "port": 80, "targetPort": 8081}]},
     }
     return _gateway(INGRESS_GATEWAY, 80), _gateway(LOCAL_GATEWAY, 8081), service
+
+
+def is_local(rule: dict[str, Any]) -> bool:
+    """Whether a rule of an Ingress is for callers inside the cluster only."""
+    return bool(rule.get("visibility") == "ClusterLocal")
+
+
+def service_of(rule: dict[str, Any]) -> str:
+    """The Service, in Istio's namespace, of the gateway that a rule of an Ingress belongs to."""
+    return LOCAL_GATEWAY if is_local(rule) else PUBLIC_SERVICE
 
 
 def _gateway(name: str, port: int) -> dict[str, Any]:

@@ -1,20 +1,30 @@
 """Stand-in for net-istio: makes an Istio VirtualService of each Knative Ingress and reports it ready.
 
-Production uses net-istio, which is not served by this machine's registries. Unlike it, the stand-in does not probe
-the gateways before it reports an Ingress ready, and knows nothing of TLS.
+Production uses net-istio, which is not served by this machine's registries. Like it, the stand-in probes the gateways
+before it reports an Ingress ready; unlike it, it knows nothing of TLS.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from tests.cluster.standins.gateways import INGRESS_GATEWAY, ISTIO, LOCAL_GATEWAY, SERVING
+from tests.cluster.standins.gateway_probes import (
+    HASH_HEADER,
+    HASH_OVERRIDE,
+    addresses_of,
+    answers_with,
+    hash_of,
+    wanted_probes,
+)
+from tests.cluster.standins.gateways import INGRESS_GATEWAY, ISTIO, LOCAL_GATEWAY, PUBLIC_SERVICE, SERVING, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +34,19 @@ _CLASS_KEY = "networking.knative.dev/ingress.class"
 _KNATIVE = ("networking.internal.knative.dev", "v1alpha1")
 _FIELD_MANAGER = "net-istio-stand-in"
 _CONDITIONS = ("LoadBalancerReady", "NetworkConfigured", "Ready")
+# Routes are probed side by side; each until it is there, or its Ingress has changed or gone.
+_PROBED_AT_ONCE = 32
+_PROBE_EVERY_SECONDS = 0.1
+_PROBE_AT_MOST_SECONDS = 600.0
 
 
 def build_virtual_service(ingress: dict[str, Any]) -> dict[str, Any]:
-    """One route per path of each rule; the shares of traffic become weights."""
+    """One route per path of each rule, and before it its twin for probes; the shares of traffic become weights."""
     metadata = ingress["metadata"]
     rules = ingress["spec"].get("rules", [])
     gateways = sorted({_gateway_of(rule) for rule in rules})
+    paths = [(rule, path) for rule in rules for path in rule["http"]["paths"]]
+    version = hash_of(ingress)
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
@@ -52,7 +68,7 @@ def build_virtual_service(ingress: dict[str, Any]) -> dict[str, Any]:
         "spec": {
             "gateways": gateways,
             "hosts": sorted({host for rule in rules for host in rule["hosts"]}),
-            "http": [_route(rule, path) for rule in rules for path in rule["http"]["paths"]],
+            "http": [_probe_route(*each, version) for each in paths] + [_route(*each) for each in paths],
         },
     }
 
@@ -61,7 +77,7 @@ def build_status(ingress: dict[str, Any]) -> dict[str, Any]:
     """What Knative waits for before it calls a route ready."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     local = f"{LOCAL_GATEWAY}.{ISTIO}.svc.cluster.local"
-    public = f"istio-ingressgateway.{ISTIO}.svc.cluster.local"
+    public = f"{PUBLIC_SERVICE}.{ISTIO}.svc.cluster.local"
     return {
         "observedGeneration": ingress["metadata"]["generation"],
         "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in _CONDITIONS],
@@ -71,7 +87,15 @@ def build_status(ingress: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gateway_of(rule: dict[str, Any]) -> str:
-    return f"{SERVING}/{LOCAL_GATEWAY if rule.get('visibility') == 'ClusterLocal' else INGRESS_GATEWAY}"
+    return f"{SERVING}/{LOCAL_GATEWAY if is_local(rule) else INGRESS_GATEWAY}"
+
+
+def _probe_route(rule: dict[str, Any], path: dict[str, Any], version: str) -> dict[str, Any]:
+    route = _route(rule, path)
+    for match in route["match"]:
+        match["headers"] = {HASH_HEADER: {"exact": HASH_OVERRIDE}}
+    appended = (path.get("appendHeaders") or {}) | {HASH_HEADER: version}
+    return route | {"headers": {"request": {"set": appended}}}
 
 
 def _route(rule: dict[str, Any], path: dict[str, Any]) -> dict[str, Any]:
@@ -98,34 +122,107 @@ def _route(rule: dict[str, Any], path: dict[str, Any]) -> dict[str, Any]:
     return {"match": matches, "route": shares, **headers}
 
 
-def reconcile(api: client.CustomObjectsApi, ingress: dict[str, Any]) -> None:
-    """Writes the VirtualService, then the status; an Ingress already reported is left alone."""
-    metadata = ingress["metadata"]
-    annotations = metadata.get("annotations") or {}
-    if annotations.get(_CLASS_KEY, _CLASS) != _CLASS or metadata.get("deletionTimestamp"):
-        return
-    if (ingress.get("status") or {}).get("observedGeneration") == metadata["generation"]:
-        return
-    service = build_virtual_service(ingress)
-    api.patch_namespaced_custom_object(
-        "networking.istio.io", "v1", metadata["namespace"], "virtualservices", service["metadata"]["name"], service,
-        field_manager=_FIELD_MANAGER, force=True, _content_type="application/apply-patch+yaml",
-    )  # fmt: skip
-    api.patch_namespaced_custom_object_status(
-        *_KNATIVE, metadata["namespace"], "ingresses", metadata["name"], {"status": build_status(ingress)},
-        _content_type="application/merge-patch+json",
-    )  # fmt: skip
+class Reconciler:
+    """Writes the VirtualService of an Ingress, and its status as soon as every gateway leads by it."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._custom = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._pool = ThreadPoolExecutor(_PROBED_AT_ONCE)
+        self._lock = Lock()
+        # By the uid of the Ingress: the generation that counts. Another one, or none, ends the probing.
+        self._newest: dict[str, int] = {}
+
+    def saw(self, ingress: dict[str, Any]) -> None:
+        """An Ingress is there or has changed; one that is already reported is left alone."""
+        metadata = ingress["metadata"]
+        annotations = metadata.get("annotations") or {}
+        if annotations.get(_CLASS_KEY, _CLASS) != _CLASS or metadata.get("deletionTimestamp"):
+            return self.lost(ingress)
+        if (ingress.get("status") or {}).get("observedGeneration") == metadata["generation"]:
+            return None
+        with self._lock:
+            if self._newest.get(metadata["uid"]) == metadata["generation"]:
+                return None
+            self._newest[metadata["uid"]] = metadata["generation"]
+        self._pool.submit(self._reconcile, ingress)
+        return None
+
+    def lost(self, ingress: dict[str, Any]) -> None:
+        """An Ingress has gone: nobody waits for its routes."""
+        with self._lock:
+            self._newest.pop(ingress["metadata"]["uid"], None)
+
+    def _reconcile(self, ingress: dict[str, Any]) -> None:
+        """Tries until it is done or overtaken; a hindrance (a webhook not there yet) is met by trying again."""
+        metadata = ingress["metadata"]
+        deadline = time.monotonic() + _PROBE_AT_MOST_SECONDS
+        while self._is_newest(ingress) and time.monotonic() < deadline:
+            try:
+                self._write(ingress)
+                if self._wait(ingress, deadline):
+                    self._report(ingress)
+                    break
+            except (ApiException, HTTPError, OSError) as problem:
+                print(f"trying again: {metadata['namespace']}/{metadata['name']}: {problem}", flush=True)
+                time.sleep(0.5)
+        with self._lock:
+            if self._is_newest(ingress):
+                self._newest.pop(metadata["uid"])
+
+    def _is_newest(self, ingress: dict[str, Any]) -> bool:
+        return self._newest.get(ingress["metadata"]["uid"]) == int(ingress["metadata"]["generation"])
+
+    def _write(self, ingress: dict[str, Any]) -> None:
+        service = build_virtual_service(ingress)
+        self._custom.patch_namespaced_custom_object(
+            "networking.istio.io", "v1", ingress["metadata"]["namespace"], "virtualservices",
+            service["metadata"]["name"], service,
+            field_manager=_FIELD_MANAGER, force=True, _content_type="application/apply-patch+yaml",
+        )  # fmt: skip
+
+    def _wait(self, ingress: dict[str, Any], deadline: float) -> bool:
+        """Whether every gateway leads by this version, as long as it is the newest."""
+        version, left = hash_of(ingress), list(wanted_probes(ingress))
+        while self._is_newest(ingress) and time.monotonic() < deadline:
+            gateways = {service: self._gateway(service) for service in {service for service, _, _ in left}}
+            left = [
+                (service, host, path)
+                for service, host, path in left
+                if not gateways[service]
+                or not all(answers_with(address, host, path, version) for address in gateways[service])
+            ]
+            if not left:
+                return True
+            time.sleep(_PROBE_EVERY_SECONDS)
+        return False
+
+    def _gateway(self, service: str) -> tuple[tuple[str, int], ...]:
+        """The addresses behind port 80 of a gateway's Service."""
+        plain = self._core.api_client.sanitize_for_serialization
+        ports = plain(self._core.read_namespaced_service(service, ISTIO))["spec"]["ports"]
+        name = next((port.get("name", "") for port in ports if port["port"] == 80), "")
+        return addresses_of(plain(self._core.read_namespaced_endpoints(service, ISTIO)), name)
+
+    def _report(self, ingress: dict[str, Any]) -> None:
+        self._custom.patch_namespaced_custom_object_status(
+            *_KNATIVE, ingress["metadata"]["namespace"], "ingresses", ingress["metadata"]["name"],
+            {"status": build_status(ingress)}, _content_type="application/merge-patch+json",
+        )  # fmt: skip
 
 
 def main() -> None:
     """Lists and watches for ever; a broken watch starts anew with a list."""
     config.load_kube_config(sys.argv[1])  # type: ignore[no-untyped-call]
-    api = client.CustomObjectsApi()
+    api = client.ApiClient()
+    reconciler = Reconciler(api)
     while True:
         try:
-            for event in watch_ingresses(api):
+            for event in watch_ingresses(client.CustomObjectsApi(api)):
                 if event["type"] in {"ADDED", "MODIFIED"}:
-                    reconcile(api, event["object"])
+                    reconciler.saw(event["object"])
+                elif event["type"] == "DELETED":
+                    reconciler.lost(event["object"])
         except (ApiException, HTTPError, OSError) as problem:
             print(f"starting anew: {problem}", flush=True)
             time.sleep(0.5)
