@@ -10,8 +10,7 @@ COPY policies ./policies
 COPY tenancy ./tenancy
 COPY client ./client
 COPY gateway ./gateway
-COPY client ./client
-RUN /opt/osfaas/bin/pip install --no-cache-dir --constraint constraints.txt .
+RUN /opt/osfaas/bin/pip install --no-cache-dir --constraint constraints.txt '.[otel]'
 
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas
