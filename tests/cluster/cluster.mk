@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-isolation test-conformance test-survival cluster-judge
+.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-tenancy test-isolation test-conformance cluster-judge
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -22,17 +22,17 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation
 
-test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
-	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_survival.py
+# Three runs: the attacks take policies of the platform away, and Knative's own tests begin without any of ours.
+test-cluster: test-tenancy test-isolation test-conformance  ## everything on the test cluster: the three that follow
 
-test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own: they take platform policies away
-	@$(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin
+test-tenancy: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
+	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin --durations=20 --ignore tests/cluster/test_conformance.py
 
-test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster without the product
-	@$(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
+test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own
+	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10
 
-test-survival: cluster-lint cluster-build .cache/localcloud/.installed  ## replicas are killed, and all records vanish, on the test cluster
-	@$(BIN)/python -m pytest tests/cluster/test_survival.py -q -s -p tests.cluster.plugin
+test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
+	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
 
 cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
 	@TEST_CLUSTER_JUDGE=all $(BIN)/python -m pytest tests/cluster/test_policy_judge.py -q -s -p tests.cluster.plugin
