@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.bench.measure import Comparison, Goal
 
-BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+MARKS = ("<!-- figures -->", "<!-- /figures -->")
+CLUSTER_MARKS = ("<!-- cluster figures -->", "<!-- /cluster figures -->")
 VERDICTS = {True: "met", False: "NOT MET", None: ""}
 
 
@@ -21,7 +22,7 @@ def number(value: float) -> str:
 
 def table(comparisons: Sequence[Comparison]) -> str:
     """One line for each comparison, as Markdown."""
-    rows = [("", "measured", "ours", "peer", "ratio", "goal", "")]
+    rows: list[tuple[str, ...]] = [("", "measured", "ours", "peer", "ratio", "goal", "")]
     for each in comparisons:
         peers = ", ".join(f"{name}: {number(median(values))}" for name, values in each.peers.items())
         rows.append(
@@ -87,13 +88,14 @@ def comparisons_of(content: dict[str, Any]) -> list[Comparison]:
     ]
 
 
-def put_into(path: Path, figures: str) -> None:
+def put_into(path: Path, figures: str, marks: tuple[str, str] = MARKS) -> None:
     """Replaces the table between the marks in a document."""
-    before, mark, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{path} has no place for the figures, between {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
+    begin, end = marks
+    before, mark, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not mark or not closed:
+        raise ValueError(f"{path} has no place for the figures, between {begin} and {end}")
+    path.write_text(f"{before}{begin}\n{figures}\n{end}{after}", encoding="utf-8")
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:

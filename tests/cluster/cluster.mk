@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-tenancy test-isolation test-conformance cluster-judge
+.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-tenancy test-isolation test-conformance cluster-judge bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -20,7 +20,7 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 	@$(BIN)/python -m tests.cluster check
 
 cluster-lint: $(VENV)/.cluster-installed
-	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation
+	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation tests/bench/on_cluster
 
 # Three runs: the attacks take policies of the platform away, and Knative's own tests begin without any of ours.
 test-cluster: test-tenancy test-isolation test-conformance  ## everything on the test cluster: the three that follow
@@ -33,6 +33,9 @@ test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the 
 
 test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
+
+bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## P8 and P9: cold start, and 200 idle tenants (BENCH_TENANTS), on a cluster of their own; half an hour
+	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin
 
 cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
 	@TEST_CLUSTER_JUDGE=all $(BIN)/python -m pytest tests/cluster/test_policy_judge.py -q -s -p tests.cluster.plugin
