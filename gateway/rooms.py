@@ -194,6 +194,8 @@ def build_authenticator(
             settings.token_cache_seconds,
             settings.token_refusal_cache_seconds,
             settings.token_outage_seconds,
+            settings.token_validations,
+            settings.keystone_timeout_seconds,
         ),
         seen=lambda source, verdict: counter_of(metrics.tokens, source, verdict).inc(),
     )

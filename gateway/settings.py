@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         description="How much longer a token is trusted that Keystone accepted before, while it gives no answer. One "
         "that was revoked meanwhile may live on as long. 0: not at all.",
     )
+    token_validations: int = Field(
+        16,
+        ge=1,
+        description="Most questions to Keystone at once, of one worker, about tokens it has not accepted lately. A "
+        "flood of made-up ones waits there; whoever waits for longer than OSFAAS_KEYSTONE_TIMEOUT_SECONDS gets 503.",
+    )
     circuit_failures: int = Field(
         5,
         ge=1,

@@ -1,7 +1,9 @@
 """Remembers Keystone's verdicts, for seconds, in bounded space, and asks once however many want to know."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cachetools import TTLCache
@@ -25,12 +27,16 @@ class CacheLimits:
         seconds: how long a verdict counts; a token's own expiry comes first.
         refusal_seconds: the same for refusals.
         outage_seconds: how much longer a caller counts if Keystone cannot be asked again.
+        strangers: most questions at once about tokens that have not been accepted lately.
+        stranger_wait_seconds: longest wait for the turn to ask such a question.
     """
 
     entries: int
     seconds: float
     refusal_seconds: float
     outage_seconds: float = 0
+    strangers: int = 16
+    stranger_wait_seconds: float = 5
 
 
 class TokenCache:
@@ -61,6 +67,8 @@ class TokenCache:
             limits.entries, limits.refusal_seconds, timer=stopwatch
         )
         self._flights: SingleFlight[str, Caller] = SingleFlight()
+        self._stranger_wait_seconds = limits.stranger_wait_seconds
+        self._turns = asyncio.Semaphore(limits.strangers)
 
     def known(self, token: str) -> Caller | None:
         """The caller of a token that has been accepted not long ago."""
@@ -93,7 +101,8 @@ class TokenCache:
 
     async def _ask(self, token: str) -> Caller:
         try:
-            caller = await self._validate(token)
+            async with self._turn(token):
+                caller = await self._validate(token)
         except OutageError:
             known = self._last_known.get(token)
             if known is not None and self._clock() < known.expires_at:
@@ -115,3 +124,24 @@ class TokenCache:
             self._last_known[token] = caller
         self._seen("keystone", "accepted")
         return caller
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, token: str) -> AsyncIterator[None]:
+        """Made-up tokens cost whoever sends them nothing, and Keystone some milliseconds each. They are asked about a
+        few at a time, so that a flood of them neither puts Keystone out nor stands before those it has accepted.
+
+        Raises:
+            OutageError: the turn of this one did not come.
+        """
+        if token in self._last_known:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._stranger_wait_seconds):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise OutageError(retry_after_seconds=1) from error
+        try:
+            yield
+        finally:
+            self._turns.release()

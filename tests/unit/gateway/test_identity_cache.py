@@ -11,13 +11,20 @@ from gateway.identity.outage import OutageError
 from policies.names import ProjectId
 
 START = 1_800_000_000.0
+STRANGERS = 8
 
 
 class Identity:
     """A Keystone whose verdicts are set by token, a wall clock and a stopwatch."""
 
     def __init__(
-        self, *, entries: int = 100, seconds: float = 30, refusal_seconds: float = 10, outage_seconds: float = 0
+        self,
+        *,
+        entries: int = 100,
+        seconds: float = 30,
+        refusal_seconds: float = 10,
+        outage_seconds: float = 0,
+        stranger_wait_seconds: float = 5,
     ) -> None:
         self.wall = START
         self.elapsed = 0.0
@@ -28,7 +35,7 @@ class Identity:
         self.seen: list[tuple[str, str]] = []
         self.cache = TokenCache(
             self.validate,
-            CacheLimits(entries, seconds, refusal_seconds, outage_seconds),
+            CacheLimits(entries, seconds, refusal_seconds, outage_seconds, STRANGERS, stranger_wait_seconds),
             clock=lambda: self.wall,
             stopwatch=lambda: self.elapsed,
             seen=lambda source, verdict: self.seen.append((source, verdict)),
@@ -288,3 +295,32 @@ class TestOutage:
         identity.verdicts["t"] = OutageError()
         identity.pass_time(31)
         assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+
+
+async def test_flood_of_unknown_tokens_asks_a_few_at_a_time_and_the_known_do_not_wait_behind_it() -> None:
+    """One gate for strangers; who was accepted a moment ago passes beside it."""
+    identity = Identity(seconds=1, outage_seconds=60)
+    await identity.cache.caller_of("known")
+    identity.pass_time(2)
+    identity.gate = asyncio.Event()
+    flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(100)]
+    known = asyncio.ensure_future(identity.cache.caller_of("known"))
+    await asyncio.sleep(0.01)
+    assert len(identity.asked) == 1 + STRANGERS + 1
+    assert identity.asked[-1] == "known"
+    identity.gate.set()
+    assert (await known).token == "known"
+    await asyncio.gather(*flood)
+
+
+async def test_unknown_token_whose_turn_does_not_come_is_told_to_come_again() -> None:
+    """503 and no verdict: nothing was learnt of it, so nothing is remembered."""
+    identity = Identity(stranger_wait_seconds=0.01)
+    identity.gate = asyncio.Event()
+    flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(STRANGERS)]
+    await asyncio.sleep(0)
+    assert await identity.refusal("late") is Kind.KEYSTONE_UNAVAILABLE
+    assert "late" not in identity.asked
+    identity.gate.set()
+    await asyncio.gather(*flood)
+    assert (await identity.cache.caller_of("late")).token == "late"
