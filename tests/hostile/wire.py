@@ -31,7 +31,12 @@ class Heard:
 
         401, 403, 404 and 405 are none: they are about what a request wants, so somebody has understood it.
         """
-        return self.closed and (not self.statuses or (len(self.statuses) == 1 and self.statuses[0] in _REFUSALS))
+        return self.closed and self.one_refusal
+
+    @property
+    def one_refusal(self) -> bool:
+        """The same, but a proxy may keep the connection on which it passed on somebody else's refusal."""
+        return (len(self.statuses) == 1 and self.statuses[0] in _REFUSALS) or (self.closed and not self.statuses)
 
 
 def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
