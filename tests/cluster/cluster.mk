@@ -22,10 +22,12 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation tests/bench/on_cluster
 
-# Three runs: the attacks take policies of the platform away, and Knative's own tests begin without any of ours.
-test-cluster: test-tenancy test-isolation test-conformance  ## everything on the test cluster: the three that follow
+# One cluster for all. Knative's own tests come first, because they begin without our policies, and the attacks last,
+# because they take policies of the platform away.
+test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## everything on the test cluster: a running one without the product, or a fresh one (always fresh with CI=true)
+	@$(BIN)/python -m pytest tests/cluster/test_conformance.py tests/cluster tests/isolation -q -s -p tests.cluster.plugin --durations=40
 
-test-tenancy: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster: a running one, or a fresh one (always fresh with CI=true)
+test-tenancy: cluster-lint cluster-build .cache/localcloud/.installed  ## the same without Knative's own tests and the attacks
 	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin --durations=20 --ignore tests/cluster/test_conformance.py
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own
