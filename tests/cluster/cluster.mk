@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-tenancy test-isolation test-conformance cluster-judge bench-cluster
+.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-isolation test-conformance cluster-judge bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -22,13 +22,10 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation tests/bench/on_cluster
 
-# One cluster for all. Knative's own tests come first, because they begin without our policies, and the attacks last,
-# because they take policies of the platform away.
-test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## everything on the test cluster: a running one without the product, or a fresh one (always fresh with CI=true)
-	@$(BIN)/python -m pytest tests/cluster/test_conformance.py tests/cluster tests/isolation -q -s -p tests.cluster.plugin --durations=40
-
-test-tenancy: cluster-lint cluster-build .cache/localcloud/.installed  ## the same without Knative's own tests and the attacks
-	@$(BIN)/python -m pytest tests/cluster -q -s -p tests.cluster.plugin --durations=20 --ignore tests/cluster/test_conformance.py
+# One cluster for both: the attacks come last, because they take policies of the platform away. Knative's own tests want a
+# cluster without any of ours, and are what takes longest.
+test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster, and the attacks: on a running one, or a fresh one (always fresh with CI=true)
+	@$(BIN)/python -m pytest tests/cluster tests/isolation -q -s -p tests.cluster.plugin --durations=40 --ignore tests/cluster/test_conformance.py
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10
