@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-long unit long integration hostile clients bench bench-docs bench-quick lint format clean
+.PHONY: help install demo test test-faults test-fuzz test-long test-mutants unit long integration hostile clients bench bench-docs bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,16 @@ long: install  ## kills, load and failing reads, in short
 
 test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
 	@$(BIN)/python -m pytest tests/faults -q
+
+$(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(subst .,,$(@F))]'
+	@touch $@
+
+test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes
+	@$(BIN)/python -m pytest tests/fuzz -q -s -m long
+
+test-mutants: $(VENV)/.mutants  ## mutmut on identity, access rules, header hygiene and names; GROUPS="names" for some of them
+	@$(BIN)/python -m tests.mutants $(GROUPS)
 
 test-long: install  ## the same at length: five minutes of kills, a quarter of an hour of load, 100,000 failing reads
 	@$(BIN)/python -m pytest tests/long -q -s -m long

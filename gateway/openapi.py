@@ -196,7 +196,11 @@ def _schemas() -> dict[str, Any]:
         "BulkLine": {
             "type": "object",
             "required": ["index", "container", "object", "version_id"],
-            "properties": {"index": {"type": "integer", "minimum": 0}},
+            # As they were named; null where that was no name.
+            "properties": {
+                "index": {"type": "integer", "minimum": 0},
+                **{field: {"type": ["string", "null"]} for field in _object_name()["properties"]},
+            },
             "oneOf": [{"required": ["digests", "etag", "size", "sources"]}, {"required": ["error", "errors"]}],
         },
         "Error": {

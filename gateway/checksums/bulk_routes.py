@@ -94,11 +94,12 @@ class BulkRoutes:
             record_service_call(context, ref, _OK)
             return answer_document(answer)
         record_service_call(context, ref, failure.kind.status)
-        return _named(order, number) | error_body(failure, call.request_id)
+        return named(order, number) | error_body(failure, call.request_id)
 
 
-def _named(order: BulkOrder, number: int) -> dict[str, object]:
-    """The object as the caller named it."""
+def named(order: BulkOrder, number: int) -> dict[str, object]:
+    """The object as the caller named it; null for what is no name: it may be NaN, or too deep to be written."""
     entry = order.objects[number]
-    named = entry if isinstance(entry, dict) else {}
-    return {field: named.get(field) for field in ("container", "object", "version_id")}
+    values = entry if isinstance(entry, dict) else {}
+    fields = ("container", "object", "version_id")
+    return {field: value if isinstance(value := values.get(field), str) else None for field in fields}

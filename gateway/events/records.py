@@ -60,8 +60,8 @@ def object_events(envelope: Envelope) -> list[ObjectEvent]:
 
 def _event(record: Any, event_type: str) -> ObjectEvent:
     try:
-        bucket, entry = record["s3"]["bucket"]["name"], record["s3"]["object"]
-        key, version = entry["key"], entry.get("versionId") or ""
+        bucket, entry = _string(record["s3"]["bucket"]["name"]), record["s3"]["object"]
+        key, version = _string(entry["key"]), _string(entry.get("versionId") or "")
         etag = (entry.get("eTag") or entry.get("etag") or "").strip('"')
         sequencer = str(entry.get("sequencer") or "")
         name = record.get("eventName") or event_type
@@ -75,6 +75,13 @@ def _event(record: Any, event_type: str) -> ObjectEvent:
     # Without a sequencer the ETag has to do: the same content again needs no second look.
     identity = (bucket, key, version, *marks) if any(marks) else None
     return ObjectEvent(happening, refs, identity)
+
+
+def _string(value: Any) -> str:
+    """What tells events apart has to be a word: anything else cannot be remembered."""
+    if not isinstance(value, str):
+        raise TypeError("expected a string")
+    return value
 
 
 def _happening(name: str, etag: str) -> Happening:

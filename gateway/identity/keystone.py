@@ -141,7 +141,7 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
 
     Raises:
         GatewayError: TOKEN_SCOPE, for what is not scoped to a project.
-        KeyError, TypeError, ValueError: it is not such an object.
+        AttributeError, KeyError, TypeError, ValueError: it is not such an object.
     """
     user = body["user"]
     if "project" not in body:
@@ -159,7 +159,12 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
         expires_at=datetime.fromisoformat(body["expires_at"]).timestamp(),
         service_types=frozenset(_word(service["type"]) for service in catalog),
         endpoints=tuple(
-            Endpoint(service["type"], endpoint["interface"], endpoint["region_id"], endpoint["url"])
+            Endpoint(
+                service["type"],
+                _text(endpoint["interface"]),
+                _text(endpoint["region_id"] or ""),
+                _text(endpoint["url"]),
+            )
             for service in catalog
             if service["type"] in OBJECT_STORE_TYPES
             for endpoint in service["endpoints"]
@@ -172,7 +177,7 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
         or "ec2credential" in body.get("methods", ()),
         access_rules=None
         if rules is None
-        else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in rules),
+        else tuple(AccessRule(_text(rule["service"]), _text(rule["method"]), _text(rule["path"])) for rule in rules),
     )
 
 
@@ -184,6 +189,15 @@ def _scope_word(body: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    word = _text(value)
+    if not word:
         raise ValueError("expected a word")
+    return word
+
+
+def _text(value: Any) -> str:
+    """A string that can be sent on: JSON can hold half of a surrogate pair, no header field or URL can."""
+    if not isinstance(value, str):
+        raise TypeError("expected a string")
+    value.encode()
     return value

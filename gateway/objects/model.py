@@ -11,6 +11,7 @@ from gateway.identity.caller import Caller
 
 MAX_CONTAINER_BYTES = 256
 MAX_OBJECT_BYTES = 1_024
+MAX_VERSION_BYTES = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class ObjectRef:
 
         Raises:
             GatewayError: REQUEST_MALFORMED.
+            UnicodeEncodeError: a word cannot be written in UTF-8.
         """
         if not self.container or "/" in self.container or self.container in {".", ".."}:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="the container's name is not one")
@@ -39,6 +41,9 @@ class ObjectRef:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="the object's name is missing")
         if len(self.container.encode()) > MAX_CONTAINER_BYTES or len(self.name.encode()) > MAX_OBJECT_BYTES:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is too long")
+        # Stores answer a URL that is too long as if they were in trouble.
+        if len((self.version or "").encode()) > MAX_VERSION_BYTES:
+            raise GatewayError(Kind.REQUEST_MALFORMED, why="the version is too long")
         if "\0" in self.container + self.name + (self.version or ""):
             raise GatewayError(Kind.REQUEST_MALFORMED, why="NUL is not allowed")
 

@@ -97,7 +97,7 @@ def _wishes(fields: Mapping[str, Any]) -> Wishes:
     limits = fields.get("limits", {})
     if name is not None and not isinstance(name, str):
         raise _malformed("'display_name' is a string")
-    if level is not None and level not in {each.value for each in IsolationLevel}:
+    if level is not None and level not in [each.value for each in IsolationLevel]:
         raise _malformed(f"'isolation' is one of {', '.join(each.value for each in IsolationLevel)}")
     if functions is not None and not (isinstance(functions, list) and all(isinstance(one, str) for one in functions)):
         raise _malformed("'functions' is a list of names")

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.checksums import bulk
 from gateway.checksums.bulk import BulkOrder, bulk_order_of, patiently, side_by_side
+from gateway.checksums.bulk_routes import named
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectRef
 
@@ -60,6 +61,8 @@ def test_unknown_algorithm_is_refused_for_all() -> None:
         {"container": "c", "object": ""},
         {"container": "c", "object": "nul\0"},
         {"container": "c", "object": "\udcff"},
+        {"container": "c", "object": "o", "version_id": "\udcff"},
+        {"container": "c", "object": "o", "version_id": "v" * 1025},
         {"container": "c", "object": "o" * 1025},
     ],
 )
@@ -69,6 +72,14 @@ def test_entry_that_names_no_object_fails_for_itself_alone(entry: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         order.order_of(1)
     assert caught.value.kind is Kind.REQUEST_MALFORMED
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), {}, [[[]]], 7, True])
+def test_line_of_the_answer_repeats_only_what_is_a_name(odd: Any) -> None:
+    """`json` reads NaN, which is no JSON, and reads deeper than it can write."""
+    order = order_of({"objects": [{"container": odd, "object": "o", "version_id": odd}, odd]})
+    assert named(order, 0) == {"container": None, "object": "o", "version_id": None}
+    assert named(order, 1) == {"container": None, "object": None, "version_id": None}
 
 
 def test_order_is_read() -> None:

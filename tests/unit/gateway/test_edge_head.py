@@ -312,3 +312,72 @@ def test_whatever_the_bytes_a_head_is_accepted_or_refused_as_ours(
         assert head.path.isascii()
         assert head.query.isascii()
         assert b"\n" not in head.path + head.query
+
+
+@pytest.mark.parametrize(
+    ("fields", "request_line", "sentence"),
+    [
+        ([(b"a", b"b")] * 20, {}, "The request head is too large: more than 20 fields."),
+        ([(b"a", b"b" * 4_096)], {}, "The request head is too large: more than 4096 bytes."),
+        (
+            [],
+            {"path": b"/a b"},
+            "The request is not acceptable: the path has characters that must be percent-encoded, or a broken escape.",
+        ),
+        (
+            [],
+            {"query": b"a b"},
+            "The request is not acceptable: the query has characters that must be percent-encoded, or a broken escape.",
+        ),
+        ([], {"path": b"/%00"}, "The request is not acceptable: NUL is not allowed."),
+        ([], {"query": b"%00"}, "The request is not acceptable: NUL is not allowed."),
+        (
+            [(b"a", b"\r")],
+            {},
+            "The request is not acceptable: a header field has a character that is not allowed.",
+        ),
+        ([HOST], {}, "The request is not acceptable: exactly one Host is needed."),
+        ([(b"host", b"@")], {"host": None}, "The request is not acceptable: Host is not a host with an optional port."),
+        ([(CL, b"1"), (CL, b"1")], {}, "The request is not acceptable: its length is said more than once."),
+        ([(CL, b"x")], {}, "The request is not acceptable: Content-Length is not a number."),
+        (
+            [(TE, b"chunked")],
+            {"http_version": "1.0"},
+            "The request is not acceptable: HTTP/1.0 has no Transfer-Encoding.",
+        ),
+        ([(CL, b"1")], {"method": "HEAD"}, "The request is not acceptable: HEAD takes no body."),
+    ],
+)
+def test_caller_is_told_what_is_wrong_with_the_head(
+    fields: list[tuple[bytes, bytes]], request_line: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        read(*fields, **request_line)
+    assert caught.value.message == sentence
+
+
+def test_longest_length_that_every_parser_reads_is_accepted_and_no_leading_zero_is() -> None:
+    assert read((CL, b"9" * 18), method="POST").all(CL) == ("9" * 18,)
+    assert refusal((CL, b"9" * 19), method="POST") is Kind.REQUEST_MALFORMED
+    assert refusal((CL, b"05"), method="POST") is Kind.REQUEST_MALFORMED
+    assert refusal((CL, b"00")) is Kind.REQUEST_MALFORMED
+
+
+def test_bytes_of_names_and_values_and_fields_all_count() -> None:
+    used = len(b"/v1/") + len(b"a=b") + len(b"".join(HOST))
+    for first, second in ((1, LIMITS.max_bytes - used - 1), (LIMITS.max_bytes - used - 1, 1)):
+        assert read((b"n" * first, b"v" * second), query=b"a=b").all(b"n" * first) == ("v" * second,)
+        for more in ((1, 0), (0, 1)):
+            field = (b"n" * (first + more[0]), b"v" * (second + more[1]))
+            assert refusal(field, query=b"a=b") is Kind.REQUEST_HEAD_TOO_LARGE
+
+
+def test_refusal_that_came_with_the_bytes_is_the_answer() -> None:
+    error = GatewayError(Kind.REQUEST_TIMEOUT, part="head")
+    with pytest.raises(GatewayError) as caught:
+        read_head({**scope(), "osfaas.refusal": error}, LIMITS)
+    assert caught.value is error
+
+
+def test_values_that_are_not_ascii_are_read_as_latin_1() -> None:
+    assert read((b"want-digest", b"\xe4")).joined(b"want-digest") == "\xe4"

@@ -218,3 +218,22 @@ def test_event_that_nothing_tells_from_another_has_no_identity() -> None:
 
 def test_test_message_of_a_new_subscription_is_taken_in_silence() -> None:
     assert events_in({"content-type": "application/json"}, {"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"versionId": ["v"]}, {"versionId": {"v": 1}}, {"versionId": 7}, {"key": 7}, {"key": ["k"]}, {"eTag": ["e"]}],
+)
+def test_record_whose_names_are_no_words_is_none(entry: dict[str, Any]) -> None:
+    """What tells events apart is remembered, and a list cannot be."""
+    with pytest.raises(GatewayError) as caught:
+        structured(cloud_event({"Records": [record(**entry)]}))
+    assert caught.value.kind is Kind.REQUEST_MALFORMED
+
+
+def test_record_of_a_bucket_without_a_name_is_none() -> None:
+    one = record()
+    one["s3"]["bucket"]["name"] = ["bucket"]
+    with pytest.raises(GatewayError) as caught:
+        structured(cloud_event({"Records": [one]}))
+    assert caught.value.kind is Kind.REQUEST_MALFORMED

@@ -190,3 +190,81 @@ def test_role_for_reading_is_enough_only_on_routes_for_readers() -> None:
     authenticator.authorise(reader, head(TOKEN), readers=True)
     with pytest.raises(GatewayError):
         authenticator.authorise(dataclasses.replace(CALLER, roles=frozenset(["other"])), head(TOKEN), readers=True)
+
+
+@pytest.mark.parametrize(
+    ("caller", "services", "message"),
+    [
+        (
+            dataclasses.replace(CALLER, roles=frozenset()),
+            True,
+            "The role 'member' on project p is needed; an operator can assign it.",
+        ),
+        (
+            SERVICE,
+            True,
+            (
+                "The role 'service' may ask for checksums only in projects that the operator has listed for it, and "
+                "project p is not one of them."
+            ),
+        ),
+        (
+            dataclasses.replace(CALLER, access_rules=()),
+            False,
+            "The access rules of this application credential do not allow GET on this path of the service 'function'.",
+        ),
+    ],
+)
+def test_caller_is_told_what_is_missing(caller: Caller, services: bool, message: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        Room().authenticator.authorise(caller, head(TOKEN), services=services)
+    assert caught.value.message == message
+
+
+def test_a_service_is_not_made_by_its_project_alone() -> None:
+    authenticator = Room(rules=LISTED).authenticator
+    assert not authenticator.is_service(CALLER)
+    assert authenticator.is_service(SERVICE)
+    assert (authenticator.has_service_role(CALLER), authenticator.has_service_role(SERVICE)) == (False, True)
+
+
+def test_rules_of_a_service_hold_for_its_own_service_type() -> None:
+    rule = AccessRule("object-store", "GET", "/v1/**")
+    caller = dataclasses.replace(CALLER, access_rules=(rule,), service_types=frozenset(["function", "object-store"]))
+    with pytest.raises(GatewayError) as caught:
+        Room().authenticator.authorise(caller, head(TOKEN))
+    assert caught.value.kind is Kind.ACCESS_RULE
+
+
+def aged(seconds: int) -> str:
+    raw = struct.pack(">BQ", 0x80, NOW - seconds) + bytes(16 + 64 + 32)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(("age", "hopeless"), [(3_600, False), (3_601, True), (-60, False), (-61, True)])
+async def test_age_of_a_token_is_held_against_the_rules_before_keystone_is_asked(age: int, hopeless: bool) -> None:
+    room = Room()
+    if hopeless:
+        assert (await room.refusal(head(aged(age)))).kind is Kind.TOKEN_INVALID
+    else:
+        await room.authenticator.caller_of(head(aged(age)))
+    assert room.asked == (0 if hopeless else 1)
+
+
+async def test_cause_of_a_refusal_goes_along_to_the_log() -> None:
+    cause = ValueError("the reason")
+    outage = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+    outage.__cause__ = cause
+    assert (await Room(outage).refusal(head(TOKEN))).__cause__ is cause
+
+
+async def test_known_token_is_not_looked_at_again() -> None:
+    """Its form was looked at when it was new; its age counts by Keystone's own expiry."""
+    room = Room()
+    await room.authenticator.caller_of(head(TOKEN))
+    room.authenticator._clock = lambda: NOW + 100_000
+    assert (await room.authenticator.identify(head(TOKEN))).user_id == "u"
+
+
+def test_defaults_of_the_rules_are_those_of_openstack() -> None:
+    assert (RULES.service_role, RULES.service_projects, RULES.read_role) == ("service", frozenset(), "reader")

@@ -1,6 +1,8 @@
 """What Keystone's answers to a validation mean. On doubt there is never a caller."""
 
+import asyncio
 import copy
+import json
 from typing import Any
 
 import httpx
@@ -9,6 +11,7 @@ import respx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.circuit import CircuitOpenError, CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import AccessRule, Endpoint
 from gateway.identity.keystone import Keystone, caller_from
@@ -84,7 +87,8 @@ class Answered:
 
 
 def ok(body: Any) -> httpx.Response:
-    return httpx.Response(200, json={"token": body})
+    # In ASCII, where half of a surrogate pair can be written.
+    return httpx.Response(200, content=json.dumps({"token": body}).encode())
 
 
 def not_found() -> httpx.Response:
@@ -341,3 +345,142 @@ def test_no_value_of_a_field_makes_a_caller_without_ids(field: str, value: Any) 
     assert caller.user_id
     assert caller.project_id
     assert all(isinstance(word, str) for word in (caller.user_id, caller.project_id, *caller.roles))
+
+
+# --- what the operator reads, and what the words of an answer may be
+
+
+@pytest.mark.parametrize(
+    ("answers", "messages"),
+    [
+        ([httpx.Response(500)], ["Keystone answered 500 to a validation"]),
+        ([httpx.Response(401), httpx.Response(401)], ["Keystone refuses the gateway's own credential"]),
+        ([httpx.ConnectError("refused")], ["Keystone cannot be asked: ConnectError('refused')"]),
+        ([httpx.Response(200, json={})], ["Keystone's answer to a validation is not understood"]),
+        (
+            [httpx.Response(200, json={"token": token_body()}, headers={"X-Subject-Token": "other"})],
+            ["Keystone, or something before it, answered about another token"],
+        ),
+    ],
+)
+async def test_operator_finds_in_the_log_why_keystone_could_not_say(
+    answers: list[httpx.Response | Exception], messages: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    await Answered(*answers).refusal()
+    assert [record.getMessage() for record in caplog.records if record.name == "gateway.identity.keystone"] == messages
+
+
+async def test_500_about_one_token_is_no_outage_of_keystone() -> None:
+    """Whoever has such a token could close Keystone to everybody else."""
+    error = await Answered(httpx.Response(500)).refusal()
+    assert isinstance(error, OutageError)
+    keystone = Answered(*(httpx.Response(500) for _ in range(9)), ok(token_body()))
+    transport = httpx.MockTransport(keystone.router.async_handler)
+    async with httpx.AsyncClient(transport=transport) as client:
+        asked = Keystone(client, auth_url=AUTH_URL, credential=keystone.credential)
+        for _ in range(9):
+            with pytest.raises(GatewayError):
+                await asked.validate(TOKEN)
+        assert (await asked.validate(TOKEN)).user_id == "u1"
+
+
+async def test_after_five_silences_keystone_is_left_alone_for_a_second_and_the_caller_is_told_when() -> None:
+    keystone = Answered(httpx.ConnectError("refused"))
+    keystone.route.mock(side_effect=httpx.ConnectError("refused"))
+    transport = httpx.MockTransport(keystone.router.async_handler)
+    async with httpx.AsyncClient(transport=transport) as client:
+        asked = Keystone(client, auth_url=AUTH_URL, credential=keystone.credential)
+        for _ in range(7):
+            with pytest.raises(OutageError) as caught:
+                await asked.validate(TOKEN)
+    assert keystone.route.call_count == 5
+    assert caught.value.retry_after_seconds == 1
+    assert isinstance(caught.value.__cause__, CircuitOpenError)
+
+
+async def test_delay_of_an_open_circuit_is_rounded_up() -> None:
+    keystone = Answered(httpx.ConnectError("refused"))
+    transport = httpx.MockTransport(keystone.router.async_handler)
+    async with httpx.AsyncClient(transport=transport) as client:
+        asked = Keystone(
+            client, auth_url=AUTH_URL, credential=keystone.credential, circuit=CircuitRules(failures=1, seconds=7.5)
+        )
+        for _ in range(2):
+            with pytest.raises(OutageError) as caught:
+                await asked.validate(TOKEN)
+    assert caught.value.retry_after_seconds == 8
+
+
+async def test_whole_answer_has_to_come_in_time() -> None:
+    async def slow(_request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(5)
+        return ok(token_body())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(slow)) as client:
+        asked = Keystone(client, auth_url=AUTH_URL, credential=FakeCredential(), timeout_seconds=0.05)
+        with pytest.raises(OutageError) as caught:
+            await asked.validate(TOKEN)
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+def test_an_answer_is_waited_for_five_seconds() -> None:
+    asked = Keystone(httpx.AsyncClient(), auth_url=AUTH_URL, credential=FakeCredential())
+    assert asked._timeout_seconds == 5
+
+
+async def test_causes_are_kept() -> None:
+    failure = httpx.ReadError("reset")
+    assert (await Answered(failure).refusal()).__cause__ is failure
+    assert isinstance((await Answered(httpx.Response(200, json={})).refusal()).__cause__, KeyError)
+
+
+@pytest.mark.parametrize(
+    "mutilate",
+    [
+        lambda b: b["user"].update(id="\ud800"),
+        lambda b: b["project"].update(id="p\udfff"),
+        lambda b: b["roles"].append({"name": "\ud800"}),
+        lambda b: b["catalog"][0]["endpoints"][0].update(url=None),
+        lambda b: b["catalog"][0]["endpoints"][0].update(url=["http://swift.test"]),
+        lambda b: b["catalog"][0]["endpoints"][0].update(url="http://\ud800/"),
+        lambda b: b["catalog"][0]["endpoints"][0].update(region_id=["R1"]),
+        lambda b: b["catalog"][0]["endpoints"][0].update(interface={}),
+        lambda b: b["catalog"].append({"type": ["object-store"], "endpoints": []}),
+        *(
+            lambda b, field=field: b.update(
+                application_credential={
+                    "id": "ac",
+                    "access_rules": [{"service": "function", "method": "GET", "path": "/", field: 1}],
+                }
+            )
+            for field in ("service", "method", "path")
+        ),
+    ],
+)
+async def test_word_that_is_none_or_that_nothing_can_carry_is_not_understood(mutilate: Any) -> None:
+    """It would bring down the call later, where nobody expects it."""
+    body = token_body()
+    mutilate(body)
+    error = await Answered(ok(body)).refusal()
+    assert (error.kind, isinstance(error, OutageError)) == (Kind.KEYSTONE_UNAVAILABLE, False)
+
+
+async def test_endpoint_without_a_region_is_one() -> None:
+    body = token_body()
+    body["catalog"][0]["endpoints"][0]["region_id"] = None
+    assert (await Answered(ok(body)).validate()).endpoints[0].region == ""
+
+
+async def test_catalog_may_be_left_out() -> None:
+    body = token_body()
+    del body["catalog"]
+    caller = await Answered(ok(body)).validate()
+    assert (caller.service_types, caller.endpoints) == (frozenset(), ())
+
+
+@pytest.mark.parametrize(("methods", "delegated"), [(["ec2credential"], True), (["password", "totp"], False)])
+async def test_token_of_an_ec2_credential_is_delegated(methods: list[str], delegated: bool) -> None:
+    assert (await Answered(ok({**token_body(), "methods": methods})).validate()).delegated is delegated
+    body = token_body()
+    del body["methods"]
+    assert (await Answered(ok(body)).validate()).delegated is False

@@ -192,3 +192,92 @@ def test_field_that_connection_names_goes_no_further(value: bytes) -> None:
     assert "x-kept" in names
     kept = {name for name, _ in reply_fields(200, fields, function="f", host=None)}
     assert kept == {b"x-kept"}
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "why"),
+    [
+        (199, [], "it answered with the status 199"),
+        (600, [], "it answered with the status 600"),
+        (200, [(b"Content-Length", b"1")] * 2, "it says the length of its answer more than once"),
+        (200, [(b"Transfer-Encoding", b"chunked")] * 2, "it says the length of its answer more than once"),
+        (200, [(b"Content-Length", b"x")], "the length of its answer is not a number"),
+        (200, [(b"Content-Length", b"1" * 19)], "the length of its answer is not a number"),
+        (200, [(b"Transfer-Encoding", b"gzip")], "its answer has a transfer coding that is not understood"),
+        (204, [(b"Content-Length", b"1")], "it answered 204 with a body"),
+        (205, [(b"Transfer-Encoding", b"chunked")], "it answered 205 with a body"),
+    ],
+)
+def test_caller_is_told_what_is_wrong_with_the_reply(status: int, fields: list[tuple[bytes, bytes]], why: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        reply_fields(status, fields, function="f", host=None)
+    assert caught.value.message == f"The function failed: {why}."
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (200, [(b"content-length", b"1" * 18)]),
+        (599, []),
+        (204, [(b"content-length", b"0")]),
+        # It is the length that the content would have.
+        (304, [(b"content-length", b"5")]),
+        (201, [(b"content-length", b"5")]),
+    ],
+)
+def test_reply_with_one_meaning_goes_on_as_it_is(status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    assert reply_fields(status, fields, function="f", host=None) == fields
+
+
+def test_chunks_are_the_connections_own_however_they_are_spelled() -> None:
+    assert reply_fields(200, [(b"Transfer-Encoding", b" Chunked ")], function="f", host=None) == []
+
+
+@pytest.mark.parametrize("name", [b"Location", b"Content-Location"])
+def test_place_goes_on_as_a_path_of_the_gateway_if_there_is_one_of_it(name: bytes) -> None:
+    def places(*values: bytes, host: str | None = None) -> list[tuple[bytes, bytes]]:
+        return reply_fields(201, [(name, value) for value in values], function="f", host=host)
+
+    assert places(b"/a") == [(name.lower(), b"/v1/invoke/f/a")]
+    assert places(b"http://h/a", host="h") == [(name.lower(), b"/v1/invoke/f/a")]
+    assert places(b"http://h?a", host="h") == []
+    assert places(b"http://h/a") == []
+    assert places(b"http://None/a") == []
+    assert places(b"/a", b"/b") == []
+    assert places(b"/\xe4") == []
+
+
+def test_places_do_not_leave_the_function_by_its_host_in_front_of_another() -> None:
+    host = "f.faas-p1.svc.cluster.local"
+    assert location_for_caller(f"http://{host}http://{host}/", "f", host) is None
+    assert location_for_caller(f"http://{host}//evil.test/", "f", host) is None
+    assert location_for_caller("/a?%2e%2e/#/../", "f", host) == "/v1/invoke/f/a?%2e%2e/#/../"
+    assert location_for_caller("/a#/../?x", "f", host) == "/v1/invoke/f/a#/../?x"
+    assert location_for_caller("/%2E%2E%5Cx", "f", host) is None
+    assert location_for_caller("/a%2F%2e%2e", "f", host) is None
+    assert location_for_caller("/a/..;b;c", "f", host) is None
+
+
+def test_value_that_is_not_utf_8_is_refused_with_the_name_of_its_field() -> None:
+    with pytest.raises(GatewayError) as caught:
+        request_fields(request_head([(b"X-Note", b"\xff")]), CALLER, "req-1")
+    assert caught.value.message == "The request is not acceptable: the field x-note is not UTF-8."
+    assert dict(request_fields(request_head([(b"X-Note", "ä".encode())]), CALLER, "req-1"))["x-note"] == "ä"
+
+
+def test_roles_are_sorted_and_ids_with_a_slash_are_escaped_whole() -> None:
+    caller = Caller(TOKEN, "u,/1", "n", ProjectId("p/1"), "n", frozenset(["b", "a", "c"]), 0)
+    sent = dict(request_fields(request_head([]), caller, "req-1"))
+    assert (sent["x-roles"], sent["x-user-id"], sent["x-project-id"]) == ("a,b,c", "u%2C%2F1", "p/1")
+
+
+@pytest.mark.parametrize("name", [b"x-custom", b"accept", b"content-type", b"range", b"if-match", b"kind", b"x-userid"])
+def test_other_fields_go_on_in_both_directions(name: bytes) -> None:
+    assert (name.decode(), "1") in request_fields(request_head([(name, b"1")]), CALLER, "req-1")
+    assert reply_fields(200, [(name.upper(), b"1")], function="f", host=None) == [(name, b"1")]
+
+
+def test_field_of_a_reply_with_a_control_character_is_left_out() -> None:
+    assert reply_fields(200, [(b"x-a", b"1\r\nx: 2"), (b"x-b", b"\x00"), (b"x-c", b"\t")], function="f", host=None) == [
+        (b"x-c", b"\t")
+    ]

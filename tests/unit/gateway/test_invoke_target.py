@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.edge.head import RequestHead
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Kind
 from gateway.invoke.target import target_of
 
 
@@ -44,3 +44,37 @@ def test_name_of_a_function_is_a_dns_label_as_it_stands(name: bytes) -> None:
     """It becomes part of a Host, by which the ingress finds a namespace."""
     with pytest.raises(GatewayError):
         target_of(head(b"/v1/invoke/" + name + b"/x"))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "message"),
+    [
+        (b"/v1/%69nvoke/f/x", Kind.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
+        (b"/v1/invoke/F/x", Kind.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
+        (
+            b"/v1/invoke/f/a%2Fb",
+            Kind.REQUEST_MALFORMED,
+            "The request is not acceptable: a slash or backslash in the path is percent-encoded.",
+        ),
+        (
+            b"/v1/invoke/f/a%5cb",
+            Kind.REQUEST_MALFORMED,
+            "The request is not acceptable: a slash or backslash in the path is percent-encoded.",
+        ),
+        (
+            b"/v1/invoke/f/a/%2e.;x;y/b",
+            Kind.REQUEST_MALFORMED,
+            "The request is not acceptable: the path has a segment of dots.",
+        ),
+    ],
+)
+def test_caller_is_told_what_is_wrong_with_the_path(path: bytes, kind: Kind, message: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        target_of(head(path))
+    assert (caught.value.kind, caught.value.message) == (kind, message)
+
+
+@pytest.mark.parametrize("name", [b"f", b"f" * 63, b"f-1", b"f0"])
+def test_name_that_is_a_label_is_the_functions(name: bytes) -> None:
+    target = target_of(head(b"/v1/invoke/" + name + b"/a//b/v1/invoke/?", b"x"))
+    assert (target.function, target.path_and_query) == (name.decode(), b"/a//b/v1/invoke/??x")
