@@ -1,4 +1,4 @@
-"""A real gateway, and Toxiproxy between it and each of Keystone, store and function."""
+"""A real gateway, and between it and each of Keystone, store and function Toxiproxy and then a barrier."""
 
 import contextlib
 import time
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
+from barrier import Barrier, barrier
 
 # The fixtures of the integration tests, by their names.
-from conftest import alice, bucket, cloud, function, gateway, start_gateway
+from conftest import Gateway, alice, bucket, cloud, function, gateway, start_gateway
 from toxiproxy import Proxy, toxiproxy
 
 from localcloud.services import free_ports
@@ -18,10 +19,11 @@ __all__ = ["alice", "bucket", "cloud", "function", "gateway", "start_gateway"]
 
 @dataclass(frozen=True)
 class Toxic:
-    """The gateway and its three ways."""
+    """The gateway, its three ways, and what stands at the end of each before the real upstream."""
 
-    gateway: object
+    gateway: Gateway
     ways: dict[str, Proxy]
+    barriers: dict[str, Barrier]
 
     def clean(self) -> None:
         for way in self.ways.values():
@@ -37,9 +39,10 @@ def toxic_gateway(cloud, function, start_gateway):
     api, *listens = free_ports(4)
     with toxiproxy(api) as server, contextlib.ExitStack() as stack:
         targets = {"keystone": port_of(cloud.auth_url), "store": port_of(cloud.swift_url), "function": function.port}
+        barriers = {name: stack.enter_context(barrier(port)) for name, port in targets.items()}
         ways = {
-            name: server.before(name, port, listen)
-            for (name, port), listen in zip(targets.items(), listens, strict=True)
+            name: server.before(name, each.port, listen)
+            for (name, each), listen in zip(barriers.items(), listens, strict=True)
         }
         clouds = cloud.state / "clouds-toxic.yaml"
         document = yaml.safe_load(cloud.clouds_yaml.read_text())
@@ -58,7 +61,7 @@ def toxic_gateway(cloud, function, start_gateway):
             "OSFAAS_CIRCUIT_SECONDS": "0.1",
         }
         own = {cloud.users["alice"].project_id: f"http://127.0.0.1:{ways['function'].port}"}
-        yield Toxic(stack.enter_context(start_gateway(functions=own, **settings)), ways)
+        yield Toxic(stack.enter_context(start_gateway(functions=own, **settings)), ways, barriers)
 
 
 @pytest.fixture

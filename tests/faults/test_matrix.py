@@ -1,110 +1,125 @@
-"""Each toxic on each way, before, during and after the head of the answer: each cell has its outcome.
+"""Each toxic on each way, before, during and after the head of the answer: 63 cells, each with its one outcome.
 
-Before: nothing of the answer has come. During: some bytes of its head have. After: the head has come, the body has not.
-Where a toxic strikes is set by bytes (`limit_data`, `slicer`) or by time (`latency`, `reset_peer`, `slow_close`);
-`bandwidth` and `timeout` have no such place: nothing gets through from the start. A toxic that only delays must change
-nothing but the time; one that takes something away is the failure of the side that it is on.
+A barrier behind Toxiproxy holds the answer at its place, the toxic is put on the way, and the rest of the answer goes:
+before, nothing of it has come; during, half of its status line; after, its head up to the empty line. Of the store it
+is the answer with the content. Toxiproxy puts a toxic on connections that are open, so those that the gateway has kept
+from earlier calls are struck as well. Only a reset needs a connection that was opened under it, while it slept.
+
+What only delays changes nothing but the time. What takes something away is the failure of the side that it is on.
 """
 
+import concurrent.futures
 import hashlib
 import time
-from pathlib import Path
 
 import httpx
 import pytest
+from leftovers import assert_nothing_left, left_open
 
 DATA = bytes(range(256)) * 200
 SHA1 = hashlib.sha1(DATA).hexdigest()
+QUESTION = "?algorithm=sha1&force=true"
 
-FINE = {(200, None)}
-SILENT = {
-    "keystone": {(503, "function.keystone.unavailable")},
-    "store": {(503, "function.store.unavailable"), (502, "function.read.short")},
-    "function": {
-        (503, "function.function.unreachable"),
-        (504, "function.function.timeout"),
-        (502, "function.function.failed"),
-    },
+# How the request begins whose answer is held.
+HELD = {"keystone": b"GET /v3/auth/tokens", "store": b"GET /v1/AUTH_", "function": b"POST /"}
+PLACES = ("before", "during", "after")
+# Milliseconds, KB/s, bytes; the slicer's delay is in microseconds.
+TOXICS: dict[str, dict[str, int]] = {
+    "latency": {"latency": 300},
+    "bandwidth": {"rate": 1},
+    "slow_close": {"delay": 500},
+    "timeout": {"timeout": 0},
+    "reset_peer": {"timeout": 0},
+    "slicer": {"average_size": 64, "delay": 1_000},
+    "limit_data": {"bytes": 0},
 }
-# How far into an answer "during" and "after" are, in bytes: in the status line, and a little behind the shortest head.
-PLACES = {"before": 0, "during": 9, "after": 400}
-Put = tuple[str, str, dict[str, int]]
+Outcome = tuple[int, str | None]
+FINE: Outcome = (200, None)
+KEYSTONE: Outcome = (503, "function.keystone.unavailable")
+STORE: Outcome = (503, "function.store.unavailable")
+SHORT: Outcome = (502, "function.read.short")
+UNREACHABLE: Outcome = (503, "function.function.unreachable")
+FAILED: Outcome = (502, "function.function.failed")
+LATE: Outcome = (504, "function.function.timeout")
+
+# By way and toxic, the outcomes at the three places.
+OUTCOMES: dict[tuple[str, str], tuple[Outcome, Outcome, Outcome]] = {
+    **{(way, name): (FINE, FINE, FINE) for way in HELD for name in ("latency", "slow_close", "slicer")},
+    **{("keystone", name): (KEYSTONE,) * 3 for name in ("bandwidth", "timeout", "reset_peer", "limit_data")},
+    ("store", "bandwidth"): (LATE, LATE, LATE),
+    ("store", "timeout"): (STORE, STORE, SHORT),
+    ("store", "reset_peer"): (STORE, STORE, SHORT),
+    ("store", "limit_data"): (STORE, STORE, SHORT),
+    ("function", "bandwidth"): (FINE, FINE, FINE),
+    ("function", "timeout"): (LATE, LATE, LATE),
+    ("function", "reset_peer"): (UNREACHABLE, UNREACHABLE, FAILED),
+    ("function", "limit_data"): (UNREACHABLE, UNREACHABLE, FAILED),
+}
+CELLS = [
+    pytest.param(way, place, name, outcome, id=f"{way}-{name}-{place}")
+    for (way, name), outcomes in OUTCOMES.items()
+    for place, outcome in zip(PLACES, outcomes, strict=True)
+]
 
 
-def toxics(place: str) -> dict[str, tuple[Put, bool]]:
-    """By name: what is put on the way, and whether something may be lost by it."""
-    late = {"before": 0, "during": 1, "after": 3}[place]
-    anywhere: dict[str, tuple[Put, bool]] = {
-        "latency": (("latency", "upstream" if place == "before" else "downstream", {"latency": 300}), False),
-        "slicer": (("slicer", "downstream", {"average_size": 200 + PLACES[place], "delay": 1_000}), False),
-        "slow_close": (("slow_close", "upstream" if place == "before" else "downstream", {"delay": 500}), False),
-        "reset_peer": (("reset_peer", "downstream", {"timeout": late}), True),
-        "limit_data": (("limit_data", "downstream", {"bytes": max(1, PLACES[place])}), True),
-    }
-    if place == "before":
-        anywhere["bandwidth"] = ("bandwidth", "upstream", {"rate": 0}), True
-        anywhere["timeout"] = ("timeout", "downstream", {"timeout": 0}), True
-    return anywhere
+def ask(toxic, bucket, token: str) -> httpx.Response:
+    return toxic.gateway.get(bucket.path("toxic") + QUESTION, token, headers={"Accept": "application/json"})
 
 
-def outcome(response: httpx.Response) -> tuple[int, str | None]:
-    errors = response.json().get("errors") if response.headers["content-type"].startswith("application/json") else None
+def outcome_of(response: httpx.Response) -> Outcome:
+    errors = response.json().get("errors")
     return response.status_code, errors[0]["code"] if errors else None
 
 
-def left_open(gateway) -> tuple[int, float, float]:
-    descriptors = len(list(Path(f"/proc/{gateway.service.pid}/fd").iterdir()))
-    return descriptors, gateway.metric("osfaas_tasks"), gateway.metric("osfaas_requests_in_flight")
+def struck(toxic, bucket, token: str, way: str, place: str, name: str) -> tuple[httpx.Response, float]:
+    """The answer of a call whose upstream is struck there; and how many seconds it took from then on."""
+    proxy, barrier = toxic.ways[way], toxic.barriers[way]
+    if name == "reset_peer":
+        # Toxiproxy makes a connection's end a reset only if the toxic was there when the connection began.
+        proxy.add(name, toxicity=0.0, **TOXICS[name])
+        barrier.drop()
+        time.sleep(0.2)
+    # Without a close there is nothing to slow down.
+    held = barrier.hold(HELD[way], place, last=name == "slow_close")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, toxic, bucket, token)
+        try:
+            assert held.there.wait(10), "the answer has not come to its place"
+            time.sleep(0.1)  # for what was let through to arrive
+            if name == "reset_peer":
+                proxy.wake(name)
+            else:
+                proxy.add(name, **TOXICS[name])
+            begun = time.monotonic()
+        finally:
+            held.go.set()
+        return answer.result(60), time.monotonic() - begun
 
 
 @pytest.fixture(scope="module")
 def quiet(toxic_gateway, bucket, cloud):
     """What is open while nothing is asked, once everything has been asked."""
     bucket.put("toxic", DATA)
-    gateway, path = toxic_gateway.gateway, bucket.path("toxic") + "?algorithm=sha1&force=true"
     for _ in range(3):
-        assert gateway.get(path, cloud.token("alice")).status_code == 200
-    return left_open(gateway)
+        assert ask(toxic_gateway, bucket, cloud.token("alice")).status_code == 200
+    time.sleep(0.5)
+    return left_open(toxic_gateway)
 
 
-CELLS = [
-    pytest.param(way, place, name, id=f"{way}-{name}-{place}")
-    for way in ("keystone", "store", "function")
-    for place in PLACES
-    for name in toxics(place)
-]
+def test_there_are_63_cells():
+    assert len(CELLS) == len(HELD) * len(PLACES) * len(TOXICS) == 63
 
 
-@pytest.mark.parametrize(("way", "place", "name"), CELLS)
-def test_each_cell_has_its_outcome_and_leaves_nothing(toxic, quiet, bucket, cloud, way, place, name):
-    """A lossy toxic may still strike behind the last byte that matters: then the answer is right."""
-    gateway, token = toxic.gateway, cloud.token("alice")
-    (kind, stream, attributes), lossy = toxics(place)[name]
-    toxic.ways[way].add(kind, stream, **attributes)
-    response = gateway.get(
-        bucket.path("toxic") + "?algorithm=sha1&force=true", token, headers={"Accept": "application/json"}
-    )
-    found = outcome(response)
-    if lossy and (place == "before" or name == "limit_data") and place != "after":
-        assert found in SILENT[way], response.text
-    elif lossy:
-        assert found in SILENT[way] | FINE, response.text
-    else:
-        assert found in FINE, response.text
-    if response.status_code == 200:
+@pytest.mark.parametrize(("way", "place", "name", "outcome"), CELLS)
+def test_each_cell_has_its_outcome_and_leaves_nothing(toxic, quiet, bucket, cloud, way, place, name, outcome):
+    token = cloud.token("alice")
+    response, seconds = struck(toxic, bucket, token, way, place, name)
+    assert outcome_of(response) == outcome, response.text
+    if outcome == FINE:
         assert SHA1 in response.text
+    if name == "latency":
+        assert seconds >= 0.3
     toxic.clean()
-    assert_nothing_left(gateway, quiet)
+    assert_nothing_left(toxic, quiet)
     time.sleep(0.12)
-    assert gateway.get(bucket.path("toxic") + "?algorithm=sha1&force=true", token).status_code == 200
-
-
-def assert_nothing_left(gateway, quiet) -> None:
-    """Within some seconds: no task, no descriptor, no request."""
-    deadline = time.monotonic() + 8
-    while time.monotonic() < deadline:
-        now = left_open(gateway)
-        if now[0] <= quiet[0] + 4 and now[1] <= quiet[1] + 1 and now[2] <= 1:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"left open: {now}, when quiet: {quiet}")
+    assert ask(toxic, bucket, token).status_code == 200

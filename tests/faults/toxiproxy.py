@@ -30,10 +30,15 @@ class Proxy:
     name: str
     port: int
 
-    def add(self, kind: str, stream: str, **attributes: int) -> None:
-        """A toxic on every connection from now on; `stream` is `upstream` for requests, `downstream` for answers."""
-        toxic = {"type": kind, "stream": stream, "attributes": attributes}
+    def add(self, kind: str, *, toxicity: float = 1.0, **attributes: int) -> None:
+        """A toxic on the answers of every connection, those that are open among them."""
+        toxic = {"name": kind, "type": kind, "stream": "downstream", "toxicity": toxicity, "attributes": attributes}
         httpx.post(f"{self.api}/proxies/{self.name}/toxics", json=toxic, trust_env=False).raise_for_status()
+
+    def wake(self, kind: str) -> None:
+        """Lets a toxic strike that was added with a toxicity of 0."""
+        url = f"{self.api}/proxies/{self.name}/toxics/{kind}"
+        httpx.post(url, json={"toxicity": 1.0}, trust_env=False).raise_for_status()
 
     def clean(self) -> None:
         for toxic in httpx.get(f"{self.api}/proxies/{self.name}/toxics", trust_env=False).json():
