@@ -1,43 +1,26 @@
 """Family 6: tokens of every kind that the real Keystone makes. What a token is not for, it does not open."""
 
 import time
+from dataclasses import dataclass
 
 import pytest
 from faulty import code
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
+from token_makers import (
+    domain_token,
+    ec2_token,
+    federated_project_token,
+    federated_token,
+    rescoped,
+    short_lived_token,
+    shown,
+    token_of_trust,
+    trust,
+    trust_token,
+)
 
 from gateway.identity.keystone import caller_from
-
-
-def trust_token(cloud, *, roles: list[str], trustee: str = "bob") -> str:
-    """A token of bob's for alice's project, with some of her roles."""
-    alice, other = cloud.users["alice"], cloud.users[trustee]
-    session = cloud.session("alice")
-    wanted = {
-        "trustor_user_id": alice.id,
-        "trustee_user_id": other.id,
-        "project_id": alice.project_id,
-        "impersonation": False,
-        "roles": [{"name": role} for role in roles],
-    }
-    trust = session.post(f"{cloud.auth_url}/OS-TRUST/trusts", json={"trust": wanted}).json()["trust"]
-    plugin = v3.Password(cloud.auth_url, user_id=other.id, password=other.password, trust_id=trust["id"])
-    token = Session(plugin).get_token()
-    assert token is not None
-    return token
-
-
-def domain_token(cloud) -> str:
-    admin = cloud.users["admin"]
-    session = cloud.session("admin")
-    roles = session.get(f"{cloud.auth_url}/roles?name=member").json()["roles"]
-    session.put(f"{cloud.auth_url}/domains/default/users/{admin.id}/roles/{roles[0]['id']}")
-    plugin = v3.Password(cloud.auth_url, user_id=admin.id, password=admin.password, domain_id="default")
-    token = Session(plugin).get_token()
-    assert token is not None
-    return token
-
 
 KINDS = {
     "unscoped": (lambda cloud: cloud.unscoped_token("alice"), 403, "function.token.scope"),
@@ -53,6 +36,8 @@ KINDS = {
         403,
         "function.object.access_rule",
     ),
+    "unscoped federated": (federated_token, 403, "function.token.scope"),
+    "federated reader": (lambda cloud: federated_project_token(cloud, roles=("reader",)), 403, "function.role.missing"),
     "another project": (lambda cloud: cloud.token("bob"), 404, "function.object.not_found"),
     "namesake in another domain": (lambda cloud: cloud.token("carol"), 404, "function.object.not_found"),
 }
@@ -73,9 +58,49 @@ def test_service_token_beside_it_adds_nothing(faulty, make, status, error):
         assert (response.status_code, code(response)) == (status, error)
 
 
-def test_trust_with_the_role_opens_what_it_is_for(faulty):
-    """The twin: the same way of asking, with the role that is needed."""
-    assert faulty.get(faulty.path, trust_token(faulty.cloud, roles=["member", "manager"])).status_code == 200
+OPEN = {
+    "trust with the role": lambda cloud: trust_token(cloud, roles=["member", "manager"]),
+    "trust that impersonates": lambda cloud: trust_token(cloud, roles=["member", "manager"], impersonation=True),
+    "application credential": lambda cloud: cloud.application_credential_token("plain"),
+    "EC2 credential": ec2_token,
+    "federated": federated_project_token,
+}
+
+
+@pytest.mark.parametrize("make", OPEN.values(), ids=OPEN)
+def test_token_with_the_role_opens_what_it_is_for(faulty, make):
+    """The twins: the same ways of asking, with the role that is needed."""
+    assert faulty.get(faulty.path, make(faulty.cloud)).status_code == 200
+
+
+def test_what_keystone_says_of_derived_tokens_is_what_we_look_for(faulty):
+    """The marks by which they are known, from the real Keystone."""
+    cloud = faulty.cloud
+    ec2, federated = shown(cloud, ec2_token(cloud)), shown(cloud, federated_project_token(cloud))
+    assert ec2["methods"] == ["ec2credential"]
+    assert caller_from("t", ec2).delegated
+    assert federated["user"]["OS-FEDERATION"]["identity_provider"]["id"] == "federated-member-manager"
+    assert not caller_from("t", federated).delegated
+
+
+def test_derived_token_is_no_way_to_a_longer_or_wider_one(faulty):
+    """Keystone's part, without which ours would not hold: CVE-2026-43001 and CVE-2026-44394 were holes in it."""
+    cloud = faulty.cloud
+    project = cloud.users["alice"].project_id
+    assert rescoped(cloud, ec2_token(cloud), project).status_code == 403
+    assert rescoped(cloud, trust_token(cloud, roles=["member"]), project).status_code == 403
+    first = federated_token(cloud)
+    second = rescoped(cloud, first, project).json()["token"]
+    assert second["expires_at"] == shown(cloud, first)["expires_at"]
+
+
+def test_token_that_has_expired_is_out(faulty):
+    token = short_lived_token(faulty.cloud, seconds=4)
+    ends = caller_from(token, shown(faulty.cloud, token)).expires_at
+    assert faulty.get(faulty.path, token).status_code == 200
+    time.sleep(max(0.0, ends - time.time()) + 1)
+    response = faulty.get(faulty.path, token)
+    assert (response.status_code, code(response)) == (401, "function.token.invalid")
 
 
 def test_revoked_token_is_out_within_the_cache(faulty):
@@ -87,33 +112,69 @@ def test_revoked_token_is_out_within_the_cache(faulty):
     assert (response.status_code, code(response)) == (401, "function.token.invalid")
 
 
-@pytest.mark.parametrize("what", ["user disabled", "project disabled", "role removed"])
-def test_who_loses_a_right_is_out_within_the_cache(faulty, what):
-    """With a user and a project of its own; Keystone revokes the tokens, and is asked again half a second later."""
-    cloud, name = faulty.cloud, f"victim-{what.replace(' ', '-')}"
+# What is changed in Keystone, by a victim's id and alice's project; and what the next call hears.
+LOSSES = {
+    "user disabled": lambda admin, victim: admin.patch(victim.url, json={"user": {"enabled": False}}),
+    "user deleted": lambda admin, victim: admin.delete(victim.url),
+    "password changed": lambda admin, victim: admin.patch(victim.url, json={"user": {"password": "another"}}),
+    "project disabled": lambda admin, victim: admin.patch(victim.project, json={"project": {"enabled": False}}),
+    "role removed": lambda admin, victim: admin.delete(victim.grant),
+}
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A user of alice's project that a test made, by URLs of Keystone."""
+
+    url: str
+    project: str
+    grant: str
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_who_loses_a_right_is_out_within_the_cache(faulty, lose):
+    """With a user of its own; Keystone revokes the tokens, and is asked again half a second later."""
+    cloud = faulty.cloud
     admin, url = cloud.session("admin"), cloud.auth_url
-    alice = cloud.users["alice"].project_id
-    user = admin.post(
-        f"{url}/users", json={"user": {"name": name, "domain_id": "default", "password": "secret-victim"}}
-    ).json()["user"]["id"]
+    project = cloud.users["alice"].project_id
+    wanted = {"name": f"victim-{time.monotonic_ns()}", "domain_id": "default", "password": "secret-victim"}
+    user = admin.post(f"{url}/users", json={"user": wanted}).json()["user"]["id"]
     role = admin.get(f"{url}/roles?name=member").json()["roles"][0]["id"]
-    grant = f"{url}/projects/{alice}/users/{user}/roles/{role}"
-    admin.put(grant)
-    plugin = v3.Password(url, user_id=user, password="secret-victim", project_id=alice)
-    token = Session(plugin).get_token()
+    victim = Victim(
+        f"{url}/users/{user}", f"{url}/projects/{project}", f"{url}/projects/{project}/users/{user}/roles/{role}"
+    )
+    admin.put(victim.grant)
+    token = Session(v3.Password(url, user_id=user, password="secret-victim", project_id=project)).get_token()
     no_object = "/v1/checksums/"
     assert faulty.get(no_object, token).status_code == 400
-    if what == "role removed":
-        admin.delete(grant)
-    elif what == "user disabled":
-        admin.patch(f"{url}/users/{user}", json={"user": {"enabled": False}})
-    else:
-        admin.patch(f"{url}/projects/{alice}", json={"project": {"enabled": False}})
+    lose(admin, victim)
     try:
         time.sleep(0.6)
-        assert faulty.get(no_object, token).status_code in {401, 403}
+        response = faulty.get(no_object, token)
+        assert (response.status_code, code(response)) == (401, "function.token.invalid")
     finally:
-        admin.patch(f"{url}/projects/{alice}", json={"project": {"enabled": True}})
+        admin.patch(victim.project, json={"project": {"enabled": True}})
+
+
+def test_trust_that_is_withdrawn_takes_its_token_along(faulty):
+    cloud = faulty.cloud
+    identifier = trust(cloud, roles=["member", "manager"])
+    token = token_of_trust(cloud, identifier)
+    assert faulty.get(faulty.path, token).status_code == 200
+    cloud.session("alice").delete(f"{cloud.auth_url}/OS-TRUST/trusts/{identifier}")
+    time.sleep(0.6)
+    response = faulty.get(faulty.path, token)
+    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+
+
+def test_identity_provider_that_is_removed_takes_its_users_along(faulty):
+    cloud = faulty.cloud
+    token = federated_project_token(cloud, roles=("manager",))
+    assert faulty.get(faulty.path, token).status_code != 401
+    cloud.session("admin").delete(f"{cloud.auth_url}/OS-FEDERATION/identity_providers/federated-manager")
+    time.sleep(0.6)
+    response = faulty.get(faulty.path, token)
+    assert (response.status_code, code(response)) == (401, "function.token.invalid")
 
 
 @pytest.mark.parametrize(
@@ -154,3 +215,26 @@ def test_token_that_may_be_less_than_its_user_does_not_reach_the_users_keys(mark
     named = {"id": "u", "name": "u"}
     body = {"user": named, "project": named, "roles": [{"name": "member"}], "expires_at": "2999-01-01T00:00:00Z"}
     assert caller_from("t", {**body, **marks}).delegated is delegated
+
+
+@pytest.fixture(scope="module")
+def s3_gateway(start_gateway):
+    with start_gateway(OSFAAS_CAPABILITIES="s3") as gateway:
+        yield gateway
+
+
+DELEGATED = {name: OPEN[name] for name in ("trust that impersonates", "application credential", "EC2 credential")}
+
+
+@pytest.mark.parametrize("make", DELEGATED.values(), ids=DELEGATED)
+def test_delegated_token_does_not_bring_out_the_users_s3_keys(s3_gateway, cloud, bucket, make):
+    """All three speak for alice, whose EC2 credential has all of her roles. Her own token is the twin."""
+    bucket.put("delegated", b"delegated")
+    path = bucket.path("delegated") + "?algorithm=sha1&force=true"
+    keys = f"/v3/users/{cloud.users['alice'].id}/credentials/OS-EC2"
+    before = cloud.keystone_requests("GET", keys)
+    response = s3_gateway.get(path, make(cloud), headers={"Accept": "application/json"})
+    assert (response.status_code, code(response)) == (403, "function.object.forbidden")
+    assert cloud.keystone_requests("GET", keys) == before
+    assert s3_gateway.get(path, cloud.token("alice")).status_code == 200
+    assert cloud.keystone_requests("GET", keys) == before + 1
