@@ -30,6 +30,17 @@ class Left:
         return all(mine <= theirs for mine, theirs in zip(astuple(self), astuple(quiet), strict=True))
 
 
+def wait_until_ended(toxic, port: int) -> None:
+    """Until no connection of the gateway to that port is still established, as far as the gateway knows."""
+    process, deadline = psutil.Process(toxic.gateway.service.pid), time.monotonic() + PATIENCE_SECONDS
+    while any(
+        each.raddr and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        for each in process.net_connections("tcp")
+    ):
+        assert time.monotonic() < deadline, "a connection that was ended is still used"
+        time.sleep(0.02)
+
+
 def left_open(toxic) -> Left:
     process = psutil.Process(toxic.gateway.service.pid)
     ports = {way.port for way in toxic.ways.values()}
