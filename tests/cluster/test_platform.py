@@ -47,7 +47,7 @@ def identities(cluster: Testbed, api: Cluster) -> Iterator[Testbed]:
     overlay = render(cluster.kubectl.words[0], CHECKOUT / "manifests" / "overlays" / "example")
     rights = [item for item in overlay if item["kind"] in RIGHTS]
     made = [item for item in rights if _is_absent(api, ref_of(item))]
-    Rollout(api, say, 60).apply(staged(rights))
+    Rollout(api, say, 60).apply(staged(made))
     yield cluster
     for item in reversed(made):
         found = api.get(ref_of(item))
@@ -146,8 +146,9 @@ def server(identities: Testbed, api: Cluster) -> Iterator[str]:
     folders = [CHECKOUT / "manifests" / name for name in ("system", "gateway")]
     objects = [item for folder in folders for item in render(identities.kubectl.words[0], folder)]
     policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
+    # An installed product's policies name the addresses of its site; those of the manifests would lock it out.
     made = [item for item in policies if _is_absent(api, ref_of(item))]
-    Rollout(api, say, 60).apply(staged(policies))
+    Rollout(api, say, 60).apply(staged(made))
     listen = ["python3", "-m", "http.server", "8788", "--directory", "/tmp"]
     gates = [{"conditionType": "osfaas.dev/never"}]
     labels = {**Platform(functions={}).gateway_labels, "app.kubernetes.io/part-of": "osfaas"}
