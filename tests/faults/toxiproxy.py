@@ -42,7 +42,9 @@ class Proxy:
 
     def clean(self) -> None:
         for toxic in httpx.get(f"{self.api}/proxies/{self.name}/toxics", trust_env=False).json():
-            httpx.delete(f"{self.api}/proxies/{self.name}/toxics/{toxic['name']}", trust_env=False)
+            url = f"{self.api}/proxies/{self.name}/toxics/{toxic['name']}"
+            # It answers when the toxic has let go of what it holds: of some kilobytes at one a second, for instance.
+            httpx.delete(url, trust_env=False, timeout=60).raise_for_status()
 
 
 @dataclass(frozen=True)
