@@ -24,8 +24,9 @@ def latencies(port: int, *, count: int) -> list[float]:
     return sorted(taken)
 
 
-def p99(taken: list[float]) -> float:
-    return taken[len(taken) * 99 // 100]
+def least_p99(port: int) -> float:
+    """The least of three, in seconds: what the machine does besides comes and goes."""
+    return min(latencies(port, count=500)[495] for _ in range(3))
 
 
 def hostile(port: int, number: int) -> socket.socket:
@@ -50,17 +51,19 @@ def test_thousand_hostile_connections_end_and_nobody_else_waits(gateway):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
     latencies(port, count=200)
-    calm = min(p99(latencies(port, count=500)) for _ in range(3))
+    before = least_p99(port)
     sockets = [hostile(port, number) for number in range(SOCKETS)]
     begun = time.monotonic()
     time.sleep(1)  # their requests are answered as far as they let that happen
-    stormy = min(p99(latencies(port, count=500)) for _ in range(3))
+    stormy = least_p99(port)
     assert not all(map(ended, sockets)), "none was there during the measurement"
     while not all(map(ended, sockets)) and time.monotonic() < begun + WITHIN_SECONDS:
         time.sleep(0.2)
     left = sum(not ended(sock) for sock in sockets)
     for sock in sockets:
         sock.close()
+    # The machine may have become slower meanwhile.
+    calm = max(before, least_p99(port))
     print(f"p99 {calm * 1000:.2f} ms alone, {stormy * 1000:.2f} ms among {SOCKETS}")
     assert left == 0
     # A millisecond of noise is allowed for: alone, p99 is one or two.
