@@ -83,10 +83,7 @@ def _ref(entry: Any) -> ObjectRef:
     container, name, version = (entry.get(field) for field in ("container", "object", "version_id"))
     if not isinstance(container, str) or not isinstance(name, str) or not isinstance(version, str | None):
         raise _malformed("an object's 'container', 'object' and 'version_id' are strings")
-    try:
-        return ObjectRef(container, name, version)
-    except UnicodeEncodeError as error:
-        raise _malformed("a name is not Unicode") from error
+    return ObjectRef(container, name, version)
 
 
 async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:

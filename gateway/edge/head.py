@@ -109,9 +109,9 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     _check_target(path, query)
     kept = tuple(_checked_fields(fields))
     version: str = scope["http_version"]
-    check_host(_values(fields, b"host"), version)
-    check_framing(method, version, _values(fields, b"content-length"), _values(fields, b"transfer-encoding"))
-    if any(value.lower() != b"100-continue" for value in _values(fields, b"expect")):
+    check_host(_values(kept, b"host"), version)
+    check_framing(method, version, _values(kept, b"content-length"), _values(kept, b"transfer-encoding"))
+    if any(value.lower() != b"100-continue" for value in _values(kept, b"expect")):
         raise GatewayError(Kind.EXPECTATION_FAILED)
     return RequestHead(method, path, query, kept)
 

@@ -33,16 +33,21 @@ class ObjectRef:
 
         Raises:
             GatewayError: REQUEST_MALFORMED.
-            UnicodeEncodeError: a word cannot be written in UTF-8.
         """
         if not self.container or "/" in self.container or self.container in {".", ".."}:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="the container's name is not one")
         if not self.name:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="the object's name is missing")
-        if len(self.container.encode()) > MAX_CONTAINER_BYTES or len(self.name.encode()) > MAX_OBJECT_BYTES:
+        try:
+            container, name, version = (
+                len(word.encode()) for word in (self.container, self.name, self.version or "")
+            )
+        except UnicodeEncodeError as error:
+            raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is not Unicode") from error
+        if container > MAX_CONTAINER_BYTES or name > MAX_OBJECT_BYTES:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is too long")
         # Stores answer a URL that is too long as if they were in trouble.
-        if len((self.version or "").encode()) > MAX_VERSION_BYTES:
+        if version > MAX_VERSION_BYTES:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="the version is too long")
         if "\0" in self.container + self.name + (self.version or ""):
             raise GatewayError(Kind.REQUEST_MALFORMED, why="NUL is not allowed")

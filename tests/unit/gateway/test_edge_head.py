@@ -117,6 +117,18 @@ def test_zero_length_is_no_body_and_a_post_may_have_one() -> None:
     assert read((CL, b"12"), method="POST").all(CL) == ("12",)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param([(b"Host", b"other.example")], id="second-host"),
+        pytest.param([(CL, b"1"), (b"Content-Length", b"2")], id="two-lengths"),
+        pytest.param([(CL, b"1"), (b"Transfer-Encoding", b"chunked")], id="length-and-coding"),
+    ],
+)
+def test_names_in_capital_letters_are_the_same_names(fields: list[tuple[bytes, bytes]]) -> None:
+    assert refusal(*fields, method="POST") is Kind.REQUEST_MALFORMED
+
+
 def test_only_100_continue_is_an_expectation_that_is_understood() -> None:
     assert refusal((b"expect", b"200-ok")) is Kind.EXPECTATION_FAILED
     assert read((b"expect", b"100-Continue")).all(b"expect") == ("100-Continue",)
