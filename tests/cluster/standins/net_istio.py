@@ -36,7 +36,9 @@ _FIELD_MANAGER = "net-istio-stand-in"
 _CONDITIONS = ("LoadBalancerReady", "NetworkConfigured", "Ready")
 # Routes are probed side by side; each until it is there, or its Ingress has changed or gone.
 _PROBED_AT_ONCE = 32
-_PROBE_EVERY_SECONDS = 0.1
+_PROBE_EVERY_SECONDS = 0.2
+# Two reads of the API server for each Ingress that waits; its addresses change when a gateway is rolled, no sooner.
+_GATEWAYS_READ_EVERY_SECONDS = 2.0
 _PROBE_AT_MOST_SECONDS = 600.0
 
 
@@ -184,8 +186,12 @@ class Reconciler:
     def _wait(self, ingress: dict[str, Any], deadline: float) -> bool:
         """Whether every gateway leads by this version, as long as it is the newest."""
         version, left = hash_of(ingress), list(wanted_probes(ingress))
+        gateways: dict[str, tuple[tuple[str, int], ...]] = {}
+        read = 0.0
         while self._is_newest(ingress) and time.monotonic() < deadline:
-            gateways = {service: self._gateway(service) for service in {service for service, _, _ in left}}
+            if time.monotonic() - read > _GATEWAYS_READ_EVERY_SECONDS:
+                gateways = {service: self._gateway(service) for service in {service for service, _, _ in left}}
+                read = time.monotonic()
             left = [
                 (service, host, path)
                 for service, host, path in left
