@@ -25,8 +25,8 @@ def latencies(port: int, *, count: int) -> list[float]:
 
 
 def least_p99(port: int) -> float:
-    """The least of three, in seconds: what the machine does besides comes and goes."""
-    return min(latencies(port, count=500)[495] for _ in range(3))
+    """The least of five, in seconds: what the machine does besides comes and goes."""
+    return min(latencies(port, count=500)[495] for _ in range(5))
 
 
 def hostile(port: int, number: int) -> socket.socket:
@@ -51,7 +51,7 @@ def test_thousand_hostile_connections_end_and_nobody_else_waits(gateway):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
     latencies(port, count=200)
-    before = least_p99(port)
+    calm = least_p99(port)
     sockets = [hostile(port, number) for number in range(SOCKETS)]
     begun = time.monotonic()
     time.sleep(1)  # their requests are answered as far as they let that happen
@@ -62,8 +62,6 @@ def test_thousand_hostile_connections_end_and_nobody_else_waits(gateway):
     left = sum(not ended(sock) for sock in sockets)
     for sock in sockets:
         sock.close()
-    # The machine may have become slower meanwhile.
-    calm = max(before, least_p99(port))
     print(f"p99 {calm * 1000:.2f} ms alone, {stormy * 1000:.2f} ms among {SOCKETS}")
     assert left == 0
     # A millisecond of noise is allowed for: alone, p99 is one or two.

@@ -289,7 +289,7 @@ def test_kept_login_needs_none_of_the_heavy_libraries(warm, objects):
 
 
 def test_start_up_is_a_few_times_that_of_python_itself(warm, objects):
-    """150 ms where `python -c pass` takes 30; processor time, and compared, because the machine may be busy."""
+    """150 ms where `python -c pass` takes 30; processor time, compared round by round: the machine may be busy."""
     commands = {
         "pass": [sys.executable, "-c", "pass"],
         "get": [str(BIN / "osfaas"), "checksum", "get", "data/zeros"],
@@ -304,5 +304,6 @@ def test_start_up_is_a_few_times_that_of_python_itself(warm, objects):
             seconds[name].append(usage.ru_utime + usage.ru_stime)
     shown = {name: f"{min(s) * 1000:.0f} ms, median {statistics.median(s) * 1000:.0f}" for name, s in seconds.items()}
     print("start-up:", shown)
-    assert min(seconds["get"]) < 5 * min(seconds["pass"]), shown
-    assert min(seconds["script"]) < 5 * min(seconds["pass"]), shown
+    for name in ("get", "script"):
+        ratios = [mine / least for mine, least in zip(seconds[name], seconds["pass"], strict=True)]
+        assert statistics.median(ratios) < 5, shown
