@@ -11,7 +11,8 @@ from gateway.budgets.allowance import Payer
 from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.project import ProjectBudgets
 from gateway.budgets.waiting import WaitingBudget
-from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
+from gateway.checksums.computing import Computation, Computer
+from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
 from gateway.edge.context import RequestContext
 from gateway.edge.head import RequestHead
@@ -22,7 +23,7 @@ from gateway.identity.caller import Caller
 from gateway.invoke.trouble import Troubles
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
 from gateway.single_flight import SingleFlight, StillRunningError
-from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
+from tenancy.directory import Tenant, TenantDirectory
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class ChecksumFlow:
         self._directory = directory
         self._store = store
         self._known = known
-        self._function = function
+        self._computer = Computer(store, function, metrics)
         self._places = places
         self._metrics = metrics
         self._troubles = Troubles(directory)
@@ -200,7 +201,17 @@ class ChecksumFlow:
             raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
         async with self._place(caller, tenant, stat.size):
             try:
-                digests = await self._call(address, caller, stat, algorithms, context)
+                digests = await self._computer.digests(
+                    Computation(
+                        address,
+                        caller,
+                        stat,
+                        algorithms,
+                        context,
+                        lasting=self._troubles.lasting(caller.project_id, FUNCTION),
+                        give_way=self._places.courtesy.give_way if self._identity.is_service(caller) else None,
+                    )
+                )
             except GatewayError as error:
                 raise self._troubles.explained(error, caller.project_id, FUNCTION) from error.__cause__
         # The function read what it was given; only the store can say that this is still the object.
@@ -222,40 +233,6 @@ class ChecksumFlow:
         finally:
             if not entered:
                 await budgets.return_bytes(payer, size)
-
-    async def _call(
-        self,
-        address: FunctionAddress,
-        caller: Caller,
-        stat: ObjectStat,
-        algorithms: tuple[str, ...],
-        context: RequestContext,
-    ) -> dict[str, str]:
-        """Calls the function with the first capability that the store honours."""
-        async for capability in self._store.capabilities(caller, stat):
-            count = self._metrics.computations
-            try:
-                digests = await self._function.compute(
-                    address,
-                    caller,
-                    stat,
-                    capability,
-                    algorithms,
-                    give_way=self._places.courtesy.give_way if self._identity.is_service(caller) else None,
-                    request_id=context.request_id,
-                    lasting=self._troubles.lasting(caller.project_id, FUNCTION),
-                    timings=context.timings,
-                )
-            except CapabilityRefusedError:
-                count.labels(capability.name, "refused").inc()
-                log.warning("the store refused a %s request_id=%s", capability.name, context.request_id)
-            except GatewayError as error:
-                count.labels(capability.name, error.kind.code).inc()
-                raise
-            else:
-                count.labels(capability.name, "done").inc()
-                return digests
-        raise GatewayError(Kind.OBJECT_FORBIDDEN)
 
     async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest]) -> bool:
         """Stores what is not stored yet. A store that does not take it makes the digests no less true."""

@@ -1,5 +1,6 @@
 """What is said of an object: where it is, what the store says of it, how a function may read it."""
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -39,9 +40,7 @@ class ObjectRef:
         if not self.name:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="the object's name is missing")
         try:
-            container, name, version = (
-                len(word.encode()) for word in (self.container, self.name, self.version or "")
-            )
+            container, name, version = (len(word.encode()) for word in (self.container, self.name, self.version or ""))
         except UnicodeEncodeError as error:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is not Unicode") from error
         if container > MAX_CONTAINER_BYTES or name > MAX_OBJECT_BYTES:
@@ -66,15 +65,18 @@ class ObjectStat:
     """What the store told the caller's token about an object.
 
     Attributes:
-        account: whose object it is: URL of the Swift account, or S3's URL with the project.
+        project_id: of the token. Some stores give every project the same URL and tell accounts apart by token.
+        account: URL of the Swift account, or S3's.
         etag: without quotes.
         size: bytes.
         native: digests that the store itself vouches for, by algorithm, lowercase hex.
         stored: digests kept with the object and bound to this very ETag and size.
         foreign: digests that other tools have left with the object; nothing proves what they were made from.
         metadata: the header fields that have to be sent again when metadata is changed.
+        rewritable: whether sending them again loses nothing of what the owner gave the object.
     """
 
+    project_id: str
     account: str
     ref: ObjectRef
     etag: str
@@ -86,19 +88,24 @@ class ObjectStat:
     stored: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    rewritable: bool = True
 
     @property
-    def identity(self) -> tuple[str, str, str, str | None, str, int]:
-        """What a digest is bound to."""
-        return self.account, self.ref.container, self.ref.name, self.ref.version, self.etag, self.size
+    def identity(self) -> tuple[str, str, str, str, str | None, str, int]:
+        """What a digest is bound to; never shared by two projects."""
+        return self.project_id, self.account, self.ref.container, self.ref.name, self.ref.version, self.etag, self.size
 
 
 @dataclass(frozen=True, slots=True)
 class SignedUrl:
-    """A capability: whoever has the URL can read this one object for some minutes, and nothing else."""
+    """A capability: whoever has the URL can read this one object for some minutes, and nothing else.
+
+    `seconds`: how long the store honours it.
+    """
 
     name: str
     url: str = field(repr=False)
+    seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

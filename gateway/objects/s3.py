@@ -59,6 +59,11 @@ class Presigner:
             rules.credential_entries, rules.credential_seconds, timer=stopwatch
         )
 
+    @property
+    def capability_seconds(self) -> int:
+        """How long a signed URL can be used."""
+        return self._rules.capability_seconds
+
     def endpoint(self, caller: Caller) -> str | None:
         """Where the caller's S3 is."""
         rules = self._rules

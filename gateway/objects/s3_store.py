@@ -11,12 +11,23 @@ from gateway.objects.http import OK, StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
-from gateway.objects.stored import read_foreign, read_stored, write_stored
+from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
 
 META = "x-amz-meta-"
 _MULTIPART = re.compile(r"-[0-9]+$")
 # A copy onto itself replaces all metadata, so these go along with the user's.
 _RESENT = frozenset(["cache-control", "content-disposition", "content-encoding", "content-language", "expires"])
+# What a copy would lose, or make under another key: an object that has one of these is not written again.
+_LOST = frozenset(
+    [
+        "x-amz-object-lock-legal-hold",
+        "x-amz-object-lock-mode",
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-storage-class",
+        "x-amz-website-redirect-location",
+    ]
+)
 
 
 class S3Store:
@@ -37,14 +48,14 @@ class S3Store:
             if response.status != OK:
                 raise refused_by_s3(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return stat_from_s3(f"{self._presigner.endpoint(caller)} {caller.project_id}", ref, headers)
+            return stat_from_s3(caller.project_id, self._presigner.endpoint(caller) or "", ref, headers)
 
     async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
         for name in self._capabilities:
             if name == "s3":
                 url = await self._presigner.presigned_get(caller, stat.ref)
                 if url is not None:
-                    yield SignedUrl(name, url)
+                    yield SignedUrl(name, url, self._presigner.capability_seconds)
             elif name == "stream":
                 yield ByteStream()
 
@@ -57,7 +68,7 @@ class S3Store:
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
         # A copy of a multipart object gets another ETag, to which the digests would not be bound.
-        if stat.ref.version is not None or _MULTIPART.search(stat.etag):
+        if stat.ref.version is not None or _MULTIPART.search(stat.etag) or not stat.rewritable:
             return False
         values = write_stored(stat.stored, digests, etag=stat.etag, size=stat.size)
         source = f"/{quote(stat.ref.container, safe='')}/{quote(stat.ref.name, safe='/')}"
@@ -75,7 +86,7 @@ class S3Store:
             return response.status == OK and b"<Error" not in await response.content.read(65_536)
 
 
-def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
+def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
     """What the header fields (names in lower case) of a HEAD say.
 
     Raises:
@@ -87,7 +98,9 @@ def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Ob
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
     native = native_digests(headers, etag)
+    metadata = {name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT}
     return ObjectStat(
+        project_id=project_id,
         account=account,
         ref=ref,
         etag=etag,
@@ -98,7 +111,8 @@ def stat_from_s3(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Ob
         native=native,
         stored=read_stored(meta, etag=etag, size=size),
         foreign=read_foreign(meta, etag=etag, size=size, native=native),
-        metadata={name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT},
+        metadata=metadata,
+        rewritable=_LOST.isdisjoint(headers) and can_be_sent_again(metadata),
     )
 
 

@@ -26,6 +26,15 @@ _MD5_BASE64 = re.compile(r"[A-Za-z0-9+/]{22}==")
 _SHORT = frozenset(["adler32", "crc32", "crc32c"])
 
 
+def can_be_sent_again(metadata: Mapping[str, str]) -> bool:
+    """Whether these values go out as they came in: bytes that are not UTF-8 would be lost or refused."""
+    try:
+        "".join(metadata.values()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_stored(metadata: Mapping[str, str], *, etag: str, size: int) -> dict[str, str]:
     """The digests that are bound to this ETag and size.
 

@@ -13,7 +13,7 @@ from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
 from gateway.objects.http import OK, StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
-from gateway.objects.stored import read_foreign, read_stored, write_stored
+from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
 
 META = "x-object-meta-"
@@ -72,7 +72,8 @@ class SwiftStore:
         async with self._client.exchange("HEAD", object_url(account, ref), _auth(caller)) as response:
             if response.status not in {OK, _NO_CONTENT}:
                 raise refused(response.status)
-            return stat_from(account, ref, {name.lower(): value for name, value in response.headers.items()})
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return stat_from(caller.project_id, account, ref, headers)
 
     async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
         for name in self._rules.capabilities:
@@ -85,7 +86,7 @@ class SwiftStore:
                 yield ByteStream()
                 continue
             if url is not None:
-                yield SignedUrl(name, url)
+                yield SignedUrl(name, url, self._rules.capability_seconds)
 
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -95,8 +96,9 @@ class SwiftStore:
             yield pieces
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
-        if stat.ref.version is not None:
-            return False  # Swift has no POST to a version
+        # Swift has no POST to a version.
+        if stat.ref.version is not None or not stat.rewritable:
+            return False
         values = write_stored(stat.stored, digests, etag=stat.etag, size=stat.size)
         headers = {**stat.metadata, **{META + name: value for name, value in values.items()}, **_auth(caller)}
         async with self._client.exchange("POST", object_url(stat.account, stat.ref), headers) as response:
@@ -165,7 +167,7 @@ def object_url(account: str, ref: ObjectRef) -> str:
     return url if ref.version is None else f"{url}?version-id={quote(ref.version, safe='')}"
 
 
-def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
+def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
     """What the header fields (names in lower case) of a HEAD say.
 
     Raises:
@@ -187,8 +189,10 @@ def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Objec
         )
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
+    metadata = {name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT}
     native = {"md5": etag} if kind is ObjectKind.PLAIN and _MD5.fullmatch(etag) else {}
     return ObjectStat(
+        project_id=project_id,
         account=account,
         ref=ref,
         etag=etag,
@@ -200,7 +204,8 @@ def stat_from(account: str, ref: ObjectRef, headers: Mapping[str, str]) -> Objec
         stored=read_stored(meta, etag=etag, size=size),
         # The segments of a dynamic large object change without its metadata.
         foreign={} if kind is ObjectKind.DYNAMIC_LARGE else read_foreign(meta, etag=etag, size=size, native=native),
-        metadata={name: value for name, value in headers.items() if name.startswith(META) or name in _RESENT},
+        metadata=metadata,
+        rewritable=can_be_sent_again(metadata),
     )
 
 

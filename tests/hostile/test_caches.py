@@ -111,12 +111,15 @@ def test_keys_of_two_regions_two_projects_and_two_names_differ():
         region: endpoint_of(caller, service_type="object-store", interface="public", region=region, configured=None)
         for region in "ab"
     }
-    accounts["q"] = "https://a.test/v1/AUTH_q"
 
-    def key(account: str, container: str, name: str):
-        return ObjectStat(account, ObjectRef(container, name), "e", 1, ObjectKind.PLAIN, "x").identity
+    def key(project: str, account: str, container: str, name: str):
+        return ObjectStat(project, account, ObjectRef(container, name), "e", 1, ObjectKind.PLAIN, "x").identity
 
+    # A store may give all projects one URL and tell their accounts apart by token.
     keys = [
-        key(account, *names) for account in accounts.values() for names in (("a", "b/c"), ("a", "b%2Fc"), ("ab", "c"))
+        key(project, account, *names)
+        for project in "pq"
+        for account in accounts.values()
+        for names in (("a", "b/c"), ("a", "b%2Fc"), ("ab", "c"))
     ]
     assert len(set(keys)) == len(keys)

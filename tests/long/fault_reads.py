@@ -348,7 +348,7 @@ class Reads:
         else:
             source_order = SourceOrder(parse_url(self._source.url), etag, size, algorithms)
             seen, found = digest_source(source_order, SETTINGS, Stop())
-        stat = ObjectStat("a", ObjectRef("c", "o"), etag, size, ObjectKind.STATIC_LARGE, "text/plain")
+        stat = ObjectStat("p", "a", ObjectRef("c", "o"), etag, size, ObjectKind.STATIC_LARGE, "text/plain")
         return digests_in({"etag": seen, "size": size, "digests": found}, stat, NAMES)
 
 

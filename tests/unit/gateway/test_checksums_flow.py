@@ -29,7 +29,7 @@ from tenancy.directory import FunctionAddress, Tenant
 from tenancy.errors import NotOnboardedError
 
 REF = ObjectRef("c", "o")
-STAT = ObjectStat("http://swift.test/v1/AUTH_p", REF, "e" * 32, 9, ObjectKind.PLAIN, "text/plain")
+STAT = ObjectStat("p", "http://swift.test/v1/AUTH_p", REF, "e" * 32, 9, ObjectKind.PLAIN, "text/plain")
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {"checksums": FunctionAddress("http://ingress.test")})
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 SERVICE = dataclasses.replace(CALLER, token="s", user_name="dynafed", roles=frozenset(["service"]))
@@ -110,6 +110,7 @@ class Function:
         self.asked: list[tuple[str, ...]] = []
         self.ways: list[Callable[[], Awaitable[None]] | None] = []
         self.failures: dict[str, Exception] = {}
+        self.refusals_after: dict[str, tuple[float, int]] = {}
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
 
@@ -134,6 +135,11 @@ class Function:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
+        seconds, left = self.refusals_after.get(capability.name, (0, 0))
+        if left:
+            self.refusals_after[capability.name] = seconds, left - 1
+            await asyncio.sleep(seconds)
+            raise CapabilityRefusedError
         for key in (capability.name, caller.token):
             if key in self.failures:
                 raise self.failures[key]
@@ -230,6 +236,15 @@ async def test_capability_that_is_refused_is_followed_by_the_next() -> None:
     house.function.failures = {"tempurl": CapabilityRefusedError(), "s3": CapabilityRefusedError()}
     assert (await house.answer()).digests["adler32"].value == "11e60398"
     assert [capability for _, capability in house.function.calls] == ["tempurl", "s3", "stream"]
+
+
+@pytest.mark.parametrize(("refusals", "used"), [(1, ["tempurl"] * 2), (9, ["tempurl", "tempurl", "s3"])])
+async def test_url_that_ran_out_while_the_function_was_busy_is_signed_anew_once(refusals: int, used: list[str]) -> None:
+    house = House()
+    house.store.offers[0] = SignedUrl("tempurl", "http://x", 0.01)
+    house.function.refusals_after = {"tempurl": (0.02, refusals)}
+    assert (await house.answer()).digests["adler32"].value == "11e60398"
+    assert [capability for _, capability in house.function.calls] == used
 
 
 async def test_object_that_no_capability_reads_is_forbidden() -> None:

@@ -18,7 +18,7 @@ from tenancy.directory import FunctionAddress
 
 MD5 = "0123456789abcdef0123456789abcdef"
 ADLER = "11e60398"
-STAT = ObjectStat("http://swift.test/v1/AUTH_p", ObjectRef("c", "o"), MD5, 9, ObjectKind.PLAIN, "text/plain")
+STAT = ObjectStat("p", "http://swift.test/v1/AUTH_p", ObjectRef("c", "o"), MD5, 9, ObjectKind.PLAIN, "text/plain")
 NATIVE = dataclasses.replace(STAT, native={"md5": MD5})
 GOOD: dict[str, Any] = {"etag": MD5, "size": 9, "digests": {"md5": MD5, "adler32": ADLER}}
 NAMES = ("adler32", "md5")

@@ -177,6 +177,7 @@ def test_default_algorithm_that_we_do_not_have_is_named() -> None:
 
 def answer(*, kind: ObjectKind = ObjectKind.PLAIN, native: bool = True, stored: bool | None = None) -> Answer:
     stat = ObjectStat(
+        "p",
         "http://swift.test/v1/AUTH_p",
         ObjectRef("c", "a/ö"),
         MD5,

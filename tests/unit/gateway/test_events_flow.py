@@ -45,7 +45,7 @@ class Checksums:
             raise GatewayError(Kind.OBJECT_NOT_FOUND)
         generation = self.objects[name]
         meta = {"x-amz-meta-checksum-source": "x"} if name in self.bound else {}
-        stat = ObjectStat("a", order.ref, "e", 9, ObjectKind.PLAIN, "text/plain", metadata=meta)
+        stat = ObjectStat("p", "a", order.ref, "e", 9, ObjectKind.PLAIN, "text/plain", metadata=meta)
         source = Source.STORED if (name, generation) in self.known else Source.COMPUTED
         if source is Source.COMPUTED:
             self.computed.append(name)

@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectKind, ObjectRef
 from gateway.objects.s3_checksums import native_digests
-from gateway.objects.s3_store import refused_by_s3, stat_from_s3
+from gateway.objects.s3_store import S3Store, refused_by_s3, stat_from_s3
 from gateway.objects.stored import write_stored
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -56,15 +56,34 @@ def test_the_etag_of_an_object_that_was_put_at_once_is_its_md5(headers):
 def test_stored_digests_count_only_with_their_etag_and_size():
     bound = write_stored({}, {"adler32": "00000001"}, etag=MD5, size=0)
     meta = {f"x-amz-meta-{name}": value for name, value in bound.items()}
-    stat = stat_from_s3("s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "0", **meta})
+    stat = stat_from_s3("p", "s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "0", **meta})
     assert (stat.stored, stat.kind) == ({"adler32": "00000001"}, ObjectKind.PLAIN)
-    other = stat_from_s3("s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "1", **meta})
+    other = stat_from_s3("p", "s3", ObjectRef("b", "o"), {"etag": f'"{MD5}"', "content-length": "1", **meta})
     assert other.stored == {}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-amz-storage-class": "STANDARD_IA"},
+        {"x-amz-website-redirect-location": "/elsewhere"},
+        {"x-amz-server-side-encryption-aws-kms-key-id": "key"},
+        {"x-amz-server-side-encryption-customer-algorithm": "AES256"},
+        {"x-amz-object-lock-mode": "GOVERNANCE"},
+        {"x-amz-meta-note": "caf\udce9"},
+        {"content-disposition": "caf\udce9"},
+    ],
+)
+async def test_an_object_that_a_copy_would_not_keep_as_it_is_is_not_written(headers):
+    whole = {"etag": f'"{MD5}"', "content-length": "0", **headers}
+    stat = stat_from_s3("p", "s3", ObjectRef("bucket", "o"), whole)
+    untouched = S3Store(None, None, ())  # whatever it asked would fail
+    assert await untouched.keep(None, stat, {"adler32": "00000001"}) is False
 
 
 def test_an_object_without_an_etag_is_not_supported():
     with pytest.raises(GatewayError) as caught:
-        stat_from_s3("s3", ObjectRef("b", "o"), {"content-length": "1"})
+        stat_from_s3("p", "s3", ObjectRef("b", "o"), {"content-length": "1"})
     assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
 
 

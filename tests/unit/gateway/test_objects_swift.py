@@ -100,7 +100,7 @@ def store(swift: Swift, presigned: str | None = None, **rules: Any) -> SwiftStor
 
 
 def stat(ref: ObjectRef = REF, **headers: str) -> ObjectStat:
-    return stat_from(ACCOUNT, ref, {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}})
+    return stat_from("p", ACCOUNT, ref, {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}})
 
 
 SLO = stat(x_static_large_object="True")
@@ -324,6 +324,14 @@ async def test_version_is_not_posted_to() -> None:
     assert swift.sent == []
 
 
+async def test_metadata_that_would_not_go_back_as_it_came_is_left_alone() -> None:
+    """A POST replaces all of it, and bytes that are no UTF-8 cannot be sent."""
+    swift = Swift()
+    latin = stat(content_disposition="caf\udce9")
+    assert not await store(swift).keep(CALLER, latin, {"adler32": "11e60398"})
+    assert swift.sent == []
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 307, 503])
 async def test_post_that_is_not_accepted_stores_nothing(status: int) -> None:
     swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(status)})
@@ -464,9 +472,9 @@ def test_foreign_digest_comes_in_our_form_and_beside_what_is_bound(
 def test_foreign_digest_of_a_dynamic_large_object_is_not_even_looked_at() -> None:
     ref = ObjectRef("c", "o")
     headers = {"etag": MD5, "content-length": "9", "x-object-meta-adler32": "12345678"}
-    assert stat_from("http://swift.test/v1/AUTH_p", ref, headers).foreign == {"adler32": "12345678"}
+    assert stat_from("p", "http://swift.test/v1/AUTH_p", ref, headers).foreign == {"adler32": "12345678"}
     large = {**headers, "x-object-manifest": "c/s"}
-    assert stat_from("http://swift.test/v1/AUTH_p", ref, large).foreign == {}
+    assert stat_from("p", "http://swift.test/v1/AUTH_p", ref, large).foreign == {}
 
 
 # --- TempURLs and endpoints

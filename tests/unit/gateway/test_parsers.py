@@ -453,7 +453,7 @@ def test_what_an_administrator_asks_is_understood_or_refused(document: Any, stat
 
 
 STAT = ObjectStat(
-    "http://store", ObjectRef("c", "o"), "e" * 32, 1, ObjectKind.PLAIN, "text/plain", native={"md5": "e" * 32}
+    "p", "http://store", ObjectRef("c", "o"), "e" * 32, 1, ObjectKind.PLAIN, "text/plain", native={"md5": "e" * 32}
 )
 
 
