@@ -135,13 +135,23 @@ class SharedLedger:
 
     async def renew(self) -> None:
         """Renews them once; calls that were let in while the store was away get their lease now."""
-        lease = int(LEASE_SECONDS * 1000)
-        for account, calls in self._own.calls().items():
+        for account in list(self._own.calls()):
 
-            def work(account: str = account, calls: list[str] = calls) -> Awaitable[Any]:
-                return self._renew(keys=[_key(account, "places")], args=[lease, *calls])
+            def work(account: str = account) -> Awaitable[Any]:
+                return self._renew_account(account)
 
             await self._asked(work)
+
+    async def _renew_account(self, account: str) -> None:
+        """Renews the leases of the calls that run now; one that ends meanwhile gives its place back once more."""
+        key = _key(account, "places")
+        calls = self._own.calls().get(account, [])
+        if not calls:
+            return
+        await self._renew(keys=[key], args=[int(LEASE_SECONDS * 1000), *calls])
+        ended = set(calls).difference(self._own.calls().get(account, ()))
+        if ended:
+            await self._redis.zrem(key, *ended)
 
     async def close(self) -> None:
         """Gives the last places back."""

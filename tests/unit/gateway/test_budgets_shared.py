@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -115,6 +116,32 @@ async def test_call_that_runs_keeps_its_place_for_longer_than_a_lease(
         await asyncio.sleep(0.4)
         await first.ledger.renew()
     assert await second.enters("d") == [False]
+
+
+async def test_place_that_is_given_back_during_a_renewal_stays_free(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls of all accounts end while the leases of one are renewed, and while those of their own are."""
+    first, second = replicas
+    other = "{q}:users"
+    await first.enters("a", "b")
+    await first.ledger.enter(other, "x", 3)
+    renew, met = first.ledger._renew, []
+
+    async def renew_slowly(**arguments: Any) -> Any:
+        met.append(arguments["keys"])
+        account, call = ((ACCOUNT, "a"), (other, "x"))[len(met) - 1]
+        if len(met) == 1:
+            await first.ledger.leave(account, call)
+            await first.ledger.leave(other, "x")
+            await asyncio.wait(set(first.ledger._leaving))
+        return await renew(**arguments)
+
+    monkeypatch.setattr(first.ledger, "_renew", renew_slowly)
+    await first.ledger.renew()
+    assert len(met) == 1
+    assert (await second.ledger.present(ACCOUNT, 3)).usage == 1
+    assert (await second.ledger.present(other, 3)).usage == 0
 
 
 async def test_without_the_store_each_process_holds_the_limit_by_itself(
