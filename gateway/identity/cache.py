@@ -1,9 +1,8 @@
 """Remembers Keystone's verdicts, for seconds, in bounded space, and asks once however many want to know."""
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cachetools import TTLCache
@@ -12,6 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.identity.recent import Recent
+from gateway.identity.turns import Turns
 from gateway.single_flight import SingleFlight
 
 # Refusals that say something of the token, and go on saying it for a while.
@@ -67,8 +67,7 @@ class TokenCache:
             limits.entries, limits.refusal_seconds, timer=stopwatch
         )
         self._flights: SingleFlight[str, Caller] = SingleFlight()
-        self._stranger_wait_seconds = limits.stranger_wait_seconds
-        self._turns = asyncio.Semaphore(limits.strangers)
+        self._turns = Turns(limits.strangers, wait_seconds=limits.stranger_wait_seconds)
 
     def known(self, token: str) -> Caller | None:
         """The caller of a token that has been accepted not long ago."""
@@ -101,13 +100,15 @@ class TokenCache:
 
     async def _ask(self, token: str) -> Caller:
         try:
-            async with self._turn(token):
+            # Whom Keystone has accepted not long ago does not stand behind made-up tokens.
+            known = token in self._last_known
+            async with contextlib.nullcontext() if known else self._turns.one():
                 caller = await self._validate(token)
         except OutageError:
-            known = self._last_known.get(token)
-            if known is not None and self._clock() < known.expires_at:
+            last = self._last_known.get(token)
+            if last is not None and self._clock() < last.expires_at:
                 self._seen("outage", "accepted")
-                return known
+                return last
             self._seen("keystone", "unknown")
             raise
         except GatewayError as error:
@@ -124,24 +125,3 @@ class TokenCache:
             self._last_known[token] = caller
         self._seen("keystone", "accepted")
         return caller
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, token: str) -> AsyncIterator[None]:
-        """Made-up tokens cost whoever sends them nothing, and Keystone some milliseconds each. They are asked about a
-        few at a time, so that a flood of them neither puts Keystone out nor stands before those it has accepted.
-
-        Raises:
-            OutageError: the turn of this one did not come.
-        """
-        if token in self._last_known:
-            yield
-            return
-        try:
-            async with asyncio.timeout(self._stranger_wait_seconds):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise OutageError(retry_after_seconds=1) from error
-        try:
-            yield
-        finally:
-            self._turns.release()

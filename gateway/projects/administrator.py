@@ -1,6 +1,6 @@
 """Who may onboard and offboard projects: a token with the role for it, on the system or on a project."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from gateway.identity import access_rules
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import Keystone
 from gateway.identity.tokens import token_of
+from gateway.identity.turns import Turns
 from policies.names import ProjectId
 
 
@@ -23,10 +24,26 @@ class Administrator:
 
 
 class Administrators:
-    """Knows administrators by their tokens. Keystone is asked each time: there are few such calls, and much power."""
+    """Knows administrators by their tokens.
 
-    def __init__(self, keystone: Keystone, *, role: str, service_type: str, www_authenticate_uri: str) -> None:
+    Keystone is asked each time: there are few such calls, and much power. What cannot be a token is refused before, and
+    the others wait for their turn, because everybody may send some.
+    """
+
+    def __init__(
+        self,
+        keystone: Keystone,
+        turns: Turns,
+        hopeless: Callable[[str], None],
+        *,
+        role: str,
+        service_type: str,
+        www_authenticate_uri: str,
+    ) -> None:
+        """`hopeless` raises TOKEN_INVALID for what Keystone need not be asked about."""
         self._keystone = keystone
+        self._turns = turns
+        self._hopeless = hopeless
         self._role = role
         self._service_type = service_type
         self._www_authenticate_uri = www_authenticate_uri
@@ -42,7 +59,10 @@ class Administrators:
             return administrator_from(token, body, head, role=self._role, service_type=self._service_type)
 
         try:
-            return await self._keystone.understood(token_of(head), understand)
+            token = token_of(head)
+            self._hopeless(token)
+            async with self._turns.one():
+                return await self._keystone.understood(token, understand)
         except GatewayError as error:
             if error.kind.status == Kind.TOKEN_MISSING.status:
                 error.headers["WWW-Authenticate"] = f'Keystone uri="{self._www_authenticate_uri}"'

@@ -243,8 +243,10 @@ class TestOutage:
         identity.pass_time(elapsed)
         if known:
             assert (await identity.cache.caller_of("t")).user_id == "u"
+            assert identity.seen[-1] == ("outage", "accepted")
         else:
             assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+            assert identity.seen[-1] == ("keystone", "unknown")
 
     async def test_use_does_not_prolong_the_bound(self) -> None:
         identity = self.identity()
