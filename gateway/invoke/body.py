@@ -1,6 +1,7 @@
 """The body of a caller's request on its way to a function: piece by piece, never more than the limit."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from starlette.types import Receive
@@ -37,6 +38,7 @@ class InboundBody:
         self.begun = False
         self.gone = False
         self.failure: GatewayError | None = None
+        self._offered_at: float | None = None
         if not self.expected:
             self._ended.set()
 
@@ -61,11 +63,19 @@ class InboundBody:
                     self.failure = GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=self._limit)
                     raise self.failure
                 if piece:
+                    self._offered_at = time.monotonic()
                     yield piece
+                    self._offered_at = None
                 if not message.get("more_body", False):
                     return
         finally:
+            self._offered_at = None
             self._ended.set()
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the last piece has been waiting to be taken. While it does, a caller that leaves is not noticed."""
+        return 0.0 if self._offered_at is None else time.monotonic() - self._offered_at
 
     async def until_gone(self) -> None:
         """Returns when the caller has left. What it sends before that, `pieces` takes."""

@@ -113,6 +113,11 @@ class FunctionClient:
             sock_read=patience.silence_seconds,
         )
 
+    @property
+    def silence_seconds(self) -> float:
+        """How long a function may neither say nor take anything."""
+        return self._patience.silence_seconds
+
     @contextlib.asynccontextmanager
     async def post(
         self,

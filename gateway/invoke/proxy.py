@@ -1,6 +1,7 @@
 """Passes a caller's request on to a function and its reply back, both as streams."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -105,9 +106,22 @@ class Proxy:
             fields=fields,
             body=body.pieces() if body.expected else None,
             begun=lambda: body.begun,
-            lasting=self._troubles.lasting(caller.project_id, invocation.target.function),
+            lasting=self._in_vain(invocation, body),
             timings=invocation.context.timings,
         )
+
+    def _in_vain(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
+        """Asks whether the function has a trouble that lasts, or has stopped taking the body."""
+        trouble = self._troubles.lasting(invocation.caller.project_id, invocation.target.function)
+        patience = self._client.silence_seconds
+
+        def verdict() -> GatewayError | None:
+            if body.waiting_seconds > patience:
+                why = f"it took nothing of the request for {patience:g} seconds"
+                return GatewayError(Kind.FUNCTION_FAILED, why=why)
+            return trouble()
+
+        return verdict
 
     def _reply_fields(self, invocation: Invocation, response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
         if _made_by_ingress(response):

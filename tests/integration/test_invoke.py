@@ -388,6 +388,36 @@ def test_caller_that_leaves_takes_the_call_with_it(invoked, cloud, token, moment
         until(lambda: backend.closed == 1, seconds=3)
 
 
+@pytest.mark.timeout(60)
+def test_function_that_stops_taking_the_body_is_given_up_after_its_silence(start_gateway, cloud, token):
+    """While the gateway waits to be rid of a piece it does not see that the caller has left."""
+
+    def never(connection, _seen):
+        time.sleep(60)
+
+    patience = {"OSFAAS_FUNCTION_SILENCE_SECONDS": "2", "OSFAAS_FUNCTION_TROUBLE_SECONDS": "1"}
+    with (
+        echo(never, eager=True) as backend,
+        gateway_before(start_gateway, cloud, backend, **patience) as gateway,
+        raw(gateway) as connection,
+    ):
+        size = 64 << 20
+        connection.sendall(head("PUT", f"{INVOKE}/r", token, f"Content-Length: {size}"))
+        connection.settimeout(1)
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"x" * 65_536)
+        assert backend.seen
+        connection.settimeout(20)
+        started = time.monotonic()
+        answer = connection.recv(65_536)
+        while b"}" not in answer:
+            answer += connection.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"took nothing of the request for 2 seconds" in answer
+        assert time.monotonic() - started < 6
+
+
 def test_answer_that_comes_before_the_body_is_read_is_passed_on(invoked, cloud, token):
     reply = b"HTTP/1.1 422 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
     with told(invoked, cloud, plainly(reply, then=1), eager=True):

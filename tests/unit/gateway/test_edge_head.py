@@ -111,6 +111,10 @@ def test_body_of_a_method_that_takes_none_is_refused(method: str, field: tuple[b
     assert refusal(field, method=method) is Kind.REQUEST_MALFORMED
 
 
+def test_method_goes_on_as_it_was_sent() -> None:
+    assert read(method="PROPFIND").method == "PROPFIND"
+
+
 def test_zero_length_is_no_body_and_a_post_may_have_one() -> None:
     assert read((CL, b"0")).all(CL) == ("0",)
     assert read((TE, b"Chunked"), method="POST").all(TE) == ("Chunked",)
