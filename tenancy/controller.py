@@ -1,5 +1,6 @@
 """The controller: watches, a queue, workers, a poll of Keystone, an election. Wiring; the work is in `reconcile`."""
 
+import hashlib
 import logging
 import os
 import signal
@@ -27,7 +28,7 @@ from tenancy.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-LEASE_NAME = "osfaas-controller"
+_LEASE_NAME = "osfaas-controller"
 # Several changes that come at once are one round.
 _SETTLE_SECONDS = 0.2
 
@@ -74,10 +75,10 @@ class Controller:
         self._queue = WorkQueue()
         self._stop = threading.Event()
         self._failed = False
-        self._labels = ",".join(f"{key}={value}" for key, value in settings.selector.items())
+        self._labels = ",".join(sorted(f"{key}={value}" for key, value in settings.selector.items()))
         platform = read_platform(settings.platform_file)
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        lease = Ref(LEASE, platform.system_namespace, LEASE_NAME)
+        lease = Ref(LEASE, platform.system_namespace, lease_name(self._labels))
         self._leadership = Leadership(cluster, lease, identity, settings.terms)
         self._reconciler = Reconciler(
             cluster, platform, states, self._metrics, lambda: self._leadership.leads, settings.selector
@@ -131,6 +132,7 @@ class Controller:
                 with self._metrics.round_seconds.time():
                     again = self._reconciler.reconcile(name)
             except NoLongerLeadingError:
+                self._failed = True
                 return self._stop.set()
             except RecordError as error:
                 # Another write of the record brings it back here.
@@ -173,6 +175,8 @@ class Controller:
                     self._queue.add(record.name)
             except ClusterError as error:
                 log.warning("the tenants cannot be listed: %s", error)
+            except Exception:
+                log.exception("a round over all tenants: a defect")
 
     def _records(self) -> list[TenantRecord]:
         """The well-formed records; the others are reported by their own rounds."""
@@ -195,6 +199,11 @@ class Controller:
         self._metrics.tenants.clear()
         for (status, reason), number in Counter((str(found.status), found.reason) for found in ready).items():
             self._metrics.tenants.labels(status, reason).set(number)
+
+
+def lease_name(labels: str) -> str:
+    """Name of the election's Lease: controllers that look after different records do not compete."""
+    return f"{_LEASE_NAME}-{hashlib.sha256(labels.encode()).hexdigest()[:8]}" if labels else _LEASE_NAME
 
 
 def run_controller(settings: ControllerSettings) -> int:

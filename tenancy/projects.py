@@ -7,6 +7,7 @@ needs a role that may list and show projects: `reader` on the system, or `admin`
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -100,7 +101,7 @@ class KeystoneProjects:
         try:
             body = self._get(f"/projects/{quote(project_id, safe='')}")
         except ProjectsError as error:
-            if isinstance(error.__cause__, openstack.exceptions.NotFoundException | ksa_exceptions.NotFound):
+            if _says_not_found(error.__cause__):
                 raise NoSuchProjectError(f"Keystone has no project with the id {project_id}") from error
             raise
         try:
@@ -133,7 +134,7 @@ class KeystoneProjects:
         try:
             return str(self._get(f"/domains/{quote(domain, safe='')}")["domain"]["id"])
         except ProjectsError as error:
-            if isinstance(error.__cause__, openstack.exceptions.NotFoundException | ksa_exceptions.NotFound):
+            if _says_not_found(error.__cause__):
                 raise NoSuchProjectError(f"Keystone has no domain {domain!r}") from error
             raise
 
@@ -151,6 +152,20 @@ class KeystoneProjects:
             return response.json()
         except (openstack.exceptions.SDKException, ksa_exceptions.ClientException, ValueError) as error:
             raise ProjectsError(f"Keystone: {error}") from error
+
+
+def _says_not_found(error: BaseException | None) -> bool:
+    """Whether it is Keystone that knows no such thing.
+
+    A proxy whose Keystone is not there says 404 too, in its own words.
+    """
+    if not isinstance(error, openstack.exceptions.NotFoundException | ksa_exceptions.NotFound):
+        return False
+    response = error.response
+    try:
+        return response is not None and bool(response.json()["error"]["code"] == HTTPStatus.NOT_FOUND)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def connect_projects(*, timeout_seconds: float = 10) -> KeystoneProjects:

@@ -4,7 +4,7 @@
       - project_id: 3d1f…
         functions:
           checksums: {url: "http://127.0.0.1:8081"}
-        echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
+          echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
         suspended: "unpaid"          # optional: the reason
 
 The file is looked at again at most once a second, so a project that is added is served without a restart.

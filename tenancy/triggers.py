@@ -76,6 +76,11 @@ def follow(
             log.warning("watch of %s broke: %s", source.kind.kind, error)
             broke(source)
             stop.wait(_RETRY_SECONDS)
+        except Exception:
+            # A watch that ended for good would leave everything to the rounds over all tenants.
+            log.exception("watch of %s: a defect", source.kind.kind)
+            broke(source)
+            stop.wait(_RETRY_SECONDS)
 
 
 def _names(cluster: Cluster, source: Source) -> Iterator[str]:

@@ -22,6 +22,8 @@ DEFAULT_DOMAIN_TEMPLATE = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
 # Names of registries that exist on no network.
 LOCAL_REGISTRIES = frozenset({"kind.local", "ko.local", "dev.local"})
 ISTIO_INGRESS = "istio.ingress.networking.knative.dev"
+# Knative's own default of max-revision-timeout-seconds.
+_LONGEST_SECONDS = 600
 _SETTINGS = "Use the settings in manifests/platform/knative.yaml."
 
 
@@ -31,6 +33,7 @@ def judge_knative(facts: Facts, platform: Platform) -> Iterator[Finding]:
         return
     yield from _names(facts)
     yield from _features(facts)
+    yield from _timeouts(facts, platform)
     deployment = facts.knative_config.get("config-deployment", {})
     skipped = deployment.get("registries-skipping-tag-resolving", "kind.local,ko.local,dev.local")
     public = sorted({name.strip() for name in skipped.split(",")} - LOCAL_REGISTRIES - {""})
@@ -56,6 +59,17 @@ def judge_knative(facts: Facts, platform: Platform) -> Iterator[Finding]:
             Severity.ADVICE, "knative.queue_size",
             f"Queue-proxy's limits are {has[0]} and {has[1]}; quotas are made for {wanted[0]} and {wanted[1]}.",
             "Let queue_proxy_cpu_limit_millis and queue_proxy_memory_mib of the platform file say the same.",
+        )  # fmt: skip
+
+
+def _timeouts(facts: Facts, platform: Platform) -> Iterator[Finding]:
+    longest = int(facts.knative_config.get("config-defaults", {}).get("max-revision-timeout-seconds", _LONGEST_SECONDS))
+    slow = sorted(name for name, function in platform.functions.items() if function.timeout_seconds > longest)
+    if slow:
+        yield Finding(
+            Severity.MISSING, "knative.timeout",
+            f"Knative refuses functions that may take longer than {longest} seconds: {', '.join(slow)}.",
+            "Raise max-revision-timeout-seconds, or lower timeout_seconds in the platform file.",
         )  # fmt: skip
 
 

@@ -149,6 +149,17 @@ def test_an_unknown_id_is_no_such_project(keystone: Keystone, projects: Keystone
     assert keystone.asked[-1] == "/v3/projects/..%2Fusers"
 
 
+@pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", {}, {"error": {"code": 503}}, {"error": "not found"}, [404]])
+def test_a_404_that_is_not_keystones_says_nothing_of_a_project(
+    keystone: Keystone, projects: KeystoneProjects, body: Any
+) -> None:
+    """A load balancer whose Keystone is not there gives one too: no project is deleted by that."""
+    keystone.answers[f"/v3/projects/{A}"] = 404, body
+    with pytest.raises(ProjectsError) as caught:
+        projects.by_id(A)
+    assert not isinstance(caught.value, NoSuchProjectError)
+
+
 def test_a_name_counts_in_its_domain_only(keystone: Keystone, projects: KeystoneProjects) -> None:
     """Even if the server ignores the filter."""
     keystone.answers["/v3/domains?name=physics"] = 200, {"domains": [{"id": "d1", "name": "physics"}]}

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from policies.model import Platform
+from policies.model import CatalogueFunction, Platform
 from policies.platform import platform_manifests
 from tenancy.platform.facts import Enforcement, Facts, Severity
 from tenancy.platform.judge import ADMISSION_KINDS, TENANT_KIND, judge, version_of
 from tests.unit.manifests.rendered import rendered
 
-PLATFORM = Platform(functions={}, sidecars=True)
+PLATFORM = Platform(functions={"checksums": CatalogueFunction("checksums", "image")}, sidecars=True)
 
 
 def ours() -> dict[str, dict[str, str]]:
@@ -100,6 +100,8 @@ WRONG: list[tuple[str, Severity, dict[str, Any]]] = [
     ("knative.tags", U, {"knative_config": config("config-deployment", registries_skipping_tag_resolving="docker.io")}),
     ("knative.queue_resources", M, {"knative_config": without("config-deployment", "queue-sidecar-cpu-limit")}),
     ("knative.queue_size", A, {"knative_config": config("config-deployment", queue_sidecar_memory_limit="1Gi")}),
+    ("knative.timeout", M, {"knative_config": config("config-defaults", max_revision_timeout_seconds="900")}),
+    ("knative.timeout", M, {"knative_config": without("config-defaults", "max-revision-timeout-seconds")}),
     ("knative.pod_defaults", M, {"knative_config": without("config-features", "secure-pod-defaults")}),
     (
         "knative.features",
