@@ -73,8 +73,10 @@ def _pod(function: CatalogueFunction) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "containerConcurrency": function.concurrency,
-        # One limit for the whole call. The other two of Knative are left out: they would cut a call that streams
-        # nothing while it reads a large object, and whose silence the gateway already bounds.
+        # One limit for the whole call. The begin of the answer gets the same, or Knative fills in the cluster's
+        # default, which would cut a call that says nothing while it is given a large object; how long a function may
+        # be silent is bounded by the gateway.
         "timeoutSeconds": function.timeout_seconds,
+        "responseStartTimeoutSeconds": function.timeout_seconds,
         "containers": [container],
     }

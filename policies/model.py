@@ -99,7 +99,7 @@ class CatalogueFunction:
     cpu_millis: int = 500
     memory_mib: int = 384
     concurrency: int = 8
-    timeout_seconds: int = 600
+    timeout_seconds: int = 1_800
     max_scale: int = 5
     window_seconds: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -97,6 +97,7 @@ class Metrics:
             "Time since what the tenants are read from was last seen; NaN before the first time.",
             registry=self.registry,
         )
+        self.directory_age.set(math.nan)
 
     def exposition(self, request: Request) -> Response:
         """The endpoint `/metrics`."""

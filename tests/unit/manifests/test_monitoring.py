@@ -31,7 +31,7 @@ VALUES = {
     ("osfaas_budget_calls_total", "outcome"): {"granted", "waited", "refused"},
     ("osfaas_budget_calls_total", "limit"): set(NAMES),
     ("osfaas_tokens_total", "verdict"): {"accepted", "refused", "unknown"},
-    ("osfaas_tokens_total", "source"): {"cache", "keystone"},
+    ("osfaas_tokens_total", "source"): {"cache", "keystone", "outage"},
 }
 
 
