@@ -30,9 +30,9 @@ $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraint
 demo: install  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
-test: install lint unit long integration hostile clients  ## lint, types, import rules, unit and integration tests, storage clients
+test: install lint unit long integration hostile clients  ## lint, types, unit and integration tests, hostile bytes, short load tests, storage clients
 
-unit: install
+unit: install  ## decisions, without a network
 	@$(BIN)/python -m pytest tests/unit -q
 
 hostile: install  ## hostile bytes over real sockets, by family
@@ -57,7 +57,7 @@ test-mutants: $(VENV)/.mutants  ## mutmut on identity, access rules, header hygi
 test-long: install  ## the same at length: five minutes of kills, a quarter of an hour of load, 100,000 failing reads
 	@$(BIN)/python -m pytest tests/long -q -s -m long
 
-integration: install
+integration: install  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
 .cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
