@@ -124,6 +124,23 @@ def product_on(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
             _remove(cluster, folder)
 
 
+@contextmanager
+def installed_controller_stopped(cluster: Testbed) -> Iterator[None]:
+    """No controller of the installed product, if there is one: it would make all tenants what *its* platform says."""
+    kubectl, where = cluster.kubectl, ("-n", SYSTEM, "deployment/osfaas-controller")
+    replicas = kubectl("get", *where, "--ignore-not-found", "-o", "jsonpath={.spec.replicas}")
+    if not replicas:
+        yield
+        return
+    kubectl("scale", *where, "--replicas=0")
+    try:
+        selector = "app.kubernetes.io/name=osfaas-controller"
+        kubectl("wait", "--for=delete", "pod", "-n", SYSTEM, "-l", selector, "--timeout=120s")
+        yield
+    finally:
+        kubectl("scale", *where, f"--replicas={replicas}")
+
+
 def _remove(cluster: Testbed, folder: Path) -> None:
     overlay = cluster.kubectl("kustomize", str(folder))
     cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=overlay)

@@ -31,6 +31,7 @@ from policies.names import ProjectId, namespace_of
 from tenancy.errors import ProjectsError
 from tenancy.projects import KeystoneProjects
 from tests.cluster.commands import wait_until
+from tests.cluster.product import installed_controller_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,7 +227,11 @@ class Lab:
 def lab(cluster: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A Keystone, a door to it, and two controllers."""
     folder = tmp_path_factory.mktemp("tenancy")
-    with local_cloud() as cloud, cluster.namespace("lab-system") as system:
+    with (
+        installed_controller_stopped(cluster),
+        local_cloud() as cloud,
+        cluster.namespace("lab-system") as system,
+    ):
         door = FaultyDoor(cloud.auth_url.removesuffix("/v3"))
         clouds = yaml.safe_load(cloud.clouds_yaml.read_text())
         clouds["clouds"]["admin"]["identity_endpoint_override"] = f"{door.url}/v3"

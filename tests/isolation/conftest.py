@@ -23,6 +23,7 @@ from tenancy.verify.targets import Scene, Victim
 from tests.cluster.commands import run
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.probes import serve_command
+from tests.cluster.product import installed_controller_stopped
 from tests.cluster.progress import step
 from tests.isolation.arena import (
     IMAGE,
@@ -61,6 +62,7 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
     objects = Cluster(ApiClient(configuration))
     with contextlib.ExitStack() as ending:
         with step("the arena of the isolation tests"):
+            ending.enter_context(installed_controller_stopped(cluster))
             ending.enter_context(_platform(objects))
             for spec in (TENANT, LOW, TOP, VICTIM):
                 ending.callback(cluster.kubectl, "delete", "namespace", spec.namespace, "--wait=false")
