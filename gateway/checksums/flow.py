@@ -40,12 +40,14 @@ class Order:
         algorithms: which digests.
         force: compute them even if they are known.
         store: keep them with the object.
+        must_store: fail if the store cannot keep them now; that it never will is no failure.
     """
 
     ref: ObjectRef
     algorithms: tuple[str, ...]
     force: bool = False
     store: bool = False
+    must_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class ChecksumFlow:
                 computed = await self._compute_once(caller, tenant, stat, missing, context)
                 context.timings["compute"] = time.perf_counter() - started
                 digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
-            stored = await self._keep(caller, stat, digests) if order.store else None
+            stored = await self._keep(caller, stat, digests, strict=order.must_store) if order.store else None
         except GatewayError as error:
             if error.kind is Kind.TOKEN_INVALID:
                 if caller.access_rules is not None:
@@ -234,8 +236,11 @@ class ChecksumFlow:
             if not entered:
                 await budgets.return_bytes(payer, size)
 
-    async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest]) -> bool:
-        """Stores what is not stored yet. A store that does not take it makes the digests no less true."""
+    async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
+        """Stores what is not stored yet. A store that does not take it makes the digests no less true.
+
+        `strict`: a failure that may pass is raised.
+        """
         # What somebody else wrote is not vouched for by our binding.
         fresh = {
             name: digest.value
@@ -249,5 +254,7 @@ class ChecksumFlow:
             now = await self._store.stat(caller, stat.ref)
             return now.identity == stat.identity and await self._store.keep(caller, now, fresh)
         except GatewayError as error:
+            if strict:
+                raise
             log.warning("digests not stored: %s", error)
             return False

@@ -53,7 +53,7 @@ def envelopes_of(headers: Mapping[str, str], body: bytes, *, most: int) -> list[
             return [_opened(_read(body))]
         if "ce-specversion" in headers:
             return [_opened(from_binary_event(HTTPMessage(dict(headers), body)))]
-    except (BaseCloudEventException, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (BaseCloudEventException, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _malformed("it is not a CloudEvent") from error
     if media_type in _BARE:
         return [Envelope("", json_of(body))]

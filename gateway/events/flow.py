@@ -72,7 +72,7 @@ class EventFlow:
         context = RequestContext(request_id=request_id)
 
         async def answer(ref: ObjectRef, *, store: bool) -> Answer:
-            order = Order(ref, algorithms, store=store)
+            order = Order(ref, algorithms, store=store, must_store=store)
             return await patiently(lambda: self._flow.answer(caller, tenant, order, context))
 
         copied = event.happening is Happening.COPIED

@@ -17,6 +17,7 @@ from gateway.objects.model import ObjectRef
 # `s3:` is S3's and MinIO's; RGW has had three ways of writing `com.amazonaws.`.
 _CREATED = re.compile(r"(?:s3:|com\.amazonaws\.(?:s3[.:])?)?ObjectCreated:([A-Za-z]+)")
 _TEST = "s3:TestEvent"
+_RGW = "ceph:s3"
 
 
 class Happening(Enum):
@@ -66,8 +67,7 @@ def _event(record: Any, event_type: str) -> ObjectEvent:
         sequencer = str(entry.get("sequencer") or "")
         name = record.get("eventName") or event_type
         happening = _happening(name, etag)
-        decoded = unquote_plus(key, errors="strict")
-        names = dict.fromkeys([decoded, key])
+        names = _readings(key, encoded=record.get("eventSource") != _RGW)
         refs = tuple(ObjectRef(bucket, each) for each in names) if happening is not Happening.OTHER else ()
         marks = (sequencer, etag)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -75,6 +75,15 @@ def _event(record: Any, event_type: str) -> ObjectEvent:
     # Without a sequencer the ETag has to do: the same content again needs no second look.
     identity = (bucket, key, version, *marks) if any(marks) else None
     return ObjectEvent(happening, refs, identity)
+
+
+def _readings(key: str, *, encoded: bool) -> dict[str, None]:
+    """What a key may mean, the likelier first: S3 and MinIO encode it as a form does, RGW does not."""
+    try:
+        decoded = unquote_plus(key, errors="strict")
+    except UnicodeDecodeError:
+        return {key: None}
+    return dict.fromkeys([decoded, key] if encoded else [key, decoded])
 
 
 def _string(value: Any) -> str:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 OK = 200
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
+_FIRST_OF_THE_SERVER = 500
 
 
 class StoreSilentError(GatewayError):
@@ -119,6 +120,11 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
         raise GatewayError(Kind.SHORT_READ) from error
     if read != size:
         raise GatewayError(Kind.SHORT_READ)
+
+
+def may_pass(status: int) -> bool:
+    """Whether a refusal to write says nothing of the object: with another token, or later, it may be taken."""
+    return status == UNAUTHORIZED or status >= _FIRST_OF_THE_SERVER
 
 
 def refused(status: int) -> GatewayError:

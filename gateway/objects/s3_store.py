@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.http import OK, StoreClient, conditions, refused
+from gateway.objects.http import OK, StoreClient, conditions, may_pass, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
@@ -82,6 +82,8 @@ class S3Store:
         }
         url, signed = await self._presigner.signed(caller, stat.ref, "PUT", headers)
         async with self._client.exchange("PUT", url, signed) as response:
+            if response.status != OK and may_pass(response.status):
+                raise refused_by_s3(response.status)
             # A copy can fail after its status: then the body is an error.
             return response.status == OK and b"<Error" not in await response.content.read(65_536)
 

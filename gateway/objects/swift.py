@@ -11,7 +11,7 @@ from urllib.parse import quote
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
-from gateway.objects.http import OK, StoreClient, conditions, refused
+from gateway.objects.http import OK, StoreClient, conditions, may_pass, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
@@ -102,6 +102,8 @@ class SwiftStore:
         values = write_stored(stat.stored, digests, etag=stat.etag, size=stat.size)
         headers = {**stat.metadata, **{META + name: value for name, value in values.items()}, **_auth(caller)}
         async with self._client.exchange("POST", object_url(stat.account, stat.ref), headers) as response:
+            if may_pass(response.status):
+                raise refused(response.status)
             return response.status == _ACCEPTED
 
     async def _temp_url(self, caller: Caller, stat: ObjectStat) -> str | None:

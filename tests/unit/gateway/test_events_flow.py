@@ -33,9 +33,11 @@ class Checksums:
         self.computed: list[str] = []
         self.kept: list[str] = []
         self.failures: list[Kind] = []
+        self.asked: list[Order] = []
         self.gate: asyncio.Event | None = None
 
     async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
+        self.asked.append(order)
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
@@ -83,6 +85,18 @@ async def test_event_that_failed_is_worked_off_when_it_comes_again() -> None:
         await house.handle(event())
     assert await house.handle(event()) is Outcome.COMPUTED
     assert await house.handle(event()) is Outcome.DUPLICATE
+
+
+async def test_event_is_done_only_if_the_digests_lie_with_the_object() -> None:
+    house = House()
+    house.checksums.objects["p"] = 1
+    await house.handle(event())
+    await house.handle(event(Happening.COPIED, "p", identity=("copy",)))
+    assert [(order.store, order.must_store) for order in house.checksums.asked] == [
+        (True, True),
+        (False, False),
+        (True, True),
+    ]
 
 
 async def test_store_that_gives_each_copy_another_etag_does_not_send_us_round_in_circles() -> None:

@@ -68,6 +68,11 @@ def structured(document: Any) -> list[ObjectEvent]:
         pytest.param(
             {"content-type": STRUCTURED}, json.dumps(cloud_event({}, time="yesterday")).encode(), id="no-time"
         ),
+        pytest.param(
+            {"content-type": STRUCTURED},
+            json.dumps(cloud_event({}, time="9999-12-31T24:00:00Z")).encode(),
+            id="time-beyond-the-last",
+        ),
         pytest.param({"content-type": BATCH}, b"{}", id="batch-no-list"),
         pytest.param({"content-type": BATCH}, b"[5]", id="batch-of-numbers"),
         pytest.param({"content-type": BATCH}, b"[" + b"{}," * 10 + b"{}]", id="batch-too-long"),
@@ -94,7 +99,6 @@ def test_what_is_no_event_of_an_object_is_refused(headers: dict[str, str], body:
         {"s3": 5},
         {"s3": {"bucket": {}, "object": {}}},
         record(key=5),  # type: ignore[arg-type]
-        record(key="%FF"),
         record(key=""),
         record(key="k" * 1025),
         record(eTag=7),
@@ -190,6 +194,18 @@ def test_every_mode_gives_the_same_event(mode: str, maker: str) -> None:
 def test_batch_keeps_every_record_of_every_event() -> None:
     batch = [cloud_event({"Records": [record(key="1"), record(key="2")]}), cloud_event(record(key="3"))]
     assert [event.refs[0].name for event in events_in({"content-type": BATCH}, batch)] == ["1", "2", "3"]
+
+
+def test_key_of_rgw_which_encodes_none_is_first_read_as_it_stands() -> None:
+    (event,) = structured(cloud_event({**record(key="a+b%20c"), "eventSource": "ceph:s3"}))
+    assert [ref.name for ref in event.refs] == ["a+b%20c", "a b c"]
+    (event,) = structured(cloud_event(record(key="a+b%20c")))
+    assert [ref.name for ref in event.refs] == ["a b c", "a+b%20c"]
+
+
+def test_key_that_cannot_be_an_encoded_one_stands_for_itself() -> None:
+    (event,) = structured(cloud_event(record(key="100%ff.dat")))
+    assert event.refs == (ObjectRef("bucket", "100%ff.dat"),)
 
 
 def test_key_without_escapes_is_read_in_one_way_only() -> None:

@@ -332,7 +332,17 @@ async def test_metadata_that_would_not_go_back_as_it_came_is_left_alone() -> Non
     assert swift.sent == []
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 307, 503])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, Kind.TOKEN_INVALID), (500, Kind.STORE_UNAVAILABLE), (503, Kind.STORE_UNAVAILABLE)]
+)
+async def test_post_that_another_token_or_time_may_mend_is_an_error(status: int, kind: Kind) -> None:
+    swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(status)})
+    with pytest.raises(GatewayError) as caught:
+        await store(swift).keep(CALLER, stat(), {"adler32": "11e60398"})
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("status", [403, 404, 307])
 async def test_post_that_is_not_accepted_stores_nothing(status: int) -> None:
     swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(status)})
     assert not await store(swift).keep(CALLER, stat(), {"adler32": "11e60398"})
