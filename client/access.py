@@ -1,6 +1,7 @@
 """Calls with a login: the kept one, and a new one if the service does not take it any more."""
 
 import os
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,7 +16,8 @@ def with_login(endpoint: str | None, work: Callable[[Login], Result]) -> Result:
 
     Args:
         endpoint: URL of the gateway, or the name of an entry in `clouds.yaml`; None: both as the environment says.
-        work: done once more, with a new login, if it finds the token of a kept one refused.
+        work: done once more, with a new login, if it finds the token of a kept one refused, or one that has expired
+            meanwhile.
 
     Raises:
         CommandError: nobody could be logged in, or what `work` raises.
@@ -33,11 +35,11 @@ def with_login(endpoint: str | None, work: Callable[[Login], Result]) -> Result:
 
         return ask_keystone(cloud, gateway=gateway)
 
-    login = cache.login(log_in)
-    try:
-        return work(login)
-    except TokenRefusedError:
-        if not login.cached:
-            raise
-        cache.forget()
-    return work(cache.login(log_in))
+    while True:
+        login = cache.login(log_in)
+        try:
+            return work(login)
+        except TokenRefusedError:
+            if not login.cached and time.time() < login.expires_at:
+                raise
+            cache.forget()

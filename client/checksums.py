@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from client.errors import CommandError
-from client.exchange import Patience, ask
+from client.exchange import Patience, fetch
 from client.location import locate
 from client.login import Login
 
@@ -40,8 +40,14 @@ def get_digest(login: Login, question: Question) -> str:
     Raises:
         CommandError: there is none to give.
     """
-    answer = ask(login, _url(login, question), patience=question.patience, headers={"Accept": "text/plain"})
-    value = answer.read(MAX_ANSWER_BYTES).decode("ascii", "replace").strip()
+    answer = fetch(
+        login,
+        _url(login, question),
+        most=MAX_ANSWER_BYTES,
+        patience=question.patience,
+        headers={"Accept": "text/plain"},
+    )
+    value = answer.decode("ascii", "replace").strip()
     if not _DIGEST.fullmatch(value):
         raise CommandError("The gateway's answer is not a digest.")
     return value
@@ -79,9 +85,10 @@ def _url(login: Login, question: Question) -> str:
 
 def _document(login: Login, question: Question, options: str = "") -> Mapping[str, object]:
     url = _url(login, question) + options
-    answer = ask(login, url, patience=question.patience, headers={"Accept": "application/json"})
+    headers = {"Accept": "application/json"}
+    answer = fetch(login, url, most=MAX_ANSWER_BYTES, patience=question.patience, headers=headers)
     try:
-        document = json.loads(answer.read(MAX_ANSWER_BYTES))
+        document = json.loads(answer)
     except ValueError as error:
         raise CommandError("The gateway's answer is not JSON.") from error
     return document if isinstance(document, dict) else {}

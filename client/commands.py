@@ -90,25 +90,26 @@ def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> No
 
     wanted, trying = Wanted(**naming), Patience(patience)
     printed: set[str] = set()  # with a second login, the work begins anew
+    failed: set[str] = set()
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
 
-    def print_all(login: "Login") -> int:
-        failed, length = 0, count_of(login, wanted, trying)
+    def print_all(login: "Login") -> None:
+        length = count_of(login, wanted, trying)
         lines = (line for line in digests_of(login, wanted, trying) if line["object"] not in printed)
         with click.progressbar(lines, length=length, show_pos=True, hidden=hidden, file=sys.stderr) as bar:
             for line in bar:
                 printed.add(line["object"])
                 error = line.get("error")
-                failed += error is not None
                 if form == "json":
                     click.echo(json.dumps(line))
                 elif error is None:
                     click.echo(md5sum_line(next(iter(line["digests"].values())), line["object"]))
                 if error is not None:
+                    failed.add(line["object"])
                     click.echo(f"osfaas: {wanted.container}/{line['object']}: {error['message']}", err=True)
-        return failed
 
-    if _done(lambda: with_login(endpoint, print_all)):
+    _done(lambda: with_login(endpoint, print_all))
+    if failed:
         sys.exit(1)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from client.errors import CommandError, TokenRefusedError
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 # The gateway's own limit of a computation is 1800 seconds.
 ANSWER_SECONDS = 1_860.0
+# A request that took longer was waited for by the service, not refused.
+LONG_SECONDS = 30.0
+# How often a computation that outlasts the wait for its answer is waited for again.
+_JOINS = 8
 MAX_SENTENCE = 1_000
 _GOOD, _UNAUTHORIZED = frozenset([200, 204]), 401
 _BETWEEN_CONNECTIONS_SECONDS = 1.0
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +70,61 @@ def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
 ) -> http.client.HTTPResponse:
-    """The good answer to a request that changes nothing when it is repeated.
+    """The good answer to a request that changes nothing when it is repeated, its body unread.
 
     A refusal with `Retry-After`, and a connection that cannot be made or breaks, are tried again while patience lasts.
+    It begins anew after a request that was waited for long: the computation goes on, and who asks again joins it.
 
     Raises:
         TokenRefusedError, CommandError: with the service's own sentence.
     """
-    deadline = patience.clock() + patience.seconds
+    return _answered(login, url, _unread, patience=patience, method=method, headers=headers, body=body)
+
+
+def fetch(login: Login, url: str, *, most: int, patience: Patience, headers: Mapping[str, str] | None = None) -> bytes:
+    """The body of a good answer, whole; one that breaks off is asked for again. See `ask`.
+
+    Raises:
+        TokenRefusedError, CommandError: also if it has more than `most` bytes.
+    """
+
+    def whole(response: http.client.HTTPResponse) -> bytes:
+        body = response.read(most)
+        if response.length:
+            raise http.client.IncompleteRead(body, response.length)
+        return body
+
+    return _answered(login, url, whole, patience=patience, method="GET", headers=headers, body=None)
+
+
+def _unread(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
+    return response
+
+
+def _answered(
+    login: Login,
+    url: str,
+    take: Callable[[http.client.HTTPResponse], Taken],
+    *,
+    patience: Patience,
+    method: str,
+    headers: Mapping[str, str] | None,
+    body: bytes | None,
+) -> Taken:
+    deadline, joins = patience.clock() + patience.seconds, _JOINS
     while True:
+        started = patience.clock()
         try:
             response = send(login, url, method=method, headers=headers, body=body)
             if response.status in _GOOD:
-                return response
+                return take(response)
             failure, wait = _refusal(response), _retry_after(response)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             failure = CommandError(f"{_origin(url)} cannot be reached: {reason}.")
             wait = _BETWEEN_CONNECTIONS_SECONDS
+        if patience.clock() - started > LONG_SECONDS and joins:
+            deadline, joins = patience.clock() + patience.seconds, joins - 1
         if wait is None or patience.clock() + wait > deadline:
             raise failure
         patience.sleep(wait)

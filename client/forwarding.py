@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from client.keystone import SERVICE_TYPE, endpoint_of
+from client.keystone import KEYSTONE_SECONDS, SERVICE_TYPE, endpoint_of
 
 MAX_BODY_BYTES = 2_097_152
 # A computation may take as long as the gateway lets it.
@@ -31,7 +31,8 @@ ANSWER_SECONDS = 1_860.0
 CONNECT_SECONDS = 10.0
 COME_BACK_SECONDS = 5
 _UNAUTHORIZED, _TOO_LARGE, _UNAVAILABLE, _FIRST_ERROR = 401, 413, 503, 400
-_KEPT = frozenset(["content-type"])
+_KEPT = frozenset([b"content-type"])
+Headers = list[tuple[bytes, bytes]]
 
 
 @click.group()
@@ -55,6 +56,7 @@ def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endp
     try:
         region = openstack.config.OpenStackConfig(app_name="osfaas-events").get_one()
         session = region.get_session()
+        session.timeout = session.timeout or KEYSTONE_SECONDS
         gateway = endpoint or endpoint_of(region, session, SERVICE_TYPE)
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         raise click.ClickException(str(error)) from error
@@ -92,7 +94,8 @@ def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None)
             body += piece
             if len(body) > MAX_BODY_BYTES:
                 return Response(status_code=_TOO_LARGE, headers={"Connection": "close"})
-        headers = {name: value for name, value in request.headers.items() if name in _KEPT or name.startswith("ce-")}
+        # As bytes: names of objects stand in them as they are, in UTF-8.
+        headers = [(name, value) for name, value in request.headers.raw if name in _KEPT or name.startswith(b"ce-")]
         return await _send(request.app.state.client, session, url, headers, bytes(body))
 
     async def alive(_request: Request) -> Response:
@@ -101,7 +104,7 @@ def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None)
     return Starlette(routes=[Route("/", receive, methods=["POST"]), Route("/healthz", alive)], lifespan=lifespan)
 
 
-async def _send(client: httpx.AsyncClient, session: Any, url: str, headers: dict[str, str], body: bytes) -> Response:
+async def _send(client: httpx.AsyncClient, session: Any, url: str, headers: Headers, body: bytes) -> Response:
     """The gateway's status; its sentence only if it is an error, because to a broker a body would be an event."""
     try:
         answer = await _with_token(client, session, url, headers, body)
@@ -118,10 +121,10 @@ async def _send(client: httpx.AsyncClient, session: Any, url: str, headers: dict
 
 
 async def _with_token(
-    client: httpx.AsyncClient, session: Any, url: str, headers: dict[str, str], body: bytes
+    client: httpx.AsyncClient, session: Any, url: str, headers: Headers, body: bytes
 ) -> httpx.Response:
     token: str = await asyncio.to_thread(session.get_token)  # keystoneauth blocks
-    return await client.post(url, content=body, headers={**headers, "X-Auth-Token": token})
+    return await client.post(url, content=body, headers=[*headers, (b"x-auth-token", token.encode("ascii"))])
 
 
 def _knows(request: Request, secret: str) -> bool:

@@ -15,6 +15,8 @@ from client.errors import CommandError
 from client.login import Login
 
 SERVICE_TYPE = "function"
+# Longest wait for an answer of Keystone's, unless `api_timeout` says otherwise: others wait behind who logs in.
+KEYSTONE_SECONDS = 30.0
 
 
 def log_in(cloud: str | None, *, gateway: str | None) -> Login:
@@ -34,6 +36,7 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
         named = cloud if cloud in config.get_cloud_names() else None
         region = config.get_one(named) if named else config.get_one()
         session = region.get_session()
+        session.timeout = session.timeout or KEYSTONE_SECONDS
         plugin = session.auth
         if not isinstance(plugin, BaseIdentityPlugin):
             raise CommandError("A credential of Keystone is needed, not a bare token or none.")

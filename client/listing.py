@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from client.errors import CommandError
-from client.exchange import Patience, ask
+from client.errors import CommandError, TokenRefusedError
+from client.exchange import Patience, ask, fetch
 from client.login import Login
 
 PAGE = 1_000
 # What a second request may mend: no room, or a side that did not answer.
-_PASSING = frozenset([409, 429, 502, 503])
+_PASSING = frozenset([409, 429, 502, 503, 504])
+_UNAUTHORIZED = 401
+MAX_LIST_BYTES = 16 << 20
 ROUNDS = 3
 
 
@@ -45,6 +47,7 @@ def digests_of(login: Login, wanted: Wanted, patience: Patience) -> Iterator[dic
     """A line of the gateway for each object, in no certain order; what failed has the field `error`.
 
     Raises:
+        TokenRefusedError: what has not come may come with a new login.
         CommandError: the container cannot be listed, or the gateway takes no list.
     """
     for names in _pages(login, wanted, patience):
@@ -55,7 +58,11 @@ def digests_of(login: Login, wanted: Wanted, patience: Patience) -> Iterator[dic
                 name = str(line.get("object"))
                 if name not in missing:
                     continue
-                if line.get("error", {}).get("code") in _PASSING:
+                code = line.get("error", {}).get("code")
+                if code == _UNAUTHORIZED:
+                    # It has expired in the middle of the list.
+                    raise TokenRefusedError(line["error"]["message"])
+                if code in _PASSING:
                     last[name] = line
                     continue
                 del missing[name]
@@ -100,9 +107,9 @@ def _pages(login: Login, wanted: Wanted, patience: Patience) -> Iterator[list[st
     marker = ""
     while True:
         query = urlencode({"format": "json", "limit": PAGE, "prefix": wanted.prefix, "marker": marker})
-        answer = ask(login, f"{_container(login, wanted)}?{query}", patience=patience)
+        answer = fetch(login, f"{_container(login, wanted)}?{query}", most=MAX_LIST_BYTES, patience=patience)
         try:
-            names = [str(entry["name"]) for entry in json.loads(answer.read())]
+            names = [str(entry["name"]) for entry in json.loads(answer)]
         except (ValueError, LookupError, TypeError) as error:
             raise CommandError("The object store's list of the container is not understood.") from error
         if not names:

@@ -39,21 +39,34 @@ def locate(where: str, login: Login, bases: tuple[str, ...] = ()) -> Location:
     """
     if "://" not in where:
         return _split(where.removeprefix("/"), where)
-    url = urlsplit(where)
+    try:
+        url = urlsplit(where)
+    except ValueError as error:
+        raise CommandError(f"'{where.partition('?')[0]}' is not a URL: {error}.") from error
     known = [base for base in (login.swift, login.s3, f"{login.gateway}/v1/checksums", *bases) if base]
     # The longest first: the account of another project lies under no account of ours, but under S3's root.
     for base in sorted(map(urlsplit, known), key=lambda each: len(each.path), reverse=True):
         if _authority(url) == _authority(base):
             rest = _below(url.path, base.path)
             if rest is not None and not (base.path.strip("/") == "" and _is_account(rest)):
+                _refuse_what_a_url_drops(where)
                 return _split(_decoded(rest), where, _version(url))
     if login.s3 and (bucket := _bucket_in_host(url, urlsplit(login.s3))):
+        _refuse_what_a_url_drops(where)
         return _split(f"{bucket}/{_decoded(url.path.removeprefix('/'))}", where, _version(url))
     if url.scheme in {"s3", "swift"} and "." not in url.netloc and ":" not in url.netloc:
         return _split(where.partition("://")[2], where)
     raise CommandError(
         f"{_shown(url)} lies in no store of this project, as far as its catalog tells; give container/object."
     )
+
+
+def _refuse_what_a_url_drops(where: str) -> None:
+    """A fragment and line breaks vanish from a URL, and what is left names another object."""
+    if "#" in where or not where.isprintable():
+        raise CommandError(
+            "In a URL, '#', blanks of other kinds and control characters are percent-encoded; or give container/object."
+        )
 
 
 def _split(text: str, where: str, version: str | None = None) -> Location:

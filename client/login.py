@@ -19,6 +19,9 @@ from pathlib import Path
 # The gateway looks at the object once more after a computation, with the same token.
 MARGIN_SECONDS = 1_800.0
 FORGOTTEN_AFTER_SECONDS = 86_400.0
+# Longer than a log-in may take.
+LOCK_SECONDS = 40.0
+_LOCK_LOOK_SECONDS = 0.05
 _NAMES = ("clouds", "secure", "clouds-public")
 _FILE_VARIABLES = ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE")
 
@@ -100,14 +103,15 @@ class LoginCache:
         kept = self.read()
         if kept is not None and kept.is_fresh(self._clock()):
             return kept
-        with self._locked():
+        with self._locked() as alone:
             kept = self.read()  # another process may have been faster
-            if kept is not None and kept.is_fresh(self._clock()):
+            usable = kept is not None and self._clock() < kept.expires_at
+            if kept is not None and (kept.is_fresh(self._clock()) or (usable and not alone)):
                 return kept
             try:
                 made = log_in()
             except Exception:
-                if kept is not None and self._clock() < kept.expires_at:
+                if kept is not None and usable:
                     return kept
                 raise
             self._write(made)
@@ -160,16 +164,29 @@ class LoginCache:
                     path.unlink()
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[bool]:
+        """Whether no other process logs in meanwhile: who does may hang, and not every file system has locks."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
         except OSError:
-            yield
+            yield False
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield _lock(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    for _ in range(int(LOCK_SECONDS / _LOCK_LOOK_SECONDS)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_LOOK_SECONDS)
+        except OSError:
+            return False
+        else:
+            return True
+    return False

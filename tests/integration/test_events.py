@@ -161,7 +161,7 @@ def test_forwarder_turns_away_senders_without_the_secret(counted, cloud, tmp_pat
 def test_forwarder_brings_a_token_along_and_gives_the_gateways_status_back(counted, cloud, bucket):
     gateway, _ = counted
     content = content_of(b"forwarded")
-    bucket.put("forwarded", content.data)
+    bucket.put("forwarded ü", content.data)
     with forwarder(cloud, gateway, "--algorithm", "sha256") as url:
         headers = {
             "Content-Type": "application/json",
@@ -171,10 +171,11 @@ def test_forwarder_brings_a_token_along_and_gives_the_gateways_status_back(count
             "ce-source": "ceph:s3.default.data",
             "X-Auth-Token": "forged",
             "Host": "elsewhere.test",
+            "ce-subject": "forwarded ü".encode(),  # as RGW writes it
         }
-        answer = httpx.post(url, json=record(bucket, "forwarded"), headers=headers, timeout=60)
+        answer = httpx.post(url, json=record(bucket, "forwarded ü"), headers=headers, timeout=60)
         assert (answer.status_code, answer.content) == (204, b"")
-        assert bucket.head("forwarded")["X-Object-Meta-Sha256"] == content.digests["sha256"]
+        assert bucket.head("forwarded ü")["X-Object-Meta-Sha256"] == content.digests["sha256"]
         refused = httpx.post(url, json={"no": "records"}, headers=headers, timeout=60)
         assert refused.status_code == 400
         assert refused.json()["errors"][0]["code"] == "function.request.malformed"

@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
+from client import exchange
 from client.errors import CommandError, TokenRefusedError
-from client.exchange import Patience, ask
+from client.exchange import Patience, ask, fetch
 from client.login import Login
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -143,6 +145,52 @@ def test_patience_ends(server: Server) -> None:
 def test_connection_that_breaks_is_tried_again(server: Server) -> None:
     server.replies = [None, OK]
     assert ask(login(server.url), server.url + "/x", patience=Time().patience()).status == 200
+
+
+@pytest.mark.parametrize("cut", [b"11e6", b"11e60398", b""])
+def test_answer_that_breaks_off_is_asked_for_again(server: Server, cut: bytes) -> None:
+    """A part of a digest is hex too."""
+    server.replies = [(200, {**TEXT, "Content-Length": "65", "Connection": "close"}, cut), OK]
+    assert fetch(login(server.url), server.url + "/x", most=1_000, patience=Time().patience()) == b"11e60398\n"
+    server.replies = [(200, {**TEXT, "Content-Length": "65", "Connection": "close"}, cut)]
+    with pytest.raises(CommandError):
+        fetch(login(server.url), server.url + "/x", most=1_000, patience=Time().patience(3))
+
+
+def test_answer_that_is_longer_than_any_may_be_is_none(server: Server) -> None:
+    with pytest.raises(CommandError):
+        fetch(login(server.url), server.url + "/x", most=4, patience=Time().patience(3))
+
+
+def test_patience_begins_anew_after_a_request_that_was_waited_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Time()
+    late, plainly_send = [1_770.0, 600.0, 0.0], exchange.send
+
+    def send(*arguments: Any, **named: Any) -> Any:
+        clock.now += late.pop(0)
+        return plainly_send(*arguments, **named)
+
+    monkeypatch.setattr(exchange, "send", send)
+    server.replies = [(504, {**TEXT, "Retry-After": "1"}, b"Computing."), None, OK]
+    assert fetch(login(server.url), server.url + "/x", most=1_000, patience=clock.patience()) == b"11e60398\n"
+
+
+def test_computation_that_never_ends_is_not_waited_for_for_ever(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, plainly_send = Time(), exchange.send
+
+    def send(*arguments: Any, **named: Any) -> Any:
+        clock.now += 1_770
+        return plainly_send(*arguments, **named)
+
+    monkeypatch.setattr(exchange, "send", send)
+    assert (
+        sentence(server, (504, {**TEXT, "Retry-After": "1"}, b"Computing."), patience=clock.patience()) == "Computing."
+    )
+    assert len(server.seen) < 12
 
 
 def test_service_that_is_not_there_is_named() -> None:

@@ -38,6 +38,10 @@ ONE_HOST = Login("t", 0, 3600, "http://faas.test", "http://store.test/v1/AUTH_mi
         pytest.param("s3://elsewhere.test/c/o", id="s3-host-of-others"),
         pytest.param("ftp://s3.test/c/o", id="other-scheme"),
         pytest.param("file:///c/o", id="file"),
+        pytest.param("https://swift.test:8443/v1/AUTH_mine/c/run#7.root", id="number-sign"),
+        pytest.param("https://swift.test:8443/v1/AUTH_mine/c/a\tb", id="tab"),
+        pytest.param("https://swift.test:8443/v1/AUTH_mine/c/a\nb", id="line-break"),
+        pytest.param("https://[bad/c/o", id="bracket-open"),
     ],
 )
 def test_what_names_no_object_of_this_project_is_refused(where: str) -> None:

@@ -1,5 +1,7 @@
 """The kept login: private, bound to the credential, and renewed before its end."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -120,6 +122,27 @@ def test_folder_that_cannot_be_used_costs_a_login_and_nothing_else(tmp_path: Pat
     for _ in range(2):
         assert cache_at(tmp_path / "file" / "osfaas").login(keystone) == LOGIN
     assert keystone.calls == 2
+
+
+def test_file_system_without_locks_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert cache_at(tmp_path).login(Keystone()) == LOGIN
+
+
+def test_who_hangs_while_logging_in_does_not_hang_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kept login is used as long as it lives; afterwards they log in side by side."""
+    monkeypatch.setattr("client.login.LOCK_SECONDS", 0.2)
+    cache_at(tmp_path).login(Keystone())
+    with (tmp_path / "b.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        keystone = Keystone()
+        assert cache_at(tmp_path, NOW + 3_000).login(keystone).token == "token"
+        assert keystone.calls == 0
+        assert cache_at(tmp_path, NOW + 3_601).login(keystone) == LOGIN
+        assert keystone.calls == 1
 
 
 def test_logins_of_yesterday_are_removed(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""`osfaas checksum list` across the end of a token: nothing twice, nothing lost, and failures are remembered."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from client import access, listing
+from client.commands import checksum
+from client.errors import TokenRefusedError
+from client.exchange import Patience
+from client.login import Login
+
+WANTED = listing.Wanted("c", "", "md5", store=False)
+
+
+def login(*, expires_in: float = 3_600) -> Login:
+    now = time.time()
+    return Login("token", now, now + expires_in, "http://faas.test", "http://swift.test/v1/AUTH_p", None, verify=True)
+
+
+def good(name: str) -> dict[str, Any]:
+    return {"container": "c", "object": name, "digests": {"md5": "0" * 32}}
+
+
+def bad(name: str, code: int) -> dict[str, Any]:
+    return {"container": "c", "object": name, "error": {"code": code, "message": f"It is {code}."}}
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Runs the command; each login sees one list of lines, which may end with an error."""
+
+    def run(*logins: list[dict[str, Any] | Exception], expires_in: float = -1) -> Result:
+        left = list(logins)
+
+        def lines(*_: Any) -> Iterator[dict[str, Any]]:
+            for line in left.pop(0):
+                if isinstance(line, Exception):
+                    raise line
+                yield line
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(listing, "digests_of", lines)
+        monkeypatch.setattr(listing, "count_of", lambda *_: None)
+        monkeypatch.setattr(access.LoginCache, "login", lambda *_: login(expires_in=expires_in))
+        return CliRunner().invoke(checksum, ["list", "c"])
+
+    return run
+
+
+def test_failure_before_a_second_login_still_counts_in_the_end(listed: Callable[..., Result]) -> None:
+    done = listed([bad("a", 403), good("b"), TokenRefusedError("expired")], [bad("a", 403), good("b"), good("c")])
+    assert done.exit_code == 1
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["b", "c"]
+
+
+def test_token_that_expires_in_the_middle_costs_nothing(listed: Callable[..., Result]) -> None:
+    done = listed([good("a"), TokenRefusedError("expired")], [good("a"), TokenRefusedError("expired")], [good("b")])
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 2)
+
+
+def test_new_token_that_is_refused_is_no_reason_to_log_in_again(listed: Callable[..., Result]) -> None:
+    done = listed([TokenRefusedError("Not valid.")], expires_in=3_600)
+    assert done.exit_code == 1
+    assert "Not valid." in done.stderr
+
+
+def test_line_about_the_token_is_not_the_last_word_on_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_pages", lambda *_: iter([["a", "b"]]))
+    answer = [json.dumps(each).encode() for each in (good("a"), bad("b", 401))]
+    monkeypatch.setattr(listing, "ask", lambda *_, **__: answer)
+    found = listing.digests_of(login(), WANTED, Patience(0))
+    assert next(found)["object"] == "a"
+    with pytest.raises(TokenRefusedError):
+        next(found)
+
+
+def test_computation_that_goes_on_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_pages", lambda *_: iter([["a"]]))
+    answers = [[json.dumps(bad("a", 504)).encode()], [json.dumps(good("a")).encode()]]
+    monkeypatch.setattr(listing, "ask", lambda *_, **__: answers.pop(0))
+    assert [line.get("error") for line in listing.digests_of(login(), WANTED, Patience(0))] == [None]
