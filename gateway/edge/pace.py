@@ -1,5 +1,6 @@
 """How slowly a caller may send and take. Pure: counts and times in, a verdict out."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -26,24 +27,27 @@ class Meter:
 
     since: float | None = None
     moved: int = 0
+    due: float = math.inf
 
     def rest(self) -> None:
         """Nothing is to be moved now: the next window begins when there is."""
         self.since = None
 
-    def too_slow(self, now: float, moved: int, limits: PaceLimits) -> bool:
+    def too_slow(self, now: float, moved: int, limits: PaceLimits, due: float = math.inf) -> bool:
         """Whether the window that ends now had too few bytes.
 
         Args:
             now: in seconds, of a monotonic clock.
             moved: bytes moved since the beginning of the connection.
             limits: the window and its rate.
+            due: bytes that there are to be moved up to now. Who has moved all that there was when the window began
+                is not slow, however little that was.
         """
         if self.since is None:
-            self.since, self.moved = now, moved
+            self.since, self.moved, self.due = now, moved, due
             return False
         if now - self.since < limits.window_seconds:
             return False
-        slow = moved - self.moved < limits.bytes_per_second * limits.window_seconds
-        self.since, self.moved = now, moved
+        slow = moved - self.moved < limits.bytes_per_second * limits.window_seconds and moved < self.due
+        self.since, self.moved, self.due = now, moved, due
         return slow

@@ -38,11 +38,24 @@ class State(Enum):
 class StrictCycle(RequestResponseCycle):
     """One request and its answer. An answer that begins before the body has ended is the connection's last."""
 
+    _unsized = False
+
     async def send(self, message: Any) -> None:
         if self.more_body and not self.response_started:
             self.keep_alive = False
             self.transport.linger = True  # type: ignore[attr-defined]  # a CountedTransport
+        if self.scope["http_version"] == "1.0" and self.scope["method"] != "HEAD":
+            self._end_with_the_connection(message)
         await super().send(message)
+
+    def _end_with_the_connection(self, message: Any) -> None:
+        """RFC 9112, 6.1: HTTP/1.0 knows no chunks, so an answer of unknown length ends with the connection."""
+        if message["type"] == "http.response.start":
+            self._unsized = all(name.lower() != b"content-length" for name, _ in message["headers"])
+            if self._unsized:
+                self.chunked_encoding = False
+        elif self._unsized:
+            self.expected_content_length = len(message.get("body", b""))
 
 
 class StrictProtocol(HttpToolsProtocol):
@@ -76,7 +89,10 @@ class StrictProtocol(HttpToolsProtocol):
         """Ends the connection if it is too slow."""
         pace = self._guard.pace
         if self._state is State.LINGERING:
-            if self._since is not None and now - self._since >= pace.linger_seconds:
+            if self.transport.outstanding():
+                # The rest of the answer; who takes that too slowly is dropped below.
+                self._since = now
+            elif self._since is not None and now - self._since >= pace.linger_seconds:
                 self.transport.abort()
         elif self._state is State.HEAD and self._since is not None and now - self._since >= pace.head_seconds:
             self._head_too_late()
@@ -213,7 +229,7 @@ class StrictProtocol(HttpToolsProtocol):
         outstanding = self.transport.outstanding()
         if not outstanding:
             self._taking.rest()
-        elif self._taking.too_slow(now, self.transport.written - outstanding, self._guard.pace):
+        elif self._taking.too_slow(now, self.transport.written - outstanding, self._guard.pace, self.transport.written):
             self.drop("it takes its answer too slowly")
 
     def _cut_off_request(self) -> bool:
@@ -236,7 +252,9 @@ class StrictProtocol(HttpToolsProtocol):
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["query_string"] = query
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
-        self.cycle = self._cycle_of(self.scope, expects_continue=self.expect_100_continue, keep_alive=keep_alive)
+        self.cycle = self._cycle_of(
+            self.scope, expects_continue=self.expect_100_continue and version != "1.0", keep_alive=keep_alive
+        )
         self._start_asgi_task(self.cycle, self.app)
 
     def _cycle_of(self, scope: Any, *, expects_continue: bool, keep_alive: bool) -> StrictCycle:

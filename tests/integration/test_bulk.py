@@ -59,6 +59,21 @@ def test_body_that_is_no_order_is_refused(gateway, alice, body):
     assert code(post(gateway, alice, body)) == "function.request.malformed"
 
 
+def test_http_1_0_gets_lines_without_chunks_that_end_with_the_connection(gateway, alice):
+    """RFC 9112, 6.1: it knows no transfer coding. Nor does it know `100 Continue` (RFC 9110, 10.1.1)."""
+    parts = urlsplit(gateway.url)
+    body = json.dumps({"objects": [{"container": "none", "object": "o"}] * 3}).encode()
+    fields = f"Host: x\r\nX-Auth-Token: {alice}\r\nContent-Type: application/json\r\nExpect: 100-continue"
+    head = f"POST /v1/checksums HTTP/1.0\r\n{fields}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+        connection.sendall(head.encode() + body)
+        answer = connection.makefile("rb").read()
+    said, _, lines = answer.partition(b"\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in said.lower()
+    assert [json.loads(line)["error"]["code"] for line in lines.splitlines()] == [404] * 3
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_body_that_is_too_long_is_refused_before_it_is_read(gateway, alice, chunked):
     parts = urlsplit(gateway.url)

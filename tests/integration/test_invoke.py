@@ -388,6 +388,25 @@ def test_caller_that_leaves_takes_the_call_with_it(invoked, cloud, token, moment
         until(lambda: backend.closed == 1, seconds=3)
 
 
+def test_tail_of_an_answer_that_came_early_waits_for_who_reads_it(invoked, cloud, token):
+    """The function answers before it has the body; the caller takes the last part a while after it was written."""
+    size, tail = 6 << 20, 256 << 10
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    with told(invoked, cloud, plainly(reply, then=10), eager=True), socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", invoked.service.port))
+        connection.sendall(head("POST", f"{INVOKE}/r", token, "Content-Length: 1000") + b"begin")
+        taken, paused = b"", False
+        while len(taken.partition(b"\r\n\r\n")[2]) < size:
+            if not paused and len(taken) > size - tail:
+                time.sleep(4)
+                paused = True
+            piece = connection.recv(65_536)
+            assert piece, f"{size - len(taken)} bytes are missing"
+            taken += piece
+
+
 @pytest.mark.timeout(60)
 def test_function_that_stops_taking_the_body_is_given_up_after_its_silence(start_gateway, cloud, token):
     """While the gateway waits to be rid of a piece it does not see that the caller has left."""
