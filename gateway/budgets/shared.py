@@ -92,15 +92,33 @@ class SharedLedger:
         own = self._own.draw_now(account, meter, rate, amount)
         if amount and not own.granted:
             return own
-        shared = await self._asked(
-            lambda: self._draw(keys=[_key(account, meter)], args=[rate.per_second, rate.capacity, amount])
-        )
+        task = asyncio.ensure_future(self._drawn(account, meter, rate, amount))
+        try:
+            shared = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._own.draw_now(account, meter, rate, -amount)
+            self._leaving.add(task)
+            task.add_done_callback(lambda done: self._give_back(done, account, meter, rate, amount))
+            raise
         if shared is None:
             return own
         reading = read(bool(shared[0]), float(shared[1]), rate)
         if amount > 0 and not reading.granted:
             self._own.draw_now(account, meter, rate, -amount)
         return reading
+
+    async def _drawn(self, account: str, meter: str, rate: Rate, amount: float) -> Any:
+        return await self._asked(
+            lambda: self._draw(keys=[_key(account, meter)], args=[rate.per_second, rate.capacity, amount])
+        )
+
+    def _give_back(self, drawn: asyncio.Task[Any], account: str, meter: str, rate: Rate, amount: float) -> None:
+        """What was drawn for a call whose caller left before the answer."""
+        self._leaving.discard(drawn)
+        if not drawn.cancelled() and drawn.result() is not None and drawn.result()[0] and amount > 0:
+            task = asyncio.ensure_future(self._drawn(account, meter, rate, -amount))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def enter(self, account: str, call: str, limit: int) -> Reading:
         own = self._own.enter_now(account, call, limit)
