@@ -75,6 +75,7 @@ def run_suites(
             f"--ingressendpoint={ingress}",
             f"--dockerrepo={REPOSITORY}",
             f"--tag={TAG}",
+            "--enable-beta",
             "--disable-logstream",
             "-test.v",
             "-test.parallel=2",
