@@ -45,7 +45,7 @@ class Pair:
         cluster = self.product.cluster
         gateway = cluster.service_address("istio-system", "knative-local-gateway")
         host = f"responder.{self.function.namespace}.svc.cluster.local"
-        reply = cluster.curl_from_node(f"http://{gateway}/hostname", "--header", f"Host: {host}", seconds=30)
+        reply = cluster.curl_from_node(f"http://{gateway}/", "--header", f"Host: {host}", seconds=30)
         assert (reply.outcome, reply.status) == (Outcome.ANSWERED, 200), reply
         return reply.seconds
 
@@ -74,7 +74,7 @@ def responder_like(function: dict[str, Any]) -> dict[str, Any]:
     template = copy.deepcopy(function["spec"]["template"])
     container = template["spec"]["containers"][0]
     container["image"] = "dev.local/e2e-test-images/agnhost:2.43"
-    container["args"] = ["netexec", "--http-port=8080", "--udp-port=-1"]
+    container["args"] = ["serve-hostname", "--port=8080"]
     container["readinessProbe"]["httpGet"]["path"] = "/healthz"
     container["securityContext"]["runAsUser"] = 65532
     container.pop("env", None)
