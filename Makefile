@@ -74,7 +74,7 @@ clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Ruc
 	@PYTHON=$(PYTHON) bash tests/bench/install.sh .cache/bench
 	@touch $@
 
-bench: install .cache/bench/.installed  ## the product and its peers side by side: table, JSON, chart (some twenty minutes)
+bench: install .cache/bench/.installed  ## the product and its peers side by side: table, JSON, chart (eleven minutes and more)
 	@$(BIN)/python -m tests.bench
 
 bench-docs: install .cache/bench/.installed  ## the same, and into docs/performance.md; on a machine that does nothing else

@@ -36,5 +36,5 @@ test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Kn
 bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## P8 and P9: cold start, and 200 idle tenants (BENCH_TENANTS), on a cluster of their own; half an hour
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin
 
-cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (20 minutes)
+cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (three quarters of an hour)
 	@TEST_CLUSTER_JUDGE=all $(BIN)/python -m pytest tests/cluster/test_policy_judge.py -q -s -p tests.cluster.plugin
