@@ -147,7 +147,7 @@ def onboard_many(product: Product, like: str, crowd: list[str]) -> None:
         tenant = copy.deepcopy(pattern)
         name = namespace_of(ProjectId(project))
         tenant["metadata"] = {"name": name}
-        tenant["spec"] |= {"projectId": project, "displayName": f"idle-{number:04}"}
+        tenant["spec"] |= {"projectID": project, "displayName": f"idle-{number:04}"}
         tenant.pop("status", None)
         kubectl.apply(tenant)
         return name
