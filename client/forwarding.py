@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from client.keystone import KEYSTONE_SECONDS, SERVICE_TYPE, endpoint_of
+from client.keystone import SERVICE_TYPE, endpoint_of, session_of
 
 MAX_BODY_BYTES = 2_097_152
 # A computation may take as long as the gateway lets it.
@@ -55,8 +55,7 @@ def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endp
     secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
     try:
         region = openstack.config.OpenStackConfig(app_name="osfaas-events").get_one()
-        session = region.get_session()
-        session.timeout = session.timeout or KEYSTONE_SECONDS
+        session = session_of(region)
         gateway = endpoint or endpoint_of(region, session, SERVICE_TYPE)
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         raise click.ClickException(str(error)) from error

@@ -16,7 +16,7 @@ from client.login import Login
 
 SERVICE_TYPE = "function"
 # Longest wait for an answer of Keystone's, unless `api_timeout` says otherwise: others wait behind who logs in.
-KEYSTONE_SECONDS = 30.0
+_KEYSTONE_SECONDS = 30.0
 
 
 def log_in(cloud: str | None, *, gateway: str | None) -> Login:
@@ -35,8 +35,7 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
         config = openstack.config.OpenStackConfig(app_name="osfaas-client")
         named = cloud if cloud in config.get_cloud_names() else None
         region = config.get_one(named) if named else config.get_one()
-        session = region.get_session()
-        session.timeout = session.timeout or KEYSTONE_SECONDS
+        session = session_of(region)
         plugin = session.auth
         if not isinstance(plugin, BaseIdentityPlugin):
             raise CommandError("A credential of Keystone is needed, not a bare token or none.")
@@ -60,6 +59,13 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
         )
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         raise CommandError(f"Keystone gave no token: {error}") from error
+
+
+def session_of(region: Any) -> Any:
+    """A session of keystoneauth for a region of the configuration; it waits for no answer for ever."""
+    session = region.get_session()
+    session.timeout = session.timeout or _KEYSTONE_SECONDS
+    return session
 
 
 def endpoint_of(region: Any, session: Any, service_type: str) -> str | None:

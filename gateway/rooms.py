@@ -19,7 +19,6 @@ from gateway.checksums.flow import ChecksumFlow, Places
 from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.routes import ChecksumRoutes
-from gateway.circuit import CircuitRules
 from gateway.clients import open_clients, store_origins
 from gateway.edge.metrics import Metrics, counter_of
 from gateway.events.flow import EventFlow
@@ -27,11 +26,11 @@ from gateway.events.routes import EventRoutes
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.identity.keystone import Keystone
 from gateway.invoke.exchange import FunctionClient, Patience
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
 from gateway.invoke.trouble import Troubles
+from gateway.keystone import build_keystone, circuit_rules, token_form
 from gateway.limits.routes import LimitRoutes
 from gateway.objects.breaking import BreakingStore
 from gateway.objects.http import StoreClient
@@ -180,15 +179,8 @@ def build_authenticator(
     settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
 ) -> Authenticator:
     """The room that knows callers."""
-    keystone = Keystone(
-        http,
-        auth_url=identity.auth_url,
-        credential=identity.credential,
-        timeout_seconds=settings.keystone_timeout_seconds,
-        circuit=circuit_rules(settings),
-    )
     cache = TokenCache(
-        keystone.validate,
+        build_keystone(settings, identity, http).validate,
         CacheLimits(
             settings.token_cache_entries,
             settings.token_cache_seconds,
@@ -203,9 +195,7 @@ def build_authenticator(
         service_type=settings.service_type,
         call_role=settings.call_role,
         www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
-        fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
-        token_max_age_seconds=settings.token_max_age_seconds,
-        clock_skew_seconds=settings.clock_skew_seconds,
+        token_form=token_form(settings),
         service_role=settings.service_role,
         service_projects=frozenset(settings.service_projects),
         read_role=settings.read_role,
@@ -242,11 +232,6 @@ def build_store(
     else:
         store = build_swift(settings, client, presigner)
     return BreakingStore(store, circuit_rules(settings))
-
-
-def circuit_rules(settings: Settings) -> CircuitRules:
-    """When Keystone, or the store, is not asked any more."""
-    return CircuitRules(settings.circuit_failures, settings.circuit_seconds)
 
 
 def build_swift(settings: Settings, client: StoreClient, presigner: Presigner) -> SwiftStore:

@@ -9,7 +9,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity import access_rules
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
-from gateway.identity.tokens import refuse_hopeless, token_of
+from gateway.identity.tokens import TokenForm, token_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,7 @@ class IdentityRules:
     service_type: str
     call_role: str
     www_authenticate_uri: str
-    fernet_only: bool
-    token_max_age_seconds: int
-    clock_skew_seconds: int
+    token_form: TokenForm
     service_role: str = "service"
     service_projects: frozenset[str] = frozenset()
     read_role: str = "reader"
@@ -56,19 +54,12 @@ class Authenticator:
         Raises:
             GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE.
         """
-        rules = self._rules
         try:
             token = token_of(head)
             known = self._tokens.known(token)
             if known is not None:
                 return known
-            if rules.fernet_only:
-                refuse_hopeless(
-                    token,
-                    now=self._clock(),
-                    max_age_seconds=rules.token_max_age_seconds,
-                    skew_seconds=rules.clock_skew_seconds,
-                )
+            self._rules.token_form.refuse_hopeless(token, now=self._clock())
             return await self._tokens.caller_of(token)
         except GatewayError as error:
             raise self.challenged(error) from error.__cause__

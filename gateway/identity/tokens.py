@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from dataclasses import dataclass
 
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
@@ -73,3 +74,27 @@ def refuse_hopeless(token: str, *, now: float, max_age_seconds: int, skew_second
         raise GatewayError(Kind.TOKEN_INVALID) from error
     if issued_at > now + skew_seconds or (max_age_seconds and issued_at < now - max_age_seconds):
         raise GatewayError(Kind.TOKEN_INVALID)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """What can be asked of a token's outer form.
+
+    Attributes:
+        fernet_only: whether Keystone makes no others.
+        max_age_seconds: of the oldest token that may still live; 0: any.
+        skew_seconds: how far in the future a token may have been issued.
+    """
+
+    fernet_only: bool
+    max_age_seconds: int
+    skew_seconds: int
+
+    def refuse_hopeless(self, token: str, *, now: float) -> None:
+        """Refuses a token that Keystone could not accept.
+
+        Raises:
+            GatewayError: TOKEN_INVALID.
+        """
+        if self.fernet_only:
+            refuse_hopeless(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)

@@ -82,7 +82,7 @@ class S3Store:
         }
         url, signed = await self._presigner.signed(caller, stat.ref, "PUT", headers)
         async with self._client.exchange("PUT", url, signed) as response:
-            if response.status != OK and may_pass(response.status):
+            if may_pass(response.status):
                 raise refused_by_s3(response.status)
             # A copy can fail after its status: then the body is an error.
             return response.status == OK and b"<Error" not in await response.content.read(65_536)

@@ -1,5 +1,6 @@
 """Who may onboard and offboard projects: a token with the role for it, on the system or on a project."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity import access_rules
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import Keystone
-from gateway.identity.tokens import token_of
+from gateway.identity.tokens import TokenForm, token_of
 from gateway.identity.turns import Turns
 from policies.names import ProjectId
 
@@ -34,16 +35,17 @@ class Administrators:
         self,
         keystone: Keystone,
         turns: Turns,
-        hopeless: Callable[[str], None],
+        form: TokenForm,
         *,
         role: str,
         service_type: str,
         www_authenticate_uri: str,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`hopeless` raises TOKEN_INVALID for what Keystone need not be asked about."""
         self._keystone = keystone
         self._turns = turns
-        self._hopeless = hopeless
+        self._form = form
+        self._clock = clock
         self._role = role
         self._service_type = service_type
         self._www_authenticate_uri = www_authenticate_uri
@@ -60,7 +62,7 @@ class Administrators:
 
         try:
             token = token_of(head)
-            self._hopeless(token)
+            self._form.refuse_hopeless(token, now=self._clock())
             async with self._turns.one():
                 return await self._keystone.understood(token, understand)
         except GatewayError as error:

@@ -6,8 +6,7 @@ head, the ids, the log, the errors, Keystone. It needs few replicas, and no way 
 """
 
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,7 +14,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.circuit import CircuitRules
 from gateway.clients import keystone_client
 from gateway.edge.head import HeadLimits
 from gateway.edge.metrics import Metrics
@@ -23,9 +21,8 @@ from gateway.edge.middleware import Observed, RequestIds, StrictHead
 from gateway.edge.refusals import answer_refusals
 from gateway.edge.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
-from gateway.identity.keystone import Keystone
-from gateway.identity.tokens import refuse_hopeless
 from gateway.identity.turns import Turns
+from gateway.keystone import build_keystone, token_form
 from gateway.observe.recording import recorder_of, recording
 from gateway.projects.administrator import Administrators
 from gateway.projects.routes import ProjectRoutes
@@ -49,15 +46,9 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with recording(recorder), keystone_client(settings, identity) as http:
             administrators = Administrators(
-                Keystone(
-                    http,
-                    auth_url=identity.auth_url,
-                    credential=identity.credential,
-                    timeout_seconds=settings.keystone_timeout_seconds,
-                    circuit=CircuitRules(settings.circuit_failures, settings.circuit_seconds),
-                ),
+                build_keystone(settings, identity, http),
                 Turns(settings.token_validations, wait_seconds=settings.keystone_timeout_seconds),
-                hopeless_tokens(settings),
+                token_form(settings),
                 role=settings.admin_role,
                 service_type=settings.service_type,
                 www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
@@ -69,21 +60,6 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
     answer_refusals(app)
     limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
     return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
-
-
-def hopeless_tokens(settings: Settings) -> Callable[[str], None]:
-    """Refuses what Keystone need not be asked about (TOKEN_INVALID), as the gateway does."""
-
-    def refuse(token: str) -> None:
-        if settings.token_format == "fernet":  # noqa: S105 - a format, not a token
-            refuse_hopeless(
-                token,
-                now=time.time(),
-                max_age_seconds=settings.token_max_age_seconds,
-                skew_seconds=settings.clock_skew_seconds,
-            )
-
-    return refuse
 
 
 def _routes(settings: Settings, metrics: Metrics) -> list[Route]:

@@ -187,7 +187,7 @@ class Reconciler:
         """Whether every gateway leads by this version, as long as it is the newest."""
         version, left = hash_of(ingress), list(wanted_probes(ingress))
         gateways: dict[str, tuple[tuple[str, int], ...]] = {}
-        read = 0.0
+        read = -_GATEWAYS_READ_EVERY_SECONDS
         while self._is_newest(ingress) and time.monotonic() < deadline:
             if time.monotonic() - read > _GATEWAYS_READ_EVERY_SECONDS:
                 gateways = {service: self._gateway(service) for service in {service for service, _, _ in left}}

@@ -11,6 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import AccessRule, Caller
+from gateway.identity.tokens import TokenForm
 from policies.names import ProjectId
 
 NOW = 1_800_000_000
@@ -19,9 +20,7 @@ RULES = IdentityRules(
     service_type="function",
     call_role="member",
     www_authenticate_uri="https://keystone.test/v3",
-    fernet_only=True,
-    token_max_age_seconds=3_600,
-    clock_skew_seconds=60,
+    token_form=TokenForm(fernet_only=True, max_age_seconds=3_600, skew_seconds=60),
 )
 CALLER = Caller(
     token=TOKEN,
@@ -132,7 +131,11 @@ async def test_service_token_does_not_switch_access_rules_off() -> None:
 
 
 async def test_tokens_of_another_format_are_asked_about_if_the_site_says_so() -> None:
-    room = Room(rules=dataclasses.replace(RULES, fernet_only=False))
+    room = Room(
+        rules=dataclasses.replace(
+            RULES, token_form=TokenForm(fernet_only=False, max_age_seconds=3_600, skew_seconds=60)
+        )
+    )
     await room.authenticator.caller_of(head("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"))
     assert room.asked == 1
 
