@@ -35,11 +35,15 @@ def with_login(endpoint: str | None, work: Callable[[Login], Result]) -> Result:
 
         return ask_keystone(cloud, gateway=gateway)
 
+    login = cache.login(log_in)
     while True:
-        login = cache.login(log_in)
         try:
             return work(login)
         except TokenRefusedError:
             if not login.cached and time.time() < login.expires_at:
                 raise
             cache.forget()
+            refused, login = login.token, cache.login(log_in)
+            # The folder may not let go of it.
+            if login.token == refused:
+                raise

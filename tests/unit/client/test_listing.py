@@ -1,8 +1,10 @@
 """`osfaas checksum list` across the end of a token: nothing twice, nothing lost, and failures are remembered."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,8 @@ def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Res
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setattr(listing, "digests_of", lines)
         monkeypatch.setattr(listing, "count_of", lambda *_: None)
-        monkeypatch.setattr(access.LoginCache, "login", lambda *_: login(expires_in=expires_in))
+        tokens = (dataclasses.replace(login(expires_in=expires_in), token=f"token-{number}") for number in count())
+        monkeypatch.setattr(access.LoginCache, "login", lambda *_: next(tokens))
         return CliRunner().invoke(checksum, ["list", "c"])
 
     return run
@@ -68,6 +71,24 @@ def test_new_token_that_is_refused_is_no_reason_to_log_in_again(listed: Callable
     done = listed([TokenRefusedError("Not valid.")], expires_in=3_600)
     assert done.exit_code == 1
     assert "Not valid." in done.stderr
+
+
+def test_kept_token_that_is_refused_and_cannot_be_forgotten_is_not_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a folder that is not ours to write to."""
+    kept = dataclasses.replace(login(), cached=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(access.LoginCache, "login", lambda *_: kept)
+    calls = []
+
+    def work(login: Login) -> None:
+        calls.append(login)
+        raise TokenRefusedError("Not valid.")
+
+    with pytest.raises(TokenRefusedError):
+        access.with_login(None, work)
+    assert len(calls) == 1
 
 
 def test_line_about_the_token_is_not_the_last_word_on_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
