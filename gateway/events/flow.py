@@ -22,6 +22,8 @@ from gateway.objects.stored import BINDING
 from gateway.single_flight import SingleFlight
 from tenancy.directory import Tenant
 
+_OURS = frozenset([Source.COMPUTED, Source.REMEMBERED])
+
 
 class Outcome(StrEnum):
     """What became of an event."""
@@ -83,11 +85,11 @@ class EventFlow:
                 if error.kind is not Kind.OBJECT_NOT_FOUND:
                     raise
                 continue
-            if all(digest.source is not Source.COMPUTED for digest in found.digests.values()):
-                return Outcome.KNOWN
-            if copied and not _carries_binding(found.stat.metadata):
+            sources = {digest.source for digest in found.digests.values()}
+            # Remembered: an earlier delivery had it computed, and failed to have it kept.
+            if copied and sources & _OURS and not _carries_binding(found.stat.metadata):
                 await answer(ref, store=True)
-            return Outcome.COMPUTED
+            return Outcome.COMPUTED if Source.COMPUTED in sources else Outcome.KNOWN
         return Outcome.GONE
 
 

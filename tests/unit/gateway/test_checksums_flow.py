@@ -474,6 +474,15 @@ async def test_store_that_does_not_take_the_digests_makes_them_no_less_true(outc
     assert answer.digests["adler32"].value == "11e60398"
 
 
+@pytest.mark.parametrize("kind", [Kind.STORE_UNAVAILABLE, Kind.TOKEN_INVALID])
+async def test_who_must_have_them_stored_hears_of_a_failure_that_may_pass(kind: Kind) -> None:
+    house = House()
+    house.store.keeps = GatewayError(kind)
+    assert (await house.refusal(store=True, must_store=True)).kind is kind
+    house.store.keeps = False
+    assert (await house.answer(store=True, must_store=True)).stored is False
+
+
 async def test_digests_are_kept_only_on_demand_and_only_those_that_are_not_there() -> None:
     assert (await House().answer()).stored is None
     house = House(Store(dataclasses.replace(STAT, stored=ADLER)))

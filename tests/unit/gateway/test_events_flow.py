@@ -33,6 +33,7 @@ class Checksums:
         self.computed: list[str] = []
         self.kept: list[str] = []
         self.failures: list[Kind] = []
+        self.keeping_failures: list[Kind] = []
         self.asked: list[Order] = []
         self.gate: asyncio.Event | None = None
 
@@ -48,10 +49,14 @@ class Checksums:
         generation = self.objects[name]
         meta = {"x-amz-meta-checksum-source": "x"} if name in self.bound else {}
         stat = ObjectStat("p", "a", order.ref, "e", 9, ObjectKind.PLAIN, "text/plain", metadata=meta)
-        source = Source.STORED if (name, generation) in self.known else Source.COMPUTED
+        source = Source.COMPUTED
+        if (name, generation) in self.known:
+            source = Source.STORED if name in self.bound else Source.REMEMBERED
         if source is Source.COMPUTED:
             self.computed.append(name)
             self.known.add((name, generation))
+        if order.store and self.keeping_failures:
+            raise GatewayError(self.keeping_failures.pop(0))
         if order.store and name not in self.kept_now():
             self.kept.append(name)
             self.bound.add(name)
@@ -97,6 +102,18 @@ async def test_event_is_done_only_if_the_digests_lie_with_the_object() -> None:
         (False, False),
         (True, True),
     ]
+
+
+@pytest.mark.parametrize("happening", [Happening.WRITTEN, Happening.COPIED])
+async def test_event_whose_digests_could_not_be_kept_is_worked_off_when_it_comes_again(happening: Happening) -> None:
+    """Though they are remembered by then."""
+    house = House()
+    house.checksums.keeping_failures = [Kind.STORE_UNAVAILABLE]
+    with pytest.raises(GatewayError):
+        await house.handle(event(happening))
+    assert house.checksums.kept == []
+    await house.handle(event(happening))
+    assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
 
 
 async def test_store_that_gives_each_copy_another_etag_does_not_send_us_round_in_circles() -> None:
