@@ -96,9 +96,11 @@ class SharedLedger:
         try:
             shared = await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._own.draw_now(account, meter, rate, -amount)
             self._leaving.add(task)
-            task.add_done_callback(lambda done: self._give_back(done, account, meter, rate, amount))
+            task.add_done_callback(self._leaving.discard)
+            if amount > 0:
+                self._own.draw_now(account, meter, rate, -amount)
+                task.add_done_callback(lambda done: self._give_back(done, account, meter, rate, amount))
             raise
         if shared is None:
             return own
@@ -114,8 +116,7 @@ class SharedLedger:
 
     def _give_back(self, drawn: asyncio.Task[Any], account: str, meter: str, rate: Rate, amount: float) -> None:
         """What was drawn for a call whose caller left before the answer."""
-        self._leaving.discard(drawn)
-        if not drawn.cancelled() and drawn.result() is not None and drawn.result()[0] and amount > 0:
+        if not drawn.cancelled() and drawn.result() is not None and drawn.result()[0]:
             task = asyncio.ensure_future(self._drawn(account, meter, rate, -amount))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)

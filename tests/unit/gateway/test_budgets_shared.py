@@ -144,6 +144,35 @@ async def test_place_that_is_given_back_during_a_renewal_stays_free(
     assert (await second.ledger.present(other, 3)).usage == 0
 
 
+@pytest.mark.parametrize(("amount", "left"), [(8, 10), (-8, 10)])
+async def test_caller_who_leaves_before_the_store_has_answered_takes_nothing_along(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch, amount: float, left: int
+) -> None:
+    """What was drawn goes back, in both books; what was being given back stays given back."""
+    first, _ = replicas
+    if amount < 0:
+        await first.ledger.draw(ACCOUNT, "bytes", RATE, -amount)
+    draw, asked, answer = first.ledger._draw, asyncio.Event(), asyncio.Event()
+
+    async def draw_slowly(**arguments: Any) -> Any:
+        asked.set()
+        await answer.wait()
+        return await draw(**arguments)
+
+    monkeypatch.setattr(first.ledger, "_draw", draw_slowly)
+    drawing = asyncio.create_task(first.ledger.draw(ACCOUNT, "bytes", RATE, amount))
+    await asked.wait()
+    drawing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await drawing
+    answer.set()
+    while first.ledger._leaving:
+        await asyncio.wait(set(first.ledger._leaving))
+    own = await first.ledger._own.draw(ACCOUNT, "bytes", RATE, 0)
+    shared = await first.ledger.draw(ACCOUNT, "bytes", RATE, 0)
+    assert (round(own.remaining), round(shared.remaining)) == (left, left)
+
+
 async def test_without_the_store_each_process_holds_the_limit_by_itself(
     valkey: Valkey, replicas: tuple[Replica, Replica], caplog: pytest.LogCaptureFixture
 ) -> None:
