@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # A sweep takes a second or two, and longer on a machine that is at its limit.
 _SWEPT_SECONDS = 30
+# What the runs of a test print, in their folder.
+_OUTPUT = "output"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -47,7 +49,10 @@ def start(runs: Path, module: tuple[str, ...] = _UP) -> subprocess.Popen[bytes]:
     """`make cluster` or a test run, without the building, with a folder of runs of its own."""
     environment = {**os.environ, "TEST_CLUSTER_RUNS": str(runs), "TEST_CLUSTER_FRESH": "1"}
     command = [sys.executable, "-m", *module]
-    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True)
+    with (runs / _OUTPUT).open("ab") as output:
+        return subprocess.Popen(
+            command, cwd=CHECKOUT, env=environment, start_new_session=True, stdout=output, stderr=subprocess.STDOUT
+        )
 
 
 def identity_of(runs: Path) -> str:
@@ -56,8 +61,14 @@ def identity_of(runs: Path) -> str:
     return folders[0]
 
 
-def wait_for(runs: Path, file: str, seconds: float) -> None:
-    wait_until(f"{file} of a run", lambda: bool(list(runs.glob(f"*/{file}"))), seconds=seconds)
+def wait_for(session: subprocess.Popen[bytes], runs: Path, file: str, seconds: float) -> None:
+    """Until a run has this file; what the run printed is in the error when it ends before, or takes too long."""
+    deadline = time.monotonic() + seconds
+    while not list(runs.glob(f"*/{file}")):
+        if session.poll() is not None or time.monotonic() > deadline:
+            end = "too slow" if session.returncode is None else f"ended with {session.returncode}"
+            pytest.fail(f"no {file}: {end}:\n{(runs / _OUTPUT).read_text(errors='replace')[-6000:]}")
+        time.sleep(0.2)
 
 
 def has_pods(identity: str) -> Callable[[], bool]:
@@ -85,7 +96,7 @@ def test_a_kill_in_the_middle_of_the_boot_leaves_nothing(runs: Path, victim: str
     """SIGKILL while pods are being made: of the session, of its keeper, of the node's first process."""
     session = start(runs)
     try:
-        wait_for(runs, "node.pid", 30)
+        wait_for(session, runs, "node.pid", 30)
         identity = identity_of(runs)
         wait_until("first pods", has_pods(identity), seconds=90)
         os.kill(process_of(victim, session, runs), signal.SIGKILL)
@@ -109,7 +120,7 @@ def process_of(victim: str, session: subprocess.Popen[bytes], runs: Path) -> int
 def test_after_a_kill_in_the_middle_of_tests_the_next_one_boots(runs: Path) -> None:
     """pytest is killed while it tests policies; nothing is left; the next cluster becomes ready and ends."""
     killed = start(runs, _TESTS)
-    wait_for(runs, "ready", 240)
+    wait_for(killed, runs, "ready", 240)
     identity = identity_of(runs)
     wait_until("a test at work", lambda: has_namespace(runs, identity, "own-"), seconds=60)
     killed.kill()
@@ -117,7 +128,7 @@ def test_after_a_kill_in_the_middle_of_tests_the_next_one_boots(runs: Path) -> N
     assert_nothing_left(runs, identity)
     following = start(runs)
     try:
-        wait_for(runs, "ready", 240)
+        wait_for(following, runs, "ready", 240)
         identity = identity_of(runs)
         following.send_signal(signal.SIGTERM)
         assert following.wait(timeout=60) == 0
@@ -131,7 +142,7 @@ def test_the_check_sees_what_is_there(runs: Path) -> None:
     """The open twin: while a cluster boots, the same check finds its processes, namespaces and cgroups."""
     session = start(runs)
     try:
-        wait_for(runs, "node.pid", 30)
+        wait_for(session, runs, "node.pid", 30)
         identity = identity_of(runs)
         wait_until("cgroups", lambda: bool(cluster_cgroups(identity)), seconds=30)
         seen = find_leftovers(identity)

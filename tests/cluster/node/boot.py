@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.cluster.layout import RunLayout
@@ -40,14 +41,14 @@ def boot(layout: RunLayout, cgroup: str, door: socket.socket) -> Daemons:
         layout.host_kubeconfig.write_text(authority.kubeconfig("admin", f"https://127.0.0.1:{door.getsockname()[1]}"))
     threading.Thread(target=forward, args=(door, (NODE_ADDRESS, API_PORT)), daemon=True).start()
     daemons = Daemons(layout.logs)
-    with ThreadPoolExecutor() as pool:
-        images = pool.submit(_start_containers, layout, daemons)
-        kubernetes = Kubernetes(layout, daemons, authority, cgroup)
-        with step("etcd and API server"):
-            kubernetes.start_control_plane()
-        kubernetes.start_controllers()
-        _start_node(layout, daemons, kubernetes, cgroup, images)
-        _install_platform(layout, daemons, pool, images)
+    pool = ThreadPoolExecutor()
+    images = pool.submit(_start_containers, layout, daemons)
+    kubernetes = Kubernetes(layout, daemons, authority, cgroup)
+    with step("etcd and API server"):
+        kubernetes.start_control_plane()
+    kubernetes.start_controllers()
+    _start_node(layout, daemons, kubernetes, cgroup, images)
+    _install_platform(layout, daemons, pool, images)
     return daemons
 
 
@@ -81,7 +82,7 @@ def _install_platform(layout: RunLayout, daemons: Daemons, pool: ThreadPoolExecu
     istio = pool.submit(install_istio, kubectl)
     images.result()
     knative = pool.submit(install_knative, kubectl)
-    for part in (dns, istio, knative):
+    for part in as_completed((dns, istio, knative)):
         part.result()
     standin = [sys.executable, "-m", "tests.cluster.standins.net_istio", str(layout.node_kubeconfig)]
     daemons.start("net-istio-standin", standin)
@@ -96,7 +97,8 @@ def main() -> int:
         daemons = boot(layout, told["cgroup"], door)
     except Exception as error:  # noqa: BLE001
         say(f"boot failed: {type(error).__name__}: {error}")
-        return 1
+        # At once: the threads of the other parts would wait for theirs in vain, for minutes.
+        os._exit(1)
     (layout.folder / "ready").touch()
     while True:
         time.sleep(1)

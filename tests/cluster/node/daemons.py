@@ -39,7 +39,8 @@ class Daemons:
 
     def check(self) -> None:
         """Raises if one of them has ended."""
-        for name, process in self.running.items():
+        # A copy: another thread of the boot may be starting one.
+        for name, process in tuple(self.running.items()):
             status = process.poll()
             if status is not None:
                 raise DaemonError(f"{name} ended with {status}:\n{self.last_words(name)}")
