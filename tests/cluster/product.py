@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -23,20 +24,28 @@ from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
 from tests.cluster.progress import step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.cluster.openstack import OpenStack
     from tests.cluster.testbed import Testbed
 
 SYSTEM = "osfaas-system"
 EDGE_HOST = "faas.test"
+CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
-_FUNCTION = {
-    "image": "dev.local/checksums:test",
-    "concurrency": 1,
-    "cpu_millis": 200,
-    "memory_mib": 192,
-    "max_scale": 5,
+_SMALL: dict[str, Any] = {
+    "functions": {
+        "checksums": {
+            "image": CHECKSUMS_IMAGE,
+            "concurrency": 1,
+            "cpu_millis": 200,
+            "memory_mib": 192,
+            "max_scale": 5,
+        }
+    },
+    "queue_proxy_cpu_millis": 25,
+    # Knative's own tests leave many behind for a while.
+    "further_services": 30,
 }
 
 
@@ -105,11 +114,18 @@ class _NamedEdge(httpx.HTTPTransport):
 
 
 @contextmanager
-def product_on(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
-    """Installs it, and removes it at the end; tenants' namespaces are for their tests to remove."""
+def product_on(
+    cluster: Testbed, openstack: OpenStack, platform: Mapping[str, Any] = MappingProxyType(_SMALL)
+) -> Iterator[Product]:
+    """Installs it, and removes it at the end; tenants' namespaces are for their tests to remove.
+
+    Args:
+        cluster, openstack: what it is installed on.
+        platform: what platform.yaml says; the destinations are added.
+    """
     with TemporaryDirectory(dir=cluster.running.folder, prefix="product-") as name:
         folder = Path(name)
-        _write_overlay(folder, openstack)
+        _write_overlay(folder, openstack, platform)
         certificates = folder / "certificates"
         certificates.mkdir()
         _secrets(cluster, openstack, certificates)
@@ -163,15 +179,9 @@ def _remove(cluster: Testbed, folder: Path) -> None:
         cluster.kubectl("delete", kind, "--ignore-not-found", *ours)
 
 
-def _write_overlay(folder: Path, openstack: OpenStack) -> None:
-    platform = {
-        "functions": {"checksums": _FUNCTION},
-        "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [openstack.swift_port]}],
-        "queue_proxy_cpu_millis": 25,
-        # Knative's own tests leave many behind for a while.
-        "further_services": 30,
-    }
-    (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
+def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, Any]) -> None:
+    destinations = [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [openstack.swift_port]}]
+    (folder / "platform.yaml").write_text(yaml.safe_dump({**platform, "destinations": destinations}))
     bases = os.path.relpath(CHECKOUT / "manifests", folder)
     api = [{"ipBlock": {"cidr": f"{NODE_ADDRESS}/32"}}]
     cloud = [{"ipBlock": {"cidr": f"{OPENSTACK_ADDRESS}/32"}}]

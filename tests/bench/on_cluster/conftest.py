@@ -10,13 +10,24 @@ import pytest
 
 from tests.bench.report import CLUSTER_MARKS, document, put_into, table, write_json
 from tests.cluster.layout import CHECKOUT
+from tests.cluster.product import CHECKSUMS_IMAGE, product_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.bench.measure import Comparison
+    from tests.cluster.openstack import OpenStack
+    from tests.cluster.product import Product
+    from tests.cluster.testbed import Testbed
 
 OUT = CHECKOUT / ".cache" / "bench" / "cluster.json"
+
+
+@pytest.fixture(scope="session")
+def product(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
+    """As an operator's first: the function has the settings that it has when platform.yaml says nothing."""
+    with product_on(cluster, openstack, {"functions": {"checksums": {"image": CHECKSUMS_IMAGE}}}) as installed:
+        yield installed
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,15 @@ BASE_TAG = "dev.local/python:3.11"
 
 
 def make_base(folder: Path) -> None:
-    """A Debian with Python, as the official Python images are: `python`, `pip`, `venv`; and curl, for probes."""
+    """A Debian with Python, as the official Python images are: `python`, `pip`, `venv`, no bytecode. And curl."""
     root = folder / "root"
     packages = "ca-certificates,curl,python3,python3-pip,python3-venv,python-is-python3"
     mirror, suite = debian_mirror()
     run(["debootstrap", "--variant=minbase", f"--include={packages}", suite, root, mirror])
     for unneeded in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
         run(["rm", "-rf", root / unneeded])
+    for compiled in root.glob("usr/lib/python3*/**/*.pyc"):
+        compiled.unlink()
     # pip may install into this image: nothing of Debian's runs in it.
     for mark in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
         mark.unlink()
