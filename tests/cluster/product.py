@@ -115,13 +115,18 @@ class _NamedEdge(httpx.HTTPTransport):
 
 @contextmanager
 def product_on(
-    cluster: Testbed, openstack: OpenStack, platform: Mapping[str, Any] = MappingProxyType(_SMALL)
+    cluster: Testbed,
+    openstack: OpenStack,
+    platform: Mapping[str, Any] = MappingProxyType(_SMALL),
+    *,
+    stays: bool = False,
 ) -> Iterator[Product]:
     """Installs it, and removes it at the end; tenants' namespaces are for their tests to remove.
 
     Args:
         cluster, openstack: what it is installed on.
         platform: what platform.yaml says; the destinations are added.
+        stays: it is not removed, because the cluster ends with it.
     """
     with TemporaryDirectory(dir=cluster.running.folder, prefix="product-") as name:
         folder = Path(name)
@@ -137,7 +142,8 @@ def product_on(
                     product.osfaas("platform", "install", "--overlay", str(folder))
                 yield product
         finally:
-            _remove(cluster, folder)
+            if not stays:
+                _remove(cluster, folder)
 
 
 @contextmanager

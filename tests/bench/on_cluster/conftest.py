@@ -26,7 +26,8 @@ OUT = CHECKOUT / ".cache" / "bench" / "cluster.json"
 @pytest.fixture(scope="session")
 def product(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
     """As an operator's first: the function has the settings that it has when platform.yaml says nothing."""
-    with product_on(cluster, openstack, {"functions": {"checksums": {"image": CHECKSUMS_IMAGE}}}) as installed:
+    platform = {"functions": {"checksums": {"image": CHECKSUMS_IMAGE}}}
+    with product_on(cluster, openstack, platform, stays=True) as installed:
         yield installed
 
 

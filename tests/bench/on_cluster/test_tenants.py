@@ -59,34 +59,23 @@ class Cost:
 
 
 @pytest.fixture
-def project(product: Product) -> Iterator[tuple[str, str]]:
-    """The tenant who calls: its project and a token."""
+def project(product: Product) -> tuple[str, str]:
+    """The tenant who calls: its project and a token. It stays, as the others do: the cluster ends with the bench."""
     made, session = new_project(product.openstack.outside, "carol")
     container = f"{product.openstack.outside.swift_url}/v1/AUTH_{made}/box"
     session.put(container)
     session.put(f"{container}/note", data=content("carol"))
     product.osfaas("tenant", "onboard", made)
-    yield made, str(session.get_token())
-    product.remove_tenant(namespace_of(ProjectId(made)))
-
-
-@pytest.fixture
-def crowd(product: Product) -> Iterator[list[str]]:
-    """Filled by the test; removed at the end. The cluster ends anyway, so this waits for nothing."""
-    names: list[str] = []
-    yield names
-    if names:
-        product.cluster.kubectl("delete", "tenant", *names, "--wait=false")
-        product.cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", "--wait=false")
+    return made, str(session.get_token())
 
 
 def test_what_idle_tenants_cost_a_call_and_the_controllers(
-    product: Product, project: tuple[str, str], crowd: list[str], figures: list[Comparison]
+    product: Product, project: tuple[str, str], figures: list[Comparison]
 ) -> None:
     """Measured with one tenant, then with all; between the two nothing else changes."""
     one = measure(product, project[1])
     with step(f"{TENANTS - 1} more tenants"), new_functions_asleep(product):
-        onboard_many(product, project[0], crowd)
+        onboard_many(product, project[0])
     many = measure(product, project[1])
     say(f"one tenant {one}; {TENANTS} tenants {many}")
     what = f"{TENANTS} tenants on the cluster"
@@ -154,24 +143,22 @@ def controllers(product: Product) -> tuple[float, float]:
     return cpu, sum(pod["memory"]["workingSetBytes"] for pod in ours) / (1 << 20)
 
 
-def onboard_many(product: Product, like: str, crowd: list[str]) -> None:
+def onboard_many(product: Product, like: str) -> None:
     """Real projects in Keystone, and records like that of an onboarded one; returns when all are Ready and asleep."""
     cloud, kubectl = product.openstack.outside, product.cluster.kubectl
     keystone = Keystone(cloud.session("admin"), cloud.auth_url)
     pattern = kubectl.get("tenant", namespace_of(ProjectId(like)))
 
-    def record(number: int) -> str:
+    def record(number: int) -> None:
         project = keystone.create("project", name=f"idle-{number:04}", domain_id="default")["id"]
         tenant = copy.deepcopy(pattern)
-        name = namespace_of(ProjectId(project))
-        tenant["metadata"] = {"name": name}
+        tenant["metadata"] = {"name": namespace_of(ProjectId(project))}
         tenant["spec"] |= {"projectID": project, "displayName": f"idle-{number:04}"}
         tenant.pop("status", None)
         kubectl.apply(tenant)
-        return name
 
     with ThreadPoolExecutor(2) as pool:
-        crowd += pool.map(record, range(TENANTS - 1))
+        list(pool.map(record, range(TENANTS - 1)))
 
     def ready() -> bool:
         listed = kubectl.get("tenants")["items"]
