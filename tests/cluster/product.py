@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -33,7 +32,7 @@ SYSTEM = "osfaas-system"
 EDGE_HOST = "faas.test"
 CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
-_SMALL: dict[str, Any] = {
+_SMALL: Mapping[str, Any] = {
     "functions": {
         "checksums": {
             "image": CHECKSUMS_IMAGE,
@@ -117,7 +116,7 @@ class _NamedEdge(httpx.HTTPTransport):
 def product_on(
     cluster: Testbed,
     openstack: OpenStack,
-    platform: Mapping[str, Any] = MappingProxyType(_SMALL),
+    platform: Mapping[str, Any] = _SMALL,
     *,
     stays: bool = False,
 ) -> Iterator[Product]:

@@ -23,14 +23,13 @@ assert len(compiled) > 100, compiled
 print("without bytecode:", [name for name, cached in loaded if cached and not os.path.exists(cached)])
 """
 _FUNCTION = "import checksums_function.__main__ as function; function.preload()"
-_GATEWAY = "import gateway.cli, gateway.serve"
-_CONTROLLER = "import gateway.cli, tenancy.controller"
+_GATEWAY = "import gateway.cli, gateway.serve, gateway.projects.serve, tenancy.controller"
 
 
 @pytest.mark.parametrize(
     ("image", "imports"),
-    [(CHECKSUMS_IMAGE, _FUNCTION), (GATEWAY_IMAGE, _GATEWAY), (GATEWAY_IMAGE, _CONTROLLER)],
-    ids=["function", "gateway", "controller"],
+    [(CHECKSUMS_IMAGE, _FUNCTION), (GATEWAY_IMAGE, _GATEWAY)],
+    ids=["function", "gateway"],
 )
 def test_nothing_is_compiled_when_a_program_starts(cluster: Testbed, image: str, imports: str) -> None:
     """A pod may not write to its image: what is not compiled there would be compiled at every start."""
