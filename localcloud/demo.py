@@ -51,6 +51,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the table")
     once: bool = parser.parse_args().once
+    # Whoever ends it, its processes and its folders end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         say("==> Keystone and Swift on loopback")
         cloud = stack.enter_context(local_cloud(progress=lambda line: say(f"    {line}")))
@@ -70,9 +72,9 @@ def main() -> int:
         say(f"==> {len(rows)} digests, {len(wrong)} differ from those computed from the files")
         if wrong or once:
             return 1 if wrong else 0
-        say(to_paste(cloud, url))
-        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        signal.pause()
+        with contextlib.suppress(KeyboardInterrupt):
+            say(to_paste(cloud, url))
+            signal.pause()
     return 0
 
 
