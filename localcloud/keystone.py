@@ -44,6 +44,14 @@ keepalive = 30
 accesslog = "{folder}/access.log"
 access_log_format = '%(m)s %(U)s %(s)s %(a)s'
 control_socket_disable = True
+
+
+def post_worker_init(worker):
+    # Keystone reads its rules at the first request that asks for them, without a lock: others beside that one would
+    # find half of them, and be forbidden to validate a token.
+    from keystone.common.rbac_enforcer.enforcer import RBACEnforcer
+
+    RBACEnforcer()._enforcer.load_rules()
 """
 
 

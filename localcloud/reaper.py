@@ -8,6 +8,7 @@ when the starting thread ends, and test runners start servers from threads.)
 """
 
 import contextlib
+import ctypes
 import os
 import selectors
 import signal
@@ -15,12 +16,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+# linux/prctl.h: children of the command that outlive it become children of this process, which can wait for them.
+_SET_CHILD_SUBREAPER = 36
+
 
 def main() -> int:
     descriptor, pid_file, log_file, *command = sys.argv[1:]
     pipe = int(descriptor)
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with Path(log_file).open("ab") as log:
         child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
     Path(pid_file).write_text(str(child.pid), encoding="ascii")
@@ -32,7 +37,12 @@ def main() -> int:
     # Also when the command ended by itself: its children may not have.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    return child.wait()
+    status = child.wait()
+    # Until the last of them is gone, its port may still answer, to whoever waits for the next one's.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-child.pid, 0)
+    return status
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from localcloud.cloud import DEFAULT_HOME
+from localcloud.cloud import DEFAULT_HOME, local_cloud
 
 SEGMENTS = [bytes([number]) * 70_000 for number in range(3)]
 USERS = ("alice", "alice-member", "alice-reader", "bob", "dave", "carol", "osfaas", "dynafed", "admin")
@@ -198,6 +199,18 @@ def test_the_openstack_command_works_with_the_clouds_file(cloud, container):
         text=True,
     )
     assert json.loads(done.stdout)["container"] == "localcloud"
+
+
+def test_a_keystone_that_is_started_again_knows_its_rules_from_the_first_requests_on():
+    """Its restart ends neither while the killed one still listens, nor before all of its workers can judge."""
+    with local_cloud() as own, ThreadPoolExecutor(16) as callers:
+        subject, validator = own.token("alice"), own.token("osfaas")
+        headers = {"X-Auth-Token": validator, "X-Subject-Token": subject}
+        for _ in range(3):
+            own.services["keystone"].kill()
+            own.services["keystone"].restart()
+            asked = [callers.submit(httpx.get, f"{own.auth_url}/auth/tokens", headers=headers) for _ in range(16)]
+            assert [each.result().status_code for each in asked] == [200] * 16
 
 
 STARTER = """
