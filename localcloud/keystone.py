@@ -46,6 +46,14 @@ access_log_format = '%(m)s %(U)s %(s)s %(a)s'
 control_socket_disable = True
 
 
+def pre_request(worker, request):
+    # Keystone judges the token of a request before it begins a context, so by what the thread looked up for the request
+    # before it: a project that was disabled for that one still is. Without an old context it looks anew.
+    from oslo_context import context
+
+    vars(context._request_store).clear()
+
+
 def post_worker_init(worker):
     # Keystone reads its rules at the first request that asks for them, without a lock: others beside that one would
     # find half of them, and be forbidden to validate a token.

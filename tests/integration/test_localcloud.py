@@ -213,6 +213,24 @@ def test_a_keystone_that_is_started_again_knows_its_rules_from_the_first_request
             assert [each.result().status_code for each in asked] == [200] * 16
 
 
+def test_a_keystone_does_not_judge_a_request_by_what_it_knew_at_the_last_one():
+    """Each of its threads has heard that the project is disabled, when it no longer is."""
+    with local_cloud() as own, ThreadPoolExecutor(16) as callers:
+        admin, token, validator = own.session("admin"), own.token("alice"), own.token("osfaas")
+        project = f"{own.auth_url}/projects/{own.users['alice'].project_id}"
+
+        def said(by: str) -> set[int]:
+            headers = {"X-Auth-Token": by, "X-Subject-Token": token}
+            asked = [callers.submit(httpx.get, f"{own.auth_url}/auth/tokens", headers=headers) for _ in range(64)]
+            return {each.result().status_code for each in asked}
+
+        for _ in range(3):
+            admin.patch(project, json={"project": {"enabled": False}})
+            assert said(validator) == {404}
+            admin.patch(project, json={"project": {"enabled": True}})
+            assert said(token) == {200}
+
+
 STARTER = """
 import pathlib, signal, sys, time
 from localcloud import local_cloud
