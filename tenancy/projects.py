@@ -101,7 +101,7 @@ class KeystoneProjects:
         try:
             body = self._get(f"/projects/{quote(project_id, safe='')}")
         except ProjectsError as error:
-            if _says_not_found(error.__cause__):
+            if self._is_absent(error):
                 raise NoSuchProjectError(f"Keystone has no project with the id {project_id}") from error
             raise
         try:
@@ -134,9 +134,22 @@ class KeystoneProjects:
         try:
             return str(self._get(f"/domains/{quote(domain, safe='')}")["domain"]["id"])
         except ProjectsError as error:
-            if _says_not_found(error.__cause__):
+            if self._is_absent(error):
                 raise NoSuchProjectError(f"Keystone has no domain {domain!r}") from error
             raise
+
+    def _is_absent(self, error: ProjectsError) -> bool:
+        """Whether Keystone knows no such thing.
+
+        It says the same of everything to a credential whose own project is disabled.
+
+        Raises:
+            ProjectsError: it does not answer this credential at all.
+        """
+        if not _says_not_found(error.__cause__):
+            return False
+        self._get("/auth/projects")
+        return True
 
     def _own_project(self) -> str | None:
         try:

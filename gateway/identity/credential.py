@@ -7,6 +7,7 @@ auth plugin of keystoneauth1 works, because keystoneauth1 does the authenticatio
 import asyncio
 import logging
 import ssl
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,32 +25,36 @@ class ServiceCredential:
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._flights: SingleFlight[str, str] = SingleFlight()
-        self._latest: str | None = None
+        self._flights: SingleFlight[str | None, str] = SingleFlight()
+        # keystoneauth1's plugin may be asked by many threads, but not be invalidated beside one that asks.
+        self._turn = threading.Lock()
 
-    async def token(self) -> str:
-        """A token that is valid for some time yet.
+    async def token(self, refused: str | None = None) -> str:
+        """A token that is valid for some time yet; for whom Keystone refused one, another one.
+
+        All who were refused with the same token cost one authentication. They do not wait for the answer to a question
+        from before the refusal: it may be the refused token.
 
         Raises:
             OutageError: there is none, also when the credential itself is refused: the caller cannot help it, the
                 operator finds the reason in the log.
         """
-        return await self._flights.run("token", self._ask)
+        return await self._flights.run(refused, lambda: self._ask(refused))
 
-    def forget(self, refused: str) -> None:
-        """Makes the next `token()` authenticate anew, once for all who were refused with the same token."""
-        if refused == self._latest:
-            self._latest = None
-            self._session.invalidate()
-
-    async def _ask(self) -> str:
+    async def _ask(self, refused: str | None) -> str:
         try:
-            token: str = await asyncio.to_thread(self._session.get_token)
+            return await asyncio.to_thread(self._latest, refused)
         except ksa_exceptions.ClientException as error:
             log.error("the gateway's own credential gets no token: %s", error)  # noqa: TRY400 - the sentence is the news
             raise OutageError from error
-        self._latest = token
-        return token
+
+    def _latest(self, refused: str | None) -> str:
+        with self._turn:
+            token: str = self._session.get_token()
+            if token == refused:
+                self._session.invalidate()
+                token = self._session.get_token()
+            return token
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ Who = TypeVar("Who")
 
 OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
 _OVERLOADED = frozenset([429, 502, 503, 504])
+_REFUSED = frozenset([httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND])
 _LONGEST_WAIT_SECONDS = 300
 _CIRCUIT = CircuitRules(failures=5, seconds=1)
 
@@ -28,9 +29,7 @@ _CIRCUIT = CircuitRules(failures=5, seconds=1)
 class Credential(Protocol):
     """Tokens of the gateway itself."""
 
-    async def token(self) -> str: ...
-
-    def forget(self, refused: str) -> None: ...
+    async def token(self, refused: str | None = None) -> str: ...
 
 
 class Keystone:
@@ -95,15 +94,31 @@ class Keystone:
         """
         own = await self._credential.token()
         response = await self._ask(token, own)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            # It is our own credential that is refused; its token may have been revoked. Once more, with a new one.
-            self._credential.forget(own)
-            response = await self._ask(token, await self._credential.token())
-            if response.status_code == httpx.codes.UNAUTHORIZED:
+        if await self._is_about_us(response, own):
+            # Our token may have been revoked. Once more, with a new one.
+            own = await self._credential.token(refused=own)
+            response = await self._ask(token, own)
+            if await self._is_about_us(response, own):
                 log.error("Keystone refuses the gateway's own credential")
-        if response.status_code in _OVERLOADED | {httpx.codes.UNAUTHORIZED}:
+                raise _outage(response)
+        if response.status_code in _OVERLOADED:
             raise _outage(response)
         return response
+
+    async def _is_about_us(self, response: httpx.Response, own: str) -> bool:
+        """Whether it is our own token that is refused.
+
+        Keystone says 401 then, but 404 as for a bad token of a caller when the project of our own is disabled. So a 404
+        counts only if it does not say the same of ours.
+        """
+        if response.status_code != httpx.codes.NOT_FOUND or not _is_keystones(response):
+            return response.status_code == httpx.codes.UNAUTHORIZED
+        ours = await self._ask(own, own)
+        if ours.status_code in _REFUSED:
+            return True
+        if ours.status_code != httpx.codes.OK:
+            raise _outage(ours)
+        return False
 
     async def _ask(self, token: str, own: str) -> httpx.Response:
         headers = {

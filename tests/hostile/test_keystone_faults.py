@@ -20,6 +20,9 @@ def token_until(expires_at: str) -> bytes:
     return json.dumps({"token": body}).encode()
 
 
+NO_PROJECT = json.dumps(
+    {"error": {"code": 404, "title": "Not Found", "message": "Unable to validate token because project p is disabled"}}
+).encode()
 # Faults that say nothing of the token: who was known a moment ago stays known.
 OUTAGES = {
     "hangs up": hang_up,
@@ -33,6 +36,7 @@ OUTAGES = {
     "forbids us": status(403),
     "proxy's 404": status(404, b"<h1>nginx</h1>"),
     "404 without a word": status(404),
+    "our own project is disabled": status(404, NO_PROJECT),
     "429": status(429, b"", "Retry-After: 7"),
     "500": status(500),
     "502": status(502),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import ssl
+import threading
 from pathlib import Path
 
 import certifi
@@ -15,17 +16,29 @@ from gateway.identity.outage import OutageError
 
 
 class Session:
-    """keystoneauth's session, as far as it is used: a new token after each `invalidate`."""
+    """keystoneauth's session, as far as it is used: a new token after each `invalidate`.
+
+    As keystoneauth's it may be asked by several threads, but `invalidate` beside one of them fails that one.
+    """
 
     def __init__(self) -> None:
         self.renewed = 0
         self.asked = 0
+        self.asks, self.answers = threading.Event(), threading.Event()
+        self.answers.set()
+        self._asking = 0
 
     def get_token(self) -> str:
         self.asked += 1
-        return f"token-{self.renewed}"
+        self._asking += 1
+        token = f"token-{self.renewed}"
+        self.asks.set()
+        assert self.answers.wait(10)
+        self._asking -= 1
+        return token
 
     def invalidate(self) -> None:
+        assert not self._asking
         self.renewed += 1
 
 
@@ -33,11 +46,8 @@ async def test_late_refusal_of_an_old_token_does_not_throw_away_the_new_one() ->
     session = Session()
     credential = ServiceCredential(session)
     old = await credential.token()
-    credential.forget(old)
-    new = await credential.token()
-    for _ in range(5):
-        credential.forget(old)
-    assert await credential.token() == new
+    new = await credential.token(refused=old)
+    assert {await credential.token(refused=old) for _ in range(5)} == {new, await credential.token()}
     assert session.renewed == 1
 
 
@@ -45,13 +55,22 @@ async def test_many_at_once_who_were_refused_renew_it_once() -> None:
     session = Session()
     credential = ServiceCredential(session)
     old = await credential.token()
+    assert set(await asyncio.gather(*(credential.token(refused=old) for _ in range(100)))) == {"token-1"}
+    assert (session.renewed, session.asked) == (1, 3)
 
-    async def refused() -> str:
-        credential.forget(old)
-        return await credential.token()
 
-    assert set(await asyncio.gather(*(refused() for _ in range(100)))) == {"token-1"}
-    assert (session.renewed, session.asked) == (1, 2)
+async def test_who_was_refused_does_not_get_the_same_token_from_a_question_that_was_under_way() -> None:
+    session = Session()
+    credential = ServiceCredential(session)
+    old = await credential.token()
+    session.answers.clear()
+    session.asks.clear()
+    others = asyncio.ensure_future(credential.token())
+    assert await asyncio.to_thread(session.asks.wait, 10)
+    refused = asyncio.ensure_future(credential.token(refused=old))
+    await asyncio.sleep(0.02)
+    session.answers.set()
+    assert (await others, await refused) == ("token-0", "token-1")
 
 
 async def test_refused_credential_is_an_outage_whose_reason_the_operator_finds(
@@ -67,9 +86,9 @@ async def test_refused_credential_is_an_outage_whose_reason_the_operator_finds(
     assert caplog.messages == ["the gateway's own credential gets no token: wrong password (HTTP 401)"]
 
 
-async def test_token_of_nobody_renews_nothing_before_the_first_was_asked_for() -> None:
+async def test_refusal_of_somebody_elses_token_renews_nothing() -> None:
     session = Session()
-    ServiceCredential(session).forget("token-0")
+    assert await ServiceCredential(session).token(refused="another") == "token-0"
     assert session.renewed == 0
 
 

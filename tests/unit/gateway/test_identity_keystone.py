@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -54,26 +55,29 @@ def token_body() -> dict[str, Any]:
 
 
 class FakeCredential:
-    """Our own credential: a new token after each `forget`."""
+    """Our own credential: a new token for whoever was refused with the latest."""
 
     def __init__(self) -> None:
-        self.forgotten = 0
+        self.renewed = 0
 
-    async def token(self) -> str:
-        return f"service-token-{self.forgotten}"
-
-    def forget(self, refused: str) -> None:
-        if refused == f"service-token-{self.forgotten}":
-            self.forgotten += 1
+    async def token(self, refused: str | None = None) -> str:
+        if refused == f"service-token-{self.renewed}":
+            self.renewed += 1
+        return f"service-token-{self.renewed}"
 
 
 class Answered:
-    """A Keystone that gives the answers of a list, one after the other, and then the last one again."""
+    """A Keystone that gives the answers of a list, one after the other.
 
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
+    Asked about our own token it gives the answers of another list.
+    """
+
+    def __init__(self, *answers: httpx.Response | Exception, ours: Sequence[httpx.Response | Exception] = ()) -> None:
         self.credential = FakeCredential()
         self.router = respx.MockRouter(assert_all_called=False)
-        self.route = self.router.get(f"{AUTH_URL}/auth/tokens").mock(side_effect=list(answers))
+        asked = f"{AUTH_URL}/auth/tokens"
+        self.route = self.router.get(asked, headers={"X-Subject-Token": TOKEN}).mock(side_effect=list(answers))
+        self.ours = self.router.get(asked).mock(side_effect=list(ours))
 
     async def validate(self) -> Any:
         transport = httpx.MockTransport(self.router.async_handler)
@@ -97,9 +101,32 @@ def not_found() -> httpx.Response:
 
 
 async def test_404_says_that_the_callers_token_is_bad() -> None:
-    keystone = Answered(not_found())
+    keystone = Answered(not_found(), ours=[ok(token_body())])
     assert (await keystone.refusal()).kind is Kind.TOKEN_INVALID
-    assert keystone.credential.forgotten == 0
+    assert keystone.credential.renewed == 0
+    assert keystone.ours.calls.last.request.headers["X-Subject-Token"] == "service-token-0"
+
+
+@pytest.mark.parametrize("refused", [httpx.Response(401), httpx.Response(404)])
+async def test_404_that_is_said_of_our_own_token_too_is_an_outage_after_one_renewal(refused: httpx.Response) -> None:
+    """As Keystone answers while our own project is disabled: no caller's token is bad for that."""
+    keystone = Answered(not_found(), not_found(), ours=[refused, refused])
+    assert isinstance(await keystone.refusal(), OutageError)
+    assert keystone.credential.renewed == 1
+
+
+async def test_404_to_a_token_of_ours_that_has_died_is_asked_again_with_a_new_one() -> None:
+    keystone = Answered(not_found(), ok(token_body()), ours=[httpx.Response(404)])
+    assert (await keystone.validate()).user_id == "u1"
+
+
+@pytest.mark.parametrize("doubt", [httpx.Response(500), httpx.Response(503), httpx.ConnectError("gone")])
+async def test_404_without_a_word_about_our_own_token_says_nothing_of_the_callers(
+    doubt: httpx.Response | Exception,
+) -> None:
+    keystone = Answered(not_found(), ours=[doubt])
+    assert isinstance(await keystone.refusal(), OutageError)
+    assert keystone.credential.renewed == 0
 
 
 @pytest.mark.parametrize(
@@ -122,7 +149,7 @@ async def test_401_is_about_our_own_credential_which_is_renewed_exactly_once() -
     keystone = Answered(httpx.Response(401), httpx.Response(401))
     assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
     assert keystone.route.call_count == 2
-    assert keystone.credential.forgotten == 1
+    assert keystone.credential.renewed == 1
 
 
 async def test_second_question_goes_out_with_the_renewed_credential() -> None:
@@ -133,7 +160,9 @@ async def test_second_question_goes_out_with_the_renewed_credential() -> None:
 
 
 async def test_token_that_is_bad_after_the_renewal_is_bad() -> None:
-    assert (await Answered(httpx.Response(401), not_found()).refusal()).kind is Kind.TOKEN_INVALID
+    assert (
+        await Answered(httpx.Response(401), not_found(), ours=[ok(token_body())]).refusal()
+    ).kind is Kind.TOKEN_INVALID
 
 
 @pytest.mark.parametrize("status", [201, 204, 300, 302, 400, 403, 405, 410, 429, 500, 502, 503, 504])
@@ -261,7 +290,7 @@ async def test_retry_after_that_is_a_digit_but_no_number_is_passed_over() -> Non
 async def test_our_credential_that_cannot_be_had_is_passed_on() -> None:
     keystone = Answered(ok(token_body()))
 
-    async def refuse() -> str:
+    async def refuse(refused: str | None = None) -> str:
         raise GatewayError(Kind.KEYSTONE_UNAVAILABLE)
 
     keystone.credential.token = refuse  # type: ignore[method-assign]

@@ -51,6 +51,7 @@ class Keystone:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/v3"
         links = [{"rel": "self", "href": self.url}]
+        self.answers["/v3/auth/projects"] = 200, {"projects": [entry(OWN)]}
         self.answers["/v3"] = 200, {"version": {"id": "v3.14", "status": "stable", "links": links}}
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -124,6 +125,17 @@ def test_a_project_that_is_absent_is_deleted_only_when_keystone_says_so(
     assert states.of(B) == (ProjectState.DELETED, "")
 
 
+def test_keystone_that_does_not_know_our_own_credential_says_nothing_of_projects(
+    keystone: Keystone, projects: KeystoneProjects
+) -> None:
+    """Whose own project is disabled gets a 404 for everything."""
+    del keystone.answers["/v3/auth/projects"]
+    states = ProjectStates(projects)
+    with pytest.raises(ProjectsError):
+        states.refresh_one(A)
+    assert states.of(A) is None
+
+
 def test_only_changes_are_news(keystone: Keystone, projects: KeystoneProjects) -> None:
     """A second look at the same list names no project."""
     states = ProjectStates(projects)
@@ -146,7 +158,7 @@ def test_an_unknown_id_is_no_such_project(keystone: Keystone, projects: Keystone
         projects.by_id(A)
     with pytest.raises(NoSuchProjectError):
         projects.by_id(ProjectId("../users"))
-    assert keystone.asked[-1] == "/v3/projects/..%2Fusers"
+    assert keystone.asked[-2] == "/v3/projects/..%2Fusers"
 
 
 @pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", {}, {"error": {"code": 503}}, {"error": "not found"}, [404]])
