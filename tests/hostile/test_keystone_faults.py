@@ -102,6 +102,23 @@ def test_revoked_token_that_was_seen_to_be_stays_out_when_keystone_goes_down(fau
     assert faulty.get(faulty.path, token).status_code in {401, 503}
 
 
+def test_own_project_of_the_gateway_that_is_disabled_puts_nobody_out(faulty):
+    """By the real Keystone, which then answers every question about a token as if that token were bad."""
+    cloud = faulty.cloud
+    admin, project = cloud.session("admin"), f"{cloud.auth_url}/projects/{cloud.users['osfaas'].project_id}"
+    known, unknown = faulty.fresh(), faulty.fresh()
+    assert faulty.get(NO_OBJECT, known).status_code == 400
+    admin.patch(project, json={"project": {"enabled": False}})
+    try:
+        time.sleep(0.6)
+        assert faulty.get(NO_OBJECT, known).status_code == 400
+        assert faulty.get(NO_OBJECT, unknown).status_code == 503
+    finally:
+        admin.patch(project, json={"project": {"enabled": True}})
+    time.sleep(0.15)
+    assert faulty.get(NO_OBJECT, unknown).status_code == 400
+
+
 def test_our_own_token_that_is_refused_is_renewed_once_however_many_ask(faulty):
     """The first question of each of many callers is refused; all of them cost one authentication."""
     tokens = [faulty.fresh() for _ in range(8)]
