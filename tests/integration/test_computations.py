@@ -156,10 +156,11 @@ async def test_a_project_with_too_many_computations_is_told_its_limit(
     start_gateway, cloud, function, bucket, gibibyte, alice
 ):
     bucket.put("over", b"over")
+    bucket.put_large("long", ["data/gibibyte"] * 8)
     path = bucket.path("over") + "?algorithm=sha1"
     with slow_gateway(start_gateway, cloud, function, OSFAAS_PROJECT_COMPUTATIONS="1") as (gateway, wire):
         async with aiohttp.ClientSession() as client:
-            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512,md5&force=true"
+            url = gateway.url + bucket.path("long") + "?algorithm=sha512,md5&force=true"
             reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice}))
             await until_called(wire, reading)
             response = await asyncio.to_thread(gateway.get, path, alice, headers=JSON)
@@ -183,13 +184,14 @@ def test_a_function_that_is_not_there_is_told_apart_from_one_that_fails(start_ga
 
 async def test_a_busy_function_is_waited_for_by_the_caller(start_gateway, cloud, bucket, gibibyte, alice):
     bucket.put("busy", b"busy")
+    bucket.put_large("long", ["data/gibibyte"] * 8)
     limits = {"CHECKSUMS_CONCURRENCY": "1", "CHECKSUMS_QUEUE": "0"}
     with (
         running(function_service(cloud.state, name="busy-function", env=limits)) as service,
         slow_gateway(start_gateway, cloud, service) as (gateway, wire),
     ):
         async with aiohttp.ClientSession() as client:
-            url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha512,md5&force=true"
+            url = gateway.url + bucket.path("long") + "?algorithm=sha512,md5&force=true"
             reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice}))
             await until_called(wire, reading)
             path = bucket.path("busy") + "?algorithm=sha1"

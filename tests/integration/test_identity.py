@@ -45,10 +45,11 @@ def test_what_is_no_token_of_keystones_is_refused_without_asking_it(gateway, pat
 
 
 def test_a_forged_token_of_the_right_form_is_refused_by_keystone_and_then_from_memory(gateway, path, cloud, alice):
+    """Two questions: about that token, and whether the same is said of our own."""
     forged = alice[:-6] + ("AAAAAA" if alice[-6:] != "AAAAAA" else "BBBBBB")
     before = cloud.keystone_requests("GET", "/v3/auth/tokens", agent=AGENT)
     assert [gateway.get(path, forged).status_code for _ in range(3)] == [401, 401, 401]
-    assert cloud.keystone_requests("GET", "/v3/auth/tokens", agent=AGENT) == before + 1
+    assert cloud.keystone_requests("GET", "/v3/auth/tokens", agent=AGENT) == before + 2
 
 
 def test_unscoped_and_system_scoped_tokens_are_refused_with_the_reason(gateway, path, cloud):
