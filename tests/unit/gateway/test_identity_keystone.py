@@ -134,7 +134,9 @@ async def test_404_without_a_word_about_our_own_token_says_nothing_of_the_caller
 )
 async def test_404_of_a_proxy_says_nothing_of_the_token(content: bytes) -> None:
     """It would be remembered as a refusal, and put out everybody who is known, while Keystone is moved."""
-    assert isinstance(await Answered(httpx.Response(404, content=content)).refusal(), OutageError)
+    keystone = Answered(httpx.Response(404, content=content))
+    assert isinstance(await keystone.refusal(), OutageError)
+    assert keystone.ours.call_count == 0
 
 
 async def test_answer_about_another_token_is_nobodys() -> None:
