@@ -14,10 +14,16 @@ COLUMN, ROW = 170, 84
 MARGIN, PADDING = 16, 12
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2430; }
-  .title { font-weight: 600; } .small { font-size: 11.5px; fill: #515a6b; } .caption { font-size: 12px; font-weight: 600; fill: #515a6b; }
-  rect { fill: #ffffff; stroke: #8a94a6; rx: 6; } .ours { fill: #e7f0fb; stroke: #3b73b9; } .tenant { fill: #e9f6ec; stroke: #3f8f57; }
-  .group { fill: none; stroke-dasharray: 5 4; } path { fill: none; stroke: #515a6b; stroke-width: 1.4; } marker path { fill: #515a6b; stroke: none; }
+  .title { font-weight: 600; }
+  .small { font-size: 11.5px; fill: #515a6b; }
+  .caption { font-size: 12px; font-weight: 600; fill: #515a6b; }
+  rect { fill: #ffffff; stroke: #8a94a6; rx: 6; }
+  .ours { fill: #e7f0fb; stroke: #3b73b9; }
+  .tenant { fill: #e9f6ec; stroke: #3f8f57; }
+  .group { fill: none; stroke-dasharray: 5 4; }
   .paper { fill: #ffffff; stroke: none; }
+  path { fill: none; stroke: #515a6b; stroke-width: 1.4; }
+  marker path { fill: #515a6b; stroke: none; }
 """
 
 
@@ -83,14 +89,18 @@ def svg(diagram: Diagram) -> str:
     width, height = 2 * MARGIN + diagram.columns * COLUMN - 2 * PADDING, 2 * MARGIN + diagram.rows * ROW - 2 * PADDING
     boxes = {box.name: box for box in diagram.boxes}
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
-        f'height="{height:g}" role="img" aria-label="{escape(diagram.title)}">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+            f'height="{height:g}" role="img" aria-label="{escape(diagram.title)}">'
+        ),
         f"<title>{escape(diagram.title)}</title><desc>{escape(diagram.description)}</desc><style>{STYLE}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        '<path d="M0 0 8 4 0 8z"/></marker></defs>',
+        (
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+            '<path d="M0 0 8 4 0 8z"/></marker></defs>'
+        ),
         f'<rect class="paper" width="{width:g}" height="{height:g}"/>',
         *map(_group, diagram.groups),
-        *(_arrow(arrow, boxes[arrow.source], boxes[arrow.target]) for arrow in diagram.arrows),
+        *(_line(boxes[arrow.source], boxes[arrow.target]) for arrow in diagram.arrows),
         *map(_box, diagram.boxes),
         *(_label(arrow, boxes[arrow.source], boxes[arrow.target]) for arrow in diagram.arrows if arrow.label),
         "</svg>",
@@ -106,7 +116,8 @@ def _rect(box: Box, style: str) -> str:
 
 
 def _group(box: Box) -> str:
-    return f'{_rect(box, "group")}<text class="caption" x="{box.left + 8:g}" y="{box.top + 16:g}">{escape(box.title)}</text>'
+    x, y = box.left + 8, box.top + 16
+    return f'{_rect(box, "group")}<text class="caption" x="{x:g}" y="{y:g}">{escape(box.title)}</text>'
 
 
 def _box(box: Box) -> str:
@@ -136,7 +147,7 @@ def _ends(source: Box, target: Box) -> tuple[tuple[float, float], tuple[float, f
     )
 
 
-def _arrow(_arrow: Arrow, source: Box, target: Box) -> str:
+def _line(source: Box, target: Box) -> str:
     (x1, y1), (x2, y2) = _ends(source, target)
     return f'<path marker-end="url(#tip)" d="M{x1:g} {y1:g} {x2:g} {y2:g}"/>'
 
@@ -247,9 +258,9 @@ DEPLOYMENT = Diagram(
     (
         Box("callers", 0, 1.3, "Callers", ("HTTPS",)),
         Box("ingress", 1.35, 1.3, "Ingress gateway", ("Istio: TLS, HTTP/2",)),
-        Box("gateway", 2.9, 0.4, "Gateway × n", ("reads Tenants",), "ours"),
+        Box("gateway", 2.9, 0.4, "Gateway", ("replicas, reads only",), "ours"),
         Box("admin", 2.9, 1.4, "Admin API", ("writes Tenants",), "ours"),
-        Box("controller", 2.9, 2.4, "Controller × 2", ("one leads",), "ours"),
+        Box("controller", 2.9, 2.4, "Controller", ("two, one leads",), "ours"),
         Box("redis", 1.35, 0, "Redis, Valkey", ("optional: limits",)),
         Box("local", 4.25, 0.4, "Local gateway", ("Istio",)),
         Box("tenant", 5.55, 0.4, "faas-<id>", ("functions, one tenant",), "tenant"),
