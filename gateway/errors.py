@@ -16,6 +16,11 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
+# Where a token may be; an answer that depends on it is of use to nobody else.
+CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
+# Of each answer of our own that depends on the token, errors included.
+UNCACHEABLE = {"Cache-Control": "no-store", "Vary": CREDENTIAL_FIELDS}
+
 
 class Spec(NamedTuple):
     """What is fixed for a kind: its published code, HTTP status and sentence (`str.format` template)."""
@@ -283,7 +288,7 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
         request_id: ours, `req-<uuid4>`.
         plain: one sentence as text/plain, for storage clients, which print bodies as they are.
     """
-    headers = {"Cache-Control": "no-store", **error.headers}
+    headers = {**UNCACHEABLE, **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if error.reached is not None:

@@ -14,7 +14,7 @@ from gateway.checksums.routes import answer_document
 from gateway.edge.answer import answer_or_error
 from gateway.edge.body import json_of, read_body
 from gateway.edge.context import RequestContext, context_of
-from gateway.errors import GatewayError, Kind, error_body
+from gateway.errors import UNCACHEABLE, GatewayError, Kind, error_body
 from gateway.identity.caller import Caller
 from tenancy.directory import Tenant
 
@@ -50,7 +50,7 @@ class BulkRoutes:
             document, default_algorithms=self._rules.default_algorithms, max_objects=self._rules.max_objects
         )
         lines = self._lines(caller, tenant, order, context)
-        return StreamingResponse(lines, headers={"Cache-Control": "no-store"}, media_type=MEDIA_TYPE)
+        return StreamingResponse(lines, headers=UNCACHEABLE, media_type=MEDIA_TYPE)
 
     async def _lines(
         self, caller: Caller, tenant: Tenant, order: BulkOrder, context: RequestContext

@@ -15,7 +15,7 @@ from gateway.edge.answer import answer_or_error
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
-from gateway.errors import GatewayError, Kind
+from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, GatewayError, Kind
 from gateway.invoke.timing import server_timing
 from gateway.objects.model import ObjectRef
 
@@ -186,8 +186,8 @@ def answer_document(answer: Answer) -> dict[str, object]:
 
 def _common(context: RequestContext) -> dict[str, str]:
     return {
-        "Vary": "Accept, Want-Digest, Want-Repr-Digest, X-Auth-Token, Authorization",
-        "Cache-Control": "no-store",
+        **UNCACHEABLE,
+        "Vary": f"Accept, Want-Digest, Want-Repr-Digest, {CREDENTIAL_FIELDS}",
         "Server-Timing": server_timing(context.timings),
     }
 

@@ -21,7 +21,7 @@ from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
 from gateway.edge.metrics import Metrics
-from gateway.errors import GatewayError
+from gateway.errors import UNCACHEABLE, GatewayError
 from gateway.events.envelope import envelopes_of
 from gateway.events.flow import EventFlow, Outcome
 from gateway.events.records import ObjectEvent, object_events
@@ -59,8 +59,8 @@ class EventRoutes:
         work = self._all(caller, tenant, events, algorithms, context)
         outcomes = await unless_gone(request.receive, work)
         if names_json(head.joined(b"accept")):
-            return JSONResponse({"outcomes": outcomes}, headers={"Cache-Control": "no-store"})
-        return Response(status_code=_DONE)
+            return JSONResponse({"outcomes": outcomes}, headers=UNCACHEABLE)
+        return Response(status_code=_DONE, headers=UNCACHEABLE)
 
     async def _all(
         self,

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
+from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -119,6 +120,9 @@ _NOT_OUT = frozenset(
         b"reporting-endpoints",
         b"x-accel-redirect",
         b"x-sendfile",
+        # They go on as one each (`caching.py`).
+        b"cache-control",
+        b"vary",
     ]
 )
 _PLAIN = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
@@ -184,6 +188,7 @@ def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: s
         and name not in _NOT_OUT
         and name not in nominated
         and not name.startswith(_MACHINERY)
+        and not is_for_shared_caches(name)
         # The length that a 200 would have, which servers take for that of a body.
         and not (status == _NOT_MODIFIED and name == b"content-length")
         and not _BAD_IN_VALUE.search(value)
@@ -193,7 +198,13 @@ def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: s
         place = location_for_caller(values[0].decode("latin-1"), function, host) if len(values) == 1 else None
         if place is not None:
             kept.append((name, place.encode("ascii")))
+    kept.append((b"cache-control", cache_control(_joined(fields, b"cache-control"))))
+    kept.append((b"vary", vary(_joined(fields, b"vary"))))
     return kept
+
+
+def _joined(fields: Fields, name: bytes) -> bytes:
+    return b", ".join(value for key, value in fields if key == name and not _BAD_IN_VALUE.search(value))
 
 
 def location_for_caller(place: str, function: str, host: str | None) -> str | None:

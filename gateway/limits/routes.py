@@ -9,6 +9,7 @@ from gateway.admission import payer_of, tenant_for
 from gateway.budgets.project import ProjectBudgets
 from gateway.edge.answer import answer_or_error
 from gateway.edge.context import RequestContext, context_of
+from gateway.errors import UNCACHEABLE
 from gateway.identity.authenticate import Authenticator
 from gateway.limits.document import limits_document
 from tenancy.directory import TenantDirectory
@@ -37,4 +38,4 @@ class LimitRoutes:
         tenant = tenant_for(caller, self._directory)
         used = await self._budgets.use(payer_of(caller, tenant, service=self._identity.is_service(caller)))
         document = limits_document(used, tenant.limits, now=dt.datetime.now(dt.UTC))
-        return JSONResponse(document, headers={"Cache-Control": "no-store"})
+        return JSONResponse(document, headers=UNCACHEABLE)

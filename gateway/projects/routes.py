@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.edge.answer import answer_or_error
 from gateway.edge.body import json_of, read_body
 from gateway.edge.context import context_of
-from gateway.errors import GatewayError, Kind
+from gateway.errors import UNCACHEABLE, GatewayError, Kind
 from gateway.observe.cadf import record
 from gateway.projects.administrator import Administrator, Administrators
 from gateway.projects.audit import deed_of
@@ -94,12 +94,12 @@ class ProjectRoutes:
 
     async def _list(self, _request: Request) -> Response:
         records = await _in_thread(lambda: service.list_tenants(self._tenants))
-        return JSONResponse({"projects": [document_of(record) for record in records]})
+        return JSONResponse({"projects": [document_of(record) for record in records]}, headers=UNCACHEABLE)
 
     async def _show(self, request: Request) -> Response:
         project = _project(request)
         record = await _in_thread(lambda: service.get_tenant(self._tenants, project))
-        return JSONResponse({"project": document_of(record)})
+        return JSONResponse({"project": document_of(record)}, headers=UNCACHEABLE)
 
     async def _onboard(self, request: Request) -> Response:
         project, dry_run = _project(request), _flag(request, "dry_run")
@@ -174,7 +174,7 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
 
 def _answer(outcome: service.Outcome, *, created: bool = False, status: int = 200) -> Response:
     document = {"project": document_of(outcome.after), "changed": outcome.changed}
-    return JSONResponse(document, 201 if created else status)
+    return JSONResponse(document, 201 if created else status, headers=UNCACHEABLE)
 
 
 def _project(request: Request) -> ProjectId:

@@ -1,10 +1,15 @@
 """Family 11: what is remembered is of that caller, that token and that object, and no longer true than it may be."""
 
 import asyncio
+import contextlib
 import time
 
 import aiohttp
+import edge_proxy
+import httpx
 import pytest
+import yaml
+from echo import echo, plainly
 from faulty import VALIDATION, code
 from fronts import only, status
 
@@ -123,3 +128,111 @@ def test_keys_of_two_regions_two_projects_and_two_names_differ():
         for names in (("a", "b/c"), ("a", "b%2Fc"), ("ab", "c"))
     ]
     assert len(set(keys)) == len(keys)
+
+
+# --- a shared cache in front: the real Envoy with its cache filter
+
+_CACHE = "type.googleapis.com/envoy.extensions.filters.http.cache.v3.CacheConfig"
+_MEMORY = "type.googleapis.com/envoy.extensions.http.cache.simple_http_cache.v3.SimpleHttpCacheConfig"
+_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+CACHING = {
+    "http_filters": [
+        {
+            "name": "envoy.filters.http.cache",
+            "typed_config": {
+                "@type": _CACHE,
+                "typed_config": {"@type": _MEMORY},
+                # Without these, Envoy keeps nothing that varies.
+                "allowed_vary_headers": [{"exact": "x-auth-token"}, {"exact": "authorization"}, {"exact": "accept"}],
+            },
+        },
+        {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
+    ]
+}
+REPORT = "/v1/invoke/report/today"
+PUBLIC = [
+    "Cache-Control: public, s-maxage=86400",
+    "Cache-Control: max-age=86400",
+    'Cache-Control: private="x-own", public, max-age=86400',
+    "Cache-Control: max-age=86400\r\nVary: Accept",
+    "Cache-Control: max-age=86400\r\nConnection: Vary, Cache-Control",
+    "Cache-Control: max-age=86400\r\nAge: 0\r\nCDN-Cache-Control: public\r\nSurrogate-Control: max-age=86400",
+    "Expires: Fri, 01 Jan 2100 00:00:00 GMT",
+]
+
+
+def report(text: str, caching: str) -> bytes:
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+    return f"HTTP/1.1 200 OK\r\nDate: {date}\r\n{caching}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+@pytest.fixture(scope="module")
+def two_projects(start_gateway, cloud):
+    """Alice and bob with a function `report` each, and a caching Envoy before the gateway."""
+    with contextlib.ExitStack() as stack:
+        functions = {user: stack.enter_context(echo()) for user in ("alice", "bob")}
+        gateway = stack.enter_context(start_gateway())
+        tenants = [
+            {
+                "project_id": cloud.users[user].project_id,
+                "functions": {"report": {"url": function.url, "callable": True}},
+            }
+            for user, function in functions.items()
+        ]
+        gateway.tenants.write_text(yaml.safe_dump({"tenants": tenants}))
+        time.sleep(1.1)
+        port = int(gateway.url.rpartition(":")[2])
+        front = stack.enter_context(edge_proxy.edge(port, cloud.state, manager=CACHING))
+        yield functions, f"http://127.0.0.1:{front.port}"
+
+
+@pytest.mark.parametrize("caching", PUBLIC)
+def test_shared_cache_does_not_answer_one_project_with_anothers_reply(two_projects, cloud, caching):
+    """Both projects' calls have one URL, and a function chooses its own fields."""
+    functions, url = two_projects
+    for user, function in functions.items():
+        function.answer = plainly(report(f"of {user}", caching))
+    # A URL of its own, so that nothing is left of another case.
+    path = f"{REPORT}?{PUBLIC.index(caching)}"
+    with httpx.Client(trust_env=False) as client:
+        for user in ("alice", "bob", "alice"):
+            answer = client.get(url + path, headers={"X-Auth-Token": cloud.token(user)})
+            assert (answer.status_code, answer.text) == (200, f"of {user}")
+        assert client.get(url + path).status_code == 401
+
+
+@pytest.mark.parametrize("caching", [each for each in PUBLIC if "private" not in each and "\nVary" not in each])
+def test_the_same_cache_before_the_function_itself_answers_out_of_its_memory(cloud, caching):
+    """The twin: without the gateway, the second caller gets what the first one was given."""
+    with echo() as function, edge_proxy.edge(function.port, cloud.state, manager=CACHING) as front:
+        for text in ("of alice", "of bob"):
+            function.answer = plainly(report(text, caching))
+            answer = httpx.get(f"http://127.0.0.1:{front.port}/", headers={"X-Auth-Token": text}, trust_env=False)
+            assert answer.text == "of alice"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/limits", None),
+        ("GET", "{object}", None),
+        ("HEAD", "{object}", None),
+        ("GET", "{object}?algorithm=none", None),
+        ("GET", "/v1/checksums/nowhere/none", None),
+        ("GET", "/v1/checksums/?bucket=faulty", None),
+        ("POST", "/v1/checksums", {"objects": []}),
+        ("POST", "/v1/checksums", {"objects": {}}),
+        ("POST", "/v1/events", {"Records": []}),
+        ("POST", "/v1/events", {"Records": 1}),
+        ("GET", "/v1/invoke/none/x", None),
+        ("GET", "/v1/invoke/echo/x", None),
+        ("OPTIONS", "/v1/invoke/echo/x", None),
+    ],
+)
+def test_no_answer_that_depends_on_the_token_may_be_given_to_another(faulty, method, path, body):
+    """With a token, with one that is none, and without."""
+    for token in (faulty.fresh(), "gAAAAAnone", None):
+        answer = faulty.gateway.call(method, path.format(object=faulty.path), token, json=body)
+        vary = {name.strip() for name in answer.headers["Vary"].lower().split(",")}
+        assert {"x-auth-token", "authorization"} <= vary, answer
+        assert {"no-store", "private"} & {word.strip() for word in answer.headers["Cache-Control"].split(",")}, answer
