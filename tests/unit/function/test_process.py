@@ -10,6 +10,8 @@ import aiohttp
 import pytest
 from checksums_function.settings import Settings, SettingsError
 
+from tests.machine import scaled
+
 GIB = 1 << 30
 MD5_OF_ONE_GIB_OF_ZEROS = "cd573cfaace07e7949bc0c46028904ff"  # as md5sum prints it
 MOST_MIB = 128
@@ -78,7 +80,7 @@ async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, 
         yield source.data[100_000:]
 
     sending = asyncio.create_task(caller.body(slowly(), size=len(source.data)))
-    await asyncio.wait_for(started.wait(), 5)
+    await started.wait()
     await asyncio.sleep(0.1)
     caller.process.send_signal(signal.SIGTERM)
     await asyncio.sleep(0.3)
@@ -90,7 +92,7 @@ async def test_sigterm_lets_running_calls_finish_and_takes_no_new_ones(process, 
     go_on.set()
     digests = {"md5": hashlib.md5(source.data).hexdigest()}
     assert [(await task).document["digests"] for task in (reading, sending)] == [digests, digests]
-    assert await asyncio.wait_for(caller.process.wait(), 5) == 0
+    assert await asyncio.wait_for(caller.process.wait(), scaled(5)) == 0
 
 
 async def test_a_call_that_still_comes_over_an_open_connection_finishes_too(process, source, new_source, within):
@@ -112,7 +114,7 @@ async def test_a_call_that_still_comes_over_an_open_connection_finishes_too(proc
         later.release.set()
         assert (await second).status == 200
     later.close()
-    assert await asyncio.wait_for(caller.process.wait(), 5) == 0
+    assert await asyncio.wait_for(caller.process.wait(), scaled(5)) == 0
 
 
 async def test_sigterm_does_not_wait_longer_than_the_grace(process, source, within):
@@ -121,7 +123,7 @@ async def test_sigterm_does_not_wait_longer_than_the_grace(process, source, with
     reading = asyncio.create_task(caller.source(source))
     await within(5, lambda: source.asked)
     caller.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(caller.process.wait(), 5) == 0
+    assert await asyncio.wait_for(caller.process.wait(), scaled(5)) == 0
     with pytest.raises(aiohttp.ClientError):
         await reading
     await within(2, lambda: source.open == 0)
@@ -130,7 +132,7 @@ async def test_sigterm_does_not_wait_longer_than_the_grace(process, source, with
 async def test_an_idle_function_ends_at_once(process):
     caller = await process()
     caller.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(caller.process.wait(), 3) == 0
+    assert await asyncio.wait_for(caller.process.wait(), scaled(3)) == 0
 
 
 @pytest.mark.parametrize(

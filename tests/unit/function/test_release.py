@@ -8,6 +8,8 @@ import pytest
 from checksums_function.algorithms import select_algorithms
 from checksums_function.pipeline import Buffer, Pipeline, Stop
 
+from tests.machine import scaled
+
 NAMES = ("md5", "sha512", "crc32c")
 
 
@@ -71,5 +73,5 @@ def test_a_stop_ends_the_threads_of_a_pipeline_that_nobody_closes():
         pipeline = Pipeline(select_algorithms(NAMES), size=1 << 30, stop=stop, inline=False)
         stop.stop()
         for worker in pipeline._workers:
-            worker._thread.join(1)
+            worker._thread.join(scaled(5))
         assert not digest_threads()

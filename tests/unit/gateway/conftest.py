@@ -12,8 +12,16 @@ hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[Valkey]:
+def valkey_server() -> Iterator[Valkey]:
     server = Valkey()
-    server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Valkey:
+    """It runs and is empty, whatever the test before did to it."""
+    if valkey_server.process is None:
+        valkey_server.start()
+    valkey_server.empty()
+    return valkey_server

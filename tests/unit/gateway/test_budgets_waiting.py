@@ -7,6 +7,7 @@ import pytest
 from gateway.budgets.waiting import WaitingBudget
 from gateway.errors import GatewayError, Kind
 from policies.names import ProjectId
+from tests.machine import settled
 
 A, B = ProjectId("a"), ProjectId("b")
 
@@ -40,10 +41,10 @@ async def test_places_are_given_in_the_order_of_arrival_and_no_more_than_there_a
     line = Line(WaitingBudget(2, 10))
     leaves = [asyncio.Event() for _ in range(5)]
     tasks = [asyncio.create_task(line.hold(number, leave)) for number, leave in enumerate(leaves)]
-    await asyncio.sleep(0.01)
+    await settled()
     assert line.holding == [0, 1]
     leaves[1].set()
-    await asyncio.sleep(0.01)
+    await settled()
     assert line.holding == [0, 1, 2]
     for leave in leaves:
         leave.set()
@@ -54,9 +55,9 @@ async def test_places_are_given_in_the_order_of_arrival_and_no_more_than_there_a
 async def test_one_who_leaves_the_line_gives_up_no_place_of_another() -> None:
     line, leave = Line(WaitingBudget(1, 2)), asyncio.Event()
     tasks = [asyncio.create_task(line.hold(number, leave)) for number in range(3)]
-    await asyncio.sleep(0.01)
+    await settled()
     tasks[1].cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert line.holding == [0]
     leave.set()
     await asyncio.gather(tasks[0], tasks[2])
@@ -66,7 +67,7 @@ async def test_one_who_leaves_the_line_gives_up_no_place_of_another() -> None:
 async def test_one_project_does_not_wait_for_another() -> None:
     line, leave = Line(WaitingBudget(1, 0)), asyncio.Event()
     tasks = [asyncio.create_task(line.hold(number, leave, project)) for number, project in enumerate((A, B))]
-    await asyncio.sleep(0.01)
+    await settled()
     assert line.holding == [0, 1]
     leave.set()
     await asyncio.gather(*tasks)

@@ -27,6 +27,7 @@ from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant
 from tenancy.errors import NotOnboardedError
+from tests.machine import scaled, settled
 
 REF = ObjectRef("c", "o")
 STAT = ObjectStat("p", "http://swift.test/v1/AUTH_p", REF, "e" * 32, 9, ObjectKind.PLAIN, "text/plain")
@@ -267,7 +268,7 @@ async def test_place_in_the_budget_is_needed_and_given_back() -> None:
     house = House(limit=1)
     house.function.gate = asyncio.Event()
     running = asyncio.create_task(house.answer())
-    await asyncio.sleep(0.01)
+    await settled()
     assert (await house.refusal("crc32")).kind is Kind.TOO_MANY_AT_ONCE
     house.function.gate.set()
     await running
@@ -338,7 +339,7 @@ async def test_callers_of_the_same_bytes_join_one_computation() -> None:
     house = House(limit=1)
     house.function.gate = asyncio.Event()
     waiting = [asyncio.create_task(house.answer(caller=other(str(number)))) for number in range(50)]
-    await asyncio.sleep(0.01)
+    await settled()
     house.function.gate.set()
     answers = await asyncio.gather(*waiting)
     assert len(house.function.calls) == 1
@@ -351,9 +352,9 @@ async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: Kind)
     house.function.gate = asyncio.Event()
     house.function.failures = {"starter": GatewayError(kind)}
     starter = asyncio.create_task(house.answer(caller=other("starter")))
-    await asyncio.sleep(0.01)
+    await settled()
     joined = asyncio.create_task(house.answer(caller=other("joined")))
-    await asyncio.sleep(0.01)
+    await settled()
     house.function.gate.set()
     results = await asyncio.gather(starter, joined, return_exceptions=True)
     assert isinstance(results[0], GatewayError)
@@ -370,7 +371,7 @@ async def test_second_caller_who_joined_is_not_failed_by_the_token_of_the_first_
     tasks = []
     for token in ("starter", "first", "second"):
         tasks.append(asyncio.create_task(house.answer(caller=other(token))))
-        await asyncio.sleep(0.01)
+        await settled()
     house.function.gate.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, Answer) for result in results] == [False, False, True]
@@ -383,12 +384,12 @@ async def test_starter_who_leaves_does_not_stop_those_who_joined_and_the_last_on
     house.function.gate = asyncio.Event()
     starter = asyncio.create_task(house.answer(caller=other("starter")))
     joined = asyncio.create_task(house.answer(caller=other("joined")))
-    await asyncio.sleep(0.01)
+    await settled()
     starter.cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert house.function.cancelled == 0
     joined.cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert house.function.cancelled == 1
 
 
@@ -396,9 +397,9 @@ async def test_service_waits_for_a_place_while_users_of_the_project_have_theirs(
     house = House(limit=1)
     house.function.gate = asyncio.Event()
     services = [asyncio.create_task(house.answer(name, caller=SERVICE)) for name in ("crc32", "crc32c")]
-    await asyncio.sleep(0.01)
+    await settled()
     user = asyncio.create_task(house.answer("sha1"))
-    await asyncio.sleep(0.01)
+    await settled()
     assert house.function.asked == [("crc32",), ("sha1",)]
     assert (await house.refusal("md5", caller=SERVICE)).kind is Kind.TOO_MANY_AT_ONCE
     house.function.gate.set()
@@ -410,9 +411,9 @@ async def test_user_does_not_wait_in_the_line_of_a_service_for_the_same_bytes() 
     house = House()
     house.function.gate = asyncio.Event()
     services = [asyncio.create_task(house.answer(name, caller=SERVICE)) for name in ("crc32", "sha1")]
-    await asyncio.sleep(0.01)
+    await settled()
     user = asyncio.create_task(house.answer("sha1"))
-    await asyncio.sleep(0.01)
+    await settled()
     assert house.function.asked == [("crc32",), ("sha1",)]
     assert house.function.calls[1][0] == CALLER.token
     house.function.gate.set()
@@ -423,19 +424,19 @@ async def test_service_joins_what_a_user_has_started() -> None:
     house = House()
     house.function.gate = asyncio.Event()
     calls = [asyncio.create_task(house.answer(caller=caller)) for caller in (CALLER, SERVICE)]
-    await asyncio.sleep(0.01)
+    await settled()
     house.function.gate.set()
     await asyncio.gather(*calls)
     assert len(house.function.calls) == 1
 
 
 async def test_computation_that_takes_too_long_goes_on_and_is_joined_by_who_asks_again() -> None:
-    house = House(answer_seconds=0.05)
+    house = House(answer_seconds=scaled(0.3))
     house.function.gate = asyncio.Event()
     refusal = await house.refusal()
     assert (refusal.kind, refusal.retry_after_seconds) == (Kind.STILL_COMPUTING, 1)
     again = asyncio.create_task(house.answer())
-    await asyncio.sleep(0.01)
+    await settled()
     house.function.gate.set()
     assert (await again).digests["adler32"].value == "11e60398"
     assert (len(house.function.calls), house.function.cancelled) == (1, 0)
@@ -574,12 +575,12 @@ async def test_user_who_waits_is_given_way_until_the_answer() -> None:
     house.function.gate = asyncio.Event()
     service = asyncio.create_task(house.answer("sha1", caller=SERVICE))
     user = asyncio.create_task(house.answer("md5"))
-    await asyncio.sleep(0.01)
+    await settled()
     give_way = house.function.ways[0]
     assert give_way is not None
     pause = asyncio.create_task(give_way())
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0)
     assert not pause.done()
     house.function.gate.set()
     await asyncio.gather(user, service)
-    await asyncio.wait_for(pause, 0.02)
+    await pause

@@ -16,6 +16,7 @@ from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import Tenant
+from tests.machine import settled
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
@@ -142,7 +143,7 @@ async def test_duplicates_that_come_together_are_worked_off_once() -> None:
     house = House()
     house.checksums.gate = asyncio.Event()
     waiting = [asyncio.ensure_future(house.handle(event())) for _ in range(20)]
-    await asyncio.sleep(0.01)
+    await settled()
     house.checksums.gate.set()
     outcomes = await asyncio.gather(*waiting)
     assert sorted(outcomes) == [Outcome.COMPUTED] + [Outcome.DUPLICATE] * 19

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.identity.access_rules import allows
 from gateway.identity.caller import AccessRule, Caller
 from policies.names import ProjectId
+from tests.machine import scaled
 
 
 def caller(*rules: AccessRule, service_types: frozenset[str] = frozenset(["function"])) -> Caller:
@@ -150,11 +151,10 @@ def test_no_rule_breaks_the_matching(rule: str, path: str) -> None:
         pytest.param("/v1/" + "***" * 200 + "/b", "/v1/" + "a" * 4_000, id="mixed"),
     ],
 )
-@pytest.mark.timeout(20)
 def test_rule_with_many_wildcards_is_matched_in_no_time(rule_path: str, path: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     assert not fits(rule_path, path)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < scaled(0.5)
 
 
 pieces = st.lists(st.sampled_from(["**", "*", "{x}", "a", "b", "/", ".", "\n", "ä", "{", "}"]), max_size=7).map("".join)

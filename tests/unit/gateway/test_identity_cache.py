@@ -9,6 +9,7 @@ from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from policies.names import ProjectId
+from tests.machine import settled
 
 START = 1_800_000_000.0
 STRANGERS = 8
@@ -169,7 +170,7 @@ async def test_a_thousand_first_uses_at_once_ask_keystone_once() -> None:
     identity = Identity()
     identity.gate = asyncio.Event()
     waiting = [asyncio.create_task(identity.cache.caller_of("t")) for _ in range(1_000)]
-    await asyncio.sleep(0.01)
+    await settled()
     identity.gate.set()
     callers = await asyncio.gather(*waiting)
     assert identity.asked == ["t"]
@@ -181,7 +182,7 @@ async def test_a_thousand_first_uses_of_a_bad_token_are_all_refused_by_one_quest
     identity.gate = asyncio.Event()
     identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
     waiting = [asyncio.create_task(identity.refusal("t")) for _ in range(1_000)]
-    await asyncio.sleep(0.01)
+    await settled()
     identity.gate.set()
     assert set(await asyncio.gather(*waiting)) == {Kind.TOKEN_INVALID}
     assert identity.asked == ["t"]
@@ -307,7 +308,7 @@ async def test_flood_of_unknown_tokens_asks_a_few_at_a_time_and_the_known_do_not
     identity.gate = asyncio.Event()
     flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(100)]
     known = asyncio.ensure_future(identity.cache.caller_of("known"))
-    await asyncio.sleep(0.01)
+    await settled()
     assert len(identity.asked) == 1 + STRANGERS + 1
     assert identity.asked[-1] == "known"
     identity.gate.set()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -43,14 +42,12 @@ async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> No
     def lasting() -> GatewayError:
         return GatewayError(Kind.FUNCTION_QUOTA, function="f", why="full")
 
-    started = time.monotonic()
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(FunctionAddress(url), Call(lasting=lasting)):
                 pass
-        await asyncio.wait_for(closed.wait(), 2)
+        await closed.wait()
     assert caught.value.kind is Kind.FUNCTION_QUOTA
-    assert time.monotonic() - started < 3
 
 
 async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:

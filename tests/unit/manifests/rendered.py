@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from tests.machine import scaled
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 MANIFESTS = CHECKOUT / "manifests"
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -22,7 +24,7 @@ def kustomizations() -> list[str]:
 @functools.cache
 def _text(folder: str) -> str:
     words = [str(KUBECTL), "kustomize", str(CHECKOUT / folder)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=scaled(60))
     assert done.returncode == 0, done.stderr
     # Warnings speak of fields that the next kustomize drops.
     assert "deprecated" not in done.stderr, done.stderr

@@ -20,6 +20,7 @@ from tenancy.errors import (
     UnavailableError,
 )
 from tenancy.kubernetes_directory import KubernetesDirectory, Rhythm, tenant_in
+from tests.machine import scaled
 
 INGRESS = "http://ingress.test"
 QUICK = Rhythm(relist=60, first_pause=0.001, longest_pause=0.002)
@@ -84,7 +85,7 @@ def follow() -> Iterator[Follow]:
         directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, rhythm=QUICK)
         made.append(directory)
         directory.start()
-        assert cluster.exhausted.wait(5), cluster.asked
+        assert cluster.exhausted.wait(scaled(5)), cluster.asked
         directory.cluster = cluster  # type: ignore[attr-defined]
         return directory
 
@@ -189,7 +190,7 @@ def test_server_that_ends_every_watch_at_once_is_not_asked_without_pause() -> No
     directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, rhythm=Rhythm(first_pause=0.02))
     started = time.monotonic()
     directory.start()
-    assert cluster.exhausted.wait(5)
+    assert cluster.exhausted.wait(scaled(5))
     directory.close()
     assert time.monotonic() - started > 0.3
 

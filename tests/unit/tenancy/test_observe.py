@@ -50,7 +50,7 @@ def test_the_controller_may_do_what_it_does(kind: Kind) -> None:
         (LEASE, {"get", "create", "patch"}),
         (Kind("v1", "Event"), {"create"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, Kind) else "+".join(sorted(value)),
 )
 def test_the_controller_may_read_what_it_reads(kind: Kind, verbs: set[str]) -> None:
     """Beside what it builds."""

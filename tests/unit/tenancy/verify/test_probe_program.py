@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tenancy.verify import pods
+from tests.machine import scaled
 
 PROGRAM = Path(pods.__file__).with_name("probe_program.py").read_text()
 
@@ -19,7 +20,12 @@ PROGRAM = Path(pods.__file__).with_name("probe_program.py").read_text()
 def ask(*questions: dict[str, Any]) -> list[tuple[str, str]]:
     line = json.dumps(list(questions)) + "\n"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "ask"], input=line, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", PROGRAM, "ask"],
+        input=line,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=scaled(60),
     )
     return [(outcome, said) for outcome, said in json.loads(done.stdout)]
 
@@ -36,7 +42,7 @@ def decoy() -> Iterator[int]:
         port = taken.getsockname()[1]
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, "serve", "secret", str(port)])
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + scaled(30)
         while ask(connect(port))[0][0] != "answered":
             assert time.monotonic() < deadline
         yield port
