@@ -73,7 +73,7 @@ class ObjectStat:
         stored: digests kept with the object and bound to this very ETag and size.
         foreign: digests that other tools have left with the object; nothing proves what they were made from.
         metadata: the header fields that have to be sent again when metadata is changed.
-        rewritable: whether sending them again loses nothing of what the owner gave the object.
+        rewritable: whether sending them again changes this very object, and loses nothing of what its owner gave it.
     """
 
     project_id: str

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
@@ -17,7 +17,9 @@ from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored,
 from gateway.objects.tempurl import sign_get
 
 META = "x-object-meta-"
-# A POST replaces all of these at once (Swift API, "Create or update object metadata").
+# A POST replaces all of these at once (Swift API, "Create or update object metadata"), and takes no condition: an
+# object that is put in the same moment gets them too. Hence nothing is sent again that would destroy it, `X-Delete-At`;
+# and without that, a POST takes the expiry away. So an object that expires is not written to.
 _RESENT = frozenset(
     [
         "content-disposition",
@@ -25,7 +27,6 @@ _RESENT = frozenset(
         "content-language",
         "cache-control",
         "expires",
-        "x-delete-at",
         "x-object-manifest",
         "x-robots-tag",
     ]
@@ -207,8 +208,20 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
         # The segments of a dynamic large object change without its metadata.
         foreign={} if kind is ObjectKind.DYNAMIC_LARGE else read_foreign(meta, etag=etag, size=size, native=native),
         metadata=metadata,
-        rewritable=can_be_sent_again(metadata),
+        rewritable="x-delete-at" not in headers
+        and can_be_sent_again(metadata)
+        and not _is_elsewhere(account, ref, headers.get("content-location")),
     )
+
+
+def _is_elsewhere(account: str, ref: ObjectRef, location: str | None) -> bool:
+    """Whether a HEAD tells of another object, at the end of symlinks: a POST would change the first link.
+
+    An object with versions is a link too, to itself: its location differs in the query only.
+    """
+    if location is None:
+        return False
+    return unquote(location.partition("?")[0]) != f"{urlsplit(account).path}/{ref.container}/{ref.name}"
 
 
 def _auth(caller: Caller) -> dict[str, str]:

@@ -155,9 +155,9 @@ def test_object_without_etag_or_size_is_unsupported(headers: dict[str, str]) -> 
 
 def test_stat_keeps_what_a_post_would_delete_and_nothing_else() -> None:
     found = stat(
-        x_object_manifest="s/o", x_object_meta_colour="blue", x_delete_at="1", x_timestamp="1", content_type="a/b"
+        x_object_manifest="s/o", x_object_meta_colour="blue", x_robots_tag="no", x_timestamp="1", content_type="a/b"
     )
-    assert found.metadata == {"x-object-manifest": "s/o", "x-object-meta-colour": "blue", "x-delete-at": "1"}
+    assert found.metadata == {"x-object-manifest": "s/o", "x-object-meta-colour": "blue", "x-robots-tag": "no"}
     assert (found.size, found.content_type) == (9, "a/b")
 
 
@@ -333,6 +333,29 @@ async def test_metadata_that_would_not_go_back_as_it_came_is_left_alone() -> Non
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"x_delete_at": "1800000000"},
+        {"content_location": "/v1/AUTH_p/c/other"},
+        {"content_location": "/v1/AUTH_q/c/o"},
+        {"content_location": "/v1/AUTH_p/d/o?version-id=1"},
+        {"content_location": "http://swift.test/v1/AUTH_p/c/oo"},
+    ],
+)
+async def test_object_that_expires_and_one_behind_a_link_are_not_posted_to(fields: dict[str, str]) -> None:
+    swift = Swift()
+    assert not await store(swift).keep(CALLER, stat(**fields), {"adler32": "11e60398"})
+    assert swift.sent == []
+
+
+@pytest.mark.parametrize("place", ["/v1/AUTH_p/c/%C3%BC%20b?version-id=1", "/v1/AUTH_p/c/%c3%bc%20b"])
+async def test_object_that_is_where_it_was_asked_for_is_posted_to(place: str) -> None:
+    ref = ObjectRef("c", "ü b")
+    swift = Swift(answers={("POST", object_url(ACCOUNT, ref)): Response(202)})
+    assert await store(swift).keep(CALLER, stat(ref, content_location=place), {"adler32": "11e60398"})
+
+
+@pytest.mark.parametrize(
     ("status", "kind"), [(401, Kind.TOKEN_INVALID), (500, Kind.STORE_UNAVAILABLE), (503, Kind.STORE_UNAVAILABLE)]
 )
 async def test_post_that_another_token_or_time_may_mend_is_an_error(status: int, kind: Kind) -> None:
@@ -354,7 +377,6 @@ async def test_post_repeats_all_other_metadata_and_binds_the_digests() -> None:
         x_object_meta_colour="blue",
         x_object_meta_crc32="00000001",
         x_object_meta_checksum_source=write_stored({}, {"crc32": "00000001"}, etag=MD5, size=9)[BINDING],
-        x_delete_at="1",
         content_encoding="gzip",
     )
     swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(202)})
@@ -369,7 +391,6 @@ async def test_post_repeats_all_other_metadata_and_binds_the_digests() -> None:
         "x-object-meta-checksum-source": write_stored({"crc32": "00000001"}, {"adler32": "11e60398"}, etag=MD5, size=9)[
             BINDING
         ],
-        "x-delete-at": "1",
         "content-encoding": "gzip",
     }
 
