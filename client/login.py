@@ -26,7 +26,7 @@ _NAMES = ("clouds", "secure", "clouds-public")
 _FILE_VARIABLES = ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """What Keystone gave, and where it can be used.
 

@@ -69,7 +69,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         routes=routes(settings, metrics, lambda: directory.contact_age_seconds() is not None), lifespan=lifespan
     )
     answer_refusals(app)
-    limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
+    limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
     return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
 
 

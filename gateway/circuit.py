@@ -21,7 +21,7 @@ class CircuitOpenError(Exception):
         self.seconds = seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitRules:
     """After `failures` questions in a row without an answer, nothing is asked for `seconds`; then one tries."""
 
@@ -29,7 +29,7 @@ class CircuitRules:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
     """How it went lately.
 
@@ -63,7 +63,7 @@ class Circuit:
         if self.is_open(rules) and not probe:
             return self  # it was asked before; what is known already is not made worse by it
         failures = min(self.failures + 1, rules.failures)
-        return Circuit(failures, now + rules.seconds if failures >= rules.failures else 0)
+        return Circuit(failures=failures, closed_at=now + rules.seconds if failures >= rules.failures else 0)
 
 
 class Breaker:

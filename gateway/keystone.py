@@ -22,7 +22,7 @@ def build_keystone(settings: Settings, identity: IdentityService, http: httpx.As
 
 def circuit_rules(settings: Settings) -> CircuitRules:
     """When Keystone, or the store, is not asked any more."""
-    return CircuitRules(settings.circuit_failures, settings.circuit_seconds)
+    return CircuitRules(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
 
 
 def token_form(settings: Settings) -> TokenForm:

@@ -105,12 +105,14 @@ def budget_rules(settings: Settings) -> BudgetRules:
     """How the budgets of projects are kept."""
     return BudgetRules(
         defaults=Allowance(
-            settings.project_computations, settings.project_requests_per_second, settings.project_bytes_per_second
+            concurrent_calls=settings.project_computations,
+            requests_per_second=settings.project_requests_per_second,
+            bytes_per_second=settings.project_bytes_per_second,
         ),
         burst_seconds=settings.budget_burst_seconds,
-        users=LinePatience(settings.budget_queue, settings.budget_wait_seconds),
+        users=LinePatience(most=settings.budget_queue, seconds=settings.budget_wait_seconds),
         # A storage federation takes a refusal for a failed transfer, so it waits for as long as for an answer.
-        services=LinePatience(settings.service_queue, settings.answer_seconds),
+        services=LinePatience(most=settings.service_queue, seconds=settings.answer_seconds),
     )
 
 
@@ -125,10 +127,10 @@ def build_shared(
 ) -> Shared:
     """One of each for the process."""
     patience = Patience(
-        settings.function_connect_seconds,
-        settings.function_silence_seconds,
-        settings.function_timeout_seconds,
-        settings.function_trouble_seconds,
+        connect_seconds=settings.function_connect_seconds,
+        silence_seconds=settings.function_silence_seconds,
+        total_seconds=settings.function_timeout_seconds,
+        trouble_seconds=settings.function_trouble_seconds,
     )
     return Shared(
         authenticator=build_authenticator(settings, identity, metrics, keystone_http),
@@ -171,7 +173,10 @@ def build_flow(
 def bulk_rules(settings: Settings) -> BulkRules:
     """Bounds of a request about many objects."""
     return BulkRules(
-        settings.default_algorithms, settings.body_max_bytes, settings.bulk_max_objects, settings.bulk_at_once
+        default_algorithms=settings.default_algorithms,
+        max_bytes=settings.body_max_bytes,
+        max_objects=settings.bulk_max_objects,
+        at_once=settings.bulk_at_once,
     )
 
 
@@ -182,12 +187,12 @@ def build_authenticator(
     cache = TokenCache(
         build_keystone(settings, identity, http).validate,
         CacheLimits(
-            settings.token_cache_entries,
-            settings.token_cache_seconds,
-            settings.token_refusal_cache_seconds,
-            settings.token_outage_seconds,
-            settings.token_validations,
-            settings.keystone_timeout_seconds,
+            entries=settings.token_cache_entries,
+            seconds=settings.token_cache_seconds,
+            refusal_seconds=settings.token_refusal_cache_seconds,
+            outage_seconds=settings.token_outage_seconds,
+            strangers=settings.token_validations,
+            stranger_wait_seconds=settings.keystone_timeout_seconds,
         ),
         seen=lambda source, verdict: counter_of(metrics.tokens, source, verdict).inc(),
     )

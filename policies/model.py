@@ -30,7 +30,7 @@ class IsolationLevel(Enum):
         return self.value >= other.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a project may use at once. The quota of its namespace and the budgets of the gateway are made from this.
 
@@ -76,7 +76,7 @@ class TenantSpec:
         return namespace_of(self.project_id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueFunction:
     """A function that the operator offers.
 
@@ -113,7 +113,7 @@ class Destination:
     ports: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """The cluster as the operator set it up.
 

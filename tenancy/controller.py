@@ -33,7 +33,7 @@ _LEASE_NAME = "osfaas-controller"
 _SETTLE_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
     """How a controller runs.
 

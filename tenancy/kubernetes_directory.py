@@ -35,7 +35,7 @@ _PROJECT_REASONS = {
 _OFFBOARDING = "it is being offboarded"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
     """When the API server is asked (seconds).
 

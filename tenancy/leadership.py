@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 LEASE = Kind("coordination.k8s.io/v1", "Lease")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """Times of the election, in seconds.
 

@@ -11,7 +11,7 @@ BYTES_PER_SECOND = "bytes_per_second"
 NAMES = (CONCURRENT_CALLS, REQUESTS_PER_SECOND, BYTES_PER_SECOND)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
     """How much a project may use.
 
@@ -52,4 +52,8 @@ def allowance_of(limits: Limits | None, defaults: Allowance) -> Allowance:
     """The record's own limits, or the defaults where there is no record of any."""
     if limits is None:
         return defaults
-    return Allowance(limits.concurrent_calls, limits.requests_per_second, limits.bytes_per_second)
+    return Allowance(
+        concurrent_calls=limits.concurrent_calls,
+        requests_per_second=limits.requests_per_second,
+        bytes_per_second=limits.bytes_per_second,
+    )

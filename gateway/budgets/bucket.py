@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LEAST = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """A limit per second.
 
@@ -24,7 +24,7 @@ class Rate:
         return max(LEAST, self.per_second * self.burst_seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """What a bucket holds at a time (seconds of any clock); below zero: a debt."""
 
@@ -33,7 +33,7 @@ class Level:
 
     def later(self, rate: Rate, now: float) -> "Level":
         """The level at `now`. A clock that goes back fills nothing."""
-        return Level(min(rate.capacity, self.amount + max(0.0, now - self.at) * rate.per_second), now)
+        return Level(amount=min(rate.capacity, self.amount + max(0.0, now - self.at) * rate.per_second), at=now)
 
 
 def open_for(level: float) -> bool:

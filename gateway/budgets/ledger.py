@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.budgets.bucket import Level, Rate, open_for, usage, wait_seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What the books answer.
 
@@ -63,10 +63,10 @@ class LocalLedger:
     def draw_now(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
         """`draw`, which waits for nothing."""
         now = self._clock()
-        level = self._levels.get((account, meter), Level(rate.capacity, now)).later(rate, now)
+        level = self._levels.get((account, meter), Level(amount=rate.capacity, at=now)).later(rate, now)
         granted = amount < 0 or open_for(level.amount)
         if granted and amount:
-            level = Level(min(rate.capacity, level.amount - amount), now)
+            level = Level(amount=min(rate.capacity, level.amount - amount), at=now)
         self._levels[account, meter] = level
         return read(granted, level.amount, rate)
 
@@ -103,9 +103,19 @@ class LocalLedger:
 
 def read(granted: bool, level: float, rate: Rate) -> Reading:
     """The reading of a bucket that now holds `level`."""
-    return Reading(granted, usage(level, rate), 0.0 if granted else wait_seconds(level, rate), max(0.0, level))
+    return Reading(
+        granted=granted,
+        usage=usage(level, rate),
+        wait_seconds=0.0 if granted else wait_seconds(level, rate),
+        remaining=max(0.0, level),
+    )
 
 
 def places_read(granted: bool, taken: int, limit: int) -> Reading:
     """The reading of places of which so many are taken now."""
-    return Reading(granted, taken, 0.0 if granted else ASK_AGAIN_SECONDS, max(0, limit - taken))
+    return Reading(
+        granted=granted,
+        usage=taken,
+        wait_seconds=0.0 if granted else ASK_AGAIN_SECONDS,
+        remaining=max(0, limit - taken),
+    )

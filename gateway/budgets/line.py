@@ -15,7 +15,7 @@ from gateway.budgets.ledger import Reading
 Ask = Callable[[], Awaitable[Reading]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How many may wait at once for one limit of one account, and for how long each (seconds)."""
 

@@ -44,7 +44,7 @@ class BudgetRules:
     services: Patience
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitUse:
     """One limit as `/v1/limits` shows it.
 
@@ -120,17 +120,33 @@ class ProjectBudgets:
         """All limits of a project and how much of them is used now."""
         allowance = self.allowance(payer)
         places = await self._ledger.present(payer.account, allowance.concurrent_calls)
-        found = [LimitUse(CONCURRENT_CALLS, allowance.concurrent_calls, places.usage, places.remaining, 0.0)]
+        found = [
+            LimitUse(
+                name=CONCURRENT_CALLS,
+                value=allowance.concurrent_calls,
+                usage=places.usage,
+                remaining=places.remaining,
+                wait_seconds=0.0,
+            )
+        ]
         rates = {
             REQUESTS_PER_SECOND: allowance.requests_per_second,
             BYTES_PER_SECOND: allowance.bytes_per_second,
         }
         for name, value in rates.items():
             if not value:
-                found.append(LimitUse(name, 0, 0.0, math.inf, 0.0))
+                found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf, wait_seconds=0.0))
                 continue
             reading = await self._ledger.draw(payer.account, name, self._rate(value), 0)
-            found.append(LimitUse(name, value, reading.usage, reading.remaining, reading.wait_seconds))
+            found.append(
+                LimitUse(
+                    name=name,
+                    value=value,
+                    usage=reading.usage,
+                    remaining=reading.remaining,
+                    wait_seconds=reading.wait_seconds,
+                )
+            )
         return tuple(found)
 
     def allowance(self, payer: Payer) -> Allowance:
@@ -138,7 +154,7 @@ class ProjectBudgets:
         return allowance_of(payer.limits, self._rules.defaults)
 
     def _rate(self, per_second: int) -> Rate:
-        return Rate(per_second, self._rules.burst_seconds)
+        return Rate(per_second=per_second, burst_seconds=self._rules.burst_seconds)
 
     async def _draw(self, payer: Payer, name: str, per_second: int, amount: int) -> None:
         if not per_second or not amount:

@@ -22,7 +22,7 @@ _FIELDS = frozenset(["objects", "algorithms", "force", "store"])
 _OBJECT_FIELDS = frozenset(["container", "object", "version_id"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BulkRules:
     """Bounds of one request about many objects, or events (see `Settings` for each)."""
 

@@ -40,10 +40,15 @@ class Guard:
 
     def __init__(self, settings: Settings) -> None:
         self.wire = WireLimits(
-            settings.head_max_bytes, settings.target_max_bytes, settings.field_max_bytes, settings.head_max_fields
+            head_bytes=settings.head_max_bytes,
+            target_bytes=settings.target_max_bytes,
+            field_bytes=settings.field_max_bytes,
+            fields=settings.head_max_fields,
         )
         self.pace = PaceLimits(
-            settings.head_seconds, settings.transfer_window_seconds, settings.transfer_min_bytes_per_second
+            head_seconds=settings.head_seconds,
+            window_seconds=settings.transfer_window_seconds,
+            bytes_per_second=settings.transfer_min_bytes_per_second,
         )
         self._most = settings.max_connections
         self._most_per_client = settings.client_max_connections

@@ -57,7 +57,7 @@ _IDENTITY_NAMES = frozenset(
 _BODYLESS = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeadLimits:
     """How much of a head is read (bytes of names and values; number of fields)."""
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaceLimits:
     """Patience with a connection.
 
@@ -21,7 +21,7 @@ class PaceLimits:
     linger_seconds: float = 2.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Meter:
     """Sees whether a transfer keeps the least rate, window by window."""
 

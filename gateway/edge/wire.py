@@ -28,7 +28,7 @@ _END = b"\r\n\r\n"
 _LINE_OVERHEAD = len(b"OPTIONS  HTTP/1.1\r\n") + 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireLimits:
     """How much of a head is read, in bytes; and how many fields it may have."""
 
@@ -38,7 +38,7 @@ class WireLimits:
     fields: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Framed:
     """A head that matches the grammar.
 
@@ -90,7 +90,7 @@ def _framed(head: bytes, method: str, version: str) -> Framed:
     consumed = len(head)
     if b"upgrade" in values:
         head = _without_upgrade(head, values)
-    return Framed(head, consumed, None if codings else int(lengths[0]) if lengths else 0)
+    return Framed(head=head, consumed=consumed, length=None if codings else int(lengths[0]) if lengths else 0)
 
 
 def _without_upgrade(head: bytes, values: dict[bytes, list[bytes]]) -> bytes:

@@ -31,7 +31,7 @@ def _fits(rule: AccessRule, service_type: str, method: str, path: str) -> bool:
     return rule.service == service_type and rule.method.upper() == method and _pattern(rule.path).matches(path)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Pattern:
     """A rule's path, as places between its characters; bit n is place n.
 
@@ -78,4 +78,4 @@ def _pattern(path: str) -> _Pattern:
             into_segment |= 1 << place
             place += 1
             in_segment |= 1 << place
-    return _Pattern(literals, into_segment, in_segment, rest, 1 << place)
+    return _Pattern(literals=literals, into_segment=into_segment, in_segment=in_segment, rest=rest, end=1 << place)

@@ -18,7 +18,7 @@ from gateway.single_flight import SingleFlight
 _LASTING = frozenset([Kind.TOKEN_INVALID, Kind.TOKEN_SCOPE])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheLimits:
     """Bounds of the cache.
 

@@ -76,7 +76,7 @@ def refuse_hopeless(token: str, *, now: float, max_age_seconds: int, skew_second
         raise GatewayError(Kind.TOKEN_INVALID)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenForm:
     """What can be asked of a token's outer form.
 

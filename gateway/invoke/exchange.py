@@ -28,7 +28,7 @@ def _hopeful() -> GatewayError | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long is waited: for a connection, for a sign of life, in all; and for a function in trouble (seconds)."""
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class S3Rules:
     """How S3 is reached (see `Settings` for each; a credential is kept as a token is)."""
 

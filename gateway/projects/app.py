@@ -58,7 +58,7 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
     answer_refusals(app)
-    limits = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
+    limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
     return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
 
 

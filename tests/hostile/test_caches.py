@@ -60,7 +60,7 @@ async def test_without_one_flight_for_all_each_asks():
         await asyncio.sleep(0.05)
         raise GatewayError(Kind.TOKEN_INVALID)
 
-    cache = TokenCache(validate, CacheLimits(10, 1, 1))
+    cache = TokenCache(validate, CacheLimits(entries=10, seconds=1, refusal_seconds=1))
     cache._flights.run = lambda _, start: start()
     await asyncio.gather(*(cache.caller_of("t") for _ in range(100)), return_exceptions=True)
     assert len(asked) == 100

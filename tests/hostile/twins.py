@@ -37,7 +37,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 def defended(app: ASGIApp, settings: Settings) -> ASGIApp:
     """The layers of the edge around an application."""
-    head = HeadLimits(settings.head_max_bytes, settings.head_max_fields)
+    head = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
     return RequestIds(Observed(StrictHead(app, head), Metrics()))
 
 

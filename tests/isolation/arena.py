@@ -44,7 +44,7 @@ REFUSALS = frozenset([Outcome.REFUSED, Outcome.TIMED_OUT])
 ADMISSION = "admissionregistration.k8s.io/v1"
 
 PLATFORM = Platform(
-    functions={"checksums": CatalogueFunction("checksums", IMAGE)},
+    functions={"checksums": CatalogueFunction(name="checksums", image=IMAGE)},
     destinations=(Destination(f"{OPENSTACK_ADDRESS}/32", (STORE_PORT,)),),
     sandbox_runtime_class="iso-sandbox",
 )

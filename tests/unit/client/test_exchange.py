@@ -73,7 +73,7 @@ class Time:
 
 
 def login(url: str) -> Login:
-    return Login("the-token", 0, 0, url, None, None, verify=True)
+    return Login(token="the-token", issued_at=0, expires_at=0, gateway=url, swift=None, s3=None, verify=True)
 
 
 def sentence(server: Server, *replies: Reply | None, patience: Patience | None = None) -> str:

@@ -22,7 +22,15 @@ WANTED = listing.Wanted("c", "", "md5", store=False)
 
 def login(*, expires_in: float = 3_600) -> Login:
     now = time.time()
-    return Login("token", now, now + expires_in, "http://faas.test", "http://swift.test/v1/AUTH_p", None, verify=True)
+    return Login(
+        token="token",
+        issued_at=now,
+        expires_at=now + expires_in,
+        gateway="http://faas.test",
+        swift="http://swift.test/v1/AUTH_p",
+        s3=None,
+        verify=True,
+    )
 
 
 def good(name: str) -> dict[str, Any]:

@@ -15,7 +15,15 @@ LOGIN = Login(
     s3="https://s3.test",
     verify=True,
 )
-ONE_HOST = Login("t", 0, 3600, "http://faas.test", "http://store.test/v1/AUTH_mine", "http://store.test", verify=True)
+ONE_HOST = Login(
+    token="t",
+    issued_at=0,
+    expires_at=3600,
+    gateway="http://faas.test",
+    swift="http://store.test/v1/AUTH_mine",
+    s3="http://store.test",
+    verify=True,
+)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,15 @@ from client.errors import CommandError
 from client.login import Login, LoginCache, binding_of
 
 NOW = 1_000_000.0
-LOGIN = Login("token", NOW, NOW + 3600, "http://faas.test", "http://swift.test/v1/AUTH_p", None, verify=True)
+LOGIN = Login(
+    token="token",
+    issued_at=NOW,
+    expires_at=NOW + 3600,
+    gateway="http://faas.test",
+    swift="http://swift.test/v1/AUTH_p",
+    s3=None,
+    verify=True,
+)
 
 
 class Keystone:

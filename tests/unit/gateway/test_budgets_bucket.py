@@ -5,19 +5,19 @@ from hypothesis import strategies as st
 
 from gateway.budgets.bucket import Level, Rate, open_for, usage, wait_seconds
 
-RATE = Rate(10, 2)
+RATE = Rate(per_second=10, burst_seconds=2)
 
 
 def test_more_than_the_burst_is_not_kept() -> None:
-    assert Level(5, 0).later(RATE, 100).amount == RATE.capacity == 20
+    assert Level(amount=5, at=0).later(RATE, 100).amount == RATE.capacity == 20
 
 
 def test_clock_that_goes_back_fills_nothing() -> None:
-    assert Level(5, 100).later(RATE, 50).amount == 5
+    assert Level(amount=5, at=100).later(RATE, 50).amount == 5
 
 
 def test_slow_rate_still_holds_one() -> None:
-    assert Rate(1, 0.1).capacity == 1
+    assert Rate(per_second=1, burst_seconds=0.1).capacity == 1
 
 
 def test_debt_is_waited_for_and_shows_as_usage_above_the_limit() -> None:
@@ -40,12 +40,12 @@ def test_no_more_is_taken_than_the_burst_and_what_flows_in_and_one_debt(
     steps: list[tuple[float, int]], per_second: int, burst: float
 ) -> None:
     """Whatever the times and amounts."""
-    rate = Rate(per_second, burst)
-    level, now, taken = Level(rate.capacity, 0), 0.0, 0
+    rate = Rate(per_second=per_second, burst_seconds=burst)
+    level, now, taken = Level(amount=rate.capacity, at=0), 0.0, 0
     for pause, amount in steps:
         now += pause
         level = level.later(rate, now)
         if open_for(level.amount):
-            level = Level(level.amount - amount, now)
+            level = Level(amount=level.amount - amount, at=now)
             taken += amount
     assert taken <= rate.capacity + now * per_second + 3

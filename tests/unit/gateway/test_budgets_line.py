@@ -9,7 +9,7 @@ from gateway.budgets.ledger import Reading
 from gateway.budgets.line import Lines, NoRoomError, Patience
 from tests.machine import scaled, settled
 
-LONG = Patience(10, 30)
+LONG = Patience(most=10, seconds=30)
 
 
 class Room:
@@ -27,9 +27,9 @@ class Room:
     async def take(self, who: str, patience: Patience = LONG) -> None:
         async def ask() -> Reading:
             if not self.free:
-                return Reading(False, 1, patience.seconds / 3)
+                return Reading(granted=False, usage=1, wait_seconds=patience.seconds / 3)
             self.free -= 1
-            return Reading(True, 1)
+            return Reading(granted=True, usage=1)
 
         await self.lines.granted("limit", who, ask, patience)
         self.served.append(who)
@@ -54,7 +54,7 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
 async def test_call_is_refused_when_its_patience_ends() -> None:
     room, started = Room(), time.monotonic()
     with pytest.raises(NoRoomError):
-        await room.take("a", Patience(10, 0.05))
+        await room.take("a", Patience(most=10, seconds=0.05))
     assert time.monotonic() - started < scaled(5)
     assert room.waiting == 0
 
@@ -63,10 +63,10 @@ async def test_call_is_refused_at_once_when_waiting_is_in_vain() -> None:
     room, started = Room(), time.monotonic()
 
     async def ask() -> Reading:
-        return Reading(False, 1, wait_seconds=60)
+        return Reading(granted=False, usage=1, wait_seconds=60)
 
     with pytest.raises(NoRoomError):
-        await room.lines.granted("limit", "a", ask, Patience(10, 30))
+        await room.lines.granted("limit", "a", ask, Patience(most=10, seconds=30))
     assert time.monotonic() - started < scaled(5)
 
 

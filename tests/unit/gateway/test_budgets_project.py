@@ -20,7 +20,7 @@ from tests.machine import scaled
 from tests.valkey import Valkey
 
 A, B = Payer(ProjectId("a"), "alice"), Payer(ProjectId("b"), "bob")
-NOBODY_WAITS = Patience(0, 0)
+NOBODY_WAITS = Patience(most=0, seconds=0)
 
 
 @pytest.fixture(params=["local", "shared"])
@@ -35,7 +35,16 @@ async def ledger(request: pytest.FixtureRequest, valkey: Valkey) -> AsyncIterato
 def budgets(
     ledger: Ledger, *, calls: int = 2, rate: int = 0, size: int = 0, patience: Patience = NOBODY_WAITS
 ) -> ProjectBudgets:
-    return ProjectBudgets(ledger, BudgetRules(Allowance(calls, rate, size), 1, patience, Patience(9, 30)), Metrics())
+    return ProjectBudgets(
+        ledger,
+        BudgetRules(
+            Allowance(concurrent_calls=calls, requests_per_second=rate, bytes_per_second=size),
+            1,
+            patience,
+            Patience(most=9, seconds=30),
+        ),
+        Metrics(),
+    )
 
 
 async def refused(work: object) -> GatewayError:
@@ -64,7 +73,7 @@ async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(ledg
 
 
 async def test_place_is_given_back_when_the_work_fails_and_a_refusal_takes_none(ledger: Ledger) -> None:
-    made = budgets(ledger, calls=1, patience=Patience(1, 5))
+    made = budgets(ledger, calls=1, patience=Patience(most=1, seconds=5))
     for _ in range(3):
         with contextlib.suppress(LookupError):
             async with made.place(A):
@@ -129,7 +138,7 @@ async def test_limits_of_the_record_come_before_those_of_the_settings(ledger: Le
 
 
 async def test_call_waits_for_a_place_and_gets_it_as_soon_as_one_is_free(ledger: Ledger) -> None:
-    made = budgets(ledger, calls=1, patience=Patience(1, 30))
+    made = budgets(ledger, calls=1, patience=Patience(most=1, seconds=30))
     async with made.place(A):
         second = asyncio.create_task(made.place(A).__aenter__())
         await asyncio.sleep(0.02)
@@ -138,13 +147,13 @@ async def test_call_waits_for_a_place_and_gets_it_as_soon_as_one_is_free(ledger:
 
 
 async def test_call_waits_for_its_share_of_a_second(ledger: Ledger) -> None:
-    made = budgets(ledger, rate=20, patience=Patience(5, 30))
+    made = budgets(ledger, rate=20, patience=Patience(most=5, seconds=30))
     for _ in range(25):
         await made.count_call(A)
 
 
 async def test_caller_who_leaves_the_line_leaves_no_place_taken(ledger: Ledger) -> None:
-    made = budgets(ledger, calls=1, patience=Patience(5, 30))
+    made = budgets(ledger, calls=1, patience=Patience(most=5, seconds=30))
     async with made.place(A):
         waiting = [asyncio.create_task(made.place(A).__aenter__()) for _ in range(3)]
         await asyncio.sleep(0.02)

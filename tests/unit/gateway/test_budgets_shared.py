@@ -19,7 +19,7 @@ from gateway.edge.metrics import Metrics
 from tests.machine import scaled
 from tests.valkey import Valkey
 
-RATE = Rate(0.01, 1000)  # ten at once, and nothing to speak of during a test
+RATE = Rate(per_second=0.01, burst_seconds=1000)  # ten at once, and nothing to speak of during a test
 ACCOUNT = "{p}:users"
 
 

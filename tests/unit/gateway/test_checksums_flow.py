@@ -164,7 +164,12 @@ class House:
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
         rules = BudgetRules(
-            Allowance(limit, requests_per_second, bytes_per_second), 1, Patience(4, 0.02), Patience(4, 60)
+            Allowance(
+                concurrent_calls=limit, requests_per_second=requests_per_second, bytes_per_second=bytes_per_second
+            ),
+            1,
+            Patience(most=4, seconds=0.02),
+            Patience(most=4, seconds=60),
         )
         budgets = self.budgets = ProjectBudgets(LocalLedger(), rules, Metrics())
         self.flow = ChecksumFlow(

@@ -45,7 +45,7 @@ class Edge:
             inner = Starlette(routes=[Route("/fine", fine), Route("/crash", crash)])
             inner.add_exception_handler(HTTPException, route_refused)
             inner.add_exception_handler(Exception, crashed)
-        self.app = RequestIds(Observed(StrictHead(inner, HeadLimits(4_096, 20)), self.metrics))
+        self.app = RequestIds(Observed(StrictHead(inner, HeadLimits(max_bytes=4_096, max_fields=20)), self.metrics))
 
     async def call(
         self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = ""

@@ -95,19 +95,19 @@ def test_sized_body_takes_its_size_and_no_more() -> None:
 
 
 def test_window_with_too_few_bytes_is_too_slow_and_a_rest_begins_anew() -> None:
-    limits, meter = PaceLimits(10, 10, 500), Meter()
+    limits, meter = PaceLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), Meter()
     assert not meter.too_slow(0, 0, limits)
     assert not meter.too_slow(9.9, 0, limits)
     assert not meter.too_slow(10, 5_000, limits)
     assert meter.too_slow(20, 9_999, limits)
     meter.rest()
     assert not meter.too_slow(100, 9_999, limits)
-    assert not meter.too_slow(200, 9_999, PaceLimits(10, 10, 0))
+    assert not meter.too_slow(200, 9_999, PaceLimits(head_seconds=10, window_seconds=10, bytes_per_second=0))
 
 
 def test_who_has_taken_all_that_there_was_is_not_slow_however_little_it_was() -> None:
     """A stream of a few bytes a second: at each look some of them are on their way."""
-    limits, meter = PaceLimits(10, 10, 500), Meter()
+    limits, meter = PaceLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), Meter()
     assert not any(meter.too_slow(now, 150 * now - 60, limits, 150 * now) for now in range(100))
     stopped = [meter.too_slow(now, 15_000, limits, 150 * now) for now in range(100, 130)]
     assert any(stopped)

@@ -38,7 +38,7 @@ class Room:
     def __init__(self, verdict: Caller | GatewayError = CALLER, rules: IdentityRules = RULES) -> None:
         self.verdict = verdict
         self.asked = 0
-        cache = TokenCache(self.validate, CacheLimits(10, 30, 10), clock=lambda: NOW)
+        cache = TokenCache(self.validate, CacheLimits(entries=10, seconds=30, refusal_seconds=10), clock=lambda: NOW)
         self.authenticator = Authenticator(cache, rules, clock=lambda: NOW)
 
     async def validate(self, _token: str) -> Caller:

@@ -36,7 +36,14 @@ class Identity:
         self.seen: list[tuple[str, str]] = []
         self.cache = TokenCache(
             self.validate,
-            CacheLimits(entries, seconds, refusal_seconds, outage_seconds, STRANGERS, stranger_wait_seconds),
+            CacheLimits(
+                entries=entries,
+                seconds=seconds,
+                refusal_seconds=refusal_seconds,
+                outage_seconds=outage_seconds,
+                strangers=STRANGERS,
+                stranger_wait_seconds=stranger_wait_seconds,
+            ),
             clock=lambda: self.wall,
             stopwatch=lambda: self.elapsed,
             seen=lambda source, verdict: self.seen.append((source, verdict)),

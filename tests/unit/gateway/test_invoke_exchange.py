@@ -27,7 +27,9 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def client(trouble_seconds: float = 0.1) -> AsyncIterator[FunctionClient]:
     async with aiohttp.ClientSession() as session:
-        yield FunctionClient(session, Patience(1, 5, 10, trouble_seconds))
+        yield FunctionClient(
+            session, Patience(connect_seconds=1, silence_seconds=5, total_seconds=10, trouble_seconds=trouble_seconds)
+        )
 
 
 async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> None:

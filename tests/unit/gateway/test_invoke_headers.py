@@ -93,7 +93,7 @@ def test_strict_head_and_hygiene_together_leave_no_name_with_an_underscore(field
             ],
         ],
     }
-    sent = request_fields(read_head(scope, HeadLimits(1 << 16, 100)), CALLER, "req-1")
+    sent = request_fields(read_head(scope, HeadLimits(max_bytes=1 << 16, max_fields=100)), CALLER, "req-1")
     assert not [name for name, _ in sent if "_" in name]
 
 

@@ -9,9 +9,9 @@ from policies.model import Limits
 
 NOW = dt.datetime(2026, 11, 24, 16, 0, 0, 500_000, tzinfo=dt.UTC)
 USED = (
-    LimitUse("concurrent_calls", 32, 3, 29, 0),
-    LimitUse("requests_per_second", 50, 37.5, 25.2, 0),
-    LimitUse("bytes_per_second", 1000, 1200.25, 0, 61.2),
+    LimitUse(name="concurrent_calls", value=32, usage=3, remaining=29, wait_seconds=0),
+    LimitUse(name="requests_per_second", value=50, usage=37.5, remaining=25.2, wait_seconds=0),
+    LimitUse(name="bytes_per_second", value=1000, usage=1200.25, remaining=0, wait_seconds=61.2),
 )
 
 
@@ -38,7 +38,10 @@ def test_rates_have_the_fields_of_novas_and_never_promise_too_early() -> None:
 
 
 def test_what_is_not_limited_is_minus_one_and_no_rate() -> None:
-    used = (LimitUse("requests_per_second", 0, 0, math.inf, 0), LimitUse("concurrent_calls", 0, 0, 0, 0))
+    used = (
+        LimitUse(name="requests_per_second", value=0, usage=0, remaining=math.inf, wait_seconds=0),
+        LimitUse(name="concurrent_calls", value=0, usage=0, remaining=0, wait_seconds=0),
+    )
     document = limits_document(used, None, now=NOW)
     assert document["limits"]["rate"] == []
     assert document["usage"]["requests_per_second"] == {"limit": -1, "usage": 0}
@@ -51,5 +54,5 @@ def test_record_adds_the_sizes_of_the_namespace() -> None:
 
 
 def test_debt_of_ages_has_a_date() -> None:
-    used = (LimitUse("bytes_per_second", 1, 1e15, 0, 1e15),)
+    used = (LimitUse(name="bytes_per_second", value=1, usage=1e15, remaining=0, wait_seconds=1e15),)
     assert limits_document(used, None, now=NOW)["limits"]["rate"][0]["limit"][0]["next-available"] > "2050"

@@ -44,7 +44,7 @@ async def refusals(breaking: BreakingStore, project: str, times: int) -> list[Ga
 
 async def test_silent_store_is_not_asked_after_some_times() -> None:
     store = Store(StoreSilentError())
-    found = await refusals(BreakingStore(store, CircuitRules(3, 60)), "a", 10)  # type: ignore[arg-type]
+    found = await refusals(BreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
     assert {error.kind for error in found} == {Kind.STORE_UNAVAILABLE}
     assert all(error.retry_after_seconds for error in found)
     assert store.asked == 3
@@ -53,7 +53,7 @@ async def test_silent_store_is_not_asked_after_some_times() -> None:
 async def test_one_project_does_not_close_the_store_to_another() -> None:
     """How long a stat takes depends on the object too, and objects are of the tenants' own making."""
     store = Store(StoreSilentError())
-    breaking = BreakingStore(store, CircuitRules(3, 60))  # type: ignore[arg-type]
+    breaking = BreakingStore(store, CircuitRules(failures=3, seconds=60))  # type: ignore[arg-type]
     await refusals(breaking, "a", 5)
     store.failure = None
     assert await breaking.stat(caller("b"), REF) == "stat"
@@ -62,5 +62,5 @@ async def test_one_project_does_not_close_the_store_to_another() -> None:
 async def test_store_that_says_no_is_not_silent() -> None:
     """A 503 for one object is an answer."""
     store = Store(GatewayError(Kind.STORE_UNAVAILABLE))
-    await refusals(BreakingStore(store, CircuitRules(3, 60)), "a", 10)  # type: ignore[arg-type]
+    await refusals(BreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
     assert store.asked == 10

@@ -150,7 +150,7 @@ def test_head_that_passes_is_clean_and_passes_again(
 ) -> None:
     def read(kept: Iterable[tuple[bytes, bytes]]) -> RequestHead:
         scope = {"method": method, "raw_path": path, "query_string": query, "http_version": version}
-        return read_head({**scope, "headers": list(kept)}, HeadLimits(1_024, 8))
+        return read_head({**scope, "headers": list(kept)}, HeadLimits(max_bytes=1_024, max_fields=8))
 
     kinds = {Kind.REQUEST_MALFORMED, Kind.REQUEST_HEAD_TOO_LARGE, Kind.EXPECTATION_FAILED, Kind.TRANSFER_CODING}
     head = unless_refused(kinds, lambda: read([HOST, *fields]))
@@ -239,7 +239,9 @@ def test_fields_for_a_function_are_clean_and_stay_the_same_when_cleaned_again(
 ) -> None:
     scope = {"method": "GET", "raw_path": b"/v1/invoke/f/", "query_string": b"", "http_version": "1.1"}
     kinds = {Kind.REQUEST_MALFORMED, Kind.EXPECTATION_FAILED, Kind.TRANSFER_CODING}
-    head = unless_refused(kinds, lambda: read_head({**scope, "headers": [HOST, *fields]}, HeadLimits(4_096, 20)))
+    head = unless_refused(
+        kinds, lambda: read_head({**scope, "headers": [HOST, *fields]}, HeadLimits(max_bytes=4_096, max_fields=20))
+    )
     sent = unless_refused(MALFORMED, lambda: request_fields(head, CALLER, "req-1")) if head else None
     if sent is None:
         return

@@ -58,7 +58,7 @@ async def called(
             Route("/v1/projects/{project}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         ]
     )
-    outer = RequestIds(Observed(StrictHead(app, HeadLimits(9_999, 99)), Metrics()))
+    outer = RequestIds(Observed(StrictHead(app, HeadLimits(max_bytes=9_999, max_fields=99)), Metrics()))
     with caplog.at_level(logging.INFO):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://faas.test") as client:
             answer = await client.request(method, path, headers={"X-Auth-Token": "very-secret"})

@@ -9,7 +9,7 @@ from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
 
 PLATFORM = Platform(
-    functions={"checksums": CatalogueFunction("checksums", "dev.local/checksums:test")},
+    functions={"checksums": CatalogueFunction(name="checksums", image="dev.local/checksums:test")},
     destinations=(Destination("192.0.2.10/32", (8080, 443)),),
 )
 SANDBOXED = dataclasses.replace(PLATFORM, sandbox_runtime_class="gvisor")

@@ -45,8 +45,8 @@ platforms = st.builds(
     Platform,
     functions=st.just(
         {
-            "checksums": CatalogueFunction("checksums", "dev.local/checksums:test"),
-            "other": CatalogueFunction("other", "dev.local/other:1", cpu_millis=250, window_seconds=60),
+            "checksums": CatalogueFunction(name="checksums", image="dev.local/checksums:test"),
+            "other": CatalogueFunction(name="other", image="dev.local/other:1", cpu_millis=250, window_seconds=60),
         }
     ),
     destinations=st.lists(destinations, max_size=3).map(tuple),

@@ -9,7 +9,7 @@ from policies.names import ProjectId
 
 SPEC = TenantSpec(ProjectId("p1"))
 NAME = SPEC.namespace
-PLATFORM = Platform(functions={"checksums": CatalogueFunction("checksums", "image")})
+PLATFORM = Platform(functions={"checksums": CatalogueFunction(name="checksums", image="image")})
 
 
 def fields_of(value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tenancy.platform.facts import Enforcement, Facts, Severity
 from tenancy.platform.judge import ADMISSION_KINDS, TENANT_KIND, judge, version_of
 from tests.unit.manifests.rendered import rendered
 
-PLATFORM = Platform(functions={"checksums": CatalogueFunction("checksums", "image")}, sidecars=True)
+PLATFORM = Platform(functions={"checksums": CatalogueFunction(name="checksums", image="image")}, sidecars=True)
 
 
 def ours() -> dict[str, dict[str, str]]:

@@ -14,7 +14,7 @@ def scene(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, stor
     return Scene(
         tenant=TenantSpec(ProjectId("a"), isolation=level),
         platform=Platform(
-            functions={"checksums": CatalogueFunction("checksums", "image")},
+            functions={"checksums": CatalogueFunction(name="checksums", image="image")},
             destinations=(Destination("192.0.2.1/32", (443,)),),
         ),
         victim=Victim(NamespaceName("faas-b"), "checksums", "10.0.0.9", "word"),
