@@ -1,6 +1,5 @@
 """The process: settings, credential, directory, server."""
 
-import functools
 import logging
 import os
 import resource
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp
 
 from gateway.app import build_app
 from gateway.edge.guard import Guard
-from gateway.edge.strict_protocol import StrictProtocol
+from gateway.edge.receiving import strict_protocols
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.observe.logs import begin_log
 from gateway.settings import Settings, settings_from
@@ -80,7 +79,7 @@ def listen(app: ASGIApp, settings: Settings) -> None:
         app,
         host=settings.listen_host,
         port=settings.listen_port,
-        http=functools.partial(StrictProtocol, guard=Guard(settings)),  # type: ignore[arg-type]  # makes one
+        http=strict_protocols(Guard(settings)),  # type: ignore[arg-type]  # makes one
         loop="uvloop",
         ws="none",
         lifespan="on",

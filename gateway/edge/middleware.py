@@ -4,6 +4,7 @@ They wrap the application in the order `RequestIds(Observed(StrictHead(app)))`, 
 crash have an id, a line and a count too.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -11,7 +12,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.edge.context import RequestContext, context_of, open_context
-from gateway.edge.head import HeadLimits, read_head
+from gateway.edge.head import REFUSAL, HeadLimits, read_head
 from gateway.edge.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.errors import GatewayError, error_response
 from gateway.observe.outcome import FIRST_FAULT, Outcome, outcome_of
@@ -142,12 +143,28 @@ class StrictHead:
         context = context_of(scope)
         try:
             head = read_head(scope, self._limits)
+            scope["headers"] = list(head.fields)
+            context.head = head
+            await _unless_refused(self._app, scope, receive, send)
         except GatewayError as error:
             context.facts["error"] = error.kind.code
-            # What follows a head that is not understood cannot be framed: the connection ends here.
+            # What follows a request that is not understood cannot be framed: the connection ends here.
             error.headers["Connection"] = "close"
             await error_response(error, request_id=context.request_id)(scope, receive, send)
-            return
-        scope["headers"] = list(head.fields)
-        context.head = head
-        await self._app(scope, receive, send)
+
+
+async def _unless_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Runs the application, which is cancelled if the body turns out to be none that can be taken.
+
+    Raises:
+        GatewayError: what is wrong with the body (see strict_protocol).
+    """
+    try:
+        await app(scope, receive, send)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if REFUSAL not in scope or task is None:
+            raise
+        task.uncancel()
+        refusal: GatewayError = scope[REFUSAL]
+        raise refusal from None

@@ -23,7 +23,7 @@ from gateway.errors import GatewayError, Kind
 log = logging.getLogger(__name__)
 
 # How much of the next requests is kept while one is answered; beyond it the socket is not read.
-_HELD_MAX = 65_536
+_HELD_MAX = 8_192
 
 
 class State(Enum):
@@ -39,6 +39,17 @@ class StrictCycle(RequestResponseCycle):
     """One request and its answer. An answer that begins before the body has ended is the connection's last."""
 
     _unsized = False
+    _task: asyncio.Task[None] | None = None
+
+    async def run_asgi(self, app: Any) -> None:
+        self._task = asyncio.current_task()
+        await super().run_asgi(app)
+
+    def refuse(self, error: GatewayError) -> None:
+        """The application answers with this error: instead of its work, or in the middle of it."""
+        self.scope[REFUSAL] = error  # type: ignore[literal-required]  # a key of ours
+        if self._task is not None:
+            self._task.cancel()
 
     async def send(self, message: Any) -> None:
         if self.more_body and not self.response_started:
@@ -62,6 +73,7 @@ class StrictProtocol(HttpToolsProtocol):
     """One connection."""
 
     transport: Any  # a CountedTransport, which is what uvicorn uses of one
+    cycle: Any  # a StrictCycle, once there was a request
 
     def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,6 +92,10 @@ class StrictProtocol(HttpToolsProtocol):
     @property
     def address(self) -> str | None:
         return self.client[0] if self.client else None
+
+    @property
+    def takes_body(self) -> bool:
+        return self._state in {State.BODY, State.LINGERING}
 
     @property
     def waiting_since(self) -> float | None:
@@ -146,7 +162,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._refuse(error)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(GatewayError(Kind.REQUEST_MALFORMED, why="the HTTP parser does not understand it"))
-        if len(self._held) > _HELD_MAX:
+        if self._state is State.ANSWERING and len(self._held) > _HELD_MAX:
             self.flow.pause_reading()
 
     def _take_head(self) -> bool:
@@ -165,6 +181,9 @@ class StrictProtocol(HttpToolsProtocol):
         self._body = _body_of(framed.length)
         self._state = State.ANSWERING if self._body is None else State.BODY
         self._sending.rest()
+        if self._body is not None:
+            # Until the application asks for the body, which it does when it knows the caller.
+            self.flow.pause_reading()
         self.parser.feed_data(framed.head)
         return True
 
@@ -174,19 +193,29 @@ class StrictProtocol(HttpToolsProtocol):
         self._held = self._held[taken.consumed :]
         if taken.done:
             self._state = State.ANSWERING
+            # From now on it is the end of the connection that has to be seen.
+            self.flow.resume_reading()
         if taken.feed:
             self.parser.feed_data(taken.feed)
         return taken.done
 
     def _refuse(self, error: GatewayError) -> None:
         """The connection ends with this error, unless another answer has begun on it."""
-        began = self._cut_off_request()
         self._state, self._held = State.LINGERING, b""
         self.transport.linger = True
         self.flow.resume_reading()
-        if began:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._answer_refusal(error)
+        elif not cycle.response_started:
+            cycle.refuse(error)
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
             self.transport.abort()
-            return
+
+    def _answer_refusal(self, error: GatewayError) -> None:
+        """Bytes that never became a request are answered as one without a method and a path."""
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -231,15 +260,6 @@ class StrictProtocol(HttpToolsProtocol):
             self._taking.rest()
         elif self._taking.too_slow(now, self.transport.written - outstanding, self._guard.pace, self.transport.written):
             self.drop("it takes its answer too slowly")
-
-    def _cut_off_request(self) -> bool:
-        """Tells the request that is being received that its caller is gone; whether its answer had begun."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            return False
-        cycle.disconnected = True
-        cycle.message_event.set()
-        return cycle.response_started
 
     # --- what the parser says
     def on_headers_complete(self) -> None:

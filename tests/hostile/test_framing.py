@@ -6,6 +6,8 @@ from heads import CHUNKED, FRAMING, HOST, PROBE, STRICT_49, chunks, get, length,
 from wire import connect, hear, say
 
 ALL = {**STRICT_49, **PROBE, **FRAMING}
+# What is wrong lies so far behind the head that it is not seen before the caller is known.
+FAR_BEHIND = "trailers-without-end (9110 6.5)"
 
 # What uvicorn's own protocol takes, without the gate and without the check of the head.
 OPEN_WITHOUT = [
@@ -51,10 +53,17 @@ def strict_port():
         yield port
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != FAR_BEHIND])
 def test_ambiguous_request_is_refused_and_the_connection_ends(gateway, name):
     heard = say(gateway.service.port, ALL[name])
     assert heard.refused, heard
+
+
+def test_what_lies_far_behind_the_head_is_refused_when_it_is_read(strict_port, gateway):
+    assert say(strict_port, ALL[FAR_BEHIND]).refused
+    heard = say(gateway.service.port, ALL[FAR_BEHIND])
+    assert heard.statuses == [401]
+    assert heard.closed
 
 
 def test_the_public_list_has_49_strict_cases():

@@ -1,7 +1,6 @@
 """The same server without its defences, and with them, in this process: what does the same request meet there?"""
 
 import contextlib
-import functools
 import json
 import threading
 import time
@@ -16,7 +15,7 @@ from gateway.edge.guard import Guard
 from gateway.edge.head import HeadLimits
 from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead
-from gateway.edge.strict_protocol import StrictProtocol
+from gateway.edge.receiving import strict_protocols
 from gateway.settings import Settings
 
 
@@ -66,8 +65,7 @@ def serving(app: ASGIApp, *, http: object = "httptools", keep_alive: int = 75) -
 def strict(**settings: object) -> Iterator[int]:
     """The port of a server with the edge's defences."""
     made = Settings(**settings)  # type: ignore[arg-type]
-    protocol = functools.partial(StrictProtocol, guard=Guard(made))
-    with serving(defended(echo, made), http=protocol, keep_alive=made.keep_alive_seconds) as port:
+    with serving(defended(echo, made), http=strict_protocols(Guard(made)), keep_alive=made.keep_alive_seconds) as port:
         yield port
 
 

@@ -1,0 +1,71 @@
+"""How much is read from a connection at once: of a head little, so that no body comes along with it.
+
+A body is read when the application asks for it, which it does once it knows the caller. Until then it waits in the
+network, and costs this process nothing. What was read cannot be put back, so the read that takes a head must be small.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gateway.edge.guard import Guard
+from gateway.edge.strict_protocol import StrictProtocol
+
+HEAD_READ_BYTES = 4_096
+BODY_READ_BYTES = 65_536
+
+
+class Receiver(Protocol):
+    """A protocol that gets bytes, and says whether it has use for many."""
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether a body is what comes next."""
+
+    def connection_made(self, transport: Any) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool | None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+class BoundedReads(asyncio.BufferedProtocol):
+    """Hands a protocol the bytes of its connection, in pieces of the size that it has use for."""
+
+    def __init__(self, receiver: Receiver, buffer: memoryview) -> None:
+        """`buffer` may be shared by all connections of an event loop: it is read out before the next one is read."""
+        self._receiver = receiver
+        self._buffer = buffer
+        self._of_head = buffer[:HEAD_READ_BYTES]
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - what the loop suggests is too much
+        return self._buffer if self._receiver.takes_body else self._of_head
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receiver.data_received(bytes(self._buffer[:nbytes]))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._receiver.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._receiver.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        return self._receiver.eof_received()
+
+    def pause_writing(self) -> None:
+        self._receiver.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._receiver.resume_writing()
+
+
+def strict_protocols(guard: Guard) -> Callable[..., BoundedReads]:
+    """Makes the protocol of each connection, for uvicorn's setting `http`."""
+    return functools.partial(_protocol, guard, memoryview(bytearray(BODY_READ_BYTES)))
+
+
+def _protocol(guard: Guard, buffer: memoryview, **of_uvicorn: Any) -> BoundedReads:
+    return BoundedReads(StrictProtocol(guard=guard, **of_uvicorn), buffer)
