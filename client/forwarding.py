@@ -9,10 +9,8 @@ import asyncio
 import contextlib
 import hmac
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import click
 import httpx
 import openstack.config
 import openstack.exceptions
@@ -23,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from client.errors import CommandError
 from client.keystone import SERVICE_TYPE, endpoint_of, session_of
 
 MAX_BODY_BYTES = 2_097_152
@@ -35,32 +34,27 @@ _KEPT = frozenset([b"content-type"])
 Headers = list[tuple[bytes, bytes]]
 
 
-@click.group()
-def events() -> None:
-    """Object events."""
+def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint: str | None) -> None:
+    """Takes events until it is ended by a signal.
 
+    Args:
+        host: address to listen on.
+        port: TCP port to listen on.
+        algorithm: comma list of digests; "": the gateway's.
+        secret: what senders have to know, or None.
+        endpoint: the gateway's URL, in place of the catalog's.
 
-@events.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="TCP port to listen on.")
-@click.option("--algorithm", default="", help="Comma list of digests; default: the gateway's.")
-@click.option(
-    "--secret-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Senders have to send its content as Authorization: Bearer (MinIO's auth_token).",
-)
-@click.option("-e", "--endpoint", metavar="URL", help="The gateway's URL, in place of the catalog's.")
-def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
-    """Pass on events to the gateway with a token of this environment's credential."""
-    secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
+    Raises:
+        CommandError: there is no usable credential, or the catalog has no gateway.
+    """
     try:
         region = openstack.config.OpenStackConfig(app_name="osfaas-events").get_one()
         session = session_of(region)
         gateway = endpoint or endpoint_of(region, session, SERVICE_TYPE)
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandError(str(error)) from error
     if gateway is None:
-        raise click.ClickException(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
+        raise CommandError(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
     verify, _certificate = region.get_requests_verify_args()
     base = gateway.rstrip("/").removesuffix("/v1")
     url = f"{base}/v1/events" + (f"?algorithm={algorithm}" if algorithm else "")

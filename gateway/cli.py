@@ -4,14 +4,16 @@ import importlib
 import sys
 
 import click
+from click.exceptions import NoSuchCommand
 
 from client.commands import checksum
 
-# Where the commands are that bring much with them, the Kubernetes client or a server.
+# Commands of other modules, imported when they are asked for. These modules import their work when it runs: for help
+# and completion, all of them are loaded.
 _ELSEWHERE = {
     "controller": "tenancy.commands.controller:controller",
     "platform": "tenancy.commands.platform:platform",
-    "events": "client.forwarding:events",
+    "events": "client.event_commands:events",
     "tenant": "tenancy.commands.tenant:tenant",
 }
 
@@ -29,8 +31,17 @@ class _WithLazyCommands(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            # click compares with the commands that it knows, which are not all.
+            raise NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from error
 
-@click.group(cls=_WithLazyCommands)
+
+@click.group(cls=_WithLazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="openstack-faas-gateway")
 def main() -> None:
     """Multi-tenant functions for OpenStack projects."""

@@ -5,17 +5,23 @@ controller does the rest. Every one may be repeated: what is so already is not w
 else changed meanwhile is read anew, so nobody's change is lost.
 """
 
-import datetime as dt
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from policies.model import IsolationLevel, Limits, TenantSpec
-from policies.names import ProjectId
 from tenancy.errors import AdministrationError, ConflictError, NotOnboardedError
-from tenancy.projects import Project
 from tenancy.record import Offboarding, TenantRecord
-from tenancy.tenants import Tenants
+
+# What has them is given; only their names are needed, and they would load the clients of Kubernetes and OpenStack.
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+    from policies.names import ProjectId
+    from tenancy.projects import Project
+    from tenancy.tenants import Tenants
 
 DEFAULT_GRACE_SECONDS = 7 * 86_400
 _ATTEMPTS = 5

@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from policies.errors import PolicyError
-from policies.model import Platform
 from policies.names import ProjectId
-from tenancy.cluster import Cluster, connect
 from tenancy.errors import (
     NoSuchProjectError,
     NotOnboardedError,
@@ -22,9 +20,13 @@ from tenancy.errors import (
     TenancyError,
     UnavailableError,
 )
-from tenancy.platform_file import read_platform
-from tenancy.projects import KeystoneProjects, Project, connect_projects
-from tenancy.tenants import ClusterTenants
+
+# The clients of Kubernetes and OpenStack take ten times as long to load as all that help and completion need.
+if TYPE_CHECKING:
+    from policies.model import Platform
+    from tenancy.cluster import Cluster
+    from tenancy.projects import KeystoneProjects, Project
+    from tenancy.tenants import ClusterTenants
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -43,26 +45,34 @@ class Access:
     platform_file: Path | None
 
     @cached_property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> "Cluster":
         """The cluster."""
+        from tenancy.cluster import connect
+
         return connect(self.kubeconfig, context=self.context)
 
     @cached_property
-    def tenants(self) -> ClusterTenants:
+    def tenants(self) -> "ClusterTenants":
         """The records."""
+        from tenancy.tenants import ClusterTenants
+
         return ClusterTenants(self.cluster)
 
     @cached_property
-    def projects(self) -> KeystoneProjects:
+    def projects(self) -> "KeystoneProjects":
         """Keystone."""
+        from tenancy.projects import connect_projects
+
         return connect_projects()
 
     @property
-    def platform(self) -> Platform | None:
+    def platform(self) -> "Platform | None":
         """The platform, if its file was named."""
+        from tenancy.platform_file import read_platform
+
         return read_platform(self.platform_file) if self.platform_file else None
 
-    def project(self, word: str, domain: str | None) -> Project:
+    def project(self, word: str, domain: str | None) -> "Project":
         """The project that an administrator means: by id; else by name in a domain.
 
         Raises:

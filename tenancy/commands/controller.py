@@ -59,9 +59,9 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
     Its OpenStack credential (OS_* variables, or clouds.yaml with OS_CLOUD) needs a role that may list projects. Several
     may run: one leads. Exit codes: 0 ended by a signal, 1 lost the lead, 2 cannot start.
     """
-    from tenancy.controller import ControllerSettings, run_controller  # noqa: PLC0415
-    from tenancy.errors import TenancyError  # noqa: PLC0415
-    from tenancy.leadership import Terms  # noqa: PLC0415
+    from tenancy.controller import ControllerSettings, run_controller
+    from tenancy.errors import TenancyError
+    from tenancy.leadership import Terms
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = ControllerSettings(

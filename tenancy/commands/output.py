@@ -5,8 +5,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from tenancy.record import ConditionType, TenantRecord, manifest_of, timestamp
 
 _WORDS = {True: "yes", False: "no", None: "unknown"}
@@ -119,6 +117,8 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
 def _lines(manifest: Mapping[str, Any] | None) -> list[str]:
     if manifest is None:
         return []
+    import yaml
+
     metadata = {key: value for key, value in manifest.get("metadata", {}).items() if key not in _BOOKKEEPING}
     plain = {key: value for key, value in manifest.items() if key not in {"metadata", "status"}}
     return yaml.safe_dump({**plain, "metadata": metadata}, sort_keys=True).splitlines(keepends=True)

@@ -1,36 +1,13 @@
-"""`osfaas platform …`."""
+"""`osfaas platform …`. What the commands do is in `tenancy.platform.actions`, imported when one runs."""
 
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from policies.model import Manifest, Platform
-from tenancy.cluster import Cluster, connect
 from tenancy.commands.access import REFUSED, refusals_said
-from tenancy.platform.collect import collect_facts
-from tenancy.platform.errors import PlatformError
-from tenancy.platform.facts import Enforcement, Finding, Severity
-from tenancy.platform.helm import Charts, Helm
-from tenancy.platform.install import (
-    Istio,
-    install_istio,
-    install_knative,
-    install_ourselves,
-    install_policies,
-    overlay_problems,
-    platform_in,
-)
-from tenancy.platform.judge import judge
-from tenancy.platform.probes import try_enforcement
-from tenancy.platform.rollout import DEPLOYMENT, Rollout
-from tenancy.platform.sources import laid_over, read_manifests, read_values, render
-from tenancy.platform.verify import verify_platform
-from tenancy.platform_file import read_platform
 
 F = TypeVar("F", bound=Callable[..., None])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -85,34 +62,10 @@ def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
 
     Each step may be repeated. Exit codes: 0 done, 1 refused or not ready in time, 2 wrong usage, 5 no answer.
     """
+    from tenancy.platform import actions
+
     with refusals_said():
-        manifests = render(options["kubectl"], overlay)
-        described = read_platform(platform_file) if platform_file else platform_in(manifests)
-        if problems := overlay_problems(manifests, described):
-            raise PlatformError("; ".join(problems))
-        cluster = connect(options["kubeconfig"], context=options["context"])
-        rollout = Rollout(cluster, click.echo, options["wait_seconds"], options["dry_run"])
-        _install_others(rollout, described, options)
-        install_policies(rollout, described)
-        install_ourselves(rollout, manifests, described)
-
-
-def _install_others(rollout: Rollout, described: Platform, options: dict[str, Any]) -> None:
-    settings: Path = options["settings"]
-    if options["istio_charts"]:
-        values = (
-            laid_over(
-                read_values(settings / "istio" / f"{name}.yaml"),
-                read_values(options[f"{option}_values"]) if options[f"{option}_values"] else {},
-            )
-            for name, option in (("istiod", "istiod"), ("gateway", "ingress"))
-        )
-        istio = Istio(Charts(options["istio_charts"], options["istio_version"]), *values)
-        helm = Helm(options["helm"], options["kubeconfig"], options["context"])
-        install_istio(rollout, helm, istio, described.istio_namespace)
-    if options["knative_manifests"]:
-        manifests: list[Manifest] = [item for source in options["knative_manifests"] for item in read_manifests(source)]
-        install_knative(rollout, manifests, render(options["kubectl"], settings), described)
+        actions.install(overlay, platform_file, options, click.echo)
 
 
 @platform.command()
@@ -126,16 +79,12 @@ def check(platform_file: Path, probe: bool, probe_image: str | None, output: str
 
     Exit codes: 0 nothing but advice, 1 something is missing or unsafe, 2 wrong usage, 5 no answer.
     """
+    from tenancy.platform import actions
+
     with refusals_said():
-        described = read_platform(platform_file)
-        cluster = connect(where["kubeconfig"], context=where["context"])
-        enforcement = Enforcement.NOT_TRIED
-        if probe:
-            enforcement = try_enforcement(cluster, probe_image or _own_image(cluster, described))
-        facts = collect_facts(cluster, described, enforcement)
-    findings = judge(facts, described)
-    click.echo(as_json(findings) if output == "json" else as_text(findings, facts.enforcement))
-    if any(finding.severity is not Severity.ADVICE for finding in findings):
+        report = actions.check(platform_file, probe=probe, probe_image=probe_image, **where)
+    click.echo(report.as_json() if output == "json" else report.as_text())
+    if not report.good:
         sys.exit(REFUSED)
 
 
@@ -150,37 +99,8 @@ def verify(platform_file: Path, function: str, probe_image: str | None, wait_sec
 
     Exit codes: 0 it works, 1 it does not, 2 wrong usage, 5 no answer.
     """
+    from tenancy.platform import actions
+
     with refusals_said():
-        described = read_platform(platform_file)
-        cluster = connect(where["kubeconfig"], context=where["context"])
-        image = probe_image or _own_image(cluster, described)
-        verify_platform(Rollout(cluster, click.echo, wait_seconds), described, function=function, image=image)
+        actions.verify(platform_file, click.echo, function=function, image=probe_image, seconds=wait_seconds, **where)
         click.echo("the platform works")
-
-
-def _own_image(cluster: Cluster, described: Platform) -> str:
-    """The gateway's own image is on the cluster, and has a Python."""
-    for item in cluster.list(DEPLOYMENT, namespace=described.system_namespace).items:
-        template = item["spec"]["template"]
-        if described.gateway_labels.items() <= template["metadata"].get("labels", {}).items():
-            return str(template["spec"]["containers"][0]["image"])
-    raise PlatformError(f"no gateway runs in {described.system_namespace}: name an image by --probe-image")
-
-
-def as_json(findings: tuple[Finding, ...]) -> str:
-    """A list of findings."""
-    return json.dumps([asdict(finding) | {"severity": finding.severity.value} for finding in findings], indent=2)
-
-
-def as_text(findings: tuple[Finding, ...], enforcement: Enforcement) -> str:
-    """A paragraph for each finding."""
-    lines = [f"NetworkPolicies: {enforcement.value}"]
-    for finding in findings:
-        lines += [
-            f"{finding.severity.value.upper():8}{finding.code}",
-            f"        {finding.what}",
-            f"        → {finding.remedy}",
-        ]
-    counts = {severity: sum(finding.severity is severity for finding in findings) for severity in Severity}
-    lines.append(", ".join(f"{count} {severity.value}" for severity, count in counts.items()))
-    return "\n".join(lines)

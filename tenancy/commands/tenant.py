@@ -14,7 +14,6 @@ from tenancy import service
 from tenancy.commands import output
 from tenancy.commands.access import EXIT_CODES, Access, project_argument, refusals_said
 from tenancy.commands.waiting import Until, has_stopped, is_gone, is_ready, wait_for
-from tenancy.preview import preview
 from tenancy.record import TenantRecord, manifest_of
 from tenancy.service import Outcome, Wishes
 from tenancy.verify.command import verify
@@ -201,6 +200,8 @@ def _finish(access: Access, outcome: Outcome, until: Until, options: dict[str, A
 
 
 def _show_difference(access: Access, outcome: Outcome) -> None:
+    from tenancy.preview import preview
+
     before = manifest_of(outcome.before) if outcome.before else None
     text = output.difference(f"Tenant {outcome.after.name}", before, manifest_of(outcome.after))
     platform = access.platform

@@ -3,13 +3,16 @@
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from policies.names import ProjectId
 from tenancy.commands.access import NOT_IN_TIME
 from tenancy.record import Condition, ConditionType, TenantRecord
-from tenancy.tenants import Tenants
+
+if TYPE_CHECKING:
+    from tenancy.tenants import Tenants
 
 _LOOK_SECONDS = 0.3
 
@@ -32,7 +35,7 @@ def is_gone(record: TenantRecord | None) -> bool:
     return record is None
 
 
-def wait_for(tenants: Tenants, project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
+def wait_for(tenants: "Tenants", project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
     """Waits and says what is going on; ends the program with `NOT_IN_TIME` if it does not come.
 
     Raises:

@@ -9,7 +9,6 @@ import click
 
 from policies.model import IsolationLevel, Platform, TenantSpec
 from tenancy import service
-from tenancy.cluster import load_configuration
 from tenancy.commands.access import Access, project_argument, refusals_said
 from tenancy.errors import NotOnboardedError
 
@@ -63,6 +62,7 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
     # Ending by a signal becomes an exception, so that the pods are removed.
     signal.signal(signal.SIGTERM, _end)
     # The official client takes half a second to load.
+    from tenancy.cluster import load_configuration  # noqa: PLC0415
     from tenancy.verify.replay import Order, replay  # noqa: PLC0415
     from tenancy.verify.report import as_json, as_table  # noqa: PLC0415
     from tenancy.verify.verdict import exit_status  # noqa: PLC0415

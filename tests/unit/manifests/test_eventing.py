@@ -35,7 +35,7 @@ def test_only_knatives_brokers_reach_the_forwarder():
 
 
 def test_forwarder_takes_the_command_that_there_is():
-    from client.forwarding import events
+    from client.event_commands import events
 
     (container,) = one(OBJECTS, "Deployment", "osfaas-events")["spec"]["template"]["spec"]["containers"]
     group, *words = container["args"]

@@ -1,0 +1,32 @@
+"""`osfaas events …`. The server that `forward` runs is imported when it runs."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def events() -> None:
+    """Object events."""
+
+
+@events.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="TCP port to listen on.")
+@click.option("--algorithm", default="", help="Comma list of digests; default: the gateway's.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Senders have to send its content as Authorization: Bearer (MinIO's auth_token).",
+)
+@click.option("-e", "--endpoint", metavar="URL", help="The gateway's URL, in place of the catalog's.")
+def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
+    """Pass on events to the gateway with a token of this environment's credential."""
+    from client.errors import CommandError  # noqa: PLC0415
+    from client.forwarding import serve  # noqa: PLC0415
+
+    secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
+    try:
+        serve(host, port, algorithm=algorithm, secret=secret, endpoint=endpoint)
+    except CommandError as error:
+        raise click.ClickException(str(error)) from error

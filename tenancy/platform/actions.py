@@ -1,0 +1,148 @@
+"""What `osfaas platform …` does: install the platform, check it, see it work."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from policies.model import Manifest, Platform
+from tenancy.cluster import Cluster, connect
+from tenancy.platform.collect import collect_facts
+from tenancy.platform.errors import PlatformError
+from tenancy.platform.facts import Enforcement, Finding, Severity
+from tenancy.platform.helm import Charts, Helm
+from tenancy.platform.install import (
+    Istio,
+    install_istio,
+    install_knative,
+    install_ourselves,
+    install_policies,
+    overlay_problems,
+    platform_in,
+)
+from tenancy.platform.judge import judge
+from tenancy.platform.probes import try_enforcement
+from tenancy.platform.rollout import DEPLOYMENT, Rollout, Say
+from tenancy.platform.sources import laid_over, read_manifests, read_values, render
+from tenancy.platform.verify import verify_platform
+from tenancy.platform_file import read_platform
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found."""
+
+    findings: tuple[Finding, ...]
+    enforcement: Enforcement
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is missing or unsafe."""
+        return all(finding.severity is Severity.ADVICE for finding in self.findings)
+
+    def as_json(self) -> str:
+        """A list of findings."""
+        plain = [asdict(finding) | {"severity": finding.severity.value} for finding in self.findings]
+        return json.dumps(plain, indent=2)
+
+    def as_text(self) -> str:
+        """A paragraph for each finding."""
+        lines = [f"NetworkPolicies: {self.enforcement.value}"]
+        for finding in self.findings:
+            lines += [
+                f"{finding.severity.value.upper():8}{finding.code}",
+                f"        {finding.what}",
+                f"        → {finding.remedy}",
+            ]
+        counts = {severity: sum(each.severity is severity for each in self.findings) for severity in Severity}
+        lines.append(", ".join(f"{count} {severity.value}" for severity, count in counts.items()))
+        return "\n".join(lines)
+
+
+def install(overlay: Path, platform_file: Path | None, options: Mapping[str, Any], say: Say) -> None:
+    """Installs everything, or brings what is there to what is wanted.
+
+    Args:
+        overlay: the operator's kustomization.
+        platform_file: None: the one in the overlay.
+        options: of the command, by name.
+        say: takes each line of the report.
+
+    Raises:
+        PlatformError, ClusterError: something is refused, or not ready in time.
+    """
+    manifests = render(options["kubectl"], overlay)
+    described = read_platform(platform_file) if platform_file else platform_in(manifests)
+    if problems := overlay_problems(manifests, described):
+        raise PlatformError("; ".join(problems))
+    cluster = connect(options["kubeconfig"], context=options["context"])
+    rollout = Rollout(cluster, say, options["wait_seconds"], options["dry_run"])
+    _install_others(rollout, described, options)
+    install_policies(rollout, described)
+    install_ourselves(rollout, manifests, described)
+
+
+def check(
+    platform_file: Path, *, probe: bool, probe_image: str | None, kubeconfig: Path | None, context: str | None
+) -> Report:
+    """What is missing or unsafe on the cluster.
+
+    Raises:
+        PlatformError, ClusterError: it cannot be told.
+    """
+    described = read_platform(platform_file)
+    cluster = connect(kubeconfig, context=context)
+    enforcement = Enforcement.NOT_TRIED
+    if probe:
+        enforcement = try_enforcement(cluster, probe_image or _own_image(cluster, described))
+    facts = collect_facts(cluster, described, enforcement)
+    return Report(judge(facts, described), facts.enforcement)
+
+
+def verify(
+    platform_file: Path,
+    say: Say,
+    *,
+    function: str,
+    image: str | None,
+    seconds: float,
+    kubeconfig: Path | None,
+    context: str | None,
+) -> None:
+    """Sees a scratch tenant's function answer.
+
+    Raises:
+        PlatformError, ClusterError: it does not.
+    """
+    described = read_platform(platform_file)
+    cluster = connect(kubeconfig, context=context)
+    probe_image = image or _own_image(cluster, described)
+    verify_platform(Rollout(cluster, say, seconds), described, function=function, image=probe_image)
+
+
+def _install_others(rollout: Rollout, described: Platform, options: Mapping[str, Any]) -> None:
+    settings: Path = options["settings"]
+    if options["istio_charts"]:
+        values = (
+            laid_over(
+                read_values(settings / "istio" / f"{name}.yaml"),
+                read_values(options[f"{option}_values"]) if options[f"{option}_values"] else {},
+            )
+            for name, option in (("istiod", "istiod"), ("gateway", "ingress"))
+        )
+        istio = Istio(Charts(options["istio_charts"], options["istio_version"]), *values)
+        helm = Helm(options["helm"], options["kubeconfig"], options["context"])
+        install_istio(rollout, helm, istio, described.istio_namespace)
+    if options["knative_manifests"]:
+        manifests: list[Manifest] = [item for source in options["knative_manifests"] for item in read_manifests(source)]
+        install_knative(rollout, manifests, render(options["kubectl"], settings), described)
+
+
+def _own_image(cluster: Cluster, described: Platform) -> str:
+    """The gateway's own image is on the cluster, and has a Python."""
+    for item in cluster.list(DEPLOYMENT, namespace=described.system_namespace).items:
+        template = item["spec"]["template"]
+        if described.gateway_labels.items() <= template["metadata"].get("labels", {}).items():
+            return str(template["spec"]["containers"][0]["image"])
+    raise PlatformError(f"no gateway runs in {described.system_namespace}: name an image by --probe-image")

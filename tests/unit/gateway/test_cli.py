@@ -1,0 +1,96 @@
+"""The command `osfaas` itself: its help, its completion, and what they cost."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"kubernetes", "openstack", "keystoneauth1", "requests", "uvicorn", "starlette", "pydantic", "httpx", "aiohttp"}
+PROGRAM = """
+import atexit, json, sys
+sys.argv[0] = "osfaas"
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+from gateway.cli import main
+main(prog_name="osfaas")
+"""
+
+
+def run(*arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """The program in a process of its own, and the packages that it has loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    said, _, modules = done.stderr.rstrip("\n").rpartition("\n")
+    done.stderr = said
+    return done, {name.partition(".")[0] for name in json.loads(modules)}
+
+
+def completions(words: str) -> tuple[list[str], set[str]]:
+    """What TAB offers after the words, the last of which is unfinished, and the packages that it took."""
+    variables = {"_OSFAAS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done, loaded = run(**variables)
+    return [line.partition(",")[2] for line in done.stdout.splitlines()], loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("tennant",), "tenant"),
+        (("chekcsum",), "checksum"),
+        (("tenant", "onbord"), "onboard"),
+        (("checksum", "list", "c", "--prefx", "p"), "--prefix"),
+        (("tenant", "set", "p", "--isolaton", "L1"), "--isolation"),
+    ],
+    ids=str,
+)
+def test_misspelt_word_is_answered_with_the_one_that_was_meant(arguments: tuple[str, ...], meant: str) -> None:
+    """As kubectl and `openstack` do."""
+    done, _ = run(*arguments)
+    assert done.returncode == 2
+    assert "Did you mean" in done.stderr
+    assert f"'{meant}'" in done.stderr.partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("words", ["-h", "checksum -h", "checksum get -h", "tenant onboard -h", "events forward -h"])
+def test_short_option_shows_the_help(words: str) -> None:
+    """Everybody tries it."""
+    done, _ = run(*words.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: osfaas")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        *((group, "--help") for group in ("tenant", "platform", "events", "controller", "serve", "admin-api")),
+        ("tenant", "onboard", "--help"),
+        ("tenant", "verify", "--help"),
+        ("platform", "install", "--help"),
+        ("events", "forward", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_help_loads_no_library_of_the_work_itself(arguments: tuple[str, ...]) -> None:
+    """They take ten times as long to load as everything that the help needs."""
+    done, loaded = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: osfaas")
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("osfaas te", ["tenant"]), ("osfaas tenant on", ["onboard"]), ("osfaas platform ch", ["check"])],
+)
+def test_completion_loads_no_library_of_the_work_itself(words: str, offered: list[str]) -> None:
+    """A shell runs it at each TAB."""
+    found, loaded = completions(words)
+    assert found == offered
+    assert loaded & HEAVY == set()
