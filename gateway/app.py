@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.checksums.routes import check_default_algorithms
+from gateway.clients import check_authorities
 from gateway.edge.context import context_of
 from gateway.edge.head import HeadLimits
 from gateway.edge.metrics import Metrics
@@ -49,6 +50,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         ValueError: the settings do not fit together.
     """
     check_default_algorithms(settings.default_algorithms)
+    check_authorities(settings)
     metrics, recorder = Metrics(), recorder_of(settings)
 
     def directory_age() -> float:

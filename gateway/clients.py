@@ -1,7 +1,11 @@
 """The HTTP clients of the process: to Keystone, and to functions and stores."""
 
 import contextlib
+import logging
+import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -13,7 +17,66 @@ from gateway.objects.origins import StoreOrigins
 from gateway.objects.resolver import StoreResolver
 from gateway.settings import Settings
 
+log = logging.getLogger(__name__)
+
 USER_AGENT = "osfaas-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTrust:
+    """Whose certificates are taken: those of the system's authorities, and what the settings say of this target.
+
+    What is set for Keystone says nothing of stores and functions, to which callers' tokens and objects go.
+
+    Attributes:
+        target: the first word of the settings.
+        cafile: more authorities.
+        insecure: takes any certificate.
+    """
+
+    target: str
+    cafile: Path | None
+    insecure: bool
+
+    def ssl_parameter(self) -> ssl.SSLContext | bool:
+        """As aiohttp wants it.
+
+        Raises:
+            ValueError: the file holds no authorities, or is set although nothing is verified.
+        """
+        prefix = f"OSFAAS_{self.target.upper()}"
+        if self.cafile is None:
+            return not self.insecure
+        if self.insecure:
+            raise ValueError(f"{prefix}_CAFILE has no effect with {prefix}_INSECURE: set one of them")
+        context = ssl.create_default_context()
+        try:
+            context.load_verify_locations(self.cafile)
+        except OSError as error:  # ssl.SSLError is one too
+            raise ValueError(f"{prefix}_CAFILE: {self.cafile} holds no certificates in PEM format: {error}") from error
+        return context
+
+
+def store_trust(settings: Settings) -> TlsTrust:
+    """Whose certificates are taken from object stores."""
+    return TlsTrust("store", settings.store_cafile, settings.store_insecure)
+
+
+def function_trust(settings: Settings) -> TlsTrust:
+    """Whose certificates are taken from functions."""
+    return TlsTrust("function", settings.function_cafile, settings.function_insecure)
+
+
+def check_authorities(settings: Settings) -> None:
+    """Looks at the settings of TLS before there is a server; a target that is not verified is named in the log.
+
+    Raises:
+        ValueError: as `TlsTrust.ssl_parameter`.
+    """
+    for trust in (store_trust(settings), function_trust(settings)):
+        trust.ssl_parameter()
+        if trust.insecure:
+            log.warning("certificates of every %s are accepted: OSFAAS_%s_INSECURE", trust.target, trust.target.upper())
 
 
 @contextlib.asynccontextmanager
@@ -26,8 +89,8 @@ async def open_clients(
     names stand for is looked at.
     """
     async with (
-        _client(identity, ThreadedResolver()) as functions,
-        _client(identity, StoreResolver(ThreadedResolver(), origins)) as stores,
+        _client(function_trust(settings), ThreadedResolver()) as functions,
+        _client(store_trust(settings), StoreResolver(ThreadedResolver(), origins)) as stores,
         keystone_client(settings, identity) as keystone_http,
     ):
         yield functions, stores, keystone_http
@@ -42,8 +105,8 @@ def store_origins(settings: Settings) -> StoreOrigins:
     return StoreOrigins(listed=settings.store_origins, configured=(settings.swift_endpoint, settings.s3_endpoint))
 
 
-def _client(identity: IdentityService, resolver: AbstractResolver) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=identity.verify, resolver=resolver)
+def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=trust.ssl_parameter(), resolver=resolver)
     return aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,

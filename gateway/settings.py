@@ -154,6 +154,16 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest wait for the store to connect, to answer, and between two pieces of a body.",
     )
+    store_cafile: Path | None = Field(
+        None,
+        description="PEM file with authorities for the store's certificate, besides the system's. Keystone's `cacert` "
+        "does not count for the store.",
+    )
+    store_insecure: bool = Field(
+        False,
+        description="Accept any certificate of a store. Callers' tokens then go to whoever answers. Keystone's "
+        "`verify` does not count for the store.",
+    )
     capabilities: Annotated[tuple[CapabilityName, ...], NoDecode] = Field(
         ("tempurl", "s3", "stream"),
         description="Ways of letting a function read an object, in the order in which they are tried.",
@@ -172,6 +182,15 @@ class Settings(BaseSettings):
     digest_cache_entries: int = Field(100_000, ge=0, description="Most objects whose digests are kept in memory.")
     event_memory_entries: int = Field(
         100_000, ge=0, description="Most object events that are remembered as done, so that none is worked off twice."
+    )
+    function_cafile: Path | None = Field(
+        None,
+        description="PEM file with authorities for certificates of functions, besides the system's. Keystone's "
+        "`cacert` does not count for functions.",
+    )
+    function_insecure: bool = Field(
+        False,
+        description="Accept any certificate of a function. Objects and signed URLs then go to whoever answers.",
     )
     function_connect_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection to a function, or to the ingress before it."

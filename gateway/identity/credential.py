@@ -63,7 +63,7 @@ class IdentityService:
 
     Attributes:
         auth_url: base of the v3 API, ending in `/v3`.
-        verify: TLS verification for httpx.
+        verify: TLS verification of Keystone, and of nothing else, for httpx.
     """
 
     auth_url: str
