@@ -173,8 +173,8 @@ class Settings(BaseSettings):
     )
     tempurl_digest: Literal["sha1", "sha256", "sha512"] = Field("sha256", description="Digest of TempURL signatures.")
     tempurl_set_key: bool = Field(
-        True,
-        description="Put our key into a container's free TempURL key slot if the caller may. None is overwritten.",
+        False,
+        description="Put a key of ours into a container without TempURL keys if the caller may. It stays there.",
     )
 
     # --- checksums and functions

@@ -108,7 +108,7 @@ class SwiftStore:
             return response.status == _ACCEPTED
 
     async def _temp_url(self, caller: Caller, stat: ObjectStat) -> str | None:
-        # A signature does not cover a version id: its holder could read every version.
+        # A signature covers no query: Swift leaves a version id out of account, and would give the current version.
         if stat.ref.version is not None:
             return None
         key = await self._temp_url_key(caller, stat)
@@ -143,18 +143,28 @@ class SwiftStore:
         return await self._set_key(caller, container)
 
     async def _set_key(self, caller: Caller, container: str) -> str | None:
+        """Puts a key into a container that has none. Swift takes no condition, so it is asked again right before."""
+        slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
+        if slots is None or any(slots.values()):
+            return _first_key(slots) if slots else None
         field = "X-Container-Meta-" + _KEY_SLOTS[0]
         headers = {**_auth(caller), field: secrets.token_urlsafe(32)}
         async with self._client.exchange("POST", container, headers) as response:
             if response.status != _NO_CONTENT:
                 return None
         # Another replica may have written at the same moment: what is there now is what counts.
-        slots = await self._key_slots(caller, container, "X-Container-Meta-")
-        return slots[_KEY_SLOTS[0]] if slots else None
+        slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
+        return _first_key(slots) if slots else None
 
-    async def _key_slots(self, caller: Caller, url: str, prefix: str) -> dict[str, str | None] | None:
-        """The keys of an account or container. Swift shows them to owners only; to others they look empty."""
-        async with self._client.exchange("HEAD", url, _auth(caller)) as response:
+    async def _key_slots(
+        self, caller: Caller, url: str, prefix: str, *, newest: bool = False
+    ) -> dict[str, str | None] | None:
+        """The keys of an account or container. Swift shows them to owners only; to others they look empty.
+
+        `newest`: all of Swift's servers are asked, not the first one that answers, which may not know of a key yet.
+        """
+        fields = {**_auth(caller), **({"X-Newest": "true"} if newest else {})}
+        async with self._client.exchange("HEAD", url, fields) as response:
             if response.status != _NO_CONTENT:
                 return None
             return {slot: response.headers.get(prefix + slot) for slot in _KEY_SLOTS}

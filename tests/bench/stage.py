@@ -127,7 +127,7 @@ def open_stage() -> Iterator[Stage]:
 def _gateway(
     cloud: LocalCloud, name: str, port: int, function_port: int, responder_port: int, *, tenants: int
 ) -> Service:
-    """The gateway with the settings that `make demo` gives it; alice is the last of so many tenants."""
+    """The gateway as `make demo` starts it, but that it may make TempURL keys; alice is the last of so many tenants."""
     functions = {
         "checksums": {"url": f"http://127.0.0.1:{function_port}"},
         "echo": {"url": f"http://127.0.0.1:{responder_port}", "callable": True},
@@ -138,7 +138,7 @@ def _gateway(
         yaml.safe_dump({"tenants": [{"project_id": each, "functions": functions} for each in projects]}),
         encoding="utf-8",
     )
-    return gateway_service(cloud, tenants=path, name=name, port=port)
+    return gateway_service(cloud, tenants=path, name=name, port=port, env={"OSFAAS_TEMPURL_SET_KEY": "true"})
 
 
 def _middleware_environment(cloud: LocalCloud, token: str) -> dict[str, str]:

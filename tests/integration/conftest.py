@@ -192,5 +192,6 @@ def gateways(start_gateway: StartGateway) -> Iterator[Mapping[str, Gateway]]:
     """Gateways that know one way of reading each."""
     with contextlib.ExitStack() as stack:
         yield {
-            name: stack.enter_context(start_gateway(OSFAAS_CAPABILITIES=name)) for name in ("tempurl", "s3", "stream")
+            name: stack.enter_context(start_gateway(OSFAAS_CAPABILITIES=name, OSFAAS_TEMPURL_SET_KEY="true"))
+            for name in ("tempurl", "s3", "stream")
         }

@@ -26,7 +26,7 @@ def slow_gateway(start_gateway, cloud, function, **settings):
     """A gateway with a relay before the function, and the relay."""
     with relay(function.port) as wire:
         functions = {cloud.users[user].project_id: f"http://127.0.0.1:{wire.port}" for user in ("alice", "bob")}
-        with start_gateway(functions=functions, **settings) as gateway:
+        with start_gateway(functions=functions, OSFAAS_TEMPURL_SET_KEY="true", **settings) as gateway:
             yield gateway, wire
 
 

@@ -194,3 +194,19 @@ def test_keys_that_are_there_are_used_and_never_overwritten(gateways, cloud, ali
     head = session.head(f"{account}/keyed").headers
     assert head["X-Container-Meta-Temp-Url-Key"] == "mine"
     assert "X-Container-Meta-Temp-Url-Key-2" not in head
+
+
+def test_a_read_leaves_no_key_behind_unless_the_operator_says_so(gateway, start_gateway, cloud, alice):
+    session, account = cloud.session("alice"), cloud.account_url("alice")
+    session.put(f"{account}/untouched")
+    session.put(f"{account}/untouched/x", data=b"x")
+
+    def keys():
+        head = session.head(f"{account}/untouched").headers
+        return [name for name in head if "temp-url-key" in name.lower()]
+
+    assert gateway.get("/v1/checksums/untouched/x?algorithm=sha1&force=true", alice).status_code == 200
+    assert keys() == []
+    with start_gateway(OSFAAS_TEMPURL_SET_KEY="true") as other:
+        assert other.get("/v1/checksums/untouched/x?algorithm=sha1&force=true", alice).status_code == 200
+    assert keys() == ["X-Container-Meta-Temp-Url-Key-2"]

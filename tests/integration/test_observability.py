@@ -130,7 +130,9 @@ def test_no_token_and_no_signed_url_is_in_the_log_of_calls_that_work_and_calls_t
 ):
     bucket.put("logged", b"content of a logged call")
     path = bucket.path("logged") + "?algorithm=sha1&force=true"
-    with start_gateway(OSFAAS_CAPABILITIES=capability, OSFAAS_LOG_FORMAT="json") as gateway:
+    with start_gateway(
+        OSFAAS_CAPABILITIES=capability, OSFAAS_TEMPURL_SET_KEY="true", OSFAAS_LOG_FORMAT="json"
+    ) as gateway:
         assert gateway.get(path, alice).status_code == 200
         assert gateway.get(path, headers={"Authorization": f"Bearer {alice}"}).status_code == 200
         assert gateway.get(path, alice[:-8] + "AAAAAAAA").status_code == 401

@@ -284,6 +284,22 @@ async def test_key_that_another_replica_put_there_at_the_same_moment_counts() ->
     assert signed_with(await anext(capabilities)) == "container-2"
 
 
+@pytest.mark.parametrize("slot", ["X-Container-Meta-Temp-Url-Key", "X-Container-Meta-Temp-Url-Key-2"])
+async def test_key_that_only_some_of_swifts_servers_know_yet_is_used_and_not_replaced(slot: str) -> None:
+    swift = Swift()
+    original = swift.exchange
+
+    @contextlib.asynccontextmanager
+    async def lagging(method: str, url: str, headers: Mapping[str, str]) -> AsyncIterator[Response]:
+        async with original(method, url, headers) as response:
+            newest = method == "HEAD" and url == CONTAINER and headers.get("X-Newest") == "true"
+            yield Response(204, {slot: "container-1"}) if newest else response
+
+    swift.exchange = lagging  # type: ignore[method-assign]
+    assert signed_with((await offers(store(swift)))[0]) == "container-1"
+    assert swift.posts() == []
+
+
 async def test_no_key_is_set_where_the_site_does_not_want_it() -> None:
     swift = Swift()
     assert await offers(store(swift, tempurl_set_key=False)) == [ByteStream()]
