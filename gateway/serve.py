@@ -9,7 +9,6 @@ from collections.abc import Callable
 import openstack.exceptions
 import uvicorn
 from keystoneauth1 import exceptions as ksa_exceptions
-from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from gateway.app import build_app
@@ -22,6 +21,7 @@ from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory
 from tenancy.errors import TenancyError
 from tenancy.kubernetes_directory import KubernetesDirectory
+from tenancy.projects import CREDENTIAL_HINT
 from tenancy.static_directory import StaticDirectory
 
 log = logging.getLogger("gateway")
@@ -59,17 +59,17 @@ def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
         begin_log(settings.log_format)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
         app = build(settings, identity)
-    except (
-        TenancyError,
-        ValidationError,
-        ValueError,
-        openstack.exceptions.SDKException,
-        ksa_exceptions.ClientException,
-    ) as error:
-        print(f"osfaas: {error}", file=sys.stderr)  # noqa: T201 - before there is a server, stderr is the place
-        return 2
+    except (TenancyError, ValueError) as error:
+        return _refuse(str(error))
+    except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
+        return _refuse(f"no usable OpenStack credential: {str(error).rstrip('.')}. {CREDENTIAL_HINT}")
     listen(app, settings)
     return 0
+
+
+def _refuse(sentence: str) -> int:
+    print(f"osfaas: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a server, stderr is the place
+    return 2
 
 
 def listen(app: ASGIApp, settings: Settings) -> None:

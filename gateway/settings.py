@@ -5,13 +5,18 @@ which the gateway asks Keystone is not among them: it comes from where OpenStack
 (`OS_CLOUD` with `clouds.yaml`, or `OS_AUTH_URL`, `OS_USERNAME`, `OS_APPLICATION_CREDENTIAL_ID`, …).
 """
 
-from collections.abc import Mapping
+import difflib
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_PREFIX = "OSFAAS_"
+# Characters of a value that is not acceptable.
+_SHOWN = 100
 CapabilityName = Literal["tempurl", "s3", "stream"]
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -19,7 +24,7 @@ Words = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """Settings of the gateway; the variable of a field is `OSFAAS_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="OSFAAS_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     # --- where we are
     listen_host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -308,14 +313,35 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     """The settings in the environment.
 
     Raises:
-        ValueError: a value is not acceptable, or a variable has our prefix and is no setting: it is misspelled.
+        ValueError: a value is not acceptable, or a variable has our prefix and is no setting: it is misspelled. The
+            message names the variables.
     """
-    prefix = "OSFAAS_"
-    known = {prefix + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in environment if name.startswith(prefix) and name not in known)
+    known = {_variable(name) for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     if unknown:
-        raise ValueError(f"no such settings: {', '.join(unknown)}")
-    return Settings()
+        raise ValueError("; ".join(map(_unknown, unknown)))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ValueError("; ".join(_refused(error))) from None
+
+
+def _variable(field: str) -> str:
+    return _PREFIX + field.upper()
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name.removeprefix(_PREFIX).lower(), Settings.model_fields, n=1)
+    hint = f"did you mean {_variable(close[0])}?" if close else "osfaas settings lists them"
+    return f"{name} is not a setting ({hint})"
+
+
+def _refused(error: ValidationError) -> Iterator[str]:
+    """A sentence for each value that is not acceptable."""
+    for problem in error.errors(include_url=False):
+        variable, value = _variable(str(problem["loc"][0])), str(problem["input"])[:_SHOWN]
+        said = problem["msg"].removeprefix("Value error, ")
+        yield f"{variable}={shlex.quote(value)}: {said[:1].lower()}{said[1:]}"
 
 
 def settings_table() -> str:
@@ -324,5 +350,5 @@ def settings_table() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        rows.append(f"| `OSFAAS_{name.upper()}` | {f'`{shown}`' if shown else '-'} | {field.description} |")
+        rows.append(f"| `{_variable(name)}` | {f'`{shown}`' if shown else '-'} | {field.description} |")
     return "\n".join(rows)

@@ -21,6 +21,9 @@ from tenancy.record import ProjectState
 
 log = logging.getLogger(__name__)
 
+CREDENTIAL_HINT = (
+    "Set OS_CLOUD to an entry of clouds.yaml, or OS_AUTH_URL and the other OS_* variables of a credential."
+)
 # More pages than this is a server that goes round in circles.
 _MOST_PAGES = 10_000
 
@@ -190,7 +193,7 @@ def connect_projects(*, timeout_seconds: float = 10) -> KeystoneProjects:
     try:
         connection = openstack.connect(app_name="osfaas-controller", api_timeout=timeout_seconds)
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
-        raise ProjectsError(f"no usable OpenStack credential: {error}") from error
+        raise ProjectsError(f"no usable OpenStack credential: {str(error).rstrip('.')}. {CREDENTIAL_HINT}") from error
     return KeystoneProjects(connection)
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,26 @@ def test_completion_loads_no_library_of_the_work_itself(words: str, offered: lis
     found, loaded = completions(words)
     assert found == offered
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["serve", "admin-api"])
+@pytest.mark.parametrize("environment", [{}, {"OS_CLOUD": "none"}], ids=["nothing", "no-such-cloud"])
+def test_server_without_a_credential_says_where_one_is_looked_for(
+    command: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """And not only which parameter of a plug-in is missing."""
+    done, _ = run(command, HOME=str(tmp_path), **environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("osfaas: no usable OpenStack credential: ")
+    assert "OS_CLOUD" in sentence
+    assert "OS_AUTH_URL" in sentence
+
+
+@pytest.mark.parametrize("command", ["serve", "admin-api"])
+def test_server_with_a_setting_of_no_use_says_which_in_one_line(command: str) -> None:
+    """By the variable's name, which is what the operator can change."""
+    done, _ = run(command, OSFAAS_LISTEN_PORT="http")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("osfaas: OSFAAS_LISTEN_PORT=http: ")
+    assert len(done.stderr.splitlines()) == 1
