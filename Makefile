@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-fuzz test-long test-mutants unit long integration hostile clients bench bench-docs bench-quick lint format clean
+.PHONY: help install packages demo test test-newcomer test-faults test-fuzz test-long test-mutants unit long integration hostile clients bench bench-docs bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,24 +13,36 @@ help:  ## this list
 # --- environments ---------------------------------------------------------------------------------
 # The product, the function and the tools of the tests share one environment; Keystone and Swift have
 # their own, because their pinned libraries are not ours to choose.
-install: $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
+install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
-$(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraints.txt
-	@echo "==> product environment ($(VENV))"
+# What only an administrator can install is looked for first, and all at once: the rest takes minutes.
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test test-all,$(MAKECMDGOALS)),tests/clients/apt.txt)
+VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
+packages:
+	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
+
+# The demo starts sooner without the tools of the tests.
+$(VENV)/.product: EXTRAS :=
+$(VENV)/.installed: EXTRAS := [dev]
+$(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraints.txt
+	@echo "==> product environment ($(VENV)): a minute or two"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable functions/checksums
+	@$(PYTHON) localcloud/progress.py $(BIN)/pip install --constraint constraints.txt --editable '.$(EXTRAS)' --editable functions/checksums
 	@touch $@
 
-.cache/localcloud/.installed: localcloud/constraints.txt localcloud/requirements.txt localcloud/install.sh
-	@echo "==> Keystone and Swift (.cache/localcloud)"
+.cache/localcloud/.installed: $(addprefix localcloud/,apt.txt constraints.txt requirements.txt install.sh)
+	@echo "==> Keystone and Swift (.cache/localcloud): a minute or two"
 	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
 	@touch $@
 
 # --- the two commands -----------------------------------------------------------------------------
-demo: install  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
+demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
 test: install lint unit long integration hostile clients  ## lint, types, unit and integration tests, hostile bytes, short load tests, storage clients
+
+test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone; root makes the user and removes it
+	@PYTHON=$(PYTHON) tests/newcomer/run.sh
 
 unit: install  ## decisions, without a network
 	@$(BIN)/python -m pytest tests/unit -q

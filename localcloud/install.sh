@@ -5,12 +5,10 @@ dir=${1:?usage: install.sh DIR}
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
 
-missing=()
-command -v memcached >/dev/null || missing+=(memcached)
-ldconfig -p | grep -q liberasurecode.so.1 || missing+=(liberasurecode1)
-[ "${#missing[@]}" -eq 0 ] || "$here/debian.sh" "${missing[@]}"
+grep -v '^#' "$here/apt.txt" | xargs "$here/debian.sh"
 
 mkdir -p "$dir"
 [ -x "$dir/venv/bin/python" ] || "$python" -m venv "$dir/venv"
 echo "    Python packages: Keystone, Swift, their clients"
-"$dir/venv/bin/pip" install --quiet --constraint "$here/constraints.txt" --requirement "$here/requirements.txt"
+"$python" "$here/progress.py" "$dir/venv/bin/pip" install \
+  --constraint "$here/constraints.txt" --requirement "$here/requirements.txt"

@@ -1,6 +1,7 @@
 """Keystone: Fernet tokens, SQLite, caching in memcached, served by gunicorn."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -98,10 +99,12 @@ def keystone_service(
 def make_database(venv: Path, conf: Path, auth_url: str) -> None:
     """Creates the tables, the keys and the administrator."""
     manage = [str(venv / "bin" / "keystone-manage"), "--config-file", str(conf)]
+    # Root has to say whose the keys shall be; for everybody else it can only be this.
+    owner = ["--keystone-user", str(os.geteuid()), "--keystone-group", str(os.getegid())]
     steps = [
         ["db_sync"],
-        ["fernet_setup", "--keystone-user", "root", "--keystone-group", "root"],
-        ["credential_setup", "--keystone-user", "root", "--keystone-group", "root"],
+        ["fernet_setup", *owner],
+        ["credential_setup", *owner],
         [
             "bootstrap",
             *("--bootstrap-password", ADMIN_PASSWORD),

@@ -1,5 +1,7 @@
 """Swift: one replica on one device, with the middlewares that a public cloud runs."""
 
+import os
+import pwd
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ bind_ip = {address}
 bind_port = {port}
 swift_dir = {folder}
 workers = {workers}
-user = root
+user = {user}
 log_level = INFO
 log_name = proxy
 # Logging goes to standard error, which is the log file. The copy for syslog cannot be turned off: discard it.
@@ -124,7 +126,7 @@ mount_check = false
 disable_fallocate = true
 fallocate_reserve = 0
 workers = 0
-user = root
+user = {user}
 log_level = WARNING
 log_name = {name}
 log_udp_host = 127.0.0.1
@@ -166,6 +168,8 @@ def swift_services(
     devices = folder / "devices"
     (devices / "d1").mkdir(parents=True)
     (folder / "swift.conf").write_text(SWIFT_CONF, encoding="utf-8")
+    # Swift changes to this user when it starts; only root could name another one.
+    user = pwd.getpwuid(os.geteuid()).pw_name
     storage = {"object": ports.object, "container": ports.container, "account": ports.account}
     subprocess.run(
         [python, "-P", RUN, folder, "rings", *map(str, storage.values())], check=True, stderr=subprocess.DEVNULL
@@ -175,6 +179,7 @@ def swift_services(
         address=address,
         port=ports.proxy,
         folder=folder,
+        user=user,
         workers=0,
         memcached=memcached,
         auth_url=auth_url,
@@ -182,7 +187,7 @@ def swift_services(
     )
     (folder / "proxy.conf").write_text(proxy, encoding="utf-8")
     for name, port in storage.items():
-        conf = STORAGE.format(name=name, port=port, folder=folder, devices=devices)
+        conf = STORAGE.format(name=name, port=port, folder=folder, devices=devices, user=user)
         (folder / f"{name}.conf").write_text(conf, encoding="utf-8")
     return [
         Service(

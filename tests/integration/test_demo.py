@@ -18,6 +18,48 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+def pasted(shown: list[str], home: Path) -> str:
+    """What the commands print that the demo asks to paste, in a shell that knows nothing of this checkout."""
+    begin = next(number for number, line in enumerate(shown) if "in another terminal" in line)
+    commands = [line.strip() for line in shown[begin + 1 :] if line.startswith("    ")]
+    script = "\n".join(line for line in commands if not line.startswith(("logs:", "Ctrl-C")))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_commands_to_paste_work_and_print_the_values_of_the_documentation(folder: Path, tmp_path: Path) -> None:
+    """The content of the demo's files is always the same."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "localcloud.demo"],
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    try:
+        shown = []
+        for line in demo.stdout:
+            shown.append(line)
+            if "Ctrl-C ends everything" in line:
+                break
+        out = pasted(shown, tmp_path)
+    finally:
+        demo.terminate()
+        demo.wait()
+    assert out.startswith("a4d711db\n")
+    assert '"md5":"a5dc2db338f2c97d3a11dfa9abfa0407"' in out.replace(" ", "")
+    assert "digest: adler32=c942dc81\n" in out.replace("\r", "").lower()
+    assert "calibration.tar" in out
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_demo_shows_right_digests_and_leaves_nothing_when_it_is_ended(folder: Path, end: signal.Signals) -> None:
     demo = subprocess.Popen(
