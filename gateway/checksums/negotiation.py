@@ -15,7 +15,12 @@ from http_sfv.item import Item
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
 from gateway.errors import GatewayError, Kind
 
+# Clients name a handful of algorithms and types; whoever sends more only wants the time that reading it takes.
+MAX_WISH_CHARS = 512
+MAX_ORDERED = 64
+MAX_ACCEPT_CHARS, MAX_ACCEPT_RANGES = 1_024, 32
 _WISH = re.compile(r"\s*([A-Za-z0-9!#$%&'*+\-.^_`|~]+)\s*(?:;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +63,39 @@ def wanted_of(
         default: names used when neither a parameter nor a field is there.
 
     Raises:
-        GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED.
+        GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE.
     """
-    names = [ordered_algorithm(word) for value in ordered for word in value.split(",") if word.strip()]
+    names = ordered_algorithms(ordered)
     digest: tuple[Wish, ...] = ()
     repr_digest: tuple[Wish, ...] = ()
     if want_digest is not None:
-        digest = _most_wanted(parse_want_digest(want_digest))
+        digest = _most_wanted(parse_want_digest(_short_enough("Want-Digest", want_digest)))
     elif want_repr_digest is not None:
-        repr_digest = _most_wanted(parse_want_repr_digest(want_repr_digest))
+        repr_digest = _most_wanted(parse_want_repr_digest(_short_enough("Want-Repr-Digest", want_repr_digest)))
     else:
         names = list(dict.fromkeys(names or default))
         digest = tuple(Wish(ALGORITHMS[name].wire_names[0], ALGORITHMS[name]) for name in names)
     names += [wish.algorithm.name for wish in digest + repr_digest]
     return Wanted(tuple(dict.fromkeys(names)), digest, repr_digest)
+
+
+def ordered_algorithms(values: Iterable[str]) -> list[str]:
+    """Our names of the algorithms in the values of `algorithm`, each a comma list.
+
+    Raises:
+        GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED.
+    """
+    words = [word for value in values for word in value.split(",") if word.strip()]
+    if len(words) > MAX_ORDERED:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"it names more than {MAX_ORDERED} algorithms")
+    return list(dict.fromkeys(ordered_algorithm(word) for word in words))
+
+
+def _short_enough(field: str, value: str) -> str:
+    # RFC 9110, 5.4: what is larger than a server wishes to process is refused, not ignored.
+    if len(value) > MAX_WISH_CHARS:
+        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {MAX_WISH_CHARS} characters of {field}")
+    return value
 
 
 def ordered_algorithm(word: str) -> str:
@@ -97,10 +121,14 @@ def parse_want_digest(value: str) -> dict[str, float]:
 
 
 def parse_want_repr_digest(value: str) -> dict[str, float]:
-    """Preferences, 0 to 10, by name. A field that is not a dictionary counts as absent (RFC 9651, 4.2)."""
+    """Preferences, 0 to 10, by name in lower case.
+
+    A field that is not a dictionary names nothing (RFC 9651, 4.2). Keys of one are in lower case, but the names of RFC
+    3230 were not, and clients go on writing them as they did; nothing else in the field that counts has letters.
+    """
     dictionary = Dictionary()
     try:
-        dictionary.parse(value.encode())
+        dictionary.parse(value.lower().encode())
     except ValueError:
         return {}
     return {
@@ -131,8 +159,9 @@ def digest_fields(wanted: Wanted, digests: Mapping[str, str]) -> dict[str, str]:
 
 
 def prefers_text(accept: str | None) -> bool:
-    """Whether text/plain is preferred to application/json; JSON when it is all the same."""
-    return _quality(accept, "text/plain") > _quality(accept, "application/json")
+    """Whether text/plain is preferred to application/json; JSON when it is all the same, or said at length."""
+    ranges = _qualities(accept) if accept is not None else {}
+    return _quality(ranges, "text/plain") > _quality(ranges, "application/json")
 
 
 def names_json(accept: str | None) -> bool:
@@ -140,16 +169,22 @@ def names_json(accept: str | None) -> bool:
     return accept is not None and "application/json" in accept.lower()
 
 
-def _quality(accept: str | None, media_type: str) -> float:
-    """The q that `Accept` gives a media type; the most specific range counts (RFC 9110, 12.5.1)."""
-    if accept is None:
-        return 1.0
-    ranges = {}
-    for part in accept.lower().split(","):
-        media_range, *params = (piece.strip() for piece in part.split(";"))
-        q = next((param[2:] for param in params if param.startswith("q=")), "1")
-        ranges[media_range] = float(q) if re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", q) else 0.0
+def _quality(ranges: Mapping[str, float], media_type: str) -> float:
+    """The q that a media type has; the most specific range counts (RFC 9110, 12.5.1)."""
     for candidate in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if candidate in ranges:
             return ranges[candidate]
     return 0.0
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """The q of each range in `Accept`. This is read before the caller is known, so it must not take long."""
+    parts = accept.lower().split(",", MAX_ACCEPT_RANGES) if len(accept) <= MAX_ACCEPT_CHARS else []
+    if len(parts) > MAX_ACCEPT_RANGES:
+        return {}
+    ranges = {}
+    for part in parts:
+        media_range, *params = (piece.strip() for piece in part.split(";"))
+        q = next((param[2:] for param in params if param.startswith("q=")), "1")
+        ranges[media_range] = float(q) if _QUALITY.fullmatch(q) else 0.0
+    return ranges

@@ -41,16 +41,20 @@ class ChecksumRoutes:
         """
         context = context_of(request.scope)
         context.route = "checksums.object"
-        accept = request.headers.get("accept")
+        assert context.head is not None
+        accept = context.head.joined(b"accept")
         wishes = "want-digest" in request.headers or "want-repr-digest" in request.headers
-        plain = prefers_text(accept) or (wishes and not names_json(accept))
-        return await self._respond(request, context, ref_from_path, plain_errors=plain)
+        text = prefers_text(accept)
+        plain = text or (wishes and not names_json(accept))
+        return await self._respond(request, context, ref_from_path, text=text, plain_errors=plain)
 
     async def by_query(self, request: Request) -> Response:
         """`GET|HEAD /checksums/?bucket=…&file=…`."""
         context = context_of(request.scope)
         context.route = "checksums.query"
-        return await self._respond(request, context, ref_from_query, plain_errors=False)
+        assert context.head is not None
+        text = prefers_text(context.head.joined(b"accept"))
+        return await self._respond(request, context, ref_from_query, text=text, plain_errors=False)
 
     async def _respond(
         self,
@@ -58,12 +62,14 @@ class ChecksumRoutes:
         context: RequestContext,
         locate: Locate,
         *,
+        text: bool,
         plain_errors: bool,
     ) -> Response:
         assert context.head is not None
-        work = unless_gone(request.receive, self._answer(context.head, context, locate))
+        work = unless_gone(request.receive, self._answer(context.head, context, locate, text=text))
         response = await answer_or_error(context, work, plain_errors=plain_errors)
-        record_service_call(context, _named(locate, context.head), response.status_code)
+        if context.service_caller is not None:
+            record_service_call(context, _named(locate, context.head), response.status_code)
         return response
 
     async def _answer(
@@ -71,6 +77,8 @@ class ChecksumRoutes:
         head: RequestHead,
         context: RequestContext,
         locate: Locate,
+        *,
+        text: bool,
     ) -> Response:
         caller, tenant = await self._flow.admit(head, context)
         parameters = parse_query(head.query)
@@ -90,7 +98,7 @@ class ChecksumRoutes:
         }
         if head.method == "HEAD":
             return _as_object(answer, fields)
-        return _as_body(answer, wanted, fields, text=prefers_text(head.joined(b"accept")))
+        return _as_body(answer, wanted, fields, text=text)
 
 
 def ref_from_path(head: RequestHead, parameters: Mapping[str, list[str]]) -> ObjectRef:

@@ -18,7 +18,7 @@ _TARGET = rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*+"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (%b) HTTP/1\.([01])\r\n" % _TARGET)
 _UNFINISHED_LINE = re.compile(rb"[A-Z]{0,16}(?:(?<=[A-Z]) (?:%b(?: [HTP/1.0]{0,8}\r?)?)?)?" % _TARGET)
 _FIELDS = re.compile(rb"(?:%b)*+\r\n" % _FIELD_LINE)
-_BROKEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FRAMING = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|connection|upgrade|http2-settings):[ \t]*+([^\r]*)", re.IGNORECASE
 )
@@ -129,7 +129,9 @@ def _check_unfinished(data: bytes, searched: int, limits: WireLimits) -> None:
         raise _too_large(f"more than {limits.head_bytes} bytes")
     if data.count(b"\r\n") - 1 > limits.fields:
         raise _too_large(f"more than {limits.fields} fields")
-    if _BROKEN.search(data, max(0, searched - 2)):
+    ends = data.count(b"\r\n")
+    lone = data.count(b"\n") > ends or data.count(b"\r") - data.endswith(b"\r") > ends
+    if lone or _CONTROL.search(data, searched):
         raise _malformed("a line end that is not CR LF, or a control character")
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import BulkRules, patiently, side_by_side
 from gateway.checksums.flow import ChecksumFlow
-from gateway.checksums.negotiation import names_json, ordered_algorithm
+from gateway.checksums.negotiation import names_json, ordered_algorithms
 from gateway.checksums.routes import parse_query
 from gateway.edge.answer import answer_or_error
 from gateway.edge.body import read_body
@@ -99,6 +99,5 @@ class EventRoutes:
         return outcomes
 
     def _algorithms(self, head: RequestHead) -> tuple[str, ...]:
-        words = [word for value in parse_query(head.query).get("algorithm", []) for word in value.split(",")]
-        names = [ordered_algorithm(word) for word in words if word.strip()]
-        return tuple(dict.fromkeys(names)) or self._rules.default_algorithms
+        names = ordered_algorithms(parse_query(head.query).get("algorithm", []))
+        return tuple(names) or self._rules.default_algorithms

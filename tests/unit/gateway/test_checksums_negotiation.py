@@ -56,6 +56,27 @@ def test_unknown_algorithm_in_an_order_is_an_error_that_names_the_known_ones(wor
     assert "adler32, " in caught.value.message
 
 
+def test_more_names_than_there_are_algorithms_by_far_are_refused() -> None:
+    with pytest.raises(GatewayError) as caught:
+        wanted(",".join(["md5"] * 60), "sha1,sha1,sha1,sha1,sha1")
+    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert wanted(",".join(["md5"] * 64)).algorithms == ("md5",)
+
+
+@pytest.mark.parametrize("name", ["want", "want_repr"])
+def test_wish_at_length_is_refused_unread(name: str) -> None:
+    """RFC 9110, 5.4: a field that is larger than a server wishes to process is an error, not ignored."""
+    with pytest.raises(GatewayError) as caught:
+        wanted(**{name: "md5=1, " * 73 + "a=1"})
+    assert caught.value.kind is Kind.REQUEST_HEAD_TOO_LARGE
+    assert wanted(**{name: "md5=1, " * 72 + "md5=1"}).algorithms in {("md5",), ()}
+
+
+@pytest.mark.parametrize("accept", ["text/plain," * 94, ("a/b," * 32) + "text/plain", "text/plain" + "," * 1_015])
+def test_accept_at_length_asks_for_nothing(accept: str) -> None:
+    assert not prefers_text(accept)
+
+
 def test_sentence_does_not_repeat_all_of_a_long_name() -> None:
     with pytest.raises(GatewayError) as caught:
         wanted("x" * 10_000)
@@ -72,7 +93,7 @@ def test_wish_that_names_nothing_we_know_gets_no_digest_field(want: str) -> None
 
 @pytest.mark.parametrize(
     "want",
-    ["unknown=1", "md5=0", "MD5=1", "md5", "md5=?1", "md5=11", "md5=-1", "md5=0.5", "md5=()", "((", "é=1", "md5=1,,"],
+    ["unknown=1", "md5=0", "md5", "md5=?1", "md5=11", "md5=-1", "md5=0.5", "md5=()", "((", "é=1", "md5=1,,"],
 )
 def test_wish_by_rfc_9530_that_says_nothing_valid_gets_no_digest_field(want: str) -> None:
     assert fields(want_repr=want) == {}
@@ -262,3 +283,15 @@ def test_digest_is_lowercase_hex_of_full_width(value: object) -> None:
 def test_leading_zeros_stay() -> None:
     assert digest_value(ALGORITHMS["adler32"], "00000001") == "00000001"
     assert digest_value(ALGORITHMS["crc32"], "00000001") == "AAAAAQ=="
+
+
+@pytest.mark.parametrize("want", ["SHA-256=10", "Sha-256=1, MD5=0", "sha-256=1;A=B"])
+def test_names_in_a_wish_by_rfc_9530_may_be_in_capitals(want: str) -> None:
+    """RFC 9651 has keys in lower case only; those of RFC 3230's field were not, and people write them as before."""
+    assert fields(want_repr=want) == {"Repr-Digest": f"sha-256=:{SHA256_64}:"}
+
+
+def test_adler_is_another_name_of_adler32() -> None:
+    assert fields(want_repr="Adler=1")["Repr-Digest"].startswith("adler=:")
+    assert fields(want="ADLER")["Digest"] == f"adler={VALUES['adler32']}"
+    assert wanted("adler").algorithms == ("adler32",)
