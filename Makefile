@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ONCE ?=
+# Processes that share the unit tests.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages demo test test-newcomer test-faults test-fuzz test-long test-mutants unit long integration hostile clients bench bench-docs bench-quick lint format clean
+.PHONY: help install packages demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants unit main-story further-integration long integration hostile clients bench bench-docs bench-quick lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +18,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test test-all,$(MAKECMDGOALS)),tests/clients/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -39,13 +41,25 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
-test: install lint unit long integration hostile clients  ## lint, types, unit and integration tests, hostile bytes, short load tests, storage clients
+# Side by side: the main story mostly waits for others, the unit tests and mypy for a processor. Each says in one piece
+# what it has to say, when it ends.
+test: install  ## lint, types, unit tests and the main story on a real Keystone and Swift: some minutes
+	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target lint unit main-story
+
+# All that CI runs without a cluster, and nothing twice.
+test-all: test further-integration hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
 
 test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone; root makes the user and removes it
 	@PYTHON=$(PYTHON) tests/newcomer/run.sh
 
 unit: install  ## decisions, without a network
-	@$(BIN)/python -m pytest tests/unit -q
+	@$(BIN)/python -m pytest tests/unit -q --numprocesses=$(WORKERS) --dist=worksteal
+
+main-story: install  ## a digest, from the token to the answer, on real Keystone, Swift and function
+	@$(BIN)/python -m pytest tests/integration -q -m "main_story and not long"
+
+further-integration: install
+	@$(BIN)/python -m pytest tests/integration -q -m "not main_story and not long"
 
 hostile: install  ## hostile bytes over real sockets, by family
 	@$(BIN)/python -m pytest tests/hostile -q

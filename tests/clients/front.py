@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.machine import scaled
+
 
 def make_certificate(folder: Path) -> Path:
     """A certificate for `localhost` with its key in one file, and the folder in the form of a store of authorities."""
@@ -97,7 +99,7 @@ def redirector(*, store: Place, checksums: Place, redirect_heads: bool) -> Itera
                 self.answer(302, {"Location": checksums(self.path)})
                 return
             passed = {name: self.headers[name] for name in ("X-Auth-Token", "Want-Digest") if name in self.headers}
-            found = httpx.head(checksums(self.path), headers=passed, timeout=60)
+            found = httpx.head(checksums(self.path), headers=passed, timeout=scaled(60))
             kept = {name: found.headers[name] for name in ("Content-Length", "Digest") if name in found.headers}
             self.answer(found.status_code, kept)
 

@@ -17,6 +17,7 @@ from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import wait_until
 from tests.cluster.product import EDGE_HOST
 from tests.cluster.progress import say
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_a_call_without_tls_is_sent_to_the_same_place_with_it(product: Product) 
     """A redirect that keeps path and query; nothing is served in the clear."""
     address = product.cluster.service_address("istio-system", "istio-ingressgateway")
     with product.cluster.door(address, 80) as door:
-        answer = httpx.get(f"{door}/checksums/?bucket=b&file=f", headers={"Host": EDGE_HOST})
+        answer = httpx.get(f"{door}/checksums/?bucket=b&file=f", headers={"Host": EDGE_HOST}, timeout=scaled(60))
     assert answer.status_code == 301
     assert answer.headers["Location"] == f"https://{EDGE_HOST}/checksums/?bucket=b&file=f"
 

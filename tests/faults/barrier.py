@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.machine import scaled
+
 # How much of a reply, of which so much has come, goes through before it is held; None: not yet known.
 Place = Callable[[bytes], int | None]
 BLANK_LINE = b"\r\n\r\n"
@@ -122,7 +124,7 @@ def _held(hold: Hold, reply: bytes, upstream: socket.socket, caller: socket.sock
         reply += piece
     caller.sendall(reply[:through])
     hold.there.set()
-    hold.go.wait(PATIENCE_SECONDS)
+    hold.go.wait(scaled(PATIENCE_SECONDS))
     return reply[through:]
 
 

@@ -16,6 +16,8 @@ import httpx
 import pytest
 from leftovers import assert_nothing_left, left_open, wait_until_ended
 
+from tests.machine import scaled
+
 DATA = bytes(range(256)) * 200
 SHA1 = hashlib.sha1(DATA).hexdigest()
 QUESTION = "?algorithm=sha1&force=true"
@@ -86,7 +88,7 @@ def struck(toxic, bucket, token: str, way: str, place: str, name: str) -> tuple[
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask, toxic, bucket, token)
         try:
-            assert held.there.wait(10), "the answer has not come to its place"
+            assert held.there.wait(scaled(10)), "the answer has not come to its place"
             time.sleep(0.1)  # for what was let through to arrive
             if name == "reset_peer":
                 proxy.wake(name)
@@ -95,7 +97,7 @@ def struck(toxic, bucket, token: str, way: str, place: str, name: str) -> tuple[
             begun = time.monotonic()
         finally:
             held.go.set()
-        return answer.result(60), time.monotonic() - begun
+        return answer.result(scaled(60)), time.monotonic() - begun
 
 
 @pytest.fixture(scope="module")

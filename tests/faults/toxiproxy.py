@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.machine import scaled
+
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 BINARIES = Path(__file__).parents[2] / ".cache" / "toxiproxy"
 
@@ -33,18 +35,20 @@ class Proxy:
     def add(self, kind: str, *, toxicity: float = 1.0, **attributes: int) -> None:
         """A toxic on the answers of every connection, those that are open among them."""
         toxic = {"name": kind, "type": kind, "stream": "downstream", "toxicity": toxicity, "attributes": attributes}
-        httpx.post(f"{self.api}/proxies/{self.name}/toxics", json=toxic, trust_env=False).raise_for_status()
+        httpx.post(
+            f"{self.api}/proxies/{self.name}/toxics", json=toxic, trust_env=False, timeout=scaled(60)
+        ).raise_for_status()
 
     def wake(self, kind: str) -> None:
         """Lets a toxic strike that was added with a toxicity of 0."""
         url = f"{self.api}/proxies/{self.name}/toxics/{kind}"
-        httpx.post(url, json={"toxicity": 1.0}, trust_env=False).raise_for_status()
+        httpx.post(url, json={"toxicity": 1.0}, trust_env=False, timeout=scaled(60)).raise_for_status()
 
     def clean(self) -> None:
-        for toxic in httpx.get(f"{self.api}/proxies/{self.name}/toxics", trust_env=False).json():
+        for toxic in httpx.get(f"{self.api}/proxies/{self.name}/toxics", trust_env=False, timeout=scaled(60)).json():
             url = f"{self.api}/proxies/{self.name}/toxics/{toxic['name']}"
             # It answers when the toxic has let go of what it holds: of some kilobytes at one a second, for instance.
-            httpx.delete(url, trust_env=False, timeout=60).raise_for_status()
+            httpx.delete(url, trust_env=False, timeout=scaled(60)).raise_for_status()
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Toxiproxy:
     def before(self, name: str, port: int, listen: int) -> Proxy:
         """A proxy on `listen` before another port of loopback."""
         wanted = {"name": name, "listen": f"127.0.0.1:{listen}", "upstream": f"127.0.0.1:{port}"}
-        httpx.post(f"{self.api}/proxies", json=wanted, trust_env=False).raise_for_status()
+        httpx.post(f"{self.api}/proxies", json=wanted, trust_env=False, timeout=scaled(60)).raise_for_status()
         return Proxy(self.api, name, listen)
 
 
@@ -64,10 +68,10 @@ class Toxiproxy:
 def toxiproxy(port: int) -> Iterator[Toxiproxy]:
     process = subprocess.Popen([binary(), "-port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + scaled(20)
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"http://127.0.0.1:{port}/version", trust_env=False)
+                httpx.get(f"http://127.0.0.1:{port}/version", trust_env=False, timeout=scaled(60))
                 break
             time.sleep(0.05)
         yield Toxiproxy(f"http://127.0.0.1:{port}")

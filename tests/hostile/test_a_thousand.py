@@ -8,13 +8,16 @@ import time
 from heads import HOST, get
 from wire import connect
 
+from tests.machine import scaled
+
 SOCKETS = 1_000
 WITHIN_SECONDS = 15
+ROUNDS = 5
 
 
 def latencies(port: int, *, count: int) -> list[float]:
     """Seconds of each of `count` legitimate requests, one after the other on one connection."""
-    connection, taken = http.client.HTTPConnection("127.0.0.1", port, timeout=30), []
+    connection, taken = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(30)), []
     for _ in range(count):
         begun = time.perf_counter()
         connection.request("GET", "/healthcheck")
@@ -25,8 +28,8 @@ def latencies(port: int, *, count: int) -> list[float]:
 
 
 def least_p99(port: int) -> float:
-    """The least of five, in seconds: what the machine does besides comes and goes."""
-    return min(latencies(port, count=500)[495] for _ in range(5))
+    """The least of some, in seconds: what the machine does besides comes and goes."""
+    return min(latencies(port, count=500)[495] for _ in range(ROUNDS))
 
 
 def hostile(port: int, number: int) -> socket.socket:
@@ -55,9 +58,12 @@ def test_thousand_hostile_connections_end_and_nobody_else_waits(gateway):
     sockets = [hostile(port, number) for number in range(SOCKETS)]
     begun = time.monotonic()
     time.sleep(1)  # their requests are answered as far as they let that happen
-    stormy = least_p99(port)
+    among = [latencies(port, count=500)[495]]
     assert not all(map(ended, sockets)), "none was there during the measurement"
-    while not all(map(ended, sockets)) and time.monotonic() < begun + WITHIN_SECONDS:
+    while len(among) < ROUNDS and not all(map(ended, sockets)):
+        among.append(latencies(port, count=500)[495])
+    stormy = min(among)
+    while not all(map(ended, sockets)) and time.monotonic() < begun + scaled(WITHIN_SECONDS):
         time.sleep(0.2)
     left = sum(not ended(sock) for sock in sockets)
     for sock in sockets:
@@ -65,4 +71,4 @@ def test_thousand_hostile_connections_end_and_nobody_else_waits(gateway):
     print(f"p99 {calm * 1000:.2f} ms alone, {stormy * 1000:.2f} ms among {SOCKETS}")
     assert left == 0
     # A millisecond of noise is allowed for: alone, p99 is one or two.
-    assert stormy <= 2 * calm + 0.001
+    assert stormy <= 2 * calm + scaled(0.001)

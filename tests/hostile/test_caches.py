@@ -18,6 +18,7 @@ from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+from tests.machine import scaled
 
 NO_OBJECT = "/v1/checksums/"
 
@@ -35,7 +36,7 @@ async def thousand(url: str, token: str) -> list[int]:
 
 async def test_a_thousand_misses_at_once_are_one_question(faulty):
     token, before = faulty.fresh(), faulty.keystone.count(VALIDATION)
-    slow = lambda *_: time.sleep(1)  # noqa: E731 - so that all of them come while the question is open
+    slow = lambda *_: time.sleep(scaled(1))  # noqa: E731 - so that all of them come while the question is open
     faulty.keystone.fault = only(VALIDATION, slow)
     statuses = await thousand(faulty.gateway.url + NO_OBJECT, token)
     assert set(statuses) <= {400, 503}
@@ -194,7 +195,7 @@ def test_shared_cache_does_not_answer_one_project_with_anothers_reply(two_projec
         function.answer = plainly(report(f"of {user}", caching))
     # A URL of its own, so that nothing is left of another case.
     path = f"{REPORT}?{PUBLIC.index(caching)}"
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=scaled(60)) as client:
         for user in ("alice", "bob", "alice"):
             answer = client.get(url + path, headers={"X-Auth-Token": cloud.token(user)})
             assert (answer.status_code, answer.text) == (200, f"of {user}")
@@ -207,7 +208,8 @@ def test_the_same_cache_before_the_function_itself_answers_out_of_its_memory(clo
     with echo() as function, edge_proxy.edge(function.port, cloud.state, manager=CACHING) as front:
         for text in ("of alice", "of bob"):
             function.answer = plainly(report(text, caching))
-            answer = httpx.get(f"http://127.0.0.1:{front.port}/", headers={"X-Auth-Token": text}, trust_env=False)
+            url, fields = f"http://127.0.0.1:{front.port}/", {"X-Auth-Token": text}
+            answer = httpx.get(url, headers=fields, trust_env=False, timeout=scaled(60))
             assert answer.text == "of alice"
 
 

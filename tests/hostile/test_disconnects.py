@@ -12,6 +12,8 @@ from echo import plainly
 from faulty import SMALL, code
 from fronts import hang_up, only, reset, says, status
 
+from tests.machine import scaled
+
 SHA1 = hashlib.sha1(SMALL).hexdigest()
 SIGNED = b"GET /v1/AUTH"
 FORCED = "?algorithm=sha1&force=true"
@@ -102,7 +104,7 @@ def test_answer_that_comes_while_the_upload_runs_is_passed_on(faulty):
     )
     try:
         port = int(faulty.gateway.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
+        with socket.create_connection(("127.0.0.1", port), timeout=scaled(20)) as caller:
             fields = f"Host: x\r\nX-Auth-Token: {faulty.fresh()}\r\nContent-Length: 100000\r\n\r\n"
             caller.sendall(f"POST /v1/invoke/echo/ HTTP/1.1\r\n{fields}".encode() + b"x" * 1_000)
             assert caller.recv(4_096).startswith(b"HTTP/1.1 413")
@@ -134,7 +136,7 @@ def test_caller_who_leaves_leaves_nothing_behind(faulty, when):
         with socket.create_connection(("127.0.0.1", port)) as caller:
             caller.sendall(raw if when == "in the head" else raw + b"\r\n")
             time.sleep(0.05)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + scaled(10)
     while time.monotonic() < deadline:
         left = len(list(fds.iterdir())), gateway.metric("osfaas_tasks"), gateway.metric("osfaas_requests_in_flight")
         if left[0] <= before + 1 and left[1] <= tasks + 1 and left[2] <= 1:

@@ -5,8 +5,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from faulty import AUTHENTICATION, VALIDATION, code, made_faulty
+from faulty import AUTHENTICATION, VALIDATION, code, made_faulty, outlast_the_cache
 from fronts import alternating, drip, hang_up, only, pass_on, reset, says, silence, status
+
+from tests.machine import scaled
 
 # Refused right after the caller is known.
 NO_OBJECT = "/v1/checksums/"
@@ -30,8 +32,8 @@ OUTAGES = {
     "half a head": says(b"HTTP/1.1 200 OK\r\nContent-"),
     "half a body": says(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"),
     "no HTTP": says(b"SSH-2.0-OpenSSH_9.9\r\n"),
-    "silent": silence(2),
-    "drips": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + FAR, 0.1),
+    "silent": silence(scaled(2)),
+    "drips": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + FAR, scaled(0.1)),
     "refuses us": status(401),
     "forbids us": status(403),
     "proxy's 404": status(404, b"<h1>nginx</h1>"),
@@ -77,7 +79,7 @@ def test_who_was_known_stays_known(faulty, fault):
     """Past the half second of the cache, within the bound."""
     token = faulty.fresh()
     assert faulty.get(faulty.path, token).status_code == 200
-    time.sleep(0.6)
+    outlast_the_cache()
     faulty.keystone.fault = only(VALIDATION, fault)
     assert faulty.get(faulty.path, token).status_code == 200
 
@@ -86,7 +88,7 @@ def test_who_was_known_stays_known(faulty, fault):
 def test_nonsense_about_a_token_does_not_keep_it_alive(faulty, fault):
     token = faulty.fresh()
     assert faulty.get(faulty.path, token).status_code == 200
-    time.sleep(0.6)
+    outlast_the_cache()
     faulty.keystone.fault = only(VALIDATION, fault)
     response = faulty.get(faulty.path, token)
     assert (response.status_code, code(response)) == (503, "function.keystone.unavailable")
@@ -96,7 +98,7 @@ def test_revoked_token_that_was_seen_to_be_stays_out_when_keystone_goes_down(fau
     token = faulty.fresh()
     assert faulty.get(faulty.path, token).status_code == 200
     faulty.cloud.revoke(token)
-    time.sleep(0.6)
+    outlast_the_cache()
     assert faulty.get(faulty.path, token).status_code == 401
     faulty.keystone.fault = hang_up
     assert faulty.get(faulty.path, token).status_code in {401, 503}
@@ -110,7 +112,7 @@ def test_own_project_of_the_gateway_that_is_disabled_puts_nobody_out(faulty):
     assert faulty.get(NO_OBJECT, known).status_code == 400
     admin.patch(project, json={"project": {"enabled": False}})
     try:
-        time.sleep(0.6)
+        outlast_the_cache()
         assert faulty.get(NO_OBJECT, known).status_code == 400
         assert faulty.get(NO_OBJECT, unknown).status_code == 503
     finally:
@@ -194,7 +196,7 @@ def test_without_the_bound_an_outage_puts_out_everybody(unforgiving):
     """The twin: no time after the cache, so a caller who was known gets 503."""
     token = unforgiving.fresh()
     assert unforgiving.get(NO_OBJECT, token).status_code == 400
-    time.sleep(0.6)
+    outlast_the_cache()
     unforgiving.keystone.fault = only(VALIDATION, hang_up)
     assert unforgiving.get(NO_OBJECT, token).status_code == 503
 
@@ -202,7 +204,7 @@ def test_without_the_bound_an_outage_puts_out_everybody(unforgiving):
 def test_keystone_that_is_silent_is_not_asked_by_everybody(unforgiving):
     """The circuit: after a few silences the next calls are refused without a question."""
     token = unforgiving.fresh()
-    unforgiving.keystone.fault = only(VALIDATION, silence(2))
+    unforgiving.keystone.fault = only(VALIDATION, silence(scaled(2)))
     before = unforgiving.keystone.count(VALIDATION)
     for number in range(10):
         response = unforgiving.get(NO_OBJECT, f"{token[:-8]}{number:08d}")

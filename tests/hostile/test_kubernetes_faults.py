@@ -19,6 +19,7 @@ from fronts import Front, hang_up, reset, says, status
 
 from tenancy.errors import DirectoryError
 from tenancy.kubernetes_directory import KubernetesDirectory
+from tests.machine import scaled
 
 FAULTS = {
     "hangs up": hang_up,
@@ -65,7 +66,7 @@ def test_nobody_is_called_unknown_or_known_while_the_api_server_fails(kubeconfig
     made.fault = fault
     directory = KubernetesDirectory(connect(path), local_gateway_url="http://ingress.test")
     directory.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + scaled(10)
     while not made.seen and time.monotonic() < deadline:
         time.sleep(0.02)
     assert made.seen

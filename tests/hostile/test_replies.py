@@ -13,6 +13,8 @@ import pytest
 from echo import plainly
 from faulty import code
 
+from tests.machine import scaled
+
 BODY = b"hello"
 
 
@@ -71,7 +73,7 @@ def test_field_that_acts_beyond_the_answer_stays_behind(faulty, field):
     response = faulty.get("/v1/invoke/echo/", faulty.fresh())
     assert response.status_code == 200
     assert SPARED[field] not in response.headers.get_list(field)
-    direct = httpx.get(faulty.invoked.url, trust_env=False)
+    direct = httpx.get(faulty.invoked.url, trust_env=False, timeout=scaled(60))
     assert SPARED[field] in direct.headers.get_list(field)
 
 
@@ -86,7 +88,7 @@ def test_answer_that_is_not_one_is_the_functions_failure(faulty, raw):
 def test_early_hints_are_not_passed_on(faulty):
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: <http://evil.test/>; rel=preload\r\n\r\n"
     faulty.invoked.answer = plainly(hints + reply())
-    connection = http.client.HTTPConnection(faulty.gateway.url.removeprefix("http://"), timeout=30)
+    connection = http.client.HTTPConnection(faulty.gateway.url.removeprefix("http://"), timeout=scaled(30))
     connection.request("GET", "/v1/invoke/echo/", headers={"X-Auth-Token": faulty.fresh()})
     with contextlib.closing(connection), connection.getresponse() as response:
         assert response.status == 200
@@ -166,7 +168,7 @@ def test_answer_without_an_end_is_ended(faulty, bobs, piece):
 
     def endless(connection, _) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + scaled(20)
         while time.monotonic() < deadline:
             connection.sendall(piece * 1_000)
             time.sleep(0.01)
@@ -178,4 +180,4 @@ def test_answer_without_an_end_is_ended(faulty, bobs, piece):
         (502, "function.function.failed"),
         (504, "function.function.timeout"),
     }
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < scaled(15)

@@ -11,6 +11,8 @@ import httpx
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
+from tests.machine import scaled
+
 SUBJECT = "X-Subject-Token"
 # As Apache's OpenID Connect module hands on who has logged in: a header, `HTTP_OIDC_SUB` in the environment.
 ASSERTION = "OIDC-Sub"
@@ -20,7 +22,7 @@ def shown(cloud, token: str) -> Mapping:
     """What Keystone says of a token."""
     fields = {"X-Auth-Token": cloud.token("osfaas"), SUBJECT: token, "OpenStack-Identity-Access-Rules": "1"}
     return (
-        httpx.get(f"{cloud.auth_url}/auth/tokens", headers=fields, trust_env=False, timeout=60)
+        httpx.get(f"{cloud.auth_url}/auth/tokens", headers=fields, trust_env=False, timeout=scaled(60))
         .raise_for_status()
         .json()["token"]
     )
@@ -30,7 +32,7 @@ def rescoped(cloud, token: str, project: str) -> httpx.Response:
     """Keystone's answer to a token that wants to be one of that project."""
     identity = {"methods": ["token"], "token": {"id": token}}
     wanted = {"auth": {"identity": identity, "scope": {"project": {"id": project}}}}
-    return httpx.post(f"{cloud.auth_url}/auth/tokens", json=wanted, trust_env=False, timeout=60)
+    return httpx.post(f"{cloud.auth_url}/auth/tokens", json=wanted, trust_env=False, timeout=scaled(60))
 
 
 def _token(plugin) -> str:
@@ -121,7 +123,8 @@ def federated_token(cloud, *, roles: tuple[str, ...] = ("member", "manager")) ->
         session.put(f"{url}/OS-FEDERATION/mappings/{name}", json={"mapping": {"rules": rules}})
         session.put(provider, json={"identity_provider": {"enabled": True}})
         session.put(f"{provider}/protocols/mapped", json={"protocol": {"mapping_id": name}})
-    answer = httpx.get(f"{provider}/protocols/mapped/auth", headers={ASSERTION: "erika"}, trust_env=False, timeout=60)
+    url = f"{provider}/protocols/mapped/auth"
+    answer = httpx.get(url, headers={ASSERTION: "erika"}, trust_env=False, timeout=scaled(60))
     return answer.raise_for_status().headers[SUBJECT]
 
 

@@ -17,6 +17,7 @@ from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead
 from gateway.edge.receiving import strict_protocols
 from gateway.settings import Settings
+from tests.machine import scaled
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +51,7 @@ def serving(app: ASGIApp, *, http: object = "httptools", keep_alive: int = 75) -
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + scaled(30)
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.01)

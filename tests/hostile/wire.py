@@ -6,6 +6,8 @@ import socket
 import time
 from dataclasses import dataclass
 
+from tests.machine import scaled
+
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
 
 
@@ -44,7 +46,7 @@ def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
     sock = socket.socket()
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.settimeout(10)
+    sock.settimeout(scaled(30))
     sock.connect(("127.0.0.1", port))
     return sock
 
@@ -52,7 +54,7 @@ def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
 def hear(sock: socket.socket, *, seconds: float = 5.0, answers: int | None = None) -> Heard:
     """What comes back until the connection ends, `answers` heads have come, or the time is over."""
     begun, data = time.monotonic(), b""
-    while (left := begun + seconds - time.monotonic()) > 0:
+    while (left := begun + scaled(seconds) - time.monotonic()) > 0:
         if answers is not None and len(_STATUS.findall(data)) >= answers:
             break
         sock.settimeout(left)

@@ -16,9 +16,11 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
+from gateway.settings import Settings
 from localcloud import LocalCloud, local_cloud
 from localcloud.services import Service, free_ports
 from localcloud.stack import function_service, gateway_service, running, write_tenants
+from tests.machine import scaled
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Gateway:
 
     def call(self, method: str, path: str, token: str | None = None, **kwargs: object) -> httpx.Response:
         headers = {**({"X-Auth-Token": token} if token else {}), **kwargs.pop("headers", {})}  # type: ignore[dict-item]
-        with httpx.Client(timeout=300) as client:
+        with httpx.Client(timeout=scaled(300)) as client:
             # As it stands: httpx would take the dots out of a path.
             target = {"target": path.encode("ascii")}
             return client.request(method, self.url, headers=headers, extensions=target, **kwargs)  # type: ignore[arg-type]
@@ -63,6 +65,12 @@ def function(cloud: LocalCloud) -> Iterator[Service]:
         yield service
 
 
+def patience() -> dict[str, str]:
+    """How long a gateway waits by default for others to answer, on this machine."""
+    waits = ("keystone_timeout_seconds", "store_timeout_seconds", "budget_store_timeout_seconds")
+    return {f"OSFAAS_{name.upper()}": str(scaled(Settings.model_fields[name].default)) for name in waits}
+
+
 StartGateway = Callable[..., contextlib.AbstractContextManager[Gateway]]
 
 
@@ -84,7 +92,11 @@ def start_gateway(cloud: LocalCloud, function: Service) -> StartGateway:
             functions or {cloud.users[user].project_id: own for user in ("alice", "bob", "carol")},
         )
         service = gateway_service(
-            cloud, tenants=tenants, name=f"gateway-{started}", port=port or free_ports(1)[0], env=settings
+            cloud,
+            tenants=tenants,
+            name=f"gateway-{started}",
+            port=port or free_ports(1)[0],
+            env={**patience(), **settings},
         )
         with running(service):
             yield Gateway(f"http://127.0.0.1:{service.port}", service, cloud, tenants)
@@ -130,7 +142,7 @@ class Bucket:
             fields["Transfer-Encoding"] = "chunked"
         parts = urlsplit(self.url)
         # Not by the session, whose HTTP library takes the dots out of paths.
-        connection = http.client.HTTPConnection(parts.netloc, timeout=300)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=scaled(300))
         connection.request("PUT", f"{parts.path}/{quote(name)}", data, fields, encode_chunked=True)
         response = connection.getresponse()
         connection.close()

@@ -14,6 +14,7 @@ from gateway.observe.cadf import event_of
 from gateway.projects.administrator import Administrator
 from gateway.projects.audit import deed_of
 from policies.names import ProjectId
+from tests.machine import scaled
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 # Runs where Keystone is installed, which brings pycadf.
@@ -50,7 +51,7 @@ def validated(cloud, events: list[dict]) -> subprocess.CompletedProcess:
         input="\n".join(map(json.dumps, events)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
 

@@ -15,6 +15,7 @@ import yaml
 from conftest import Gateway
 from echo import echo, plainly
 
+from tests.machine import scaled
 from tests.valkey import Valkey
 
 INVOKE = "/v1/invoke/echo"
@@ -63,7 +64,7 @@ async def statuses(made: list[Gateway], token: str, calls: int) -> collections.C
 
 async def counted(made: list[Gateway], calls: int) -> list[float]:
     """Good answers by gateway, as soon as there are so many: they are counted when they have been sent."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + scaled(30)
     while True:
         found = [
             gateway.metric("osfaas_requests_total", route="invoke", method="GET", status="200") for gateway in made
@@ -76,7 +77,7 @@ async def counted(made: list[Gateway], calls: int) -> list[float]:
 async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may(start_gateway, cloud, alice, valkey):
     settings = {
         "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5",
+        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
         "OSFAAS_BUDGET_BURST_SECONDS": "40",
         "OSFAAS_BUDGET_WAIT_SECONDS": "0",
@@ -116,7 +117,7 @@ async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(star
 
     settings = {
         "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5",
+        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_COMPUTATIONS": "3",
         "OSFAAS_BUDGET_WAIT_SECONDS": "30",
     }
@@ -128,6 +129,7 @@ async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(star
 async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(start_gateway, cloud, alice, valkey):
     settings = {
         "OSFAAS_BUDGET_STORE_URL": valkey.url,
+        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
         "OSFAAS_BUDGET_BURST_SECONDS": "100",
         "OSFAAS_BUDGET_WAIT_SECONDS": "0",

@@ -16,6 +16,10 @@ import pytest
 from conftest import Bucket, Content, content_of
 from relay import relay
 
+from tests.machine import scaled
+
+pytestmark = pytest.mark.main_story
+
 FEW, MANY = 120, 10_000
 
 
@@ -65,7 +69,7 @@ def test_http_1_0_gets_lines_without_chunks_that_end_with_the_connection(gateway
     body = json.dumps({"objects": [{"container": "none", "object": "o"}] * 3}).encode()
     fields = f"Host: x\r\nX-Auth-Token: {alice}\r\nContent-Type: application/json\r\nExpect: 100-continue"
     head = f"POST /v1/checksums HTTP/1.0\r\n{fields}\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=scaled(60)) as connection:
         connection.sendall(head.encode() + body)
         answer = connection.makefile("rb").read()
     said, _, lines = answer.partition(b"\r\n\r\n")
@@ -79,7 +83,7 @@ def test_body_that_is_too_long_is_refused_before_it_is_read(gateway, alice, chun
     parts = urlsplit(gateway.url)
     framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000000000"
     head = f"POST /v1/checksums HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {alice}\r\n{framing}\r\n\r\n"
-    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=scaled(60)) as connection:
         connection.sendall(head.encode())
         answer = b""
         with contextlib.suppress(OSError):
@@ -166,11 +170,11 @@ def test_caller_who_leaves_ends_the_work(start_gateway, cloud, function, alice, 
         functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{wire.port}"}
         with start_gateway(functions=functions) as gateway:
             body = json.dumps({"objects": entries(bucket, list(contents))}).encode()
-            with httpx.Client(timeout=60) as client:
+            with httpx.Client(timeout=scaled(60)) as client:
                 headers = {"X-Auth-Token": alice}
                 with client.stream("POST", f"{gateway.url}/v1/checksums", content=body, headers=headers) as answer:
                     next(answer.iter_lines())
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + scaled(30)
             while gateway.metric("osfaas_requests_in_flight") > 1:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
@@ -207,7 +211,7 @@ def test_ten_thousand_objects(start_gateway, cloud, function, bucket, alice):
         body = json.dumps({"objects": entries(bucket, names)}).encode()
         headers = {"X-Auth-Token": alice}
         with (
-            httpx.Client(timeout=600) as client,
+            httpx.Client(timeout=scaled(600)) as client,
             client.stream("POST", f"{gateway.url}/v1/checksums", content=body, headers=headers) as answer,
         ):
             for line in answer.iter_lines():

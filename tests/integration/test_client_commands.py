@@ -16,6 +16,9 @@ from conftest import Gateway, content_of
 from gateway.objects.stored import write_stored
 from localcloud.services import free_ports
 from localcloud.stack import function_service, running
+from tests.machine import scaled
+
+pytestmark = pytest.mark.main_story
 
 BIN = Path(sys.executable).parent
 CONTENT = content_of(b"one object under many names" * 100)
@@ -54,7 +57,7 @@ def objects(bucket, gateway):
 
 def run(arguments: list[str], env: dict[str, str], program: str = "osfaas") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [BIN / program, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False
+        [BIN / program, *arguments], env=env, capture_output=True, text=True, timeout=scaled(120), check=False
     )
 
 
@@ -216,12 +219,12 @@ def test_function_that_comes_back_in_time_is_waited_for(environment, cloud, star
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + scaled(60)
         while gateway.metric("osfaas_requests_total", route="checksums.object", method="GET", status="503") < 1:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         with running(function_service(cloud.state, name="late", port=port)):
-            out, err = asking.communicate(timeout=60)
+            out, err = asking.communicate(timeout=scaled(60))
         assert (asking.returncode, out, err) == (0, content.digests["adler32"] + "\n", "")
 
 
@@ -281,17 +284,17 @@ def test_put_by_who_may_not_write_says_so(environment, cloud, objects, gateway: 
 
 def test_kept_login_needs_none_of_the_heavy_libraries(warm, objects):
     command = [sys.executable, "-X", "importtime", "-c", "from client.commands import get; get()", "data/zeros"]
-    done = subprocess.run(command, env=warm, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, env=warm, capture_output=True, text=True, check=True, timeout=scaled(60))
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert {"click", "http"} <= loaded
     assert loaded.isdisjoint(HEAVY)
     assert "gateway" not in loaded
 
 
-def test_start_up_is_a_few_times_that_of_python_itself(warm, objects):
-    """150 ms where `python -c pass` takes 30; processor time, compared round by round: the machine may be busy."""
+def test_start_up_is_less_than_twice_that_of_the_libraries_it_cannot_do_without(warm, objects):
+    """Processor time, compared round by round with a start of the same kind: the machine may be busy."""
     commands = {
-        "pass": [sys.executable, "-c", "pass"],
+        "least": [sys.executable, "-c", "import click, hashlib, http.client, json, ssl"],
         "get": [str(BIN / "osfaas"), "checksum", "get", "data/zeros"],
         "script": [str(BIN / "osfaas-checksum"), "data/zeros"],
     }
@@ -305,5 +308,5 @@ def test_start_up_is_a_few_times_that_of_python_itself(warm, objects):
     shown = {name: f"{min(s) * 1000:.0f} ms, median {statistics.median(s) * 1000:.0f}" for name, s in seconds.items()}
     print("start-up:", shown)
     for name in ("get", "script"):
-        ratios = [mine / least for mine, least in zip(seconds[name], seconds["pass"], strict=True)]
-        assert statistics.median(ratios) < 5, shown
+        ratios = [mine / least for mine, least in zip(seconds[name], seconds["least"], strict=True)]
+        assert statistics.median(ratios) < 2, shown

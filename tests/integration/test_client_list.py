@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import Bucket
 
+from tests.machine import scaled
+
 OSFAAS = Path(sys.executable).parent / "osfaas"
 FILES = {
     "a": b"a",
@@ -43,7 +45,7 @@ def container(cloud, gateway):
 
 def run(arguments: list[str], env: dict[str, str], **kwargs) -> subprocess.CompletedProcess[str]:
     command = [OSFAAS, "checksum", "list", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False, **kwargs)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=scaled(240), check=False, **kwargs)
 
 
 def test_container_that_is_not_there_is_a_sentence(env, gateway):
@@ -88,7 +90,7 @@ def test_more_objects_than_fit_on_a_page_and_one_that_fails(env, cloud, gateway)
         env=env,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=scaled(240),
         check=False,
     )
     assert done.returncode == 1
@@ -103,7 +105,7 @@ def test_progress_is_shown_on_a_terminal_and_never_in_the_output(env, container)
         env=env,
         stdout=subprocess.PIPE,
         stderr=follower,
-        timeout=240,
+        timeout=scaled(240),
         check=True,
     )
     os.close(follower)

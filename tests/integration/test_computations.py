@@ -13,6 +13,7 @@ from relay import relay
 
 from localcloud.services import free_ports
 from localcloud.stack import function_service, running, write_tenants
+from tests.machine import scaled
 
 JSON = {"Accept": "application/json"}
 
@@ -32,7 +33,7 @@ def slow_gateway(start_gateway, cloud, function, **settings):
 
 async def until_called(wire, reading=None):
     """Waits until the function is at work."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + scaled(60)
     while wire.calls < 1:
         assert time.monotonic() < deadline
         assert reading is None or not reading.done()
@@ -100,7 +101,7 @@ async def test_an_object_server_killed_in_mid_read_gives_502_or_the_right_digest
 ):
     server = cloud.services["swift-object"]
     with slow_gateway(start_gateway, cloud, function, OSFAAS_CAPABILITIES=capability) as (gateway, wire):
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as client:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=scaled(120))) as client:
             url = gateway.url + bucket.path("gibibyte") + "?algorithm=sha256,adler32&force=true"
             reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice, **JSON}))
             await until_called(wire, reading)
@@ -131,7 +132,7 @@ async def test_a_caller_that_leaves_cancels_everything_behind_it(
             reading.cancel()
         started = time.monotonic()
         while await asyncio.to_thread(in_flight, gateway) > 0 or len(function.log.read_text()) == logged:
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < scaled(5)
             await asyncio.sleep(0.05)
     line = function.log.read_text()[logged:]
     assert "gone" in line or "cancel" in line or "stopped" in line, line
@@ -203,11 +204,12 @@ async def test_a_busy_function_is_waited_for_by_the_caller(start_gateway, cloud,
 
 def test_a_suspended_project_is_told_why(start_gateway, cloud, bucket, alice):
     project = cloud.users["alice"].project_id
+    bucket.put("suspended", b"of a project that has not paid")
     with start_gateway() as gateway:
-        assert gateway.get(bucket.path("gibibyte") + "?algorithm=md5", alice).status_code == 200
+        assert gateway.get(bucket.path("suspended") + "?algorithm=md5", alice).status_code == 200
         write_tenants(gateway.tenants, {project: "http://127.0.0.1:1"}, {project: "unpaid"})
         time.sleep(1.1)
-        response = gateway.get(bucket.path("gibibyte"), alice, headers=JSON)
+        response = gateway.get(bucket.path("suspended"), alice, headers=JSON)
         assert (response.status_code, code(response)) == (403, "function.tenant.suspended")
         assert "unpaid" in response.json()["error"]["message"]
 

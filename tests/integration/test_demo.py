@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import scaled
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -79,7 +81,7 @@ def test_demo_shows_right_digests_and_leaves_nothing_when_it_is_ended(folder: Pa
         assert "==> 30 digests, 0 differ from those computed from the files\n" in shown
         assert list(folder.iterdir())
         demo.send_signal(end)
-        assert demo.wait(timeout=30) == 0
+        assert demo.wait(timeout=scaled(30)) == 0
     finally:
         demo.kill()
         demo.wait()

@@ -7,6 +7,10 @@ import jsonschema
 import pytest
 from conftest import content_of
 
+from tests.machine import scaled
+
+pytestmark = pytest.mark.main_story
+
 CONTENT = content_of(b"digest fields")
 
 
@@ -101,7 +105,7 @@ def test_what_the_router_refuses_has_a_code_and_an_id(gateway):
 
 def test_links_of_the_version_document_never_come_from_the_request(gateway):
     for path in ("/", "/v1/"):
-        response = httpx.get(gateway.url + path, headers={"Host": "evil.example"})
+        response = httpx.get(gateway.url + path, headers={"Host": "evil.example"}, timeout=scaled(60))
         assert response.json()["versions"][0]["links"][0]["href"] == f"{gateway.url}/v1/"
 
 

@@ -10,6 +10,10 @@ import yaml
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1.adapter import Adapter
 
+from tests.machine import scaled
+
+pytestmark = pytest.mark.main_story
+
 SENTENCE = "There is no such container or object in the project's account."
 QUERY = "/checksums/?bucket=nowhere&file=x"
 
@@ -41,7 +45,7 @@ def test_the_openstack_command_shows_the_sentence(gateway, cloud, tmp_path):
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     assert done.returncode != 0

@@ -13,6 +13,7 @@ from relay import relay
 
 from localcloud.services import Service, free_ports
 from localcloud.stack import running, write_tenants
+from tests.machine import scaled
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -153,9 +154,9 @@ def test_forwarder_turns_away_senders_without_the_secret(counted, cloud, tmp_pat
     secret.write_text("s3cret\n", encoding="ascii")
     with forwarder(cloud, counted[0], "--secret-file", str(secret)) as url:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}):
-            assert httpx.post(url, json={"Records": []}, headers=headers).status_code == 401
+            assert httpx.post(url, json={"Records": []}, headers=headers, timeout=scaled(60)).status_code == 401
         known = {"Authorization": "Bearer s3cret"}
-        assert httpx.post(url, json={"Records": []}, headers=known, timeout=60).status_code == 204
+        assert httpx.post(url, json={"Records": []}, headers=known, timeout=scaled(60)).status_code == 204
 
 
 def test_forwarder_brings_a_token_along_and_gives_the_gateways_status_back(counted, cloud, bucket):
@@ -173,13 +174,13 @@ def test_forwarder_brings_a_token_along_and_gives_the_gateways_status_back(count
             "Host": "elsewhere.test",
             "ce-subject": "forwarded ü".encode(),  # as RGW writes it
         }
-        answer = httpx.post(url, json=record(bucket, "forwarded ü"), headers=headers, timeout=60)
+        answer = httpx.post(url, json=record(bucket, "forwarded ü"), headers=headers, timeout=scaled(60))
         assert (answer.status_code, answer.content) == (204, b"")
         assert bucket.head("forwarded ü")["X-Object-Meta-Sha256"] == content.digests["sha256"]
-        refused = httpx.post(url, json={"no": "records"}, headers=headers, timeout=60)
+        refused = httpx.post(url, json={"no": "records"}, headers=headers, timeout=scaled(60))
         assert refused.status_code == 400
         assert refused.json()["errors"][0]["code"] == "function.request.malformed"
-        assert httpx.get(f"{url}/healthz").text == "ok"
+        assert httpx.get(f"{url}/healthz", timeout=scaled(60)).text == "ok"
 
 
 def test_forwarder_without_a_gateway_asks_to_be_tried_again(cloud):
@@ -187,5 +188,5 @@ def test_forwarder_without_a_gateway_asks_to_be_tried_again(cloud):
         url = "http://127.0.0.1:9"
 
     with forwarder(cloud, Nowhere) as url:
-        answer = httpx.post(url, json={"Records": []}, timeout=60)
+        answer = httpx.post(url, json={"Records": []}, timeout=scaled(60))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

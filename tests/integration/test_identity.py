@@ -8,6 +8,10 @@ import aiohttp
 import httpx
 import pytest
 
+from tests.machine import scaled
+
+pytestmark = pytest.mark.main_story
+
 AGENT = "osfaas-gateway"
 
 
@@ -108,7 +112,7 @@ def test_a_revoked_token_is_refused_within_30_seconds(gateway, path, cloud):
     cloud.revoke(token)
     started = time.monotonic()
     while gateway.get(path, token).status_code == 200:
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 30 + scaled(5)
         time.sleep(0.5)
     assert gateway.get(path, token).status_code == 401
 
@@ -133,7 +137,7 @@ def test_while_keystone_is_silent_known_callers_are_served_and_unknown_ones_told
     start_gateway, path, cloud, alice
 ):
     fresh = cloud.token("alice")
-    with start_gateway(OSFAAS_KEYSTONE_TIMEOUT_SECONDS="1") as gateway:
+    with start_gateway(OSFAAS_KEYSTONE_TIMEOUT_SECONDS=str(scaled(1))) as gateway:
         assert gateway.get(path, alice).status_code == 200
         cloud.services["keystone"].signal(signal.SIGSTOP)
         try:

@@ -19,6 +19,7 @@ import pytest
 from botocore.config import Config
 
 from localcloud.cloud import DEFAULT_HOME, local_cloud
+from tests.machine import scaled
 
 SEGMENTS = [bytes([number]) * 70_000 for number in range(3)]
 USERS = ("alice", "alice-member", "alice-reader", "bob", "dave", "carol", "osfaas", "dynafed", "admin")
@@ -49,11 +50,15 @@ def container(cloud, account):
 
 def validate(cloud, subject, validator="osfaas", **headers):
     tokens = {"X-Auth-Token": cloud.token(validator), "X-Subject-Token": subject}
-    return httpx.get(f"{cloud.auth_url}/auth/tokens", headers=tokens | headers)
+    return read(f"{cloud.auth_url}/auth/tokens", tokens | headers)
+
+
+def read(url, headers=None):
+    return httpx.get(url, headers=headers, timeout=scaled(60))
 
 
 def head(url, token):
-    return httpx.head(url, headers={"X-Auth-Token": token}).status_code
+    return httpx.head(url, headers={"X-Auth-Token": token}, timeout=scaled(60)).status_code
 
 
 def temp_url(url, key):
@@ -97,7 +102,7 @@ def test_a_revoked_token_is_refused_by_keystone_at_once_and_by_swift_when_its_ca
     assert head(f"{container}/plain", token) == 200
     cloud.revoke(token)
     assert validate(cloud, token).status_code == 404
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + scaled(20)
     while (status := head(f"{container}/plain", token)) == 200 and time.monotonic() < deadline:
         time.sleep(0.5)
     assert status == 401
@@ -142,9 +147,9 @@ def test_an_acl_lets_the_member_read(cloud, account):
 
 
 def test_a_temp_url_of_another_key_is_refused_and_one_with_sha256_serves_the_object(container):
-    refused = httpx.get(temp_url(f"{container}/plain", "another-key"))
+    refused = read(temp_url(f"{container}/plain", "another-key"))
     assert (refused.status_code, refused.text) == (401, "401 Unauthorized: Temp URL invalid\n")
-    assert httpx.get(temp_url(f"{container}/plain", "container-key")).content == b"hello"
+    assert read(temp_url(f"{container}/plain", "container-key")).content == b"hello"
 
 
 @pytest.mark.parametrize(("name", "status"), [("slo", 409), ("dlo", 401)])
@@ -152,8 +157,8 @@ def test_the_key_of_a_container_does_not_open_segments_in_another_but_the_accoun
     cloud, account, container, name, status
 ):
     cloud.session("alice").post(account, headers={"X-Account-Meta-Temp-URL-Key-2": "account-key"})
-    assert httpx.get(temp_url(f"{container}/{name}", "container-key")).status_code == status
-    assert httpx.get(temp_url(f"{container}/{name}", "account-key")).content == b"".join(SEGMENTS)
+    assert read(temp_url(f"{container}/{name}", "container-key")).status_code == status
+    assert read(temp_url(f"{container}/{name}", "account-key")).content == b"".join(SEGMENTS)
 
 
 @pytest.mark.parametrize("name", ["slo", "dlo"])
@@ -180,14 +185,14 @@ def test_a_temp_url_serves_the_current_version_whatever_version_is_asked_for(clo
     first = alice.put(f"{url}/o", data=b"one").headers["X-Object-Version-Id"]
     alice.put(f"{url}/o", data=b"two")
     assert alice.get(f"{url}/o?version-id={first}").content == b"one"
-    assert httpx.get(temp_url(f"{url}/o", "container-key") + f"&version-id={first}").content == b"two"
+    assert read(temp_url(f"{url}/o", "container-key") + f"&version-id={first}").content == b"two"
 
 
 def test_a_presigned_url_of_another_secret_is_refused_and_alices_serves_the_object(cloud, container):
     order = {"Bucket": "localcloud", "Key": "plain"}
-    assert httpx.get(s3(cloud, "wrong").generate_presigned_url("get_object", Params=order)).status_code == 403
+    assert read(s3(cloud, "wrong").generate_presigned_url("get_object", Params=order)).status_code == 403
     url = s3(cloud, cloud.seed.ec2[1]).generate_presigned_url("get_object", Params=order)
-    assert httpx.get(url).content == b"hello"
+    assert read(url).content == b"hello"
 
 
 def test_the_openstack_command_works_with_the_clouds_file(cloud, container):
@@ -209,7 +214,7 @@ def test_a_keystone_that_is_started_again_knows_its_rules_from_the_first_request
         for _ in range(3):
             own.services["keystone"].kill()
             own.services["keystone"].restart()
-            asked = [callers.submit(httpx.get, f"{own.auth_url}/auth/tokens", headers=headers) for _ in range(16)]
+            asked = [callers.submit(read, f"{own.auth_url}/auth/tokens", headers) for _ in range(16)]
             assert [each.result().status_code for each in asked] == [200] * 16
 
 
@@ -221,7 +226,7 @@ def test_a_keystone_does_not_judge_a_request_by_what_it_knew_at_the_last_one():
 
         def said(by: str) -> set[int]:
             headers = {"X-Auth-Token": by, "X-Subject-Token": token}
-            asked = [callers.submit(httpx.get, f"{own.auth_url}/auth/tokens", headers=headers) for _ in range(64)]
+            asked = [callers.submit(read, f"{own.auth_url}/auth/tokens", headers) for _ in range(64)]
             return {each.result().status_code for each in asked}
 
         for _ in range(3):
@@ -289,7 +294,7 @@ def killed(tmp_path_factory):
 def test_nothing_outlives_a_killed_starter(killed):
     groups = [int(file.read_text()) for file in (killed.state / "run").glob("*.pid")]
     assert len(groups) == 6  # memcached, Keystone, and Swift's four servers
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + scaled(10)
     while (alive := [group for group in groups if group_lives(group)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert alive == []

@@ -9,6 +9,7 @@ import aiohttp
 from conftest import gibibyte_blocks
 
 from localcloud.stack import function_service, running
+from tests.machine import scaled
 
 MIB = 1 << 20
 CLIENTS = 20
@@ -48,7 +49,7 @@ async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_
         # Different sets of algorithms are different computations: each client has a stream of its own.
         cheap = ("adler32", "crc32", "crc32c", "crc64nvme", "xxh3_64")
         subsets = [",".join(names) for count in (1, 2, 3) for names in itertools.combinations(cheap, count)][:CLIENTS]
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=280)) as client:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=scaled(280))) as client:
 
             async def call(algorithms: str) -> dict[str, str]:
                 url = f"{gateway.url}{bucket.path('gibibyte')}?force=true&algorithm={algorithms}"
@@ -75,7 +76,7 @@ async def test_five_gibibytes_leave_the_function_under_128_mib(start_gateway, cl
     functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{service.port}"}
     with running(service), start_gateway(functions=functions) as gateway:
         url = f"{gateway.url}{bucket.path('five')}?algorithm=adler32"
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=200)) as client:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=scaled(200))) as client:
 
             async def call() -> dict:
                 async with client.get(url, headers={"X-Auth-Token": alice}) as response:

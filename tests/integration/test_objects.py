@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pytest
 from conftest import content_of
 
+pytestmark = pytest.mark.main_story
+
 ALL = "adler32,crc32,crc32c,crc64nvme,md5,sha1,sha256,sha512,blake3,xxh3_64"
 NAMES = [
     "plain",

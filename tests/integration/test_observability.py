@@ -13,6 +13,8 @@ import yaml
 from echo import echo, plainly
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.machine import scaled
+
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=1"}
 SIGNED = re.compile(r"(?i)temp_url_sig=[0-9a-f]|x-amz-signature=[0-9a-f]")
@@ -26,7 +28,7 @@ def lines(gateway) -> list[dict]:
 
 def lines_of(gateway, route: str, count: int) -> list[dict]:
     """The lines of a route, once there are so many: a line is written when its answer has been sent."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + scaled(30)
     while len(found := [line for line in lines(gateway) if line["route"] == route]) < count:
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
@@ -86,7 +88,7 @@ def test_trace_goes_on_to_the_function_and_spans_to_the_collector(start_gateway,
         answer = gateway.get("/v1/invoke/echo/x", alice, headers=PARENT)
         gateway.get("/v1/invoke/echo/x", alice, headers={"traceparent": "00-nonsense", "tracestate": "vendor=1"})
         line = lines_of(gateway, "invoke", 2)[0]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + scaled(30)
         # Two calls, and what went out for each.
         while len(collector.spans) < 4:
             assert time.monotonic() < deadline
@@ -156,7 +158,7 @@ def test_outcomes_are_counted_by_whose_doing_they_were(gateway, alice):
     labels = {"route": "none", "status_class": "4xx", "outcome": "refused"}
     before = gateway.metric("osfaas_outcomes_total", **labels)
     gateway.get("/v1/no-such-thing", alice)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + scaled(30)
     while gateway.metric("osfaas_outcomes_total", **labels) < before + 1:
         assert time.monotonic() < deadline
     assert gateway.metric("osfaas_outcomes_total", **labels) == before + 1

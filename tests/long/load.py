@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from tests.machine import scaled
+
 # How long a caller goes on trying; the pause is what a client with `Retry-After: 1` makes of it, and half of that.
 BUDGET_SECONDS = 60.0
 PAUSE_SECONDS = 0.25
@@ -80,7 +82,7 @@ async def ask(session: aiohttp.ClientSession, question: Question, token: str, re
         async with session.get(
             question.url,
             headers={"X-Auth-Token": token, "Accept": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=15),
+            timeout=aiohttp.ClientTimeout(total=scaled(15)),
         ) as response:
             if response.status == 200:
                 digests = (await response.json())["digests"]

@@ -25,6 +25,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.machine import scaled
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -101,7 +103,7 @@ def call_everything(
         def call(case: schemathesis.Case) -> None:
             if token is not None:
                 case.headers["X-Auth-Token"] = token
-            response = case.call(base_url=gateway.url, session=session, timeout=60)
+            response = case.call(base_url=gateway.url, session=session, timeout=scaled(60))
             tally.statuses[case.operation.definition.raw["operationId"]][response.status_code] += 1
             case.validate_response(response, checks=CHECKS)
             if response.headers.get("content-type", [""])[0] == "application/x-ndjson":

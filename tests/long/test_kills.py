@@ -16,6 +16,7 @@ from conftest import content_of
 from load import Question, in_turn, under_load
 
 from localcloud.services import Service
+from tests.machine import scaled
 
 CONTENT = content_of(bytes(range(256)) * 4_000)
 RECOVERY_SECONDS = 2.0
@@ -41,10 +42,10 @@ class Victim:
 
     def restart(self) -> None:
         self.service.restart()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + scaled(60)
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(self.health, timeout=10, trust_env=False).status_code == 200:
+                if httpx.get(self.health, timeout=scaled(10), trust_env=False).status_code == 200:
                     return
             time.sleep(0.02)
         raise AssertionError(f"{self.service.name} is not back")
@@ -64,7 +65,7 @@ async def kill_in_turn(victims, *, every: float, rounds: int) -> list[Outage]:
 
 async def warmed_up(record, kinds: set[str]) -> None:
     """Each kind of call has succeeded a few times."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + scaled(60)
     while time.monotonic() < deadline:
         done = [attempt.kind for attempt in record.attempts if attempt.status == 200]
         if all(done.count(kind) >= 3 for kind in kinds):
