@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.leftovers import find_leftovers
 from tests.cluster.openstack import OpenStack, openstack_of
-from tests.cluster.product import Product, product_on
+from tests.cluster.product import Product, know_tenants, product_on
 from tests.cluster.progress import say
 from tests.cluster.session import ClusterSession, find_running
 from tests.cluster.testbed import Testbed
@@ -40,6 +40,12 @@ def cluster() -> Iterator[Testbed]:
         yield Testbed(started)
     left = find_leftovers(session.identity)
     assert not left, f"the ended cluster left something: {left}"
+
+
+@pytest.fixture(scope="module")
+def tenants_known(cluster: Testbed) -> None:
+    """The cluster has the definition of Tenant, without the rest of the product."""
+    know_tenants(cluster)
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,15 @@ def product_on(
                 _remove(cluster, folder)
 
 
+def know_tenants(cluster: Testbed) -> None:
+    """The cluster has the definition of Tenant, whatever an earlier run or another file has taken away."""
+    definition = "crd/tenants.osfaas.dev"
+    if "deletionTimestamp" in cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}"):
+        cluster.kubectl("wait", "--for=delete", definition, "--timeout=120s")
+    cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / "manifests/crd/tenants.yaml").read_text()))
+    cluster.kubectl("wait", "--for=condition=Established", definition, "--timeout=60s")
+
+
 @contextmanager
 def installed_controller_stopped(cluster: Testbed) -> Iterator[None]:
     """No controller of the installed product, if there is one: it would make all tenants what *its* platform says."""

@@ -112,7 +112,7 @@ class Records:
 
 
 @pytest.fixture
-def records(cluster: Testbed) -> Iterator[Records]:
+def records(cluster: Testbed, tenants_known: None) -> Iterator[Records]:
     made = Records(cluster)
     yield made
     made.delete_all()

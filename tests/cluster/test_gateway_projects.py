@@ -60,7 +60,7 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def api(cluster: Testbed) -> Iterator[Api]:
+def api(cluster: Testbed, tenants_known: None) -> Iterator[Api]:
     with local_cloud() as cloud:
         (port,) = free_ports(1)
         settings = {

@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import wait_until
-from tests.cluster.product import SYSTEM
+from tests.cluster.product import SYSTEM, know_tenants
 from tests.cluster.progress import say
 from tests.cluster.test_end_to_end import ask, content, new_project
 
@@ -152,6 +153,16 @@ def test_after_the_leading_controller_was_killed_drift_is_repaired(product: Prod
     say(f"leader killed: a deleted policy was back {time.monotonic() - started:.0f} s later")
 
 
+@contextmanager
+def definition_taken_away(product: Product) -> Iterator[None]:
+    """Without the definition of Tenant, which is there again for the tests that follow."""
+    product.cluster.kubectl("delete", "crd", "tenants.osfaas.dev", "--timeout=60s")
+    try:
+        yield
+    finally:
+        know_tenants(product.cluster)
+
+
 def test_records_that_vanish_with_their_definition_take_no_namespace_along(product: Product, tenant: Tenant) -> None:
     """The CRD is deleted and re-created: no tenant is served without its record, nothing of it is removed, and one
     command brings it back as it was."""
@@ -166,8 +177,7 @@ def test_records_that_vanish_with_their_definition_take_no_namespace_along(produ
 
     before = seen()
     assert "Service/checksums" in before
-    kubectl("delete", "crd", "tenants.osfaas.dev", "--timeout=60s")
-    with tenant.caller() as caller:
+    with definition_taken_away(product), tenant.caller() as caller:
         wait_until("nobody is served without a record", lambda: ask(caller, "note").status_code == 403, seconds=30)
         # The controllers poll, watch and repair in that time, with nothing to go by.
         time.sleep(20)

@@ -177,7 +177,7 @@ def test_a_patch_of_a_version_that_is_gone_changes_nothing(kubernetes: Cluster, 
     assert kubernetes.get(ref_of(live)) == live
 
 
-def test_a_record_is_written_by_one_at_a_time(kubernetes: Cluster) -> None:
+def test_a_record_is_written_by_one_at_a_time(kubernetes: Cluster, tenants_known: None) -> None:
     """The second of two who read the same version is told so, and a field that is gone is gone."""
     tenants = ClusterTenants(kubernetes)
     project = ProjectId("controladapter1")

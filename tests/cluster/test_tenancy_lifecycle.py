@@ -224,7 +224,7 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(cluster: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(cluster: Testbed, tenants_known: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A Keystone, a door to it, and two controllers."""
     folder = tmp_path_factory.mktemp("tenancy")
     with (

@@ -17,6 +17,7 @@ from tenancy.record import TenantRecord, manifest_of
 from tests.cluster.commands import wait_until
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.cluster.product import know_tenants
 from tests.isolation.arena import IMAGE, KEYSTONE_PORT, PLATFORM, STORE_PORT, TENANT, VICTIM, network_policy
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "sandbox_runtime_class": PLATFORM.sandbox_runtime_class,
     }
     file.write_text(yaml.safe_dump(platform))
-    arena.cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / "manifests/crd/tenants.yaml").read_text()))
-    arena.cluster.kubectl("wait", "--for=condition=Established", "crd/tenants.osfaas.dev", "--timeout=60s")
+    know_tenants(arena.cluster)
     records = [manifest_of(TenantRecord(spec)) for spec in (TENANT, VICTIM)]
     kubeconfig = str(arena.cluster.running.layout.host_kubeconfig)
     with contextlib.ExitStack() as ending:
