@@ -45,6 +45,9 @@ class Kind(Enum):
     REQUEST_TIMEOUT = Spec(
         "function.request.timeout", 408, "The request did not arrive in time: its {part} was too slow."
     )
+    MEDIA_TYPE = Spec(
+        "function.request.media_type", 415, "The body has to be {wanted}; its Content-Type is {media_type}."
+    )
     EXPECTATION_FAILED = Spec("function.request.expectation", 417, "Only 'Expect: 100-continue' is understood.")
     TRANSFER_CODING = Spec("function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood.")
     NO_SUCH_ROUTE = Spec("function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/.")
@@ -165,6 +168,14 @@ class Kind(Enum):
         "Project {project_id} has read more from the object store than its limit of {limit} bytes per second. Try "
         "again in a moment.",
         retry_after_seconds=1,
+    )
+
+    LISTS_EXCEEDED = Spec(
+        "function.lists.exceeded",
+        429,
+        "The lists of objects and events of {whose} that are in work reach the limit of {limit} bytes at once. Try "
+        "again shortly.",
+        retry_after_seconds=5,
     )
 
     SHORT_READ = Spec(

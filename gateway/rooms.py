@@ -18,6 +18,7 @@ from gateway.checksums.bulk_routes import BulkRoutes
 from gateway.checksums.flow import ChecksumFlow, Places
 from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
+from gateway.checksums.list_slots import ListLimits, ListSlots
 from gateway.checksums.routes import ChecksumRoutes
 from gateway.clients import open_clients, store_origins
 from gateway.edge.metrics import Metrics, counter_of
@@ -68,11 +69,13 @@ async def open_rooms(
         shared = build_shared(settings, identity, metrics, budgets, http=http, keystone_http=keystone_http)
         store = build_store(settings, identity, store_http, keystone_http, origins)
         flow = build_flow(settings, directory, metrics, shared, store)
-        rules = bulk_rules(settings)
+        rules, slots = bulk_rules(settings), ListSlots(list_limits(settings))
         yield Rooms(
             checksums=ChecksumRoutes(flow, default_algorithms=settings.default_algorithms),
-            bulk=BulkRoutes(flow, rules),
-            events=EventRoutes(flow, EventFlow(flow, entries=settings.event_memory_entries), rules, metrics),
+            bulk=BulkRoutes(flow, rules, slots),
+            events=EventRoutes(
+                flow, EventFlow(flow, entries=settings.event_memory_entries), rules=rules, slots=slots, metrics=metrics
+            ),
             invocations=build_invocations(settings, directory, shared),
             limits=LimitRoutes(identity=shared.authenticator, directory=directory, budgets=budgets),
         )
@@ -177,6 +180,15 @@ def bulk_rules(settings: Settings) -> BulkRules:
         max_bytes=settings.body_max_bytes,
         max_objects=settings.bulk_max_objects,
         at_once=settings.bulk_at_once,
+    )
+
+
+def list_limits(settings: Settings) -> ListLimits:
+    """How many such requests are in work at once."""
+    return ListLimits(
+        body_bytes=settings.body_max_bytes,
+        project_bytes=settings.project_list_bytes,
+        process_bytes=settings.list_bytes,
     )
 
 

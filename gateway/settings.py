@@ -294,6 +294,18 @@ class Settings(BaseSettings):
     body_max_bytes: int = Field(2_097_152, ge=1_024, description="Largest request body: a list of objects, or events.")
     bulk_max_objects: int = Field(10_000, ge=1, description="Most objects, or events, in one request.")
     bulk_at_once: int = Field(8, ge=1, description="How many objects, or events, of one request are worked on at once.")
+    project_list_bytes: int = Field(
+        8_388_608,
+        ge=65_536,
+        description="Bodies of lists of objects and of events that one project may have in work at once, per process: "
+        "from before the body is read to the end of the answer. Each counts as 32 KiB at least. One user may have half "
+        "of it.",
+    )
+    list_bytes: int = Field(
+        33_554_432,
+        ge=65_536,
+        description="The same for all projects together. What is in work takes up to five times that much memory.",
+    )
     head_max_fields: int = Field(100, ge=8, description="Most header fields in a request.")
     keep_alive_seconds: int = Field(75, ge=1, description="How long an idle connection is kept.")
     shutdown_seconds: int = Field(30, ge=1, description="How long running calls may go on after SIGTERM.")

@@ -71,13 +71,13 @@ class ProjectBudgets:
         self._lines = Lines(metrics.budget_waiting.inc)
         self._count = metrics.budget_calls
 
-    async def count_call(self, payer: Payer) -> None:
-        """Counts one call.
+    async def count_call(self, payer: Payer, calls: int = 1) -> None:
+        """Counts one call, or one that is worth so many.
 
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._draw(payer, REQUESTS_PER_SECOND, self.allowance(payer).requests_per_second, 1)
+        await self._draw(payer, REQUESTS_PER_SECOND, self.allowance(payer).requests_per_second, calls)
 
     async def count_bytes(self, payer: Payer, size: int) -> None:
         """Counts the bytes of an object before it is read. One of any size is read if there is no debt.

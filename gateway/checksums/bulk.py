@@ -1,16 +1,23 @@
 """Many objects in one call: each is answered as soon as it is done, and fails for itself alone."""
 
 import asyncio
+import math
 import random
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.checksums.flow import Order
 from gateway.checksums.negotiation import ordered_algorithm
 from gateway.errors import GatewayError, Kind
-from gateway.objects.model import ObjectRef
+from gateway.objects.model import MAX_OBJECT_BYTES, ObjectRef
+from gateway.slices import in_slices
+from gateway.typed_json import decode
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,8 +25,12 @@ Result = TypeVar("Result")
 # Whoever asks for many has the time to wait until there is room again.
 WAITED_FOR = frozenset([Kind.TOO_MANY_AT_ONCE, Kind.RATE_EXCEEDED, Kind.BYTES_EXCEEDED, Kind.FUNCTION_BUSY])
 LONGEST_WAIT_SECONDS = 120.0
-_FIELDS = frozenset(["objects", "algorithms", "force", "store"])
-_OBJECT_FIELDS = frozenset(["container", "object", "version_id"])
+# A list with more names that are none is a mistake as a whole.
+MOST_MISNAMED = 100
+# Reading so much of a list costs as much as a call about one object.
+BYTES_PER_CALL = 65_536
+# The end of the name of a field: a quote within a string has a backslash.
+_FIELD = re.compile(rb'(?<!\\)"[ \t\r\n]*+:')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +43,44 @@ class BulkRules:
     at_once: int
 
 
+class _Entry(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    container: str
+    object: str
+    version_id: str | UnsetType | None = UNSET
+
+
+class _Document(Struct, frozen=True, forbid_unknown_fields=True):
+    objects: Annotated[list[_Entry], Meta(min_length=1)]
+    algorithms: Annotated[list[str], Meta(min_length=1, max_length=64)] | UnsetType = UNSET
+    force: bool | UnsetType = UNSET
+    store: bool | UnsetType = UNSET
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+
+
+@dataclass(frozen=True, slots=True)
+class Misnamed:
+    """An entry whose names are none.
+
+    Attributes:
+        names: container, object and version as they were sent; None for what is too long to be repeated.
+        failure: what is wrong with them.
+    """
+
+    names: tuple[str | None, str | None, str | None]
+    failure: GatewayError
+
+
 @dataclass(frozen=True, slots=True)
 class BulkOrder:
     """What is asked of many objects.
 
     Attributes:
-        objects: as they were sent; a name that is none fails when its turn comes.
+        objects: in the order in which they were sent.
     """
 
-    objects: tuple[Mapping[str, Any], ...]
+    objects: tuple[ObjectRef | Misnamed, ...]
     algorithms: tuple[str, ...]
     force: bool
     store: bool
@@ -51,39 +91,68 @@ class BulkOrder:
         Raises:
             GatewayError: REQUEST_MALFORMED.
         """
-        return Order(_ref(self.objects[number]), self.algorithms, force=self.force, store=self.store)
+        entry = self.objects[number]
+        if isinstance(entry, Misnamed):
+            raise entry.failure
+        return Order(entry, self.algorithms, force=self.force, store=self.store)
 
 
-def bulk_order_of(document: Any, *, default_algorithms: tuple[str, ...], max_objects: int) -> BulkOrder:
+async def bulk_order_of(body: bytes, *, default_algorithms: tuple[str, ...], max_objects: int) -> BulkOrder:
     """The order in a request's JSON.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, ALGORITHM_UNKNOWN. What is wrong with a single object is its own failure.
+        GatewayError: REQUEST_MALFORMED, ALGORITHM_UNKNOWN. A name that is none is its entry's own failure, unless
+            there are many.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("objects"), list):
-        raise _malformed("the body has to be an object with a list 'objects'")
-    if unknown := sorted(document.keys() - _FIELDS):
-        raise _malformed(f"it has unknown fields: {', '.join(unknown)[:200]}")
-    objects = document["objects"]
-    if len(objects) > max_objects:
+    document = decode(_DECODER, body, fields_at=_fields_at)
+    if len(document.objects) > max_objects:
         raise _malformed(f"it names more than {max_objects} objects")
-    names = document.get("algorithms", list(default_algorithms))
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise _malformed("'algorithms' has to be a list of names")
-    flags = {name: document.get(name, False) for name in ("force", "store")}
-    if not all(isinstance(flag, bool) for flag in flags.values()):
-        raise _malformed("'force' and 'store' have to be true or false")
+    names = document.algorithms or default_algorithms
     algorithms = tuple(dict.fromkeys(ordered_algorithm(name) for name in names))
-    return BulkOrder(tuple(objects), algorithms, **flags)
+    objects: list[ObjectRef | Misnamed] = []
+    misnamed = 0
+    async for entry in in_slices(document.objects):
+        objects.append(named := _named(entry))
+        misnamed += isinstance(named, Misnamed)
+        if misnamed > MOST_MISNAMED:
+            place = f"$.objects[{len(objects) - 1}]"
+            raise _malformed(f"more than {MOST_MISNAMED} entries name no object, the last of them at '{place}'")
+    if await _fields_sent(body) != _fields_read(document):
+        raise _malformed("a field is there twice")
+    return BulkOrder(tuple(objects), algorithms, document.force is True, document.store is True)
 
 
-def _ref(entry: Any) -> ObjectRef:
-    if not isinstance(entry, dict) or entry.keys() - _OBJECT_FIELDS:
-        raise _malformed("an object is named by 'container' and 'object', and maybe 'version_id'")
-    container, name, version = (entry.get(field) for field in ("container", "object", "version_id"))
-    if not isinstance(container, str) or not isinstance(name, str) or not isinstance(version, str | None):
-        raise _malformed("an object's 'container', 'object' and 'version_id' are strings")
-    return ObjectRef(container, name, version)
+async def _fields_sent(body: bytes) -> int:
+    """How many fields the objects of a good body have, doubled ones included.
+
+    The parser takes the last of them, and whoever looked at the body on the way may have taken the first.
+    """
+    return sum([1 async for _ in in_slices(_FIELD.finditer(body))])
+
+
+def _fields_read(document: _Document) -> int:
+    """How many fields there are, each counted once."""
+    own = sum(value is not UNSET for value in (document.objects, document.algorithms, document.force, document.store))
+    return own + sum(2 + (entry.version_id is not UNSET) for entry in document.objects)
+
+
+def _fields_at(path: str) -> tuple[str, ...]:
+    return (_Document if path == "$" else _Entry).__struct_fields__
+
+
+def _named(entry: _Entry) -> ObjectRef | Misnamed:
+    version = None if entry.version_id is UNSET else entry.version_id
+    try:
+        return ObjectRef(entry.container, entry.object, version)
+    except GatewayError as error:
+        names = (entry.container, entry.object, version)
+        container, name, version = (None if each is None or len(each) > MAX_OBJECT_BYTES else each for each in names)
+        return Misnamed((container, name, version), error)
+
+
+def calls_of(length: int) -> int:
+    """As how many calls a list counts by the length of its body; they are the first of those that its entries are."""
+    return max(1, math.ceil(length / BYTES_PER_CALL))
 
 
 async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
@@ -106,38 +175,48 @@ async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
 
 async def side_by_side(
     items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, at_once: int, silence_seconds: float
-) -> AsyncIterator[Result | None]:
-    """The results of all items in the order in which they are ready, and None after each silence.
+) -> AsyncGenerator[list[Result], None]:
+    """The results of all items in the order in which they are ready, as many as there are; none after each silence.
 
     As many items are taken and results held as work at once: the consumer sets the pace. Leaving the iterator cancels
     what runs.
     """
     source = iter(items)
     ready: asyncio.Queue[Result] = asyncio.Queue(max(1, at_once))
+    news = asyncio.Event()
 
     async def worker() -> None:
         for item in source:
             await ready.put(await work(item))
+            news.set()
 
     workers = [asyncio.ensure_future(worker()) for _ in range(max(1, at_once))]
+    for each in workers:
+        each.add_done_callback(lambda _: news.set())
     try:
-        while (running := [each for each in workers if not each.done()]) or not ready.empty():
-            getting = asyncio.ensure_future(ready.get())
-            done, _ = await asyncio.wait(
-                (getting, *running), timeout=silence_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if getting in done:
-                yield getting.result()
-                continue
-            getting.cancel()
-            if not done:
-                yield None
+        while True:
+            news.clear()
+            if batch := [ready.get_nowait() for _ in range(ready.qsize())]:
+                yield batch
+            elif all(each.done() for each in workers):
+                break
+            elif not await _within(silence_seconds, news.wait()):
+                yield []
         for each in workers:
             each.result()
     finally:
         for each in workers:
             each.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def _within(seconds: float, event: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event
+    except TimeoutError:
+        return False
+    return True
 
 
 def _malformed(why: str) -> GatewayError:

@@ -121,13 +121,13 @@ class ChecksumFlow:
         await self.count_call(caller, tenant)
         return caller, tenant
 
-    async def count_call(self, caller: Caller, tenant: Tenant) -> None:
+    async def count_call(self, caller: Caller, tenant: Tenant, calls: int = 1) -> None:
         """Counts a call; one about many objects counts as one for each.
 
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._places.budgets.count_call(self._payer(caller, tenant))
+        await self._places.budgets.count_call(self._payer(caller, tenant), calls)
 
     def _payer(self, caller: Caller, tenant: Tenant) -> Payer:
         return payer_of(caller, tenant, service=self._identity.is_service(caller))
@@ -165,6 +165,7 @@ class ChecksumFlow:
                 self._identity.distrust(caller)
                 raise self._identity.challenged(error) from error.__cause__
             raise
+        context.facts["sources"] = {name: digests[name].source for name in order.algorithms}
         for digest in digests.values():
             self._metrics.digests.labels(digest.source).inc()
         return Answer(stat, {name: digests[name] for name in order.algorithms}, stored)

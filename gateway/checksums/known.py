@@ -1,5 +1,7 @@
 """Digests that need no computation."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -34,7 +36,7 @@ class KnownDigests:
     """
 
     def __init__(self, entries: int, *, trust_foreign: bool = False) -> None:
-        self._computed: LRUCache[object, dict[str, str]] = LRUCache(entries)
+        self._computed: LRUCache[bytes, dict[str, str]] = LRUCache(entries)
         self._trust_foreign = trust_foreign
 
     def of(self, stat: ObjectStat) -> dict[str, Digest]:
@@ -42,9 +44,7 @@ class KnownDigests:
         known: dict[str, Digest] = {}
         if self._trust_foreign:
             known |= {name: Digest(value, Source.FOREIGN) for name, value in stat.foreign.items()}
-        known |= {
-            name: Digest(value, Source.REMEMBERED) for name, value in self._computed.get(stat.identity, {}).items()
-        }
+        known |= {name: Digest(value, Source.REMEMBERED) for name, value in self._computed.get(_key(stat), {}).items()}
         known |= {name: Digest(value, Source.STORED) for name, value in stat.stored.items()}
         known |= {name: Digest(value, Source.NATIVE) for name, value in stat.native.items()}
         return known
@@ -53,4 +53,10 @@ class KnownDigests:
         """Keeps computed digests, unless no memory was given."""
         if not self._computed.maxsize:
             return
-        self._computed[stat.identity] = {**self._computed.get(stat.identity, {}), **digests}
+        key = _key(stat)
+        self._computed[key] = {**self._computed.get(key, {}), **digests}
+
+
+def _key(stat: ObjectStat) -> bytes:
+    """Of one size: callers choose the names, which may take up to 6 KB of memory each."""
+    return hashlib.sha256(json.dumps(stat.identity).encode()).digest()

@@ -91,7 +91,6 @@ class ChecksumRoutes:
         )
         order = Order(ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store"))
         answer = await self._flow.answer(caller, tenant, order, context)
-        context.facts["sources"] = {name: digest.source for name, digest in answer.digests.items()}
         fields = {
             **digest_fields(wanted, {n: d.value for n, d in answer.digests.items()}),
             **_common(context),

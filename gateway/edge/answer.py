@@ -8,6 +8,7 @@ from starlette.responses import Response
 from gateway.edge.context import RequestContext
 from gateway.edge.disconnect import CallerGoneError
 from gateway.errors import GatewayError, error_response
+from gateway.observe.outcome import CALLER_GONE, GONE
 
 
 async def answer_or_error(
@@ -24,8 +25,8 @@ async def answer_or_error(
         return await work
     except CallerGoneError:
         # Nobody reads this; the log line says 499 of its own.
-        context.facts["error"] = "function.caller.gone"
-        return Response(status_code=499)
+        context.facts["error"] = GONE
+        return Response(status_code=CALLER_GONE)
     except GatewayError as error:
         context.facts["error"] = error.kind.code
         if error.__cause__ is not None:

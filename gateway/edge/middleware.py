@@ -15,7 +15,7 @@ from gateway.edge.context import RequestContext, context_of, open_context
 from gateway.edge.head import REFUSAL, HeadLimits, read_head
 from gateway.edge.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.errors import GatewayError, error_response
-from gateway.observe.outcome import FIRST_FAULT, Outcome, outcome_of
+from gateway.observe.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
 from gateway.observe.trace import Recorder, Span, begun, enter, received
 
 _TRACE_FIELDS = (b"traceparent", b"tracestate")
@@ -59,7 +59,7 @@ class Observed:
             return
         context = context_of(scope)
         span = self._begin(scope, context)
-        status = 499  # nginx's word for a caller that left before the answer
+        status = CALLER_GONE  # nginx's word for a caller that left before the answer
 
         async def send_and_see(message: Message) -> None:
             nonlocal status
@@ -86,6 +86,9 @@ class Observed:
         return span
 
     def _record(self, scope: Scope, context: RequestContext, status: int, span: Span | None) -> None:
+        if context.facts.get("error") == GONE:
+            # The head may have gone out before the caller left.
+            status = CALLER_GONE
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
         outcome = outcome_of(status, context.facts.get("error"))

@@ -4,19 +4,21 @@ The event's own claims (ETag, size) decide nothing: the store is asked about the
 tell one event from another.
 """
 
+import hashlib
+import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 from urllib.parse import unquote_plus
 
 from gateway.errors import GatewayError, Kind
-from gateway.events.envelope import Envelope
+from gateway.events.envelope import Envelope, Record, envelopes_of
 from gateway.objects.model import ObjectRef
+from gateway.slices import in_slices
 
 # `s3:` is S3's and MinIO's; RGW has had three ways of writing `com.amazonaws.`.
 _CREATED = re.compile(r"(?:s3:|com\.amazonaws\.(?:s3[.:])?)?ObjectCreated:([A-Za-z]+)")
-_TEST = "s3:TestEvent"
 _RGW = "ceph:s3"
 
 
@@ -34,63 +36,82 @@ class ObjectEvent:
 
     Attributes:
         refs: the object; a second reading where the key may not have been URL-encoded after all.
-        identity: what two deliveries of one event share; None if nothing does.
+        identity: a digest of what two deliveries of one event share; None if they cannot be recognised.
+        etag: of the content that the event is about; empty if it does not say.
     """
 
     happening: Happening
     refs: tuple[ObjectRef, ...]
-    identity: tuple[str, ...] | None
+    identity: bytes | None
+    etag: str = ""
 
 
-def object_events(envelope: Envelope) -> list[ObjectEvent]:
+async def read_events(headers: Mapping[str, str], body: bytes, *, most: int) -> list[ObjectEvent]:
+    """All records of a request.
+
+    Args:
+        headers: names in lower case.
+        body: as it was sent.
+        most: how many records there may be.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, MEDIA_TYPE.
+    """
+    envelopes, count = [], 0
+    async for envelope in in_slices(envelopes_of(headers, body, most=most)):
+        envelopes.append(envelope)
+        count += len(envelope.records)
+        if count > most:
+            raise _malformed(f"it has more than {most} records")
+    events = (event for envelope in envelopes for event in object_events(envelope))
+    return [event async for event in in_slices(events)]
+
+
+def object_events(envelope: Envelope) -> Iterator[ObjectEvent]:
     """The records in an event.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
     """
-    data = envelope.data
-    if isinstance(data, dict):
-        if isinstance(data.get("Records"), list):
-            return [_event(record, envelope.type) for record in data["Records"]]
-        if "s3" in data:
-            return [_event(data, envelope.type)]
-        if data.get("Event") == _TEST:
-            return []
-    raise _malformed("its data has no S3 records")
+    for record in envelope.records:
+        yield _event(record, envelope.type)
 
 
-def _event(record: Any, event_type: str) -> ObjectEvent:
-    try:
-        bucket, entry = _string(record["s3"]["bucket"]["name"]), record["s3"]["object"]
-        key, version = _string(entry["key"]), _string(entry.get("versionId") or "")
-        etag = (entry.get("eTag") or entry.get("etag") or "").strip('"')
-        sequencer = str(entry.get("sequencer") or "")
-        name = record.get("eventName") or event_type
-        happening = _happening(name, etag)
-        names = _readings(key, encoded=record.get("eventSource") != _RGW)
-        refs = tuple(ObjectRef(bucket, each) for each in names) if happening is not Happening.OTHER else ()
-        marks = (sequencer, etag)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _malformed("a record is not S3's") from error
-    # Without a sequencer the ETag has to do: the same content again needs no second look.
-    identity = (bucket, key, version, *marks) if any(marks) else None
-    return ObjectEvent(happening, refs, identity)
+def _event(record: Record, event_type: str) -> ObjectEvent:
+    bucket, entry = record.s3.bucket.name, record.s3.object
+    etag = (entry.e_tag or entry.etag or "").strip('"')
+    happening = _happening(record.name or event_type, etag)
+    if happening is Happening.OTHER:
+        return ObjectEvent(happening, (), None)
+    refs = _refs(bucket, entry.key, encoded=record.source != _RGW)
+    sequencer = str(entry.sequencer or "")
+    if not sequencer:
+        # The same content may be written again, and then has no digests.
+        return ObjectEvent(happening, refs, None, etag)
+    marks = json.dumps([bucket, entry.key, entry.version or "", sequencer, etag])
+    return ObjectEvent(happening, refs, hashlib.sha256(marks.encode()).digest(), etag)
 
 
-def _readings(key: str, *, encoded: bool) -> dict[str, None]:
-    """What a key may mean, the likelier first: S3 and MinIO encode it as a form does, RGW does not."""
+def _refs(bucket: str, key: str, *, encoded: bool) -> tuple[ObjectRef, ...]:
+    """What a key may mean, the likelier first: S3 and MinIO encode it as a form does, RGW does not.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, if it can mean nothing.
+    """
     try:
         decoded = unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
-        return {key: None}
-    return dict.fromkeys([decoded, key] if encoded else [key, decoded])
-
-
-def _string(value: Any) -> str:
-    """What tells events apart has to be a word: anything else cannot be remembered."""
-    if not isinstance(value, str):
-        raise TypeError("expected a string")
-    return value
+        decoded = key
+    refs, refused = [], None
+    for name in dict.fromkeys([decoded, key] if encoded else [key, decoded]):
+        try:
+            refs.append(ObjectRef(bucket, name))
+        except GatewayError as error:
+            # Escapes make a long name longer than a name may be.
+            refused = error
+    if refused is not None and not refs:
+        raise refused
+    return tuple(refs)
 
 
 def _happening(name: str, etag: str) -> Happening:

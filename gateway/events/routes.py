@@ -5,14 +5,17 @@ that failed is answered with its error, one that may pass (503, with Retry-After
 delivers again; what was done by then is not done twice.
 """
 
+import asyncio
+import contextlib
 from collections import Counter
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.checksums.audit import record_service_call
-from gateway.checksums.bulk import BulkRules, patiently, side_by_side
+from gateway.checksums.bulk import BulkRules, calls_of, patiently, side_by_side
 from gateway.checksums.flow import ChecksumFlow
+from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.negotiation import names_json, ordered_algorithms
 from gateway.checksums.routes import parse_query
 from gateway.edge.answer import answer_or_error
@@ -22,11 +25,9 @@ from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
 from gateway.edge.metrics import Metrics
 from gateway.errors import UNCACHEABLE, GatewayError
-from gateway.events.envelope import envelopes_of
-from gateway.events.flow import EventFlow, Outcome
-from gateway.events.records import ObjectEvent, object_events
-from gateway.identity.caller import Caller
-from tenancy.directory import Tenant
+from gateway.events.flow import EventCall, EventFlow, Outcome
+from gateway.events.records import ObjectEvent, read_events
+from gateway.observe.outcome import CALLER_GONE
 
 _DONE = 204
 
@@ -34,10 +35,13 @@ _DONE = 204
 class EventRoutes:
     """The endpoint for object events."""
 
-    def __init__(self, flow: ChecksumFlow, events: EventFlow, rules: BulkRules, metrics: Metrics) -> None:
+    def __init__(
+        self, flow: ChecksumFlow, events: EventFlow, *, rules: BulkRules, slots: ListSlots, metrics: Metrics
+    ) -> None:
         self._flow = flow
         self._events = events
         self._rules = rules
+        self._slots = slots
         self._metrics = metrics
 
     async def receive(self, request: Request) -> Response:
@@ -52,48 +56,63 @@ class EventRoutes:
         head = context.head
         assert head is not None
         caller, tenant = await self._flow.admit(head, context)
-        algorithms = self._algorithms(head)
-        body = await read_body(request, max_bytes=self._rules.max_bytes)
-        envelopes = envelopes_of(dict(request.headers), body, most=self._rules.max_objects)
-        events = [event for envelope in envelopes for event in object_events(envelope)]
-        work = self._all(caller, tenant, events, algorithms, context)
-        outcomes = await unless_gone(request.receive, work)
+        call = EventCall(caller, tenant, self._algorithms(head))
+        with self._slots.slot(caller, declared_length(request.headers)) as slot:
+            outcomes = await self._outcomes(request, slot, call, context)
         if names_json(head.joined(b"accept")):
             return JSONResponse({"outcomes": outcomes}, headers=UNCACHEABLE)
         return Response(status_code=_DONE, headers=UNCACHEABLE)
 
-    async def _all(
-        self,
-        caller: Caller,
-        tenant: Tenant,
-        events: list[ObjectEvent],
-        algorithms: tuple[str, ...],
-        context: RequestContext,
+    async def _outcomes(
+        self, request: Request, slot: ListSlot, call: EventCall, context: RequestContext
     ) -> Counter[str]:
-        async def one(event: ObjectEvent) -> Outcome | GatewayError:
+        body = await read_body(request, max_bytes=self._rules.max_bytes)
+        slot.shrink(len(body))
+        paid = calls_of(len(body))
+        events = await unless_gone(request.receive, self._read(dict(request.headers), body, call, paid))
+        del body
+        return await unless_gone(request.receive, self._all(call, events, paid, context))
+
+    async def _read(self, headers: dict[str, str], body: bytes, call: EventCall, paid: int) -> list[ObjectEvent]:
+        await patiently(lambda: self._flow.count_call(call.caller, call.tenant, paid - 1))
+        async with self._slots.parsing:
+            return await read_events(headers, body, most=self._rules.max_objects)
+
+    async def _all(self, call: EventCall, events: list[ObjectEvent], paid: int, whole: RequestContext) -> Counter[str]:
+        """How many events had which outcome. The first `paid` of them are counted already, with the call itself."""
+
+        async def one(number: int) -> Outcome | GatewayError:
+            event = events[number]
             ref = event.refs[0] if event.refs else None
+            # Each has sources of its own, which stand in its record.
+            context = RequestContext(request_id=whole.request_id, service_caller=whole.service_caller)
             try:
-                if event is not events[0]:
-                    # The first one is the call itself, which is counted.
-                    await patiently(lambda: self._flow.count_call(caller, tenant))
-                outcome = await self._events.handle(caller, tenant, event, algorithms, context.request_id)
+                if number >= paid:
+                    await patiently(lambda: self._flow.count_call(call.caller, call.tenant))
+                outcome = await self._events.handle(call, event, context)
             except GatewayError as error:
                 record_service_call(context, ref, error.kind.status)
                 return error
+            except asyncio.CancelledError:
+                record_service_call(context, ref, CALLER_GONE)
+                raise
             record_service_call(context, ref, _DONE)
             return outcome
 
         outcomes: Counter[str] = Counter()
         failures: list[GatewayError] = []
         at_once = min(self._rules.at_once, len(events))
-        async for result in side_by_side(events, one, at_once=at_once, silence_seconds=60):
-            if isinstance(result, GatewayError):
-                failures.append(result)
-            elif result is not None:
-                outcomes[result] += 1
-                self._metrics.events.labels(result).inc()
+        results = side_by_side(range(len(events)), one, at_once=at_once, silence_seconds=60)
+        async with contextlib.aclosing(results):
+            async for batch in results:
+                for result in batch:
+                    if isinstance(result, GatewayError):
+                        failures.append(result)
+                    else:
+                        outcomes[result] += 1
+                        self._metrics.events.labels(result).inc()
         self._metrics.events.labels("failed").inc(len(failures))
-        context.facts["events"] = {**outcomes, **({"failed": len(failures)} if failures else {})}
+        whole.facts["events"] = {**outcomes, **({"failed": len(failures)} if failures else {})}
         if failures:
             raise next((each for each in failures if each.retry_after_seconds is not None), failures[0])
         return outcomes

@@ -11,6 +11,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import target_of
+from gateway.observe.outcome import GONE
 from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -41,7 +42,7 @@ class InvokeRoutes:
         try:
             await self._carry(context, receive, send)
         except CallerGoneError:
-            context.facts["error"] = "function.caller.gone"
+            context.facts["error"] = GONE
         except ReplyBrokenError as error:
             # An answer without an end makes the server cut the connection: the caller sees that something is missing.
             context.facts |= {"error": "function.reply.broken", "cause": repr(error.__cause__)[:200]}

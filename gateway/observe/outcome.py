@@ -32,6 +32,8 @@ _BACKENDS = frozenset(
     )
 )
 _LIMITS = frozenset(kind.code for kind in Kind if kind.status == Kind.TOO_MANY_AT_ONCE.status)
+# What is logged as the error of a caller that left, also behind the head of its answer.
+GONE = "function.caller.gone"
 # What an answer that broke off behind its head is logged as.
 _BROKEN = "function.reply.broken"
 

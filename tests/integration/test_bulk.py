@@ -63,6 +63,47 @@ def test_body_that_is_no_order_is_refused(gateway, alice, body):
     assert code(post(gateway, alice, body)) == "function.request.malformed"
 
 
+def test_body_of_another_type_than_json_is_refused(gateway, alice):
+    body = b'{"objects": [{"container": "none", "object": "o"}]}'
+    for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
+        answer = post(gateway, alice, body, **{"Content-Type": media_type})
+        assert (answer.status_code, code(answer)) == (415, "function.request.media_type")
+    for media_type in ("application/json", "Application/JSON; charset=utf-8"):
+        assert post(gateway, alice, body, **{"Content-Type": media_type}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"objects": [{"container": "none", "object": "o"}], "objects": [{"container": "none", "object": "p"}]}',
+        b'{"objects": [{"container": "none", "object": "o", "object": "p"}]}',
+        b'{"objects": [{"container": "none", "\\u006fbject": "o", "object": "p"}]}',
+    ],
+)
+def test_field_that_is_there_twice_is_refused(gateway, alice, body):
+    """What stands between may have read the other one."""
+    answer = post(gateway, alice, body)
+    assert (answer.status_code, code(answer)) == (400, "function.request.malformed")
+    assert "twice" in answer.json()["error"]["message"]
+
+
+def test_misspelt_field_is_answered_with_the_one_that_was_meant(gateway, alice):
+    answer = post(gateway, alice, {"objects": [{"container": "none", "object": "o"}], "algorithm": ["md5"]})
+    assert "(did you mean 'algorithms'?)" in answer.json()["error"]["message"]
+    answer = post(gateway, alice, {"objects": [{"container": "none", "object": "o", "versionid": "v"}]})
+    assert "(did you mean 'version_id'?)" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("objects", [[], [1] * 10_000, [{}] * 10_000, [{"container": "a/b", "object": "x"}] * 101])
+def test_list_that_is_none_is_refused_before_the_first_line(gateway, alice, objects):
+    before = cpu_seconds(gateway.service.pid)
+    answer = post(gateway, alice, {"objects": objects})
+    print(
+        f"{len(objects)} entries: {cpu_seconds(gateway.service.pid) - before:.2f} s of CPU, {len(answer.content)} bytes"
+    )
+    assert (answer.status_code, code(answer)) == (400, "function.request.malformed")
+
+
 def test_http_1_0_gets_lines_without_chunks_that_end_with_the_connection(gateway, alice):
     """RFC 9112, 6.1: it knows no transfer coding. Nor does it know `100 Continue` (RFC 9110, 10.1.1)."""
     parts = urlsplit(gateway.url)
@@ -181,6 +222,79 @@ def test_caller_who_leaves_ends_the_work(start_gateway, cloud, function, alice, 
             calls = wire.calls
             time.sleep(2)
             assert wire.calls == calls < 200
+
+
+def test_caller_who_leaves_is_logged_and_counted_as_gone(start_gateway, cloud, function, alice, bucket):
+    """However often, and with no complaint of the event loop about what was left behind."""
+    contents = filled(bucket, 60, "gone")
+    with start_gateway(OSFAAS_LOG_FORMAT="json") as gateway:
+        body = json.dumps({"objects": entries(bucket, list(contents)), "force": True}).encode()
+        headers = {"X-Auth-Token": alice}
+        for number in range(10):
+            with (
+                httpx.Client(timeout=60) as client,
+                client.stream("POST", f"{gateway.url}/v1/checksums", content=body, headers=headers) as answer,
+            ):
+                assert answer.status_code == 200
+                for _ in zip(range(number), answer.iter_lines(), strict=False):
+                    pass
+        deadline = time.monotonic() + 60
+        while gateway.metric("osfaas_requests_in_flight") > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        gone = gateway.metric("osfaas_requests_total", route="checksums.bulk", method="POST", status="499")
+        log = gateway.service.log.read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in log.splitlines() if '"checksums.bulk"' in line]
+    assert [(line["status"], line["outcome"], line["error"]) for line in lines] == [
+        (499, "gone", "function.caller.gone")
+    ] * 10
+    assert gone == 10
+    assert "Task was destroyed" not in log
+    assert "never retrieved" not in log
+
+
+def half_sent(gateway, token: str, length: int) -> socket.socket:
+    """A list whose body does not come, on a connection that stays open."""
+    parts = urlsplit(gateway.url)
+    connection = socket.create_connection((parts.hostname, parts.port), timeout=60)
+    head = f"POST /v1/checksums HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(head.encode() + b" ")
+    return connection
+
+
+def test_lists_of_a_project_are_limited_from_before_their_body_to_the_end_of_their_answer(start_gateway, cloud, alice):
+    order = {"objects": [{"container": "none", "object": "o"}]}
+    settings = {"OSFAAS_PROJECT_LIST_BYTES": str(1 << 20), "OSFAAS_LIST_BYTES": str(3 << 19)}
+    with start_gateway(**settings, OSFAAS_TRANSFER_MIN_BYTES_PER_SECOND="0") as gateway:
+        assert post(gateway, alice, order).status_code == 200
+        first = half_sent(gateway, alice, 1 << 20)
+        refused = until(lambda: post(gateway, alice, order), 429)
+        assert code(refused) == "function.lists.exceeded"
+        assert int(refused.headers["retry-after"]) > 0
+        # It is the project's limit: another's is not touched, until the process itself has no more to give.
+        bob = cloud.token("bob")
+        assert post(gateway, bob, order).status_code == 200
+        second = half_sent(gateway, bob, 1 << 19)
+        full = until(lambda: post(gateway, bob, order), 429)
+        assert code(full) in {"function.lists.exceeded", "function.lists.busy"}
+        first.close()
+        second.close()
+        assert until(lambda: post(gateway, alice, order), 200)
+
+
+def until(ask, status: int) -> httpx.Response:
+    """The answer, once it has this status."""
+    deadline = time.monotonic() + 60
+    while (answer := ask()).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+    return answer
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_kib(pid: int) -> int:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from conftest import Bucket, content_of
 from relay import relay
+from test_bulk import resident_kib
 
 from localcloud.services import Service, free_ports
 from localcloud.stack import running, write_tenants
@@ -37,6 +38,12 @@ def cloud_event(data: object, number: int = 0) -> dict:
 def post(gateway, token: str | None, document: object, headers: dict[str, str], query: str = "") -> httpx.Response:
     body = json.dumps(document).encode()
     return gateway.call("POST", f"/v1/events{query}", token, content=body, headers=headers)
+
+
+def outcomes(gateway, token: str, document: object) -> dict[str, int]:
+    answer = post(gateway, token, document, {**STRUCTURED, "Accept": "application/json"})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["outcomes"]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +77,64 @@ def test_body_that_is_no_event_is_refused(counted, alice):
     gateway, _ = counted
     assert post(gateway, alice, {"x": 1}, STRUCTURED).status_code == 400
     assert gateway.call("GET", "/v1/events", alice).status_code == 405
+
+
+def test_marks_longer_than_s3s_are_refused_and_stay_in_no_memory(start_gateway, alice, bucket):
+    """20 events of 2 MB; a character beyond the BMP makes four bytes of each in memory."""
+    with start_gateway() as gateway:
+        post(gateway, alice, cloud_event(record(bucket, "none")), STRUCTURED)
+        before, answers = resident_kib(gateway.service.pid), []
+        for number in range(20):
+            long = record(bucket, "none", versionId="\U0001f600" + "v" * 2_000_000, sequencer=str(number))
+            answers.append(post(gateway, alice, cloud_event(long), STRUCTURED).status_code)
+        grown = resident_kib(gateway.service.pid) - before
+    print(f"20 events of 2 MB: +{grown // 1024} MiB")
+    assert answers == [400] * 20
+    assert grown < 40 * 1024
+
+
+def test_more_records_than_one_request_may_have_are_refused(start_gateway, alice, bucket):
+    with start_gateway(OSFAAS_BULK_MAX_OBJECTS="5") as gateway:
+        six = cloud_event({"Records": [record(bucket, f"none-{number}") for number in range(6)]})
+        assert post(gateway, alice, six, STRUCTURED).status_code == 400
+        assert gateway.metric("osfaas_events_total", outcome="gone") == 0
+        six["data"]["Records"].pop()
+        assert post(gateway, alice, six, STRUCTURED).status_code == 204
+
+
+def test_event_that_overtakes_its_object_is_worked_off_when_it_comes_again(counted, alice, bucket):
+    gateway, _ = counted
+    content = content_of(b"overtaken")
+    event = cloud_event(record(bucket, "overtaken", eTag=content.digests["md5"]))
+    assert outcomes(gateway, alice, event) == {"gone": 1}
+    bucket.put("overtaken", content.data)
+    assert outcomes(gateway, alice, event) == {"computed": 1}
+    assert bucket.head("overtaken")["X-Object-Meta-Adler32"] == content.digests["adler32"]
+    assert outcomes(gateway, alice, event) == {"duplicate": 1}
+
+
+@pytest.mark.parametrize("sequencers", [("", ""), ("1", "2")], ids=["without-sequencer", "with-sequencer"])
+def test_content_that_is_uploaded_again_gets_its_digests_again(counted, alice, bucket, sequencers):
+    gateway, _ = counted
+    content = content_of(f"again and again {sequencers}".encode())
+    name = f"re-upload{''.join(sequencers)}"
+    for sequencer in sequencers:
+        bucket.put(name, content.data)
+        assert "X-Object-Meta-Adler32" not in bucket.head(name)
+        outcomes(gateway, alice, cloud_event(record(bucket, name, sequencer=sequencer, eTag=content.digests["md5"])))
+        assert bucket.head(name)["X-Object-Meta-Adler32"] == content.digests["adler32"]
+
+
+def test_event_about_content_that_is_not_there_yet_does_not_count_as_done(counted, alice, bucket):
+    """A store that still shows the content of before: it is the event's own content that has to have digests."""
+    gateway, _ = counted
+    old, new = content_of(b"content of before"), content_of(b"content of now")
+    bucket.put("early", old.data)
+    event = cloud_event(record(bucket, "early", sequencer="9", eTag=new.digests["md5"]))
+    assert outcomes(gateway, alice, event) == {"computed": 1}
+    bucket.put("early", new.data)
+    assert outcomes(gateway, alice, event) == {"computed": 1}
+    assert bucket.head("early")["X-Object-Meta-Adler32"] == new.digests["adler32"]
 
 
 def test_answer_has_no_body_and_the_digests_lie_with_the_object(counted, alice, bucket):

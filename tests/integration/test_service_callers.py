@@ -97,6 +97,24 @@ def test_events_of_a_service_leave_a_record_each_and_one_for_the_call(listed, bu
     }
 
 
+def test_records_of_lists_and_events_say_where_each_digest_came_from(listed, bucket, cloud, path):
+    """As those of single calls do."""
+    bucket.put("source", b"says where from")
+    event = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket.name}, "object": {"key": "source"}}}
+    order = {"objects": [{"container": bucket.name, "object": name} for name in ("source", "no-such")]}
+    dynafed, before = cloud.token("dynafed"), len(records(listed))
+    with readable(bucket, cloud):
+        assert listed.call("POST", "/v1/events", dynafed, json={"Records": [event]}).status_code == 204
+        assert listed.call("POST", "/v1/checksums", dynafed, json=order).status_code == 200
+    found = [
+        (record["target"].get("name"), *[each["content"] for each in record.get("attachments", [])])
+        for record in records(listed)[before:]
+    ]
+    computed, known = {"adler32": "computed", "md5": "native"}, {"adler32": "remembered", "md5": "native"}
+    assert found[:2] == [("data/source", computed), (None,)]
+    assert sorted(found[2:]) == [("data/no-such",), ("data/source", known)]
+
+
 def test_calls_of_users_leave_no_audit_record(listed, path, alice):
     before = len(records(listed))
     assert listed.get(path, alice).status_code == 200

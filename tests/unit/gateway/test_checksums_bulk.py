@@ -1,94 +1,181 @@
 """Many objects in one call: what an order may say, who waits for room, and how work runs side by side."""
 
 import asyncio
+import contextlib
+import json
 import time
+import tracemalloc
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from gateway.checksums import bulk
-from gateway.checksums.bulk import BulkOrder, bulk_order_of, patiently, side_by_side
+from gateway.checksums.bulk import BulkOrder, bulk_order_of, calls_of, patiently, side_by_side
 from gateway.checksums.bulk_routes import named
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectRef
+from gateway.slices import SLICE
 
 ONE = {"container": "c", "object": "o"}
 
 
-def order_of(document: Any) -> BulkOrder:
-    return bulk_order_of(document, default_algorithms=("adler32", "md5"), max_objects=3)
+async def order_of(document: Any, *, most: int = 300) -> BulkOrder:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return await bulk_order_of(body, default_algorithms=("adler32", "md5"), max_objects=most)
 
 
 @pytest.mark.parametrize(
-    "document",
+    ("document", "why"),
     [
-        pytest.param(None, id="null"),
-        pytest.param([ONE], id="bare-list"),
-        pytest.param({}, id="no-objects"),
-        pytest.param({"objects": ONE}, id="objects-no-list"),
-        pytest.param({"objects": [ONE] * 4}, id="too-many"),
-        pytest.param({"objects": [ONE], "algorithm": ["md5"]}, id="misspelled-field"),
-        pytest.param({"objects": [ONE], "algorithms": "md5"}, id="algorithms-no-list"),
-        pytest.param({"objects": [ONE], "algorithms": []}, id="no-algorithm"),
-        pytest.param({"objects": [ONE], "algorithms": [5]}, id="algorithm-number"),
-        pytest.param({"objects": [ONE], "force": "yes"}, id="force-word"),
-        pytest.param({"objects": [ONE], "store": 1}, id="store-number"),
+        pytest.param(None, "expected 'object', got 'null'", id="null"),
+        pytest.param([ONE], "got 'array'", id="bare-list"),
+        pytest.param({}, "missing required field 'objects'", id="no-objects"),
+        pytest.param({"objects": []}, "length >= 1 - at '$.objects'", id="empty-list"),
+        pytest.param({"objects": ONE}, "at '$.objects'", id="objects-no-list"),
+        pytest.param({"objects": [ONE] * 4}, "more than 3 objects", id="too-many"),
+        pytest.param({"objects": [ONE], "algorithm": ["md5"]}, "did you mean 'algorithms'?", id="misspelled-field"),
+        pytest.param({"objects": [ONE], "algorithms": "md5"}, "at '$.algorithms'", id="algorithms-no-list"),
+        pytest.param({"objects": [ONE], "algorithms": []}, "at '$.algorithms'", id="no-algorithm"),
+        pytest.param({"objects": [ONE], "algorithms": [5]}, "at '$.algorithms[0]'", id="algorithm-number"),
+        pytest.param({"objects": [ONE], "algorithms": ["md5"] * 65}, "at '$.algorithms'", id="many-algorithms"),
+        pytest.param({"objects": [ONE], "force": "yes"}, "at '$.force'", id="force-word"),
+        pytest.param({"objects": [ONE], "store": 1}, "at '$.store'", id="store-number"),
+        pytest.param({"objects": [ONE, None]}, "at '$.objects[1]'", id="entry-null"),
+        pytest.param({"objects": [ONE, "c/o"]}, "at '$.objects[1]'", id="entry-word"),
+        pytest.param({"objects": [{}]}, "missing required field 'container'", id="entry-empty"),
+        pytest.param({"objects": [{"container": "c"}]}, "missing required field 'object'", id="entry-without-object"),
+        pytest.param({"objects": [{**ONE, "object": 5}]}, "at '$.objects[0].object'", id="object-number"),
+        pytest.param({"objects": [{**ONE, "version_id": 5}]}, "at '$.objects[0].version_id'", id="version-number"),
+        pytest.param({"objects": [{**ONE, "version": "v"}]}, "did you mean 'version_id'?", id="misspelled-in-entry"),
+        pytest.param(b'{"objects": [NaN]}', "not JSON", id="nan"),
+        pytest.param(b'{"objects": ' + b"[" * 100_000, "at '$.objects[0]'", id="deep"),
+        pytest.param(b'{"objects": [{"container": "\xff", "object": "o"}]}', "not JSON in UTF-8", id="not-utf8"),
+        pytest.param(b'{"objects": [{"container": "\\udcff", "object": "o"}]}', "not JSON", id="lone-surrogate"),
+        pytest.param("\ufeff{}".encode(), "not JSON", id="byte-order-mark"),
     ],
 )
-def test_document_that_is_no_order_is_refused(document: Any) -> None:
+async def test_document_that_is_no_order_is_refused_with_the_place_of_the_mistake(document: Any, why: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        order_of(document)
+        await order_of(document, most=3)
     assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert why in caught.value.message
 
 
-def test_unknown_algorithm_is_refused_for_all() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"objects": [{"container": "c", "object": "o"}], "objects": [{"container": "c", "object": "p"}]}',
+        b'{"store": false, "objects": [{"container": "c", "object": "o"}], "store" : true}',
+        b'{"objects": [{"container": "c", "object": "o", "object": "p"}]}',
+        b'{"objects": [{"container": "c", "\\u006fbject"\n:"o", "object": "p"}]}',
+        b'{"objects": [{"container": "c", "object": "o", "version_id": null, "version_id": "v"}]}',
+    ],
+)
+async def test_field_that_is_there_twice_is_refused(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
-        order_of({"objects": [ONE], "algorithms": ["md5", "md6"]})
+        await order_of(body)
+    assert "twice" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ['a":', '":"', '\\":', '"', "\\", '\\\\":', '{"object":', '" :', "objects"])
+async def test_name_that_looks_like_a_field_is_none(name: str) -> None:
+    entry = {"container": name.replace("/", ""), "object": name, "version_id": name}
+    order = await order_of({"objects": [entry, ONE], "algorithms": ["md5"]})
+    assert order.order_of(0).ref == ObjectRef(name, name, name)
+
+
+async def test_unknown_algorithm_is_refused_for_all() -> None:
+    with pytest.raises(GatewayError) as caught:
+        await order_of({"objects": [ONE], "algorithms": ["md5", "md6"]})
     assert caught.value.kind is Kind.ALGORITHM_UNKNOWN
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        None,
-        "c/o",
-        {},
-        {"container": "c"},
-        {"container": "c", "object": 5},
-        {"container": "c", "object": "o", "version_id": 5},
-        {"container": "c", "object": "o", "name": "o"},
-        {"container": "a/b", "object": "o"},
-        {"container": "c", "object": ""},
-        {"container": "c", "object": "nul\0"},
-        {"container": "c", "object": "\udcff"},
-        {"container": "c", "object": "o", "version_id": "\udcff"},
-        {"container": "c", "object": "o", "version_id": "v" * 1025},
-        {"container": "c", "object": "o" * 1025},
-    ],
-)
-def test_entry_that_names_no_object_fails_for_itself_alone(entry: Any) -> None:
-    order = order_of({"objects": [ONE, entry]})
+MISNAMED = [
+    {"container": "a/b", "object": "o"},
+    {"container": "c", "object": ""},
+    {"container": "c", "object": "nul\0"},
+    {"container": "c", "object": "o", "version_id": "v" * 1025},
+    {"container": "c", "object": "o" * 1025},
+]
+
+
+@pytest.mark.parametrize("entry", MISNAMED)
+async def test_entry_that_names_no_object_fails_for_itself_alone(entry: Any) -> None:
+    order = await order_of({"objects": [ONE, entry]})
     assert order.order_of(0).ref == ObjectRef("c", "o")
     with pytest.raises(GatewayError) as caught:
         order.order_of(1)
     assert caught.value.kind is Kind.REQUEST_MALFORMED
 
 
-@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), {}, [[[]]], 7, True])
-def test_line_of_the_answer_repeats_only_what_is_a_name(odd: Any) -> None:
-    """`json` reads NaN, which is no JSON, and reads deeper than it can write."""
-    order = order_of({"objects": [{"container": odd, "object": "o", "version_id": odd}, odd]})
+async def test_list_with_many_names_that_are_none_is_refused_as_a_whole() -> None:
+    misnamed = [{"container": "a/b", "object": "o"}] * bulk.MOST_MISNAMED
+    assert len((await order_of({"objects": [*misnamed, ONE]})).objects) == bulk.MOST_MISNAMED + 1
+    with pytest.raises(GatewayError) as caught:
+        await order_of({"objects": [*misnamed, *misnamed[:1], ONE]})
+    assert f"$.objects[{bulk.MOST_MISNAMED}]" in caught.value.message
+
+
+async def test_line_of_the_answer_repeats_no_name_that_is_too_long() -> None:
+    order = await order_of({"objects": [{"container": "c" * 2_000, "object": "o", "version_id": "v" * 2_000}, ONE]})
     assert named(order, 0) == {"container": None, "object": "o", "version_id": None}
-    assert named(order, 1) == {"container": None, "object": None, "version_id": None}
+    assert named(order, 1) == {**ONE, "version_id": None}
 
 
-def test_order_is_read() -> None:
-    order = order_of(
+async def test_order_keeps_nothing_of_the_body_but_names() -> None:
+    """However it is written: 2 MB of it were 48 MB, for as long as the caller liked to read."""
+    junk = b"[" * 5 + b"[],{}," * 300_000 + b"1" + b"]" * 5
+    tracemalloc.start()
+    for body in (
+        b'{"objects": [%s]}' % junk,
+        b'{"objects": [{"container": "c", "object": %s}]}' % junk,
+        b'{"objects": [{"container": "c", "object": "o"}], "x": %s}' % junk,
+        b'{"objects": [{"container": "c", "object": "o"}], "algorithms": %s}' % junk,
+    ):
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        with pytest.raises(GatewayError):
+            await order_of(body)
+        assert tracemalloc.get_traced_memory()[1] - before < 100_000
+    names = [{"container": "c", "object": f"{number:04}" + "n" * 150} for number in range(10_000)]
+    body = json.dumps({"objects": names}).encode()
+    before, _ = tracemalloc.get_traced_memory()
+    order = await order_of(body, most=10_000)
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(order.objects) == 10_000
+    assert held < 3 * len(body)
+
+
+async def test_reading_a_long_list_lets_others_have_their_turn() -> None:
+    body = json.dumps({"objects": [ONE] * 10_000}).encode()
+    assert await turns_during(order_of(body, most=10_000)) >= 10_000 // SLICE
+
+
+async def turns_during(work: Awaitable[Any]) -> int:
+    """How often the event loop came round while the work was done."""
+    task, turns = asyncio.ensure_future(work), 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await task
+    return turns
+
+
+async def test_order_is_read() -> None:
+    order = await order_of(
         {"objects": [{**ONE, "version_id": "v"}], "algorithms": ["SHA-256", "sha256", "adler"], "force": True}
-    ).order_of(0)
-    assert order.ref == ObjectRef("c", "o", "v")
-    assert (order.algorithms, order.force, order.store) == (("sha256", "adler32"), True, False)
-    assert order_of({"objects": []}).algorithms == ("adler32", "md5")
+    )
+    one = order.order_of(0)
+    assert one.ref == ObjectRef("c", "o", "v")
+    assert (one.algorithms, one.force, one.store) == (("sha256", "adler32"), True, False)
+    assert (await order_of({"objects": [ONE]})).algorithms == ("adler32", "md5")
+
+
+@pytest.mark.parametrize(("length", "calls"), [(0, 1), (1, 1), (65_536, 1), (65_537, 2), (2_097_152, 32)])
+def test_long_list_counts_as_some_calls_before_it_is_read(length: int, calls: int) -> None:
+    assert calls_of(length) == calls
 
 
 class Room:
@@ -169,7 +256,8 @@ class Shop:
 
 async def test_results_come_as_they_are_ready_and_never_more_work_than_allowed() -> None:
     shop = Shop()
-    got = [each async for each in side_by_side(shop.items(50), shop.work, at_once=4, silence_seconds=60)]
+    results = side_by_side(shop.items(50), shop.work, at_once=4, silence_seconds=60)
+    got = [each async for batch in results for each in batch]
     assert sorted(got) == list(range(50))
     assert got[-1] == 0
     assert shop.most == 4
@@ -179,17 +267,52 @@ async def test_results_come_as_they_are_ready_and_never_more_work_than_allowed()
 async def test_end_is_seen_at_once_and_not_after_a_silence(count: int) -> None:
     shop = Shop()
     started = time.monotonic()
-    got = [each async for each in side_by_side(shop.items(count), shop.work, at_once=4, silence_seconds=60)]
+    results = side_by_side(shop.items(count), shop.work, at_once=4, silence_seconds=60)
+    got = [each async for batch in results for each in batch]
     assert sorted(got) == list(range(count))
     assert time.monotonic() - started < 30
 
 
 async def test_silence_is_broken() -> None:
-    shop = Shop()
-    got = [each async for each in side_by_side([0], shop.work, at_once=4, silence_seconds=0.05)]
-    assert got[-1] == 0
-    assert got[0] is None
-    assert 2 <= got.count(None) <= 4
+    gate = asyncio.Event()
+
+    async def work(number: int) -> int:
+        await gate.wait()
+        return number
+
+    got = []
+    async for batch in side_by_side([7], work, at_once=4, silence_seconds=0.01):
+        got.append(batch)
+        if len(got) == 2:
+            gate.set()
+    assert got[:2] == [[], []]
+    assert got[-1] == [7]
+
+
+async def test_what_is_ready_together_comes_together() -> None:
+    async def work(number: int) -> int:
+        return number
+
+    batches = [batch async for batch in side_by_side(range(800), work, at_once=8, silence_seconds=60)]
+    assert sorted(each for batch in batches for each in batch) == list(range(800))
+    assert max(map(len, batches)) <= 8
+    assert len(batches) <= 200
+
+
+async def test_nothing_is_left_behind_in_the_event_loop() -> None:
+    """Whoever leaves while nothing is ready: `Task was destroyed but it is pending` is what that looked like."""
+    before = asyncio.all_tasks()
+
+    async def read() -> None:
+        async with contextlib.aclosing(side_by_side([0], Shop().work, at_once=4, silence_seconds=60)) as results:
+            await anext(results)
+
+    reading = asyncio.ensure_future(read())
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    await asyncio.wait([reading])
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
 
 
 async def test_slow_reader_slows_the_work_down() -> None:

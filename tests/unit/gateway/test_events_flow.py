@@ -10,7 +10,7 @@ from gateway.checksums.flow import Answer, Order
 from gateway.checksums.known import Digest, Source
 from gateway.edge.context import RequestContext
 from gateway.errors import GatewayError, Kind
-from gateway.events.flow import EventFlow, Outcome
+from gateway.events.flow import EventCall, EventFlow, Outcome, _key
 from gateway.events.records import Happening, ObjectEvent
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
@@ -37,9 +37,11 @@ class Checksums:
         self.keeping_failures: list[Kind] = []
         self.asked: list[Order] = []
         self.gate: asyncio.Event | None = None
+        self.came = asyncio.Semaphore(0)
 
     async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
         self.asked.append(order)
+        self.came.release()
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
@@ -70,9 +72,10 @@ class Checksums:
 
 
 def event(
-    happening: Happening = Happening.WRITTEN, *names: str, identity: tuple[str, ...] | None = ("1",)
+    happening: Happening = Happening.WRITTEN, *names: str, identity: str | None = "1", etag: str = "e"
 ) -> ObjectEvent:
-    return ObjectEvent(happening, tuple(ObjectRef("c", name) for name in names or ("o",)), identity)
+    marks = None if identity is None else identity.encode()
+    return ObjectEvent(happening, tuple(ObjectRef("c", name) for name in names or ("o",)), marks, etag)
 
 
 class House:
@@ -81,7 +84,7 @@ class House:
         self.events = EventFlow(self.checksums, entries=entries)  # type: ignore[arg-type]
 
     async def handle(self, one: ObjectEvent, caller: Caller = CALLER, algorithms: Any = ALGORITHMS) -> Outcome:
-        return await self.events.handle(caller, TENANT, one, algorithms, "req-1")
+        return await self.events.handle(EventCall(caller, TENANT, algorithms), one, RequestContext("req-1"))
 
 
 async def test_event_that_failed_is_worked_off_when_it_comes_again() -> None:
@@ -97,7 +100,7 @@ async def test_event_is_done_only_if_the_digests_lie_with_the_object() -> None:
     house = House()
     house.checksums.objects["p"] = 1
     await house.handle(event())
-    await house.handle(event(Happening.COPIED, "p", identity=("copy",)))
+    await house.handle(event(Happening.COPIED, "p", identity="copy"))
     assert [(order.store, order.must_store) for order in house.checksums.asked] == [
         (True, True),
         (False, False),
@@ -119,17 +122,17 @@ async def test_event_whose_digests_could_not_be_kept_is_worked_off_when_it_comes
 
 async def test_store_that_gives_each_copy_another_etag_does_not_send_us_round_in_circles() -> None:
     house = House(Checksums(keeping_changes_etag=True))
-    await house.handle(event(identity=("put",)))
+    await house.handle(event(identity="put"))
     for number in range(10):
-        await house.handle(event(Happening.COPIED, identity=(f"copy-{number}",)))
+        await house.handle(event(Happening.COPIED, identity=f"copy-{number}"))
     assert house.checksums.kept == ["o"]
     assert len(house.checksums.computed) <= 2
 
 
 async def test_our_own_write_back_is_known() -> None:
     house = House()
-    assert await house.handle(event(identity=("put",))) is Outcome.COMPUTED
-    assert await house.handle(event(Happening.COPIED, identity=("copy",))) is Outcome.KNOWN
+    assert await house.handle(event(identity="put")) is Outcome.COMPUTED
+    assert await house.handle(event(Happening.COPIED, identity="copy")) is Outcome.KNOWN
     assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
 
 
@@ -150,6 +153,12 @@ async def test_duplicates_that_come_together_are_worked_off_once() -> None:
     assert house.checksums.computed == ["o"]
 
 
+def test_memory_of_events_keeps_no_name_of_them() -> None:
+    """What is kept of an event has one size, whoever chose its names."""
+    call = EventCall(CALLER, TENANT, ALGORITHMS)
+    assert {len(_key(call, b"x" * size)) for size in (1, 1_000_000)} == {32}
+
+
 async def test_event_of_another_project_or_for_other_digests_is_no_duplicate() -> None:
     house = House()
     other = dataclasses.replace(CALLER, project_id=ProjectId("q"))
@@ -164,9 +173,42 @@ async def test_event_without_identity_is_looked_at_each_time_and_computed_once()
     assert outcomes == [Outcome.COMPUTED, Outcome.KNOWN, Outcome.KNOWN]
 
 
-async def test_object_that_is_gone_is_nobodys_failure() -> None:
+async def test_object_that_is_gone_is_nobodys_failure_and_may_come() -> None:
     house = House()
-    assert await house.handle(event(Happening.WRITTEN, "none", "neither")) is Outcome.GONE
+    one = event(Happening.WRITTEN, "none", "neither")
+    assert [await house.handle(one) for _ in range(2)] == [Outcome.GONE, Outcome.GONE]
+    house.checksums.objects["none"] = 1
+    assert [await house.handle(one) for _ in range(2)] == [Outcome.COMPUTED, Outcome.DUPLICATE]
+
+
+async def test_event_about_other_content_than_the_store_shows_is_not_done() -> None:
+    house = House()
+    early = event(etag="of content that is not visible yet")
+    assert [await house.handle(early) for _ in range(2)] == [Outcome.COMPUTED, Outcome.KNOWN]
+    assert await house.handle(event(etag="")) is Outcome.KNOWN
+
+
+async def test_one_member_does_not_silence_the_events_of_another() -> None:
+    """Whatever marks it puts on its own."""
+    house = House()
+    other = dataclasses.replace(CALLER, user_id="mallory")
+    assert await house.handle(event(), other) is Outcome.COMPUTED
+    house.checksums.objects["o"] += 1
+    assert await house.handle(event()) is Outcome.COMPUTED
+
+
+async def test_failure_of_one_member_is_none_of_anothers() -> None:
+    house = House()
+    house.checksums.gate = asyncio.Event()
+    house.checksums.failures = [Kind.TOKEN_INVALID]
+    bad = asyncio.ensure_future(house.handle(event(), dataclasses.replace(CALLER, user_id="mallory")))
+    await house.checksums.came.acquire()
+    good = asyncio.ensure_future(house.handle(event()))
+    await house.checksums.came.acquire()
+    house.checksums.gate.set()
+    assert await good is Outcome.COMPUTED
+    with pytest.raises(GatewayError):
+        await bad
 
 
 async def test_second_reading_of_a_key_counts_if_the_first_names_no_object() -> None:

@@ -1,15 +1,19 @@
 """What the events of RGW, MinIO and AWS say, in every shape in which they come."""
 
+import asyncio
 import base64
+import hashlib
 import json
+import tracemalloc
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.events.envelope import envelopes_of
-from gateway.events.records import Happening, ObjectEvent, object_events
+from gateway.events.records import Happening, ObjectEvent, read_events
 from gateway.objects.model import ObjectRef
+from gateway.slices import SLICE
 
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 SIZES = {"aws": 1024, "rgw": "1024", "minio": 1024}
@@ -49,7 +53,7 @@ def cloud_event(data: Any, ce_type: str = "com.amazonaws.s3:ObjectCreated:Put", 
 
 def events_in(headers: dict[str, str], document: Any, *, most: int = 10) -> list[ObjectEvent]:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return [event for envelope in envelopes_of(headers, body, most=most) for event in object_events(envelope)]
+    return asyncio.run(read_events(headers, body, most=most))
 
 
 def structured(document: Any) -> list[ObjectEvent]:
@@ -80,7 +84,6 @@ def structured(document: Any) -> list[ObjectEvent]:
         pytest.param(rgw_headers() | {"ce-id": ""}, b"{}", id="binary-without-records"),
         pytest.param({"content-type": "application/json"}, b"5", id="bare-number"),
         pytest.param({"content-type": "application/json"}, b"[" * 100_000, id="deep"),
-        pytest.param({"content-type": "text/xml"}, b"<a/>", id="xml"),
         pytest.param({}, b"", id="nothing"),
     ],
 )
@@ -88,6 +91,78 @@ def test_what_is_no_event_of_an_object_is_refused(headers: dict[str, str], body:
     with pytest.raises(GatewayError) as caught:
         events_in(headers, body)
     assert caught.value.kind is Kind.REQUEST_MALFORMED
+
+
+def test_body_that_says_that_it_is_something_else_is_refused() -> None:
+    with pytest.raises(GatewayError) as caught:
+        events_in({"content-type": "text/xml"}, b"<a/>")
+    assert caught.value.kind is Kind.MEDIA_TYPE
+
+
+@pytest.mark.parametrize("field", ["ce-id", "ce-source", "ce-type"])
+def test_binary_event_without_what_every_event_has_is_refused(field: str) -> None:
+    for headers in (rgw_headers() | {field: ""}, {k: v for k, v in rgw_headers().items() if k != field}):
+        with pytest.raises(GatewayError) as caught:
+            events_in(headers, record())
+        assert caught.value.kind is Kind.REQUEST_MALFORMED
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"Records": [record()] * 11}, id="records"),
+        pytest.param([{"Records": [record()] * 6}] * 2, id="records-of-a-batch"),
+    ],
+)
+def test_more_records_than_allowed_are_refused_however_they_are_packed(document: Any) -> None:
+    batch = isinstance(document, list)
+    events = [cloud_event(each) for each in document] if batch else cloud_event(document)
+    with pytest.raises(GatewayError) as caught:
+        events_in({"content-type": BATCH if batch else STRUCTURED}, events)
+    assert "more than 10 records" in caught.value.message
+
+
+@pytest.mark.parametrize("mark", ["versionId", "sequencer", "eTag", "etag"])
+def test_mark_that_is_longer_than_s3s_is_refused(mark: str) -> None:
+    assert structured(cloud_event(record(**{mark: "m" * 1_024})))
+    with pytest.raises(GatewayError) as caught:
+        structured(cloud_event(record(**{mark: "m" * 1_025})))
+    assert "length <= 1024" in caught.value.message
+
+
+def test_what_is_kept_of_an_event_has_one_size() -> None:
+    events = [structured(cloud_event(record(sequencer=mark * 1_000)))[0] for mark in ("s", "\U0001f600")]
+    assert [len(event.identity or b"") for event in events] == [32, 32]
+
+
+@pytest.mark.parametrize("junk", ["[],", "{},", "1,", '"",'])
+def test_what_is_not_looked_at_takes_no_memory(junk: str) -> None:
+    """2 MB of it were 48 MB."""
+    one = record()
+    text = json.dumps(cloud_event({"Records": [one], "more": "JUNK"})).replace('"JUNK"', f"[{junk * 500_000}1]")
+    body = text.encode()
+    tracemalloc.start()
+    events = structured(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(events) == 1
+    assert peak < 200_000
+
+
+async def test_reading_many_records_lets_others_have_their_turn() -> None:
+    body = json.dumps({"Records": [record()] * 5_000}).encode()
+    reading, turns = asyncio.ensure_future(read_events({}, body, most=5_000)), 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(await reading) == 5_000
+    assert turns >= 5_000 // SLICE
+
+
+def test_key_whose_escapes_make_it_longer_than_a_name_may_be_is_read() -> None:
+    name = "ж" * 500
+    (event,) = structured(cloud_event(record(key=quote(name))))
+    assert event.refs == (ObjectRef("bucket", name),)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +230,7 @@ def test_every_spelling_of_a_creation_is_understood(prefix: str, word: str, happ
     assert event.happening is happening
 
 
+IDENTITY = hashlib.sha256(json.dumps(["bucket", "a%2Fb+c.txt", "", "0055AED6DCD90281E5", "e" * 32]).encode()).digest()
 MODES = {
     "binary-records": (rgw_headers(), {"Records": [record()]}),
     "binary-one-record": (rgw_headers(), record()),
@@ -188,7 +264,8 @@ def test_every_mode_gives_the_same_event(mode: str, maker: str) -> None:
     (event,) = events_in(headers, text.encode())
     assert event.happening is Happening.WRITTEN
     assert event.refs == (ObjectRef("bucket", "a/b c.txt"), ObjectRef("bucket", "a%2Fb+c.txt"))
-    assert event.identity == ("bucket", "a%2Fb+c.txt", "", "0055AED6DCD90281E5", "e" * 32)
+    assert event.identity == IDENTITY
+    assert event.etag == "e" * 32
 
 
 def test_batch_keeps_every_record_of_every_event() -> None:
@@ -218,8 +295,7 @@ def test_two_events_differ_by_version_sequencer_or_content_and_not_by_the_way_th
         record(),
         record(versionId="v2"),
         record(sequencer="2"),
-        record(sequencer=None),
-        record(sequencer=None, eTag="f" * 32),
+        record(eTag="f" * 32),
         record(key="other"),
     ]
     identities = [structured(cloud_event(each))[0].identity for each in made]
@@ -227,8 +303,10 @@ def test_two_events_differ_by_version_sequencer_or_content_and_not_by_the_way_th
     assert events_in(rgw_headers(), record())[0].identity == identities[0]
 
 
-def test_event_that_nothing_tells_from_another_has_no_identity() -> None:
-    (event,) = structured(cloud_event(record(sequencer=None, eTag=None)))
+@pytest.mark.parametrize("etag", [None, "e" * 32])
+def test_event_that_cannot_be_told_from_a_later_one_has_no_identity(etag: str | None) -> None:
+    """The same content may be uploaded again, and then has no digests."""
+    (event,) = structured(cloud_event(record(sequencer=None, eTag=etag)))
     assert event.identity is None
 
 
