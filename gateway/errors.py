@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, Self
 
 from starlette.responses import Response
 
@@ -108,7 +109,9 @@ class Kind(Enum):
     ADMIN_MISSING = Spec(
         "function.admin.missing",
         403,
-        "An administrator's token is needed here: scoped to the system or to a project, with the role '{role}'.",
+        "An administrator's token is needed here, with the role '{role}' and scoped to the system "
+        "('openstack --os-system-scope all token issue') or to a project that the operator has listed. Tokens of "
+        "trusts, OAuth consumers and EC2 credentials are refused.",
     )
     PROJECT_NOT_FOUND = Spec("function.project.not_found", 404, "There is no such project here: {why}.")
     PROJECT_CONFLICT = Spec("function.project.conflict", 409, "The project is not in a state for that: {why}.")
@@ -259,6 +262,8 @@ class LimitReached(NamedTuple):
 class GatewayError(Exception):
     """A call failed in one of the known ways.
 
+    One error may be the answer to several callers who waited for the same work, so it is never changed.
+
     Attributes:
         kind: which one.
         words: what fills the sentence of the kind.
@@ -277,13 +282,20 @@ class GatewayError(Exception):
         reached: LimitReached | None = None,
         **words: object,
     ) -> None:
-        self.kind = kind
-        self.words = words
-        self.message = kind.value.sentence.format_map(words)
-        self.headers = dict(headers or {})
-        self.retry_after_seconds = retry_after_seconds or kind.value.retry_after_seconds
-        self.reached = reached
+        self.kind: Final = kind
+        self.words: Final[Mapping[str, object]] = MappingProxyType(words)
+        self.message: Final = kind.value.sentence.format_map(words)
+        self.headers: Final[Mapping[str, str]] = MappingProxyType(dict(headers or {}))
+        self.retry_after_seconds: Final = retry_after_seconds or kind.value.retry_after_seconds
+        self.reached: Final = reached
         super().__init__(self.message)
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """A copy with more headers for the answer."""
+        made = type(self).__new__(type(self), *self.args)
+        made.__dict__.update(self.__dict__, headers=MappingProxyType({**self.headers, **headers}))
+        made.__cause__ = self.__cause__
+        return made
 
     @classmethod
     def of(cls, kind: Kind, words: Mapping[str, object]) -> "GatewayError":

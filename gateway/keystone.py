@@ -31,4 +31,5 @@ def token_form(settings: Settings) -> TokenForm:
         fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
         max_age_seconds=settings.token_max_age_seconds,
         skew_seconds=settings.clock_skew_seconds,
+        max_chars=settings.token_max_chars,
     )

@@ -103,11 +103,25 @@ class Settings(BaseSettings):
         ge=0,
         description="Fernet tokens issued longer ago are refused. Not below Keystone's token expiration; 0: no limit.",
     )
+    token_max_chars: int = Field(
+        512,
+        ge=255,
+        le=8_192,
+        description="Longer Fernet tokens are refused unasked. Not below Keystone's max_token_size, which is raised "
+        "where federated users have many groups.",
+    )
     clock_skew_seconds: int = Field(60, ge=0, description="How far in the future a token's issue time may lie.")
     call_role: str = Field("member", description="Role that a caller needs on its project.")
     read_role: str = Field("reader", description="Role that is enough to see the project's limits (/v1/limits).")
     admin_role: str = Field(
-        "admin", description="Role that onboards and offboards projects (osfaas admin-api), on the system or a project."
+        "admin",
+        description="Role that onboards and offboards projects (osfaas admin-api), on the system or on one of "
+        "OSFAAS_ADMIN_PROJECTS.",
+    )
+    admin_projects: Words = Field(
+        (),
+        description="Ids of the projects on which that role counts too. Whoever may assign roles on one of them is an "
+        "administrator of all tenants. Default: none, so a token has to be scoped to the system.",
     )
     service_role: str = Field(
         "service",
@@ -310,7 +324,9 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(75, ge=1, description="How long an idle connection is kept.")
     shutdown_seconds: int = Field(30, ge=1, description="How long running calls may go on after SIGTERM.")
 
-    @field_validator("default_algorithms", "capabilities", "service_projects", "store_origins", mode="before")
+    @field_validator(
+        "default_algorithms", "capabilities", "service_projects", "admin_projects", "store_origins", mode="before"
+    )
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value

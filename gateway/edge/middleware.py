@@ -152,8 +152,8 @@ class StrictHead:
         except GatewayError as error:
             context.facts["error"] = error.kind.code
             # What follows a request that is not understood cannot be framed: the connection ends here.
-            error.headers["Connection"] = "close"
-            await error_response(error, request_id=context.request_id)(scope, receive, send)
+            refusal = error.with_headers({"Connection": "close"})
+            await error_response(refusal, request_id=context.request_id)(scope, receive, send)
 
 
 async def _unless_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,8 +21,8 @@ async def route_refused(request: Request, error: Exception) -> Response:
     """What the router refuses, in the form of our errors."""
     assert isinstance(error, HTTPException)
     context = context_of(request.scope)
-    refusal = route_error(request.scope, error.status_code)
-    refusal.headers |= {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
+    allow = {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
+    refusal = route_error(request.scope, error.status_code).with_headers(allow)
     context.facts["error"] = refusal.kind.code
     return error_response(refusal, request_id=context.request_id)
 

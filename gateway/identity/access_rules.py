@@ -2,7 +2,8 @@
 
 The grammar is Keystone's: in a path, `*` and `{name}` stand for one segment, `**` for the rest. Everything
 else stands for itself, and the whole path has to match. The path is compared as it was sent,
-percent-encoded, because that is the path that is served. HEAD and GET are two rules.
+percent-encoded, because that is the path that is served; but an encoded slash is a slash, because names of objects
+are decoded, and `*` must not reach into what lies below. HEAD and GET are two rules.
 
 Whoever makes a credential chooses its paths, so they are matched in a time that no choice can stretch: all
 places where a rule may stand are followed at once, as bits of one number. A regular expression would
@@ -16,6 +17,7 @@ from functools import lru_cache
 from gateway.identity.caller import AccessRule, Caller
 
 _WILDCARD = re.compile(r"\*\*|\*|\{[^{}/]*\}")
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 def allows(caller: Caller, *, service_type: str, method: str, path: str) -> bool:
@@ -24,6 +26,7 @@ def allows(caller: Caller, *, service_type: str, method: str, path: str) -> bool
         return True
     if service_type not in caller.service_types:
         return False
+    path = _ENCODED_SLASH.sub("/", path)
     return any(_fits(rule, service_type, method, path) for rule in caller.access_rules)
 
 
@@ -63,6 +66,7 @@ class _Pattern:
 
 @lru_cache(maxsize=4_096)
 def _pattern(path: str) -> _Pattern:
+    path = _ENCODED_SLASH.sub("/", path)
     literals: dict[str, int] = {}
     into_segment = in_segment = rest = place = position = 0
     for wildcard in [*_WILDCARD.finditer(path), None]:

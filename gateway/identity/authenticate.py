@@ -99,7 +99,12 @@ class Authenticator:
         self._tokens.forget(caller.token)
 
     def challenged(self, error: GatewayError) -> GatewayError:
-        """A 401 with the challenge that it must carry (RFC 9110, 15.5.2); other errors as they are."""
-        if error.kind.status == Kind.TOKEN_MISSING.status:
-            error.headers["WWW-Authenticate"] = f'Keystone uri="{self._rules.www_authenticate_uri}"'
+        """As `with_challenge`."""
+        return with_challenge(error, self._rules.www_authenticate_uri)
+
+
+def with_challenge(error: GatewayError, www_authenticate_uri: str) -> GatewayError:
+    """A 401 with the challenge that it must carry (RFC 9110, 15.5.2); other errors as they are."""
+    if error.kind.status != Kind.TOKEN_MISSING.status:
         return error
+    return error.with_headers({"WWW-Authenticate": f'Keystone uri="{www_authenticate_uri}"'})

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Who = TypeVar("Who")
 
 OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
-_OVERLOADED = frozenset([429, 502, 503, 504])
+_OVERLOADED = frozenset([502, 503, 504])
 _REFUSED = frozenset([httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND])
 _LONGEST_WAIT_SECONDS = 300
 _CIRCUIT = CircuitRules(failures=5, seconds=1)
@@ -71,6 +71,8 @@ class Keystone:
                 response = await self._asked(token)
         except CircuitOpenError as error:
             raise OutageError(retry_after_seconds=max(1, math.ceil(error.seconds))) from error
+        except _TooManyQuestionsError as error:
+            raise _outage(error.response) from error
         if response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response):
             raise GatewayError(Kind.TOKEN_INVALID)
         if response.status_code != httpx.codes.OK:
@@ -91,6 +93,7 @@ class Keystone:
         Raises:
             OutageError: there was none, it is overloaded, or it does not want to hear us. Not for a 500: a token
                 that brings one out shall not close Keystone to all others.
+            _TooManyQuestionsError: a rate limiter answered.
         """
         own = await self._credential.token()
         response = await self._ask(token, own)
@@ -130,10 +133,22 @@ class Keystone:
         try:
             # The client's own timeout is one for each piece, and there may be many.
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
+                response = await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             log.warning("Keystone cannot be asked: %r", error)
             raise OutageError from error
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            log.warning("Keystone, or something before it, limits how often we may ask (429)")
+            raise _TooManyQuestionsError(response)
+        return response
+
+
+class _TooManyQuestionsError(Exception):
+    """Keystone is there, but will hear this question later: nothing that should close it to all others."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__("Keystone answered 429")
+        self.response = response
 
 
 def _is_keystones(response: httpx.Response) -> bool:
@@ -185,14 +200,20 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
             for endpoint in service["endpoints"]
         ),
         application_credential_id=credential.get("id"),
-        delegated=bool(credential)
-        or "OS-TRUST:trust" in body
-        or "OS-OAUTH1" in body
-        # Whoever made the EC2 credential may have had fewer rights than the user (CVE-2026-43001).
-        or "ec2credential" in body.get("methods", ()),
+        delegated=bool(credential) or is_derived(body),
         access_rules=None
         if rules is None
         else tuple(AccessRule(_text(rule["service"]), _text(rule["method"]), _text(rule["path"])) for rule in rules),
+    )
+
+
+def is_derived(body: Mapping[str, Any]) -> bool:
+    """Whether a token comes of a right that its user gave away: to a trustee, a consumer, or who signs requests."""
+    return (
+        "OS-TRUST:trust" in body
+        or "OS-OAUTH1" in body
+        # Whoever made the EC2 credential may have had fewer rights than the user (CVE-2026-43001).
+        or "ec2credential" in body.get("methods", ())
     )
 
 

@@ -84,11 +84,13 @@ class TokenForm:
         fernet_only: whether Keystone makes no others.
         max_age_seconds: of the oldest token that may still live; 0: any.
         skew_seconds: how far in the future a token may have been issued.
+        max_chars: longest Fernet token.
     """
 
     fernet_only: bool
     max_age_seconds: int
     skew_seconds: int
+    max_chars: int = 512
 
     def refuse_hopeless(self, token: str, *, now: float) -> None:
         """Refuses a token that Keystone could not accept.
@@ -96,5 +98,8 @@ class TokenForm:
         Raises:
             GatewayError: TOKEN_INVALID.
         """
-        if self.fernet_only:
-            refuse_hopeless(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)
+        if not self.fernet_only:
+            return
+        if len(token) > self.max_chars:
+            raise GatewayError(Kind.TOKEN_INVALID)
+        refuse_hopeless(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)

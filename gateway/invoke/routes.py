@@ -52,7 +52,7 @@ class InvokeRoutes:
                 context.facts["cause"] = repr(error.__cause__)[:200]
             if context.head is not None and context.head.method not in {"GET", "HEAD"}:
                 # A body that nobody reads is no next request.
-                error.headers["Connection"] = "close"
+                error = error.with_headers({"Connection": "close"})
             await error_response(error, request_id=context.request_id)(scope, receive, send)
 
     async def _carry(self, context: RequestContext, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Who may onboard and offboard projects: a token with the role for it, on the system or on a project."""
+"""Who may onboard and offboard projects: a token with the role for it, on the system or on a listed project."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,8 +8,9 @@ from typing import Any
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
 from gateway.identity import access_rules
+from gateway.identity.authenticate import with_challenge
 from gateway.identity.caller import AccessRule, Caller
-from gateway.identity.keystone import Keystone
+from gateway.identity.keystone import Keystone, is_derived
 from gateway.identity.tokens import TokenForm, token_of
 from gateway.identity.turns import Turns
 from policies.names import ProjectId
@@ -24,6 +25,15 @@ class Administrator:
     scope: str
 
 
+@dataclass(frozen=True, slots=True)
+class AdministratorRules:
+    """What makes an administrator (see `Settings` for each)."""
+
+    role: str
+    service_type: str
+    projects: frozenset[str] = frozenset()
+
+
 class Administrators:
     """Knows administrators by their tokens.
 
@@ -36,9 +46,8 @@ class Administrators:
         keystone: Keystone,
         turns: Turns,
         form: TokenForm,
+        rules: AdministratorRules,
         *,
-        role: str,
-        service_type: str,
         www_authenticate_uri: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -46,8 +55,7 @@ class Administrators:
         self._turns = turns
         self._form = form
         self._clock = clock
-        self._role = role
-        self._service_type = service_type
+        self._rules = rules
         self._www_authenticate_uri = www_authenticate_uri
 
     async def administrator_of(self, head: RequestHead) -> Administrator:
@@ -58,7 +66,7 @@ class Administrators:
         """
 
         def understand(token: str, body: Mapping[str, Any]) -> Administrator:
-            return administrator_from(token, body, head, role=self._role, service_type=self._service_type)
+            return administrator_from(token, body, head, self._rules)
 
         try:
             token = token_of(head)
@@ -66,18 +74,16 @@ class Administrators:
             async with self._turns.one():
                 return await self._keystone.understood(token, understand)
         except GatewayError as error:
-            if error.kind.status == Kind.TOKEN_MISSING.status:
-                error.headers["WWW-Authenticate"] = f'Keystone uri="{self._www_authenticate_uri}"'
-            raise
+            raise with_challenge(error, self._www_authenticate_uri) from error.__cause__
 
 
 def administrator_from(
-    token: str, body: Mapping[str, Any], head: RequestHead, *, role: str, service_type: str
+    token: str, body: Mapping[str, Any], head: RequestHead, rules: AdministratorRules
 ) -> Administrator:
     """The administrator in Keystone's description of a token.
 
-    A cloud that has named an admin project says of each token whether it is of that project; the role on another one
-    is then not an administrator's. A domain's administrator is none of the cloud's.
+    The role on just any project makes none: whoever administers a domain can assign it to himself there. Nor does a
+    right that an administrator gave away, to a trustee for example. An application credential is his own.
 
     Raises:
         GatewayError: ADMIN_MISSING, ACCESS_RULE.
@@ -85,12 +91,12 @@ def administrator_from(
     """
     system = bool((body.get("system") or {}).get("all"))
     project = body.get("project")
-    scoped = system or (project is not None and body.get("is_admin_project", True) is True)
+    scoped = system or (project is not None and project["id"] in rules.projects)
     roles = frozenset(each["name"] for each in body.get("roles", ()))
-    if not scoped or role not in roles:
-        raise GatewayError(Kind.ADMIN_MISSING, role=role)
+    if not scoped or rules.role not in roles or is_derived(body):
+        raise GatewayError(Kind.ADMIN_MISSING, role=rules.role)
     user = body["user"]
-    rules = (body.get("application_credential") or {}).get("access_rules")
+    allowed = (body.get("application_credential") or {}).get("access_rules")
     caller = Caller(
         token=token,
         user_id=user["id"],
@@ -101,9 +107,10 @@ def administrator_from(
         expires_at=0,
         service_types=frozenset(service["type"] for service in body.get("catalog", ())),
         access_rules=None
-        if rules is None
-        else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in rules),
+        if allowed is None
+        else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in allowed),
     )
-    if not access_rules.allows(caller, service_type=service_type, method=head.method, path=head.path.decode("ascii")):
-        raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=service_type)
+    service, path = rules.service_type, head.path.decode("ascii")
+    if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
+        raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=service)
     return Administrator(user["id"], user["name"], "system" if system else f"project {caller.project_id}")

@@ -24,7 +24,7 @@ from gateway.identity.credential import IdentityService
 from gateway.identity.turns import Turns
 from gateway.keystone import build_keystone, token_form
 from gateway.observe.recording import recorder_of, recording
-from gateway.projects.administrator import Administrators
+from gateway.projects.administrator import AdministratorRules, Administrators
 from gateway.projects.routes import ProjectRoutes
 from gateway.settings import Settings
 from tenancy.projects import Projects
@@ -49,8 +49,11 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
                 build_keystone(settings, identity, http),
                 Turns(settings.token_validations, wait_seconds=settings.keystone_timeout_seconds),
                 token_form(settings),
-                role=settings.admin_role,
-                service_type=settings.service_type,
+                AdministratorRules(
+                    role=settings.admin_role,
+                    service_type=settings.service_type,
+                    projects=frozenset(settings.admin_projects),
+                ),
                 www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
             )
             app.state.projects = ProjectRoutes(administrators, tenants, projects)

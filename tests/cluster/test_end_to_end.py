@@ -160,7 +160,7 @@ def test_an_administrator_onboards_over_the_api_and_nobody_else_does(product: Pr
     session.put(container)
     session.put(f"{container}/note", data=content("carol"))
     path, token = f"/v1/projects/{project}", str(session.get_token())
-    with product.caller("carol", token=token) as carol, product.caller("admin") as admin:
+    with product.caller("carol", token=token) as carol, product.caller("admin", token=cloud.system_token()) as admin:
         refused = carol.put(path, json={"project": {}})
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "function.admin.missing")
         assert ask(carol, "note").status_code == 403

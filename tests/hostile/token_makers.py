@@ -41,19 +41,19 @@ def _token(plugin) -> str:
     return token
 
 
-def trust(cloud, *, roles: list[str], trustee: str = "bob", **more: object) -> str:
-    """Id of a trust of alice's: bob may act with some of her roles."""
-    alice = cloud.users["alice"]
+def trust(cloud, *, roles: list[str], trustor: str = "alice", trustee: str = "bob", **more: object) -> str:
+    """Id of a trust: bob may act with some of the trustor's roles."""
+    owner = cloud.users[trustor]
     wanted = {
-        "trustor_user_id": alice.id,
+        "trustor_user_id": owner.id,
         "trustee_user_id": cloud.users[trustee].id,
-        "project_id": alice.project_id,
+        "project_id": owner.project_id,
         "impersonation": False,
         "roles": [{"name": role} for role in roles],
         **more,
     }
     url = f"{cloud.auth_url}/OS-TRUST/trusts"
-    return cloud.session("alice").post(url, json={"trust": wanted}).json()["trust"]["id"]
+    return cloud.session(trustor).post(url, json={"trust": wanted}).json()["trust"]["id"]
 
 
 def token_of_trust(cloud, identifier: str, *, trustee: str = "bob") -> str:
@@ -86,9 +86,9 @@ def short_lived_token(cloud, *, seconds: int) -> str:
     )
 
 
-def ec2_token(cloud) -> str:
-    """What a service gets that shows Keystone a request signed with alice's EC2 credential."""
-    access, secret = cloud.seed.ec2
+def ec2_token(cloud, *, credential: tuple[str, str] | None = None) -> str:
+    """What a service gets that shows Keystone a request signed with an EC2 credential, by default alice's."""
+    access, secret = credential or cloud.seed.ec2
     params = {
         "AWSAccessKeyId": access,
         "SignatureMethod": "HmacSHA256",

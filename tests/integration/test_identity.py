@@ -7,6 +7,8 @@ import time
 import aiohttp
 import httpx
 import pytest
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
 
 from tests.machine import scaled
 
@@ -82,6 +84,30 @@ def test_a_credential_limited_to_get_is_refused_for_head_and_post(gateway, path,
     assert gateway.call("POST", path, token).status_code == 405  # there is nothing to POST to, rule or not
     assert gateway.get("/checksums/?bucket=data&file=small", token, headers=JSON).status_code == 403
     assert gateway.call("HEAD", path, cloud.application_credential_token("plain")).status_code == 200
+
+
+def restricted_token(cloud, path: str) -> str:
+    """A token of an application credential of alice's that may GET one path here, and read all of Swift."""
+    url = f"{cloud.auth_url}/users/{cloud.users['alice'].id}/application_credentials"
+    rules = [{"service": "object-store", "method": method, "path": "/v1/**"} for method in ("GET", "HEAD")]
+    rules.append({"service": "function", "method": "GET", "path": path})
+    wanted = {"name": f"rules-{time.monotonic_ns()}", "access_rules": rules}
+    made = cloud.session("alice").post(url, json={"application_credential": wanted}).json()["application_credential"]
+    plugin = v3.ApplicationCredential(
+        cloud.auth_url, application_credential_id=made["id"], application_credential_secret=made["secret"]
+    )
+    return str(Session(plugin).get_token())
+
+
+def test_a_rule_for_the_objects_of_one_level_does_not_reach_below_it_by_an_encoded_slash(gateway, cloud, bucket):
+    bucket.put("one", b"1")
+    bucket.put("sub/o", b"2")
+    level = f"/v1/checksums/{bucket.name}"
+    for rule, below in ((f"{level}/*", 403), (f"{level}/{{object}}", 403), (f"{level}/**", 200)):
+        token = restricted_token(cloud, rule)
+        assert gateway.get(f"{level}/one", token).status_code == 200
+        for path in ("sub/o", "sub%2Fo", "sub%2fo"):
+            assert (rule, path, gateway.get(f"{level}/{path}", token).status_code) == (rule, path, below)
 
 
 def test_a_credential_without_a_rule_for_the_object_store_is_told_so(gateway, path, cloud):

@@ -59,8 +59,7 @@ class Identity:
         self.distrusted.append(caller)
 
     def challenged(self, error: GatewayError) -> GatewayError:
-        error.headers["WWW-Authenticate"] = "Keystone"
-        return error
+        return error.with_headers({"WWW-Authenticate": "Keystone"})
 
 
 class Directory:

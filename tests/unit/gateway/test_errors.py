@@ -9,6 +9,7 @@ import requests
 from keystoneauth1 import exceptions as ksa_exceptions
 
 from gateway.errors import GatewayError, Kind, error_response
+from gateway.identity.outage import OutageError
 
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
 # Clients match on these. A new one is added here; none is ever changed or taken away.
@@ -160,16 +161,31 @@ def test_braces_in_words_are_not_filled_again() -> None:
     assert error.message == "The request is not acceptable: {kind} {0} {why.__class__}."
 
 
-def test_headers_of_an_error_are_its_own() -> None:
-    given = {"Allow": "GET"}
-    error = GatewayError(Kind.METHOD_NOT_ALLOWED, headers=given, method="PUT")
-    error.headers["X"] = "1"
-    assert given == {"Allow": "GET"}
-    assert error_response(error, request_id=REQUEST_ID).headers["allow"] == "GET"
-
-
 def test_remembered_error_says_the_same_again() -> None:
     first = GatewayError(Kind.TOKEN_SCOPE, scope="unscoped")
     again = GatewayError.of(first.kind, first.words)
     assert again is not first
     assert again.message == first.message
+
+
+def test_an_error_cannot_be_changed_because_several_callers_may_have_it() -> None:
+    """Whoever wants another field takes a copy, which has everything else of the first, the cause too."""
+    first = GatewayError(Kind.RATE_EXCEEDED, retry_after_seconds=7, project_id="p", limit=3)
+    first.__cause__ = cause = ValueError("why")
+    given = {"Allow": "GET"}
+    assert GatewayError(Kind.METHOD_NOT_ALLOWED, headers=given, method="PUT").headers is not given
+    with pytest.raises(TypeError):
+        first.headers["Connection"] = "close"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        first.words["limit"] = 4  # type: ignore[index]
+
+    second = first.with_headers({"Connection": "close"})
+
+    assert second is not first
+    assert (dict(first.headers), dict(second.headers)) == ({}, {"Connection": "close"})
+    assert (second.kind, second.words, second.message) == (first.kind, first.words, first.message)
+    assert (second.retry_after_seconds, second.__cause__, second.args) == (7, cause, first.args)
+
+
+def test_a_copy_of_an_outage_is_an_outage() -> None:
+    assert isinstance(OutageError(retry_after_seconds=3).with_headers({"A": "b"}), OutageError)

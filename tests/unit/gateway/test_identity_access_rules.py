@@ -34,6 +34,24 @@ def fits(rule_path: str, path: str, *, rule_method: str = "GET", method: str = "
     )
 
 
+@pytest.mark.parametrize("slash", ["%2F", "%2f", "/"])
+@pytest.mark.parametrize("rule_path", ["/v1/checksums/c/*", "/v1/checksums/c/{object}", "/v1/checksums/c/s*o"])
+def test_wildcard_of_one_segment_stops_at_a_slash_however_it_is_written(rule_path: str, slash: str) -> None:
+    """The object `sub/o` is the same one, with its slash encoded or not."""
+    assert not fits(rule_path, f"/v1/checksums/c/sub{slash}o")
+
+
+@pytest.mark.parametrize("slash", ["%2F", "%2f", "/"])
+def test_rule_for_a_whole_tree_and_one_for_the_very_object_take_an_encoded_slash(slash: str) -> None:
+    assert fits("/v1/checksums/c/**", f"/v1/checksums/c/sub{slash}o")
+    assert fits("/v1/checksums/c/*/*", f"/v1/checksums/c/sub{slash}o")
+    assert fits("/v1/checksums/c/sub%2Fo", f"/v1/checksums/c/sub{slash}o")
+
+
+def test_percent_sign_that_is_encoded_makes_no_slash() -> None:
+    assert fits("/v1/checksums/c/*", "/v1/checksums/c/sub%252Fo")
+
+
 @pytest.mark.parametrize(
     ("rule_path", "path"),
     [

@@ -1,5 +1,6 @@
 """Token, scope, role, access rules: in this order, each with its own answer."""
 
+import asyncio
 import base64
 import dataclasses
 import struct
@@ -78,6 +79,16 @@ async def test_401_of_keystones_verdict_carries_the_challenge_each_time() -> Non
         error = await room.refusal(head(TOKEN))
         assert error.kind is Kind.TOKEN_INVALID
         assert error.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.test/v3"'
+
+
+async def test_callers_who_wait_for_one_verdict_get_an_error_each() -> None:
+    """What is put on the answer of one of them must not be on the others'."""
+    verdict = GatewayError(Kind.TOKEN_INVALID)
+    room = Room(verdict)
+    errors = await asyncio.gather(*(room.refusal(head(TOKEN)) for _ in range(3)))
+    assert room.asked == 1
+    assert len({id(error) for error in errors} | {id(verdict)}) == 4
+    assert "WWW-Authenticate" not in verdict.headers
 
 
 @pytest.mark.parametrize(

@@ -429,6 +429,23 @@ async def test_after_five_silences_keystone_is_left_alone_for_a_second_and_the_c
     assert isinstance(caught.value.__cause__, CircuitOpenError)
 
 
+@pytest.mark.parametrize("about", ["the caller's token", "our own token"])
+async def test_questions_that_are_one_too_many_do_not_close_keystone_to_all(about: str) -> None:
+    """A rate limiter's 429 says when to come back. All gateways' questions come from few addresses."""
+    many = httpx.Response(429, headers={"Retry-After": "7"})
+    answers = [many if about == "the caller's token" else not_found()] * 20
+    keystone = Answered(*answers, ok(token_body()), ours=[many] * 20)
+    transport = httpx.MockTransport(keystone.router.async_handler)
+    async with httpx.AsyncClient(transport=transport) as client:
+        asked = Keystone(client, auth_url=AUTH_URL, credential=keystone.credential)
+        for _ in range(20):
+            with pytest.raises(OutageError) as caught:
+                await asked.validate(TOKEN)
+            assert caught.value.retry_after_seconds == 7
+        assert (await asked.validate(TOKEN)).user_id == "u1"
+    assert keystone.route.call_count == 21
+
+
 async def test_delay_of_an_open_circuit_is_rounded_up() -> None:
     keystone = Answered(httpx.ConnectError("refused"))
     transport = httpx.MockTransport(keystone.router.async_handler)

@@ -1,6 +1,7 @@
 """What can be said of a token without asking Keystone."""
 
 import base64
+import dataclasses
 import os
 import struct
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
-from gateway.identity.tokens import MAX_TOKEN_CHARS, fernet_issued_at, refuse_hopeless, token_of
+from gateway.identity.tokens import MAX_TOKEN_CHARS, TokenForm, fernet_issued_at, refuse_hopeless, token_of
 
 NOW = 1_800_000_000
 
@@ -155,3 +156,13 @@ def test_nothing_in_a_token_field_raises_anything_but_ours(fields: list[tuple[by
     else:
         assert token.isascii()
         assert len(fields) == 1
+
+
+def test_a_token_that_is_longer_than_keystones_is_refused_unasked() -> None:
+    """Of Fernet's form in all else: what stands before Keystone may answer a long header field in its own way."""
+    form = TokenForm(fernet_only=True, max_age_seconds=0, skew_seconds=0)
+    form.refuse_hopeless(fernet(blocks=20), now=NOW)
+    with pytest.raises(GatewayError) as caught:
+        form.refuse_hopeless(fernet(blocks=21), now=NOW)
+    assert caught.value.kind is Kind.TOKEN_INVALID
+    dataclasses.replace(form, fernet_only=False).refuse_hopeless("x" * 513, now=NOW)

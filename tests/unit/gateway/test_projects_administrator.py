@@ -9,16 +9,18 @@ from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
 from gateway.identity.tokens import TokenForm
 from gateway.identity.turns import Turns
-from gateway.projects.administrator import Administrator, Administrators, administrator_from
+from gateway.projects.administrator import Administrator, AdministratorRules, Administrators, administrator_from
 
 HEAD = RequestHead("PUT", b"/v1/projects/p1", b"", ())
 PROJECT = {"project": {"id": "p"}}
 SYSTEM = {"system": {"all": True}}
+RULES = AdministratorRules(role="admin", service_type="function")
+LISTED = AdministratorRules(role="admin", service_type="function", projects=frozenset(["p"]))
 
 
-def administrator(**body: Any) -> Administrator:
+def administrator(rules: AdministratorRules = LISTED, /, **body: Any) -> Administrator:
     whole = {"user": {"id": "u", "name": "ann"}, "roles": [{"name": "admin"}, {"name": "member"}], **body}
-    return administrator_from("t", whole, HEAD, role="admin", service_type="function")
+    return administrator_from("t", whole, HEAD, rules)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +33,13 @@ def administrator(**body: Any) -> Administrator:
         pytest.param({**PROJECT, "roles": [{"name": "administrator"}]}, id="similar-role"),
         pytest.param({**PROJECT, "roles": []}, id="no-role"),
         pytest.param({**SYSTEM, "roles": [{"name": "reader"}]}, id="reader-of-the-system"),
-        pytest.param({**PROJECT, "is_admin_project": False}, id="admin-of-another-project"),
-        pytest.param({**PROJECT, "is_admin_project": None}, id="admin-project-unclear"),
+        pytest.param({"project": {"id": "other"}}, id="admin-of-another-project"),
+        pytest.param({"project": {"id": "other"}, "is_admin_project": True}, id="admin-project-that-is-not-listed"),
+        pytest.param({"project": {"id": ""}}, id="empty-project"),
+        pytest.param({**SYSTEM, "OS-TRUST:trust": {"id": "t"}}, id="trust-on-the-system"),
+        pytest.param({**PROJECT, "OS-TRUST:trust": {"id": "t"}}, id="trust"),
+        pytest.param({**PROJECT, "OS-OAUTH1": {"consumer_id": "c"}}, id="oauth"),
+        pytest.param({**PROJECT, "methods": ["ec2credential"]}, id="ec2-credential"),
     ],
 )
 def test_nobody_else_is_an_administrator(body: dict[str, Any]) -> None:
@@ -41,9 +48,23 @@ def test_nobody_else_is_an_administrator(body: dict[str, Any]) -> None:
     assert caught.value.kind is Kind.ADMIN_MISSING
 
 
-@pytest.mark.parametrize("body", [PROJECT, {**PROJECT, "is_admin_project": True}, SYSTEM])
-def test_role_on_the_system_or_a_project_makes_one(body: dict[str, Any]) -> None:
-    assert administrator(**body).user_id == "u"
+@pytest.mark.parametrize("flags", [{}, {"is_admin_project": True}])
+def test_no_project_makes_one_unless_it_is_listed(flags: dict[str, Any]) -> None:
+    """Whoever administers a domain can give himself the role on a project of his own."""
+    with pytest.raises(GatewayError) as caught:
+        administrator(RULES, **PROJECT, **flags)
+    assert caught.value.kind is Kind.ADMIN_MISSING
+
+
+@pytest.mark.parametrize("rules", [RULES, LISTED])
+def test_role_on_the_system_makes_one(rules: AdministratorRules) -> None:
+    assert administrator(rules, **SYSTEM) == Administrator("u", "ann", "system")
+
+
+@pytest.mark.parametrize("more", [{}, {"application_credential": {"id": "ac"}}, {"is_admin_project": False}])
+def test_role_on_a_listed_project_makes_one(more: dict[str, Any]) -> None:
+    """An application credential is the administrator's own, with roles that he has; so it is taken there."""
+    assert administrator(**PROJECT, **more) == Administrator("u", "ann", "project p")
 
 
 async def test_made_up_tokens_wait_for_their_turn_at_keystone() -> None:
@@ -79,8 +100,7 @@ def administrators(keystone: Any, *, fernet_only: bool = False) -> Administrator
         keystone,
         Turns(4, wait_seconds=5),
         form,
-        role="admin",
-        service_type="function",
+        RULES,
         www_authenticate_uri="http://keystone.test",
     )
 
