@@ -168,8 +168,8 @@ class Kind(Enum):
     BYTES_EXCEEDED = Spec(
         "function.bytes.exceeded",
         429,
-        "Project {project_id} has read more from the object store than its limit of {limit} bytes per second. Try "
-        "again in a moment.",
+        "More was read from the object store for {whose} than the limit of {limit} bytes per second allows. Try again "
+        "later.",
         retry_after_seconds=1,
     )
 

@@ -113,6 +113,7 @@ def budget_rules(settings: Settings) -> BudgetRules:
             bytes_per_second=settings.project_bytes_per_second,
         ),
         burst_seconds=settings.budget_burst_seconds,
+        debt_seconds=settings.budget_debt_seconds,
         users=LinePatience(most=settings.budget_queue, seconds=settings.budget_wait_seconds),
         # A storage federation takes a refusal for a failed transfer, so it waits for as long as for an answer.
         services=LinePatience(most=settings.service_queue, seconds=settings.answer_seconds),

@@ -265,6 +265,12 @@ class Settings(BaseSettings):
     budget_burst_seconds: float = Field(
         2, gt=0, description="For how long an unused rate per second is kept: so many seconds' worth may come at once."
     )
+    budget_debt_seconds: float = Field(
+        60,
+        ge=1,
+        description="Maximum time in seconds for which a project's other callers wait because of one large object. The "
+        "caller that had it read waits until all of its bytes are paid for.",
+    )
     budget_queue: int = Field(
         64, ge=0, description="Most calls of a project that wait for room under one of its limits, per process."
     )

@@ -49,12 +49,17 @@ class Ledger(Protocol):
 ASK_AGAIN_SECONDS = 0.05
 
 
+# Buckets are dropped when they are full again; they are looked through when there are more than this.
+_MANY_BUCKETS = 1_024
+
+
 class LocalLedger:
-    """The books of one process. Tenants are few, so nothing is ever thrown away but places."""
+    """The books of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._levels: dict[tuple[str, str], Level] = {}
+        self._levels: dict[tuple[str, str], tuple[Level, Rate]] = {}
+        self._most_levels = _MANY_BUCKETS
         self._places: dict[str, set[str]] = {}
 
     async def draw(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
@@ -63,12 +68,24 @@ class LocalLedger:
     def draw_now(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
         """`draw`, which waits for nothing."""
         now = self._clock()
-        level = self._levels.get((account, meter), Level(amount=rate.capacity, at=now)).later(rate, now)
+        kept = self._levels.get((account, meter))
+        level = Level(amount=rate.capacity, at=now) if kept is None else kept[0].later(rate, now)
         granted = amount < 0 or open_for(level.amount)
         if granted and amount:
             level = Level(amount=min(rate.capacity, level.amount - amount), at=now)
-        self._levels[account, meter] = level
+        self._levels[account, meter] = level, rate
+        if len(self._levels) > self._most_levels:
+            self._drop_full(now)
         return read(granted, level.amount, rate)
+
+    def _drop_full(self, now: float) -> None:
+        """Each caller that has read an object has a bucket; one that is full says nothing."""
+        self._levels = {
+            key: (level, rate)
+            for key, (level, rate) in self._levels.items()
+            if level.later(rate, now).amount < rate.capacity
+        }
+        self._most_levels = max(_MANY_BUCKETS, 2 * len(self._levels))
 
     async def enter(self, account: str, call: str, limit: int) -> Reading:
         return self.enter_now(account, call, limit)

@@ -34,12 +34,14 @@ class BudgetRules:
     Attributes:
         defaults: of a project whose record has no limits.
         burst_seconds: for how long an unused rate is kept.
+        debt_seconds: how long the whole project waits for what one of its callers has read.
         users: how long calls of users wait in line.
         services: how long calls of service callers do.
     """
 
     defaults: Allowance
     burst_seconds: float
+    debt_seconds: float
     users: Patience
     services: Patience
 
@@ -79,19 +81,45 @@ class ProjectBudgets:
         """
         await self._draw(payer, REQUESTS_PER_SECOND, self.allowance(payer).requests_per_second, calls)
 
-    async def count_bytes(self, payer: Payer, size: int) -> None:
-        """Counts the bytes of an object before it is read. One of any size is read if there is no debt.
+    async def charge_bytes(self, payer: Payer, size: int) -> None:
+        """Charges an object before it is read: the caller all of it, the project as much as its debt may be.
+
+        Reading begins while neither has a debt, so an object of any size can be read. What others have read is waited
+        for no longer than the project's debt lasts; whoever has read much waits until all of that is paid.
 
         Raises:
             GatewayError: BYTES_EXCEEDED.
         """
-        await self._draw(payer, BYTES_PER_SECOND, self.allowance(payer).bytes_per_second, size)
-
-    async def return_bytes(self, payer: Payer, size: int) -> None:
-        """Takes back what `count_bytes` has counted for an object that was not read after all."""
         per_second = self.allowance(payer).bytes_per_second
-        if per_second:
-            await self._ledger.draw(payer.account, BYTES_PER_SECOND, self._rate(per_second), -size)
+        if not per_second or not size:
+            return
+        await self._draw(payer, BYTES_PER_SECOND, per_second, size, meter=_own_bytes(payer))
+        charged = False
+        try:
+            await self._draw(payer, BYTES_PER_SECOND, per_second, self._of_project(size, per_second))
+            charged = True
+        finally:
+            if not charged:
+                await self._ledger.draw(payer.account, _own_bytes(payer), self._rate(per_second), -size)
+
+    async def refund_bytes(self, payer: Payer, size: int, read: int) -> None:
+        """Gives back what was charged for bytes of an object that were not read.
+
+        Args:
+            payer: who was charged.
+            size: of the object.
+            read: how much of it may have been read.
+        """
+        per_second = self.allowance(payer).bytes_per_second
+        if not per_second or read >= size:
+            return
+        rate, charged = self._rate(per_second), self._of_project(size, per_second)
+        await self._ledger.draw(payer.account, _own_bytes(payer), rate, read - size)
+        if read < charged:
+            await self._ledger.draw(payer.account, BYTES_PER_SECOND, rate, read - charged)
+
+    def _of_project(self, size: int, per_second: int) -> int:
+        return min(size, math.ceil(per_second * self._rules.debt_seconds))
 
     @contextlib.asynccontextmanager
     async def place(self, payer: Payer) -> AsyncIterator[None]:
@@ -109,7 +137,7 @@ class ProjectBudgets:
             return await self._ledger.present(payer.account, limit)
 
         try:
-            await self._wait(payer, CONCURRENT_CALLS, limit, ask, look)
+            await self._wait(payer, CONCURRENT_CALLS, limit, ask, look, meter=CONCURRENT_CALLS)
             yield
         finally:
             # Also after a wait that was broken off: the place may have been given at that moment.
@@ -156,18 +184,19 @@ class ProjectBudgets:
     def _rate(self, per_second: int) -> Rate:
         return Rate(per_second=per_second, burst_seconds=self._rules.burst_seconds)
 
-    async def _draw(self, payer: Payer, name: str, per_second: int, amount: int) -> None:
+    async def _draw(self, payer: Payer, name: str, per_second: int, amount: int, *, meter: str | None = None) -> None:
+        """Takes an amount out of the bucket `meter`; that of the whole project has the limit's own name."""
         if not per_second or not amount:
             return
-        rate = self._rate(per_second)
+        rate, meter = self._rate(per_second), meter or name
 
         async def ask() -> Reading:
-            return await self._ledger.draw(payer.account, name, rate, amount)
+            return await self._ledger.draw(payer.account, meter, rate, amount)
 
         async def look() -> Reading:
-            return await self._ledger.draw(payer.account, name, rate, 0)
+            return await self._ledger.draw(payer.account, meter, rate, 0)
 
-        await self._wait(payer, name, per_second, ask, look)
+        await self._wait(payer, name, per_second, ask, look, meter=meter)
 
     async def _wait(
         self,
@@ -176,6 +205,8 @@ class ProjectBudgets:
         limit: int,
         ask: Callable[[], Awaitable[Reading]],
         look: Callable[[], Awaitable[Reading]],
+        *,
+        meter: str,
     ) -> None:
         asked = 0
 
@@ -186,18 +217,28 @@ class ProjectBudgets:
 
         patience = self._rules.services if payer.service else self._rules.users
         try:
-            await self._lines.granted(f"{payer.account}:{name}", payer.who, counted, patience)
+            await self._lines.granted(f"{payer.account}:{meter}", payer.who, counted, patience)
         except NoRoomError:
             self._count.labels(name, "refused").inc()
-            raise refusal(payer, name, limit, await look()) from None
-        counter_of(self._count, name, "granted" if asked == 1 else "waited").inc()
+            raise refusal(payer, name, limit, await look(), own=meter != name) from None
+        if meter == name:
+            counter_of(self._count, name, "granted" if asked == 1 else "waited").inc()
 
 
-def refusal(payer: Payer, name: str, limit: int, reading: Reading) -> GatewayError:
-    """What the caller is told: the limit, how much of it is used, and when to come back (whole seconds)."""
+def _own_bytes(payer: Payer) -> str:
+    """The bucket of what one caller has read."""
+    return f"{BYTES_PER_SECOND}:{payer.who}"
+
+
+def refusal(payer: Payer, name: str, limit: int, reading: Reading, *, own: bool = False) -> GatewayError:
+    """What the caller is told: the limit, how much of it is used, and when to come back (whole seconds).
+
+    `own`: it is the caller's own use that is in the way, not the project's.
+    """
     return GatewayError(
         _KINDS[name],
         project_id=payer.project_id,
+        whose=f"{'this user in ' if own else ''}project {payer.project_id}",
         retry_after_seconds=max(1, math.ceil(reading.wait_seconds)),
         reached=LimitReached(name, limit, reading.usage),
         limit=limit,

@@ -1,15 +1,16 @@
 """The story of one call: who asks, whose function works, what the object is, what its digests are."""
 
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from gateway.admission import payer_of, tenant_for
 from gateway.budgets.allowance import Payer
 from gateway.budgets.courtesy import Courtesy
 from gateway.budgets.project import ProjectBudgets
+from gateway.budgets.reading import reading
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.computing import Computation, Computer
 from gateway.checksums.function import ChecksumsFunction
@@ -224,18 +225,10 @@ class ChecksumFlow:
         self._metrics.computed_bytes.inc(stat.size)
         return digests
 
-    @contextlib.asynccontextmanager
-    async def _place(self, caller: Caller, tenant: Tenant, size: int) -> AsyncIterator[None]:
-        """The bytes first: who waits for them must not hold a place meanwhile."""
-        payer, budgets, entered = self._payer(caller, tenant), self._places.budgets, False
-        await budgets.count_bytes(payer, size)
-        try:
-            async with self._places.services.slot(caller.project_id) if payer.service else budgets.place(payer):
-                entered = True
-                yield
-        finally:
-            if not entered:
-                await budgets.return_bytes(payer, size)
+    def _place(self, caller: Caller, tenant: Tenant, size: int) -> AbstractAsyncContextManager[None]:
+        payer, budgets = self._payer(caller, tenant), self._places.budgets
+        place = self._places.services.slot(caller.project_id) if payer.service else budgets.place(payer)
+        return reading(budgets, payer, size, place)
 
     async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
         """Stores what is not stored yet. A store that does not take it makes the digests no less true.

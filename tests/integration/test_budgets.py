@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import aiohttp
+import httpx
 import pytest
 import yaml
 from conftest import Gateway
@@ -148,6 +149,38 @@ async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(sta
         assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [0, 0]
         assert [gateway.get("/readyz").status_code for gateway in made] == [200, 200]
         assert "each process counts for itself" in made[0].service.log.read_text()
+
+
+@pytest.mark.parametrize("store", [False, True], ids=["of-its-own", "shared"])
+def test_large_object_that_its_caller_leaves_keeps_others_waiting_for_a_minute_at_most(
+    start_gateway, cloud, bucket, alice, valkey, store
+):
+    """A thousand times one segment: 10 GB that cost nothing to make, at a limit of 1 MB per second."""
+    bucket.put("segment", random.Random(1).randbytes(10_000_000))
+    bucket.put_large("huge", [f"{bucket.name}/segment"] * 1_000)
+    bucket.put("small", b"small")
+    project = cloud.users["alice"].project_id
+    bucket.session.post(bucket.url, headers={"X-Container-Read": f"{project}:{cloud.users['alice-member'].id}"})
+    settings = {"OSFAAS_PROJECT_BYTES_PER_SECOND": "1000000", "OSFAAS_BUDGET_WAIT_SECONDS": "0"}
+    if store:
+        settings |= {"OSFAAS_BUDGET_STORE_URL": valkey.url, "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5"}
+    with start_gateway(**settings) as gateway:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(
+                f"{gateway.url}{bucket.path('huge')}?algorithm=sha512", headers={"X-Auth-Token": alice}, timeout=2
+            )
+        deadline = time.monotonic() + 30
+        while gateway.metric("osfaas_requests_in_flight") > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        small = bucket.path("small") + "?algorithm=sha1&force=true"
+        other = gateway.get(small, cloud.token("alice-member"))
+        own = gateway.get(small, alice)
+    print("to come back after seconds:", [answer.headers["Retry-After"] for answer in (other, own)])
+    assert (other.status_code, own.status_code) == (429, 429)
+    assert int(other.headers["Retry-After"]) <= 60
+    # What may have been read in the time, not all of the object.
+    assert int(other.headers["Retry-After"]) < int(own.headers["Retry-After"]) < 10_000
 
 
 def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_gateway, cloud, bucket, alice):

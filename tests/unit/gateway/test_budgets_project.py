@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.budgets.allowance import Allowance, Payer
+from gateway.budgets.bucket import Rate
 from gateway.budgets.ledger import Ledger, LocalLedger
 from gateway.budgets.line import Patience
 from gateway.budgets.project import BudgetRules, ProjectBudgets
+from gateway.budgets.reading import reading
 from gateway.budgets.shared import open_shared_ledger
 from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind, error_body, error_response
@@ -38,10 +40,11 @@ def budgets(
     return ProjectBudgets(
         ledger,
         BudgetRules(
-            Allowance(concurrent_calls=calls, requests_per_second=rate, bytes_per_second=size),
-            1,
-            patience,
-            Patience(most=9, seconds=30),
+            defaults=Allowance(concurrent_calls=calls, requests_per_second=rate, bytes_per_second=size),
+            burst_seconds=1,
+            debt_seconds=60,
+            users=patience,
+            services=Patience(most=9, seconds=30),
         ),
         Metrics(),
     )
@@ -95,31 +98,114 @@ async def test_one_more_call_in_a_second_than_the_limit_is_refused_and_told_when
 
 async def test_object_of_any_size_is_read_without_a_debt_and_none_with_one(ledger: Ledger) -> None:
     made = budgets(ledger, size=1000)
-    await made.count_bytes(A, 61_000)
-    error = await refused(made.count_bytes(A, 1))
+    await made.charge_bytes(A, 31_000)
+    error = await refused(made.charge_bytes(A, 1))
     assert error.kind is Kind.BYTES_EXCEEDED
-    assert error.retry_after_seconds in {60, 61}
+    assert error.retry_after_seconds in {30, 31}
     assert error.reached is not None
-    assert error.reached.usage > 60_000
-    await made.count_bytes(A, 0)
-    await made.count_bytes(B, 1)
+    assert error.reached.usage > 30_000
+    await made.charge_bytes(A, 0)
+    await made.charge_bytes(B, 1)
 
 
-async def test_bytes_that_were_not_read_are_given_back(ledger: Ledger) -> None:
+async def test_others_wait_no_longer_than_the_projects_debt_may_last(ledger: Ledger) -> None:
+    """Whoever had the object read waits for all of it."""
     made = budgets(ledger, size=1000)
-    await made.count_bytes(A, 10**12)
-    await made.return_bytes(A, 10**12)
-    await made.count_bytes(A, 1)
+    await made.charge_bytes(A, 10**9)
+    others = await refused(made.charge_bytes(replace(A, who="albert"), 1))
+    assert others.retry_after_seconds in {59, 60, 61}
+    own = await refused(made.charge_bytes(A, 1))
+    assert own.retry_after_seconds is not None
+    assert 900_000 < own.retry_after_seconds <= 10**6
+    used = {limit.name: limit for limit in await made.use(A)}
+    assert used["bytes_per_second"].wait_seconds < 62
+
+
+async def test_refused_caller_is_charged_nothing(ledger: Ledger) -> None:
+    made = budgets(ledger, size=1000)
+    albert = replace(A, who="albert")
+    await made.charge_bytes(A, 30_000)
+    for _ in range(3):
+        assert (await refused(made.charge_bytes(albert, 10**9))).retry_after_seconds in range(20, 31)
+    await made.refund_bytes(A, 30_000, 0)
+    await made.charge_bytes(albert, 1)
+
+
+@pytest.mark.parametrize(("read", "project", "own"), [(0, 0, 0), (30_000, 29, 29), (200_000, 59, 199)])
+async def test_what_was_not_read_is_given_back(ledger: Ledger, read: int, project: int, own: int) -> None:
+    made = budgets(ledger, size=1000)
+    await made.charge_bytes(A, 10**12)
+    await made.refund_bytes(A, 10**12, read)
+    if not read:
+        await made.charge_bytes(A, 1)
+        return
+    seconds = (await refused(made.charge_bytes(A, 1))).retry_after_seconds
+    assert seconds in range(own - 9, own + 2)
+    seconds = (await refused(made.charge_bytes(replace(A, who="albert"), 1))).retry_after_seconds
+    assert seconds in range(project - 9, project + 2)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds", "waits"),
+    [
+        (GatewayError(Kind.FUNCTION_UNREACHABLE), 10, 0),
+        (GatewayError(Kind.SHORT_READ), 1, 1024),
+        (asyncio.CancelledError(), 2, 2048),
+        (None, 1, 10 * 1024),
+    ],
+)
+async def test_object_that_is_left_early_is_charged_by_the_time_it_was_read(
+    ledger: Ledger, error: BaseException | None, seconds: float, waits: int
+) -> None:
+    made, clock = budgets(ledger, size=1 << 20), Clock()
+    with contextlib.suppress(GatewayError, asyncio.CancelledError):
+        async with reading(made, A, 10 << 30, made.place(A), clock=clock):
+            clock.now = seconds
+            if error is not None:
+                raise error
+    if not waits:
+        await made.charge_bytes(A, 1)
+        return
+    own = (await refused(made.charge_bytes(A, 1))).retry_after_seconds
+    assert own in range(waits - 20, waits + 1)
+    others = await refused(made.charge_bytes(replace(A, who="albert"), 1))
+    assert others.retry_after_seconds in range(50, 62)
+
+
+async def test_object_for_which_there_is_no_place_is_charged_nothing(ledger: Ledger) -> None:
+    made = budgets(ledger, size=1000, calls=1)
+    async with made.place(B):
+        await refused(reading(made, B, 10**9, made.place(B)).__aenter__())
+    await made.charge_bytes(B, 1)
+
+
+async def test_callers_who_owe_nothing_any_more_are_forgotten() -> None:
+    ledger, rate = LocalLedger(clock := Clock()), Rate(per_second=1000, burst_seconds=1)
+    for number in range(5_000):
+        await ledger.draw("a", f"bytes:{number}", rate, 1000)
+        clock.now += 0.01
+    assert len(ledger._levels) < 2_100
+    await ledger.draw("a", "bytes:4999", rate, 10**6)
+    for number in range(5_000):
+        await ledger.draw("a", f"bytes:{number % 4000}", rate, 0)
+    assert (await ledger.draw("a", "bytes:4999", rate, 0)).wait_seconds > 900
 
 
 async def test_service_callers_take_nothing_from_users(ledger: Ledger) -> None:
     made = budgets(ledger, rate=1, size=1, calls=1)
     service = replace(A, service=True)
     await made.count_call(service)
-    await made.count_bytes(service, 1000)
+    await made.charge_bytes(service, 1000)
     async with made.place(service):
         await made.count_call(A)
-        await made.count_bytes(A, 1000)
+        await made.charge_bytes(A, 1000)
         async with made.place(A):
             pass
 

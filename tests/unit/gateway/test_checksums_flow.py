@@ -163,12 +163,13 @@ class House:
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
         rules = BudgetRules(
-            Allowance(
+            defaults=Allowance(
                 concurrent_calls=limit, requests_per_second=requests_per_second, bytes_per_second=bytes_per_second
             ),
-            1,
-            Patience(most=4, seconds=0.02),
-            Patience(most=4, seconds=60),
+            burst_seconds=1,
+            debt_seconds=60,
+            users=Patience(most=4, seconds=0.02),
+            services=Patience(most=4, seconds=60),
         )
         budgets = self.budgets = ProjectBudgets(LocalLedger(), rules, Metrics())
         self.flow = ChecksumFlow(
