@@ -6,10 +6,12 @@ and the content of the `clouds.yaml` files. Whoever changes one of them gets ano
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +24,7 @@ FORGOTTEN_AFTER_SECONDS = 86_400.0
 # Longer than a log-in may take.
 LOCK_SECONDS = 40.0
 _LOCK_LOOK_SECONDS = 0.05
+_OUR_NAMES = re.compile(r"[0-9a-f]{64}\.(?:json|lock)|\.[0-9a-f]{32}\.new")
 _NAMES = ("clouds", "secure", "clouds-public")
 _FILE_VARIABLES = ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE")
 
@@ -86,12 +89,15 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
 
 
 class LoginCache:
-    """One login in a private file. A folder that cannot be used makes the cache empty, and nothing worse."""
+    """One login in a private file. A folder that cannot be used makes the cache empty, and nothing worse.
+
+    All names are looked up in the folder that was seen to be ours, so nobody can put another one in its place.
+    """
 
     def __init__(self, folder: Path, binding: str, *, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
         self._binding = binding
-        self._path = folder / f"{binding}.json"
+        self._name = f"{binding}.json"
         self._clock = clock
 
     def login(self, log_in: Callable[[], Login]) -> Login:
@@ -114,13 +120,16 @@ class LoginCache:
                 if kept is not None and usable:
                     return kept
                 raise
-            self._write(made)
+            with contextlib.suppress(OSError), self._opened() as folder:
+                self._write(made, folder)
+                self._forget_old(folder)
             return made
 
     def read(self) -> Login | None:
         """The kept login, fresh or not; None if there is none that nobody else could have written or read."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with self._opened() as folder:
+                descriptor = os.open(self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         except OSError:
             return None
         with os.fdopen(descriptor, encoding="utf-8") as file:
@@ -138,30 +147,44 @@ class LoginCache:
 
     def forget(self) -> None:
         """Drops the login, whose token was refused."""
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        with contextlib.suppress(OSError), self._opened() as folder:
+            os.unlink(self._name, dir_fd=folder)
 
-    def _write(self, login: Login) -> None:
-        import tempfile  # noqa: PLC0415 - most runs write nothing
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        """A descriptor of the folder.
 
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes the file for its owner alone; the rename shows it whole or not at all.
-            descriptor, draft = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".new")
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump({**asdict(login), "binding": self._binding}, file)
-                os.replace(draft, self._path)  # noqa: PTH105 - the draft has no Path
-            except BaseException:
-                os.unlink(draft)  # noqa: PTH108
-                raise
-            self._forget_old()
+        Raises:
+            OSError: there is none, it is a link, or somebody else could put files there.
+        """
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            state = os.fstat(folder)
+            if state.st_uid != os.geteuid() or state.st_mode & 0o022:
+                raise PermissionError(errno.EPERM, "others may write to it", str(self._folder))
+            yield folder
+        finally:
+            os.close(folder)
 
-    def _forget_old(self) -> None:
-        for path in self._folder.iterdir():
+    def _write(self, login: Login, folder: int) -> None:
+        # The rename shows the file whole or not at all.
+        draft = f".{os.urandom(16).hex()}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(draft, flags, 0o600, dir_fd=folder)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump({**asdict(login), "binding": self._binding}, file)
+            os.replace(draft, self._name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(draft, dir_fd=folder)
+            raise
+
+    def _forget_old(self, folder: int) -> None:
+        for name in filter(_OUR_NAMES.fullmatch, os.listdir(folder)):
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < self._clock() - FORGOTTEN_AFTER_SECONDS:
-                    path.unlink()
+                changed = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+                if changed < self._clock() - FORGOTTEN_AFTER_SECONDS:
+                    os.unlink(name, dir_fd=folder)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[bool]:
@@ -169,7 +192,8 @@ class LoginCache:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
+            with self._opened() as folder:
+                descriptor = os.open(f"{self._binding}.lock", flags, 0o600, dir_fd=folder)
         except OSError:
             yield False
             return

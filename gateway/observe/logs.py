@@ -19,13 +19,17 @@ _SECRETS = re.compile(
     # Parameters of signed URLs: Swift's TempURL, S3's presigned GET in both versions.
     r"(?P<kept>\b(?:temp_url_sig|x-amz-signature|x-amz-credential|x-amz-security-token|awsaccesskeyid|signature)"
     r"(?:=|%3D))[^&\s\"'\\<>]+"
-    # Header fields with a credential, as they look in a dictionary, a list of pairs or a head.
-    r"|(?P<field>\b(?:x-auth-token|x-subject-token|x-service-token|x-storage-token|authorization)"
-    r"[\"']?\s*[:=,]\s*(?:b(?=[\"']))?[\"']?(?:bearer\s+|basic\s+|aws4-hmac-sha256\s+)?)[^\s\"',}\]]+"
+    # Header fields with a credential, as they look in a dictionary, a list of pairs or a head, also within a string of
+    # JSON. What is quoted ends with its quote: keys of TempURLs may be sentences.
+    r"|(?P<field>\b(?:x-auth-token|x-subject-token|x-service-token|x-storage-token|authorization"
+    r"|x-(?:account|container)-meta-temp-url-key(?:-2)?)"
+    r"(?:\\?[\"'])?\s*[:=,]\s*(?:b(?=[\"']))?(?:\\?[\"'])?(?:bearer\s+|basic\s+|aws4-hmac-sha256\s+)?)"
+    r"(?:(?<=')[^'\n]+|(?<=\")[^\"\n]+|[^\s\"',}\]]+)"
     # Passwords in URLs.
     r"|(?P<scheme>://[^\s/:@\"']{0,64}:)[^\s/@\"']{1,256}(?=@)"
-    # Fernet tokens, wherever they stand.
-    r"|gAAAA[A-Za-z0-9_\-]{20,}(?:=|%3D)*",
+    # Fernet and JWS tokens, wherever they stand.
+    r"|gAAAA[A-Za-z0-9_\-]{20,}(?:=|%3D)*"
+    r"|(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{20,}",
     re.IGNORECASE,
 )
 
@@ -35,7 +39,7 @@ _SECRETS = re.compile(
 _HINTS = (
     *("temp_url_sig", "x-amz-", "awsaccesskeyid", "signature"),
     *("x-auth-token", "x-subject-token", "x-service-token", "x-storage-token", "authorization"),
-    *("://", "gaaaa"),
+    *("-meta-temp-url-key", "://", "gaaaa", "eyj"),
 )
 
 

@@ -154,11 +154,66 @@ def test_who_hangs_while_logging_in_does_not_hang_others(tmp_path: Path, monkeyp
 
 
 def test_logins_of_yesterday_are_removed(tmp_path: Path) -> None:
-    cache_at(tmp_path, binding="old").login(Keystone())
-    for path in tmp_path.iterdir():
-        os.utime(path, (NOW - 90_000, NOW - 90_000))
-    cache_at(tmp_path, binding="new").login(Keystone())
-    assert {path.stem for path in tmp_path.iterdir()} == {"new"}
+    old, new = "0" * 64, "a" * 64
+    cache_at(tmp_path, binding=old).login(Keystone())
+    (tmp_path / f".{'0' * 32}.new").touch()
+    age(tmp_path)
+    cache_at(tmp_path, binding=new).login(Keystone())
+    assert {path.stem for path in tmp_path.iterdir()} == {new}
+
+
+def age(folder: Path) -> None:
+    for path in folder.iterdir():
+        os.utime(path, (NOW - 90_000, NOW - 90_000), follow_symlinks=False)
+
+
+def test_nothing_is_removed_but_what_has_a_name_of_ours(tmp_path: Path) -> None:
+    """The folder may turn out to be one that somebody else uses too."""
+    kept = {"notes.json", "a.lock", ".draft.new", "0" * 64, f"{'0' * 64}.json.bak", f"{'G' * 64}.json"}
+    for name in kept:
+        (tmp_path / name).touch()
+    (tmp_path / f"{'1' * 64}.json").mkdir()
+    (tmp_path / f"{'2' * 64}.json").symlink_to(tmp_path / "notes.json")
+    age(tmp_path)
+    cache_at(tmp_path, binding="a" * 64).login(Keystone())
+    left = {path.name for path in tmp_path.iterdir()}
+    assert kept | {f"{'1' * 64}.json"} <= left
+    assert not [name for name in left if name.endswith(".new") and name not in kept]
+
+
+def old_login(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{'0' * 64}.json"
+    path.touch()
+    age(folder)
+    return path
+
+
+def test_link_in_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    """Whoever may write to a shared XDG_CACHE_HOME could lead us to a folder of ours with other files in it."""
+    victim = old_login(tmp_path / "elsewhere")
+    (tmp_path / "osfaas").symlink_to(tmp_path / "elsewhere")
+    keystone = Keystone()
+    for _ in range(2):
+        assert cache_at(tmp_path / "osfaas").login(keystone) == LOGIN
+    cache_at(tmp_path / "osfaas").forget()
+    assert keystone.calls == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == [victim]
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
+def test_folder_that_others_may_write_to_is_not_used(tmp_path: Path, mode: int) -> None:
+    victim = old_login(tmp_path / "osfaas")
+    (tmp_path / "osfaas").chmod(mode)
+    assert cache_at(tmp_path / "osfaas").login(Keystone()) == LOGIN
+    assert list((tmp_path / "osfaas").iterdir()) == [victim]
+
+
+def test_folder_of_another_owner_is_not_used(tmp_path: Path) -> None:
+    victim = old_login(tmp_path / "osfaas")
+    os.chown(tmp_path / "osfaas", 12345, -1)
+    assert cache_at(tmp_path / "osfaas").login(Keystone()) == LOGIN
+    assert list((tmp_path / "osfaas").iterdir()) == [victim]
 
 
 def _log_in_slowly(folder: Path, counted: Path) -> None:

@@ -1,11 +1,13 @@
 """Lines of the log: their form, and that no secret is in one."""
 
+import asyncio
 import io
 import json
 import logging
 import timeit
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +16,18 @@ from gateway.observe import logs
 from gateway.observe.logs import JsonLines, TextLines, without_secrets
 
 TOKEN = "gAAAAABnZ0q1" + "x-_9" * 30 + "=="
+# As Keystone makes them with `[token] provider = jws`.
+JWS = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJTRUNSRVQifQ." + "x-_9" * 21
 SECRETS = [
     TOKEN,
+    JWS,
+    f"token={JWS}, and more",
+    f"X-Auth-Token: {JWS}",
+    "X-Container-Meta-Temp-URL-Key: SECRET",
+    "x-container-meta-temp-url-key-2=SECRET",
+    "headers=<CIMultiDictProxy('X-Account-Meta-Temp-Url-Key': 'no SECRET, \"of one\" word', 'A': 'b')>",
+    "{'X-Account-Meta-Temp-Url-Key-2': \"it's SECRET\"}",
+    json.dumps({"cause": "{'X-Account-Meta-Temp-Url-Key-2': \"it's SECRET\"}"}),
     f"X-Auth-Token: {TOKEN}",
     "{'X-Auth-Token': 'SECRET'}",
     "[(b'x-auth-token', b'SECRET')]",
@@ -62,11 +74,19 @@ def test_no_secret_is_in_a_message_or_a_traceback(formatter: logging.Formatter, 
     assert "SECRET" not in line
     assert TOKEN not in line
     assert TOKEN[:40] not in line
+    assert JWS[:40] not in line
 
 
 @pytest.mark.parametrize(
     "text",
-    ["temp_url_expires=1", "http://swift:8080/v1/AUTH_a", "the token is not valid", "req-1 authorised", "gAAAA short"],
+    [
+        "temp_url_expires=1",
+        "http://swift:8080/v1/AUTH_a",
+        "the token is not valid",
+        "req-1 authorised",
+        "gAAAA short",
+        "eyJhbGciOiJF.short.x",
+    ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert without_secrets(text) == text
@@ -74,7 +94,17 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 def test_time_of_looking_through_a_line_grows_with_its_length_only() -> None:
     """A caller chooses the path; it must not choose how long the log takes."""
-    for piece in ("://x:", "authorization:", "gAAAA", "signature=", "x-auth-token"):
+    for piece in (
+        "://x:",
+        "authorization:",
+        "gAAAA",
+        "signature=",
+        "x-auth-token",
+        "eyJ",
+        "-eyJ",
+        "eyJ0123456789.",
+        "'x-auth-token': '",
+    ):
         times = []
         for count in (500, 5_000):
             text = piece * count
@@ -107,6 +137,8 @@ PIECES = (
     *("X-Auth-Token: ", "'x-subject-token', b'", "X-Service-Token=", "x-storage-token:", "Authorization: Bearer "),
     *(
         "://u:p@h/",
+        JWS,
+        "X-Container-Meta-Temp-Url-Key: ",
         "://",
         "gAAAAABm" + "x" * 24,
         "gaaaa" + "Y" * 30,
@@ -125,3 +157,21 @@ def test_the_quick_look_before_the_expression_changes_nothing(pieces):
     """What is returned without the expression is what the expression would have returned."""
     text = "".join(pieces)
     assert (without_secrets(text) == text) == (logs._SECRETS.sub("***", text) == text)
+
+
+async def test_error_of_the_http_library_that_shows_our_request_hides_its_key() -> None:
+    """aiohttp's error about a malformed answer has the request in it, with all header fields."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: none\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientError) as caught:
+            await session.post(f"http://127.0.0.1:{port}/", headers={"X-Container-Meta-Temp-URL-Key": "SECRET"})
+    assert "SECRET" in repr(caught.value)
+    assert "SECRET" not in without_secrets(repr(caught.value))
