@@ -17,7 +17,7 @@ def events() -> None:
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Senders have to send its content as Authorization: Bearer (MinIO's auth_token).",
+    help="Senders have to know its content: as Authorization: Bearer (MinIO's auth_token), or as the path of the URL.",
 )
 @click.option("-e", "--endpoint", metavar="URL", help="The gateway's URL, in place of the catalog's.")
 def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
@@ -26,6 +26,8 @@ def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endp
     from client.forwarding import serve  # noqa: PLC0415
 
     secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
+    if secret == "":
+        raise click.BadParameter("the secret is empty.", param_hint="--secret-file")
     try:
         serve(host, port, algorithm=algorithm, secret=secret, endpoint=endpoint)
     except CommandError as error:

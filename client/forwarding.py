@@ -29,7 +29,7 @@ MAX_BODY_BYTES = 2_097_152
 ANSWER_SECONDS = 1_860.0
 CONNECT_SECONDS = 10.0
 COME_BACK_SECONDS = 5
-_UNAUTHORIZED, _TOO_LARGE, _UNAVAILABLE, _FIRST_ERROR = 401, 413, 503, 400
+_UNAUTHORIZED, _NOT_FOUND, _TOO_LARGE, _UNAVAILABLE, _FIRST_ERROR = 401, 404, 413, 503, 400
 _KEPT = frozenset([b"content-type"])
 Headers = list[tuple[bytes, bytes]]
 
@@ -63,7 +63,7 @@ def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint:
 
 
 def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None) -> Starlette:
-    """The application: `POST /` takes an event, `GET /healthz` says that the process lives.
+    """The application: `POST` takes an event, at `/` or at the secret; `GET /healthz` says that the process lives.
 
     Args:
         session: keystoneauth's; renews its token by itself.
@@ -82,6 +82,8 @@ def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None)
     async def receive(request: Request) -> Response:
         if secret is not None and not _knows(request, secret):
             return Response(status_code=_UNAUTHORIZED)
+        if secret is None and request.url.path != "/":
+            return Response(status_code=_NOT_FOUND)
         body = bytearray()
         async for piece in request.stream():
             body += piece
@@ -94,7 +96,9 @@ def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None)
     async def alive(_request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    return Starlette(routes=[Route("/", receive, methods=["POST"]), Route("/healthz", alive)], lifespan=lifespan)
+    return Starlette(
+        routes=[Route("/healthz", alive), Route("/{secret:path}", receive, methods=["POST"])], lifespan=lifespan
+    )
 
 
 async def _send(client: httpx.AsyncClient, session: Any, url: str, headers: Headers, body: bytes) -> Response:
@@ -121,5 +125,8 @@ async def _with_token(
 
 
 def _knows(request: Request, secret: str) -> bool:
+    """Whether the sender has the secret: in its field, or in the path, as a Knative Trigger, which sends no field."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), secret.encode())
+    if scheme.lower() != "bearer":
+        given = request.path_params["secret"]
+    return hmac.compare_digest(given.strip().encode(), secret.encode())

@@ -187,8 +187,8 @@ def _schemas() -> dict[str, Any]:
             "required": ["objects"],
             "additionalProperties": False,
             "properties": {
-                "objects": {"type": "array", "items": _object_name()},
-                "algorithms": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "objects": {"type": "array", "items": _object_name(), "minItems": 1},
+                "algorithms": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 64},
                 "force": {"type": "boolean"},
                 "store": {"type": "boolean"},
             },

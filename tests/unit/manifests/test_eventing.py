@@ -34,6 +34,17 @@ def test_only_knatives_brokers_reach_the_forwarder():
     ]
 
 
+def test_forwarder_wants_the_secret_that_only_its_own_trigger_has():
+    """The broker delivers for the Triggers of every namespace, and to the network they look alike."""
+    spec = one(OBJECTS, "Deployment", "osfaas-events")["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    file = container["args"][container["args"].index("--secret-file") + 1]
+    (mount,) = (each for each in container["volumeMounts"] if file.startswith(each["mountPath"] + "/"))
+    (volume,) = (each for each in spec["volumes"] if each["name"] == mount["name"])
+    assert volume["secret"]["secretName"] == "osfaas-events-secret"
+    assert file == f"{mount['mountPath']}/secret"
+
+
 def test_forwarder_takes_the_command_that_there_is():
     from client.event_commands import events
 
@@ -41,4 +52,6 @@ def test_forwarder_takes_the_command_that_there_is():
     group, *words = container["args"]
     assert group == events.name
     command = events.commands[words[0]]
+    secret = words.index("--secret-file") + 1
+    words[secret] = __file__  # a file that exists here
     assert command.make_context(words[0], words[1:]).params["host"] == "0.0.0.0"

@@ -1,0 +1,132 @@
+"""What lists and events count for, and when: before their body is read, before it is parsed, before each entry."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway.checksums.bulk import MOST_MISNAMED, BulkRules
+from gateway.checksums.bulk_routes import BulkRoutes
+from gateway.checksums.flow import Order
+from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots
+from gateway.edge.context import RequestContext
+from gateway.edge.head import HeadLimits
+from gateway.edge.metrics import Metrics
+from gateway.edge.middleware import RequestIds, StrictHead
+from gateway.errors import GatewayError, Kind
+from gateway.events.flow import EventFlow
+from gateway.events.routes import EventRoutes
+from gateway.identity.caller import Caller
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory import Tenant
+
+CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
+TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
+ONE = {"container": "c", "object": "o"}
+RULES = BulkRules(default_algorithms=("md5",), max_bytes=1 << 21, max_objects=10_000, at_once=8)
+
+
+class Flow:
+    """Admits everybody, finds no object, and counts."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+        self.asked = 0
+        self.refusing: Kind | None = None
+
+    async def admit(self, _head: Any, _context: RequestContext) -> tuple[Caller, Tenant]:
+        await self.count_call(CALLER, TENANT)
+        return CALLER, TENANT
+
+    async def count_call(self, _caller: Caller, _tenant: Tenant, calls: int = 1) -> None:
+        self.counted += calls
+
+    async def answer(self, _caller: Caller, _tenant: Tenant, _order: Order, _context: RequestContext) -> Any:
+        self.asked += 1
+        raise GatewayError(Kind.OBJECT_NOT_FOUND)
+
+
+class House:
+    """Both routes, with the layers that they need."""
+
+    def __init__(self, *, process_bytes: int = 1 << 25) -> None:
+        self.flow: Any = Flow()
+        limits = ListLimits(body_bytes=RULES.max_bytes, project_bytes=1 << 23, process_bytes=process_bytes)
+        self.slots = ListSlots(limits)
+        bulk = BulkRoutes(self.flow, RULES, self.slots)
+        flow = EventFlow(self.flow, entries=10)
+        events = EventRoutes(self.flow, flow, rules=RULES, slots=self.slots, metrics=Metrics())
+        app = Starlette(
+            routes=[
+                Route("/v1/checksums", bulk.many, methods=["POST"]),
+                Route("/v1/events", events.receive, methods=["POST"]),
+            ]
+        )
+        self.app = RequestIds(StrictHead(app, HeadLimits(max_bytes=32_768, max_fields=100)))
+
+    async def post(self, path: str, content: Any) -> httpx.Response:
+        body = content if isinstance(content, AsyncIterator) else json.dumps(content).encode()
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+
+def record(number: int, **more: Any) -> dict[str, Any]:
+    return {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": f"k{number}", **more}}}
+
+
+async def test_list_that_is_none_counts_by_its_length_and_nothing_is_asked() -> None:
+    house = House()
+    answer = await house.post("/v1/checksums", {"objects": [ONE, 1], "algorithms": ["x" * 700_000]})
+    assert (answer.status_code, house.flow.counted, house.flow.asked) == (400, 11, 0)
+
+
+async def test_each_entry_counts_whether_or_not_it_names_an_object() -> None:
+    house = House()
+    misnamed = [{"container": "a/b", "object": "o"}] * MOST_MISNAMED
+    answer = await house.post("/v1/checksums", {"objects": [*misnamed, ONE, ONE]})
+    assert len(answer.text.splitlines()) == MOST_MISNAMED + 2
+    assert (house.flow.counted, house.flow.asked) == (MOST_MISNAMED + 2, 2)
+
+
+async def test_what_counted_by_length_is_not_counted_again() -> None:
+    house = House()
+    names = [{"container": "c", "object": "o" * 1_000}] * 200
+    assert (await house.post("/v1/checksums", {"objects": names})).status_code == 200
+    assert (house.flow.counted, house.flow.asked) == (200, 200)
+
+
+async def test_each_event_counts_before_work_is_done_for_it() -> None:
+    house = House()
+    assert (await house.post("/v1/events", {"Records": [record(number) for number in range(50)]})).status_code == 204
+    assert (house.flow.counted, house.flow.asked) == (50, 50)
+
+
+async def test_events_that_are_none_count_by_their_length() -> None:
+    house = House()
+    answer = await house.post("/v1/events", {"Records": [record(1), {"s3": "x" * 700_000}]})
+    assert (answer.status_code, house.flow.counted, house.flow.asked) == (400, 11, 0)
+
+
+@pytest.mark.parametrize("path", ["/v1/checksums", "/v1/events"])
+async def test_body_is_not_read_without_a_slot_and_none_is_kept_after_the_answer(path: str) -> None:
+    house = House(process_bytes=LEAST_BYTES)
+    pieces = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal pieces
+        pieces += 1
+        yield b"{}"
+
+    with house.slots.slot(CALLER, 1):
+        refused = await house.post(path, body())
+    assert (refused.status_code, "retry-after" in refused.headers, pieces) == (429, True, 0)
+    assert refused.json()["errors"][0]["code"] == "function.lists.exceeded"
+    assert house.slots.taken == 0
+    answers = [await house.post(path, {"objects": [ONE]}), await house.post(path, {"Records": [record(1)]})]
+    assert {answer.status_code for answer in answers} <= {200, 204, 400}
+    assert house.slots.taken == 0
