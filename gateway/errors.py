@@ -208,17 +208,17 @@ class Kind(Enum):
         "The function '{function}' does not run: {why}.",
         retry_after_seconds=15,
     )
-    FUNCTION_FAILED = Spec("function.function.failed", 502, "The function failed: {why}.")
+    FUNCTION_FAILED = Spec("function.function.failed", 502, "The function '{function}' failed: {why}.")
     FUNCTION_UNREACHABLE = Spec(
         "function.function.unreachable",
         503,
-        "The function of this project could not be reached. Try again shortly.",
+        "The function '{function}' could not be reached. Try again shortly.",
         retry_after_seconds=5,
     )
     FUNCTION_BUSY = Spec(
         "function.function.busy",
         503,
-        "The function of this project has as much work as it takes. Try again shortly.",
+        "The function '{function}' has as much work as it takes. Try again shortly.",
         retry_after_seconds=2,
     )
     STILL_COMPUTING = Spec(
@@ -227,7 +227,7 @@ class Kind(Enum):
         "The digest was not ready within {seconds:g} seconds. The computation goes on; ask again to wait for it.",
         retry_after_seconds=1,
     )
-    FUNCTION_TIMEOUT = Spec("function.function.timeout", 504, "The function did not finish within {seconds:g} seconds.")
+    FUNCTION_TIMEOUT = Spec("function.function.timeout", 504, "The function '{function}' did not finish: {why}.")
     KEYSTONE_UNAVAILABLE = Spec(
         "function.keystone.unavailable",
         503,

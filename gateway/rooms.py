@@ -135,6 +135,7 @@ def build_shared(
         silence_seconds=settings.function_silence_seconds,
         total_seconds=settings.function_timeout_seconds,
         trouble_seconds=settings.function_trouble_seconds,
+        retry_seconds=settings.retry_seconds,
     )
     return Shared(
         authenticator=build_authenticator(settings, identity, metrics, keystone_http),
@@ -249,7 +250,7 @@ def build_store(
         store = S3Store(client, presigner, settings.capabilities)
     else:
         store = build_swift(settings, client, presigner)
-    return BreakingStore(store, circuit_rules(settings))
+    return BreakingStore(store, circuit_rules(settings), retry_seconds=settings.retry_seconds)
 
 
 def build_swift(settings: Settings, client: StoreClient, presigner: Presigner) -> SwiftStore:

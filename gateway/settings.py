@@ -240,6 +240,12 @@ class Settings(BaseSettings):
         description="Take digests that other tools have left in an object's metadata. Nothing proves what they were "
         "made from; those that are seen to be stale are passed over.",
     )
+    retry_seconds: float = Field(
+        15,
+        ge=0,
+        description="How long after a failure what may be repeated is tried again: computations and lookups while a "
+        "function or the store is away, invocations while there is no connection.",
+    )
     function_trouble_seconds: float = Field(
         10,
         ge=0,

@@ -5,13 +5,21 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import aiohttp
+
 from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
 from gateway.edge.context import RequestContext
 from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
+from gateway.invoke.exchange import ReplyCutError
+from gateway.objects.http import StoreTroubleError
 from gateway.objects.model import Capability, ObjectStat, ObjectStore, SignedUrl
+from gateway.retries import RetryWindow
 from tenancy.directory import FunctionAddress
+
+# What a function or a store that is killed and comes back looks like.
+_AWAY = frozenset([Kind.FUNCTION_UNREACHABLE, Kind.SHORT_READ])
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +42,13 @@ class Computation:
     give_way: Callable[[], Awaitable[None]] | None
 
 
+def may_come_back(error: GatewayError) -> bool:
+    """Whether another attempt, seconds later, may succeed."""
+    if isinstance(error.__cause__, aiohttp.ClientSSLError):
+        return False  # it would meet the same certificate
+    return error.kind in _AWAY or isinstance(error, StoreTroubleError | ReplyCutError)
+
+
 class Computer:
     """Carries out computations."""
 
@@ -45,10 +60,24 @@ class Computer:
     async def digests(self, computation: Computation) -> dict[str, str]:
         """The digests that are ordered.
 
-        A URL that was refused after its time, because the function was busy for that long, is signed anew, once.
+        A computation changes nothing, so it is repeated if the function or the store went away in the middle of it.
 
         Raises:
             GatewayError: OBJECT_FORBIDDEN, if the store honours no capability; see `ChecksumsFunction.compute`.
+        """
+        window = RetryWindow(self._function.retry_seconds)
+        while True:
+            try:
+                return await self._attempt(computation)
+            except GatewayError as error:
+                if not may_come_back(error) or computation.lasting() is not None or not await window.wait():
+                    raise
+                log.warning("trying again: %s request_id=%s", error.message, computation.context.request_id)
+
+    async def _attempt(self, computation: Computation) -> dict[str, str]:
+        """One attempt with each capability.
+
+        A URL that was refused after its time, because the function was busy for that long, is signed anew, once.
         """
         renewed = False
         while True:

@@ -13,7 +13,7 @@ from gateway.budgets.project import ProjectBudgets
 from gateway.budgets.reading import reading
 from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.computing import Computation, Computer
-from gateway.checksums.function import ChecksumsFunction
+from gateway.checksums.function import FUNCTION, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
 from gateway.edge.context import RequestContext
 from gateway.edge.head import RequestHead
@@ -28,7 +28,6 @@ from tenancy.directory import Tenant, TenantDirectory
 
 log = logging.getLogger(__name__)
 
-FUNCTION = "checksums"
 # Failures that lie with the one who started a computation, and say nothing to those who joined it.
 _OF_THE_STARTER = frozenset([Kind.TOKEN_INVALID, Kind.OBJECT_FORBIDDEN])
 

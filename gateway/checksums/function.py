@@ -20,6 +20,7 @@ from tenancy.directory import FunctionAddress
 
 GiveWay = Callable[[], Awaitable[None]]
 
+FUNCTION = "checksums"
 MAX_REPLY_BYTES = 65_536
 _OK = 200
 
@@ -43,6 +44,11 @@ class ChecksumsFunction:
     def __init__(self, client: FunctionClient, store: ObjectStore) -> None:
         self._client = client
         self._store = store
+
+    @property
+    def retry_seconds(self) -> float:
+        """How long a computation that broke off may be begun again."""
+        return self._client.retry_seconds
 
     async def compute(
         self,
@@ -85,7 +91,7 @@ class ChecksumsFunction:
             }
             headers["Content-Type"] = "application/json"
             async with self._client.post(
-                address, headers, json.dumps(order).encode(), lasting=lasting, timings=timings
+                address, FUNCTION, headers, json.dumps(order).encode(), lasting=lasting, timings=timings
             ) as response:
                 reply = await _read_reply(response)
         return digests_in(reply, stat, names)
@@ -127,7 +133,7 @@ class ChecksumsFunction:
         }
         async with self._store.reading(caller, stat) as pieces:
             try:
-                async with self._client.post(address, fields, watched(pieces)) as response:
+                async with self._client.post(address, FUNCTION, fields, watched(pieces)) as response:
                     reply = await _read_reply(response)
             except GatewayError:
                 if failure is not None:
@@ -145,7 +151,7 @@ async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
         # Signs of life are blanks before the document.
         body += piece if body else piece.lstrip()
         if len(body) > MAX_REPLY_BYTES:
-            raise GatewayError(Kind.FUNCTION_FAILED, why="its answer is too long")
+            raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="its answer is too long")
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
@@ -153,8 +159,8 @@ async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
     if isinstance(reply, dict) and (response.status == _OK or "error" in reply):
         return reply
     if response.status in NOBODY_THERE:
-        raise GatewayError(Kind.FUNCTION_UNREACHABLE)
-    raise GatewayError(Kind.FUNCTION_FAILED, why=f"it answered {response.status} without a digest")
+        raise GatewayError(Kind.FUNCTION_UNREACHABLE, function=FUNCTION)
+    raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why=f"it answered {response.status} without a digest")
 
 
 def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) -> dict[str, str]:
@@ -169,13 +175,15 @@ def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) 
         if isinstance(code, str) and code in _REFUSED:
             raise CapabilityRefusedError
         if isinstance(code, str) and code in _KINDS:
-            raise GatewayError(_KINDS[code])
-        raise GatewayError(Kind.FUNCTION_FAILED, why="it reported an error of its own")
+            raise GatewayError(_KINDS[code], function=FUNCTION)
+        raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="it reported an error of its own")
     if reply.get("etag") != stat.etag or reply.get("size") != stat.size:
-        raise GatewayError(Kind.FUNCTION_FAILED, why="it answered about another object")
+        raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="it answered about another object")
     digests = reply.get("digests")
     if not isinstance(digests, dict) or not all(is_digest(name, digests.get(name)) for name in names):
-        raise GatewayError(Kind.FUNCTION_FAILED, why="its digests are incomplete or malformed")
+        raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="its digests are incomplete or malformed")
     if any(digests.get(name, value) != value for name, value in stat.native.items()):
-        raise GatewayError(Kind.FUNCTION_FAILED, why="its digest is not the one that the object store knows")
+        raise GatewayError(
+            Kind.FUNCTION_FAILED, function=FUNCTION, why="its digest is not the one that the object store knows"
+        )
     return {name: digests[name] for name in names}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from multidict import CIMultiDict
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.timing import phases
 from gateway.observe.trace import outgoing
+from gateway.retries import RetryWindow
 from tenancy.directory import FunctionAddress
+
+log = logging.getLogger(__name__)
 
 # What an ingress, an activator or a queue-proxy answers when there is nobody behind it.
 NOBODY_THERE = frozenset([502, 503, 504])
-_IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 # How often it is looked whether waiting for a head is in vain.
 _LOOK_SECONDS = 1.0
 
@@ -30,12 +33,16 @@ def _hopeful() -> GatewayError | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long is waited: for a connection, for a sign of life, in all; and for a function in trouble (seconds)."""
+    """How long is waited: for a connection, for a sign of life, in all; and for a function in trouble (seconds).
+
+    `retry_seconds`: for a connection to be possible, after the first one that was not.
+    """
 
     connect_seconds: float
     silence_seconds: float
     total_seconds: float
     trouble_seconds: float = 10.0
+    retry_seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +50,23 @@ class Call:
     """One request to a function.
 
     Attributes:
+        function: its name, for sentences.
         target: path and query, percent-encoded; sent byte for byte.
         fields: header fields, without Host.
         body: what aiohttp takes for a body; None: there is none.
         begun: whether a byte of the body has been asked for; from then on nothing may be sent again.
+        repeated: the caller itself repeats the whole of its work, so there is only one attempt at a connection here.
         lasting: why it is in vain to wait for the head any longer, or None; asked about once a second.
         timings: gets the phases of waiting for the head, in seconds.
     """
 
+    function: str
     method: str = "POST"
     target: bytes = b"/"
     fields: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: Any = None
     begun: Callable[[], bool] = lambda: False
+    repeated: bool = False
     lasting: Callable[[], GatewayError | None] = _hopeful
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -100,6 +111,13 @@ async def unless_in_vain(lasting: Callable[[], GatewayError | None], *, after_se
         timer.cancel()
 
 
+class ReplyCutError(GatewayError):
+    """The reply broke off, as it does when the function is killed; another attempt may bring a whole one."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(Kind.FUNCTION_FAILED, function=function, why="its answer broke off")
+
+
 class FunctionClient:
     """Sends requests to functions. Nothing of the caller's request goes along but what is given here."""
 
@@ -118,18 +136,31 @@ class FunctionClient:
         """How long a function may neither say nor take anything."""
         return self._patience.silence_seconds
 
+    @property
+    def retry_seconds(self) -> float:
+        """How long what failed is tried again, from the first failure on."""
+        return self._patience.retry_seconds
+
     @contextlib.asynccontextmanager
     async def post(
         self,
         address: FunctionAddress,
+        function: str,
         headers: Mapping[str, str],
         body: Any,
         *,
         lasting: Callable[[], GatewayError | None] = _hopeful,
         timings: dict[str, float] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to a POST to the function's root; see `exchange`."""
-        call = Call(fields=CIMultiDict(headers), body=body, lasting=lasting, timings={} if timings is None else timings)
+        """The response to a POST to the function's root, for work that the caller may repeat; see `exchange`."""
+        call = Call(
+            function,
+            fields=CIMultiDict(headers),
+            body=body,
+            repeated=True,
+            lasting=lasting,
+            timings={} if timings is None else timings,
+        )
         async with self.exchange(address, call) as response:
             yield response
 
@@ -144,16 +175,21 @@ class FunctionClient:
             response = await self._head(address, call)
             async with response:
                 yield response
-        except aiohttp.ConnectionTimeoutError as error:
-            raise GatewayError(Kind.FUNCTION_UNREACHABLE) from error
-        except TimeoutError as error:
-            raise GatewayError(Kind.FUNCTION_TIMEOUT, seconds=self._patience.total_seconds) from error
-        except aiohttp.ClientPayloadError as error:
-            raise GatewayError(Kind.FUNCTION_FAILED, why="its answer broke off") from error
-        except aiohttp.ClientConnectionError as error:
-            raise GatewayError(Kind.FUNCTION_UNREACHABLE) from error
-        except aiohttp.ClientError as error:
-            raise GatewayError(Kind.FUNCTION_FAILED, why="its answer is not HTTP as it should be") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._failure(error, call.function) from error
+
+    def _failure(self, error: Exception, function: str) -> GatewayError:
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            why = f"nothing came of it for {self._patience.silence_seconds:g} seconds, which is the limit for silence"
+            return GatewayError(Kind.FUNCTION_TIMEOUT, function=function, why=why)
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+            why = f"it worked for {self._patience.total_seconds:g} seconds, which is the limit for one call"
+            return GatewayError(Kind.FUNCTION_TIMEOUT, function=function, why=why)
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return ReplyCutError(function)
+        if isinstance(error, aiohttp.ClientConnectionError):
+            return GatewayError(Kind.FUNCTION_UNREACHABLE, function=function)
+        return GatewayError(Kind.FUNCTION_FAILED, function=function, why="its answer is not HTTP as it should be")
 
     async def _head(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         started = time.perf_counter()
@@ -163,13 +199,18 @@ class FunctionClient:
         return response
 
     async def _send(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
-        try:
-            return await self._send_once(address, call)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            # There was no connection, so nothing was sent. Behind one address there may be several ingresses.
-            if call.method not in _IDEMPOTENT or call.begun():
-                raise
-            return await self._send_once(address, call)
+        window: RetryWindow | None = None
+        while True:
+            try:
+                return await self._send_once(address, call)
+            except aiohttp.ClientSSLError:
+                raise  # another attempt meets the same certificate
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                # There was no connection, so nothing was sent, whatever the method.
+                window = window or RetryWindow(self._patience.retry_seconds)
+                if call.repeated or call.begun() or not await window.wait():
+                    raise
+                log.warning("trying again: no connection to the function '%s'", call.function)
 
     async def _send_once(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         fields = call.fields.copy()

@@ -178,8 +178,8 @@ def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: s
     """
     fields = [(name.lower(), value) for name, value in raw]
     if not 200 <= status <= 599:  # noqa: PLR2004 - an interim reply, a switch of protocols, or no status at all
-        raise GatewayError(Kind.FUNCTION_FAILED, why=f"it answered with the status {status}")
-    _check_framing(status, fields)
+        raise GatewayError(Kind.FUNCTION_FAILED, function=function, why=f"it answered with the status {status}")
+    _check_framing(status, fields, function)
     nominated = _nominated(fields)
     kept = [
         (name, value)
@@ -228,17 +228,21 @@ def _climbs(place: str) -> bool:
     return any(segment.partition(";")[0] in {".", ".."} for segment in path.split("/"))
 
 
-def _check_framing(status: int, fields: Fields) -> None:
+def _check_framing(status: int, fields: Fields, function: str) -> None:
     lengths = [value for name, value in fields if name == b"content-length"]
     codings = [value for name, value in fields if name == b"transfer-encoding"]
     if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
-        raise GatewayError(Kind.FUNCTION_FAILED, why="it says the length of its answer more than once")
+        raise GatewayError(
+            Kind.FUNCTION_FAILED, function=function, why="it says the length of its answer more than once"
+        )
     if lengths and not _DIGITS.fullmatch(lengths[0]):
-        raise GatewayError(Kind.FUNCTION_FAILED, why="the length of its answer is not a number")
+        raise GatewayError(Kind.FUNCTION_FAILED, function=function, why="the length of its answer is not a number")
     if codings and codings[0].strip().lower() != b"chunked":
-        raise GatewayError(Kind.FUNCTION_FAILED, why="its answer has a transfer coding that is not understood")
+        raise GatewayError(
+            Kind.FUNCTION_FAILED, function=function, why="its answer has a transfer coding that is not understood"
+        )
     if status in _BODYLESS_STATUSES and status != _NOT_MODIFIED and (codings or (lengths and int(lengths[0]))):
-        raise GatewayError(Kind.FUNCTION_FAILED, why=f"it answered {status} with a body")
+        raise GatewayError(Kind.FUNCTION_FAILED, function=function, why=f"it answered {status} with a body")
 
 
 def _nominated(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:

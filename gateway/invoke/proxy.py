@@ -101,6 +101,7 @@ class Proxy:
         if body.length is not None:
             fields["Content-Length"] = str(body.length)
         return Call(
+            invocation.target.function,
             method=head.method,
             target=invocation.target.path_and_query,
             fields=fields,
@@ -118,14 +119,14 @@ class Proxy:
         def verdict() -> GatewayError | None:
             if body.waiting_seconds > patience:
                 why = f"it took nothing of the request for {patience:g} seconds"
-                return GatewayError(Kind.FUNCTION_FAILED, why=why)
+                return GatewayError(Kind.FUNCTION_FAILED, function=invocation.target.function, why=why)
             return trouble()
 
         return verdict
 
     def _reply_fields(self, invocation: Invocation, response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
         if _made_by_ingress(response):
-            raise GatewayError(Kind.FUNCTION_UNREACHABLE)
+            raise GatewayError(Kind.FUNCTION_UNREACHABLE, function=invocation.target.function)
         fields = reply_fields(
             response.status,
             response.raw_headers,

@@ -11,25 +11,46 @@ from contextlib import AbstractAsyncContextManager
 from gateway.circuit import Breakers, CircuitOpenError, CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.http import StoreSilentError
+from gateway.objects.http import StoreSilentError, StoreTroubleError
 from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore
+from gateway.retries import RetryWindow
 
 
 class BreakingStore:
     """`ObjectStore` around another one."""
 
-    def __init__(self, store: ObjectStore, rules: CircuitRules, *, projects: int = 10_000) -> None:
-        """`projects`: most of them that are told apart at once."""
+    def __init__(
+        self, store: ObjectStore, rules: CircuitRules, *, retry_seconds: float = 0, projects: int = 10_000
+    ) -> None:
+        """Asks nothing.
+
+        Args:
+            store: the other one.
+            rules: when it is not asked.
+            retry_seconds: how long a stat that failed is tried again; all its attempts count as one question.
+            projects: most of them that are told apart at once.
+        """
         self._store = store
+        self._retry_seconds = retry_seconds
         self._breakers = Breakers(rules, StoreSilentError, entries=projects)
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         try:
             with self._breakers.of(caller.project_id).attempt():
-                return await self._store.stat(caller, ref)
+                return await self._stat(caller, ref)
         except CircuitOpenError as error:
             wait = max(1, math.ceil(error.seconds))
             raise GatewayError(Kind.STORE_UNAVAILABLE, retry_after_seconds=wait) from error
+
+    async def _stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        window: RetryWindow | None = None
+        while True:
+            try:
+                return await self._store.stat(caller, ref)
+            except StoreTroubleError:
+                window = window or RetryWindow(self._retry_seconds)
+                if not await window.wait():
+                    raise
 
     def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
         return self._store.capabilities(caller, stat)

@@ -19,11 +19,15 @@ BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401,
 _FIRST_OF_THE_SERVER = 500
 
 
-class StoreSilentError(GatewayError):
-    """There was no answer of the store, in contrast to one that says that it cannot serve this object."""
+class StoreTroubleError(GatewayError):
+    """The store fails, whatever it is asked for: there is no answer, or a 5xx."""
 
     def __init__(self) -> None:
         super().__init__(Kind.STORE_UNAVAILABLE)
+
+
+class StoreSilentError(StoreTroubleError):
+    """There was no answer of the store, in contrast to one that says that it cannot serve this object."""
 
 
 class StoreClient:
@@ -64,6 +68,8 @@ class StoreClient:
                     )
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the object store cannot be reached: %r", error)
+            if isinstance(error, aiohttp.ClientSSLError):
+                raise GatewayError(Kind.STORE_UNAVAILABLE) from error  # another attempt meets the same certificate
             raise StoreSilentError from error
         try:
             yield response
@@ -140,4 +146,4 @@ def refused(status: int) -> GatewayError:
     if status == PRECONDITION_FAILED:
         return GatewayError(Kind.OBJECT_CHANGED)
     log.warning("the object store answered %d", status)
-    return GatewayError(Kind.STORE_UNAVAILABLE)
+    return StoreTroubleError() if status >= _FIRST_OF_THE_SERVER else GatewayError(Kind.STORE_UNAVAILABLE)

@@ -58,6 +58,7 @@ def toxic_gateway(cloud, function, start_gateway):
             "OSFAAS_FUNCTION_CONNECT_SECONDS": "2",
             "OSFAAS_FUNCTION_SILENCE_SECONDS": "2",
             "OSFAAS_FUNCTION_TIMEOUT_SECONDS": "5",
+            "OSFAAS_RETRY_SECONDS": "0",
             "OSFAAS_CIRCUIT_SECONDS": "0.1",
         }
         own = {cloud.users["alice"].project_id: f"http://127.0.0.1:{ways['function'].port}"}

@@ -44,6 +44,7 @@ class Echo:
         eager: answer as soon as the head is there, without reading the body.
         seen: all requests, in the order of their heads.
         closed: how many connections have been closed by the other side.
+        listener: the socket to listen on, if not one of its own.
     """
 
     answer: Answer = say_what_came
@@ -51,9 +52,10 @@ class Echo:
     seen: list[Seen] = field(default_factory=list)
     closed: int = 0
     received: int = 0
+    listener: socket.socket | None = None
 
     def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = self.listener or socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -24,7 +24,7 @@ def code(response: httpx.Response) -> str:
 @contextlib.contextmanager
 def gateway_before(start_gateway, cloud, backend: Echo, **settings):
     """A gateway whose tenant alice has `echo`, callable; bob has nothing that can be called."""
-    with start_gateway(OSFAAS_FUNCTION_CONNECT_SECONDS="2", **settings) as gateway:
+    with start_gateway(OSFAAS_FUNCTION_CONNECT_SECONDS="2", OSFAAS_RETRY_SECONDS="0.5", **settings) as gateway:
         tenants = [
             {
                 "project_id": cloud.users["alice"].project_id,

@@ -105,6 +105,8 @@ class Store:
 class Function:
     """Computes, or fails as it is told for a capability or for a caller's token."""
 
+    retry_seconds = 0.0
+
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.asked: list[tuple[str, ...]] = []
@@ -264,7 +266,7 @@ async def test_object_that_no_capability_reads_is_forbidden() -> None:
 @pytest.mark.parametrize("kind", [Kind.FUNCTION_BUSY, Kind.SHORT_READ, Kind.FUNCTION_UNREACHABLE])
 async def test_failure_of_the_function_is_no_reason_to_try_another_capability(kind: Kind) -> None:
     house = House()
-    house.function.failures = {"tempurl": GatewayError(kind)}
+    house.function.failures = {"tempurl": GatewayError(kind, function="f")}
     assert (await house.refusal()).kind is kind
     assert len(house.function.calls) == 1
 

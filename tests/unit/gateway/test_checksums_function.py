@@ -124,7 +124,7 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def post(
-        self, address: FunctionAddress, headers: Mapping[str, str], body: Any, **_: Any
+        self, address: FunctionAddress, function: str, headers: Mapping[str, str], body: Any, **_: Any
     ) -> AsyncIterator[Response]:
         self.headers = headers
         self.body = body if isinstance(body, bytes) else b"".join([piece async for piece in body])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -25,11 +26,10 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def client(trouble_seconds: float = 0.1) -> AsyncIterator[FunctionClient]:
+async def client(**patience: float) -> AsyncIterator[FunctionClient]:
+    seconds = {"connect_seconds": 1, "silence_seconds": 5, "total_seconds": 10, "trouble_seconds": 0.1, **patience}
     async with aiohttp.ClientSession() as session:
-        yield FunctionClient(
-            session, Patience(connect_seconds=1, silence_seconds=5, total_seconds=10, trouble_seconds=trouble_seconds)
-        )
+        yield FunctionClient(session, Patience(**seconds))
 
 
 async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> None:
@@ -46,7 +46,7 @@ async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> No
 
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
-            async with functions.exchange(FunctionAddress(url), Call(lasting=lasting)):
+            async with functions.exchange(FunctionAddress(url), Call("f", lasting=lasting)):
                 pass
         await closed.wait()
     assert caught.value.kind is Kind.FUNCTION_QUOTA
@@ -66,29 +66,104 @@ async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:
     async with (
         serving(late) as url,
         client(trouble_seconds=60) as functions,
-        functions.exchange(FunctionAddress(url), Call(lasting=lasting)) as response,
+        functions.exchange(FunctionAddress(url), Call("f", lasting=lasting)) as response,
     ):
         assert await response.read() == b"ok"
 
 
-@pytest.mark.parametrize(
-    ("method", "begun", "tries"), [("GET", False, 2), ("PUT", False, 2), ("PUT", True, 1), ("POST", False, 1)]
-)
-async def test_call_without_a_connection_is_tried_again_only_if_it_may_be(method: str, begun: bool, tries: int) -> None:
-    async with client() as functions:
-        sent = 0
+class Refusing:
+    """Makes a client's requests find no connection, `times` times; counts them."""
 
-        async def refused(*_: object, **__: object) -> aiohttp.ClientResponse:
-            nonlocal sent
-            sent += 1
+    def __init__(self, functions: FunctionClient, error: type[aiohttp.ClientConnectorError], times: int = 9) -> None:
+        self.sent, self._left, self._error = 0, times, error
+        self._request = functions._session._request
+        functions._session._request = self.request  # type: ignore[method-assign]
+
+    async def request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+        self.sent += 1
+        if self.sent <= self._left:
             key = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
-            raise aiohttp.ClientConnectorError(key, OSError(111, "refused"))
+            raise self._error(key, OSError(111, "refused"))
+        return await self._request(*arguments, **options)
 
-        functions._session._request = refused  # type: ignore[method-assign]
+
+async def ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(OK)
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH"])
+async def test_call_that_found_no_connection_is_sent_when_there_is_one_whatever_its_method(method: str) -> None:
+    async with serving(ok) as url, client() as functions:
+        refusing = Refusing(functions, aiohttp.ClientConnectorError, times=2)
+        async with functions.exchange(FunctionAddress(url), Call("f", method=method)) as response:
+            assert await response.read() == b"ok"
+    assert refusing.sent == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (Call("f", begun=lambda: True), aiohttp.ClientConnectorError),
+        (Call("f", repeated=True), aiohttp.ClientConnectorError),
+        (Call("f"), aiohttp.ClientConnectorSSLError),
+    ],
+    ids=["its body was begun", "the caller repeats all of it", "another attempt meets the same certificate"],
+)
+async def test_call_is_not_sent_again(call: Call, error: type[aiohttp.ClientConnectorError]) -> None:
+    async with serving(ok) as url, client() as functions:
+        refusing = Refusing(functions, error)
         with pytest.raises(GatewayError) as caught:
-            async with functions.exchange(FunctionAddress("http://h.test"), Call(method=method, begun=lambda: begun)):
+            async with functions.exchange(FunctionAddress(url), call):
                 pass
-    assert (caught.value.kind, sent) == (Kind.FUNCTION_UNREACHABLE, tries)
+    assert (caught.value.kind, refusing.sent) == (Kind.FUNCTION_UNREACHABLE, 1)
+    assert caught.value.message == "The function 'f' could not be reached. Try again shortly."
+
+
+async def test_waiting_for_a_connection_ends_with_its_time_and_with_a_known_trouble() -> None:
+    async with client(retry_seconds=0.5) as functions:
+        with pytest.raises(GatewayError) as caught:
+            async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), Call("f")):
+                pass
+    assert caught.value.kind is Kind.FUNCTION_UNREACHABLE
+    async with client(retry_seconds=60) as functions:
+        trouble = GatewayError(Kind.FUNCTION_NOT_RUNNING, function="f", why="no image")
+        with pytest.raises(GatewayError) as caught:
+            async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), Call("f", lasting=lambda: trouble)):
+                pass
+    assert caught.value is trouble
+
+
+async def test_it_is_said_which_limit_ended_a_call() -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        await asyncio.sleep(60)
+
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"1\r\n \r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async def failure(serve: Serve, **patience: float) -> str:
+        async with serving(serve) as url, client(**patience) as functions:
+            with pytest.raises(GatewayError) as caught:
+                async with functions.exchange(FunctionAddress(url), Call("f")) as response:
+                    await response.read()
+        assert caught.value.kind is Kind.FUNCTION_TIMEOUT
+        return caught.value.message
+
+    quiet = await failure(silent, silence_seconds=0.25)
+    assert (
+        quiet == "The function 'f' did not finish: nothing came of it for 0.25 seconds, which is the limit for silence."
+    )
+    busy = await failure(talkative, total_seconds=0.5)
+    assert busy == "The function 'f' did not finish: it worked for 0.5 seconds, which is the limit for one call."
 
 
 async def test_connection_that_ends_after_a_post_was_sent_is_not_used_as_a_reason_to_send_it_again() -> None:
@@ -102,6 +177,6 @@ async def test_connection_that_ends_after_a_post_was_sent_is_not_used_as_a_reaso
 
     async with serving(ends) as url, client() as functions:
         with pytest.raises(GatewayError):
-            async with functions.exchange(FunctionAddress(url), Call(method="POST")):
+            async with functions.exchange(FunctionAddress(url), Call("f", method="POST")):
                 pass
     assert heads == 1

@@ -226,7 +226,7 @@ def test_field_that_connection_names_goes_no_further(value: bytes) -> None:
 def test_caller_is_told_what_is_wrong_with_the_reply(status: int, fields: list[tuple[bytes, bytes]], why: str) -> None:
     with pytest.raises(GatewayError) as caught:
         reply_fields(status, fields, function="f", host=None)
-    assert caught.value.message == f"The function failed: {why}."
+    assert caught.value.message == f"The function 'f' failed: {why}."
 
 
 @pytest.mark.parametrize(

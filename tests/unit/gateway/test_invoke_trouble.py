@@ -9,7 +9,7 @@ from tenancy.directory import FunctionAddress, Tenant, Trouble
 from tenancy.errors import NotOnboardedError
 
 PROJECT = ProjectId("p")
-SILENT = GatewayError(Kind.FUNCTION_UNREACHABLE)
+SILENT = GatewayError(Kind.FUNCTION_UNREACHABLE, function="f")
 
 
 class Directory:
@@ -29,7 +29,7 @@ class Directory:
 
 @pytest.mark.parametrize("kind", [Kind.OBJECT_CHANGED, Kind.FUNCTION_BUSY, Kind.TOKEN_INVALID])
 def test_failure_with_a_reason_of_its_own_keeps_it(kind: Kind) -> None:
-    error = GatewayError(kind)
+    error = GatewayError(kind, function="f")
     assert Troubles(Directory(Trouble("QuotaExceeded", "full"))).explained(error, PROJECT, "f") is error
 
 

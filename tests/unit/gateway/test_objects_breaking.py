@@ -8,7 +8,7 @@ from gateway.circuit import CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.breaking import BreakingStore
-from gateway.objects.http import StoreSilentError
+from gateway.objects.http import StoreSilentError, refused
 from gateway.objects.model import ObjectRef
 from policies.names import ProjectId
 
@@ -64,3 +64,43 @@ async def test_store_that_says_no_is_not_silent() -> None:
     store = Store(GatewayError(Kind.STORE_UNAVAILABLE))
     await refusals(BreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
     assert store.asked == 10
+
+
+class Returning(Store):
+    """A store that comes back after some failures."""
+
+    def __init__(self, *failures: GatewayError) -> None:
+        super().__init__(None)
+        self._failures = list(failures)
+
+    async def stat(self, caller: Caller, ref: ObjectRef) -> Any:
+        self.failure = self._failures.pop(0) if self._failures else None
+        return await super().stat(caller, ref)
+
+
+RULES = CircuitRules(failures=2, seconds=60)
+
+
+@pytest.mark.parametrize("failure", [GatewayError(Kind.OBJECT_NOT_FOUND), GatewayError(Kind.STORE_UNAVAILABLE)])
+async def test_answer_of_the_store_is_not_asked_for_again(failure: GatewayError) -> None:
+    """An unexpected status, like a redirect, will be the same in a moment."""
+    store = Returning(failure)
+    await refusals(BreakingStore(store, RULES, retry_seconds=60), "a", 1)  # type: ignore[arg-type]
+    assert store.asked == 1
+
+
+async def test_attempts_of_one_lookup_are_one_question_of_the_circuit_and_end_with_their_time() -> None:
+    store = Store(StoreSilentError())
+    breaking = BreakingStore(store, RULES, retry_seconds=0.5)  # type: ignore[arg-type]
+    await refusals(breaking, "a", 2)
+    asked = store.asked
+    assert 2 < asked < 12
+    await refusals(breaking, "a", 3)
+    assert store.asked == asked
+
+
+async def test_store_that_comes_back_is_waited_for() -> None:
+    store = Returning(StoreSilentError(), refused(503), StoreSilentError())
+    breaking = BreakingStore(store, RULES, retry_seconds=60)  # type: ignore[arg-type]
+    assert await breaking.stat(caller("a"), REF) == "stat"
+    assert store.asked == 4
