@@ -127,7 +127,11 @@ class Kind(Enum):
         "function.object.not_found", 404, "There is no such container or object in the project's account."
     )
     OBJECT_FORBIDDEN = Spec(
-        "function.object.forbidden", 403, "The object store does not let this token read the object."
+        "function.object.forbidden",
+        403,
+        "The object store does not let this token read the object ('openstack object show' is refused too). Ask an "
+        "owner of the container for a read ACL ('swift post --read-acl'), or an operator for a role that the store "
+        "accepts.",
     )
     OBJECT_ACCESS_RULE = Spec(
         "function.object.access_rule",

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -31,6 +33,23 @@ def test_a_missing_object_or_container_is_not_found(gateway, bucket, alice):
         assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "function.object.not_found")
 
 
+def openstack(cloud, user: str, program: str, *arguments: str) -> int:
+    """Exit status of a client's command, as that user."""
+    environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml), "OS_CLOUD": user}
+    if program == "swift":
+        known = cloud.users[user]
+        environment |= {
+            "OS_AUTH_URL": cloud.auth_url,
+            "OS_IDENTITY_API_VERSION": "3",
+            "OS_USERNAME": known.name,
+            "OS_PASSWORD": known.password,
+            "OS_USER_DOMAIN_ID": known.domain_id,
+            "OS_PROJECT_ID": known.project_id,
+        }
+    command = [str(cloud.bin / program), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False).returncode
+
+
 def test_a_member_without_an_acl_is_refused_by_swift_and_with_one_is_served_by_streaming(
     gateway, bucket, cloud, gibibyte
 ):
@@ -38,8 +57,14 @@ def test_a_member_without_an_acl_is_refused_by_swift_and_with_one_is_served_by_s
     member = cloud.token("alice-member")
     response = gateway.get(bucket.path("acl"), member, headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (403, "function.object.forbidden")
+    # What the sentence says to check is refused too, and what it says to ask for helps.
+    sentence = response.json()["error"]["message"]
+    assert "'openstack object show'" in sentence
+    assert "'swift post --read-acl'" in sentence
+    assert openstack(cloud, "alice-member", "openstack", "object", "show", bucket.name, "acl") != 0
     user = cloud.users["alice-member"]
-    bucket.session.post(bucket.url, headers={"X-Container-Read": f"{user.project_id}:{user.id}"})
+    acl = f"{user.project_id}:{user.id}"
+    assert openstack(cloud, "alice", "swift", "post", "--read-acl", acl, bucket.name) == 0
     try:
         before = gateway.metric("osfaas_computations_total", capability="stream", outcome="done")
         response = gateway.get(bucket.path("acl") + "?algorithm=sha256", member)
