@@ -15,7 +15,8 @@ from gateway.checksums.algorithms import is_digest
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.invoke.exchange import NOBODY_THERE, FunctionClient
-from gateway.objects.model import ByteStream, Capability, ObjectStat, ObjectStore
+from gateway.objects.http import incomplete
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore
 from tenancy.directory import FunctionAddress
 
 GiveWay = Callable[[], Awaitable[None]]
@@ -31,7 +32,8 @@ _KINDS = {
     "too_busy": Kind.FUNCTION_BUSY,
 }
 # The store did not honour the signed URL; another way of reading may still work.
-_REFUSED = frozenset(["source_refused", "source_missing"])
+_INCOMPLETE = "source_incomplete"
+_REFUSED = frozenset(["source_refused", "source_missing", _INCOMPLETE])
 
 
 class CapabilityRefusedError(Exception):
@@ -172,6 +174,8 @@ def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) 
     error = reply.get("error")
     if error is not None:
         code = error.get("code") if isinstance(error, dict) else None
+        if code == _INCOMPLETE and stat.kind is ObjectKind.STATIC_LARGE:
+            raise incomplete()
         if isinstance(code, str) and code in _REFUSED:
             raise CapabilityRefusedError
         if isinstance(code, str) and code in _KINDS:

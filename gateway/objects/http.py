@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 OK = 200
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
+CONFLICT = 409
 _FIRST_OF_THE_SERVER = 500
 
 
@@ -126,6 +127,14 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
         raise GatewayError(Kind.SHORT_READ) from error
     if read != size:
         raise GatewayError(Kind.SHORT_READ)
+
+
+def incomplete() -> GatewayError:
+    """A large object that the store cannot give whole. It stays so until its owner mends it."""
+    why = (
+        "a segment of this large object is missing, or is not the one of its manifest, so that it cannot be read whole"
+    )
+    return GatewayError(Kind.OBJECT_UNSUPPORTED, why=why)
 
 
 def may_pass(status: int) -> bool:

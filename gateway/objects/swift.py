@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
-from gateway.objects.http import OK, StoreClient, conditions, may_pass, refused
+from gateway.objects.http import CONFLICT, OK, StoreClient, conditions, incomplete, may_pass, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
@@ -92,9 +92,26 @@ class SwiftStore:
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
         url, headers = object_url(stat.account, stat.ref), {**_auth(caller), **conditions(stat.etag)}
-        opened = self._client.reading(url, headers, etag=stat.etag, size=stat.size, refusal=refused)
-        async with opened as pieces:
-            yield pieces
+        large = stat.kind is ObjectKind.STATIC_LARGE
+        refusal = _refused_large if large else refused
+        async with self._client.reading(url, headers, etag=stat.etag, size=stat.size, refusal=refusal) as pieces:
+            yield self._explained(pieces, url, headers) if large else pieces
+
+    async def _explained(
+        self, pieces: AsyncIterator[bytes], url: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[bytes]:
+        """The pieces; if they end too early, Swift is asked for the next byte: it says whether the segment is there."""
+        read = 0
+        try:
+            async for piece in pieces:
+                read += len(piece)
+                yield piece
+        except GatewayError as error:
+            if error.kind is Kind.SHORT_READ:
+                async with self._client.exchange("GET", url, {**headers, "Range": f"bytes={read}-{read}"}) as response:
+                    if response.status == CONFLICT:
+                        raise incomplete() from error
+            raise
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
         # Swift has no POST to a version.
@@ -232,6 +249,11 @@ def _is_elsewhere(account: str, ref: ObjectRef, location: str | None) -> bool:
     if location is None:
         return False
     return unquote(location.partition("?")[0]) != f"{urlsplit(account).path}/{ref.container}/{ref.name}"
+
+
+def _refused_large(status: int) -> GatewayError:
+    """The same of a static large object: Swift checks a segment when its turn comes, and answers 409 for the first."""
+    return incomplete() if status == CONFLICT else refused(status)
 
 
 def _auth(caller: Caller) -> dict[str, str]:

@@ -13,6 +13,7 @@ class Code(StrEnum):
     OBJECT_CHANGED = "object_changed"
     SOURCE_REFUSED = "source_refused"
     SOURCE_MISSING = "source_missing"
+    SOURCE_INCOMPLETE = "source_incomplete"
     SOURCE_UNREACHABLE = "source_unreachable"
     SHORT_READ = "short_read"
     TOO_BUSY = "too_busy"
@@ -24,6 +25,7 @@ STATUS: dict[Code, int] = {
     Code.UNKNOWN_ALGORITHM: 400,
     Code.SOURCE_REFUSED: 403,
     Code.SOURCE_MISSING: 404,
+    Code.SOURCE_INCOMPLETE: 409,
     Code.OBJECT_CHANGED: 409,
     Code.INTERNAL: 500,
     Code.SOURCE_UNREACHABLE: 502,

@@ -313,7 +313,7 @@ class Reading:
 
 
 def _refusal(status: int, *, resuming: bool) -> Exception:
-    """What a status other than the wanted one means. Whatever is not listed, a redirect and 409 too, is a refusal."""
+    """What a status other than the wanted one means. Whatever is not listed, a redirect too, is a refusal."""
     if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Interrupted(ChecksumsError(Code.SOURCE_UNREACHABLE, f"The source answered {status}."))
     if status == HTTPStatus.OK and resuming:
@@ -322,4 +322,7 @@ def _refusal(status: int, *, resuming: bool) -> Exception:
         return ChecksumsError(Code.OBJECT_CHANGED, "The object at the source is not the expected one any more.")
     if status in _MISSING:
         return ChecksumsError(Code.SOURCE_MISSING, f"The source has no such object ({status}).")
+    if status == HTTPStatus.CONFLICT:
+        # So Swift answers for a large object whose segment is missing or another one, also where a read continues.
+        return ChecksumsError(Code.SOURCE_INCOMPLETE, "The source does not have all of the object (409).")
     return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}; redirects are not followed.")

@@ -12,6 +12,7 @@ from tests.machine import scaled
 
 STATUS = {
     "bad_request": 400, "unknown_algorithm": 400, "source_refused": 403, "source_missing": 404, "object_changed": 409,
+    "source_incomplete": 409,
     "source_unreachable": 502, "short_read": 502, "too_busy": 503,
 }  # fmt: skip
 
@@ -113,7 +114,7 @@ async def test_stream_that_stalls(function):
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (401, "source_refused"), (403, "source_refused"), (409, "source_refused"), (400, "source_refused"),
+        (401, "source_refused"), (403, "source_refused"), (409, "source_incomplete"), (400, "source_refused"),
         (204, "source_refused"), (206, "source_refused"), (301, "source_refused"), (304, "source_refused"),
         (404, "source_missing"), (410, "source_missing"), (412, "object_changed"), (416, "object_changed"),
     ],

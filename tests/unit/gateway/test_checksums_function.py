@@ -89,7 +89,14 @@ def test_errors_that_a_function_may_report(code: str, kind: Kind) -> None:
     assert "words of the tenant" not in caught.value.message
 
 
-@pytest.mark.parametrize("code", ["source_refused", "source_missing"])
+def test_large_object_that_its_source_does_not_have_whole_is_not_tried_in_another_way() -> None:
+    large = dataclasses.replace(STAT, kind=ObjectKind.STATIC_LARGE)
+    with pytest.raises(GatewayError) as caught:
+        digests_in({"error": {"code": "source_incomplete"}}, large, NAMES)
+    assert (caught.value.kind, caught.value.retry_after_seconds) == (Kind.OBJECT_UNSUPPORTED, None)
+
+
+@pytest.mark.parametrize("code", ["source_refused", "source_missing", "source_incomplete"])
 def test_capability_that_the_store_refused_may_be_followed_by_another(code: str) -> None:
     with pytest.raises(CapabilityRefusedError):
         digests_in({"error": {"code": code}}, STAT, NAMES)
