@@ -1,4 +1,4 @@
-"""`python -m tests.cluster build|up|shell|check`; the Makefile's targets call it."""
+"""`python -m tests.cluster packages|build|up|shell|check`; the Makefile's targets call it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 
 from tests.cluster.commands import PYTHON_PROGRAMS
 from tests.cluster.leftovers import find_leftovers
+from tests.cluster.packages import install_packages
 from tests.cluster.progress import say
 from tests.cluster.recipes.everything import make_everything
 from tests.cluster.session import ClusterError, ClusterSession, RunningCluster, find_running
@@ -74,8 +75,14 @@ def build() -> int:
     return 0
 
 
+def packages() -> int:
+    """Installs the Debian packages that are missing."""
+    install_packages()
+    return 0
+
+
 def main() -> int:
-    verbs = {"build": build, "up": up, "shell": shell, "check": check}
+    verbs = {"packages": packages, "build": build, "up": up, "shell": shell, "check": check}
     verb = verbs.get(sys.argv[1] if len(sys.argv) > 1 else "")
     if verb is None:
         sys.stderr.write(f"{__doc__}\n")

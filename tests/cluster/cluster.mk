@@ -1,11 +1,14 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-isolation test-conformance cluster-judge bench-cluster
+.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance cluster-judge bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
 	@$(BIN)/pip install --quiet --constraint constraints.txt --requirement tests/cluster/requirements.txt
 	@touch $@
+
+cluster-packages: $(VENV)/.cluster-installed
+	@$(BIN)/python -m tests.cluster packages
 
 cluster-build: $(VENV)/.cluster-installed  ## build or reuse every part of the test cluster
 	@$(BIN)/python -m tests.cluster build
@@ -22,10 +25,17 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation tests/bench/on_cluster
 
-# One cluster for both: the attacks come last, because they take policies of the platform away. Knative's own tests want a
-# cluster without any of ours, and are what takes longest.
-test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## tests on the test cluster, and the attacks: on a running one, or a fresh one (always fresh with CI=true)
-	@$(BIN)/python -m pytest tests/cluster tests/isolation -q -s -p tests.cluster.plugin --durations=40 --ignore tests/cluster/test_conformance.py
+# What a change of the product most likely breaks: a call from the edge to the function, the directory, the administrators'
+# API, the controller, the installation, the attacks. The attacks come last, because they take policies of the platform away.
+CLUSTER_CORE := $(patsubst %,tests/cluster/test_%.py,end_to_end gateway_directory gateway_projects platform tenancy_cluster tenancy_lifecycle) tests/isolation
+ON_CLUSTER := $(BIN)/python -m pytest -q -s -p tests.cluster.plugin --durations=40
+
+test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## the core of the tests on the test cluster, and the attacks: on a running one, or a fresh one (always fresh with CI=true)
+	@$(ON_CLUSTER) $(CLUSTER_CORE)
+
+# Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance.
+test-cluster-all: cluster-lint cluster-build .cache/localcloud/.installed  ## all tests on the test cluster but Knative's own
+	@$(ON_CLUSTER) tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 
 from tests.cluster.commands import CommandError
 from tests.cluster.layout import LAYOUT
+from tests.cluster.recipes.archives import ARCHIVE
+from tests.cluster.recipes.judge import judge_recipes
+from tests.cluster.recipes.recipe import make_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from tests.cluster.session import RunningCluster
+    from tests.cluster.testbed import Testbed
 
-# Its image of servers and probes is looked for here; the recipes made it from Kubernetes' own agnhost.
+# Its image of servers and probes is looked for here.
 _REGISTRY = "dev.local"
 NAMESPACES = ("x", "y", "z")
 # It writes labels of pods without asking again when the kubelet has written to them meanwhile, which happens while its
@@ -38,6 +42,14 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{self.cases - len(self.wrong)} of {self.cases} cases as the judge reads them"
+
+
+def bring_judge(cluster: Testbed) -> None:
+    """Builds the judge and its image, or reuses them, and brings the image onto the node."""
+    for recipe in judge_recipes():
+        archive = make_recipe(recipe) / ARCHIVE
+        if archive.is_file():
+            cluster.import_image(archive)
 
 
 def judge_policies(cluster: RunningCluster, tags: Sequence[str] = (), seconds: float = 5400) -> Verdict:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.judge import judge_policies
+from tests.cluster.judge import bring_judge, judge_policies
 from tests.cluster.progress import say
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _TAGS = ("target", "action", "namespaces-by-label", "peer-ipblock")
 def test_every_case_is_decided_as_cyclonus_reads_it(cluster: Testbed) -> None:
     """How many of how many, and none wrong."""
     tags = () if os.environ.get("TEST_CLUSTER_JUDGE") == "all" else _TAGS
+    bring_judge(cluster)
     verdict = judge_policies(cluster.running, tags)
     say(f"cyclonus: {verdict}")
     assert verdict.cases >= (112 if not tags else 22)

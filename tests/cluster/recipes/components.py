@@ -85,6 +85,7 @@ CYCLONUS = GoComponent("cyclonus")
 AGNHOST = GoComponent("agnhost", target=".", output="agnhost")
 PAUSE = GoComponent("pause", target=".", output="pause")
 
+# What every cluster needs.
 COMPONENTS = (
     KUBERNETES,
     CILIUM,
@@ -95,7 +96,5 @@ COMPONENTS = (
     CONTAINERD,
     ETCD,
     RUNC,
-    CYCLONUS,
-    AGNHOST,
     PAUSE,
 )

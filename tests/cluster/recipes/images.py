@@ -10,7 +10,7 @@ from tests.cluster.commands import run
 from tests.cluster.layout import CHECKOUT, LAYOUT
 from tests.cluster.recipes.archives import ARCHIVE, write_archive
 from tests.cluster.recipes.base import BASE, BASE_TAG
-from tests.cluster.recipes.components import AGNHOST, COREDNS, ISTIO, KNATIVE, PAUSE
+from tests.cluster.recipes.components import COREDNS, ISTIO, KNATIVE, PAUSE
 from tests.cluster.recipes.recipe import Recipe
 
 _BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
@@ -114,15 +114,12 @@ def image_recipes() -> tuple[Recipe, ...]:
         ("var/lib/istio/envoy/envoy_bootstrap_tmpl.json", istio, Path("envoy_bootstrap.json")),
         ("usr/local/bin/envoy", None, _envoy()),
     )
-    agnhost = (("agnhost", AGNHOST.recipe(), Path("agnhost")),)
     coredns = (("coredns", COREDNS.recipe(), Path("coredns")),)
     return (
         BASE,
         FileImage("dev.local/pause:test", (("pause", PAUSE.recipe(), Path("pause")),), ("/pause",)).recipe(
             "image-pause"
         ),
-        # The name that cyclonus asks for, under a registry of our choice.
-        FileImage("dev.local/e2e-test-images/agnhost:2.43", agnhost, ("/agnhost",)).recipe("image-agnhost"),
         FileImage("dev.local/coredns:test", coredns, ("/coredns",)).recipe("image-coredns"),
         FileImage(
             "dev.local/pilot:test", (discovery, *roots), ("/usr/local/bin/pilot-discovery",), user="1337:1337"
