@@ -19,6 +19,7 @@ from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead
 from gateway.edge.refusals import crashed, route_refused
 from gateway.errors import Kind
+from gateway.observe.outcome import GONE
 
 ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 FORGED = "req-11111111-1111-4111-8111-111111111111"
@@ -209,6 +210,22 @@ async def test_caller_that_left_before_the_answer_is_logged_as_499(caplog: pytes
             await call
     assert lines(caplog)[0]["status"] == 499
     assert edge.metrics.in_flight._value.get() == 0
+
+
+async def test_caller_that_left_in_the_middle_of_the_answer_is_logged_as_499_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The head said 200, and nobody read the rest."""
+
+    async def half(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        context_of(scope).facts["error"] = GONE
+
+    edge = Edge(half)
+    with caplog.at_level(logging.INFO, logger="gateway.access"):
+        await edge.call("/fine")
+    (line,) = (json.loads(record.getMessage()) for record in caplog.records)
+    assert (line["status"], line["outcome"]) == (499, "gone")
 
 
 async def test_labels_are_bounded_whatever_is_asked() -> None:

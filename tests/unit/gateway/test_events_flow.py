@@ -16,7 +16,7 @@ from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import Tenant
-from tests.machine import settled
+from tests.machine import scaled, settled
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
@@ -204,7 +204,8 @@ async def test_failure_of_one_member_is_none_of_anothers() -> None:
     bad = asyncio.ensure_future(house.handle(event(), dataclasses.replace(CALLER, user_id="mallory")))
     await house.checksums.came.acquire()
     good = asyncio.ensure_future(house.handle(event()))
-    await house.checksums.came.acquire()
+    # Joined to the other's work it would never come.
+    await asyncio.wait_for(house.checksums.came.acquire(), scaled(10))
     house.checksums.gate.set()
     assert await good is Outcome.COMPUTED
     with pytest.raises(GatewayError):
