@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.machine import scaled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -41,7 +43,7 @@ def run(
         input=stdin,
         text=True,
         capture_output=True,
-        timeout=timeout_seconds,
+        timeout=scaled(timeout_seconds),
         check=False,
     )
     if done.returncode:
@@ -51,7 +53,8 @@ def run(
 
 
 def wait_until(what: str, check: Callable[[], bool], *, seconds: float, pause: float = 0.2) -> None:
-    """Asks again and again until the check is true; an exception of the check counts as 'not yet'."""
+    """Asks until the check is true; an exception of the check counts as 'not yet'. The seconds are scaled."""
+    seconds = scaled(seconds)
     deadline = time.monotonic() + seconds
     problem: Exception | None = None
     while time.monotonic() < deadline:

@@ -21,6 +21,7 @@ from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.certificates import make_authority
 from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
 from tests.cluster.progress import step
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,7 +77,7 @@ class Product:
         # Entering a mount namespace leaves the folder where one was.
         command = ["env", f"--chdir={CHECKOUT}", *variables, sys.executable, "-m", "gateway.cli", *words]
         argv = self.cluster.running.on_openstack_side(*command)
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=scaled(600), check=False)
         if check and done.returncode:
             raise CommandError(f"osfaas {' '.join(words)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
@@ -87,7 +88,7 @@ class Product:
         headers = {"Host": EDGE_HOST, "X-Auth-Token": token or self.openstack.outside.token(user)}
         trust = ssl.create_default_context(cafile=str(self.folder / "certificates" / "ca.crt"))
         transport = _NamedEdge(verify=trust)
-        with httpx.Client(base_url=self.edge, headers=headers, transport=transport, timeout=seconds) as client:
+        with httpx.Client(base_url=self.edge, headers=headers, transport=transport, timeout=scaled(seconds)) as client:
             yield client
 
     def remove_tenant(self, namespace: str) -> None:

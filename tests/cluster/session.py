@@ -24,6 +24,7 @@ from tests.cluster.layout import CHECKOUT, LAYOUT, RunLayout
 from tests.cluster.leftovers import IDENTITY_VARIABLE, run_folders, sweep
 from tests.cluster.node.facts import CGROUP_PREFIX, OPENSTACK_NETWORK
 from tests.cluster.progress import say
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -107,7 +108,7 @@ class ClusterSession:
             self.cluster = self._await_node(f"https://127.0.0.1:{door.getsockname()[1]}")
         while not self.cluster.is_ready:
             self.check()
-            if time.monotonic() - started > _BOOT_SECONDS:
+            if time.monotonic() - started > scaled(_BOOT_SECONDS):
                 raise ClusterError(f"the cluster was not ready within {_BOOT_SECONDS} s")
             time.sleep(0.1)
         say(f"cluster {self.identity} ready after {time.monotonic() - started:.1f} s")
@@ -132,7 +133,7 @@ class ClusterSession:
     def _take_lock(self) -> None:
         LAYOUT.runs.mkdir(parents=True, exist_ok=True)
         self._lock = (LAYOUT.runs / "lock").open("w")
-        deadline = time.monotonic() + 30  # a keeper that is still sweeping holds it
+        deadline = time.monotonic() + scaled(30)  # a keeper that is still sweeping holds it
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,6 +19,7 @@ from tenancy.cluster import Cluster
 from tenancy.errors import DirectoryError, NotOnboardedError
 from tenancy.kubernetes_directory import KubernetesDirectory, Rhythm
 from tests.cluster.progress import say
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,7 +154,7 @@ def known(directory: KubernetesDirectory, project: ProjectId) -> bool:
 def seconds_until(true: Callable[[], bool], *, within: float) -> float:
     started = time.monotonic()
     while not true():
-        assert time.monotonic() - started < within
+        assert time.monotonic() - started < scaled(within)
         time.sleep(0.005)
     return time.monotonic() - started
 

@@ -15,6 +15,7 @@ from localcloud.services import Service, free_ports
 from localcloud.stack import running
 from policies.labels import API_GROUP, API_VERSION
 from policies.names import ProjectId, namespace_of
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ class Api:
     def call(self, method: str, path: str, *, token: str | None = "", **more: Any) -> httpx.Response:
         token = self.admin if token == "" else token
         headers = {} if token is None else {"X-Auth-Token": token}
-        return httpx.request(method, self.url + path, headers=headers, timeout=30, **more)
+        return httpx.request(method, self.url + path, headers=headers, timeout=scaled(30), **more)
 
     def spec(self) -> dict[str, Any] | None:
         name = namespace_of(ProjectId(self.project))

@@ -32,6 +32,7 @@ from tenancy.errors import ProjectsError
 from tenancy.projects import KeystoneProjects
 from tests.cluster.commands import wait_until
 from tests.cluster.product import installed_controller_stopped
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 # A shared machine may be slow; what has to be quick is measured where it is claimed.
 pytestmark = pytest.mark.timeout(900)
 POLL_SECONDS = 2
-LEASE_SECONDS = 9
+LEASE_SECONDS = round(scaled(9))
 # What a fault makes of the answer to `GET /v3/projects`.
 EMPTY = b'{"projects": [], "links": {"self": "x", "next": null, "previous": null}}'
 KINDS = (
@@ -103,7 +104,7 @@ class Controller:
 
     def metric(self, name: str) -> float:
         """Value of a metric by its name and labels as they stand on the page; 0 if it is not there."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=scaled(5)) as page:
             for line in page.read().decode().splitlines():
                 if line.startswith(name + " "):
                     return float(line.rpartition(" ")[2])
@@ -115,7 +116,7 @@ class Controller:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=scaled(30))
 
 
 @dataclass
@@ -175,7 +176,9 @@ class Lab:
     def osfaas(self, *words: str, code: int = 0) -> str:
         """An administrator's command, and what it says on both streams."""
         argv = [sys.executable, "-m", "gateway.cli", "tenant", *words]
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(
+            argv, env=self.environment, capture_output=True, text=True, timeout=scaled(600), check=False
+        )
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
@@ -278,7 +281,7 @@ def within(seconds: float) -> Iterator[None]:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=scaled(2)) as reply:
             return bool(reply.status == 200)
     except OSError:
         return False
@@ -362,7 +365,7 @@ def test_a_deleted_policy_is_back_within_ten_seconds(lab: Lab, tenant: str) -> N
     """And so is one that somebody opened by adding a rule where there was none."""
     policies = lab.cluster.kubectl.get("networkpolicy", "-n", tenant)["items"]
     specs = {policy["metadata"]["name"]: policy["spec"] for policy in policies}
-    with within(10):
+    with within(scaled(10)):
         lab.cluster.kubectl("delete", "networkpolicy", *specs, "-n", tenant)
         wait_until(
             "policies are back", lambda: all(lab.is_there("networkpolicy", name, tenant) for name in specs), seconds=10
@@ -373,7 +376,7 @@ def test_a_deleted_policy_is_back_within_ten_seconds(lab: Lab, tenant: str) -> N
         found = lab.cluster.kubectl.get("networkpolicy", "-n", tenant)["items"]
         return {policy["metadata"]["name"]: policy["spec"] for policy in found} == specs
 
-    with within(10):
+    with within(scaled(10)):
         for name in specs:
             lab.cluster.kubectl("patch", "networkpolicy", name, "-n", tenant, "--type=merge", "-p", hole)
         wait_until("policies are closed again", closed, seconds=10)
@@ -531,7 +534,7 @@ def test_the_other_replica_takes_over_from_a_leader_that_was_killed(lab: Lab, te
     assert sum(controller.leads for controller in lab.controllers) == 1
     assert killed.end(signal.SIGKILL) == -signal.SIGKILL
     lab.cluster.kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", tenant)
-    with within(LEASE_SECONDS + 10):
+    with within(LEASE_SECONDS + scaled(10)):
         assert lab.leader() is not killed
         wait_until("it is back", lambda: lab.is_there("networkpolicy", "osfaas-deny-all", tenant), seconds=20)
     # A new leader remembers nothing and applies everything once more; that changes no object.

@@ -13,6 +13,7 @@ import yaml
 from policies.model import Manifest
 from tests.cluster.recipes.components import CYCLONUS
 from tests.cluster.recipes.recipe import make_recipe
+from tests.machine import scaled
 
 _VERDICT = "Is traffic allowed?"
 
@@ -71,7 +72,7 @@ def verdicts(manifests: Sequence[Manifest], connections: Sequence[Connection], s
     (scratch / "traffic.json").write_text(json.dumps([connection.as_json() for connection in connections]))
     command = [str(judge()), "analyze", "--mode=query-traffic"]
     files = [f"--policy-path={scratch / 'policies.yaml'}", f"--traffic-path={scratch / 'traffic.json'}"]
-    output = subprocess.run([*command, *files], capture_output=True, text=True, check=True, timeout=60).stdout
+    output = subprocess.run([*command, *files], capture_output=True, text=True, check=True, timeout=scaled(60)).stdout
     tables = output.split(_VERDICT)[1:]
     assert len(tables) == len(connections)
     return [_combined(table) for table in tables]

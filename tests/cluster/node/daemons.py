@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.cluster.commands import NotReadyError
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +52,7 @@ class Daemons:
 
     def wait(self, name: str, ready: Callable[[], bool], *, seconds: float) -> None:
         """Waits until a program is ready; an ended one, of all, is an error at once."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + scaled(seconds)
         problem = ""
         while time.monotonic() < deadline:
             self.check()

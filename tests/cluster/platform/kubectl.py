@@ -25,7 +25,7 @@ class Kubectl:
         return [str(PYTHON_PROGRAMS / "kubectl"), f"--kubeconfig={self.kubeconfig}"]
 
     def __call__(self, *words: str, stdin: str | None = None) -> str:
-        return run([*self.words, *words], stdin=stdin, timeout_seconds=300)
+        return run([*self.words, *words], stdin=stdin, timeout_seconds=600)
 
     def get(self, *words: str) -> Any:
         """One object or list, as JSON."""
