@@ -16,7 +16,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.invoke.exchange import NOBODY_THERE, FunctionClient
 from gateway.objects.http import incomplete
-from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore, is_weak
 from tenancy.directory import FunctionAddress
 
 GiveWay = Callable[[], Awaitable[None]]
@@ -88,7 +88,7 @@ class ChecksumsFunction:
             reply = await self._send_bytes(address, caller, stat, names, headers, give_way=give_way)
         else:
             order = {
-                "source": {"url": capability.url, "etag": stat.etag, "size": stat.size},
+                "source": {"url": capability.url, "etag": _strong(stat), "size": stat.size},
                 "algorithms": names,
             }
             headers["Content-Type"] = "application/json"
@@ -130,7 +130,7 @@ class ChecksumsFunction:
             "Content-Type": "application/octet-stream",
             "Content-Length": str(stat.size),
             "X-Object-Size": str(stat.size),
-            "X-Object-Etag": stat.etag,
+            **({"X-Object-Etag": etag} if (etag := _strong(stat)) else {}),
             "X-Checksum-Algorithms": ",".join(names),
         }
         async with self._store.reading(caller, stat) as pieces:
@@ -144,6 +144,11 @@ class ChecksumsFunction:
         if failure is not None:
             raise failure
         return reply
+
+
+def _strong(stat: ObjectStat) -> str | None:
+    """The ETag that a function is to insist on; a weak one meets no condition."""
+    return None if is_weak(stat.etag) else stat.etag
 
 
 async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
@@ -181,7 +186,8 @@ def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) 
         if isinstance(code, str) and code in _KINDS:
             raise GatewayError(_KINDS[code], function=FUNCTION)
         raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="it reported an error of its own")
-    if reply.get("etag") != stat.etag or reply.get("size") != stat.size:
+    expected = (stat.etag,) if _strong(stat) else (stat.etag, None)
+    if reply.get("etag") not in expected or reply.get("size") != stat.size:
         raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="it answered about another object")
     digests = reply.get("digests")
     if not isinstance(digests, dict) or not all(is_digest(name, digests.get(name)) for name in names):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from gateway.objects.model import ObjectStat
+from gateway.objects.model import ObjectStat, is_weak
 
 
 class Source(StrEnum):
@@ -50,8 +50,8 @@ class KnownDigests:
         return known
 
     def remember(self, stat: ObjectStat, digests: Mapping[str, str]) -> None:
-        """Keeps computed digests, unless no memory was given."""
-        if not self._computed.maxsize:
+        """Keeps computed digests, unless no memory was given, or nothing binds them to the content."""
+        if not self._computed.maxsize or is_weak(stat.etag):
             return
         key = _key(stat)
         self._computed[key] = {**self._computed.get(key, {}), **digests}

@@ -55,6 +55,7 @@ class Call:
         fields: header fields, without Host.
         body: what aiohttp takes for a body; None: there is none.
         begun: whether a byte of the body has been asked for; from then on nothing may be sent again.
+        tracestate: whether the caller's goes along: its words are free.
         repeated: the caller itself repeats the whole of its work, so there is only one attempt at a connection here.
         lasting: why it is in vain to wait for the head any longer, or None; asked about once a second.
         timings: gets the phases of waiting for the head, in seconds.
@@ -66,6 +67,7 @@ class Call:
     fields: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: Any = None
     begun: Callable[[], bool] = lambda: False
+    tracestate: bool = True
     repeated: bool = False
     lasting: Callable[[], GatewayError | None] = _hopeful
     timings: dict[str, float] = field(default_factory=dict)
@@ -157,6 +159,7 @@ class FunctionClient:
             function,
             fields=CIMultiDict(headers),
             body=body,
+            tracestate=False,
             repeated=True,
             lasting=lasting,
             timings={} if timings is None else timings,
@@ -218,6 +221,8 @@ class FunctionClient:
             fields["Host"] = address.host
         with outgoing("function") as trace_fields:
             fields.update(trace_fields)
+            if not call.tracestate:
+                fields.popall("tracestate", None)
             return await self._session.request(
                 call.method,
                 _url(address.url + call.target.decode("ascii")),

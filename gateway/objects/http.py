@@ -9,6 +9,7 @@ import aiohttp
 import yarl
 
 from gateway.errors import GatewayError, Kind
+from gateway.objects.model import is_weak
 from gateway.objects.origins import StoreOrigins
 from gateway.observe.trace import outgoing
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 OK = 200
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
 CONFLICT = 409
+# A proxy that would compress an object shows a weak ETag for it.
+AS_STORED = {"Accept-Encoding": "identity"}
 _FIRST_OF_THE_SERVER = 500
 
 
@@ -92,7 +95,7 @@ class StoreClient:
         Args:
             url: the object's URL.
             headers: those of `conditions(etag)`, and what authorises the request.
-            etag: without quotes.
+            etag: as in `etag_of`.
             size: bytes.
             refusal: what a status other than 200 means.
 
@@ -102,14 +105,23 @@ class StoreClient:
         async with self.exchange("GET", url, headers) as response:
             if response.status != OK:
                 raise refusal(response.status)
-            if response.headers.get("Etag", "").strip('"') != etag:
+            if etag_of(response.headers.get("Etag", "")) != etag:
                 raise GatewayError(Kind.OBJECT_CHANGED)
             yield read_pieces(response, size)
 
 
+def etag_of(field: str) -> str:
+    """The ETag in a header field: a strong one without its quotes, a weak one as it is (RFC 9110, 8.8.3)."""
+    field = field.strip()
+    return field if is_weak(field) else field.strip('"')
+
+
 def conditions(etag: str) -> dict[str, str]:
-    """Header fields that ask for the very bytes that the store has under an ETag."""
-    return {"If-Match": f'"{etag}"', "Accept-Encoding": "identity"}
+    """Header fields that ask for the very bytes that the store has under an ETag.
+
+    A weak one matches no condition; what the answer says of itself is compared then, as in any case.
+    """
+    return AS_STORED if is_weak(etag) else {"If-Match": f'"{etag}"', **AS_STORED}
 
 
 async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[bytes]:

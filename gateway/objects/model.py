@@ -52,6 +52,11 @@ class ObjectRef:
             raise GatewayError(Kind.REQUEST_MALFORMED, why="NUL is not allowed")
 
 
+def is_weak(etag: str) -> bool:
+    """Whether an ETag is weak: two contents may have it, so it binds nothing (RFC 9110, 8.8.1)."""
+    return etag.startswith('W/"')
+
+
 class ObjectKind(Enum):
     """How the store keeps the content; only a plain object's ETag is the MD5 of its content."""
 
@@ -67,7 +72,7 @@ class ObjectStat:
     Attributes:
         project_id: of the token. Some stores give every project the same URL and tell accounts apart by token.
         account: URL of the Swift account, or S3's.
-        etag: without quotes.
+        etag: without quotes; a weak one as it is, to which no digest is bound: none is remembered, stored or believed.
         size: bytes.
         native: digests that the store itself vouches for, by algorithm, lowercase hex.
         stored: digests kept with the object and bound to this very ETag and size.

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.http import OK, StoreClient, conditions, may_pass, refused
-from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.http import AS_STORED, OK, StoreClient, conditions, etag_of, may_pass, refused
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
 from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
@@ -44,7 +44,8 @@ class S3Store:
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         url, signed = await self._presigner.signed(caller, ref, "HEAD", {"x-amz-checksum-mode": "ENABLED"})
-        async with self._client.exchange("HEAD", url, signed) as response:
+        # Not signed: a proxy may change it.
+        async with self._client.exchange("HEAD", url, {**signed, **AS_STORED}) as response:
             if response.status != OK:
                 raise refused_by_s3(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
@@ -94,7 +95,7 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
     Raises:
         GatewayError: OBJECT_UNSUPPORTED, if there is no ETag or no size.
     """
-    etag, length = headers.get("etag", "").strip('"'), headers.get("content-length", "")
+    etag, length = etag_of(headers.get("etag", "")), headers.get("content-length", "")
     if not etag or not length.isdecimal():
         raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="the store gives it no ETag or no size")
     size = int(length)
@@ -114,7 +115,7 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
         stored=read_stored(meta, etag=etag, size=size),
         foreign=read_foreign(meta, etag=etag, size=size, native=native),
         metadata=metadata,
-        rewritable=_LOST.isdisjoint(headers) and can_be_sent_again(metadata),
+        rewritable=not is_weak(etag) and _LOST.isdisjoint(headers) and can_be_sent_again(metadata),
     )
 
 

@@ -11,8 +11,18 @@ from urllib.parse import quote, unquote, urlsplit
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
-from gateway.objects.http import CONFLICT, OK, StoreClient, conditions, incomplete, may_pass, refused
-from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.http import (
+    AS_STORED,
+    CONFLICT,
+    OK,
+    StoreClient,
+    conditions,
+    etag_of,
+    incomplete,
+    may_pass,
+    refused,
+)
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
 from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
 
@@ -70,7 +80,7 @@ class SwiftStore:
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         rules = self._rules
         account = account_of(caller, interface=rules.interface, region=rules.region, configured=rules.endpoint)
-        async with self._client.exchange("HEAD", object_url(account, ref), _auth(caller)) as response:
+        async with self._client.exchange("HEAD", object_url(account, ref), {**_auth(caller), **AS_STORED}) as response:
             if response.status not in {OK, _NO_CONTENT}:
                 raise refused(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
@@ -204,7 +214,7 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
         GatewayError: OBJECT_UNSUPPORTED, for a dynamic large object of so many segments that Swift gives
             neither an ETag nor a size: nothing would bind a digest to its content.
     """
-    etag = headers.get("etag", "").strip('"')
+    etag = etag_of(headers.get("etag", ""))
     length = headers.get("content-length", "")
     if "x-object-manifest" in headers:
         kind = ObjectKind.DYNAMIC_LARGE
@@ -235,7 +245,8 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
         # The segments of a dynamic large object change without its metadata.
         foreign={} if kind is ObjectKind.DYNAMIC_LARGE else read_foreign(meta, etag=etag, size=size, native=native),
         metadata=metadata,
-        rewritable="x-delete-at" not in headers
+        rewritable=not is_weak(etag)
+        and "x-delete-at" not in headers
         and can_be_sent_again(metadata)
         and not _is_elsewhere(account, ref, headers.get("content-location")),
     )

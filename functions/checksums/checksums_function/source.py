@@ -193,7 +193,7 @@ class Reading:
                     attempt = 1
                 if attempt >= self._settings.attempts:
                     raise interruption.failure from interruption
-                if self.position > self._span.start and self.etag is None:
+                if self.position > self._span.start and self._strong_etag is None:
                     # Nothing could prove that the rest is of the same object.
                     raise interruption.failure from interruption
                 last_break = self.position
@@ -221,8 +221,8 @@ class Reading:
             connection.putheader("Accept-Encoding", "identity")
             connection.putheader("User-Agent", "checksums-function")
             connection.putheader("Connection", "close")
-            if self.etag is not None:
-                connection.putheader("If-Match", f'"{self.etag}"')
+            if self._strong_etag is not None:
+                connection.putheader("If-Match", f'"{self._strong_etag}"')
             if self._asks_for_range:
                 last = self._span.end - 1 if self._span.end < self._order.size else ""
                 connection.putheader("Range", f"bytes={self.position}-{last}")
@@ -239,6 +239,11 @@ class Reading:
             raise Interrupted(
                 ChecksumsError(Code.SOURCE_UNREACHABLE, f"No answer from the source {where} ({what}).")
             ) from error
+
+    @property
+    def _strong_etag(self) -> str | None:
+        """The ETag, if it can be a condition: a weak one matches none (RFC 9110 13.1.1)."""
+        return None if self.etag is None or self.etag.startswith('W/"') else self.etag
 
     @property
     def _asks_for_range(self) -> bool:

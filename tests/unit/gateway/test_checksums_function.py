@@ -280,3 +280,29 @@ def test_memory_of_no_entries_keeps_nothing() -> None:
     known = KnownDigests(0)
     known.remember(STAT, {"adler32": ADLER})
     assert known.of(STAT) == {}
+
+
+WEAK = dataclasses.replace(STAT, etag=f'W/"{MD5}"')
+
+
+@pytest.mark.parametrize("etag", [MD5, 'W/"other"', "", [WEAK.etag], {}])
+def test_reply_about_a_weak_etag_names_it_or_none(etag: Any) -> None:
+    for good in (WEAK.etag, None):
+        assert digests_in({**GOOD, "etag": good}, WEAK, NAMES) == GOOD["digests"]
+    with pytest.raises(GatewayError):
+        digests_in({**GOOD, "etag": etag}, WEAK, NAMES)
+
+
+async def test_no_condition_is_made_of_a_weak_etag() -> None:
+    reply = json.dumps({**GOOD, "etag": None}).encode()
+    for capability in (URL, ByteStream()):
+        room, client = function(Response(200, reply), Store(b"Wikipedia"))
+        await room.compute(ADDRESS, CALLER, WEAK, capability, NAMES, request_id="req-1")
+        assert "X-Object-Etag" not in client.headers
+        assert capability is not URL or json.loads(client.body)["source"]["etag"] is None
+
+
+def test_nothing_is_remembered_of_an_object_with_a_weak_etag() -> None:
+    known = KnownDigests(10)
+    known.remember(WEAK, {"adler32": ADLER})
+    assert known.of(WEAK) == {}

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.exchange import Call, FunctionClient, Patience
+from gateway.observe.trace import Trace, enter
 from tenancy.directory import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -180,3 +181,22 @@ async def test_connection_that_ends_after_a_post_was_sent_is_not_used_as_a_reaso
             async with functions.exchange(FunctionAddress(url), Call("f", method="POST")):
                 pass
     assert heads == 1
+
+
+async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only() -> None:
+    heads: list[bytes] = []
+
+    async def noting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        writer.write(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        await writer.drain()
+        writer.close()
+
+    enter(Trace("1" * 32, "2" * 16, 1, "vendor=secret"), None)
+    async with serving(noting) as url, client() as functions:
+        async with functions.exchange(FunctionAddress(url), Call("f")):
+            pass
+        async with functions.post(FunctionAddress(url), "f", {}, b""):
+            pass
+    assert [b"traceparent: 00-" + b"1" * 32 in head for head in heads] == [True, True]
+    assert [b"vendor=secret" in head for head in heads] == [True, False]

@@ -21,7 +21,7 @@ from gateway.clients import open_clients
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import account_of, endpoint_of
-from gateway.objects.http import StoreClient, refused
+from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.origins import StoreOrigins
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
@@ -185,7 +185,7 @@ async def test_refusal_of_the_store_is_told_as_its_own(status: int, kind: Kind) 
 async def test_stat_is_made_with_the_callers_token_in_the_account_of_its_catalog() -> None:
     swift = Swift(answers={("HEAD", f"{CONTAINER}/o"): Response(200, PLAIN)})
     assert (await store(swift).stat(CALLER, REF)).account == ACCOUNT
-    assert swift.sent == [("HEAD", f"{CONTAINER}/o", {"X-Auth-Token": "secret-token"})]
+    assert swift.sent == [("HEAD", f"{CONTAINER}/o", {"X-Auth-Token": "secret-token", "Accept-Encoding": "identity"})]
 
 
 @pytest.mark.parametrize(
@@ -566,3 +566,12 @@ def test_endpoint_is_that_of_service_interface_and_region() -> None:
 
 def test_configured_endpoint_beats_the_catalog_and_names_the_project_of_the_token() -> None:
     assert endpoint(configured="http://swift/v1/AUTH_{project_id}") == "http://swift/v1/AUTH_p"
+
+
+def test_weak_etag_is_kept_apart_from_the_strong_one_and_binds_nothing() -> None:
+    written = write_stored({}, {"adler32": "11e60398"}, etag=f'W/"{MD5}"', size=9)
+    fields = {f"x_object_meta_{name}": value for name, value in written.items()}
+    weak = stat(etag=f'W/"{MD5}"', **fields)
+    assert (weak.etag, weak.native, weak.stored, weak.rewritable) == (f'W/"{MD5}"', {}, {}, False)
+    assert conditions(weak.etag) == {"Accept-Encoding": "identity"}
+    assert conditions(MD5)["If-Match"] == f'"{MD5}"'
