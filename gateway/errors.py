@@ -8,7 +8,6 @@ The body carries two shapes at once, because neither alone survives all clients:
 keystoneauth and openstacksdk print, `errors[]` is the API-SIG form. `errors[].code` is frozen once published.
 """
 
-import json
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
@@ -16,6 +15,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 from starlette.responses import Response
+
+from gateway.json_text import json_bytes
 
 # Where a token may be; an answer that depends on it is of use to nobody else.
 CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
@@ -325,7 +326,7 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
     status = error.kind.status
     if plain:
         return Response(error.message + "\n", status, headers, media_type="text/plain")
-    return Response(json.dumps(error_body(error, request_id)), status, headers, media_type="application/json")
+    return Response(json_bytes(error_body(error, request_id)), status, headers, media_type="application/json")
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, object]:

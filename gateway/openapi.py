@@ -73,6 +73,7 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
         *where,
         _parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}."),
         _parameter("version-id", "query", "A version of the object."),
+        _parameter("versionId", "query", "The same, as S3 spells it. Unknown parameters are refused."),
         _parameter("force", "query", "Compute even what is known: true or false."),
         _parameter("store", "query", "Keep the digests in the object's metadata: true or false."),
         _parameter("Want-Digest", "header", "RFC 3230."),

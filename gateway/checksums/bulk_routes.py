@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -28,8 +27,10 @@ from gateway.edge.answer import answer_or_error
 from gateway.edge.body import read_body
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import CallerGoneError, unless_gone
+from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE, GatewayError, Kind, error_body
 from gateway.identity.caller import Caller
+from gateway.json_text import json_bytes
 from gateway.observe.outcome import CALLER_GONE, GONE
 from tenancy.directory import Tenant
 
@@ -76,6 +77,7 @@ class BulkRoutes:
     async def _begin(self, request: Request, context: RequestContext) -> Response:
         assert context.head is not None
         caller, tenant = await self._flow.admit(context.head, context)
+        parse_query(context.head.query, ())
         _refuse_other_than_json(request)
         with contextlib.ExitStack() as held:
             slot = held.enter_context(self._slots.slot(caller, declared_length(request.headers)))
@@ -106,7 +108,7 @@ class BulkRoutes:
             nonlocal failed
             document = await self._document(call, number)
             failed += "error" in document
-            return json.dumps({"index": number, **document}).encode() + b"\n"
+            return json_bytes({"index": number, **document}) + b"\n"
 
         at_once = min(self._rules.at_once, count)
         results = side_by_side(range(count), line, at_once=at_once, silence_seconds=SIGN_OF_LIFE_SECONDS)

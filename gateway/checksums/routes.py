@@ -1,8 +1,7 @@
 """The HTTP face of checksums: the object-shaped route and the original form with `bucket` and `file`."""
 
-import json
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,16 +14,21 @@ from gateway.edge.answer import answer_or_error
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
+from gateway.edge.query import one_value, parse_query
 from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, GatewayError, Kind
 from gateway.invoke.timing import server_timing
+from gateway.json_text import json_bytes
 from gateway.objects.model import ObjectRef
 
 PREFIX = b"/v1/checksums/"
-MAX_PARAMETERS = 32
+# `versionId` is S3's word for Swift's.
+PARAMETERS = ("algorithm", "version-id", "versionId", "force", "store")
+NAMING_PARAMETERS = ("bucket", "container", "file", "object")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-Locate = Callable[[RequestHead, Mapping[str, list[str]]], ObjectRef]
+# The object that a request names, and its parameters.
+Locate = Callable[[RequestHead], tuple[ObjectRef, Mapping[str, list[str]]]]
 
 
 class ChecksumRoutes:
@@ -81,72 +85,59 @@ class ChecksumRoutes:
         text: bool,
     ) -> Response:
         caller, tenant = await self._flow.admit(head, context)
-        parameters = parse_query(head.query)
-        ref = locate(head, parameters)
+        ref, parameters = locate(head)
+        want_digest, want_repr_digest = head.joined(b"want-digest"), head.joined(b"want-repr-digest")
         wanted = wanted_of(
             ordered=parameters.get("algorithm", []),
-            want_digest=head.joined(b"want-digest"),
-            want_repr_digest=head.joined(b"want-repr-digest"),
+            want_digest=want_digest,
+            want_repr_digest=want_repr_digest,
             default=self._default_algorithms,
         )
         order = Order(ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store"))
         answer = await self._flow.answer(caller, tenant, order, context)
-        fields = {
-            **digest_fields(wanted, {n: d.value for n, d in answer.digests.items()}),
-            **_common(context),
-        }
+        fields = _common(context)
+        if head.method == "HEAD" or want_digest is not None or want_repr_digest is not None:
+            # The body of a GET is another representation, whose digest these are not (RFC 9530, 2): who did not ask for
+            # the field must not hold it against the body. Who did, by name, reads the object's digest from it.
+            fields |= digest_fields(wanted, {name: digest.value for name, digest in answer.digests.items()})
         if head.method == "HEAD":
             return _as_object(answer, fields)
         return _as_body(answer, wanted, fields, text=text)
 
 
-def ref_from_path(head: RequestHead, parameters: Mapping[str, list[str]]) -> ObjectRef:
+def ref_from_path(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]]:
     """The object that the path names: decoded once, and not normalised.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
     """
+    parameters = parse_query(head.query, PARAMETERS)
     container, _, name = head.path.removeprefix(PREFIX).partition(b"/")
-    return ObjectRef(_text(container), _text(name), _version(parameters))
+    return ObjectRef(_text(container), _text(name), _version(parameters)), parameters
 
 
-def ref_from_query(_head: RequestHead, parameters: Mapping[str, list[str]]) -> ObjectRef:
+def ref_from_query(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]]:
     """The object that `bucket` and `file` (or `container` and `object`) name.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
     """
+    parameters = parse_query(head.query, PARAMETERS + NAMING_PARAMETERS)
     if {"bucket", "container"} <= parameters.keys() or {"file", "object"} <= parameters.keys():
         raise GatewayError(Kind.REQUEST_MALFORMED, why="the object is named twice")
-    container = _one(parameters, "bucket") or _one(parameters, "container")
-    name = _one(parameters, "file") or _one(parameters, "object")
+    container = one_value(parameters, "bucket") or one_value(parameters, "container")
+    name = one_value(parameters, "file") or one_value(parameters, "object")
     if container is None or name is None:
         raise GatewayError(Kind.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are needed")
-    return ObjectRef(container, name, _version(parameters))
+    return ObjectRef(container, name, _version(parameters)), parameters
 
 
 def _named(locate: Locate, head: RequestHead) -> ObjectRef | None:
     """The object that a request names, if it names one."""
     try:
-        return locate(head, parse_query(head.query))
+        return locate(head)[0]
     except GatewayError:
         return None
-
-
-def parse_query(query: bytes) -> dict[str, list[str]]:
-    """The parameters, each with all its values.
-
-    Raises:
-        GatewayError: REQUEST_MALFORMED.
-    """
-    parameters: dict[str, list[str]] = {}
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except ValueError as error:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="the query is not UTF-8, or too long") from error
-    for name, value in pairs:
-        parameters.setdefault(name, []).append(value)
-    return parameters
 
 
 def _as_object(answer: Answer, fields: dict[str, str]) -> Response:
@@ -171,7 +162,7 @@ def _as_body(answer: Answer, wanted: Wanted, fields: dict[str, str], *, text: bo
     if text:
         lines = values.values() if len(values) == 1 else (f"{name}={value}" for name, value in values.items())
         return Response("".join(f"{line}\n" for line in lines), headers=fields, media_type="text/plain")
-    return Response(json.dumps(answer_document(answer)), headers=fields, media_type="application/json")
+    return Response(json_bytes(answer_document(answer)), headers=fields, media_type="application/json")
 
 
 def answer_document(answer: Answer) -> dict[str, object]:
@@ -206,19 +197,12 @@ def _text(raw: bytes) -> str:
         raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is not UTF-8") from error
 
 
-def _one(parameters: Mapping[str, list[str]], name: str) -> str | None:
-    values = parameters.get(name, [])
-    if len(values) > 1:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the parameter '{name}' is there more than once")
-    return values[0] if values else None
-
-
 def _version(parameters: Mapping[str, list[str]]) -> str | None:
-    return _one(parameters, "version-id") or _one(parameters, "versionId")
+    return one_value(parameters, "version-id") or one_value(parameters, "versionId")
 
 
 def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:
-    value = _one(parameters, name)
+    value = one_value(parameters, name)
     if value is None:
         return False
     if value.lower() not in _BOOLEANS:

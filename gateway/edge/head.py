@@ -15,7 +15,9 @@ from gateway.errors import GatewayError, Kind
 
 _PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%[0-9A-Fa-f]{2})*+")
 _QUERY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]++|%[0-9A-Fa-f]{2})*+")
-_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+# RFC 3986, 3.2.3: a port may be empty.
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
+_LAST_PORT = 65_535
 _FIELD_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # No leading zeros: some parsers read octal.
@@ -156,7 +158,8 @@ def check_host(hosts: list[bytes], http_version: str) -> None:
     """
     if len(hosts) > 1 or (not hosts and http_version != "1.0"):
         raise _malformed("exactly one Host is needed")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    host = _HOST.fullmatch(hosts[0]) if hosts else None
+    if hosts and (host is None or int(host[1] or 0) > _LAST_PORT):
         raise _malformed("Host is not a host with an optional port")
 
 

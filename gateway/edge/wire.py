@@ -90,6 +90,9 @@ def _framed(head: bytes, method: str, version: str) -> Framed:
     consumed = len(head)
     if b"upgrade" in values:
         head = _without_upgrade(head, values)
+    if b" \r\n" in head or b"\t\r\n" in head:
+        # RFC 9112, 5.1: blanks around a value are no part of it. Parsers differ about those behind it.
+        head = b"\r\n".join(line.rstrip(b" \t") for line in head.split(b"\r\n"))
     return Framed(head=head, consumed=consumed, length=None if codings else int(lengths[0]) if lengths else 0)
 
 

@@ -17,19 +17,20 @@ from gateway.checksums.bulk import BulkRules, calls_of, patiently, side_by_side
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.negotiation import names_json, ordered_algorithms
-from gateway.checksums.routes import parse_query
 from gateway.edge.answer import answer_or_error
 from gateway.edge.body import read_body
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import unless_gone
 from gateway.edge.head import RequestHead
 from gateway.edge.metrics import Metrics
+from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome
 from gateway.events.records import ObjectEvent, read_events
 from gateway.observe.outcome import CALLER_GONE
 
 _DONE = 204
+PARAMETERS = ("algorithm",)
 
 
 class EventRoutes:
@@ -118,5 +119,5 @@ class EventRoutes:
         return outcomes
 
     def _algorithms(self, head: RequestHead) -> tuple[str, ...]:
-        names = ordered_algorithms(parse_query(head.query).get("algorithm", []))
+        names = ordered_algorithms(parse_query(head.query, PARAMETERS).get("algorithm", []))
         return tuple(names) or self._rules.default_algorithms

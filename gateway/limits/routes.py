@@ -9,6 +9,7 @@ from gateway.admission import payer_of, tenant_for
 from gateway.budgets.project import ProjectBudgets
 from gateway.edge.answer import answer_or_error
 from gateway.edge.context import RequestContext, context_of
+from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE
 from gateway.identity.authenticate import Authenticator
 from gateway.limits.document import limits_document
@@ -35,6 +36,7 @@ class LimitRoutes:
         caller = await self._identity.identify(head)
         context.facts |= {"user_id": caller.user_id, "project_id": caller.project_id}
         self._identity.authorise(caller, head, services=True, readers=True)
+        parse_query(head.query, ())
         tenant = tenant_for(caller, self._directory)
         used = await self._budgets.use(payer_of(caller, tenant, service=self._identity.is_service(caller)))
         document = limits_document(used, tenant.limits, now=dt.datetime.now(dt.UTC))

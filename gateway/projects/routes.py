@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.edge.answer import answer_or_error
 from gateway.edge.body import json_of, read_body
 from gateway.edge.context import context_of
+from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE, GatewayError, Kind
 from gateway.observe.cadf import record
 from gateway.projects.administrator import Administrator, Administrators
@@ -42,6 +43,8 @@ from tenancy.projects import Projects
 from tenancy.tenants import Tenants
 
 MAX_BODY_BYTES = 65_536
+# A misspelt `dry_run` that were passed over would be no dry run.
+PARAMETERS = {"PUT": ("dry_run",), "PATCH": ("dry_run",), "DELETE": ("dry_run", "grace_seconds", "confirm")}
 _PROJECT = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 _LONGEST_GRACE_SECONDS = 10 * 366 * 86_400
 
@@ -78,6 +81,7 @@ class ProjectRoutes:
             assert context.head is not None
             administrator = await self._administrators.administrator_of(context.head)
             context.facts["user_id"] = administrator.user_id
+            parse_query(context.head.query, PARAMETERS.get(request.method, ()))
             return await work(request)
 
         response = await answer_or_error(context, answer())

@@ -66,6 +66,22 @@ def test_what_lies_far_behind_the_head_is_refused_when_it_is_read(strict_port, g
     assert heard.closed
 
 
+@pytest.mark.parametrize("host", [b"faas.example:65536", b"faas.example:99999", b"faas.example:0x50", b":80", b":"])
+def test_host_with_a_port_that_there_is_not_is_refused(gateway, host):
+    """RFC 9112, 3.2, and RFC 3986: Http11Probe has no such entry."""
+    assert say(gateway.service.port, get(host=b"Host: " + host + b"\r\n")).refused
+
+
+def test_long_blanks_take_no_time(strict_port):
+    """They are cut off at the ends of lines without looking at each of them from each of them."""
+    blanks = b" " * 16_000
+    request = get(b"X-A: a" + blanks + b"b \r\n", b"X-B: b" + blanks[:15_000] + b"\r\n")
+    heard = say(strict_port, request, answers=1)
+    assert heard.statuses == [200]
+    fields = dict(twins.understood(heard.data)["fields"])
+    assert (fields["x-b"], len(fields["x-a"])) == ("b", 16_002)
+
+
 def test_the_public_list_has_49_strict_cases():
     assert len(STRICT_49) == 49
     assert not STRICT_49.keys() & PROBE.keys()
@@ -142,6 +158,14 @@ def test_good_requests_of_every_shape_are_taken(strict_port):
         post(b"TRANSFER-ENCODING: Chunked\r\n", b"0\r\n\r\n"),
         get(b"Connection: close\r\n"),
         get(b"Connection: keep-alive\r\n"),
+        # RFC 9112, 5.1: blanks behind a value are no part of it.
+        length(b" 5 "),
+        length(b" 5\t \t"),
+        post(b"Transfer-Encoding: chunked \t\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        get(host=b"Host: faas.example:80 \r\n"),
+        # RFC 3986, 3.2.3: a port may be empty.
+        get(host=b"Host: faas.example:\r\n"),
+        get(host=b"Host: [::1]:65535\r\n"),
     ]:
         assert say(strict_port, request, answers=1).statuses == [200], request
 

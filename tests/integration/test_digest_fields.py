@@ -68,6 +68,47 @@ def test_head_speaks_of_the_object(gateway, path, alice):
     assert headers["Digest"] == f"adler32={CONTENT.digests['adler32']},md5={b64('md5')}"
 
 
+def test_answer_with_another_body_than_the_object_has_no_digest_field_unasked(gateway, path, alice):
+    """RFC 9530, 2: whoever held it against the body would find it wrong."""
+    for accept in ("application/json", "text/plain"):
+        response = gateway.get(path + "?algorithm=md5", alice, headers={"Accept": accept})
+        assert response.status_code == 200
+        assert not {"digest", "repr-digest"} & response.headers.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "meant"),
+    [
+        ("GET", "PATH?algoritm=sha256", "(did you mean 'algorithm'?)"),
+        ("HEAD", "PATH?algoritm=sha256", ""),
+        ("GET", "/checksums/?bucket=b&file=o&algorithms=md5", "(did you mean 'algorithm'?)"),
+        ("GET", "/v1/checksums?bucket=b&fil=o", "(did you mean 'file'?)"),
+        ("POST", "/v1/checksums?algorithm=md5", "takes no parameters"),
+        ("POST", "/v1/events?algoritms=md5", "(did you mean 'algorithm'?)"),
+        ("GET", "/v1/limits?project=x", "takes no parameters"),
+    ],
+)
+def test_unknown_parameter_is_refused_with_the_one_that_was_meant(gateway, path, alice, *, method, url, meant):
+    response = gateway.call(method, url.replace("PATH", path), alice, headers={"Accept": "application/json"})
+    assert response.status_code == 400
+    if method != "HEAD":
+        assert response.json()["errors"][0]["code"] == "function.request.malformed"
+        assert meant in response.json()["error"]["message"]
+
+
+def test_json_shows_names_as_they_are(gateway, bucket, alice):
+    bucket.put("grün/日本", b"x")
+    one = gateway.get(bucket.path("grün/日本"), alice)
+    order = {"objects": [{"container": bucket.name, "object": name} for name in ("grün/日本", "grün/none")]}
+    many = gateway.call("POST", "/v1/checksums", alice, json=order)
+    for text in (one.content, many.content):
+        assert "grün/日本".encode() in text
+        assert b"\\u" not in text
+        assert b'": ' not in text
+    error = gateway.get("/v1/checksums/x/y?z=ü".replace("ü", "%C3%BC"), alice, headers={"Accept": "application/json"})
+    assert b'": ' not in error.content
+
+
 def test_the_bare_value_comes_as_text(gateway, path, alice):
     response = gateway.get(path + "?algorithm=sha1", alice, headers={"Accept": "text/plain"})
     assert response.headers["Content-Type"].startswith("text/plain")

@@ -155,7 +155,7 @@ class Clock:
 @pytest.mark.parametrize(
     ("error", "seconds", "waits"),
     [
-        (GatewayError(Kind.FUNCTION_UNREACHABLE), 10, 0),
+        (GatewayError(Kind.FUNCTION_UNREACHABLE, function="f", why="x", project_id="a"), 10, 0),
         (GatewayError(Kind.SHORT_READ), 1, 1024),
         (asyncio.CancelledError(), 2, 2048),
         (None, 1, 10 * 1024),

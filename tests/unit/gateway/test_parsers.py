@@ -23,8 +23,9 @@ from gateway.checksums.bulk import bulk_order_of
 from gateway.checksums.bulk_routes import named
 from gateway.checksums.function import CapabilityRefusedError, digests_in
 from gateway.checksums.negotiation import digest_fields, wanted_of
-from gateway.checksums.routes import parse_query, ref_from_path, ref_from_query
+from gateway.checksums.routes import NAMING_PARAMETERS, PARAMETERS, ref_from_path, ref_from_query
 from gateway.edge.head import HeadLimits, RequestHead, read_head
+from gateway.edge.query import parse_query
 from gateway.errors import GatewayError, Kind
 from gateway.events.records import read_events
 from gateway.identity.access_rules import allows
@@ -166,11 +167,12 @@ def test_head_that_passes_is_clean_and_passes_again(
 
 @given(path_bytes | st.binary(max_size=40), st.none() | hostile_text)
 def test_object_that_a_path_names_is_asked_for_under_the_same_bytes(raw: bytes, version: str | None) -> None:
-    parameters = {} if version is None else {"version-id": [version]}
-    head = head_of(path=b"/v1/checksums/" + raw)
-    ref = unless_refused(MALFORMED, lambda: ref_from_path(head, parameters))
-    if ref is None:
+    asked_for = {} if version is None else {"version-id": version}
+    head = head_of(path=b"/v1/checksums/" + raw, query=urlencode(asked_for, errors="surrogatepass").encode())
+    found = unless_refused(MALFORMED, lambda: ref_from_path(head))
+    if found is None:
         return
+    ref = found[0]
     url = object_url("http://store/v1/AUTH_p", ref)
     assert re.fullmatch(r"[!-~]+", url)
     assert ref.container not in {"", ".", ".."}
@@ -195,12 +197,16 @@ _pairs = st.lists(
     _pairs.map(lambda pairs: urlencode(pairs, errors="surrogatepass").encode()) | path_bytes | st.binary(max_size=40)
 )
 def test_query_is_read_as_it_would_be_written(query: bytes) -> None:
-    parameters = unless_refused(MALFORMED, lambda: parse_query(query))
+    known = PARAMETERS + NAMING_PARAMETERS
+    parameters = unless_refused(MALFORMED, lambda: parse_query(query, known))
     if parameters is None:
         return
-    assert parse_query(urlencode(parameters, doseq=True).encode()) == parameters
-    ref = unless_refused(MALFORMED, lambda: ref_from_query(head_of(), parameters))
-    if ref is not None:
+    assert parameters.keys() <= set(known)
+    assert parse_query(urlencode(parameters, doseq=True).encode(), known) == parameters
+    found = unless_refused(MALFORMED, lambda: ref_from_query(head_of(query=query)))
+    if found is not None:
+        ref, same = found
+        assert same == parameters
         assert [ref.container] in (parameters.get("bucket"), parameters.get("container"))
         assert [ref.name] in (parameters.get("file"), parameters.get("object"))
 

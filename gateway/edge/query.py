@@ -1,0 +1,47 @@
+"""The query of a request: parameters that are known, each with all its values."""
+
+from collections.abc import Collection, Mapping
+from urllib.parse import parse_qsl
+
+from gateway.errors import GatewayError, Kind
+from gateway.suggestions import unknown_name
+
+MAX_PARAMETERS = 32
+
+
+def parse_query(query: bytes, known: Collection[str]) -> dict[str, list[str]]:
+    """The parameters. A misspelt one that were passed over would give an answer to another question.
+
+    Args:
+        query: as it was sent.
+        known: names that the route takes.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED, with the name that was probably meant.
+    """
+    parameters: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError as error:
+        raise _malformed("the query is not UTF-8, or too long") from error
+    for name, value in pairs:
+        if name not in known:
+            raise _malformed(unknown_name("query parameter", name, known) if known else "this path takes no parameters")
+        parameters.setdefault(name, []).append(value)
+    return parameters
+
+
+def one_value(parameters: Mapping[str, list[str]], name: str) -> str | None:
+    """The value of a parameter that may be there once.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    values = parameters.get(name, [])
+    if len(values) > 1:
+        raise _malformed(f"the parameter '{name}' is there more than once")
+    return values[0] if values else None
+
+
+def _malformed(why: str) -> GatewayError:
+    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
