@@ -58,6 +58,10 @@ def collect_facts(cluster: Cluster, platform: Platform, enforcement: Enforcement
         runtime_classes=frozenset(_names(cluster.list(_RUNTIME_CLASS).items)),
         enforcement=enforcement,
         translated_gateways=tuple(_translated_gateways(cluster, platform)),
+        images={
+            item["metadata"]["name"]: item["spec"]["template"]["spec"]["containers"][0]["image"]
+            for item in cluster.list(DEPLOYMENT, namespace=platform.system_namespace).items
+        },
     )
 
 

@@ -36,6 +36,7 @@ class Facts:
         enforcement: of NetworkPolicies.
         translated_gateways: Services of Istio's namespace whose port 80 leads to another port of the pods that Istio's
             public gateway runs in, without the label that keeps Istio from translating Gateways by them.
+        images: of the Deployments in our own namespace, by their names.
     """
 
     kubernetes: str = ""
@@ -54,6 +55,7 @@ class Facts:
     runtime_classes: frozenset[str] = frozenset()
     enforcement: Enforcement = Enforcement.NOT_TRIED
     translated_gateways: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 class Severity(Enum):

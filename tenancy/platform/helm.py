@@ -35,7 +35,9 @@ class Charts:
         version = ["--version", self.version] if self.version else []
         if self.place.startswith("oci://"):
             return [f"{self.place.rstrip('/')}/{chart}", *version]
-        if self.place.startswith(("https://", "http://")):
+        if self.place.startswith("http://"):
+            raise PlatformError(f"{self.place}: charts may be changed on their way over http; use https")
+        if self.place.startswith("https://"):
             return [chart, "--repo", self.place, *version]
         # istiod lies deeper in Istio's own tree than in a folder of unpacked charts.
         for name in (chart, *{"istiod": ("istio-control/istio-discovery",)}.get(chart, ())):

@@ -20,6 +20,7 @@ ADMISSION_KINDS = (
     "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
 )
 TENANT_KIND = "tenants.osfaas.dev"
+_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
 def judge(facts: Facts, platform: Platform) -> tuple[Finding, ...]:
@@ -31,6 +32,7 @@ def judge(facts: Facts, platform: Platform) -> tuple[Finding, ...]:
         judge_knative,
         judge_rights,
         _isolation,
+        _images,
     )
     findings = [finding for part in parts for finding in part(facts, platform)]
     order = list(Severity)
@@ -125,6 +127,20 @@ def _isolation(facts: Facts, platform: Platform) -> Iterator[Finding]:
             Severity.MISSING, "runtime.missing",
             f"The platform file names the RuntimeClass {runtime}, which is not there: no pod of L4 or L5 starts.",
             "Install the sandboxed runtime on the nodes, with its RuntimeClass.",
+        )  # fmt: skip
+
+
+def _images(facts: Facts, platform: Platform) -> Iterator[Finding]:
+    images = {
+        **facts.images,
+        **{f"function {name}": function.image for name, function in platform.functions.items()},
+    }
+    moving = [f"{name} ({image})" for name, image in sorted(images.items()) if not _DIGEST.fullmatch(image)]
+    if moving:
+        yield Finding(
+            Severity.ADVICE, "image.no_digest",
+            f"Images without a digest: {', '.join(moving)}. Whoever may push to their registry decides what runs.",
+            "Write NAME@sha256:… in the overlay's `images` (`digest`) and in the platform file.",
         )  # fmt: skip
 
 

@@ -104,7 +104,9 @@ def read_manifests(source: str) -> list[Manifest]:
     Raises:
         PlatformError: it cannot be read, or is not YAML; names the source.
     """
-    if source.startswith(("https://", "http://")):
+    if source.startswith("http://"):
+        raise PlatformError(f"{source}: manifests may be changed on their way over http; use https, or a file")
+    if source.startswith("https://"):
         return _objects(source, _downloaded(source))
     path = Path(source)
     files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
@@ -159,9 +161,15 @@ def laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
 
 
 def _downloaded(url: str) -> str:
+    def refuse_http(request: httpx.Request) -> None:
+        if request.url.scheme != "https":
+            raise PlatformError(f"{url}: leads to {request.url}, and manifests may be changed on their way over http")
+
+    hooks = {"request": [refuse_http]}
     try:
-        answer = httpx.get(url, follow_redirects=True, timeout=_DOWNLOAD_SECONDS)
-        answer.raise_for_status()
+        with httpx.Client(follow_redirects=True, timeout=_DOWNLOAD_SECONDS, event_hooks=hooks) as client:
+            answer = client.get(url)
+            answer.raise_for_status()
     except httpx.HTTPError as error:
         raise PlatformError(f"{url}: {error}") from error
     return answer.text

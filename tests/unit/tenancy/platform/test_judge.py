@@ -11,7 +11,9 @@ from tenancy.platform.facts import Enforcement, Facts, Severity
 from tenancy.platform.judge import ADMISSION_KINDS, TENANT_KIND, judge, version_of
 from tests.unit.manifests.rendered import rendered
 
-PLATFORM = Platform(functions={"checksums": CatalogueFunction(name="checksums", image="image")}, sidecars=True)
+DIGEST = f"@sha256:{'0' * 64}"
+IMAGE = f"registry.example.org/checksums{DIGEST}"
+PLATFORM = Platform(functions={"checksums": CatalogueFunction(name="checksums", image=IMAGE)}, sidecars=True)
 
 
 def ours() -> dict[str, dict[str, str]]:
@@ -33,6 +35,7 @@ def sound() -> Facts:
         mesh_config={"pathNormalization": {"normalization": "NONE"}},
         network_policies=tuple(policies),
         enforcement=Enforcement.ENFORCED,
+        images={"osfaas-gateway": f"registry.example.org:5000/gateway:1{DIGEST}"},
     )
 
 
@@ -165,6 +168,20 @@ def test_without_sidecars_only_advice_is_given():
     """NetworkPolicies decide then."""
     findings = judge(replace(sound(), daemonsets=frozenset({"cilium"})), replace(PLATFORM, sidecars=False))
     assert [(finding.code, finding.severity) for finding in findings] == [("sidecars.off", Severity.ADVICE)]
+
+
+@pytest.mark.parametrize("image", ["gateway", "gateway:latest", "r.test:5000/gateway:1", f"gateway@md5:{'0' * 32}"])
+def test_an_image_without_a_digest_is_said(image: str):
+    """Whoever may push to the registry decides what runs, and two pods may run two things."""
+    own = judge(replace(sound(), images={**sound().images, "osfaas-controller": image}), PLATFORM)
+    assert [(finding.code, finding.severity) for finding in own] == [("image.no_digest", Severity.ADVICE)]
+    assert f"osfaas-controller ({image})" in own[0].what
+    assert "osfaas-gateway" not in own[0].what
+
+    functions = {**PLATFORM.functions, "words": CatalogueFunction(name="words", image=image)}
+    theirs = judge(sound(), replace(PLATFORM, functions=functions))
+    assert [(finding.code, finding.severity) for finding in theirs] == [("image.no_digest", Severity.ADVICE)]
+    assert f"function words ({image})" in theirs[0].what
 
 
 def test_unsafe_findings_come_first():

@@ -1,9 +1,15 @@
 """What is made of manifests before they are applied."""
 
+import contextlib
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tls import make_certificate
 
 from policies.model import Platform
 from tenancy.platform.errors import PlatformError
@@ -20,6 +26,62 @@ from tenancy.platform.sources import (
     with_settings,
 )
 from tests.unit.manifests.rendered import KUBECTL, MANIFESTS, rendered
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+    """One server over https, whose authority is the system's, and one over http: their URLs.
+
+    `/manifest` is one; `/moved` leads to the other server's, `/near` to the same server's.
+    """
+    certificate = make_certificate(tmp_path / "web.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    targets: dict[str, str] = {}
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            target = targets.get(f"{self.server.server_port}{self.path}")
+            self.send_response(302 if target else 200)
+            if target:
+                self.send_header("Location", target)
+            self.end_headers()
+            self.wfile.write(b"" if target else b"{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)) for _ in range(2)]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        servers[0].socket = context.wrap_socket(servers[0].socket, server_side=True)
+        for server in servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        secure, plain = (server.server_port for server in servers)
+        targets[f"{secure}/moved"] = f"http://127.0.0.1:{plain}/manifest"
+        targets[f"{secure}/near"] = "/manifest"
+        yield f"https://127.0.0.1:{secure}", f"http://127.0.0.1:{plain}"
+
+
+def test_manifests_do_not_come_over_http(web: tuple[str, str]):
+    """Whoever is on the way could put anything on the cluster."""
+    with pytest.raises(PlatformError, match="https"):
+        read_manifests(f"{web[1]}/manifest")
+    with pytest.raises(PlatformError, match="https"):
+        Charts(web[1]).words("base")
+
+
+def test_a_redirect_to_http_is_not_followed(web: tuple[str, str]):
+    """A mirror that is set up badly would undo the https of the address."""
+    with pytest.raises(PlatformError, match="leads to http://"):
+        read_manifests(f"{web[0]}/moved")
+
+
+@pytest.mark.parametrize("path", ["manifest", "near"])
+def test_manifests_come_over_https(web: tuple[str, str], path: str):
+    """As they are, or where a redirect leads to."""
+    assert [item["kind"] for item in read_manifests(f"{web[0]}/{path}")] == ["ConfigMap"]
 
 
 def thing(kind: str, name: str, api_version: str = "v1", **fields: Any) -> dict[str, Any]:
