@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,10 @@ def as_somebody(command: list[str]) -> subprocess.CompletedProcess[str]:
 def script(tmp_path: Path) -> str:
     """The script at a place that everybody can reach."""
     tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
+    # Above it are the folders of pytest, and one more where its tests are shared out to processes.
+    for folder in tmp_path.parents:
+        if folder == Path(tempfile.gettempdir()):
+            break
         folder.chmod(0o755)
     copy = tmp_path / "debian.sh"
     copy.write_bytes((CHECKOUT / "localcloud" / "debian.sh").read_bytes())

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import time
 import timeit
 from collections.abc import Callable
 
@@ -108,7 +109,9 @@ def test_time_of_looking_through_a_line_grows_with_its_length_only() -> None:
         times = []
         for count in (500, 5_000):
             text = piece * count
-            times.append(min(timeit.repeat(lambda text=text: without_secrets(text), number=1, repeat=3)))
+            times.append(
+                min(timeit.repeat(lambda text=text: without_secrets(text), timer=time.thread_time, number=1, repeat=3))
+            )
         assert times[1] <= 60 * times[0] + 0.01, piece
 
 
