@@ -96,7 +96,7 @@ async def test_an_overwrite_during_the_read_gives_409(start_gateway, cloud, func
 
 
 @pytest.mark.parametrize("capability", ["tempurl", "stream"])
-async def test_an_object_server_killed_in_mid_read_gives_502_or_the_right_digest(
+async def test_an_object_server_killed_in_mid_read_gives_an_error_or_the_right_digest(
     start_gateway, cloud, function, bucket, alice, gibibyte, capability
 ):
     server = cloud.services["swift-object"]
@@ -115,7 +115,9 @@ async def test_an_object_server_killed_in_mid_read_gives_502_or_the_right_digest
     if response.status == 200:
         assert body["digests"] == {name: gibibyte[name] for name in ("sha256", "adler32")}
     else:
-        assert (response.status, body["errors"][0]["code"]) == (502, "function.read.short")
+        # It stays away for longer than it is waited for: the last attempt may not even begin to read.
+        found = response.status, body["errors"][0]["code"]
+        assert found in {(502, "function.read.short"), (503, "function.store.unavailable")}
 
 
 @pytest.mark.parametrize("capability", ["tempurl", "stream"])
