@@ -1,4 +1,5 @@
-"""What pods of tenants get and must have, by level: user namespaces, a sandboxed runtime, the tenant's own nodes.
+"""What pods of tenants get and must have, by level: user namespaces, a sandboxed runtime, the tenant's own nodes; and
+where no tenant's pod may go.
 
 Knative's pod template has no field for the first and none that is on for the others, so the API server sets them on
 the pods themselves, and refuses a pod that, however it came about, is without.
@@ -12,14 +13,15 @@ from policies.model import IsolationLevel, Manifest, Platform
 
 def build_pod_admission(platform: Platform) -> tuple[Manifest, ...]:
     """Mutating and validating policies on pods; those of the levels that the platform cannot give are left out."""
-    parts = [*_no_token(platform), *_user_namespace(platform)]
+    parts = [*_no_token(platform), *_user_namespace(platform), *_placement(platform)]
     if platform.sandbox_runtime_class is not None:
         parts += [*_sandbox(platform.sandbox_runtime_class), *_node_pool(platform)]
     return tuple(parts)
 
 
-def _pods(namespaces: dict[str, Any]) -> dict[str, Any]:
-    return {"namespaceSelector": namespaces, "resourceRules": [resources("", "pods", operations=["CREATE"])]}
+def _pods(namespaces: dict[str, Any], *operations: str) -> dict[str, Any]:
+    rule = resources("", "pods", operations=operations or ["CREATE"])
+    return {"namespaceSelector": namespaces, "resourceRules": [rule]}
 
 
 def _set(fields: str) -> dict[str, Any]:
@@ -43,9 +45,12 @@ def _no_token(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def _user_namespace(platform: Platform) -> tuple[Manifest, ...]:
-    """From L3 on; a sandbox whose runtime takes no such pods has a kernel of its own in its place."""
+    """From L3 on; a sandbox whose runtime takes no such pods has a kernel of its own in its place.
+
+    Without any sandbox, L4 and L5 cannot be had, but a namespace may bear them: its pods then have what L3 gives.
+    """
     match = _pods(namespaces_from(IsolationLevel.L3))
-    if not platform.sandbox_user_namespaces:
+    if platform.sandbox_runtime_class is not None and not platform.sandbox_user_namespaces:
         match["namespaceSelector"]["matchExpressions"][0]["values"] = [IsolationLevel.L3.value]
     rule = Rule("object.spec.?hostUsers.orValue(true) == false", "pods of this level run in a user namespace")
     name = "osfaas-pods-user-namespace"
@@ -63,6 +68,47 @@ def _sandbox(runtime_class: str) -> tuple[Manifest, ...]:
         *mutating(name, match, [_set(f"runtimeClassName: {quoted(runtime_class)}")]),
         *validating(name, match, [rule]),
     )
+
+
+def _placement(platform: Platform) -> tuple[Manifest, ...]:
+    """At every level: no pod gets onto the nodes of another tenant, past their taint or past the scheduler.
+
+    A toleration is what lets a pod in, and may be added to a pod that is there already, hence UPDATE. A node that is
+    named makes the scheduler, which honours taints, superfluous; it names one itself by another request (`binding`).
+    The pool's label in a selector leads nowhere without the toleration, unless a node lacks its taint. What a pod had
+    before this policy came stays, so that others may still write to it.
+    """
+    label, owner = quoted(platform.node_pool_label), "namespaceObject.metadata.name"
+    tolerations = "object.spec.?tolerations.orValue([])"
+    unchanged = f"request.operation == 'UPDATE' && {tolerations} == oldObject.spec.?tolerations.orValue([])"
+    own = f"each.?operator.orValue('Equal') == 'Equal' && each.?value.orValue('') == {owner}"
+    tolerated = f"each.?key.orValue('') != '' && (each.?key.orValue('') != {label} || {own})"
+    node_affinity = "object.spec.?affinity.?nodeAffinity"
+    required = f"{node_affinity}.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])"
+    preferred = f"{node_affinity}.?preferredDuringSchedulingIgnoredDuringExecution.orValue([])"
+    selected = f"each.key != {label} || (each.operator == 'In' && each.?values.orValue([]) == [{owner}])"
+    pool = f"only a tenant's own namespace may be named with {platform.node_pool_label}"
+    rules = [
+        Rule(
+            f"({unchanged}) || {tolerations}.all(each, {tolerated})",
+            f"a tenant's pod tolerates neither every taint nor that of another tenant's nodes: {pool}",
+        ),
+        Rule(f"object.spec.?nodeSelector[?{label}].orValue({owner}) == {owner}", pool),
+        Rule(
+            f"{required}.all(term, term.?matchExpressions.orValue([]).all(each, {selected}))"
+            f" && {preferred}.all(term, term.preference.?matchExpressions.orValue([]).all(each, {selected}))",
+            pool,
+        ),
+        Rule(
+            "request.operation == 'UPDATE' || object.spec.?nodeName.orValue('') == ''",
+            "the scheduler alone chooses the node of a tenant's pod",
+        ),
+        Rule(
+            "!object.spec.?priorityClassName.orValue('').startsWith('system-')",
+            "a tenant's pod has no priority of the system's: it would push others' pods off their nodes",
+        ),
+    ]
+    return validating("osfaas-pods-placement", _pods(TENANT_NAMESPACES, "CREATE", "UPDATE"), rules)
 
 
 def _node_pool(platform: Platform) -> tuple[Manifest, ...]:

@@ -1,7 +1,7 @@
 """Pods that somebody with the role `edit` would like to run. Pure; dry runs, as in `tenant_user`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policies.model import IsolationLevel, Manifest
 from tenancy.verify.attack import Attack, Request
@@ -12,6 +12,7 @@ _NAME = "osfaas-verify"
 _ADMISSION = "ValidatingAdmissionPolicy"
 _RESTRICTED = ("violates PodSecurity", _ADMISSION)
 _GREEDY_CONTAINERS = 20
+_SYSTEM: Manifest = {"priorityClassName": "system-node-critical"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class _Wish:
         spec: fields of the pod's spec.
         security: fields of its container's securityContext.
         refused_with, kept: see `Request`.
+        harmless: fields of the spec of its twin, which asks for the same kind of thing in an allowed way.
     """
 
     name: str
@@ -31,15 +33,14 @@ class _Wish:
     security: Manifest
     refused_with: tuple[str, ...]
     kept: tuple[str, ...] = ()
-
-
-_NOTHING = _Wish("", "", IsolationLevel.L1, {}, {}, ())
+    harmless: Manifest = field(default_factory=dict)
 
 
 def tenant_pod_attacks(scene: Scene) -> Iterator[Attack]:
-    """One attack for each wish; its twin is the same pod without the wish."""
-    for wish in (*_node_wishes(), *_identity_wishes(scene), *_placement_wishes(scene)):
-        yield Attack(wish.name, wish.replays, wish.fails_from, _pod(scene, wish), _pod(scene, _NOTHING))
+    """One attack for each wish; its twin is the same pod without the wish, or with a harmless one."""
+    for wish in (*_node_wishes(), *_identity_wishes(scene), *_sandbox_wishes(scene), *_placement_wishes(scene)):
+        attempt = _pod(scene, wish.spec, wish.security, refused_with=wish.refused_with, kept=wish.kept)
+        yield Attack(wish.name, wish.replays, wish.fails_from, attempt, _pod(scene, wish.harmless, {}))
 
 
 def _node_wishes() -> Iterator[_Wish]:
@@ -83,8 +84,8 @@ def _identity_wishes(scene: Scene) -> Iterator[_Wish]:
     yield _Wish("quota-exhaustion", "one tenant takes the CPU of all", level, _greed(scene), {}, ("exceeded quota",))
 
 
-def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
-    """Only for tenants whose level says where and how their pods run."""
+def _sandbox_wishes(scene: Scene) -> Iterator[_Wish]:
+    """Only for tenants whose level says how their pods run."""
     if scene.tenant.isolation >= IsolationLevel.L4:
         yield _Wish(
             "no-sandbox",
@@ -95,25 +96,38 @@ def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
             (_ADMISSION,),
             ("spec", "runtimeClassName"),
         )
-    if scene.tenant.isolation >= IsolationLevel.L5:
-        yield _Wish(
-            "foreign-node",
-            "a pod on another tenant's node shares its caches and cores",
-            IsolationLevel.L5,
-            {"nodeSelector": {scene.platform.node_pool_label: scene.victim.namespace}},
-            {},
-            (_ADMISSION,),
-            ("spec", "nodeSelector"),
-        )
 
 
-def _pod(scene: Scene, wish: _Wish) -> Request:
+def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
+    """Ways onto the nodes of another tenant, from every level: it is the victim who was promised nodes of its own."""
+    level, label, victim = IsolationLevel.L1, scene.platform.node_pool_label, scene.victim.namespace
+    everything: Manifest = {"tolerations": [{"operator": "Exists"}]}
+    its_taint: Manifest = {"tolerations": [{"key": label, "operator": "Exists"}]}
+    expression = {"key": label, "operator": "In", "values": [victim]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    # What Kubernetes itself gives to every pod, and a selector that says nothing about whose nodes they are.
+    usual = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    harmless = {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [{**usual, "tolerationSeconds": 30}]}
+    beside = "a pod on another tenant's node shares its caches and cores"
+    for name, how, spec, kept in (
+        ("foreign-node", beside, {"nodeSelector": {label: victim}, **everything}, ("spec", "nodeSelector")),
+        ("foreign-node-affinity", beside, {"affinity": affinity, **its_taint}, ("spec", "affinity")),
+        ("foreign-node-name", f"{beside}; a node that is named is reached past its taint", {"nodeName": "any"}, ()),
+        ("system-priority", "a pod of the system's priority pushes others off their nodes", _SYSTEM, ()),
+    ):
+        yield _Wish(name, how, level, spec, {}, (_ADMISSION,), kept, harmless)
+
+
+def _pod(
+    scene: Scene, spec: Manifest, security: Manifest, *, refused_with: tuple[str, ...] = (), kept: tuple[str, ...] = ()
+) -> Request:
     pod = restricted_pod(scene.tenant.namespace, _NAME, _image(scene), [])
     container = pod["spec"]["containers"][0]
-    container["securityContext"] |= wish.security
-    pod["spec"] |= wish.spec
+    container["securityContext"] |= security
+    pod["spec"] |= spec
     path = f"/api/v1/namespaces/{scene.tenant.namespace}/pods"
-    return Request("POST", path, pod, wish.refused_with, wish.kept)
+    return Request("POST", path, pod, refused_with, kept)
 
 
 def _image(scene: Scene) -> str:

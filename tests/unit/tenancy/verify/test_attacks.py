@@ -1,5 +1,7 @@
 """The list of attacks: complete, told apart, and never without a twin that could be closed."""
 
+import pytest
+
 from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
 from tenancy.verify.attack import Connect, Known, Request
@@ -63,14 +65,23 @@ def test_an_attack_over_the_api_differs_from_its_twin() -> None:
             assert (attack.question.path, attack.question.body) != (attack.twin.path, attack.twin.body), attack.name
 
 
-def test_placement_is_tried_only_where_the_level_promises_it() -> None:
-    """L4 for the sandbox, L5 for the nodes."""
+def test_the_sandbox_is_tried_only_where_the_level_promises_it() -> None:
+    """From L4 on."""
 
     def names(level: IsolationLevel) -> set[str]:
         return {attack.name for attack in all_attacks(scene(level))}
 
     assert names(IsolationLevel.L4) - names(IsolationLevel.L3) == {"no-sandbox"}
-    assert names(IsolationLevel.L5) - names(IsolationLevel.L4) == {"foreign-node"}
+    assert names(IsolationLevel.L5) == names(IsolationLevel.L4)
+
+
+@pytest.mark.parametrize("level", IsolationLevel)
+def test_another_tenants_nodes_are_tried_from_every_level(level: IsolationLevel) -> None:
+    """They were promised to that other tenant, whatever the level of who tries."""
+    attacks = {attack.name: attack for attack in all_attacks(scene(level))}
+    for name in ("foreign-node", "foreign-node-affinity", "foreign-node-name", "system-priority"):
+        assert attacks[name].fails_from is IsolationLevel.L1
+        assert isinstance(attacks[name].twin, Request)
 
 
 def test_a_deletion_asks_for_its_dry_run_in_the_body() -> None:
