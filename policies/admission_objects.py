@@ -1,7 +1,16 @@
 """What nobody but the platform writes in tenants' namespaces, and what of the namespaces themselves nobody changes."""
 
 from policies.admission import TENANT_NAMESPACES, Rule, exempt, mutating, quoted, quoted_list, resources, validating
-from policies.labels import CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, MANAGED_BY, PROJECT_ANNOTATION, TENANT
+from policies.labels import (
+    CLUSTER_LOCAL,
+    ISOLATION,
+    KNATIVE_VISIBILITY,
+    MANAGED_BY,
+    MONITORING,
+    PROJECT_ANNOTATION,
+    SYSTEM,
+    TENANT,
+)
 from policies.mesh import INJECTION_LABEL
 from policies.model import Manifest, Platform
 
@@ -12,6 +21,13 @@ _PROTECTED_LABELS = (
     INJECTION_LABEL,
     "istio.io/rev",
     "istio.io/dataplane-mode",
+    # Sends the traffic of the namespace through a proxy of somebody's choice.
+    "istio.io/use-waypoint",
+    "istio.io/use-waypoint-namespace",
+    "istio.io/ingress-use-waypoint",
+    # Opens the metrics of the platform, and its gateway, to the pods of the namespace.
+    MONITORING,
+    SYSTEM,
     "pod-security.kubernetes.io/enforce",
     "pod-security.kubernetes.io/enforce-version",
 )

@@ -15,12 +15,15 @@ MANAGED_BY_US = "osfaas"
 TENANT = "osfaas.dev/tenant"
 # On a tenant's namespace: the Keystone project (a label value cannot hold every id, an annotation can).
 PROJECT_ANNOTATION = "osfaas.dev/project-id"
-# On a tenant's namespace: L1 to L5. The admission policies read it.
+# On a tenant's namespace: L1 to L5. The admission policies read it. On pods of the catalogue's functions: the level at
+# which they were made.
 ISOLATION = "osfaas.dev/isolation"
 # On a Knative Service of a tenant: "true" makes it reachable through /v1/invoke.
 CALLABLE = "osfaas.dev/callable"
 # On the namespaces of the platform itself that take part: gateway and controller.
 SYSTEM = "osfaas.dev/system"
+# On the namespace of the monitoring: its pods may ask for our metrics.
+MONITORING = "osfaas.dev/monitoring"
 
 # Knative's own: which visibility a Knative Service has, and which service a pod, a revision or a Service belongs to.
 KNATIVE_VISIBILITY = "networking.knative.dev/visibility"
