@@ -3,7 +3,7 @@
 from typing import Any
 
 from policies.access import SERVICE_ACCOUNT
-from policies.labels import CALLABLE, CLUSTER_LOCAL, KNATIVE_VISIBILITY
+from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import CatalogueFunction, Manifest, Platform, TenantSpec
 from policies.quota import pods_that_fit
@@ -23,9 +23,11 @@ _RESTRICTED = {
 def build_function(spec: TenantSpec, platform: Platform, function: CatalogueFunction) -> Manifest:
     """The Knative Service: reachable from inside the cluster only, asleep when nobody calls."""
     metadata = tenant_metadata(spec, function.name)
-    metadata["labels"] |= {KNATIVE_VISIBILITY: CLUSTER_LOCAL, CALLABLE: "true"}
+    metadata["labels"] |= {KNATIVE_VISIBILITY: CLUSTER_LOCAL, CALLABLE: "true" if function.callable else "false"}
+    # How a pod is isolated is decided when it is made: with another level, there has to be another revision.
+    labels = {**tenant_labels(spec), ISOLATION: spec.isolation.value}
     template = {
-        "metadata": {"labels": tenant_labels(spec), "annotations": _annotations(spec, platform, function)},
+        "metadata": {"labels": labels, "annotations": _annotations(spec, platform, function)},
         "spec": _pod(function),
     }
     return {

@@ -90,6 +90,7 @@ class CatalogueFunction:
         max_scale: most pods per tenant, capped by the tenant's `Limits.pods`.
         window_seconds: how long without a call until it sleeps; None: the cluster's default.
         environment: variables of the container.
+        callable: whether /v1/invoke reaches it. Checksums are asked for by other routes, which decide what it reads.
     """
 
     name: str
@@ -103,6 +104,7 @@ class CatalogueFunction:
     max_scale: int = 5
     window_seconds: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    callable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
