@@ -60,17 +60,18 @@ def ingress(platform: Platform) -> Peer:
 
 
 def build_network_policies(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
-    """The NetworkPolicies of the namespace, none below level L2.
+    """The NetworkPolicies of the namespace; below level L2 only while the tenant is suspended.
 
-    A suspended tenant keeps all of them, and the one for calls is empty: nothing reaches its pods any more, while the
-    autoscaler still sees that they are idle and sends them to sleep.
+    A suspended tenant, of any level, has the default deny alone: nothing reaches its pods, and they reach nothing,
+    from the moment of the suspension until they have ended.
     """
+    if spec.suspended is not None:
+        return (_policy(spec, DENY_ALL, ["Ingress", "Egress"]),)
     if not spec.isolation >= IsolationLevel.L2:
         return ()
-    calls = [] if spec.suspended is not None else _calls(platform)
     return (
         _policy(spec, DENY_ALL, ["Ingress", "Egress"]),
-        _policy(spec, CALLS_IN, ["Ingress"], ingress=calls),
+        _policy(spec, CALLS_IN, ["Ingress"], ingress=_calls(platform)),
         _policy(spec, METRICS_IN, ["Ingress"], ingress=_metrics(platform)),
         _policy(spec, OUT, ["Egress"], egress=_ways_out(spec, platform)),
     )

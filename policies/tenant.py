@@ -1,6 +1,8 @@
 """All objects of one tenant, in the order in which they are applied."""
 
-from policies.access import build_service_account
+from dataclasses import dataclass
+
+from policies.access import build_controller_binding, build_service_account
 from policies.errors import PolicyError
 from policies.function import build_function
 from policies.mesh import build_tenant_mesh
@@ -10,27 +12,65 @@ from policies.network import build_network_policies
 from policies.quota import build_limit_range, build_quota, require_room
 
 
-def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
-    """The objects that the tenant has, the namespace first, what runs last.
+@dataclass(frozen=True, slots=True)
+class TenantObjects:
+    """What can be built of a tenant.
+
+    Attributes:
+        manifests: the namespace first, what runs last.
+        problems: why functions of the specification are not among them, a sentence each.
+        suspended: whether no pod of the tenant may run.
+    """
+
+    manifests: tuple[Manifest, ...]
+    problems: tuple[str, ...] = ()
+    suspended: bool = False
+
+
+def build_tenant(spec: TenantSpec, platform: Platform) -> TenantObjects:
+    """The objects that the tenant has. What isolates and limits it is always among them.
+
+    Only functions can be impossible: one that is not in the catalogue, limits too small for its pod, a level that the
+    platform cannot give. A tenant whose functions cannot be built has to be closed, limited and suspended all the same.
 
     A suspended tenant has no Knative Service: without it there is no route and no pod, and a resume makes the same one
     again from the catalogue, which holds all of its state. The controller removes Knative Services of its own that are
-    not in the answer. Until it has, the quota allows no new pod and no call gets in, so that pods sleep all the same.
-
-    Raises:
-        PolicyError: an unknown function, a level that the platform cannot give, or limits too small for one pod.
+    not in the answer, and pods that are still there; the quota allows no new one.
     """
-    require_level(spec, platform)
-    functions = _functions(spec, platform)
-    return (
+    foundation = (
         build_namespace(spec, platform),
         build_service_account(spec),
+        build_controller_binding(spec, platform),
         build_quota(spec, platform),
         build_limit_range(spec, platform),
         *build_network_policies(spec, platform),
         *build_tenant_mesh(spec, platform),
-        *(build_function(spec, platform, function) for function in functions if spec.suspended is None),
     )
+    if spec.suspended is not None:
+        return TenantObjects(foundation, suspended=True)
+    try:
+        require_level(spec, platform)
+    except PolicyError as error:
+        return TenantObjects(foundation, (str(error),))
+    functions, problems = [], []
+    for name in dict.fromkeys(spec.functions):
+        try:
+            functions.append(build_function(spec, platform, _function(name, spec, platform)))
+        except PolicyError as error:
+            problems.append(str(error))
+    return TenantObjects((*foundation, *functions), tuple(problems))
+
+
+def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
+    """All objects of a tenant.
+
+    Raises:
+        PolicyError: an unknown function, a level that the platform cannot give, or limits too small for one pod.
+    """
+    built = build_tenant(spec, platform)
+    if built.problems:
+        raise PolicyError("; ".join(built.problems))
+    return built.manifests
 
 
 def require_level(spec: TenantSpec, platform: Platform) -> None:
@@ -42,12 +82,10 @@ def require_level(spec: TenantSpec, platform: Platform) -> None:
         )
 
 
-def _functions(spec: TenantSpec, platform: Platform) -> tuple[CatalogueFunction, ...]:
-    unknown = sorted(set(spec.functions) - set(platform.functions))
-    if unknown:
+def _function(name: str, spec: TenantSpec, platform: Platform) -> CatalogueFunction:
+    function = platform.functions.get(name)
+    if function is None:
         known = ", ".join(sorted(platform.functions)) or "none"
-        raise PolicyError(f"the platform has no function {', '.join(unknown)}; its catalogue has: {known}")
-    functions = tuple(platform.functions[name] for name in dict.fromkeys(spec.functions))
-    for function in functions:
-        require_room(function, spec.limits)
-    return functions
+        raise PolicyError(f"the platform has no function {name}; its catalogue has: {known}")
+    require_room(function, spec.limits)
+    return function

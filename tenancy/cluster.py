@@ -26,6 +26,7 @@ from tenancy.errors import (
     ClusterError,
     ConflictError,
     ExpiredError,
+    ForbiddenError,
     KindMissingError,
     NotFoundError,
     UnavailableError,
@@ -41,7 +42,12 @@ WATCH_SECONDS = 300
 PAGE = 500
 
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
-_ERRORS: Mapping[int, type[ClusterError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError}
+_ERRORS: Mapping[int, type[ClusterError]] = {
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: ExpiredError,
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -220,19 +226,27 @@ class Cluster:
         query = {"fieldManager": FIELD_MANAGER}
         return self._call(_Request("PATCH", self._path(ref), query, list(operations), "application/json-patch+json"))
 
-    def delete(self, ref: Ref, *, uid: str, resource_version: str = "") -> None:
+    def delete(self, ref: Ref, *, uid: str, resource_version: str = "", grace_seconds: int | None = None) -> None:
         """Deletes exactly this object; one that is gone is fine.
+
+        Args:
+            ref: the object.
+            uid: of the object that was seen.
+            resource_version: "" if it may have changed meanwhile.
+            grace_seconds: how long a pod's containers have to end; None: as long as the pod itself says.
 
         Raises:
             ConflictError: by this name there is another one now, or it changed.
         """
         conditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
-        options = {
+        options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": conditions,
             "propagationPolicy": "Background",
         }
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         try:
             self._call(_Request("DELETE", self._path(ref), body=options))
         except NotFoundError:

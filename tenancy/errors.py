@@ -10,6 +10,7 @@ TenancyError
 │   └── NoSuchProjectError   Keystone says that there is no such project
 └── ClusterError             the Kubernetes API
     ├── UnavailableError     it did not answer, or asks to come back later
+    ├── ForbiddenError       a right is missing, or admission refuses
     ├── ConflictError        somebody else owns a field, or was faster
     ├── ExpiredError         a watch or a list has to be started anew
     ├── NotFoundError        the object is not there
@@ -55,6 +56,10 @@ class ClusterError(TenancyError):
 
 class UnavailableError(ClusterError):
     """The Kubernetes API does not answer, or asks to come back later."""
+
+
+class ForbiddenError(ClusterError):
+    """We may not do this, or an admission policy refuses it."""
 
 
 class ConflictError(ClusterError):

@@ -81,7 +81,7 @@ def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applie
     """Does one action; the object afterwards, or None."""
     ref = action.ref
     if isinstance(action, Delete):
-        cluster.delete(ref, uid=action.uid)
+        cluster.delete(ref, uid=action.uid, grace_seconds=action.grace_seconds)
         remembered.pop(ref, None)
         return None
     if isinstance(action, Strip):

@@ -21,18 +21,12 @@ from policies.names import ProjectId, function_host
 from tenancy.cluster import Change, Kind, Listing
 from tenancy.directory import FunctionAddress, Tenant, Trouble
 from tenancy.errors import ClusterError, DirectoryError, ExpiredError, NotOnboardedError
-from tenancy.record import ProjectState, TenantRecord, record_of
+from tenancy.record import TenantRecord, record_of
+from tenancy.suspension import suspension_of
 
 log = logging.getLogger(__name__)
 
 TENANTS = Kind(f"{API_GROUP}/{API_VERSION}", TENANT_KIND)
-
-# What a caller of a suspended project reads.
-_PROJECT_REASONS = {
-    ProjectState.DISABLED: "the project is disabled in Keystone",
-    ProjectState.DELETED: "the project no longer exists in Keystone",
-}
-_OFFBOARDING = "it is being offboarded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +197,7 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
     requests of their own to, only the status says.
     """
     spec, reported = record.spec, {function.name: function for function in record.status.functions}
+    suspension = suspension_of(record, record.status.project)
 
     def address(name: str) -> FunctionAddress:
         state = reported.get(name)
@@ -220,15 +215,6 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
         project_id=spec.project_id,
         namespace=spec.namespace,
         functions={name: address(name) for name in (*spec.functions, *reported)},
-        suspended=suspension(record),
+        suspended=suspension.message if suspension else None,
         limits=spec.limits,
     )
-
-
-def suspension(record: TenantRecord) -> str | None:
-    """Why calls of a tenant are refused, or None. `Unknown` is no reason: Keystone may just be away."""
-    if record.spec.suspended is not None:
-        return record.spec.suspended
-    if record.offboarding is not None:
-        return _OFFBOARDING
-    return _PROJECT_REASONS.get(record.status.project)

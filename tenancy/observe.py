@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from policies.model import Manifest
 from policies.names import NamespaceName
 from tenancy.cluster import Cluster, Kind, Ref, ref_of
-from tenancy.errors import KindMissingError
+from tenancy.errors import ForbiddenError, KindMissingError
 from tenancy.function_status import SERVICE_LABEL
 
 NAMESPACE = Kind("v1", "Namespace")
@@ -22,6 +22,7 @@ OWNED_KINDS = (
     RESOURCE_QUOTA,
     LIMIT_RANGE,
     Kind("v1", "ServiceAccount"),
+    Kind("rbac.authorization.k8s.io/v1", "RoleBinding"),
     Kind("networking.k8s.io/v1", "NetworkPolicy"),
     Kind("security.istio.io/v1", "AuthorizationPolicy"),
     Kind("security.istio.io/v1", "PeerAuthentication"),
@@ -37,14 +38,15 @@ class Observed:
         namespace: its namespace, or None.
         objects: everything of the owned kinds in it, the tenant's own objects too, and what else is wanted.
         missing_kinds: kinds that the cluster does not know.
-        deployments, pods: Knative's, in the namespace.
+        deployments: Knative's, in the namespace.
+        pods: all of the namespace; None if they may not be seen, because the binding that allows it is not there yet.
     """
 
     namespace: Manifest | None
     objects: Mapping[Ref, Manifest] = field(default_factory=dict)
     missing_kinds: frozenset[Kind] = frozenset()
     deployments: tuple[Manifest, ...] = ()
-    pods: tuple[Manifest, ...] = ()
+    pods: tuple[Manifest, ...] | None = ()
 
     @property
     def services(self) -> tuple[Manifest, ...]:
@@ -79,10 +81,14 @@ def observe(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[Manifes
             missing.add(ref.kind)
         else:
             objects.update({ref: other} if other else {})
-    return Observed(
-        namespace=found,
-        objects=objects,
-        missing_kinds=frozenset(missing),
-        deployments=cluster.list(DEPLOYMENT, namespace=namespace, labels=SERVICE_LABEL).items,
-        pods=cluster.list(POD, namespace=namespace, labels=SERVICE_LABEL).items,
-    )
+    deployments, pods = _running(cluster, namespace)
+    return Observed(found, objects, frozenset(missing), deployments, pods)
+
+
+def _running(cluster: Cluster, namespace: NamespaceName) -> tuple[tuple[Manifest, ...], tuple[Manifest, ...] | None]:
+    """Deployments and pods. The right to see them is given by an object of the tenant's own, which may be missing."""
+    try:
+        deployments = cluster.list(DEPLOYMENT, namespace=namespace, labels=SERVICE_LABEL).items
+        return deployments, cluster.list(POD, namespace=namespace).items
+    except ForbiddenError:
+        return (), None

@@ -6,14 +6,16 @@ and named; what is ours and no longer wanted goes away. Ours is what `tenancy.ow
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from policies.model import Manifest
+from policies.tenant import TenantObjects
 from tenancy.cluster import Ref, ref_of
-from tenancy.observe import NAMESPACE, OWNED_KINDS, Observed
+from tenancy.observe import KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS, Observed
 from tenancy.ownership import added_by_strangers, is_ours
+from tenancy.pods import STOP_SECONDS, pods_to_end
 
 # Kubernetes puts it into each namespace; in one of ours it is adopted, unless somebody else has set our fields of it.
 MADE_BY_KUBERNETES = ("ServiceAccount", "default")
@@ -50,10 +52,15 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove an object of ours, if it is still the one that was seen."""
+    """Remove an object, if it is still the one that was seen.
+
+    Attributes:
+        grace_seconds: how long a pod's containers have to end; None: as long as the pod itself says.
+    """
 
     ref: Ref
     uid: str
+    grace_seconds: int | None = None
 
 
 Action = Apply | Strip | Delete
@@ -85,32 +92,37 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
 
 
-def plan_tenant(tenant: str, wanted: Sequence[Manifest], observed: Observed, remembered: Mapping[Ref, Applied]) -> Plan:
+def plan_tenant(tenant: str, wanted: TenantObjects, observed: Observed, remembered: Mapping[Ref, Applied]) -> Plan:
     """What makes the tenant as wanted.
 
     Args:
         tenant: name of the record.
-        wanted: all of its manifests, its namespace first.
+        wanted: what it shall be. If not all of its functions could be built, those that are there stay.
         observed: what is there.
         remembered: what is known from earlier rounds; may be empty.
 
     Raises:
         ValueError: the namespace is not among what is wanted: a builder is broken, and nothing follows from that.
     """
-    if not wanted or ref_of(wanted[0]).kind != NAMESPACE:
+    manifests = wanted.manifests
+    if not manifests or ref_of(manifests[0]).kind != NAMESPACE:
         raise ValueError(f"{tenant}: nothing is done without its namespace among the manifests")
-    refusal = refusal_of_namespace(tenant, ref_of(wanted[0]), observed.namespace)
+    refusal = refusal_of_namespace(tenant, ref_of(manifests[0]), observed.namespace)
     if refusal:
         return Plan(refusals=(refusal,))
     actions: list[Action] = []
     refusals = []
-    for manifest in wanted:
+    for manifest in manifests:
         step = _step(tenant, manifest, observed, remembered)
         if isinstance(step, Refusal):
             refusals.append(step)
         else:
             actions += step
-    return Plan((*actions, *_superseded(tenant, wanted, observed)), tuple(refusals))
+    ended = [
+        Delete(ref_of(pod), pod["metadata"]["uid"], STOP_SECONDS)
+        for pod in (pods_to_end(observed.pods or ()) if wanted.suspended else ())
+    ]
+    return Plan((*actions, *_superseded(tenant, wanted, observed), *ended), tuple(refusals))
 
 
 def plan_removal(tenant: str, namespace: Ref, observed: Manifest | None) -> Plan:
@@ -183,13 +195,14 @@ def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | 
     return [*strip, Apply(manifest, metadata["uid"], force=True)]
 
 
-def _superseded(tenant: str, wanted: Sequence[Manifest], observed: Observed) -> tuple[Delete, ...]:
-    kept = {ref_of(manifest) for manifest in wanted}
+def _superseded(tenant: str, wanted: TenantObjects, observed: Observed) -> tuple[Delete, ...]:
+    kept = {ref_of(manifest) for manifest in wanted.manifests}
+    kinds = OWNED_KINDS if not wanted.problems else [kind for kind in OWNED_KINDS if kind != KNATIVE_SERVICE]
     return tuple(
         Delete(ref, live["metadata"]["uid"])
         for ref, live in observed.objects.items()
         if ref not in kept
-        and ref.kind in OWNED_KINDS
+        and ref.kind in kinds
         and is_ours(live, tenant)
         and not live["metadata"].get("deletionTimestamp")
     )

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policies.model import Manifest, Platform
-from policies.tenant import tenant_manifests
-from tenancy.cluster import Cluster, Ref
+from policies.tenant import build_tenant
+from tenancy.cluster import Cluster, Ref, ref_of
 from tenancy.errors import ClusterError
 from tenancy.observe import NAMESPACE, observe
 from tenancy.plan import Apply, Delete, plan_tenant
-from tenancy.reconcile import spec_in_force
 from tenancy.record import TenantRecord
+from tenancy.suspension import spec_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,20 @@ def preview(cluster: Cluster, record: TenantRecord, platform: Platform) -> Itera
     """The objects that the controller would make, change, remove or refuse for this record.
 
     Raises:
-        PolicyError: nothing can be built from it.
         ClusterError: the cluster does not say what is there.
     """
-    wanted = tenant_manifests(spec_in_force(record, record.status.project), platform)
-    observed = observe(cluster, record.spec.namespace, wanted)
+    wanted = build_tenant(spec_in_force(record, record.status.project), platform)
+    observed = observe(cluster, record.spec.namespace, wanted.manifests)
     plan = plan_tenant(record.name, wanted, observed, {})
+    pods = {ref_of(pod): pod for pod in observed.pods or ()}
     for action in plan.actions:
-        before = observed.namespace if action.ref.kind == NAMESPACE else observed.objects.get(action.ref)
+        before = observed.namespace if action.ref.kind == NAMESPACE else {**pods, **observed.objects}.get(action.ref)
         if isinstance(action, Delete):
             yield Preview(action.ref, before, None)
         elif isinstance(action, Apply):
             yield _of_apply(cluster, action, before, namespace_is_there=observed.namespace is not None)
+    for problem in wanted.problems:
+        yield Preview(Ref(NAMESPACE, "", record.spec.namespace), None, None, problem)
     for refusal in plan.refusals:
         yield Preview(refusal.ref, None, None, refusal.message)
 

@@ -2,23 +2,24 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from policies.errors import PolicyError
 from policies.labels import FIELD_MANAGER
 from policies.model import Manifest, Platform, TenantSpec
-from policies.tenant import tenant_manifests
+from policies.tenant import build_tenant
 from tenancy.cluster import Cluster, Kind, Ref
-from tenancy.errors import ClusterError, ProjectsError
+from tenancy.errors import ClusterError, ForbiddenError, ProjectsError
 from tenancy.execute import Done, execute
-from tenancy.function_status import SERVICE_LABEL, function_statuses
+from tenancy.function_status import function_statuses
 from tenancy.metrics import ControllerMetrics
 from tenancy.observe import NAMESPACE, POD, Observed, observe
 from tenancy.plan import Applied, plan_removal, plan_tenant
+from tenancy.pods import pods_below_level, running_pods
 from tenancy.projects import ProjectStates
-from tenancy.record import FunctionStatus, Offboarding, ProjectState, TenantRecord, record_of
-from tenancy.report import DISABLED, News, Round, news_of, status_of, status_patch
+from tenancy.record import ProjectState, TenantRecord, record_of
+from tenancy.report import News, Round, news_of, status_of, status_patch
+from tenancy.suspension import spec_in_force
 from tenancy.tenants import ref_of_tenant
 
 log = logging.getLogger(__name__)
@@ -74,27 +75,43 @@ class Reconciler:
         if self._may_remove(record):
             return self._remove(record, manifest)
         spec = spec_in_force(record, project[0])
-        try:
-            wanted = tenant_manifests(spec, self.platform)
-        except PolicyError as error:
-            self._report(manifest, Round(record, spec, project, invalid=str(error)), Done())
-            return None
-        observed = observe(self.cluster, spec.namespace, wanted)
+        wanted = build_tenant(spec, self.platform)
+        observed = observe(self.cluster, spec.namespace, wanted.manifests)
         remembered = self._remembered.setdefault(name, {})
         plan = plan_tenant(name, wanted, observed, remembered)
         done = execute(self.cluster, plan, observed, remembered, self.may_write)
-        functions = function_statuses(observed.services, observed.deployments, observed.pods)
-        refusals = (*plan.refusals, *done.failures)
-        moved = self._report(manifest, Round(record, spec, project, refusals, functions), done)
-        waits = bool(refusals) or not _settled(spec, functions, observed.deployments)
+        round_ = Round(
+            record,
+            spec,
+            project,
+            refusals=(*plan.refusals, *done.failures),
+            functions=function_statuses(observed.services, observed.deployments, observed.pods or ()),
+            problems=wanted.problems,
+            pods=self._misplaced(spec, observed),
+            offboarding=record.observed_offboarding(self.clock()),
+        )
+        moved = self._report(manifest, round_, done)
+        waits = bool(round_.refusals) or not _settled(round_, observed.deployments)
         self._still[name] = 0 if moved or not waits else self._still.get(name, 0) + 1
         return self._due(record, waits=waits)
 
+    def _misplaced(self, spec: TenantSpec, observed: Observed) -> tuple[Manifest, ...] | None:
+        """The pods that should not run as they do; None if they could not be seen."""
+        if observed.pods is None:
+            return None
+        if spec.suspended is not None:
+            return running_pods(observed.pods)
+        return pods_below_level(observed.pods, spec, self.platform)
+
     def _may_remove(self, record: TenantRecord) -> bool:
         def has_pods() -> bool:
-            return bool(self.cluster.list(POD, namespace=record.spec.namespace, labels=SERVICE_LABEL).items)
+            try:
+                return bool(running_pods(self.cluster.list(POD, namespace=record.spec.namespace).items))
+            except ForbiddenError:
+                # The binding that shows them goes with the namespace.
+                return False
 
-        return removal_is_due(record.offboarding, self.clock(), has_pods)
+        return removal_is_due(record, self.clock(), has_pods)
 
     def _forget(self, name: str) -> None:
         self._remembered.pop(name, None)
@@ -124,7 +141,8 @@ class Reconciler:
         done = execute(self.cluster, plan, observed, {}, self.may_write)
         spec = spec_in_force(record, record.status.project)
         project = record.status.project, record.status.project_name
-        self._report(manifest, Round(record, spec, project, (*plan.refusals, *done.failures)), done)
+        refusals, seen = (*plan.refusals, *done.failures), record.observed_offboarding(self.clock())
+        self._report(manifest, Round(record, spec, project, refusals, pods=None, offboarding=seen), done)
         return SOON_SECONDS
 
     def _report(self, manifest: Manifest, round_: Round, done: Done) -> bool:
@@ -174,37 +192,33 @@ class Reconciler:
     def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
         due = [min(SOON_SECONDS * 2.0 ** min(self._still[record.name], 8), LATEST_SECONDS)] if waits else []
         if record.offboarding and record.offboarding.confirmed:
-            due.append(max(SOON_SECONDS, (record.offboarding.over_at - self.clock()).total_seconds()))
+            over_at = record.removable_from or self.clock()
+            due.append(max(SOON_SECONDS, (over_at - self.clock()).total_seconds()))
         return min(due, default=None)
 
 
-def removal_is_due(offboarding: Offboarding | None, now: dt.datetime, has_pods: Callable[[], bool]) -> bool:
+def removal_is_due(record: TenantRecord, now: dt.datetime, has_pods: Callable[[], bool]) -> bool:
     """Whether both steps are done and the pods have ended, or have had time to; they are suspended since the first.
 
     With pods in it, Kubernetes looks at a namespace that is going only after half of their grace period, which for
     a function is minutes.
     """
-    if offboarding is None or not offboarding.confirmed or now < offboarding.over_at:
+    over_at = record.removable_from
+    if record.offboarding is None or not record.offboarding.confirmed or over_at is None or now < over_at:
         return False
-    return now > offboarding.over_at + _TIME_FOR_PODS or not has_pods()
+    return now > over_at + _TIME_FOR_PODS or not has_pods()
 
 
-def spec_in_force(record: TenantRecord, project: ProjectState) -> TenantSpec:
-    """The specification to build: the record's, suspended too by Keystone or by offboarding."""
-    reason = record.spec.suspended
-    if reason is None and record.offboarding:
-        reason = "the project is being offboarded"
-    if reason is None and project is ProjectState.DISABLED:
-        reason = DISABLED
-    return replace(record.spec, suspended=reason)
-
-
-def _settled(spec: TenantSpec, functions: Sequence[FunctionStatus], deployments: Iterable[Manifest]) -> bool:
+def _settled(round_: Round, deployments: Iterable[Manifest]) -> bool:
     """Whether nothing is on its way; pods are not watched, so a tenant with one that waits is looked at again."""
-    running = {function.name for function in functions if function.ready and not function.reason}
+    if round_.pods is None or round_.pods:
+        return False
+    if round_.suspension:
+        return True
+    running = {function.name for function in round_.functions if function.ready and not function.reason}
     complete = all(
         deployment.get("status", {}).get("readyReplicas", 0) >= deployment["spec"].get("replicas", 1)
         for deployment in deployments
     )
-    wanted = () if spec.suspended is not None else spec.functions
-    return complete and running.issuperset(wanted) and len(running) == len(functions)
+    wanted = () if round_.problems else round_.spec.functions
+    return complete and running.issuperset(wanted) and len(running) == len(round_.functions)

@@ -19,6 +19,7 @@ the name of the namespace, which is derived from the project id, so a project ca
       project: {state: Enabled, name: atlas, checkedAt: 2026-11-24T12:00:00Z}     # Enabled, Disabled, Deleted, Unknown
       functions:
         - {name: checksums, ready: true, callable: true, reason: "", message: ""}
+      offboarding: {requestedAt: 2026-11-24T12:00:00Z, observedAt: 2026-11-24T12:00:01Z}         # while it is asked for
       conditions: [{type: Ready, status: "True", reason: AllReady, message: "", lastTransitionTime: …}]
 """
 
@@ -50,6 +51,7 @@ class ConditionType(Enum):
     POLICIES = "Policies"
     QUOTA = "Quota"
     FUNCTION = "Function"
+    PODS = "Pods"
     READY = "Ready"
 
 
@@ -95,6 +97,14 @@ class Offboarding:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedOffboarding:
+    """When the controller first saw an offboarding: no writer of records can put that into the past."""
+
+    requested_at: dt.datetime
+    observed_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TenantStatus:
     """What the controller saw last."""
 
@@ -103,6 +113,7 @@ class TenantStatus:
     project_name: str = ""
     functions: tuple[FunctionStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    offboarding: ObservedOffboarding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,23 @@ class TenantRecord:
     @property
     def name(self) -> str:
         return self.spec.namespace
+
+    @property
+    def removable_from(self) -> dt.datetime | None:
+        """The end of the grace period, counted from when the controller saw the first step; None: it has not yet."""
+        asked, seen = self.offboarding, self.status.offboarding
+        if asked is None or seen is None or seen.requested_at != asked.requested_at:
+            return None
+        return max(asked.requested_at, seen.observed_at) + dt.timedelta(seconds=asked.grace_seconds)
+
+    def observed_offboarding(self, now: dt.datetime) -> ObservedOffboarding | None:
+        """What the status has to say of the offboarding: seen before, or now for the first time."""
+        asked, seen = self.offboarding, self.status.offboarding
+        if asked is None:
+            return None
+        return (
+            seen if seen and seen.requested_at == asked.requested_at else ObservedOffboarding(asked.requested_at, now)
+        )
 
 
 def record_of(manifest: Mapping[str, Any]) -> TenantRecord:
@@ -233,6 +261,16 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
             )
             for condition in status.get("conditions", ())
         ),
+        offboarding=_observed_offboarding(status.get("offboarding")),
+    )
+
+
+def _observed_offboarding(value: Mapping[str, Any] | None) -> ObservedOffboarding | None:
+    if not value:
+        return None
+    return ObservedOffboarding(
+        requested_at=dt.datetime.fromisoformat(value["requestedAt"]),
+        observed_at=dt.datetime.fromisoformat(value["observedAt"]),
     )
 
 

@@ -5,22 +5,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.model import TenantSpec
+from policies.model import Manifest, TenantSpec
 from tenancy.execute import Done
 from tenancy.observe import KNATIVE_SERVICE, LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA
 from tenancy.plan import Refusal
+from tenancy.pods import names_of
 from tenancy.record import (
     Condition,
     ConditionType,
     FunctionStatus,
+    ObservedOffboarding,
     ProjectState,
     TenantRecord,
     TenantStatus,
     timestamp,
 )
+from tenancy.suspension import OFFBOARDING, PROJECT_DELETED, SUSPENDED, Suspension, suspension_of
 
 _QUOTA_KINDS = frozenset({RESOURCE_QUOTA, LIMIT_RANGE})
-DISABLED = "the project is disabled in Keystone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,14 @@ class Round:
 
     Attributes:
         record: as it was read.
-        spec: what was built: the record's, suspended by Keystone or by offboarding too.
+        spec: what was built: the record's, with the suspension that is in force.
         project: what is known of its project, and its name.
         refusals: of the plan and of the API server.
         functions: every Knative Service of the namespace.
-        invalid: why nothing could be built from the specification; "" if it could.
+        problems: why functions of the specification could not be built.
+        pods: those that should not run as they do: of a suspended tenant all, else those made below its level; None if
+            pods could not be seen.
+        offboarding: when it was first seen.
     """
 
     record: TenantRecord
@@ -41,7 +46,13 @@ class Round:
     project: tuple[ProjectState, str]
     refusals: tuple[Refusal, ...] = ()
     functions: tuple[FunctionStatus, ...] = ()
-    invalid: str = ""
+    problems: tuple[str, ...] = ()
+    pods: tuple[Manifest, ...] | None = ()
+    offboarding: ObservedOffboarding | None = None
+
+    @property
+    def suspension(self) -> Suspension | None:
+        return suspension_of(self.record, self.project[0])
 
 
 def status_of(round_: Round) -> TenantStatus:
@@ -51,6 +62,7 @@ def status_of(round_: Round) -> TenantStatus:
         _of_kinds(round_, ConditionType.POLICIES, _is_policy, "Applied"),
         _of_kinds(round_, ConditionType.QUOTA, lambda refusal: refusal.ref.kind in _QUOTA_KINDS, "Applied"),
         _function(round_),
+        _pods(round_),
     ]
     return TenantStatus(
         observed_generation=round_.record.generation,
@@ -58,6 +70,7 @@ def status_of(round_: Round) -> TenantStatus:
         project_name=round_.project[1],
         functions=round_.functions,
         conditions=(*conditions, _ready(round_, conditions)),
+        offboarding=round_.offboarding,
     )
 
 
@@ -87,6 +100,14 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
         ],
         "conditions": conditions,
     }
+    if status.offboarding:
+        seen = status.offboarding
+        after["offboarding"] = {
+            "requestedAt": timestamp(seen.requested_at),
+            "observedAt": timestamp(seen.observed_at),
+        }
+    elif "offboarding" in before:
+        after["offboarding"] = None
     return None if after == before else {"status": after}
 
 
@@ -124,8 +145,6 @@ def _of_kinds(round_: Round, type_: ConditionType, concerns: Any, good: str) -> 
     blocked = _blocked(round_)
     if blocked and type_ is not ConditionType.NAMESPACE:
         return Condition(type_, None, blocked.reason, blocked.message)
-    if round_.invalid:
-        return Condition(type_, None, "SpecImpossible", round_.invalid)
     refused = [refusal for refusal in round_.refusals if concerns(refusal)]
     if refused:
         return Condition(type_, False, refused[0].reason, "; ".join(refusal.message for refusal in refused))
@@ -142,8 +161,10 @@ def _function(round_: Round) -> Condition:
     usual = _of_kinds(round_, type_, lambda refusal: refusal.ref.kind == KNATIVE_SERVICE, "AllReady")
     if usual.status is not True:
         return usual
-    if round_.spec.suspended is not None:
-        return Condition(type_, False, "Suspended", round_.spec.suspended)
+    if round_.suspension:
+        return Condition(type_, False, "Suspended", round_.suspension.message)
+    if round_.problems:
+        return Condition(type_, False, "SpecImpossible", "; ".join(round_.problems))
     known = {function.name: function for function in round_.functions}
     for name in round_.spec.functions:
         function = known.get(name)
@@ -154,31 +175,49 @@ def _function(round_: Round) -> Condition:
     return usual
 
 
+def _pods(round_: Round) -> Condition:
+    type_, pods = ConditionType.PODS, round_.pods
+    blocked = _blocked(round_)
+    if blocked:
+        return Condition(type_, None, blocked.reason, blocked.message)
+    if pods is None:
+        return Condition(type_, None, "NotSeen", "the controller may not see the pods yet; it is tried again")
+    if round_.suspension:
+        return Condition(type_, False, "Stopping", f"still running: {names_of(pods)}") if pods else _no_pods(type_)
+    if pods:
+        return Condition(
+            type_,
+            False,
+            "BelowLevel",
+            f"made before the level was {round_.spec.isolation.value}: {names_of(pods)}. Pods of the catalogue's "
+            "functions are replaced by themselves; restart the others, or suspend and resume the tenant",
+        )
+    return Condition(type_, True, "AtLevel")
+
+
+def _no_pods(type_: ConditionType) -> Condition:
+    return Condition(type_, True, "Stopped")
+
+
 def _ready(round_: Round, conditions: Sequence[Condition]) -> Condition:
-    type_, record = ConditionType.READY, round_.record
-    if record.offboarding:
-        return Condition(type_, False, "Offboarding", _of_offboarding(record))
-    if round_.project[0] is ProjectState.DELETED:
+    type_, suspension = ConditionType.READY, round_.suspension
+    if suspension:
         return Condition(
-            type_,
-            False,
-            "ProjectDeleted",
-            "the project is deleted in Keystone; nothing was removed: "
-            f"osfaas tenant offboard {record.spec.project_id} does that",
+            type_, False, suspension.reason, f"{suspension.message}; {_what_ends(suspension, round_.record)}"
         )
-    if round_.invalid:
-        return Condition(type_, False, "SpecImpossible", round_.invalid)
-    if record.spec.suspended is not None:
-        return Condition(
-            type_,
-            False,
-            "Suspended",
-            f"suspended: {record.spec.suspended}; osfaas tenant resume {record.spec.project_id} ends it",
-        )
-    if round_.project[0] is ProjectState.DISABLED:
-        return Condition(type_, False, "ProjectDisabled", f"{DISABLED}; enabling it there ends the suspension")
     worst = _first_not_true(conditions)
     return Condition(type_, worst.status, worst.reason, worst.message) if worst else Condition(type_, True, "AllReady")
+
+
+def _what_ends(suspension: Suspension, record: TenantRecord) -> str:
+    project_id = record.spec.project_id
+    if suspension.reason == OFFBOARDING:
+        return _of_offboarding(record)
+    if suspension.reason == PROJECT_DELETED:
+        return f"its namespace is kept until osfaas tenant offboard {project_id}"
+    if suspension.reason == SUSPENDED:
+        return f"osfaas tenant resume {project_id} ends it"
+    return "enabling it there ends the suspension"
 
 
 def _first_not_true(conditions: Iterable[Condition]) -> Condition | None:
@@ -186,12 +225,14 @@ def _first_not_true(conditions: Iterable[Condition]) -> Condition | None:
 
 
 def _of_offboarding(record: TenantRecord) -> str:
-    offboarding = record.offboarding
+    offboarding, over_at = record.offboarding, record.removable_from
     assert offboarding is not None
+    if over_at is None:
+        return "its grace period begins now"
     if offboarding.confirmed:
-        return f"confirmed; its namespace is removed after {timestamp(offboarding.over_at)}"
+        return f"confirmed; its namespace is removed after {timestamp(over_at)}"
     return (
-        f"suspended; from {timestamp(offboarding.over_at)} on, osfaas tenant offboard {record.spec.project_id} "
+        f"from {timestamp(over_at)} on, osfaas tenant offboard {record.spec.project_id} "
         "--confirm removes it; --cancel takes it back"
     )
 

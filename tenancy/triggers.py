@@ -15,7 +15,7 @@ from policies.names import PREFIX
 from tenancy.cluster import Cluster, Kind
 from tenancy.errors import ClusterError, ExpiredError, KindMissingError
 from tenancy.function_status import SERVICE_LABEL
-from tenancy.observe import DEPLOYMENT, KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
+from tenancy.observe import KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
 from tenancy.tenants import TENANTS
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ SOURCES = (
     *(Source(kind, _OURS) for kind in OWNED_KINDS if kind != KNATIVE_SERVICE),
     # The tenants' own as well: their state is in the record.
     Source(KNATIVE_SERVICE),
-    Source(DEPLOYMENT, SERVICE_LABEL),
+    # Changes when a function scales, which alone shows that a Deployment may want pods that a quota refuses: a watch of
+    # Deployments would show the variables of all pods of the cluster.
+    Source(Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler"), SERVICE_LABEL),
 )
 
 

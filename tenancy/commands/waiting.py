@@ -10,11 +10,13 @@ import click
 from policies.names import ProjectId
 from tenancy.commands.access import NOT_IN_TIME
 from tenancy.record import Condition, ConditionType, TenantRecord
+from tenancy.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
 
 if TYPE_CHECKING:
     from tenancy.tenants import Tenants
 
 _LOOK_SECONDS = 0.3
+_STOPPED = frozenset({OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED})
 
 # The record, or None when it is gone.
 Until = Callable[[TenantRecord | None], bool]
@@ -22,12 +24,14 @@ Until = Callable[[TenantRecord | None], bool]
 
 def is_ready(record: TenantRecord | None) -> bool:
     """Whether the controller has brought everything to what the record says now."""
-    return _of(record, lambda ready: ready.status is True)
+    return _of(record, ConditionType.READY, lambda ready: ready.status is True)
 
 
 def has_stopped(record: TenantRecord | None) -> bool:
-    """Whether the controller has stopped the tenant."""
-    return _of(record, lambda ready: ready.status is False and ready.reason in {"Suspended", "Offboarding"})
+    """Whether the controller has stopped the tenant, and no pod of it runs any more."""
+    if not _of(record, ConditionType.READY, lambda ready: ready.status is False and ready.reason in _STOPPED):
+        return False
+    return _of(record, ConditionType.PODS, lambda pods: pods.status is True)
 
 
 def is_gone(record: TenantRecord | None) -> bool:
@@ -56,10 +60,10 @@ def wait_for(tenants: "Tenants", project_id: ProjectId, until: Until, seconds: f
         time.sleep(_LOOK_SECONDS)
 
 
-def _of(record: TenantRecord | None, holds: Callable[[Condition], bool]) -> bool:
+def _of(record: TenantRecord | None, type_: ConditionType, holds: Callable[[Condition], bool]) -> bool:
     if record is None or record.status.observed_generation < record.generation:
         return False
-    return any(condition.type is ConditionType.READY and holds(condition) for condition in record.status.conditions)
+    return any(condition.type is type_ and holds(condition) for condition in record.status.conditions)
 
 
 def _progress(record: TenantRecord | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policies.access import CONTROLLER_ROLE, build_controller_binding
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
 from policies.tenant import tenant_manifests
@@ -23,6 +24,15 @@ FORBIDDEN = {
     "validatingadmissionpolicies", "mutatingadmissionpolicies", "virtualservices", "domainmappings",
 }  # fmt: skip
 DANGEROUS_VERBS = {"*", "bind", "escalate", "impersonate"}
+# Pods show their variables, events and Deployments what somebody else runs.
+OF_ONE_NAMESPACE = {"pods", "deployments", "replicasets", "events", "configmaps"}
+# The one role that the controller may bind, and binds to itself alone (its admission policy).
+BINDING = {
+    "apiGroups": ["rbac.authorization.k8s.io"],
+    "resources": ["clusterroles"],
+    "resourceNames": [CONTROLLER_ROLE],
+    "verbs": ["bind"],
+}
 
 
 def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -36,11 +46,13 @@ def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_no_rule_has_a_wildcard_or_leads_to_more_rights(folder: str):
     """A wildcard grants what does not exist yet."""
     for name, rule in rules(folder):
+        if (name, rule) == ("osfaas-controller", BINDING):
+            continue
         assert not DANGEROUS_VERBS & set(rule["verbs"]), name
         assert "*" not in {*rule["apiGroups"], *rule["resources"]}, name
         assert not FORBIDDEN & set(rule["resources"]), name
-        if {"roles", "rolebindings"} & set(rule["resources"]):
-            assert set(rule["verbs"]) <= {*READING, "delete"}, name
+        assert "roles" not in rule["resources"], name
+        assert name == "osfaas-controller" or "rolebindings" not in rule["resources"], name
 
 
 @pytest.mark.parametrize("folder", kustomizations())
@@ -88,11 +100,31 @@ def test_the_controller_may_take_away_whatever_it_owned_once():
         assert "delete" in granted(kind), kind
 
 
-def test_the_controller_reads_only_what_explains_failures():
-    """It sees pods and ReplicaSets and changes none."""
-    for _, rule in rules("manifests/controller"):
-        if {"pods", "replicasets"} & set(rule["resources"]):
-            assert set(rule["verbs"]) <= READING
+@pytest.mark.parametrize("folder", kustomizations())
+def test_nobody_sees_the_pods_of_all_namespaces(folder: str):
+    """No ClusterRoleBinding leads to what holds other people's variables."""
+    objects = rendered(folder)
+    bound = {item["roleRef"]["name"] for item in objects if item["kind"] == "ClusterRoleBinding"}
+    for item in objects:
+        if item["kind"] == "ClusterRole" and item["metadata"]["name"] in bound:
+            seen = {resource for rule in item["rules"] for resource in rule["resources"]}
+            assert not seen & OF_ONE_NAMESPACE, item["metadata"]["name"]
+
+
+def test_in_tenants_namespaces_the_controller_sees_what_explains_failures_and_ends_pods():
+    """It changes none, and makes none."""
+    role = one(rendered("manifests/controller"), "ClusterRole", CONTROLLER_ROLE)
+    found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert found == {("pods", "list"), ("pods", "delete"), ("deployments", "list")}
+
+
+def test_the_controller_binds_that_role_to_itself_in_every_tenants_namespace():
+    """By the names of the manifests."""
+    platform = platform_in(rendered("manifests/overlays/example"))
+    binding = build_controller_binding(TenantSpec(ProjectId("a" * 32)), platform)
+    (cluster_wide,) = [item for item in rendered("manifests/controller") if item["kind"] == "ClusterRoleBinding"]
+    assert binding["subjects"] == cluster_wide["subjects"]
+    assert binding["roleRef"]["name"] == CONTROLLER_ROLE
 
 
 def test_the_administrators_process_writes_records_and_nothing_else():
@@ -117,13 +149,14 @@ def test_the_controller_may_write_only_in_tenants_namespaces():
     policy = one(objects, "ValidatingAdmissionPolicy", "osfaas-controller-scope")["spec"]
     assert policy["failurePolicy"] == "Fail"
     (matched,) = policy["matchConstraints"]["resourceRules"]
-    role = one(objects, "ClusterRole", "osfaas-controller")
+    roles = [one(objects, "ClusterRole", name) for name in ("osfaas-controller", CONTROLLER_ROLE)]
     written = {
         (group, resource)
+        for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
-        if not set(rule["verbs"]) <= READING and group != "osfaas.dev" and resource != "events"
+        if not set(rule["verbs"]) <= READING and group != "osfaas.dev" and rule != BINDING
     }
     assert {group for group, _ in written} <= set(matched["apiGroups"])
     assert {resource for _, resource in written} == set(matched["resources"])

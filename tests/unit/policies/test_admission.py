@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from policies.labels import ISOLATION
-from policies.model import Platform
+from policies.admission import TENANT_NAMESPACES
+from policies.labels import CALLABLE, ISOLATION
+from policies.model import IsolationLevel, Platform
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
-from tests.unit.policies.examples import PLATFORM, SANDBOXED, SPEC
+from tests.unit.policies.examples import PLATFORM, SANDBOXED, SPEC, at
 
 
 def levels(platform: Platform, name: str) -> dict[str, list[str]]:
@@ -24,6 +25,50 @@ def levels(platform: Platform, name: str) -> dict[str, list[str]]:
 
 def both(*names: str) -> dict[str, list[str]]:
     return {"MutatingAdmissionPolicy": list(names), "ValidatingAdmissionPolicy": list(names)}
+
+
+def test_what_no_tenants_pod_may_holds_at_every_level_and_on_every_platform() -> None:
+    """A tenant with nodes of its own is promised that nobody else's pods come, from wherever."""
+    for platform in (PLATFORM, SANDBOXED):
+        (policy,) = [
+            item
+            for item in platform_manifests(platform)
+            if item["metadata"]["name"] == "osfaas-pods-placement" and "matchConstraints" in item["spec"]
+        ]
+        assert policy["spec"]["matchConstraints"]["namespaceSelector"] == TENANT_NAMESPACES
+        (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+        # Tolerations may be added to a pod that is there already.
+        assert rule["operations"] == ["CREATE", "UPDATE"]
+
+
+def test_a_platform_that_lost_its_sandbox_gives_what_level_three_has() -> None:
+    """A namespace may bear a higher level than the platform can give; its pods must not have less for it."""
+    assert levels(PLATFORM, "osfaas-pods-user-namespace") == both("L3", "L4", "L5")
+
+
+def test_another_level_makes_another_revision() -> None:
+    """So that pods of the catalogue's functions are replaced; nothing changes a pod that runs."""
+    templates = [
+        tenant_manifests(at(level), SANDBOXED)[-1]["spec"]["template"]
+        for level in (IsolationLevel.L3, IsolationLevel.L4)
+    ]
+    assert templates[0] != templates[1]
+
+
+def test_a_function_of_the_catalogue_is_not_called_raw_unless_the_platform_says_so() -> None:
+    """Whoever calls checksums by themselves chooses what it reads."""
+    function = PLATFORM.functions["checksums"]
+    open_ = dataclasses.replace(PLATFORM, functions={"checksums": dataclasses.replace(function, callable=True)})
+    labels = [tenant_manifests(SPEC, platform)[-1]["metadata"]["labels"][CALLABLE] for platform in (PLATFORM, open_)]
+    assert labels == ["false", "true"]
+
+
+def test_labels_that_open_the_platform_to_a_namespace_are_the_platforms_to_write() -> None:
+    """Of the namespaces of tenants."""
+    policy = next(item for item in platform_manifests(PLATFORM) if item["metadata"]["name"] == "osfaas-namespaces")
+    (expression, _) = [rule["expression"] for rule in policy["spec"]["validations"]]
+    for label in ("osfaas.dev/monitoring", "osfaas.dev/system", "istio.io/use-waypoint"):
+        assert f"'{label}'" in expression
 
 
 @pytest.mark.parametrize("name", ["osfaas-pods-sandbox", "osfaas-pods-node-pool"])

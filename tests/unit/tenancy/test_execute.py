@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from policies.model import Manifest
-from policies.tenant import tenant_manifests
+from policies.tenant import TenantObjects, tenant_manifests
 from tenancy.cluster import Ref, ref_of
 from tenancy.errors import ClusterError, ConflictError, UnavailableError
 from tenancy.execute import Done, NoLongerLeadingError, execute
@@ -28,7 +28,7 @@ class Server:
         self._ask("apply", manifest["metadata"]["name"], (manifest["metadata"].get("uid", ""), force))
         return live_of(manifest, resourceVersion="7")
 
-    def delete(self, ref: Ref, *, uid: str) -> None:
+    def delete(self, ref: Ref, *, uid: str, grace_seconds: int | None = None) -> None:
         self._ask("delete", ref.name, uid)
 
     def patch(self, ref: Ref, operations: list[dict[str, Any]]) -> Manifest:
@@ -43,7 +43,7 @@ class Server:
 
 def run(server: Server, observed: Observed, remembered: dict[Ref, Applied] | None = None, **more: Any) -> Done:
     memory = {} if remembered is None else remembered
-    plan = more.get("plan") or plan_tenant(NAME, WANTED, observed, memory)
+    plan = more.get("plan") or plan_tenant(NAME, TenantObjects(WANTED), observed, memory)
     return execute(server, plan, observed, memory, more.get("may_write", lambda: True))  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ def test_what_was_applied_is_remembered_so_that_the_next_round_does_nothing() ->
     run(Server(), Observed(None), remembered)
     lives = [live_of(manifest, resourceVersion="7") for manifest in WANTED]
     observed = Observed(lives[0], {ref_of(live): live for live in lives[1:]})
-    assert plan_tenant(NAME, WANTED, observed, remembered) == Plan()
+    assert plan_tenant(NAME, TenantObjects(WANTED), observed, remembered) == Plan()
 
 
 def test_what_a_stranger_added_is_taken_out_only_of_the_version_that_was_seen() -> None:

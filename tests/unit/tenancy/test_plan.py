@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from policies.model import Manifest
-from policies.tenant import tenant_manifests
+from policies.tenant import TenantObjects, tenant_manifests
 from tenancy.cluster import Kind, Ref, ref_of
 from tenancy.observe import Observed
 from tenancy.ownership import added_by_strangers
@@ -18,7 +18,9 @@ from tenancy.plan import (
     Strip,
     digest_of,
     plan_removal,
-    plan_tenant,
+)
+from tenancy.plan import (
+    plan_tenant as plan_objects,
 )
 from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, live_of, strangers
 
@@ -40,6 +42,10 @@ def seen(*live: Manifest, **more: Any) -> Observed:
 
 def all_live(wanted: Wanted) -> list[Manifest]:
     return [live_of(manifest) for manifest in wanted]
+
+
+def plan_tenant(name: str, wanted: Wanted, observed: Observed, memory: dict[Ref, Applied]) -> Plan:
+    return plan_objects(name, TenantObjects(wanted), observed, memory)
 
 
 def remembered(wanted: Wanted) -> dict[Ref, Applied]:
@@ -153,9 +159,9 @@ def test_a_changed_object_and_a_changed_wish_are_applied(wanted: Wanted) -> None
     plan = plan_tenant(NAME, wanted, seen(*lives), remembered(wanted))
     assert [action.ref for action in plan.actions] == [ref_of(wanted[-1])]
     other = copy.deepcopy(wanted)
-    other[2]["spec"]["hard"]["pods"] = "1"
+    other[3]["spec"]["hard"]["pods"] = "1"
     plan = plan_tenant(NAME, other, seen(*all_live(wanted)), remembered(wanted))
-    assert [action.ref for action in plan.actions] == [ref_of(wanted[2])]
+    assert [action.ref for action in plan.actions] == [ref_of(wanted[3])]
 
 
 def test_what_is_ours_and_superseded_goes_away(wanted: Wanted) -> None:

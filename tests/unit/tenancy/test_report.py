@@ -9,12 +9,13 @@ import pytest
 from policies.names import ProjectId
 from tenancy.cluster import Kind, Ref
 from tenancy.execute import Done
+from tenancy.kubernetes_directory import tenant_of_record
 from tenancy.observe import KNATIVE_SERVICE, NAMESPACE, RESOURCE_QUOTA
 from tenancy.plan import Refusal
-from tenancy.reconcile import spec_in_force
 from tenancy.record import (
     ConditionType,
     FunctionStatus,
+    ObservedOffboarding,
     Offboarding,
     ProjectState,
     TenantRecord,
@@ -22,6 +23,7 @@ from tenancy.record import (
     record_of,
 )
 from tenancy.report import Round, news_of, status_of, status_patch
+from tenancy.suspension import spec_in_force
 from tests.unit.tenancy.objects import NAME, SPEC
 
 NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
@@ -65,11 +67,38 @@ def test_behind_a_refused_namespace_nothing_is_known() -> None:
     assert {found[name][0] for name in ("Policies", "Quota", "Function")} == {None}
 
 
-def test_what_cannot_be_built_says_why_everywhere() -> None:
-    """A level that the platform cannot give."""
-    found = conditions(round_of(invalid="needs a sandbox"))
-    assert {condition[1] for condition in found.values()} == {"SpecImpossible"}
-    assert found["Ready"] == (False, "SpecImpossible", "needs a sandbox")
+def test_a_function_that_cannot_be_built_says_why_and_hides_nothing_else() -> None:
+    """Namespace, policies and quota are there all the same."""
+    found = conditions(round_of(problems=("needs a sandbox", "too small")))
+    assert found["Function"] == found["Ready"] == (False, "SpecImpossible", "needs a sandbox; too small")
+    assert [found[name][0] for name in ("Namespace", "Policies", "Quota", "Pods")] == [True] * 4
+
+
+def pod(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}}
+
+
+def test_pods_of_a_suspended_tenant_are_named_until_they_have_ended() -> None:
+    """A suspension that is not complete does not look like one that is."""
+    suspended = replace(RECORD, spec=replace(SPEC, suspended="unpaid"))
+    found = conditions(round_of(suspended, functions=(), pods=tuple(map(pod, "abcdefg"))))
+    assert found["Pods"] == (False, "Stopping", "still running: a, b, c, d, e and 2 more")
+    assert found["Ready"][:2] == (False, "Suspended")
+    assert conditions(round_of(suspended, functions=()))["Pods"][:2] == (True, "Stopped")
+
+
+def test_pods_that_are_older_than_the_level_keep_the_tenant_from_being_ready() -> None:
+    """By name, with what to do."""
+    found = conditions(round_of(pods=(pod("old"),)))
+    assert found["Pods"][:2] == found["Ready"][:2] == (False, "BelowLevel")
+    assert "made before the level was L3: old." in found["Ready"][2]
+
+
+def test_pods_that_could_not_be_seen_are_not_called_right() -> None:
+    """Neither at their level nor stopped."""
+    assert conditions(round_of(pods=None))["Pods"][:2] == (None, "NotSeen")
+    suspended = replace(RECORD, spec=replace(SPEC, suspended="unpaid"))
+    assert conditions(round_of(suspended, functions=(), pods=None))["Pods"][:2] == (None, "NotSeen")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +126,7 @@ def test_a_tenants_own_function_is_its_own_matter() -> None:
 
 
 OFFBOARDING = Offboarding(NOW, 60)
-CONFIRMED = replace(OFFBOARDING, confirmed=True)
+OFFBOARDED = replace(RECORD, offboarding=OFFBOARDING, status=TenantStatus(offboarding=ObservedOffboarding(NOW, NOW)))
 
 
 @pytest.mark.parametrize(
@@ -106,29 +135,49 @@ CONFIRMED = replace(OFFBOARDING, confirmed=True)
         (replace(RECORD, spec=replace(SPEC, suspended="unpaid")), ProjectState.ENABLED, "Suspended", "unpaid"),
         (RECORD, ProjectState.DISABLED, "ProjectDisabled", "the project is disabled in Keystone"),
         (RECORD, ProjectState.DELETED, "ProjectDeleted", "osfaas tenant offboard p1"),
-        (replace(RECORD, offboarding=OFFBOARDING), ProjectState.ENABLED, "Offboarding", "--confirm"),
+        (OFFBOARDED, ProjectState.ENABLED, "Offboarding", "--confirm"),
         (
-            replace(RECORD, offboarding=replace(OFFBOARDING, confirmed=True)),
+            replace(OFFBOARDED, offboarding=replace(OFFBOARDING, confirmed=True)),
             ProjectState.DELETED,
             "Offboarding",
             "removed",
         ),
+        (replace(RECORD, offboarding=OFFBOARDING), ProjectState.ENABLED, "Offboarding", "begins now"),
     ],
 )
 def test_why_a_tenant_is_stopped_is_the_reason_of_ready(
     record: TenantRecord, project: ProjectState, reason: str, said: str
 ) -> None:
-    """And a deleted project alone stops nothing else."""
+    """And what ends it is in the message."""
     round_ = round_of(record, project=(project, "atlas"), functions=())
     status, found, message = conditions(round_)["Ready"]
     assert (status, found) == (False, reason)
     assert said in message
 
 
-def test_a_deleted_or_unknown_project_changes_nothing_that_runs() -> None:
-    """Only an administrator's command does."""
-    for state in (ProjectState.DELETED, ProjectState.UNKNOWN, ProjectState.ENABLED):
-        assert spec_in_force(RECORD, state) == SPEC
+@pytest.mark.parametrize("state", [ProjectState.UNKNOWN, ProjectState.ENABLED])
+def test_what_keystone_does_not_say_changes_nothing_that_runs(state: ProjectState) -> None:
+    """It may just be away."""
+    assert spec_in_force(RECORD, state) == SPEC
+
+
+@pytest.mark.parametrize("state", ProjectState)
+@pytest.mark.parametrize(
+    "record",
+    [
+        RECORD,
+        replace(RECORD, spec=replace(SPEC, suspended="unpaid")),
+        replace(RECORD, offboarding=Offboarding(NOW, 60)),
+    ],
+)
+def test_gateway_and_controller_suspend_alike(record: TenantRecord, state: ProjectState) -> None:
+    """Whose calls are refused, of that nothing runs; the callers read what the administrator reads."""
+    known = replace(record, status=replace(record.status, project=state))
+    address = tenant_of_record(known, local_gateway_url="http://x")
+    assert address.suspended == spec_in_force(record, state).suspended
+    if address.suspended is not None:
+        ready = conditions(round_of(record, project=(state, "atlas"), functions=()))["Ready"]
+        assert address.suspended in ready[2]
 
 
 def test_all_is_well() -> None:
