@@ -8,7 +8,7 @@ from policies.model import IsolationLevel, Manifest, TenantSpec
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
 from tests.cluster.verdicts import Connection, Place, verdicts
-from tests.unit.policies.examples import MESHED, OTHER, PLATFORM, SPEC, SUSPENDED, at
+from tests.unit.policies.examples import MESHED, OTHER, PLATFORM, SANDBOXED, SPEC, at
 
 # The build of the judge, once, where Go's module cache is empty.
 pytestmark = pytest.mark.timeout(900)
@@ -136,12 +136,14 @@ def test_each_defence_is_what_closes_its_way(left_out: str, way: Connection, tmp
     assert wrong(rest, [way], tmp_path, allowed=True) == []
 
 
-def test_a_suspended_tenants_pods_are_called_by_nobody_and_still_watched(tmp_path: Path) -> None:
-    """Calls stop at once; the autoscaler goes on seeing that the pods are idle."""
-    manifests = (*platform_manifests(PLATFORM), *tenant_manifests(SUSPENDED, PLATFORM))
-    calls = [way for who in (INGRESS, ACTIVATOR, AUTOSCALER) for way in to(who, OURS, 8012, 8013, 8112)]
-    assert wrong(manifests, calls, tmp_path, allowed=False) == []
-    assert wrong(manifests, to(AUTOSCALER, OURS, 9090), tmp_path, allowed=True) == []
+@pytest.mark.parametrize("level", IsolationLevel)
+def test_a_suspended_tenants_pods_reach_nobody_and_are_reached_by_nobody(level: IsolationLevel, tmp_path: Path) -> None:
+    """At every level, in the time that they have to end."""
+    suspended = at(level, suspended="taken over")
+    manifests = (*platform_manifests(SANDBOXED), *tenant_manifests(suspended, SANDBOXED))
+    into = [way for who in (INGRESS, ACTIVATOR, AUTOSCALER) for way in to(who, OURS, 8012, 8013, 8112, 9090)]
+    out = [*to(OURS, STORE, 8080, 443), *to(OURS, DNS, 53), Connection(OURS, DNS, 53, "UDP"), *to(OURS, WORLD, 443)]
+    assert wrong(manifests, [*into, *out], tmp_path, allowed=False) == []
 
 
 def test_level_one_leaves_the_network_open_but_for_the_platforms_own(tmp_path: Path) -> None:

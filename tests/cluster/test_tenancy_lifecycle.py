@@ -30,7 +30,10 @@ from localcloud.services import free_ports
 from policies.names import ProjectId, namespace_of
 from tenancy.errors import ProjectsError
 from tenancy.projects import KeystoneProjects
-from tests.cluster.commands import wait_until
+from tenancy.verify.pods import restricted_pod
+from tests.cluster.commands import CommandError, wait_until
+from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.cluster.probes import serve_command
 from tests.cluster.product import installed_controller_stopped
 from tests.machine import scaled
 
@@ -44,6 +47,19 @@ if TYPE_CHECKING:
 # A shared machine may be slow; what has to be quick is measured where it is claimed.
 pytestmark = pytest.mark.timeout(900)
 POLL_SECONDS = 2
+STORE_PORT = 8080
+# It takes no notice of being told to end.
+_STUBBORN = f"""
+import signal, socket, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    try:
+        socket.create_connection(("{OPENSTACK_ADDRESS}", {STORE_PORT}), 1).close()
+        print("open")
+    except OSError:
+        print("closed")
+    time.sleep(0.3)
+"""
 LEASE_SECONDS = round(scaled(9))
 # What a fault makes of the answer to `GET /v3/projects`.
 EMPTY = b'{"projects": [], "links": {"self": "x", "next": null, "previous": null}}'
@@ -221,6 +237,29 @@ class Lab:
                 found[f"{kind}/{metadata['name']}"] = metadata[key]
         return found
 
+    def pods(self, namespace: str) -> list[str]:
+        """The pods of a namespace, those on their way out too."""
+        return [each["metadata"]["name"] for each in self.cluster.kubectl.get("pods", "-n", namespace)["items"]]
+
+    def last_line(self, namespace: str) -> str:
+        """What the stubborn pod said last; "" if there is none."""
+        words = ("logs", "-l", "app=stubborn", "-n", namespace, "--tail=1", "--ignore-errors")
+        try:
+            return self.cluster.kubectl(*words).strip()
+        except CommandError:
+            return ""
+
+    def refusal(self, namespace: str) -> str:
+        """Why the stubborn Deployment gets no pod."""
+        status = self.cluster.kubectl.get("deployment", "stubborn", "-n", namespace).get("status", {})
+        found = [each for each in status.get("conditions", []) if each["type"] == "ReplicaFailure"]
+        return str(found[0]["message"]) if found else ""
+
+    def revision(self, namespace: str) -> str:
+        """The newest revision of checksums."""
+        service = self.cluster.kubectl.get("services.serving.knative.dev", "checksums", "-n", namespace)
+        return str(service["status"].get("latestReadyRevisionName", ""))
+
     def is_there(self, kind: str, name: str, namespace: str = "") -> bool:
         words = ["-n", namespace] if namespace else []
         return bool(self.cluster.kubectl("get", kind, name, "--ignore-not-found", "-o", "name", *words).strip())
@@ -242,7 +281,7 @@ def lab(cluster: Testbed, tenants_known: None, tmp_path_factory: pytest.TempPath
         platform = {
             "system_namespace": system,
             "functions": {"checksums": {"image": "dev.local/checksums:test"}},
-            "destinations": [{"cidr": "10.10.0.1/32", "ports": [8080]}],
+            "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [STORE_PORT]}],
         }
         (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
         lab = Lab(cluster, cloud, door, folder, secrets.token_hex(4))
@@ -430,14 +469,16 @@ def test_a_disabled_project_is_suspended_until_it_is_enabled(lab: Lab) -> None:
     lab.await_condition(namespace, "True", "AllReady")
 
 
-def test_a_deleted_project_is_marked_and_nothing_is_removed(lab: Lab) -> None:
-    """The condition names the command that does."""
+def test_a_deleted_project_is_suspended_and_its_namespace_is_kept(lab: Lab) -> None:
+    """The condition names the command that removes it."""
     project = lab.project()
     namespace = lab.onboard(project, project)
+    lab.cluster.kubectl("create", "configmap", "own", "-n", namespace)
     lab.keystone("DELETE", project)
     assert f"osfaas tenant offboard {project}" in lab.await_condition(namespace, "False", "ProjectDeleted")
     time.sleep(2 * POLL_SECONDS)
-    assert lab.is_there("services.serving.knative.dev", "checksums", namespace)
+    assert not lab.is_there("services.serving.knative.dev", "checksums", namespace)
+    assert lab.is_there("configmap", "own", namespace)
 
 
 def test_a_suspended_tenant_runs_nothing(lab: Lab) -> None:
@@ -450,6 +491,89 @@ def test_a_suspended_tenant_runs_nothing(lab: Lab) -> None:
     wait_until("its pods are gone", lambda: not lab.cluster.kubectl.get("pods", "-n", namespace)["items"], seconds=60)
     lab.osfaas("resume", project, "--wait")
     assert lab.condition(namespace)[:2] == ("True", "AllReady")
+
+
+def test_a_suspended_tenant_runs_nothing_of_its_own_either(lab: Lab) -> None:
+    """A Deployment that does not want to end, and a Knative Service that never sleeps: closed at once, then gone.
+
+    After the resume both are back, and so are their ways.
+    """
+    project = lab.project()
+    namespace = lab.onboard(project, project)
+    with lab.cluster.openstack_server(serve_command(STORE_PORT)):
+        lab.cluster.kubectl.apply(stubborn(namespace), awake(lab, namespace))
+        wait_until("it reaches the store", lambda: lab.last_line(namespace) == "open", seconds=90)
+        wait_until("the other runs", lambda: len(lab.pods(namespace)) > 1, seconds=90)
+        lab.osfaas("suspend", project, "--reason", "taken over", "--no-wait")
+        wait_until("its way is closed before it ends", lambda: lab.last_line(namespace) == "closed", seconds=25)
+        # It gives itself an hour.
+        with within(90):
+            lab.osfaas("suspend", project, "--reason", "taken over", "--wait")
+        assert lab.condition(namespace, "Pods")[:2] == ("True", "Stopped")
+        assert lab.pods(namespace) == []
+        wait_until("Kubernetes may not make it again", lambda: "exceeded quota" in lab.refusal(namespace), seconds=60)
+        assert lab.pods(namespace) == []
+        lab.osfaas("resume", project, "--wait")
+        wait_until("it is back", lambda: lab.last_line(namespace) == "open", seconds=300)
+        wait_until("the other is back", lambda: len(lab.pods(namespace)) > 1, seconds=300)
+    lab.cluster.kubectl("delete", "deployment", "stubborn", "-n", namespace, "--wait=false")
+
+
+def test_a_specification_that_cannot_be_built_is_suspended_all_the_same(lab: Lab) -> None:
+    """And what isolates it is repaired."""
+    project = lab.project()
+    namespace = lab.onboard(project, project)
+    patch = json.dumps({"spec": {"functions": ["checksums", "nothing"]}})
+    lab.cluster.kubectl("patch", "tenant", namespace, "--type=merge", "-p", patch)
+    assert "no function nothing" in lab.await_condition(namespace, "False", "SpecImpossible")
+    assert lab.is_there("services.serving.knative.dev", "checksums", namespace)
+    lab.cluster.kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", namespace)
+    wait_until("it is back", lambda: lab.is_there("networkpolicy", "osfaas-deny-all", namespace), seconds=20)
+    lab.osfaas("suspend", project, "--reason", "unpaid", "--wait")
+    assert not lab.is_there("services.serving.knative.dev", "checksums", namespace)
+    assert not lab.is_there("networkpolicy", "osfaas-out", namespace)
+
+
+def test_pods_that_are_older_than_the_level_are_named_until_they_are_gone(lab: Lab) -> None:
+    """A change of level reaches the catalogue's functions by a new revision, and nothing else that runs."""
+    project = lab.project()
+    namespace = lab.onboard(project, project, "--isolation", "L2")
+    lab.cluster.kubectl.apply(stubborn(namespace))
+    wait_until("it runs", lambda: bool(lab.last_line(namespace)), seconds=90)
+    before = lab.revision(namespace)
+    lab.osfaas("set", project, "--isolation", "L3", "--no-wait")
+    assert "stubborn" in lab.await_condition(namespace, "False", "BelowLevel", "Pods")
+    wait_until("another revision", lambda: lab.revision(namespace) != before, seconds=60)
+    lab.cluster.kubectl("delete", "deployment", "stubborn", "-n", namespace)
+    lab.cluster.kubectl("delete", "pods", "-l", "app=stubborn", "-n", namespace, "--grace-period=1")
+    lab.await_condition(namespace, "True", "AtLevel", "Pods")
+
+
+def stubborn(namespace: str) -> dict[str, Any]:
+    """A Deployment whose pod says all the time whether it reaches the store, and takes no notice of SIGTERM."""
+    pod = restricted_pod(namespace, "stubborn", "dev.local/checksums:test", ["python3", "-uc", _STUBBORN])
+    pod["spec"] |= {"restartPolicy": "Always", "terminationGracePeriodSeconds": 3600}
+    del pod["spec"]["activeDeadlineSeconds"]
+    labels = {"app": "stubborn"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "stubborn", "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod["spec"]},
+        },
+    }
+
+
+def awake(lab: Lab, namespace: str) -> dict[str, Any]:
+    """The tenant's own Knative Service of which one pod always runs."""
+    spec = lab.cluster.kubectl.get("services.serving.knative.dev", "checksums", "-n", namespace)["spec"]
+    spec["template"]["metadata"].pop("labels", None)
+    spec["template"]["metadata"]["annotations"]["autoscaling.knative.dev/min-scale"] = "1"
+    labels = {"networking.knative.dev/visibility": "cluster-local"}
+    metadata = {"name": "awake", "namespace": namespace, "labels": labels}
+    return {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
 def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
@@ -488,11 +612,11 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
     """A quota that is used up and an image that cannot be had, as Kubernetes really says them."""
     own = lab.cluster.kubectl.get("services.serving.knative.dev", "checksums", "-n", tenant)
 
-    def make(name: str, image: str) -> None:
+    def make(name: str, image: str, **labels: str) -> None:
         spec = json.loads(json.dumps(own["spec"]))
         spec["template"]["spec"]["containers"][0] |= {"image": image, "imagePullPolicy": "Never"}
         spec["template"]["metadata"].pop("labels", None)
-        labels = {"networking.knative.dev/visibility": "cluster-local"}
+        labels["networking.knative.dev/visibility"] = "cluster-local"
         metadata = {"name": name, "namespace": tenant, "labels": labels}
         lab.cluster.kubectl.apply(
             {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata, "spec": spec}
@@ -517,12 +641,12 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         lambda: "used" in lab.cluster.kubectl.get("quota", "full", "-n", tenant)["status"],
         seconds=20,
     )
-    make("no-room", "dev.local/checksums:test")
+    make("no-room", "dev.local/checksums:test", **{"osfaas.dev/callable": "true"})
     wait_until("the quota is named", lambda: reason("no-room") == "QuotaExceeded", seconds=60)
     functions = {each["name"]: each for each in lab.tenant(tenant)["status"]["functions"]}
     assert "exceeded quota" in functions["no-room"]["message"]
-    assert functions["checksums"]["callable"]
-    assert not functions["no-room"]["callable"]
+    assert not functions["checksums"]["callable"]
+    assert functions["no-room"]["callable"]
     lab.cluster.kubectl("delete", "quota", "full", "-n", tenant)
     lab.cluster.kubectl("delete", "services.serving.knative.dev", "no-image", "no-room", "-n", tenant)
     wait_until("they are forgotten", lambda: len(lab.tenant(tenant)["status"]["functions"]) == 1, seconds=60)
