@@ -507,8 +507,7 @@ def test_a_suspended_tenant_runs_nothing_of_its_own_either(lab: Lab) -> None:
         lab.osfaas("suspend", project, "--reason", "taken over", "--no-wait")
         wait_until("its way is closed before it ends", lambda: lab.last_line(namespace) == "closed", seconds=25)
         # It gives itself an hour.
-        with within(90):
-            lab.osfaas("suspend", project, "--reason", "taken over", "--wait")
+        lab.osfaas("suspend", project, "--reason", "taken over", "--wait", "--timeout", "5m")
         assert lab.condition(namespace, "Pods")[:2] == ("True", "Stopped")
         assert lab.pods(namespace) == []
         wait_until("Kubernetes may not make it again", lambda: "exceeded quota" in lab.refusal(namespace), seconds=60)
