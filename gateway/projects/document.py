@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import GatewayError, Kind
+from gateway.suggestions import unknown_name
 from policies.model import IsolationLevel, Limits
 from tenancy.record import TenantRecord, timestamp
 from tenancy.service import Wishes
@@ -43,9 +44,10 @@ def asked_of(body: Any, *, states: bool) -> Asked:
     fields = body.get("project") if isinstance(body, dict) and set(body) == {"project"} else None
     if not isinstance(fields, dict):
         raise _malformed("the body has to be an object 'project'")
-    unknown = sorted(set(fields) - _WISHES - ({"suspended", "offboarding"} if states else set()))
-    if unknown:
-        raise _malformed(f"unknown fields: {', '.join(map(repr, unknown))[:200]}")
+    known = _WISHES | ({"suspended", "offboarding"} if states else set())
+    for name in fields:
+        if name not in known:
+            raise _malformed(unknown_name("field", name, known))
     suspended = fields.get("suspended")
     if suspended is not None and not (isinstance(suspended, str) and suspended.strip()):
         raise _malformed("'suspended' is the reason, or null")
@@ -101,8 +103,11 @@ def _wishes(fields: Mapping[str, Any]) -> Wishes:
         raise _malformed(f"'isolation' is one of {', '.join(each.value for each in IsolationLevel)}")
     if functions is not None and not (isinstance(functions, list) and all(isinstance(one, str) for one in functions)):
         raise _malformed("'functions' is a list of names")
-    if not isinstance(limits, dict) or set(limits) - set(Limits.__slots__):
-        raise _malformed(f"'limits' has no fields but {', '.join(Limits.__slots__)}")
+    if not isinstance(limits, dict):
+        raise _malformed("'limits' is an object")
+    for field in limits:
+        if field not in Limits.__slots__:
+            raise _malformed(unknown_name("field", field, Limits.__slots__))
     if not all(type(value) is int and 0 <= value < _MOST_LIMIT for value in limits.values()):
         raise _malformed("'limits' are whole numbers, not negative")
     return Wishes(

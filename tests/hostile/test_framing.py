@@ -209,4 +209,4 @@ def test_lone_chunk_head_is_enough_to_be_refused(gateway):
     """No need for the rest of the body: what is wrong is seen as soon as it is there."""
     request = post(CHUNKED, b"5 ")
     assert say(gateway.service.port, request).refused
-    assert say(gateway.service.port, b"GET / HTTP/1.1\r\n" + HOST + b"a b").statuses == []
+    assert say(gateway.service.port, b"GET / HTTP/1.1\r\n" + HOST + b"a b").statuses in ([], [408])

@@ -93,6 +93,20 @@ async def test_call_that_fails_leaves_a_record_of_who_tried_what(caplog: pytest.
     assert event["tags"][1:] == ["confirm=true", "dry_run=true"]
 
 
+@pytest.mark.parametrize("query", ["dry-run=true", "dryrun=true", "grace_second=1", "algorithm=md5"])
+async def test_misspelt_parameter_is_refused_before_anything_is_done(
+    query: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Passed over, it would be a removal where only the look at one was wanted."""
+    status, event = await called("DELETE", f"/v1/projects/p?confirm=true&{query}", ADMIN, caplog)
+    assert (status, event["reason"]["reasonCode"]) == (400, "400")
+    for method in ("GET", "PUT", "PATCH"):
+        caplog.clear()
+        assert (await called(method, f"/v1/projects/p?{query}", ADMIN, caplog))[0] == 400
+    caplog.clear()
+    assert (await called("GET", f"/v1/projects?{query}", ADMIN, caplog))[0] == 400
+
+
 async def test_list_is_recorded_against_all_projects(caplog: pytest.LogCaptureFixture) -> None:
     _, event = await called("GET", "/v1/projects", ADMIN, caplog)
     assert (event["action"], event["target"]["id"]) == ("read/list", "all")
