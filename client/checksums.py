@@ -53,8 +53,8 @@ def get_digest(login: Login, question: Question) -> str:
     return value
 
 
-def put_digest(login: Login, question: Question, value: str, *, force: bool) -> None:
-    """Keeps a digest with its object, once it is found to be the right one.
+def put_digest(login: Login, question: Question, value: str, *, force: bool) -> str:
+    """Keeps a digest with its object, once it is found to be the right one; the digest as it is kept.
 
     Args:
         login: whose object it is.
@@ -72,9 +72,10 @@ def put_digest(login: Login, question: Question, value: str, *, force: bool) -> 
         # Nothing is written for a value that is wrong.
         _compare(_document(login, question), question.algorithm, given)
     document = _document(login, question, "&store=true&force=true" if force else "&store=true")
-    _compare(document, question.algorithm, given)
+    found = _compare(document, question.algorithm, given)
     if not document.get("stored"):
         raise CommandError("The digest is right, but the store did not let this token keep it with the object.")
+    return found
 
 
 def _url(login: Login, question: Question) -> str:
@@ -94,10 +95,11 @@ def _document(login: Login, question: Question, options: str = "") -> Mapping[st
     return document if isinstance(document, dict) else {}
 
 
-def _compare(document: Mapping[str, object], algorithm: str, given: str) -> None:
+def _compare(document: Mapping[str, object], algorithm: str, given: str) -> str:
     digests = document.get("digests")
     found = next(iter(digests.values())) if isinstance(digests, dict) and len(digests) == 1 else None
     if not isinstance(found, str):
         raise CommandError("The gateway's answer has no digest.")
     if found.lstrip("0") != given.lstrip("0"):
         raise CommandError(f"The object's {algorithm} is {found}, not {given}.")
+    return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ALGORITHM = "adler32"
 DEFAULT_PATIENCE_SECONDS = 120.0
+_PATIENCE = "Keep retrying a busy or unreachable service for this many seconds."
 
 
 @click.group()
@@ -26,13 +27,24 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
     """What names an object and a digest, with the option names of dynafed-storage among ours."""
     for decorate in (
         click.argument("words", nargs=-1, metavar="[[TYPE] PATH]"),
+        click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help=_PATIENCE),
         click.option(
-            "--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help="Seconds of trying again."
+            "--base",
+            "bases",
+            multiple=True,
+            metavar="URL",
+            help="Another URL under which container/object follows. May be repeated.",
         ),
-        click.option("--base", "bases", multiple=True, metavar="URL", help="One more URL before container/object."),
-        click.option("-t", "--type", "--hash_type", "algorithm", metavar="TYPE", help="adler32 (default), md5, …"),
-        click.option("-u", "--url", metavar="URL", help="The object: its URL in Swift or S3, or container/object."),
-        click.option("-e", "--endpoint", metavar="NAME|URL", help="A cloud of clouds.yaml, or the gateway's URL."),
+        click.option(
+            "-t",
+            "--type",
+            "--hash_type",
+            "algorithm",
+            metavar="TYPE",
+            help="Algorithm: adler32 (default), md5, sha256, …",
+        ),
+        click.option("-u", "--url", metavar="URL", help="Object: its URL in Swift or S3, or container/object."),
+        click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway."),
         # dynafed-storage has these; they mean nothing here, and a script that passes them shall not break.
         click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False),
         click.option("-c", "--config", multiple=True, hidden=True, expose_value=False),
@@ -47,9 +59,14 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
 @checksum.command()
 @_naming
 def get(endpoint: str | None, **naming: Any) -> None:
-    """Print a checksum, and nothing else.
+    r"""Print the checksum of one object.
 
-    The object is named by --url, or as an XRootD server does it: PATH, or TYPE PATH and who asks.
+    The object is named by --url, by PATH (container/object), or in XRootD's argument form: TYPE PATH [CLIENT].
+
+    \b
+    Examples:
+      osfaas checksum get demo/file.txt
+      osfaas checksum get -t sha256 demo/file.txt
     """
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest  # noqa: PLC0415
@@ -60,29 +77,36 @@ def get(endpoint: str | None, **naming: Any) -> None:
 
 @checksum.command()
 @_naming
-@click.option("--checksum", "value", required=True, metavar="VALUE", help="The checksum, in hex.")
-@click.option("-f", "--force", is_flag=True, help="Compute it anew and replace what is kept.")
+@click.option("--checksum", "value", required=True, metavar="VALUE", help="Expected value, in hex.")
+@click.option("-f", "--force", is_flag=True, help="Recompute it, and replace a stored value.")
 def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
-    """Keep a checksum with its object, if it is the right one."""
+    """Store a checksum in the object's metadata, if it is the right one."""
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import put_digest  # noqa: PLC0415
 
     question = _question(**naming)
-    _done(lambda: with_login(endpoint, lambda login: put_digest(login, question, value, force=force)))
+    stored = _done(lambda: with_login(endpoint, lambda login: put_digest(login, question, value, force=force)))
+    # Not on stdout: programs of storage federations call this command.
+    click.echo(f"osfaas: {question.algorithm} {stored} is correct and is stored with the object", err=True)
 
 
 @checksum.command("list")
 @click.argument("container")
-@click.option("--prefix", default="", help="Only objects whose names begin with it.")
-@click.option("-t", "--type", "algorithm", default="md5", show_default=True, metavar="TYPE", help="adler32, md5, …")
-@click.option("--format", "form", type=click.Choice(["md5sum", "json"]), default="md5sum", show_default=True)
-@click.option("--store", is_flag=True, help="Keep the checksums with the objects.")
-@click.option("-e", "--endpoint", metavar="NAME|URL", help="A cloud of clouds.yaml, or the gateway's URL.")
-@click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help="Seconds of trying again.")
+@click.option("--prefix", default="", help="Only objects whose names begin with this.")
+@click.option(
+    "-t", "--type", "algorithm", default="md5", show_default=True, metavar="TYPE", help="Algorithm: adler32, md5, …"
+)
+@click.option(
+    "--format", "form", type=click.Choice(["md5sum", "json"]), default="md5sum", show_default=True, help="Output."
+)
+@click.option("--store", is_flag=True, help="Store the checksums in the objects' metadata.")
+@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway.")
+@click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help=_PATIENCE)
 def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> None:
     """Print the checksums of all objects of CONTAINER: lines as md5sum writes them, or a JSON object a line.
 
-    What fails is said on stderr, and the status is 1 in the end.
+    Errors and a summary are written to stderr. Exit status: 0 all checksums were printed, 1 some were not, or no object
+    begins with the prefix.
     """
     from client.access import with_login  # noqa: PLC0415
     from client.exchange import Patience  # noqa: PLC0415
@@ -109,7 +133,10 @@ def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> No
                     click.echo(f"osfaas: {wanted.container}/{line['object']}: {error['message']}", err=True)
 
     _done(lambda: with_login(endpoint, print_all))
-    if failed:
+    click.echo(f"osfaas: {len(printed)} objects, {len(failed)} failed", err=True)
+    if wanted.prefix and not printed:
+        click.echo(f"osfaas: no object in the container '{wanted.container}' begins with '{wanted.prefix}'", err=True)
+    if failed or (wanted.prefix and not printed):
         sys.exit(1)
 
 

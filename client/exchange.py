@@ -69,19 +69,39 @@ def ask(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
+    meanings: Mapping[int, str] | None = None,
 ) -> http.client.HTTPResponse:
     """The good answer to a request that changes nothing when it is repeated, its body unread.
 
     A refusal with `Retry-After`, and a connection that cannot be made or breaks, are tried again while patience lasts.
     It begins anew after a request that was waited for long: the computation goes on, and who asks again joins it.
 
+    Args:
+        login: whose token is sent.
+        url: of the gateway or of the object store.
+        patience: how long it is tried again.
+        method: of the request.
+        headers: beside those that every request has.
+        body: of the request.
+        meanings: what an error means, by its status, where the service does not say it in words.
+
     Raises:
         TokenRefusedError, CommandError: with the service's own sentence.
     """
-    return _answered(login, url, _unread, patience=patience, method=method, headers=headers, body=body)
+    return _answered(
+        login, url, _unread, patience=patience, method=method, headers=headers, body=body, meanings=meanings
+    )
 
 
-def fetch(login: Login, url: str, *, most: int, patience: Patience, headers: Mapping[str, str] | None = None) -> bytes:
+def fetch(
+    login: Login,
+    url: str,
+    *,
+    most: int,
+    patience: Patience,
+    headers: Mapping[str, str] | None = None,
+    meanings: Mapping[int, str] | None = None,
+) -> bytes:
     """The body of a good answer, whole; one that breaks off is asked for again. See `ask`.
 
     Raises:
@@ -94,7 +114,7 @@ def fetch(login: Login, url: str, *, most: int, patience: Patience, headers: Map
             raise http.client.IncompleteRead(body, response.length)
         return body
 
-    return _answered(login, url, whole, patience=patience, method="GET", headers=headers, body=None)
+    return _answered(login, url, whole, patience=patience, method="GET", headers=headers, body=None, meanings=meanings)
 
 
 def _unread(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
@@ -110,7 +130,9 @@ def _answered(
     method: str,
     headers: Mapping[str, str] | None,
     body: bytes | None,
+    meanings: Mapping[int, str] | None,
 ) -> Taken:
+    service = "object store" if login.swift and url.startswith(login.swift) else "gateway"
     deadline, joins = patience.clock() + patience.seconds, _JOINS
     while True:
         started = patience.clock()
@@ -118,10 +140,10 @@ def _answered(
             response = send(login, url, method=method, headers=headers, body=body)
             if response.status in _GOOD:
                 return take(response)
-            failure, wait = _refusal(response), _retry_after(response)
+            failure, wait = _refusal(response, service, meanings or {}), _retry_after(response)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            failure = CommandError(f"{_origin(url)} cannot be reached: {reason}.")
+            failure = CommandError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
             wait = _BETWEEN_CONNECTIONS_SECONDS
         if patience.clock() - started > LONG_SECONDS and joins:
             deadline, joins = patience.clock() + patience.seconds, joins - 1
@@ -130,8 +152,9 @@ def _answered(
         patience.sleep(wait)
 
 
-def _refusal(response: http.client.HTTPResponse) -> CommandError:
-    sentence = _sentence(response) or f"The service answered {response.status} {response.reason}."
+def _refusal(response: http.client.HTTPResponse, service: str, meanings: Mapping[int, str]) -> CommandError:
+    meaning = f": {meanings[response.status]}" if response.status in meanings else ""
+    sentence = _sentence(response) or f"The {service} answered {response.status} {response.reason}{meaning}."
     request_id = response.getheader("X-Openstack-Request-Id")
     message = f"{sentence} ({request_id})" if request_id else sentence
     return TokenRefusedError(message) if response.status == _UNAUTHORIZED else CommandError(message)

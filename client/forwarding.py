@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from client.errors import CommandError
-from client.keystone import SERVICE_TYPE, endpoint_of, session_of
+from client.keystone import SERVICE_TYPE, endpoint_of, sentence_of, session_of
 
 MAX_BODY_BYTES = 2_097_152
 # A computation may take as long as the gateway lets it.
@@ -52,7 +52,7 @@ def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint:
         session = session_of(region)
         gateway = endpoint or endpoint_of(region, session, SERVICE_TYPE)
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(sentence_of(error)) from error
     if gateway is None:
         raise CommandError(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
     verify, _certificate = region.get_requests_verify_args()

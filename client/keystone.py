@@ -4,6 +4,9 @@ Imported only when no kept login serves: its libraries take longer to load than 
 """
 
 import logging
+import re
+import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import openstack.config
@@ -15,6 +18,10 @@ from client.errors import CommandError
 from client.login import Login
 
 SERVICE_TYPE = "function"
+_CREDENTIAL_HINT = (
+    "Set OS_CLOUD to an entry of clouds.yaml, or OS_AUTH_URL and the other OS_* variables of a credential."
+)
+_URL = re.compile(r"https?://[^\s'\"/:@]+(?::\d+)?")
 # Longest wait for an answer of Keystone's, unless `api_timeout` says otherwise: others wait behind who logs in.
 _KEYSTONE_SECONDS = 30.0
 
@@ -58,7 +65,40 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
             verify=verify is not False and (verify or True),
         )
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
-        raise CommandError(f"Keystone gave no token: {error}") from error
+        raise CommandError(sentence_of(error)) from error
+
+
+def sentence_of(error: Exception) -> str:
+    """Why there is no token; the libraries describe a network error by the names of their classes."""
+    if isinstance(error, ksa_exceptions.MissingRequiredOptions | openstack.exceptions.ConfigException):
+        return f"There is no usable credential: {str(error).rstrip('.')}. {_CREDENTIAL_HINT}"
+    if isinstance(error, ksa_exceptions.ConnectionError | ksa_exceptions.DiscoveryFailure):
+        where = _URL.search(str(error))
+        reason = next(filter(None, map(_reason, _causes(error))), None)
+        if where and reason:
+            return f"Keystone at {where[0]} cannot be reached: {reason}."
+    return f"Keystone gave no token: {error}"
+
+
+def _reason(error: BaseException) -> str | None:
+    """What the operating system or TLS says."""
+    if isinstance(error, TimeoutError | ksa_exceptions.ConnectTimeout):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message})"
+    return error.strerror if isinstance(error, OSError) and error.errno else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that led to it; requests and urllib3 have some of it as an argument or as `reason`."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        found = waiting.pop(0)
+        if isinstance(found, BaseException) and not any(found is each for each in seen):
+            seen.append(found)
+            waiting += [found.__cause__, found.__context__, getattr(found, "reason", None), *found.args]
+            yield found
 
 
 def session_of(region: Any) -> Any:

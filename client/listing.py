@@ -38,7 +38,8 @@ def count_of(login: Login, wanted: Wanted, patience: Patience) -> int | None:
     """How many objects there will be, if Swift knows without counting."""
     if wanted.prefix:
         return None
-    answer = ask(login, _container(login, wanted), patience=patience, method="HEAD")
+    meanings = _meanings(login, wanted)
+    answer = ask(login, _container(login, wanted), patience=patience, method="HEAD", meanings=meanings)
     count = answer.getheader("X-Container-Object-Count", "")
     return int(count) if count.isdecimal() else None
 
@@ -104,10 +105,11 @@ def _unanswered(wanted: Wanted, name: str) -> dict[str, Any]:
 
 def _pages(login: Login, wanted: Wanted, patience: Patience) -> Iterator[list[str]]:
     """Names of objects, some at a time (Swift API, "Show container details and list objects")."""
-    marker = ""
+    marker, meanings = "", _meanings(login, wanted)
     while True:
         query = urlencode({"format": "json", "limit": PAGE, "prefix": wanted.prefix, "marker": marker})
-        answer = fetch(login, f"{_container(login, wanted)}?{query}", most=MAX_LIST_BYTES, patience=patience)
+        url = f"{_container(login, wanted)}?{query}"
+        answer = fetch(login, url, most=MAX_LIST_BYTES, patience=patience, meanings=meanings)
         try:
             names = [str(entry["name"]) for entry in json.loads(answer)]
         except (ValueError, LookupError, TypeError) as error:
@@ -122,6 +124,15 @@ def _container(login: Login, wanted: Wanted) -> str:
     if login.swift is None:
         raise CommandError("The catalog has no service 'object-store', so the container cannot be listed.")
     return f"{login.swift}/{quote(wanted.container, safe='')}"
+
+
+def _meanings(login: Login, wanted: Wanted) -> dict[int, str]:
+    """Swift's errors are pages without a sentence."""
+    account = (login.swift or "").rpartition("/")[2]
+    return {
+        403: f"this credential may not list the container '{wanted.container}'",
+        404: f"there is no container '{wanted.container}' in the project's account {account}",
+    }
 
 
 def md5sum_line(value: str, name: str) -> str:

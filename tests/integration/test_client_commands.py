@@ -247,7 +247,8 @@ def test_right_value_is_kept_where_the_federation_looks_for_it(warm, objects):
     objects.put("put-right", ZEROS.data)
     short = ZEROS.digests["adler32"].lstrip("0").upper()
     done = run(["checksum", "put", "-u", url_of(objects, "put-right"), "-t", "adler32", "--checksum", short], warm)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = f"osfaas: adler32 {ZEROS.digests['adler32']} is correct and is stored with the object\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
     assert objects.head("put-right")["X-Object-Meta-Adler32"] == ZEROS.digests["adler32"]
 
 

@@ -51,8 +51,25 @@ def run(arguments: list[str], env: dict[str, str], **kwargs) -> subprocess.Compl
 def test_container_that_is_not_there_is_a_sentence(env, gateway):
     done = run(["none"], env)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("osfaas: ")
-    assert "Traceback" not in done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith(
+        "osfaas: The object store answered 404 Not Found: there is no container 'none' in the project's account AUTH_"
+    )
+    assert "(tx" in sentence
+
+
+def test_prefix_that_no_object_has_is_a_failure_that_says_so(env, container):
+    """A misspelt prefix and success would look the same: an empty file."""
+    done = run([container.name, "--prefix", "run/"], env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no object in the container 'listed' begins with 'run/'" in done.stderr
+
+
+def test_container_without_objects_is_no_failure(env, cloud, gateway):
+    """A job for every container must not fail because of one that is empty."""
+    Bucket(cloud, "nothing")
+    done = run(["nothing"], env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "osfaas: 0 objects, 0 failed\n")
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
@@ -62,7 +79,7 @@ def test_output_is_what_md5sum_and_its_kin_check(env, container, tmp_path, algor
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
     done = run([container.name, "-t", algorithm], env)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"osfaas: {len(FILES)} objects, 0 failed\n")
     check = [f"{algorithm}sum", "--check", "--strict", "--quiet"]
     checked = subprocess.run(check, input=done.stdout, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
@@ -96,6 +113,7 @@ def test_more_objects_than_fit_on_a_page_and_one_that_fails(env, cloud, gateway)
     assert done.returncode == 1
     assert sorted(line.split()[1] for line in done.stdout.splitlines()) == [f"o{n}" for n in range(7)]
     assert done.stderr.count("osfaas: pages/o3-large: ") == 1
+    assert done.stderr.endswith("osfaas: 8 objects, 1 failed\n")
 
 
 def test_progress_is_shown_on_a_terminal_and_never_in_the_output(env, container):

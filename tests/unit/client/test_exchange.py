@@ -72,8 +72,8 @@ class Time:
         return Patience(seconds, self.sleep, lambda: self.now)
 
 
-def login(url: str) -> Login:
-    return Login(token="the-token", issued_at=0, expires_at=0, gateway=url, swift=None, s3=None, verify=True)
+def login(url: str, swift: str | None = None) -> Login:
+    return Login(token="the-token", issued_at=0, expires_at=0, gateway=url, swift=swift, s3=None, verify=True)
 
 
 def sentence(server: Server, *replies: Reply | None, patience: Patience | None = None) -> str:
@@ -105,7 +105,7 @@ def test_refusal_is_said_in_the_services_own_words_with_its_request_id(server: S
     ],
 )
 def test_page_that_is_no_sentence_is_not_repeated(server: Server, headers: dict[str, str], body: bytes) -> None:
-    assert sentence(server, (502, headers, body)) == "The service answered 502 Bad Gateway."
+    assert sentence(server, (502, headers, body)) == "The gateway answered 502 Bad Gateway."
 
 
 def test_refused_token_is_told_apart(server: Server) -> None:
@@ -194,5 +194,22 @@ def test_computation_that_never_ends_is_not_waited_for_for_ever(
 
 
 def test_service_that_is_not_there_is_named() -> None:
-    with pytest.raises(CommandError, match=r"http://127\.0\.0\.1:1 cannot be reached: Connection refused"):
+    with pytest.raises(
+        CommandError, match=r"^The gateway at http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"
+    ):
         ask(login(""), "http://127.0.0.1:1/x?secret", patience=Time().patience(3))
+
+
+def test_object_store_that_answers_without_a_sentence_is_named_with_what_it_means(server: Server) -> None:
+    """Swift's own answer is a page; the gateway has nothing to do with it."""
+    server.replies = [(404, {"Content-Type": "text/html", "X-Openstack-Request-Id": "tx1"}, b"<html>Not Found</html>")]
+    there = login("http://gateway.test", f"{server.url}/v1/AUTH_a")
+    with pytest.raises(CommandError) as refused:
+        ask(there, f"{server.url}/v1/AUTH_a/c", patience=Time().patience(), meanings={404: "there is no container 'c'"})
+    assert str(refused.value) == "The object store answered 404 Not Found: there is no container 'c'. (tx1)"
+
+
+def test_object_store_that_is_not_there_is_named() -> None:
+    there = login("http://gateway.test", "http://127.0.0.1:1/v1/AUTH_a")
+    with pytest.raises(CommandError, match=r"^The object store at http://127\.0\.0\.1:1 cannot be reached: "):
+        ask(there, "http://127.0.0.1:1/v1/AUTH_a/c", patience=Time().patience(3))
