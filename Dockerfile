@@ -1,16 +1,19 @@
 # The gateway. Build: docker build -t osfaas-gateway .
-# PYTHON is any image with Python 3.11 or later and its venv module.
+# PYTHON is any image with Python 3.11 or later and its venv module; in production one that is named by its digest
+# (docs/operator-guide.md).
 ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS build
 RUN python3 -m venv /opt/osfaas
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY requirements.txt ./
+RUN /opt/osfaas/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY policies ./policies
 COPY tenancy ./tenancy
 COPY client ./client
 COPY gateway ./gateway
-RUN /opt/osfaas/bin/pip install --no-cache-dir --constraint constraints.txt '.[otel]'
+RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas

@@ -24,12 +24,13 @@ packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
 
 # The demo starts sooner without the tools of the tests.
-$(VENV)/.product: EXTRAS :=
-$(VENV)/.installed: EXTRAS := [dev]
-$(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml constraints.txt
+$(VENV)/.product: LOCKS := requirements.txt functions/checksums/constraints.txt
+$(VENV)/.installed: LOCKS := tests/requirements.txt
+$(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml requirements.txt functions/checksums/constraints.txt tests/requirements.txt
 	@echo "==> product environment ($(VENV)): a minute or two"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PYTHON) localcloud/progress.py $(BIN)/pip install --constraint constraints.txt --editable '.$(EXTRAS)' --editable functions/checksums
+	@$(PYTHON) localcloud/progress.py $(BIN)/pip install --require-hashes $(LOCKS:%=--requirement %)
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . --editable functions/checksums
 	@touch $@
 
 .cache/localcloud/.installed: $(addprefix localcloud/,apt.txt constraints.txt requirements.txt install.sh)
@@ -71,7 +72,7 @@ test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keyst
 	@$(BIN)/python -m pytest tests/faults -q
 
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(subst .,,$(@F))]'
+	@$(BIN)/pip install --quiet --require-hashes --requirement tests/$(subst .,,$(@F))/requirements.txt
 	@touch $@
 
 test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes

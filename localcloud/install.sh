@@ -10,5 +10,4 @@ grep -v '^#' "$here/apt.txt" | xargs "$here/debian.sh"
 mkdir -p "$dir"
 [ -x "$dir/venv/bin/python" ] || "$python" -m venv "$dir/venv"
 echo "    Python packages: Keystone, Swift, their clients"
-"$python" "$here/progress.py" "$dir/venv/bin/pip" install \
-  --constraint "$here/constraints.txt" --requirement "$here/requirements.txt"
+"$python" "$here/progress.py" "$dir/venv/bin/pip" install --require-hashes --requirement "$here/constraints.txt"

@@ -4,7 +4,7 @@
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
-	@$(BIN)/pip install --quiet --constraint constraints.txt --requirement tests/cluster/requirements.txt
+	@$(BIN)/pip install --quiet --require-hashes --requirement tests/cluster/requirements.txt
 	@touch $@
 
 cluster-packages: $(VENV)/.cluster-installed

@@ -149,7 +149,7 @@ def gateway_image() -> Recipe:
     names = (
         "Dockerfile",
         "pyproject.toml",
-        "constraints.txt",
+        "requirements.txt",
         "README.md",
         "LICENSE",
         "policies",
