@@ -103,10 +103,10 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 @click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway.")
 @click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help=_PATIENCE)
 def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> None:
-    """Print the checksums of all objects of CONTAINER: lines as md5sum writes them, or a JSON object a line.
+    """Print the checksums of all objects of a container.
 
-    Errors and a summary are written to stderr. Exit status: 0 all checksums were printed, 1 some were not, or no object
-    begins with the prefix.
+    The output is lines as md5sum writes them, or a JSON object per line. Errors and a summary are written to stderr.
+    Exit status: 0 all checksums were printed, 1 some were not, or no object begins with the prefix.
     """
     from client.access import with_login  # noqa: PLC0415
     from client.exchange import Patience  # noqa: PLC0415

@@ -7,13 +7,13 @@ import click
 
 @click.group()
 def events() -> None:
-    """Object events."""
+    """Forward object events to the gateway."""
 
 
 @events.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, help="TCP port to listen on.")
-@click.option("--algorithm", default="", help="Comma list of digests; default: the gateway's.")
+@click.option("--algorithm", default="", help="Comma-separated algorithms. Default: the gateway's.")
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -21,7 +21,10 @@ def events() -> None:
 )
 @click.option("-e", "--endpoint", metavar="URL", help="The gateway's URL, in place of the catalog's.")
 def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
-    """Pass on events to the gateway with a token of this environment's credential."""
+    """Receive events and forward them with a token.
+
+    The token is one of this environment's credential (OS_* variables, or clouds.yaml with OS_CLOUD).
+    """
     from client.errors import CommandError  # noqa: PLC0415
     from client.forwarding import serve  # noqa: PLC0415
 

@@ -49,7 +49,10 @@ def main() -> None:
 
 @main.command()
 def serve() -> None:
-    """Run the gateway. Settings come from OSFAAS_* variables, the credential from OS_* or clouds.yaml."""
+    """Run the gateway.
+
+    Settings come from OSFAAS_* variables (see `osfaas settings`), the credential from OS_* or clouds.yaml.
+    """
     from gateway.serve import serve as run  # noqa: PLC0415
 
     sys.exit(run())
@@ -57,7 +60,10 @@ def serve() -> None:
 
 @main.command("admin-api")
 def admin_api() -> None:
-    """Run /v1/projects for administrators: a process of its own, because it may write Tenant records."""
+    """Run the administrators' API, /v1/projects.
+
+    It is a process of its own, because it can write Tenant records. Settings and credential are as for `serve`.
+    """
     from gateway.projects.serve import serve as run  # noqa: PLC0415
 
     sys.exit(run())
@@ -65,7 +71,7 @@ def admin_api() -> None:
 
 @main.command()
 def settings() -> None:
-    """Print every setting with its default and meaning, as a Markdown table."""
+    """Print all settings as a Markdown table."""
     from gateway.settings import settings_table  # noqa: PLC0415
 
     click.echo(settings_table())

@@ -16,48 +16,55 @@ import click
     default=Path("/etc/osfaas/platform.yaml"),
     show_default=True,
     envvar="OSFAAS_PLATFORM_FILE",
-    help="The platform file.",
+    help="Platform file: what the cluster offers to tenants.",
 )
 @click.option(
     "--kubeconfig",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Default: the cluster in which it runs, or $KUBECONFIG.",
 )
-@click.option("--host", default="0.0.0.0", show_default=True, help="Address of /healthz and /metrics.")  # noqa: S104
-@click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Its port.")
-@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Tenants worked on at once.")
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on, for /healthz and /metrics.")  # noqa: S104
+@click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="TCP port to listen on.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Number of tenants reconciled concurrently.",
+)
 @click.option(
     "--poll-seconds",
     type=click.FloatRange(1),
     default=60,
     show_default=True,
-    help="Between looks at Keystone.",
+    help="Keystone polling interval in seconds.",
 )
 @click.option(
     "--resync-seconds",
     type=click.FloatRange(1),
     default=300,
     show_default=True,
-    help="Between rounds over all tenants, whatever the watches say.",
+    help="Interval in seconds at which all tenants are reconciled, in addition to watches.",
 )
 @click.option(
     "--lease-seconds",
     type=click.FloatRange(3),
     default=15,
     show_default=True,
-    help="How long a silent leader is waited for.",
+    help="Lifetime of the leader's lease in seconds.",
 )
 @click.option(
     "--selector",
     metavar="KEY=VALUE[,…]",
     default="",
-    help="Labels of the Tenant records to look after, when several controllers share a cluster. Default: all.",
+    help="Labels of the Tenants to manage, when several controllers share a cluster. Default: all.",
 )
 def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: float, **options: Any) -> None:
-    """Run the controller, which makes the cluster what the Tenant records say.
+    """Run the controller of Tenant records.
 
-    Its OpenStack credential (OS_* variables, or clouds.yaml with OS_CLOUD) needs a role that may list projects. Several
-    may run: one leads. Exit codes: 0 ended by a signal, 1 lost the lead, 2 cannot start.
+    It applies them to the cluster. Its OpenStack credential (OS_* variables, or clouds.yaml with OS_CLOUD) needs a role
+    that may list projects. With several replicas, one leads. Exit codes: 0 ended by a signal, 1 lost the
+    lead, 2 cannot start.
     """
     from tenancy.controller import ControllerSettings, run_controller
     from tenancy.errors import TenancyError

@@ -16,13 +16,17 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def platform() -> None:
-    """The cluster under the tenants: install it, check it, see it work."""
+    """Install, check and verify the platform on a cluster."""
 
 
 def _where(function: F) -> F:
     for option in (
-        click.option("--context", help="Of the kubeconfig. Default: its current one."),
-        click.option("--kubeconfig", type=_FILE, help="Default: $KUBECONFIG, ~/.kube/config, or our own cluster."),
+        click.option("--context", help="Context of the kubeconfig. Default: its current one."),
+        click.option(
+            "--kubeconfig",
+            type=_FILE,
+            help="Kubeconfig file. Default: $KUBECONFIG, ~/.kube/config, or the cluster in which this runs.",
+        ),
     ):
         function = option(function)
     return function
@@ -35,32 +39,41 @@ def _platform_file(function: F) -> F:
         type=_FILE,
         required=True,
         envvar="OSFAAS_PLATFORM_FILE",
-        help="The platform file.",
+        help="Platform file.",
     )(function)
 
 
 @platform.command()
 @_where
 @click.option("--overlay", type=_FOLDER, required=True, help="Your kustomization, like manifests/overlays/example.")
-@click.option("--platform", "platform_file", type=_FILE, help="The platform file. Default: the one in the overlay.")
+@click.option("--platform", "platform_file", type=_FILE, help="Platform file. Default: the one in the overlay.")
 @click.option("--istio-charts", help="Folder, https://… or oci://… of Istio's charts. Without it Istio stays as it is.")
-@click.option("--istio-version", help="Version of the charts. Default: the newest.")
+@click.option("--istio-version", help="Version of the charts. Default: the latest.")
 @click.option("--istiod-values", type=_FILE, help="Helm values over those of --settings.")
-@click.option("--ingress-values", type=_FILE, help="The same for the ingress gateway.")
+@click.option("--ingress-values", type=_FILE, help="Helm values of the ingress gateway over those of --settings.")
 @click.option(
     "--knative-manifests",
     multiple=True,
     help="File, folder or URL of Knative's manifests, net-istio's among them. Without one Knative stays as it is.",
 )
-@click.option("--settings", type=_FOLDER, default=Path("manifests/platform"), show_default=True, help="Our settings.")
-@click.option("--wait-seconds", type=click.FloatRange(1), default=300, show_default=True, help="For each part.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what would change.")
-@click.option("--kubectl", default="kubectl", show_default=True, help="The program, for `kubectl kustomize`.")
-@click.option("--helm", default="helm", show_default=True, help="The program.")
+@click.option(
+    "--settings",
+    type=_FOLDER,
+    default=Path("manifests/platform"),
+    show_default=True,
+    help="Folder with this project's settings of Istio and Knative.",
+)
+@click.option(
+    "--wait-seconds", type=click.FloatRange(1), default=300, show_default=True, help="Timeout in seconds for each part."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("--kubectl", default="kubectl", show_default=True, help="Path of kubectl, for `kubectl kustomize`.")
+@click.option("--helm", default="helm", show_default=True, help="Path of helm.")
 def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
-    """Install Istio, Knative, policies, gateway and controller; or bring what is there to what is wanted.
+    """Install or upgrade the platform.
 
-    Each step may be repeated. Exit codes: 0 done, 1 refused or not ready in time, 2 wrong usage, 5 no answer.
+    That is Istio, Knative, policies, gateway and controller. Idempotent. Exit codes: 0 done, 1 refused or not ready in
+    time, 2 wrong usage, 5 no answer.
     """
     from tenancy.platform import actions
 
@@ -73,9 +86,11 @@ def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
 @_platform_file
 @click.option("--probe", is_flag=True, help="Prove with two pods that NetworkPolicies are enforced.")
 @click.option("--probe-image", help="Image with python3. Default: the image of the running gateway.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
+)
 def check(platform_file: Path, probe: bool, probe_image: str | None, output: str, **where: Any) -> None:
-    """Say what is missing or unsafe on the cluster.
+    """Report what is missing or unsafe on the cluster.
 
     Exit codes: 0 nothing but advice, 1 something is missing or unsafe, 2 wrong usage, 5 no answer.
     """
@@ -91,11 +106,15 @@ def check(platform_file: Path, probe: bool, probe_image: str | None, output: str
 @platform.command()
 @_where
 @_platform_file
-@click.option("--function", default="checksums", show_default=True, help="Of the catalogue.")
+@click.option("--function", default="checksums", show_default=True, help="Function of the catalogue to call.")
 @click.option("--probe-image", help="Image with python3. Default: the image of the running gateway.")
-@click.option("--wait-seconds", type=click.FloatRange(1), default=120, show_default=True, help="For each step.")
+@click.option(
+    "--wait-seconds", type=click.FloatRange(1), default=120, show_default=True, help="Timeout in seconds for each step."
+)
 def verify(platform_file: Path, function: str, probe_image: str | None, wait_seconds: float, **where: Any) -> None:
-    """See everything available and a scratch tenant's function answer; what is made for it goes away.
+    """Call a function of a temporary tenant.
+
+    That shows that the platform works. The tenant is removed afterwards.
 
     Exit codes: 0 it works, 1 it does not, 2 wrong usage, 5 no answer.
     """

@@ -20,6 +20,15 @@ from tenancy.verify.command import verify
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# The least that the definition of Tenant takes, and the help.
+_LIMITS = {
+    "pods": (1, "Maximum number of function pods at once."),
+    "cpu_millis": (100, "CPU of all function pods together, in thousandths of a core."),
+    "memory_mib": (128, "Memory of all function pods together, in MiB."),
+    "concurrent_calls": (1, "Maximum number of concurrent calls."),
+    "requests_per_second": (1, "Maximum number of calls per second, averaged."),
+    "bytes_per_second": (0, "Maximum number of object bytes read per second, averaged; 0: unlimited."),
+}
 
 
 class Duration(click.ParamType[int]):
@@ -45,7 +54,7 @@ class Duration(click.ParamType[int]):
     "platform_file",
     type=_FILE,
     envvar="OSFAAS_PLATFORM_FILE",
-    help="Platform file; --dry-run and verify need it.",
+    help="Platform file; needed by --dry-run and verify.",
 )
 @click.pass_context
 def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -> None:
@@ -64,24 +73,39 @@ def _wishes(function: Callable[..., None]) -> Callable[..., None]:
     usual = Limits()
     for name in reversed(Limits.__slots__):
         option = f"--{name.replace('_', '-')}"
-        words = f"Limit; {getattr(usual, name)} for a new tenant."
-        function = click.option(option, name, type=click.IntRange(0), help=words)(function)
+        least, words = _LIMITS[name]
+        words = f"{words} New tenants: {getattr(usual, name)}."
+        function = click.option(option, name, type=click.IntRange(least), help=words)(function)
     function = click.option(
-        "--function", "functions", multiple=True, help="Function of the catalogue; may be repeated; replaces the list."
+        "--function",
+        "functions",
+        multiple=True,
+        help="Function of the catalogue. May be repeated; replaces the whole list.",
     )(function)
-    function = click.option("--isolation", type=click.Choice([level.value for level in IsolationLevel]))(function)
-    return click.option("--display-name", help="For people; never an identity.")(function)
+    function = click.option(
+        "--isolation",
+        type=click.Choice([level.value for level in IsolationLevel]),
+        help="Isolation level; each contains the ones below it. New tenants: L3.",
+    )(function)
+    return click.option("--display-name", help="Human-readable name; not used for authorization.")(function)
 
 
 def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def add(function: Callable[..., None]) -> Callable[..., None]:
-        function = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")(function)
+        function = click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")(function)
         function = click.option(
             "--wait/--no-wait", default=waits, show_default=True, help="Wait until the controller has done it."
         )(function)
-        function = click.option("--timeout", type=Duration(), default="2m", show_default=True)(function)
+        function = click.option("--timeout", type=Duration(), default="2m", show_default=True, help="Longest wait.")(
+            function
+        )
         function = click.option(
-            "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+            "--output",
+            "form",
+            type=click.Choice(["table", "json"]),
+            default="table",
+            show_default=True,
+            help="Output format.",
         )(function)
         return project_argument(click.pass_obj(function))
 
@@ -92,7 +116,7 @@ def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., Non
 @_wishes
 @_writes(waits=True)
 def onboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
-    """Make a project a tenant. Repeated, it changes only what is asked for beyond."""
+    """Onboard a project. Idempotent: re-running changes only the options given."""
     with refusals_said():
         found = access.project(project, domain)
         outcome = service.onboard(access.tenants, found, _wishes_of(options), dry_run=options["dry_run"])
@@ -103,7 +127,7 @@ def onboard(access: Access, project: str, domain: str | None, **options: Any) ->
 @_wishes
 @_writes(waits=False)
 def set_(access: Access, project: str, domain: str | None, **options: Any) -> None:
-    """Change limits, level or functions."""
+    """Change limits, isolation level or functions."""
     with refusals_said():
         wishes = _wishes_of(options)
         outcome = service.update(access.tenants, access.tenant_id(project, domain), wishes, dry_run=options["dry_run"])
@@ -111,10 +135,13 @@ def set_(access: Access, project: str, domain: str | None, **options: Any) -> No
 
 
 @tenant.command(epilog=EXIT_CODES)
-@click.option("--reason", required=True, help="The callers see it.")
+@click.option("--reason", required=True, help="Reason, shown to callers.")
 @_writes(waits=False)
 def suspend(access: Access, project: str, domain: str | None, **options: Any) -> None:
-    """Stop a tenant: nothing of it runs, its calls get 403 with the reason. Nothing is removed."""
+    """Stop a tenant.
+
+    Nothing of it runs, and its calls get 403 with the reason. Nothing is removed.
+    """
     with refusals_said():
         project_id = access.tenant_id(project, domain)
         outcome = service.suspend(access.tenants, project_id, options["reason"], dry_run=options["dry_run"])
@@ -131,9 +158,11 @@ def resume(access: Access, project: str, domain: str | None, **options: Any) -> 
 
 
 @tenant.command(epilog=EXIT_CODES)
-@click.option("--grace", type=Duration(), default="7d", show_default=True, help="Time until it can be confirmed.")
-@click.option("--confirm", is_flag=True, help="The second step: remove the namespace with everything in it.")
-@click.option("--cancel", is_flag=True, help="Take the first step back.")
+@click.option(
+    "--grace", type=Duration(), default="7d", show_default=True, help="Time before the removal can be confirmed."
+)
+@click.option("--confirm", is_flag=True, help="Second step: remove the namespace with everything in it.")
+@click.option("--cancel", is_flag=True, help="Undo the first step.")
 @_writes(waits=False)
 def offboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Remove a tenant, in two steps.
@@ -157,7 +186,9 @@ def offboard(access: Access, project: str, domain: str | None, **options: Any) -
 
 
 @tenant.command(epilog=EXIT_CODES)
-@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
+)
 @project_argument
 @click.pass_obj
 def show(access: Access, project: str, domain: str | None, form: str) -> None:
@@ -168,7 +199,9 @@ def show(access: Access, project: str, domain: str | None, form: str) -> None:
 
 
 @tenant.command("list", epilog=EXIT_CODES)
-@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
+)
 @click.pass_obj
 def list_(access: Access, form: str) -> None:
     """List all tenants."""

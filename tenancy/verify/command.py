@@ -45,7 +45,9 @@ class Address(click.ParamType[tuple[str, int]]):
     type=click.Choice([level.value for level in IsolationLevel]),
     help="The promise that is tested; default: the tenant's own level.",
 )
-@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
+)
 @click.option("--image", help="Image of the probe, with python3; default: that of the platform's first function.")
 @click.option("--keystone", type=Address(), envvar="OS_AUTH_URL", help="What functions must not reach: a URL.")
 @click.option(
@@ -54,7 +56,9 @@ class Address(click.ParamType[tuple[str, int]]):
 @project_argument
 @click.pass_obj
 def verify(access: Access, /, project: str, domain: str | None, **options: Any) -> None:
-    """Replay every attack from inside a tenant against another tenant and the platform.
+    """Replay attacks from inside a tenant.
+
+    Every attack is tried against another tenant and the platform.
 
     While it runs, each of the two tenants has one more pod and the first one a role binding; they are removed at its
     end. What is tried over the Kubernetes API is a dry run.

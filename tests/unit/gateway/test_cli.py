@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from gateway.cli import main
 
 HEAVY = {"kubernetes", "openstack", "keystoneauth1", "requests", "uvicorn", "starlette", "pydantic", "httpx", "aiohttp"}
 PROGRAM = """
@@ -118,3 +122,29 @@ def test_server_with_a_setting_of_no_use_says_which_in_one_line(command: str) ->
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("osfaas: OSFAAS_LISTEN_PORT=http: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
+    """All commands below a group, the group itself among them."""
+    yield context, group
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        below = click.Context(command, parent=context, info_name=name)
+        if isinstance(command, click.Group):
+            yield from commands(command, below)
+        else:
+            yield below, command
+
+
+def test_every_option_says_what_it_is_for_and_no_summary_is_cut_off() -> None:
+    """A list of commands or options is all that most users ever read."""
+    for context, command in commands(main, click.Context(main, info_name="osfaas")):
+        silent = [
+            option.opts[0]
+            for option in command.get_params(context)
+            if isinstance(option, click.Option) and not option.hidden and not option.help
+        ]
+        assert silent == [], context.command_path
+        listing = command.get_help(context).partition("Commands:")[2]
+        assert "..." not in listing, context.command_path
