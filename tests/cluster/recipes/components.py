@@ -76,7 +76,7 @@ KNATIVE_TEST_IMAGES = (
     "timeout",
     "volumes",
 )
-COREDNS = GoComponent("coredns")
+COREDNS = GoComponent("coredns", target=".", output="coredns")
 HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")
 ETCD = GoComponent("etcd")
