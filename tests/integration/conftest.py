@@ -157,6 +157,15 @@ class Bucket:
         found: Mapping[str, str] = self.session.head(f"{self.url}/{quote(name)}").headers
         return found
 
+    @contextlib.contextmanager
+    def readable_by(self, user: object) -> Iterator[None]:
+        """A user of the cloud may read the objects for a while; other tests find the container as it was."""
+        self.session.post(self.url, headers={"X-Container-Read": f"{user.project_id}:{user.id}"})
+        try:
+            yield
+        finally:
+            self.session.post(self.url, headers={"X-Container-Read": ""})
+
     def path(self, name: str) -> str:
         return f"/v1/checksums/{quote(self.name)}/{quote(name)}"
 

@@ -36,9 +36,5 @@ def restricted_token(cloud) -> str:
 @contextlib.contextmanager
 def readable(bucket, cloud) -> Iterator[None]:
     """The bucket may be read by the federation's user, who owns nothing of it."""
-    user = cloud.users["dynafed"]
-    bucket.session.post(bucket.url, headers={"X-Container-Read": f"{user.project_id}:{user.id}"})
-    try:
+    with bucket.readable_by(cloud.users["dynafed"]):
         yield
-    finally:
-        bucket.session.post(bucket.url, headers={"X-Container-Read": ""})

@@ -159,12 +159,10 @@ def test_large_object_that_its_caller_leaves_keeps_others_waiting_for_a_minute_a
     bucket.put("segment", random.Random(1).randbytes(10_000_000))
     bucket.put_large("huge", [f"{bucket.name}/segment"] * 1_000)
     bucket.put("small", b"small")
-    project = cloud.users["alice"].project_id
-    bucket.session.post(bucket.url, headers={"X-Container-Read": f"{project}:{cloud.users['alice-member'].id}"})
     settings = {"OSFAAS_PROJECT_BYTES_PER_SECOND": "1000000", "OSFAAS_BUDGET_WAIT_SECONDS": "0"}
     if store:
         settings |= {"OSFAAS_BUDGET_STORE_URL": valkey.url, "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5"}
-    with start_gateway(**settings) as gateway:
+    with bucket.readable_by(cloud.users["alice-member"]), start_gateway(**settings) as gateway:
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(
                 f"{gateway.url}{bucket.path('huge')}?algorithm=sha512", headers={"X-Auth-Token": alice}, timeout=2

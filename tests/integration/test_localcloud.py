@@ -156,9 +156,13 @@ def test_a_temp_url_of_another_key_is_refused_and_one_with_sha256_serves_the_obj
 def test_the_key_of_a_container_does_not_open_segments_in_another_but_the_accounts_key_does(
     cloud, account, container, name, status
 ):
-    cloud.session("alice").post(account, headers={"X-Account-Meta-Temp-URL-Key-2": "account-key"})
-    assert read(temp_url(f"{container}/{name}", "container-key")).status_code == status
-    assert read(temp_url(f"{container}/{name}", "account-key")).content == b"".join(SEGMENTS)
+    alice = cloud.session("alice")
+    alice.post(account, headers={"X-Account-Meta-Temp-URL-Key-2": "account-key"})
+    try:
+        assert read(temp_url(f"{container}/{name}", "container-key")).status_code == status
+        assert read(temp_url(f"{container}/{name}", "account-key")).content == b"".join(SEGMENTS)
+    finally:
+        alice.post(account, headers={"X-Account-Meta-Temp-URL-Key-2": ""})
 
 
 @pytest.mark.parametrize("name", ["slo", "dlo"])
