@@ -27,12 +27,16 @@ import yaml
 
 from localcloud import local_cloud
 from localcloud.services import free_ports
+from policies.admission_pods import build_pod_admission
+from policies.model import Platform
 from policies.names import ProjectId, namespace_of
+from tenancy.cluster import connect
 from tenancy.errors import ProjectsError
 from tenancy.projects import KeystoneProjects
 from tenancy.verify.pods import restricted_pod
 from tests.cluster.commands import CommandError, wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.cluster.platform_objects import platform_objects
 from tests.cluster.probes import serve_command
 from tests.cluster.product import installed_controller_stopped
 from tests.machine import scaled
@@ -273,6 +277,8 @@ def lab(cluster: Testbed, tenants_known: None, tmp_path_factory: pytest.TempPath
         installed_controller_stopped(cluster),
         local_cloud() as cloud,
         cluster.namespace("lab-system") as system,
+        # Without them, pods would be without what their level gives, and the controller says so.
+        platform_objects(connect(cluster.running.layout.host_kubeconfig), build_pod_admission(Platform(functions={}))),
     ):
         door = FaultyDoor(cloud.auth_url.removesuffix("/v3"))
         clouds = yaml.safe_load(cloud.clouds_yaml.read_text())
@@ -515,7 +521,8 @@ def test_a_suspended_tenant_runs_nothing_of_its_own_either(lab: Lab) -> None:
         lab.osfaas("resume", project, "--wait")
         wait_until("it is back", lambda: lab.last_line(namespace) == "open", seconds=300)
         wait_until("the other is back", lambda: len(lab.pods(namespace)) > 1, seconds=300)
-    lab.cluster.kubectl("delete", "deployment", "stubborn", "-n", namespace, "--wait=false")
+    # Ended with its Deployment, it would have its hour.
+    lab.osfaas("suspend", project, "--reason", "the test is over", "--wait", "--timeout", "5m")
 
 
 def test_a_specification_that_cannot_be_built_is_suspended_all_the_same(lab: Lab) -> None:
@@ -537,21 +544,20 @@ def test_pods_that_are_older_than_the_level_are_named_until_they_are_gone(lab: L
     """A change of level reaches the catalogue's functions by a new revision, and nothing else that runs."""
     project = lab.project()
     namespace = lab.onboard(project, project, "--isolation", "L2")
-    lab.cluster.kubectl.apply(stubborn(namespace))
+    lab.cluster.kubectl.apply(stubborn(namespace, seconds=1))
     wait_until("it runs", lambda: bool(lab.last_line(namespace)), seconds=90)
     before = lab.revision(namespace)
     lab.osfaas("set", project, "--isolation", "L3", "--no-wait")
     assert "stubborn" in lab.await_condition(namespace, "False", "BelowLevel", "Pods")
     wait_until("another revision", lambda: lab.revision(namespace) != before, seconds=60)
     lab.cluster.kubectl("delete", "deployment", "stubborn", "-n", namespace)
-    lab.cluster.kubectl("delete", "pods", "-l", "app=stubborn", "-n", namespace, "--grace-period=1")
     lab.await_condition(namespace, "True", "AtLevel", "Pods")
 
 
-def stubborn(namespace: str) -> dict[str, Any]:
-    """A Deployment whose pod says all the time whether it reaches the store, and takes no notice of SIGTERM."""
+def stubborn(namespace: str, seconds: int = 3600) -> dict[str, Any]:
+    """A Deployment whose pod says all the time whether it reaches the store, and ends with its grace period only."""
     pod = restricted_pod(namespace, "stubborn", "dev.local/checksums:test", ["python3", "-uc", _STUBBORN])
-    pod["spec"] |= {"restartPolicy": "Always", "terminationGracePeriodSeconds": 3600}
+    pod["spec"] |= {"restartPolicy": "Always", "terminationGracePeriodSeconds": seconds}
     del pod["spec"]["activeDeadlineSeconds"]
     labels = {"app": "stubborn"}
     return {

@@ -13,8 +13,8 @@ from kubernetes.client import ApiClient
 from policies.labels import MANAGED_BY
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Cluster, load_configuration, ref_of
-from tenancy.errors import ClusterError, ConflictError
+from tenancy.cluster import Cluster, load_configuration
+from tenancy.errors import ClusterError
 from tenancy.verify.asking import PodName
 from tenancy.verify.attacks import all_attacks
 from tenancy.verify.pods import decoy_pod, probe_pod
@@ -22,6 +22,7 @@ from tenancy.verify.survey import survey
 from tenancy.verify.targets import Scene, Victim
 from tests.cluster.commands import run
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.cluster.platform_objects import platform_objects
 from tests.cluster.probes import serve_command
 from tests.cluster.product import installed_controller_stopped
 from tests.cluster.progress import step
@@ -63,7 +64,7 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
     with contextlib.ExitStack() as ending:
         with step("the arena of the isolation tests"):
             ending.enter_context(installed_controller_stopped(cluster))
-            ending.enter_context(_platform(objects))
+            ending.enter_context(platform_objects(objects, (_RUNTIME_CLASS, *platform_manifests(PLATFORM))))
             for spec in (TENANT, LOW, TOP, VICTIM):
                 ending.callback(cluster.kubectl, "delete", "namespace", spec.namespace, "--wait=false")
                 _onboard(objects, spec)
@@ -75,22 +76,6 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
             scene = Scene(TENANT, PLATFORM, stage.tenant.victim, targets)
             stage.defended = stage.find([each.name for each in all_attacks(scene)], stage.tenant)
         yield stage
-
-
-@contextlib.contextmanager
-def _platform(objects: Cluster) -> Iterator[None]:
-    """What is there already stays as it is; what was missing goes away again."""
-    made: list[Manifest] = []
-    try:
-        for manifest in (_RUNTIME_CLASS, *platform_manifests(PLATFORM)):
-            with contextlib.suppress(ConflictError):
-                made.append(objects.create(manifest))
-        yield
-    finally:
-        for manifest in reversed(made):
-            # A test took it away and brought it back, so by another uid; one that is gone is fine.
-            if found := objects.get(ref_of(manifest)):
-                objects.delete(ref_of(manifest), uid=found["metadata"]["uid"])
 
 
 def _onboard(objects: Cluster, spec: TenantSpec) -> None:
