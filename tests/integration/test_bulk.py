@@ -18,8 +18,6 @@ from relay import relay
 
 from tests.machine import scaled
 
-pytestmark = pytest.mark.main_story
-
 FEW, MANY = 120, 10_000
 
 
@@ -54,6 +52,7 @@ def code(response: httpx.Response) -> str:
     return response.json()["errors"][0]["code"]
 
 
+@pytest.mark.main_story
 def test_caller_without_a_token_gets_no_line(gateway):
     assert code(post(gateway, None, {"objects": []})) == "function.token.missing"
 
@@ -148,6 +147,7 @@ def test_access_rules_for_reading_one_do_not_allow_asking_for_many(gateway, clou
     assert code(post(gateway, token, {"objects": []})) == "function.access_rule.denied"
 
 
+@pytest.mark.main_story
 def test_every_object_is_answered_and_failures_stay_with_theirs(gateway, alice, bucket, few):
     names = list(few)
     asked = entries(bucket, names)

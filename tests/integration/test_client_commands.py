@@ -18,8 +18,6 @@ from localcloud.services import free_ports
 from localcloud.stack import function_service, running
 from tests.machine import scaled
 
-pytestmark = pytest.mark.main_story
-
 BIN = Path(sys.executable).parent
 CONTENT = content_of(b"one object under many names" * 100)
 NAME = "run 1/ü%20+?.root"
@@ -115,6 +113,7 @@ def test_other_types_are_given_too(warm, objects, algorithm):
     )
 
 
+@pytest.mark.main_story
 def test_leading_zeros_are_printed(warm, objects):
     assert ZEROS.digests["adler32"].startswith("00")
     assert run(["checksum", "get", f"/{objects.name}/zeros"], warm).stdout == ZEROS.digests["adler32"] + "\n"
@@ -228,6 +227,7 @@ def test_function_that_comes_back_in_time_is_waited_for(environment, cloud, star
         assert (asking.returncode, out, err) == (0, content.digests["adler32"] + "\n", "")
 
 
+@pytest.mark.main_story
 def test_value_that_is_wrong_is_not_kept(warm, objects):
     objects.put("put-wrong", b"content")
     done = run(["checksum", "put", "-e", "alice", "-u", "data/put-wrong", "--checksum", "11111111"], warm)
@@ -243,6 +243,7 @@ def test_value_that_is_no_checksum_is_refused(warm, objects, value):
     assert "not a digest in hex" in done.stderr
 
 
+@pytest.mark.main_story
 def test_right_value_is_kept_where_the_federation_looks_for_it(warm, objects):
     objects.put("put-right", ZEROS.data)
     short = ZEROS.digests["adler32"].lstrip("0").upper()

@@ -1,4 +1,4 @@
-"""Memory stays flat however much passes through."""
+"""A gibibyte is read right in every way, and memory stays flat however much passes through."""
 
 import asyncio
 import itertools
@@ -27,6 +27,14 @@ async def highest_during(pid: int, work: asyncio.Future) -> int:
         highest = max(highest, resident_bytes(pid))
         await asyncio.sleep(0.1)
     return highest
+
+
+def test_all_ways_of_reading_give_the_same_digests_of_a_gibibyte(gateways, bucket, alice, gibibyte):
+    for capability in ("tempurl", "s3", "stream"):
+        gateway = gateways[capability]
+        response = gateway.get(bucket.path("gibibyte") + "?algorithm=adler32,crc32,md5&force=true", alice)
+        assert response.status_code == 200, response.text
+        assert response.json()["digests"] == {name: gibibyte[name] for name in ("adler32", "crc32", "md5")}
 
 
 async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_than_64_mib(

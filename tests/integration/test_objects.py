@@ -50,9 +50,7 @@ def openstack(cloud, user: str, program: str, *arguments: str) -> int:
     return subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False).returncode
 
 
-def test_a_member_without_an_acl_is_refused_by_swift_and_with_one_is_served_by_streaming(
-    gateway, bucket, cloud, gibibyte
-):
+def test_a_member_without_an_acl_is_refused_by_swift_and_with_one_is_served_by_streaming(gateway, bucket, cloud):
     bucket.put("acl", b"for members")
     member = cloud.token("alice-member")
     response = gateway.get(bucket.path("acl"), member, headers={"Accept": "application/json"})
@@ -167,14 +165,6 @@ def test_a_version_has_its_own_digests(gateway, cloud, alice):
     for version, data in zip(versions, (b"1", b"2"), strict=True):
         response = gateway.get(f"/v1/checksums/versions/x?algorithm=sha1&version-id={version}", alice)
         assert response.json()["digests"]["sha1"] == content_of(data).digests["sha1"]
-
-
-def test_all_ways_of_reading_give_the_same_digests_of_a_gibibyte(gateways, bucket, alice, gibibyte):
-    for capability in ("tempurl", "s3", "stream"):
-        gateway = gateways[capability]
-        response = gateway.get(bucket.path("gibibyte") + "?algorithm=adler32,crc32,md5&force=true", alice)
-        assert response.status_code == 200, response.text
-        assert response.json()["digests"] == {name: gibibyte[name] for name in ("adler32", "crc32", "md5")}
 
 
 def test_stored_digests_keep_other_metadata_and_are_found_by_another_gateway(gateway, start_gateway, bucket, alice):
