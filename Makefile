@@ -7,7 +7,7 @@ ONCE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants unit main-story further-integration long integration hostile clients bench bench-docs bench-quick lint format clean
+.PHONY: help install packages demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,15 @@ bench-docs: install .cache/bench/.installed  ## the same, and into docs/performa
 
 bench-quick: install .cache/bench/.installed  ## the same with little work: shows that everything runs, and no figures to keep
 	@$(BIN)/python -m tests.bench --runs 1 --requests 200 --object-mib 32 --out .cache/bench/quick.json
+
+.cache/docs/.installed: docs/requirements.txt
+	@echo "==> MkDocs (.cache/docs)"
+	@$(PYTHON) -m venv .cache/docs/venv
+	@.cache/docs/venv/bin/pip install --quiet --require-hashes --requirement docs/requirements.txt
+	@touch $@
+
+docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fails on a dead link
+	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict --quiet
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

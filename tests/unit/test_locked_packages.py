@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 CHECKOUT = Path(__file__).resolve().parents[2]
 FUNCTION = "functions/checksums/constraints.txt"
 LOCALCLOUD = "localcloud/constraints.txt"
+DOCS = "docs/requirements.txt"
 LOCKS = {
     "requirements.txt": ("pyproject.toml", "otel"),
     FUNCTION: ("functions/checksums/pyproject.toml", ""),
@@ -19,6 +20,7 @@ LOCKS = {
     "tests/fuzz/requirements.txt": ("pyproject.toml", "fuzz"),
     "tests/mutants/requirements.txt": ("pyproject.toml", "mutants"),
     "tests/cluster/requirements.txt": ("tests/cluster/requirements.in", ""),
+    DOCS: ("docs/requirements.in", ""),
     LOCALCLOUD: ("localcloud/requirements.txt", ""),
 }
 # The tools of these are no part of what we run for others: clients to test with, and peers to compare with.
@@ -64,9 +66,9 @@ def test_file_has_what_is_asked_for(lock: str) -> None:
         assert requirement.specifier.contains(version), requirement
 
 
-@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock != LOCALCLOUD])
+@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock not in {LOCALCLOUD, DOCS}])
 def test_one_version_of_a_package_is_used_everywhere(lock: str) -> None:
-    """The one of constraints.txt."""
+    """The one of constraints.txt, but for what has an environment of its own."""
     text = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8")
     versions = {
         canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(.+)$", text, re.MULTILINE)
