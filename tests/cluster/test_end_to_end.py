@@ -200,3 +200,16 @@ def test_five_parallel_calls_wake_several_pods_and_the_window_ends_them(
     wait_until("scaled to zero", lambda: not product.pods(namespace), seconds=_ASLEEP_SECONDS)
     say(f"five parallel calls woke {seen} pods; none left {time.monotonic() - started:.0f} s after the last answer")
     assert seen > 1
+
+
+def test_what_is_asked_in_a_query_is_in_no_log_of_istio(product: Product, tenants: dict[str, str]) -> None:
+    """The edge and the local gateway log paths; queries of functions may hold what is nobody's business."""
+    word = secrets.token_hex(8)
+    with product.caller("alice") as alice:
+        assert alice.get(f"/checksums/of-{word}", params={"secret": f"said-{word}"}).status_code >= 400
+
+    def logged() -> str:
+        return product.cluster.kubectl("logs", "-n", "istio-system", "deployment/istio-ingressgateway", "--tail=-1")
+
+    wait_until("the call is in the log", lambda: f"of-{word}" in logged(), seconds=30)
+    assert f"said-{word}" not in logged()

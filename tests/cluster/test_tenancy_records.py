@@ -10,7 +10,7 @@ import pytest
 
 from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import CommandError
-from tests.cluster.layout import CHECKOUT
+from tests.cluster.product import know_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,7 @@ class Record:
 @pytest.fixture
 def record(cluster: Testbed) -> Iterator[Record]:
     """A record that is not there yet, and the CRD."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHECKOUT / "manifests/crd/tenants.yaml"))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/tenants.osfaas.dev", "--timeout=60s")
+    know_tenants(cluster)
     made = Record(cluster)
     yield made
     cluster.kubectl("delete", "tenant.osfaas.dev", made.name, "--ignore-not-found")
