@@ -127,9 +127,9 @@ def test_a_user_cannot_name_another_projects_object(product: Product, tenants: d
 def test_from_project_to_first_checksum_in_under_ten_seconds(product: Product, tenants: dict[str, str]) -> None:
     """A project that nobody has seen before: one command, one call.
 
-    The quickest of up to three: the machine may have other work.
+    Ten seconds of the machine that tests name (`tests.machine`); the quickest of up to three.
     """
-    assert any(from_project_to_first_checksum(product) < _FIRST_SECONDS for _ in range(3))
+    assert any(from_project_to_first_checksum(product) < scaled(_FIRST_SECONDS) for _ in range(3))
 
 
 def from_project_to_first_checksum(product: Product) -> float:
