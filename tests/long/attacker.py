@@ -130,14 +130,17 @@ async def slow_upload_of_a_stranger(member: Member) -> int:
 async def _slowly(member: Member, token: str, first: int) -> int:
     async with member.connected() as (reader, writer):
         writer.write(member.head("POST /v1/checksums", length=2 * MIB, token=token) + b" " * first)
-        with contextlib.suppress(TimeoutError):
+        status = asyncio.ensure_future(reader.readline())
+        try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                status = asyncio.ensure_future(reader.readline())
                 while not status.done():
                     writer.write(b" " * 2_048)
                     await asyncio.wait([status], timeout=1)
                 return int(status.result().split()[1])
-        return 0
+        except TimeoutError:
+            return 0
+        finally:
+            status.cancel()
 
 
 async def invocation_with_a_slow_body(member: Member) -> int:
