@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 # What an ingress, an activator or a queue-proxy answers when there is nobody behind it.
 NOBODY_THERE = frozenset([502, 503, 504])
+# What may be sent twice (RFC 9110, 9.2.2), and how often it is when connections end without an answer.
+_IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+_IDEMPOTENT_ATTEMPTS = 3
 # How often it is looked whether waiting for a head is in vain.
 _LOOK_SECONDS = 1.0
 
@@ -203,7 +207,8 @@ class FunctionClient:
 
     async def _send(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         window: RetryWindow | None = None
-        while True:
+        idempotent = call.method in _IDEMPOTENT and call.body is None
+        for attempt in itertools.count(1):
             try:
                 return await self._send_once(address, call)
             except aiohttp.ClientSSLError:
@@ -214,6 +219,14 @@ class FunctionClient:
                 if call.repeated or call.begun() or not await window.wait():
                     raise
                 log.warning("trying again: no connection to the function '%s'", call.function)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # Kept connections that the other side has closed die one by one, each with the request it is used for.
+                window = window or RetryWindow(self._patience.retry_seconds)
+                last = call.repeated or not idempotent or attempt >= _IDEMPOTENT_ATTEMPTS
+                if last or not await window.wait():
+                    raise
+                log.warning("trying again: the connection to the function '%s' ended without an answer", call.function)
+        raise AssertionError("unreachable")
 
     async def _send_once(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         fields = call.fields.copy()

@@ -20,7 +20,7 @@ from tests.machine import scaled
 from tests.valkey import Valkey
 
 INVOKE = "/v1/invoke/echo"
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture

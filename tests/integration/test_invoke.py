@@ -477,7 +477,7 @@ def test_calls_at_once_are_bounded(start_gateway, cloud, token):
 
     def wait(connection, _seen):
         leave.wait()
-        plainly(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(connection, _seen)
+        plainly(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")(connection, _seen)
 
     with (
         echo(wait) as backend,

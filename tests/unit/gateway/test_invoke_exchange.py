@@ -183,6 +183,34 @@ async def test_connection_that_ends_after_a_post_was_sent_is_not_used_as_a_reaso
     assert heads == 1
 
 
+@pytest.mark.parametrize(("method", "outlives"), [("GET", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
+async def test_only_an_idempotent_call_outlives_kept_connections_that_are_closed(method: str, outlives: bool) -> None:
+    kept = 3
+    arrived, all_there = asyncio.Semaphore(0), asyncio.Event()
+
+    async def once_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.release()
+        await all_there.wait()
+        writer.write(OK)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async def call(functions: FunctionClient, url: str, method: str) -> bytes:
+        async with functions.exchange(FunctionAddress(url), Call("f", method=method)) as response:
+            return await response.read()
+
+    async with serving(once_each) as url, client() as functions:
+        calls = [asyncio.ensure_future(call(functions, url, "GET")) for _ in range(kept)]
+        for _ in range(kept):
+            await arrived.acquire()
+        all_there.set()
+        assert await asyncio.gather(*calls) == [b"ok"] * kept
+        with contextlib.nullcontext() if outlives else pytest.raises(GatewayError):
+            assert await call(functions, url, method) == b"ok"
+
+
 async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only() -> None:
     heads: list[bytes] = []
 
