@@ -20,6 +20,7 @@ from gateway.edge.metrics import Metrics
 from gateway.edge.middleware import Observed, RequestIds, StrictHead
 from gateway.edge.refusals import answer_refusals
 from gateway.edge.routes import ServiceRoutes
+from gateway.edge.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
 from gateway.observe.recording import recorder_of, recording
@@ -60,12 +61,12 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     metrics.directory_age.set_function(directory_age)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         async with recording(recorder), open_rooms(settings, identity, directory, metrics) as rooms:
             app.state.rooms = rooms
-            yield
+            yield {PROJECT_OF: rooms.project_of}
 
     app = Starlette(
         routes=routes(settings, metrics, lambda: directory.contact_age_seconds() is not None), lifespan=lifespan

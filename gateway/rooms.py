@@ -22,6 +22,7 @@ from gateway.checksums.list_slots import ListLimits, ListSlots
 from gateway.checksums.routes import ChecksumRoutes
 from gateway.clients import open_clients, store_origins
 from gateway.edge.metrics import Metrics, counter_of
+from gateway.edge.strict_protocol import ProjectOf
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.identity.authenticate import Authenticator, IdentityRules
@@ -46,13 +47,14 @@ from tenancy.directory import TenantDirectory
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """What a route hands its request to."""
+    """What a route hands its request to, and `project_of`: whose turn a request takes when many arrive at once."""
 
     checksums: ChecksumRoutes
     bulk: BulkRoutes
     events: EventRoutes
     invocations: InvokeRoutes
     limits: LimitRoutes
+    project_of: ProjectOf
 
 
 @contextlib.asynccontextmanager
@@ -78,6 +80,7 @@ async def open_rooms(
             ),
             invocations=build_invocations(settings, directory, shared),
             limits=LimitRoutes(identity=shared.authenticator, directory=directory, budgets=budgets),
+            project_of=shared.authenticator.project_of,
         )
 
 

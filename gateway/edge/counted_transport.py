@@ -16,14 +16,14 @@ class CountedTransport:
         written: bytes written since the beginning.
         linger: whether the peer may still be sending when the last answer is written. A closed socket that has unread
             bytes makes the kernel reset the connection, and the answer is lost with it.
+        on_linger: called when the last answer is written and only the peer's end is awaited.
     """
 
-    __slots__ = ("_ending", "_on_linger", "_socket", "_taken_at", "_transport", "linger", "written")
+    __slots__ = ("_ending", "_socket", "_taken_at", "_transport", "linger", "on_linger", "written")
 
     def __init__(self, transport: asyncio.Transport, on_linger: Callable[[], None]) -> None:
-        """`on_linger` is called when the last answer is written and only the peer's end is awaited."""
         self._transport = transport
-        self._on_linger = on_linger
+        self.on_linger: Callable[[], None] | None = on_linger
         self._socket = transport.get_extra_info("socket")
         self._ending = False
         self._taken_at = 0
@@ -40,7 +40,8 @@ class CountedTransport:
         elif not self._ending:
             self._ending = True
             self._transport.write_eof()
-            self._on_linger()
+            if self.on_linger:
+                self.on_linger()
 
     def is_closing(self) -> bool:
         return self._ending or self._transport.is_closing()

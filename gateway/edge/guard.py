@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from typing import Protocol
 
+from gateway.edge.fair_start import FairStart
 from gateway.edge.pace import PaceLimits
 from gateway.edge.wire import WireLimits
 from gateway.settings import Settings
@@ -50,6 +51,7 @@ class Guard:
             window_seconds=settings.transfer_window_seconds,
             bytes_per_second=settings.transfer_min_bytes_per_second,
         )
+        self.starts = FairStart()
         self._most = settings.max_connections
         self._most_per_client = settings.client_max_connections
         self._connections: set[Connection] = set()

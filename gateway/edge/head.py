@@ -101,8 +101,7 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
             refused the bytes before.
     """
     if REFUSAL in scope:
-        refusal: GatewayError = scope[REFUSAL]
-        raise refusal
+        raise scope.pop(REFUSAL)
     method: str = scope["method"]
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]

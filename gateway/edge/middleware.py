@@ -169,5 +169,4 @@ async def _unless_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Se
         if REFUSAL not in scope or task is None:
             raise
         task.uncancel()
-        refusal: GatewayError = scope[REFUSAL]
-        raise refusal from None
+        raise scope.pop(REFUSAL) from None

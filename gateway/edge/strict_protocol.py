@@ -4,7 +4,9 @@ What is refused is answered by the application as any other error is, with an id
 """
 
 import asyncio
+import functools
 import logging
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +23,10 @@ from gateway.edge.wire_body import Body, ChunkedBody, SizedBody
 from gateway.errors import GatewayError, Kind
 
 log = logging.getLogger(__name__)
+
+ProjectOf = Callable[[Sequence[tuple[bytes, bytes]]], str]
+# Key of the application's lifespan state: from header fields to the project for whose requests turns are taken.
+PROJECT_OF = "project_of"
 
 # How much of the next requests is kept while one is answered; beyond it the socket is not read.
 _HELD_MAX = 8_192
@@ -43,7 +49,10 @@ class StrictCycle(RequestResponseCycle):
 
     async def run_asgi(self, app: Any) -> None:
         self._task = asyncio.current_task()
-        await super().run_asgi(app)
+        try:
+            await super().run_asgi(app)
+        finally:
+            self._task = None
 
     def refuse(self, error: GatewayError) -> None:
         """The application answers with this error: instead of its work, or in the middle of it."""
@@ -131,6 +140,11 @@ class StrictProtocol(HttpToolsProtocol):
         self._guard.forget(self)
         self._state, self._held = State.LINGERING, b""
         super().connection_lost(exc)
+        # Nothing refers to the connection any more. A timer would keep it; reference cycles would wait for the garbage
+        # collector, which stops the process for 90 ms after a burst of connections.
+        self._unset_keepalive_if_required()
+        self.cycle = None
+        self.transport.on_linger = None
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -202,6 +216,8 @@ class StrictProtocol(HttpToolsProtocol):
     def _refuse(self, error: GatewayError) -> None:
         """The connection ends with this error, unless another answer has begun on it."""
         self._state, self._held = State.LINGERING, b""
+        # Its frames refer to this connection, which will refer to it.
+        error.__traceback__ = None
         self.transport.linger = True
         self.flow.resume_reading()
         cycle = self.cycle
@@ -275,7 +291,13 @@ class StrictProtocol(HttpToolsProtocol):
         self.cycle = self._cycle_of(
             self.scope, expects_continue=self.expect_100_continue and version != "1.0", keep_alive=keep_alive
         )
-        self._start_asgi_task(self.cycle, self.app)
+        self._guard.starts.start(
+            self._subject, functools.partial(self._start_asgi_task, self.cycle, self.app), self.loop
+        )
+
+    def _subject(self) -> str:
+        project_of: ProjectOf | None = self.app_state.get(PROJECT_OF)
+        return project_of(self.headers) if project_of else ""
 
     def _cycle_of(self, scope: Any, *, expects_continue: bool, keep_alive: bool) -> StrictCycle:
         return StrictCycle(

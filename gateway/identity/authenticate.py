@@ -1,7 +1,7 @@
 """From a request head to the caller who may make this call."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.edge.head import RequestHead
@@ -63,6 +63,18 @@ class Authenticator:
             return await self._tokens.caller_of(token)
         except GatewayError as error:
             raise self.challenged(error) from error.__cause__
+
+    def project_of(self, fields: Sequence[tuple[bytes, bytes]]) -> str:
+        """The project that a request is queued for, by its header fields; "" for all whose token is not known.
+
+        Costs a lookup and never asks Keystone. Grants nothing.
+        """
+        for name, value in fields:
+            if name == b"x-auth-token":
+                return self._tokens.project_of(value.decode("latin-1"))
+            if name == b"authorization":
+                return self._tokens.project_of(value.partition(b" ")[2].decode("latin-1"))
+        return ""
 
     def has_service_role(self, caller: Caller) -> bool:
         """Whether it is a service that calls, wherever it may do so."""

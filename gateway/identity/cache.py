@@ -77,6 +77,11 @@ class TokenCache:
         self._seen("cache", "accepted")
         return caller
 
+    def project_of(self, token: str) -> str:
+        """The project of a token that has been accepted not long ago, or "": for fair queueing, not for access."""
+        caller = self._callers.get(token)
+        return caller.project_id if caller is not None else ""
+
     async def caller_of(self, token: str) -> Caller:
         """The caller of a token, from memory or from Keystone.
 

@@ -83,38 +83,44 @@ def _url(text: str) -> yarl.URL:
     return yarl.URL(text, encoded=True)
 
 
-@contextlib.asynccontextmanager
-async def unless_in_vain(lasting: Callable[[], GatewayError | None], *, after_seconds: float) -> AsyncIterator[None]:
+class unless_in_vain:  # noqa: N801 - used as `asyncio.timeout` is
     """Breaks off what the block waits for as soon as `lasting` gives a reason, asked from `after_seconds` on.
 
-    A timer in place of a task: most waits are over long before the first look.
+    A timer in place of a task: most waits are over long before the first look. No closures, whose references to
+    themselves would keep each call until the garbage collector comes.
 
     Raises:
         GatewayError: the reason.
     """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    in_vain: GatewayError | None = None
-    timer: asyncio.TimerHandle
 
-    def look() -> None:
-        nonlocal in_vain, timer
-        in_vain = lasting()
-        if in_vain is None:
-            timer = loop.call_later(_LOOK_SECONDS, look)
-        else:
-            task.cancel()
+    __slots__ = ("_in_vain", "_lasting", "_seconds", "_task", "_timer")
 
-    timer = loop.call_later(max(after_seconds, _LOOK_SECONDS), look)
-    try:
-        yield
-    except asyncio.CancelledError:
+    def __init__(self, lasting: Callable[[], GatewayError | None], *, after_seconds: float) -> None:
+        self._lasting = lasting
+        self._seconds = max(after_seconds, _LOOK_SECONDS)
+        self._in_vain: GatewayError | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        assert self._task is not None
+        task, timer, self._task, self._timer = self._task, self._timer, None, None
+        if timer is not None:
+            timer.cancel()
         # Somebody else may have cancelled at the same moment; that goes on.
-        if in_vain is not None and task.uncancel() == 0:
-            raise in_vain from None
-        raise
-    finally:
-        timer.cancel()
+        if isinstance(error, asyncio.CancelledError) and self._in_vain is not None and task.uncancel() == 0:
+            raise self._in_vain from None
+
+    def _look(self) -> None:
+        self._in_vain, self._timer = self._lasting(), None
+        if self._in_vain is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        elif self._task is not None:
+            self._task.cancel()
 
 
 class ReplyCutError(GatewayError):

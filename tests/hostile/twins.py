@@ -42,11 +42,11 @@ def defended(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, *, http: object = "httptools", keep_alive: int = 75) -> Iterator[int]:
+def serving(app: ASGIApp, *, http: object = "httptools", keep_alive: int = 75, lifespan: str = "off") -> Iterator[int]:
     """The port of a server for `app`, with uvicorn's own protocol or another."""
     config = uvicorn.Config(
         app, port=0, http=http, loop="uvloop", ws="none", log_config=None, access_log=False,  # type: ignore[arg-type]
-        lifespan="off", timeout_keep_alive=keep_alive, timeout_graceful_shutdown=1,
+        lifespan=lifespan, timeout_keep_alive=keep_alive, timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

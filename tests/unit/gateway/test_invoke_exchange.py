@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.invoke.exchange import Call, FunctionClient, Patience
+from gateway.invoke.exchange import Call, FunctionClient, Patience, unless_in_vain
 from gateway.observe.trace import Trace, enter
 from tenancy.directory import FunctionAddress
 
@@ -209,6 +210,24 @@ async def test_only_an_idempotent_call_outlives_kept_connections_that_are_closed
         assert await asyncio.gather(*calls) == [b"ok"] * kept
         with contextlib.nullcontext() if outlives else pytest.raises(GatewayError):
             assert await call(functions, url, method) == b"ok"
+
+
+async def test_calls_leave_nothing_for_the_garbage_collector() -> None:
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK)
+
+    async with serving(each) as url, client() as functions:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                async with functions.exchange(FunctionAddress(url), Call("f", method="GET")) as response:
+                    assert await response.read() == b"ok"
+            assert not [one for one in gc.get_objects() if isinstance(one, unless_in_vain | Call)]
+        finally:
+            gc.enable()
 
 
 async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only() -> None:
