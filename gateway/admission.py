@@ -2,12 +2,12 @@
 
 import time
 
-from gateway.budgets.allowance import Payer
 from gateway.edge.context import RequestContext
 from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
+from gateway.limits.model import Payer
 from tenancy.directory import Tenant, TenantDirectory
 from tenancy.errors import DirectoryError, NotOnboardedError
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from gateway.budgets.allowance import NAMES
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME
 from gateway.checksums.known import Source
 from gateway.errors import Kind
 from gateway.invoke.routes import METHODS
+from gateway.limits.model import NAMES
 
 _TOKEN_SCHEMES = {
     "token": {

@@ -7,12 +7,6 @@ from dataclasses import dataclass
 import aiohttp
 import httpx
 
-from gateway.budgets.allowance import Allowance
-from gateway.budgets.courtesy import Courtesy
-from gateway.budgets.ledger import Ledger, LocalLedger
-from gateway.budgets.line import Patience as LinePatience
-from gateway.budgets.project import BudgetRules, ProjectBudgets
-from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.bulk import BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
 from gateway.checksums.flow import ChecksumFlow, Places
@@ -33,7 +27,13 @@ from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
 from gateway.invoke.trouble import Troubles
 from gateway.keystone import build_keystone, circuit_rules, token_form
+from gateway.limits.backend import Ledger, LocalLedger
+from gateway.limits.background_throttle import Courtesy
+from gateway.limits.fair_queue import Patience as LinePatience
+from gateway.limits.limiter import BudgetRules, ProjectBudgets
+from gateway.limits.model import Allowance
 from gateway.limits.routes import LimitRoutes
+from gateway.limits.service_queue import WaitingBudget
 from gateway.objects.breaking import BreakingStore
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
@@ -100,7 +100,7 @@ async def open_ledger(settings: Settings, metrics: Metrics) -> AsyncIterator[Led
         yield LocalLedger()
         return
     # Only who shares budgets needs the client.
-    from gateway.budgets.shared import open_shared_ledger  # noqa: PLC0415
+    from gateway.limits.redis_backend import open_shared_ledger  # noqa: PLC0415
 
     url, timeout_seconds = settings.budget_store_url.get_secret_value(), settings.budget_store_timeout_seconds
     async with open_shared_ledger(url, metrics, timeout_seconds=timeout_seconds) as ledger:

@@ -7,11 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from gateway.admission import payer_of, tenant_for
-from gateway.budgets.allowance import Payer
-from gateway.budgets.courtesy import Courtesy
-from gateway.budgets.project import ProjectBudgets
-from gateway.budgets.reading import reading
-from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.computing import Computation, Computer
 from gateway.checksums.function import FUNCTION, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
@@ -22,6 +17,11 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
 from gateway.invoke.trouble import Troubles
+from gateway.limits.background_throttle import Courtesy
+from gateway.limits.byte_charges import reading
+from gateway.limits.limiter import ProjectBudgets
+from gateway.limits.model import Payer
+from gateway.limits.service_queue import WaitingBudget
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
 from gateway.single_flight import SingleFlight, StillRunningError
 from tenancy.directory import Tenant, TenantDirectory

@@ -10,11 +10,11 @@ from typing import Any
 
 import aiohttp
 
-from gateway.budgets.courtesy import PIECE_BYTES
 from gateway.checksums.algorithms import is_digest
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.invoke.exchange import NOBODY_THERE, FunctionClient
+from gateway.limits.background_throttle import PIECE_BYTES
 from gateway.objects.http import incomplete
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore, is_weak
 from tenancy.directory import FunctionAddress

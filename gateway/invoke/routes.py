@@ -3,7 +3,6 @@
 from starlette.types import Receive, Scope, Send
 
 from gateway.admission import admit, payer_of
-from gateway.budgets.project import ProjectBudgets
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.disconnect import CallerGoneError
 from gateway.errors import GatewayError, Kind, error_response
@@ -11,6 +10,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import target_of
+from gateway.limits.limiter import ProjectBudgets
 from gateway.observe.outcome import GONE
 from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
 

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.budgets.allowance import BYTES_PER_SECOND, CONCURRENT_CALLS, REQUESTS_PER_SECOND
-from gateway.budgets.project import LimitUse
+from gateway.limits.limiter import LimitUse
+from gateway.limits.model import BYTES_PER_SECOND, CONCURRENT_CALLS, REQUESTS_PER_SECOND
 from policies.model import Limits
 
 # OpenStack's word for "not limited".

@@ -6,13 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.admission import payer_of, tenant_for
-from gateway.budgets.project import ProjectBudgets
 from gateway.edge.answer import answer_or_error
 from gateway.edge.context import RequestContext, context_of
 from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE
 from gateway.identity.authenticate import Authenticator
 from gateway.limits.document import limits_document
+from gateway.limits.limiter import ProjectBudgets
 from tenancy.directory import TenantDirectory
 
 

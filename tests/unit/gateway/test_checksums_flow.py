@@ -8,12 +8,6 @@ from typing import Any
 import pytest
 
 from gateway.admission import payer_of
-from gateway.budgets.allowance import Allowance
-from gateway.budgets.courtesy import Courtesy
-from gateway.budgets.ledger import LocalLedger
-from gateway.budgets.line import Patience
-from gateway.budgets.project import BudgetRules, ProjectBudgets
-from gateway.budgets.waiting import WaitingBudget
 from gateway.checksums.flow import Answer, ChecksumFlow, Order, Places
 from gateway.checksums.function import CapabilityRefusedError
 from gateway.checksums.known import KnownDigests, Source
@@ -22,6 +16,12 @@ from gateway.edge.head import RequestHead
 from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import AccessRule, Caller
+from gateway.limits.backend import LocalLedger
+from gateway.limits.background_throttle import Courtesy
+from gateway.limits.fair_queue import Patience
+from gateway.limits.limiter import BudgetRules, ProjectBudgets
+from gateway.limits.model import Allowance
+from gateway.limits.service_queue import WaitingBudget
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from policies.model import Limits
 from policies.names import NamespaceName, ProjectId

@@ -9,8 +9,8 @@ import promql_parser
 import pytest
 import yaml
 
-from gateway.budgets.allowance import NAMES
 from gateway.edge.metrics import Metrics
+from gateway.limits.model import NAMES
 from gateway.observe.outcome import Outcome
 from tenancy.metrics import ControllerMetrics
 from tests.unit.manifests.rendered import CHECKOUT, MANIFESTS

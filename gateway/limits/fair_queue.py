@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from gateway.budgets.ledger import Reading
+from gateway.limits.backend import Reading
 
 Ask = Callable[[], Awaitable[Reading]]
 

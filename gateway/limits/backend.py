@@ -1,11 +1,11 @@
-"""The books: what each account has used. Here in the memory of one process; `shared.py` keeps them for all."""
+"""The books: what each account has used. Here in the memory of one process; `redis_backend.py` keeps them for all."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.budgets.bucket import Level, Rate, open_for, usage, wait_seconds
+from gateway.limits.token_bucket import Level, Rate, open_for, usage, wait_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

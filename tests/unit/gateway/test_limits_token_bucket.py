@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.budgets.bucket import Level, Rate, open_for, usage, wait_seconds
+from gateway.limits.token_bucket import Level, Rate, open_for, usage, wait_seconds
 
 RATE = Rate(per_second=10, burst_seconds=2)
 

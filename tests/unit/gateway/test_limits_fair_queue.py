@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from gateway.budgets.ledger import Reading
-from gateway.budgets.line import Lines, NoRoomError, Patience
+from gateway.limits.backend import Reading
+from gateway.limits.fair_queue import Lines, NoRoomError, Patience
 from tests.machine import scaled, settled
 
 LONG = Patience(most=10, seconds=30)

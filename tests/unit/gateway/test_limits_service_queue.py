@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.budgets.waiting import WaitingBudget
 from gateway.errors import GatewayError, Kind
+from gateway.limits.service_queue import WaitingBudget
 from policies.names import ProjectId
 from tests.machine import settled
 

@@ -9,9 +9,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
-from gateway.budgets.allowance import Payer
-from gateway.budgets.project import ProjectBudgets
 from gateway.errors import GatewayError, Kind
+from gateway.limits.limiter import ProjectBudgets
+from gateway.limits.model import Payer
 
 # More than one function reads and digests (docs/performance.md), so that leaving early is never cheaper than staying.
 FASTEST_BYTES_PER_SECOND = 1 << 30

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.budgets.allowance import Allowance, Payer
-from gateway.budgets.bucket import Rate
-from gateway.budgets.ledger import Ledger, LocalLedger
-from gateway.budgets.line import Patience
-from gateway.budgets.project import BudgetRules, ProjectBudgets
-from gateway.budgets.reading import reading
-from gateway.budgets.shared import open_shared_ledger
 from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind, error_body, error_response
+from gateway.limits.backend import Ledger, LocalLedger
+from gateway.limits.byte_charges import reading
+from gateway.limits.fair_queue import Patience
+from gateway.limits.limiter import BudgetRules, ProjectBudgets
+from gateway.limits.model import Allowance, Payer
+from gateway.limits.redis_backend import open_shared_ledger
+from gateway.limits.token_bucket import Rate
 from policies.model import Limits
 from policies.names import ProjectId
 from tests.machine import scaled

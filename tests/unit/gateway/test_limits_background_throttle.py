@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
-
 from gateway.budgets import courtesy as room
-from gateway.budgets.courtesy import LONGEST_PAUSE_SECONDS, Courtesy
+
+from gateway.limits.background_throttle import LONGEST_PAUSE_SECONDS, Courtesy
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway.budgets import shared as room
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gateway.budgets import shared as room
-from gateway.budgets.bucket import Rate
-from gateway.budgets.shared import SharedLedger, open_shared_ledger
 from gateway.edge.metrics import Metrics
+from gateway.limits.redis_backend import SharedLedger, open_shared_ledger
+from gateway.limits.token_bucket import Rate
 from tests.machine import scaled
 from tests.valkey import Valkey
 

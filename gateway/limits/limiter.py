@@ -6,7 +6,11 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.budgets.allowance import (
+from gateway.edge.metrics import Metrics, counter_of
+from gateway.errors import GatewayError, Kind, LimitReached
+from gateway.limits.backend import Ledger, Reading
+from gateway.limits.fair_queue import Lines, NoRoomError, Patience
+from gateway.limits.model import (
     BYTES_PER_SECOND,
     CONCURRENT_CALLS,
     REQUESTS_PER_SECOND,
@@ -14,11 +18,7 @@ from gateway.budgets.allowance import (
     Payer,
     allowance_of,
 )
-from gateway.budgets.bucket import Rate
-from gateway.budgets.ledger import Ledger, Reading
-from gateway.budgets.line import Lines, NoRoomError, Patience
-from gateway.edge.metrics import Metrics, counter_of
-from gateway.errors import GatewayError, Kind, LimitReached
+from gateway.limits.token_bucket import Rate
 
 _KINDS = {
     CONCURRENT_CALLS: Kind.TOO_MANY_AT_ONCE,

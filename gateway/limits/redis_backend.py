@@ -19,9 +19,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 
-from gateway.budgets.bucket import LEAST, Rate
-from gateway.budgets.ledger import LocalLedger, Reading, places_read, read
 from gateway.edge.metrics import Metrics
+from gateway.limits.backend import LocalLedger, Reading, places_read, read
+from gateway.limits.token_bucket import LEAST, Rate
 
 log = logging.getLogger(__name__)
 
