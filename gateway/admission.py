@@ -2,9 +2,9 @@
 
 import time
 
-from gateway.edge.context import RequestContext
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.context import RequestContext
+from gateway.http.head import RequestHead
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
 from gateway.limits.model import Payer

@@ -14,13 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.checksums.routes import check_default_algorithms
 from gateway.clients import check_authorities
-from gateway.edge.context import context_of
-from gateway.edge.head import HeadLimits
-from gateway.edge.metrics import Metrics
-from gateway.edge.middleware import Observed, RequestIds, StrictHead
-from gateway.edge.refusals import answer_refusals
-from gateway.edge.routes import ServiceRoutes
-from gateway.edge.strict_protocol import PROJECT_OF, ProjectOf
+from gateway.http.context import context_of
+from gateway.http.error_handlers import answer_refusals
+from gateway.http.head import HeadLimits
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.routes import ServiceRoutes
+from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
 from gateway.observe.recording import recorder_of, recording

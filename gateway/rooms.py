@@ -15,10 +15,10 @@ from gateway.checksums.known import KnownDigests
 from gateway.checksums.list_slots import ListLimits, ListSlots
 from gateway.checksums.routes import ChecksumRoutes
 from gateway.clients import open_clients, store_origins
-from gateway.edge.metrics import Metrics, counter_of
-from gateway.edge.strict_protocol import ProjectOf
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
+from gateway.http.metrics import Metrics, counter_of
+from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService

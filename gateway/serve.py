@@ -13,8 +13,8 @@ from keystoneauth1 import exceptions as ksa_exceptions
 from starlette.types import ASGIApp
 
 from gateway.app import build_app
-from gateway.edge.guard import Guard
-from gateway.edge.receiving import strict_protocols
+from gateway.http.connections import Guard
+from gateway.http.receiving import strict_protocols
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.observe.logs import begin_log
 from gateway.settings import Settings, settings_from

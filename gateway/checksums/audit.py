@@ -6,7 +6,7 @@ its own.
 
 import datetime as dt
 
-from gateway.edge.context import RequestContext
+from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.observe.cadf import Deed, event_of, record

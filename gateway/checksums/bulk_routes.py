@@ -23,12 +23,12 @@ from gateway.checksums.bulk import (
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.routes import answer_document
-from gateway.edge.answer import answer_or_error
-from gateway.edge.body import read_body
-from gateway.edge.context import RequestContext, context_of
-from gateway.edge.disconnect import CallerGoneError, unless_gone
-from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE, GatewayError, Kind, error_body
+from gateway.http.answer import answer_or_error
+from gateway.http.body import read_body
+from gateway.http.context import RequestContext, context_of
+from gateway.http.disconnect import CallerGoneError, unless_gone
+from gateway.http.query import parse_query
 from gateway.identity.caller import Caller
 from gateway.json_text import json_bytes
 from gateway.observe.outcome import CALLER_GONE, GONE

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
-from gateway.edge.context import RequestContext
-from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
+from gateway.http.context import RequestContext
+from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
 from gateway.invoke.exchange import ReplyCutError
 from gateway.objects.http import StoreTroubleError

@@ -10,10 +10,10 @@ from gateway.admission import payer_of, tenant_for
 from gateway.checksums.computing import Computation, Computer
 from gateway.checksums.function import FUNCTION, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
-from gateway.edge.context import RequestContext
-from gateway.edge.head import RequestHead
-from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
+from gateway.http.context import RequestContext
+from gateway.http.head import RequestHead
+from gateway.http.metrics import Metrics
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
 from gateway.invoke.trouble import Troubles

@@ -10,12 +10,12 @@ from gateway.checksums.algorithms import ALGORITHMS
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.flow import Answer, ChecksumFlow, Order
 from gateway.checksums.negotiation import Wanted, digest_fields, names_json, prefers_text, wanted_of
-from gateway.edge.answer import answer_or_error
-from gateway.edge.context import RequestContext, context_of
-from gateway.edge.disconnect import unless_gone
-from gateway.edge.head import RequestHead
-from gateway.edge.query import one_value, parse_query
 from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, GatewayError, Kind
+from gateway.http.answer import answer_or_error
+from gateway.http.context import RequestContext, context_of
+from gateway.http.disconnect import unless_gone
+from gateway.http.head import RequestHead
+from gateway.http.query import one_value, parse_query
 from gateway.invoke.timing import server_timing
 from gateway.json_text import json_bytes
 from gateway.objects.model import ObjectRef

@@ -18,10 +18,10 @@ from enum import StrEnum
 from gateway.checksums.bulk import patiently
 from gateway.checksums.flow import Answer, ChecksumFlow, Order
 from gateway.checksums.known import Source
-from gateway.edge.context import RequestContext
 from gateway.errors import GatewayError, Kind
 from gateway.events.memory import EventMemory
 from gateway.events.records import Happening, ObjectEvent
+from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.objects.stored import BINDING

@@ -17,16 +17,16 @@ from gateway.checksums.bulk import BulkRules, calls_of, patiently, side_by_side
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.negotiation import names_json, ordered_algorithms
-from gateway.edge.answer import answer_or_error
-from gateway.edge.body import read_body
-from gateway.edge.context import RequestContext, context_of
-from gateway.edge.disconnect import unless_gone
-from gateway.edge.head import RequestHead
-from gateway.edge.metrics import Metrics
-from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome
 from gateway.events.records import ObjectEvent, read_events
+from gateway.http.answer import answer_or_error
+from gateway.http.body import read_body
+from gateway.http.context import RequestContext, context_of
+from gateway.http.disconnect import unless_gone
+from gateway.http.head import RequestHead
+from gateway.http.metrics import Metrics
+from gateway.http.query import parse_query
 from gateway.observe.outcome import CALLER_GONE
 
 _DONE = 204

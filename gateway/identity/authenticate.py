@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.identity import access_rules
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller

@@ -4,8 +4,8 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 
 MAX_TOKEN_CHARS = 8_192
 

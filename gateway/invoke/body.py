@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 
 
 class InboundBody:

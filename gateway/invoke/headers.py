@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.identity.caller import Caller
 from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
 

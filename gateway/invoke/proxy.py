@@ -8,10 +8,10 @@ import aiohttp
 from multidict import CIMultiDict
 from starlette.types import Send
 
-from gateway.edge.context import RequestContext
-from gateway.edge.disconnect import CallerGoneError
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.context import RequestContext
+from gateway.http.disconnect import CallerGoneError
+from gateway.http.head import RequestHead
 from gateway.identity.caller import Caller
 from gateway.invoke.body import InboundBody
 from gateway.invoke.exchange import NOBODY_THERE, Call, FunctionClient

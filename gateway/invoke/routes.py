@@ -3,9 +3,9 @@
 from starlette.types import Receive, Scope, Send
 
 from gateway.admission import admit, payer_of
-from gateway.edge.context import RequestContext, context_of
-from gateway.edge.disconnect import CallerGoneError
 from gateway.errors import GatewayError, Kind, error_response
+from gateway.http.context import RequestContext, context_of
+from gateway.http.disconnect import CallerGoneError
 from gateway.identity.authenticate import Authenticator
 from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError

@@ -8,8 +8,8 @@ So they are refused here, whoever calls. Everything else goes through undecoded.
 import re
 from dataclasses import dataclass
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 
 PREFIX = b"/v1/invoke/"
 

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.edge.metrics import Metrics, counter_of
 from gateway.errors import GatewayError, Kind, LimitReached
+from gateway.http.metrics import Metrics, counter_of
 from gateway.limits.backend import Ledger, Reading
 from gateway.limits.fair_queue import Lines, NoRoomError, Patience
 from gateway.limits.model import (

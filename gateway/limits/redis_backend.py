@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 
-from gateway.edge.metrics import Metrics
+from gateway.http.metrics import Metrics
 from gateway.limits.backend import LocalLedger, Reading, places_read, read
 from gateway.limits.token_bucket import LEAST, Rate
 

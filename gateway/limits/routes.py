@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.admission import payer_of, tenant_for
-from gateway.edge.answer import answer_or_error
-from gateway.edge.context import RequestContext, context_of
-from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE
+from gateway.http.answer import answer_or_error
+from gateway.http.context import RequestContext, context_of
+from gateway.http.query import parse_query
 from gateway.identity.authenticate import Authenticator
 from gateway.limits.document import limits_document
 from gateway.limits.limiter import ProjectBudgets

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.identity import access_rules
 from gateway.identity.authenticate import with_challenge
 from gateway.identity.caller import AccessRule, Caller

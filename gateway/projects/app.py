@@ -15,11 +15,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.clients import keystone_client
-from gateway.edge.head import HeadLimits
-from gateway.edge.metrics import Metrics
-from gateway.edge.middleware import Observed, RequestIds, StrictHead
-from gateway.edge.refusals import answer_refusals
-from gateway.edge.routes import ServiceRoutes
+from gateway.http.error_handlers import answer_refusals
+from gateway.http.head import HeadLimits
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.turns import Turns
 from gateway.keystone import build_keystone, token_form

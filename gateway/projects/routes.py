@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.edge.answer import answer_or_error
-from gateway.edge.body import json_of, read_body
-from gateway.edge.context import context_of
-from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE, GatewayError, Kind
+from gateway.http.answer import answer_or_error
+from gateway.http.body import json_of, read_body
+from gateway.http.context import context_of
+from gateway.http.query import parse_query
 from gateway.observe.cadf import record
 from gateway.projects.administrator import Administrator, Administrators
 from gateway.projects.audit import deed_of

@@ -10,9 +10,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from twins import serving, strict
 
-from gateway.edge.guard import Guard
-from gateway.edge.receiving import strict_protocols
-from gateway.edge.strict_protocol import PROJECT_OF, StrictCycle, StrictProtocol
+from gateway.http.connections import Guard
+from gateway.http.receiving import strict_protocols
+from gateway.http.strict_protocol import PROJECT_OF, StrictCycle, StrictProtocol
 from gateway.settings import Settings
 from tests.machine import scaled, wait_until
 

@@ -11,11 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.edge.guard import Guard
-from gateway.edge.head import HeadLimits
-from gateway.edge.metrics import Metrics
-from gateway.edge.middleware import Observed, RequestIds, StrictHead
-from gateway.edge.receiving import strict_protocols
+from gateway.http.connections import Guard
+from gateway.http.head import HeadLimits
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.receiving import strict_protocols
 from gateway.settings import Settings
 from tests.machine import scaled
 

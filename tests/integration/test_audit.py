@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from gateway.checksums.audit import service_event
-from gateway.edge.context import RequestContext
+from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.observe.cadf import event_of

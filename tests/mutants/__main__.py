@@ -23,8 +23,8 @@ GROUPS = {
     "identity": ("gateway/identity/[!_a]*.py gateway/identity/authenticate.py", "gateway/test_identity_*.py"),
     "access-rules": ("gateway/identity/access_rules.py", "gateway/test_identity_access_rules.py"),
     "header-hygiene": (
-        "gateway/edge/head.py gateway/invoke/headers.py gateway/invoke/target.py",
-        "gateway/test_edge_head.py gateway/test_invoke_headers.py gateway/test_invoke_target.py",
+        "gateway/http/head.py gateway/invoke/headers.py gateway/invoke/target.py",
+        "gateway/test_http_head.py gateway/test_invoke_headers.py gateway/test_invoke_target.py",
     ),
     "names": ("policies/names.py", "policies/test_names.py"),
 }

@@ -10,9 +10,9 @@ import time
 
 from gateway.admission import admit
 from gateway.clients import keystone_client
-from gateway.edge.context import RequestContext
-from gateway.edge.head import RequestHead
-from gateway.edge.metrics import Metrics
+from gateway.http.context import RequestContext
+from gateway.http.head import RequestHead
+from gateway.http.metrics import Metrics
 from gateway.identity.credential import find_identity_service
 from gateway.rooms import build_authenticator
 from gateway.serve import open_directory

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from gateway.checksums.audit import record_service_call, service_event
-from gateway.edge.context import RequestContext
+from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from policies.names import ProjectId

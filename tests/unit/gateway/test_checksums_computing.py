@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.checksums.computing import Computation, Computer
-from gateway.edge.context import RequestContext
-from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
+from gateway.http.context import RequestContext
+from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
 from gateway.invoke.exchange import ReplyCutError
 from gateway.objects.http import StoreSilentError, StoreTroubleError, refused

@@ -11,10 +11,10 @@ from gateway.admission import payer_of
 from gateway.checksums.flow import Answer, ChecksumFlow, Order, Places
 from gateway.checksums.function import CapabilityRefusedError
 from gateway.checksums.known import KnownDigests, Source
-from gateway.edge.context import RequestContext
-from gateway.edge.head import RequestHead
-from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind
+from gateway.http.context import RequestContext
+from gateway.http.head import RequestHead
+from gateway.http.metrics import Metrics
 from gateway.identity.caller import AccessRule, Caller
 from gateway.limits.backend import LocalLedger
 from gateway.limits.background_throttle import Courtesy

@@ -13,13 +13,13 @@ from gateway.checksums.bulk import MOST_MISNAMED, BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
 from gateway.checksums.flow import Order
 from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots
-from gateway.edge.context import RequestContext
-from gateway.edge.head import HeadLimits
-from gateway.edge.metrics import Metrics
-from gateway.edge.middleware import RequestIds, StrictHead
 from gateway.errors import GatewayError, Kind
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
+from gateway.http.context import RequestContext
+from gateway.http.head import HeadLimits
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import RequestIds, StrictHead
 from gateway.identity.caller import Caller
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import Tenant

@@ -20,8 +20,8 @@ from gateway.checksums.routes import (
     ref_from_path,
     ref_from_query,
 )
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 
 MD5 = "0123456789abcdef0123456789abcdef"

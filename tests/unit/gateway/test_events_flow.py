@@ -8,10 +8,10 @@ import pytest
 
 from gateway.checksums.flow import Answer, Order
 from gateway.checksums.known import Digest, Source
-from gateway.edge.context import RequestContext
 from gateway.errors import GatewayError, Kind
 from gateway.events.flow import EventCall, EventFlow, Outcome, _key
 from gateway.events.records import Happening, ObjectEvent
+from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from policies.names import NamespaceName, ProjectId

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import AccessRule, Caller

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.identity.tokens import MAX_TOKEN_CHARS, TokenForm, fernet_issued_at, refuse_hopeless, token_of
 
 NOW = 1_800_000_000

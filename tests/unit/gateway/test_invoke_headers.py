@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.head import HeadLimits, RequestHead, read_head
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import HeadLimits, RequestHead, read_head
 from gateway.identity.caller import Caller
 from gateway.invoke.headers import location_for_caller, reply_fields, request_fields
 from policies.names import ProjectId

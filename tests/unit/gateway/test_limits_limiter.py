@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.edge.metrics import Metrics
 from gateway.errors import GatewayError, Kind, error_body, error_response
+from gateway.http.metrics import Metrics
 from gateway.limits.backend import Ledger, LocalLedger
 from gateway.limits.byte_charges import reading
 from gateway.limits.fair_queue import Patience

@@ -13,7 +13,7 @@ from gateway.budgets import shared as room
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gateway.edge.metrics import Metrics
+from gateway.http.metrics import Metrics
 from gateway.limits.redis_backend import SharedLedger, open_shared_ledger
 from gateway.limits.token_bucket import Rate
 from tests.machine import scaled

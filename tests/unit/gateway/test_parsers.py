@@ -24,10 +24,10 @@ from gateway.checksums.bulk_routes import named
 from gateway.checksums.function import CapabilityRefusedError, digests_in
 from gateway.checksums.negotiation import digest_fields, wanted_of
 from gateway.checksums.routes import NAMING_PARAMETERS, PARAMETERS, ref_from_path, ref_from_query
-from gateway.edge.head import HeadLimits, RequestHead, read_head
-from gateway.edge.query import parse_query
 from gateway.errors import GatewayError, Kind
 from gateway.events.records import read_events
+from gateway.http.head import HeadLimits, RequestHead, read_head
+from gateway.http.query import parse_query
 from gateway.identity.access_rules import allows
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import caller_from

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import RequestHead
 from gateway.identity.tokens import TokenForm
 from gateway.identity.turns import Turns
 from gateway.projects.administrator import Administrator, AdministratorRules, Administrators, administrator_from

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.edge.head import HeadLimits
-from gateway.edge.metrics import Metrics
-from gateway.edge.middleware import Observed, RequestIds, StrictHead
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import HeadLimits
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import Observed, RequestIds, StrictHead
 from gateway.projects.administrator import Administrator
 from gateway.projects.audit import deed_of
 from gateway.projects.routes import ProjectRoutes

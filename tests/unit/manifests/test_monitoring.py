@@ -9,7 +9,7 @@ import promql_parser
 import pytest
 import yaml
 
-from gateway.edge.metrics import Metrics
+from gateway.http.metrics import Metrics
 from gateway.limits.model import NAMES
 from gateway.observe.outcome import Outcome
 from tenancy.metrics import ControllerMetrics

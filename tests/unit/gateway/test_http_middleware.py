@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.edge.context import context_of
-from gateway.edge.head import HeadLimits
-from gateway.edge.metrics import Metrics
-from gateway.edge.middleware import Observed, RequestIds, StrictHead
-from gateway.edge.refusals import crashed, route_refused
 from gateway.errors import Kind
+from gateway.http.context import context_of
+from gateway.http.error_handlers import crashed, route_refused
+from gateway.http.head import HeadLimits
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import Observed, RequestIds, StrictHead
 from gateway.observe.outcome import GONE
 
 ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

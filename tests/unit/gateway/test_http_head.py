@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.head import HeadLimits, RequestHead, read_head
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import HeadLimits, RequestHead, read_head
 
 HOST = (b"host", b"faas.example:8788")
 LIMITS = HeadLimits(max_bytes=4_096, max_fields=20)

@@ -14,13 +14,13 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.edge.counted_transport import CountedTransport
-from gateway.edge.guard import Guard
-from gateway.edge.head import REFUSAL
-from gateway.edge.pace import Meter
-from gateway.edge.wire import frame_head
-from gateway.edge.wire_body import Body, ChunkedBody, SizedBody
 from gateway.errors import GatewayError, Kind
+from gateway.http.connections import Guard
+from gateway.http.counted_transport import CountedTransport
+from gateway.http.head import REFUSAL
+from gateway.http.transfer_rate import Meter
+from gateway.http.wire import frame_head
+from gateway.http.wire_body import Body, ChunkedBody, SizedBody
 
 log = logging.getLogger(__name__)
 

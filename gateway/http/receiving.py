@@ -9,8 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gateway.edge.guard import Guard
-from gateway.edge.strict_protocol import StrictProtocol
+from gateway.http.connections import Guard
+from gateway.http.strict_protocol import StrictProtocol
 
 HEAD_READ_BYTES = 4_096
 BODY_READ_BYTES = 65_536

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.edge.fair_start import STARTS_PER_ITERATION, FairStart
+from gateway.http.fair_start import STARTS_PER_ITERATION, FairStart
 from tests.machine import settled
 
 

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway.edge.context import context_of
 from gateway.errors import GatewayError, Kind, error_response
+from gateway.http.context import context_of
 
 
 def answer_refusals(app: Starlette) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.disconnect import CallerGoneError, unless_gone
+from gateway.http.disconnect import CallerGoneError, unless_gone
 
 
 class Connection:

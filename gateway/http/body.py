@@ -5,8 +5,8 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.edge.disconnect import CallerGoneError
 from gateway.errors import GatewayError, Kind
+from gateway.http.disconnect import CallerGoneError
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:

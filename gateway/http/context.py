@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.types import Scope
 
 if TYPE_CHECKING:
-    from gateway.edge.head import RequestHead
+    from gateway.http.head import RequestHead
     from gateway.identity.caller import Caller
     from gateway.observe.trace import Trace
 

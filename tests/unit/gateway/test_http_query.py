@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.edge.query import MAX_PARAMETERS, one_value, parse_query
 from gateway.errors import GatewayError, Kind
+from gateway.http.query import MAX_PARAMETERS, one_value, parse_query
 
 KNOWN = ("algorithm", "version-id", "force")
 

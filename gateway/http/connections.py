@@ -8,9 +8,9 @@ import logging
 from collections import Counter
 from typing import Protocol
 
-from gateway.edge.fair_start import FairStart
-from gateway.edge.pace import PaceLimits
-from gateway.edge.wire import WireLimits
+from gateway.http.fair_start import FairStart
+from gateway.http.transfer_rate import PaceLimits
+from gateway.http.wire import WireLimits
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)

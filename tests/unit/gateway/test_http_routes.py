@@ -14,8 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import build_app, routes
 from gateway.checksums.algorithms import BY_WIRE_NAME
-from gateway.edge.metrics import Metrics
 from gateway.errors import Kind
+from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService
 from gateway.openapi import openapi_document
 from gateway.settings import Settings

@@ -8,8 +8,8 @@ letter reach the parser, and where one request ends and the next begins is decid
 import re
 from dataclasses import dataclass
 
-from gateway.edge.head import check_framing, check_host
 from gateway.errors import GatewayError, Kind
+from gateway.http.head import check_framing, check_host
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
 _FIELD_LINE = rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n" % _TOKEN

@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from gateway.edge.context import context_of
+from gateway.http.context import context_of
 
 
 class ServiceRoutes:

@@ -11,10 +11,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.edge.context import RequestContext, context_of, open_context
-from gateway.edge.head import REFUSAL, HeadLimits, read_head
-from gateway.edge.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.errors import GatewayError, error_response
+from gateway.http.context import RequestContext, context_of, open_context
+from gateway.http.head import REFUSAL, HeadLimits, read_head
+from gateway.http.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.observe.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
 from gateway.observe.trace import Recorder, Span, begun, enter, received
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.edge.context import RequestContext
-from gateway.edge.disconnect import CallerGoneError
 from gateway.errors import GatewayError, error_response
+from gateway.http.context import RequestContext
+from gateway.http.disconnect import CallerGoneError
 from gateway.observe.outcome import CALLER_GONE, GONE
 
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.edge.pace import Meter, PaceLimits
-from gateway.edge.wire import WireLimits, frame_head
-from gateway.edge.wire_body import ChunkedBody, SizedBody
 from gateway.errors import GatewayError, Kind
+from gateway.http.transfer_rate import Meter, PaceLimits
+from gateway.http.wire import WireLimits, frame_head
+from gateway.http.wire_body import ChunkedBody, SizedBody
 
 LIMITS = WireLimits(head_bytes=4_096, target_bytes=1_024, field_bytes=2_048, fields=20)
 HEAD = b"POST /v1/a?b=c HTTP/1.1\r\nHost: faas.example\r\nX-Note: a\tb \xe4\r\nTransfer-Encoding: chunked\r\n\r\n"
