@@ -23,10 +23,10 @@ from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
-from gateway.observe.recording import recorder_of, recording
 from gateway.openapi import openapi_document
 from gateway.rooms import Rooms, open_rooms
 from gateway.settings import Settings
+from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory import TenantDirectory
 
 

@@ -16,8 +16,8 @@ from gateway.app import build_app
 from gateway.http.connections import Guard
 from gateway.http.receiving import strict_protocols
 from gateway.identity.credential import IdentityService, find_identity_service
-from gateway.observe.logs import begin_log
 from gateway.settings import Settings, settings_from
+from gateway.telemetry.logs import begin_log
 from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory
 from tenancy.errors import TenancyError

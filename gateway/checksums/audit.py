@@ -9,7 +9,7 @@ import datetime as dt
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
-from gateway.observe.cadf import Deed, event_of, record
+from gateway.telemetry.cadf import Deed, event_of, record
 
 _OBSERVER = "osfaas-gateway"
 

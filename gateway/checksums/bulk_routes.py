@@ -31,7 +31,7 @@ from gateway.http.disconnect import CallerGoneError, unless_gone
 from gateway.http.query import parse_query
 from gateway.identity.caller import Caller
 from gateway.json_text import json_bytes
-from gateway.observe.outcome import CALLER_GONE, GONE
+from gateway.telemetry.outcome import CALLER_GONE, GONE
 from tenancy.directory import Tenant
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from gateway.http.disconnect import unless_gone
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.http.query import parse_query
-from gateway.observe.outcome import CALLER_GONE
+from gateway.telemetry.outcome import CALLER_GONE
 
 _DONE = 204
 PARAMETERS = ("algorithm",)

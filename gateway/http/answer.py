@@ -8,7 +8,7 @@ from starlette.responses import Response
 from gateway.errors import GatewayError, error_response
 from gateway.http.context import RequestContext
 from gateway.http.disconnect import CallerGoneError
-from gateway.observe.outcome import CALLER_GONE, GONE
+from gateway.telemetry.outcome import CALLER_GONE, GONE
 
 
 async def answer_or_error(

@@ -11,7 +11,7 @@ from starlette.types import Scope
 if TYPE_CHECKING:
     from gateway.http.head import RequestHead
     from gateway.identity.caller import Caller
-    from gateway.observe.trace import Trace
+    from gateway.telemetry.trace import Trace
 
 # The form of a global request id that OpenStack's own services accept (oslo.middleware).
 _GLOBAL_ID = re.compile(r"req-[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}")

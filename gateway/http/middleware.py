@@ -15,8 +15,8 @@ from gateway.errors import GatewayError, error_response
 from gateway.http.context import RequestContext, context_of, open_context
 from gateway.http.head import REFUSAL, HeadLimits, read_head
 from gateway.http.metrics import METHODS, Metrics, counter_of, histogram_of
-from gateway.observe.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
-from gateway.observe.trace import Recorder, Span, begun, enter, received
+from gateway.telemetry.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
+from gateway.telemetry.trace import Recorder, Span, begun, enter, received
 
 _TRACE_FIELDS = (b"traceparent", b"tracestate")
 

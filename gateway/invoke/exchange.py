@@ -16,8 +16,8 @@ from multidict import CIMultiDict
 
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.timing import phases
-from gateway.observe.trace import outgoing
 from gateway.retries import RetryWindow
+from gateway.telemetry.trace import outgoing
 from tenancy.directory import FunctionAddress
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import yarl
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import is_weak
 from gateway.objects.origins import StoreOrigins
-from gateway.observe.trace import outgoing
+from gateway.telemetry.trace import outgoing
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.turns import Turns
 from gateway.keystone import build_keystone, token_form
-from gateway.observe.recording import recorder_of, recording
 from gateway.projects.administrator import AdministratorRules, Administrators
 from gateway.projects.routes import ProjectRoutes
 from gateway.settings import Settings
+from gateway.telemetry.recording import recorder_of, recording
 from tenancy.projects import Projects
 from tenancy.tenants import Tenants
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from gateway.observe.cadf import Deed
 from gateway.projects.administrator import Administrator
+from gateway.telemetry.cadf import Deed
 
 _OBSERVER = "osfaas-admin-api"
 _CREATED = 201

@@ -23,10 +23,10 @@ from gateway.http.answer import answer_or_error
 from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
 from gateway.http.query import parse_query
-from gateway.observe.cadf import record
 from gateway.projects.administrator import Administrator, Administrators
 from gateway.projects.audit import deed_of
 from gateway.projects.document import Asked, asked_of, document_of
+from gateway.telemetry.cadf import record
 from policies.names import ProjectId
 from tenancy import service
 from tenancy.errors import (

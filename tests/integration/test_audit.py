@@ -10,9 +10,9 @@ from gateway.checksums.audit import service_event
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
-from gateway.observe.cadf import event_of
 from gateway.projects.administrator import Administrator
 from gateway.projects.audit import deed_of
+from gateway.telemetry.cadf import event_of
 from policies.names import ProjectId
 from tests.machine import scaled
 

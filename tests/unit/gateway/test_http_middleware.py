@@ -19,7 +19,7 @@ from gateway.http.error_handlers import crashed, route_refused
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import Observed, RequestIds, StrictHead
-from gateway.observe.outcome import GONE
+from gateway.telemetry.outcome import GONE
 
 ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 FORGED = "req-11111111-1111-4111-8111-111111111111"

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.exchange import Call, FunctionClient, Patience, unless_in_vain
-from gateway.observe.trace import Trace, enter
+from gateway.telemetry.trace import Trace, enter
 from tenancy.directory import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

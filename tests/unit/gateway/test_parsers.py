@@ -39,8 +39,8 @@ from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from gateway.objects.origins import StoreOrigins
 from gateway.objects.stored import read_foreign, read_stored, write_stored
 from gateway.objects.swift import object_url
-from gateway.observe.trace import fields_of, received
 from gateway.projects.document import asked_of
+from gateway.telemetry.trace import fields_of, received
 from policies.names import ProjectId, namespace_of
 
 Result = TypeVar("Result")

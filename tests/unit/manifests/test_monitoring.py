@@ -11,7 +11,7 @@ import yaml
 
 from gateway.http.metrics import Metrics
 from gateway.limits.model import NAMES
-from gateway.observe.outcome import Outcome
+from gateway.telemetry.outcome import Outcome
 from tenancy.metrics import ControllerMetrics
 from tests.unit.manifests.rendered import CHECKOUT, MANIFESTS
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from gateway.observe.recording import recorder_of
 from gateway.settings import Settings
+from gateway.telemetry.recording import recorder_of
 
 
 def test_nothing_is_recorded_unless_it_is_configured() -> None:
@@ -24,6 +24,6 @@ def test_opentelemetry_and_redis_are_not_loaded_unless_they_are_configured() -> 
 
 def test_configured_without_the_extra_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    monkeypatch.delitem(sys.modules, "gateway.observe.otel", raising=False)
+    monkeypatch.delitem(sys.modules, "gateway.telemetry.otel", raising=False)
     with pytest.raises(ValueError, match="extra 'otel'"):
         recorder_of(Settings(otlp_endpoint="http://127.0.0.1:4318/v1/traces"))

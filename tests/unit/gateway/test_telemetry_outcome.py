@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import Kind
-from gateway.observe.outcome import Outcome, outcome_of
+from gateway.telemetry.outcome import Outcome, outcome_of
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.observe import logs
-from gateway.observe.logs import JsonLines, TextLines, without_secrets
+from gateway.telemetry import logs
+from gateway.telemetry.logs import JsonLines, TextLines, without_secrets
 
 TOKEN = "gAAAAABnZ0q1" + "x-_9" * 30 + "=="
 # As Keystone makes them with `[token] provider = jws`.

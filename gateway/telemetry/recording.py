@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from gateway.observe.trace import Recorder
 from gateway.settings import Settings
+from gateway.telemetry.trace import Recorder
 
 
 class ClosableRecorder(Recorder, Protocol):
@@ -26,7 +26,7 @@ def recorder_of(settings: Settings) -> ClosableRecorder | None:
     if settings.otlp_endpoint is None:
         return None
     try:
-        from gateway.observe.otel import otlp_recorder  # noqa: PLC0415 - an extra; half a second for those who want it
+        from gateway.telemetry.otel import otlp_recorder  # noqa: PLC0415 - an extra; half a second for those who want it
     except ImportError as error:
         raise ValueError("OSFAAS_OTLP_ENDPOINT needs OpenTelemetry: install the extra 'otel'") from error
     return otlp_recorder(settings.otlp_endpoint)

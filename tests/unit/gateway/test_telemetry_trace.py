@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.observe.trace import Trace, begun, enter, fields_of, outgoing, received, state_of
+from gateway.telemetry.trace import Trace, begun, enter, fields_of, outgoing, received, state_of
 
 ID, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{ID}-{SPAN}-01"
