@@ -53,7 +53,7 @@ def serve() -> None:
 
     Settings come from OSFAAS_* variables (see `osfaas settings`), the credential from OS_* or clouds.yaml.
     """
-    from gateway.serve import serve as run  # noqa: PLC0415
+    from gateway.server.serve import serve as run  # noqa: PLC0415
 
     sys.exit(run())
 
@@ -72,7 +72,7 @@ def admin_api() -> None:
 @main.command()
 def settings() -> None:
     """Print all settings as a Markdown table."""
-    from gateway.settings import settings_table  # noqa: PLC0415
+    from gateway.server.settings import settings_table  # noqa: PLC0415
 
     click.echo(settings_table())
 

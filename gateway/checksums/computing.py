@@ -12,7 +12,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
-from gateway.invoke.exchange import ReplyCutError
+from gateway.invoke.function_client import ReplyCutError
 from gateway.objects.http import StoreTroubleError
 from gateway.objects.model import Capability, ObjectStat, ObjectStore, SignedUrl
 from gateway.retries import RetryWindow

@@ -16,7 +16,7 @@ from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
-from gateway.invoke.trouble import Troubles
+from gateway.invoke.diagnostics import Troubles
 from gateway.limits.background_throttle import Courtesy
 from gateway.limits.byte_charges import reading
 from gateway.limits.limiter import ProjectBudgets

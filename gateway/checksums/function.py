@@ -13,7 +13,7 @@ import aiohttp
 from gateway.checksums.algorithms import is_digest
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.invoke.exchange import NOBODY_THERE, FunctionClient
+from gateway.invoke.function_client import NOBODY_THERE, FunctionClient
 from gateway.limits.background_throttle import PIECE_BYTES
 from gateway.objects.http import incomplete
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore, is_weak

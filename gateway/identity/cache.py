@@ -11,7 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.identity.recent import Recent
-from gateway.identity.turns import Turns
+from gateway.identity.validation_limiter import Turns
 from gateway.single_flight import SingleFlight
 
 # Refusals that say something of the token, and go on saying it for a while.

@@ -14,11 +14,11 @@ from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
 from gateway.identity.caller import Caller
 from gateway.invoke.body import InboundBody
-from gateway.invoke.exchange import NOBODY_THERE, Call, FunctionClient
+from gateway.invoke.diagnostics import Troubles
+from gateway.invoke.function_client import NOBODY_THERE, Call, FunctionClient
 from gateway.invoke.headers import reply_fields, request_fields
 from gateway.invoke.target import Target
 from gateway.invoke.timing import server_timing
-from gateway.invoke.trouble import Troubles
 from tenancy.directory import FunctionAddress
 
 _NOT_FOUND = 404

@@ -9,8 +9,8 @@ import aiohttp
 import yarl
 
 from gateway.errors import GatewayError, Kind
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.model import is_weak
-from gateway.objects.origins import StoreOrigins
 from gateway.telemetry.trace import outgoing
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.objects.origins import StoreOrigins, is_no_stores
+from gateway.objects.allowlist import StoreOrigins, is_no_stores
 
 
 class StoreResolver(AbstractResolver):

@@ -16,9 +16,9 @@ from cachetools import TTLCache
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectRef
-from gateway.objects.origins import StoreOrigins
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from gateway.identity.authenticate import with_challenge
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import Keystone, is_derived
 from gateway.identity.tokens import TokenForm, token_of
-from gateway.identity.turns import Turns
+from gateway.identity.validation_limiter import Turns
 from policies.names import ProjectId
 
 

@@ -14,18 +14,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.clients import keystone_client
 from gateway.http.error_handlers import answer_refusals
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import Observed, RequestIds, StrictHead
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
-from gateway.identity.turns import Turns
-from gateway.keystone import build_keystone, token_form
+from gateway.identity.validation_limiter import Turns
 from gateway.projects.administrator import AdministratorRules, Administrators
 from gateway.projects.routes import ProjectRoutes
-from gateway.settings import Settings
+from gateway.server.clients import keystone_client
+from gateway.server.keystone import build_keystone, token_form
+from gateway.server.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.projects import Projects
 from tenancy.tenants import Tenants

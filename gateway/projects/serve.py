@@ -4,15 +4,15 @@ from starlette.types import ASGIApp
 
 from gateway.identity.credential import IdentityService
 from gateway.projects.app import build_admin_app
-from gateway.serve import run
-from gateway.settings import Settings
+from gateway.server.serve import run
+from gateway.server.settings import Settings
 from tenancy.cluster import connect
 from tenancy.projects import connect_projects
 from tenancy.tenants import ClusterTenants
 
 
 def serve() -> int:
-    """Runs until SIGTERM; the exit status, as of `gateway.serve.run`."""
+    """Runs until SIGTERM; the exit status, as of `gateway.server.serve.run`."""
     return run(_build)
 
 

@@ -14,11 +14,11 @@ from echo import echo
 from faulty import VALIDATION, code
 from fronts import only, status
 
-from gateway.clients import open_clients
 from gateway.errors import GatewayError, Kind
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.http import StoreClient
-from gateway.objects.origins import StoreOrigins
-from gateway.settings import Settings as GatewaySettings
+from gateway.server.clients import open_clients
+from gateway.server.settings import Settings as GatewaySettings
 
 INSIDE = [
     "http://127.0.0.1:{port}/",

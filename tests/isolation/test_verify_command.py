@@ -46,7 +46,16 @@ def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for record in records:
             arena.cluster.kubectl.apply(record)
             ending.callback(arena.cluster.kubectl, "delete", "tenant.osfaas.dev", record["metadata"]["name"])
-        group = [sys.executable, "-m", "gateway.cli", "tenant", "--kubeconfig", kubeconfig, "--platform", str(file)]
+        group = [
+            sys.executable,
+            "-m",
+            "gateway.cli",
+            "tenant",
+            "--kubeconfig",
+            kubeconfig,
+            "--platform",
+            str(file),
+        ]
         keystone = f"http://{OPENSTACK_ADDRESS}:{KEYSTONE_PORT}"
         yield [*group, "verify", TENANT.project_id, "--against", VICTIM.project_id, "--keystone", keystone]
 

@@ -9,14 +9,14 @@ import sys
 import time
 
 from gateway.admission import admit
-from gateway.clients import keystone_client
 from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import find_identity_service
-from gateway.rooms import build_authenticator
-from gateway.serve import open_directory
-from gateway.settings import settings_from
+from gateway.server.clients import keystone_client
+from gateway.server.serve import open_directory
+from gateway.server.settings import settings_from
+from gateway.server.wiring import build_authenticator
 
 
 async def main(calls: int) -> None:

@@ -12,13 +12,13 @@ import requests
 from keystoneauth1 import discover, noauth, session
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.app import build_app, routes
 from gateway.checksums.algorithms import BY_WIRE_NAME
 from gateway.errors import Kind
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService
 from gateway.openapi import openapi_document
-from gateway.settings import Settings
+from gateway.server.app import build_app, routes
+from gateway.server.settings import Settings
 from policies.names import ProjectId
 from tenancy.directory import Tenant
 from tenancy.errors import NotOnboardedError

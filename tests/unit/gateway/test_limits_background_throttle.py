@@ -4,15 +4,15 @@ import asyncio
 import time
 
 import pytest
-from gateway.budgets import courtesy as room
 
+from gateway.limits import background_throttle as module
 from gateway.limits.background_throttle import LONGEST_PAUSE_SECONDS, Courtesy
 
 
 @pytest.fixture
 def endless_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that stops though it must not, or goes on too late, does not come back within the test."""
-    monkeypatch.setattr(room, "LONGEST_PAUSE_SECONDS", 3_600)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 3_600)
 
 
 async def test_stream_stops_while_a_user_waits_but_not_for_long() -> None:
@@ -41,7 +41,7 @@ async def test_stream_does_not_stop_when_nobody_waits(endless_pause: None) -> No
 async def test_user_who_has_waited_long_waits_for_work_of_its_own(
     monkeypatch: pytest.MonkeyPatch, endless_pause: None
 ) -> None:
-    monkeypatch.setattr(room, "INTERACTIVE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "INTERACTIVE_SECONDS", 0.01)
     courtesy = Courtesy()
     with courtesy.user():
         await courtesy.give_way()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway.budgets import shared as room
 from redis import Redis
 from redis.exceptions import RedisError
 
 from gateway.http.metrics import Metrics
+from gateway.limits import redis_backend as module
 from gateway.limits.redis_backend import SharedLedger, open_shared_ledger
 from gateway.limits.token_bucket import Rate
 from tests.machine import scaled
@@ -73,7 +73,7 @@ async def test_places_of_a_process_that_died_come_back(
     replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = replicas
-    monkeypatch.setattr(room, "LEASE_SECONDS", scaled(0.5))
+    monkeypatch.setattr(module, "LEASE_SECONDS", scaled(0.5))
     await first.enters("a", "b", "c")
     assert await second.enters("d") == [False]
     while await second.enters("d") != [True]:  # noqa: ASYNC110 - a lease that ends sets no event
@@ -84,7 +84,7 @@ async def test_places_of_a_process_that_died_come_back_while_others_keep_theirs(
     replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = replicas
-    monkeypatch.setattr(room, "LEASE_SECONDS", scaled(0.5))
+    monkeypatch.setattr(module, "LEASE_SECONDS", scaled(0.5))
     await first.enters("a", "b")
     await second.enters("c")
     while (await second.ledger.present(ACCOUNT, 3)).usage > 1:
@@ -107,7 +107,7 @@ async def test_call_that_runs_keeps_its_place_for_longer_than_a_lease(
     replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = replicas
-    monkeypatch.setattr(room, "LEASE_SECONDS", scaled(1))
+    monkeypatch.setattr(module, "LEASE_SECONDS", scaled(1))
     await first.enters("a", "b", "c")
     for _ in range(4):
         await asyncio.sleep(scaled(0.3))
@@ -189,7 +189,7 @@ async def test_without_the_store_each_process_holds_the_limit_by_itself(
 async def test_replicas_share_again_when_the_store_is_back_with_the_calls_that_run(
     valkey: Valkey, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "TRY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "TRY_AGAIN_SECONDS", 0.01)
     first, second = replicas
     valkey.kill()
     assert await first.enters("a", "b") == [True, True]
@@ -211,7 +211,7 @@ async def test_store_that_is_emptied_lets_no_process_do_more(valkey: Valkey, rep
 
 
 async def test_store_that_hangs_delays_a_call_for_its_time_and_then_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "TRY_AGAIN_SECONDS", 3_600)
+    monkeypatch.setattr(module, "TRY_AGAIN_SECONDS", 3_600)
 
     async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from gateway.checksums.algorithms import ALGORITHMS
-from gateway.clients import open_clients
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, Endpoint
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.endpoints import account_of, endpoint_of
 from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
-from gateway.objects.origins import StoreOrigins
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
 from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
-from gateway.settings import Settings
+from gateway.server.clients import open_clients
+from gateway.server.settings import Settings
 from policies.names import ProjectId
 
 ACCOUNT = "http://swift.test/v1/AUTH_p"

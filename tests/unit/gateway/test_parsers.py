@@ -34,9 +34,9 @@ from gateway.identity.keystone import caller_from
 from gateway.identity.tokens import MAX_TOKEN_CHARS, fernet_issued_at, token_of
 from gateway.invoke.headers import identity_fields, reply_fields, request_fields
 from gateway.invoke.target import target_of
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.endpoints import account_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
-from gateway.objects.origins import StoreOrigins
 from gateway.objects.stored import read_foreign, read_stored, write_stored
 from gateway.objects.swift import object_url
 from gateway.projects.document import asked_of

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import GatewayError, Kind
 from gateway.http.head import RequestHead
 from gateway.identity.tokens import TokenForm
-from gateway.identity.turns import Turns
+from gateway.identity.validation_limiter import Turns
 from gateway.projects.administrator import Administrator, AdministratorRules, Administrators, administrator_from
 
 HEAD = RequestHead("PUT", b"/v1/projects/p1", b"", ())

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gateway.settings import Settings
+from gateway.server.settings import Settings
 from gateway.telemetry.recording import recorder_of
 
 
@@ -15,7 +15,7 @@ def test_nothing_is_recorded_unless_it_is_configured() -> None:
 
 def test_opentelemetry_and_redis_are_not_loaded_unless_they_are_configured() -> None:
     program = (
-        "import sys, gateway.serve\n"
+        "import sys, gateway.server.serve\n"
         "print([name for name in sys.modules if name.partition('.')[0] in {'opentelemetry', 'redis', 'valkey'}])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from gateway.cli import main
-from gateway.settings import Settings
+from gateway.server.settings import Settings
 from policies.labels import SYSTEM
 from policies.model import Platform
 from tests.unit.manifests.rendered import kustomizations, one, rendered

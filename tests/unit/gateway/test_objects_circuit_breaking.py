@@ -7,7 +7,7 @@ import pytest
 from gateway.circuit import CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.breaking import BreakingStore
+from gateway.objects.circuit_breaking import BreakingStore
 from gateway.objects.http import StoreSilentError, refused
 from gateway.objects.model import ObjectRef
 from policies.names import ProjectId

@@ -13,9 +13,9 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
 from gateway.identity.credential import IdentityService
-from gateway.objects.origins import StoreOrigins
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.resolver import StoreResolver
-from gateway.settings import Settings
+from gateway.server.settings import Settings
 
 log = logging.getLogger(__name__)
 

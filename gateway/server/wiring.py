@@ -14,7 +14,6 @@ from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.list_slots import ListLimits, ListSlots
 from gateway.checksums.routes import ChecksumRoutes
-from gateway.clients import open_clients, store_origins
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.http.metrics import Metrics, counter_of
@@ -22,11 +21,10 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.invoke.exchange import FunctionClient, Patience
+from gateway.invoke.diagnostics import Troubles
+from gateway.invoke.function_client import FunctionClient, Patience
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
-from gateway.invoke.trouble import Troubles
-from gateway.keystone import build_keystone, circuit_rules, token_form
 from gateway.limits.backend import Ledger, LocalLedger
 from gateway.limits.background_throttle import Courtesy
 from gateway.limits.fair_queue import Patience as LinePatience
@@ -34,14 +32,16 @@ from gateway.limits.limiter import BudgetRules, ProjectBudgets
 from gateway.limits.model import Allowance
 from gateway.limits.routes import LimitRoutes
 from gateway.limits.service_queue import WaitingBudget
-from gateway.objects.breaking import BreakingStore
+from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.circuit_breaking import BreakingStore
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
-from gateway.objects.origins import StoreOrigins
 from gateway.objects.s3 import Presigner, S3Rules
 from gateway.objects.s3_store import S3Store
 from gateway.objects.swift import SwiftRules, SwiftStore
-from gateway.settings import Settings
+from gateway.server.clients import open_clients, store_origins
+from gateway.server.keystone import build_keystone, circuit_rules, token_form
+from gateway.server.settings import Settings
 from tenancy.directory import TenantDirectory
 
 

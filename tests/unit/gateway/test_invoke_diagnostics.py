@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.invoke.trouble import LASTING, Troubles, sentence_of
+from gateway.invoke.diagnostics import LASTING, Troubles, sentence_of
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant, Trouble
 from tenancy.errors import NotOnboardedError

@@ -4,7 +4,7 @@ import pytest
 from aiohttp.abc import AbstractResolver
 
 from gateway.errors import GatewayError, Kind
-from gateway.objects.origins import StoreOrigins
+from gateway.objects.allowlist import StoreOrigins
 from gateway.objects.resolver import StoreResolver
 
 INSIDE = {

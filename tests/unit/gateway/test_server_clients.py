@@ -8,10 +8,10 @@ import aiohttp
 import certifi
 import pytest
 
-from gateway.clients import check_authorities, open_clients
 from gateway.identity.credential import IdentityService
-from gateway.objects.origins import StoreOrigins
-from gateway.settings import Settings
+from gateway.objects.allowlist import StoreOrigins
+from gateway.server.clients import check_authorities, open_clients
+from gateway.server.settings import Settings
 
 Trust = ssl.SSLContext | bool
 

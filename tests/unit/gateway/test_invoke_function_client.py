@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.invoke.exchange import Call, FunctionClient, Patience, unless_in_vain
+from gateway.invoke.function_client import Call, FunctionClient, Patience, unless_in_vain
 from gateway.telemetry.trace import Trace, enter
 from tenancy.directory import FunctionAddress
 

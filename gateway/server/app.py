@@ -13,7 +13,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.checksums.routes import check_default_algorithms
-from gateway.clients import check_authorities
 from gateway.http.context import context_of
 from gateway.http.error_handlers import answer_refusals
 from gateway.http.head import HeadLimits
@@ -24,8 +23,9 @@ from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
 from gateway.openapi import openapi_document
-from gateway.rooms import Rooms, open_rooms
-from gateway.settings import Settings
+from gateway.server.clients import check_authorities
+from gateway.server.settings import Settings
+from gateway.server.wiring import Rooms, open_rooms
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory import TenantDirectory
 

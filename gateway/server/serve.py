@@ -12,11 +12,11 @@ import uvicorn
 from keystoneauth1 import exceptions as ksa_exceptions
 from starlette.types import ASGIApp
 
-from gateway.app import build_app
 from gateway.http.connections import Guard
 from gateway.http.receiving import strict_protocols
 from gateway.identity.credential import IdentityService, find_identity_service
-from gateway.settings import Settings, settings_from
+from gateway.server.app import build_app
+from gateway.server.settings import Settings, settings_from
 from gateway.telemetry.logs import begin_log
 from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory
