@@ -7,7 +7,7 @@ from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
-from gateway.limits.model import Payer
+from gateway.limits.model import LimitSubject
 from tenancy.directory import Tenant, TenantDirectory
 from tenancy.errors import DirectoryError, NotOnboardedError
 
@@ -45,6 +45,6 @@ def tenant_for(caller: Caller, directory: TenantDirectory) -> Tenant:
     return tenant
 
 
-def payer_of(caller: Caller, tenant: Tenant, *, service: bool = False) -> Payer:
+def limit_subject(caller: Caller, tenant: Tenant, *, service: bool = False) -> LimitSubject:
     """Whose budget a call uses."""
-    return Payer(caller.project_id, caller.user_id, tenant.limits, service)
+    return LimitSubject(caller.project_id, caller.user_id, tenant.limits, service)

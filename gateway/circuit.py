@@ -35,18 +35,18 @@ class Circuit:
 
     Attributes:
         failures: in a row.
-        closed_at: when the next question may be asked (monotonic seconds), if there were too many failures.
+        retry_at: when the next question may be asked (monotonic seconds), if there were too many failures.
         probing: somebody is trying; all others wait for what comes of it.
     """
 
     failures: int = 0
-    closed_at: float = 0
+    retry_at: float = 0
     probing: bool = False
 
     def is_open(self, rules: CircuitRules) -> bool:
         return self.failures >= rules.failures
 
-    def asked(self, now: float, rules: CircuitRules) -> "Circuit":
+    def begin_attempt(self, now: float, rules: CircuitRules) -> "Circuit":
         """The state while a question is under way.
 
         Raises:
@@ -54,8 +54,8 @@ class Circuit:
         """
         if not self.is_open(rules):
             return self
-        if self.probing or now < self.closed_at:
-            raise CircuitOpenError(max(0.0, self.closed_at - now))
+        if self.probing or now < self.retry_at:
+            raise CircuitOpenError(max(0.0, self.retry_at - now))
         return replace(self, probing=True)
 
     def failed(self, now: float, rules: CircuitRules, *, probe: bool) -> "Circuit":
@@ -63,10 +63,10 @@ class Circuit:
         if self.is_open(rules) and not probe:
             return self  # it was asked before; what is known already is not made worse by it
         failures = min(self.failures + 1, rules.failures)
-        return Circuit(failures=failures, closed_at=now + rules.seconds if failures >= rules.failures else 0)
+        return Circuit(failures=failures, retry_at=now + rules.seconds if failures >= rules.failures else 0)
 
 
-class Breaker:
+class CircuitBreaker:
     """Guards the questions to one upstream."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Breaker:
             CircuitOpenError: it may not be asked now.
         """
         before = self._circuit
-        self._circuit = before.asked(self._clock(), self._rules)
+        self._circuit = before.begin_attempt(self._clock(), self._rules)
         probe = self._circuit is not before
         try:
             yield
@@ -104,7 +104,7 @@ class Breaker:
         self._circuit = Circuit()
 
 
-class Breakers:
+class CircuitBreakers:
     """One breaker for each of many upstreams, in bounded space."""
 
     def __init__(
@@ -118,11 +118,11 @@ class Breakers:
         self._rules = rules
         self._failure = failure
         self._clock = clock
-        self._breakers: LRUCache[Hashable, Breaker] = LRUCache(entries)
+        self._breakers: LRUCache[Hashable, CircuitBreaker] = LRUCache(entries)
 
-    def of(self, key: Hashable) -> Breaker:
+    def of(self, key: Hashable) -> CircuitBreaker:
         """The breaker of an upstream."""
         breaker = self._breakers.get(key)
         if breaker is None:
-            breaker = self._breakers[key] = Breaker(self._rules, self._failure, clock=self._clock)
+            breaker = self._breakers[key] = CircuitBreaker(self._rules, self._failure, clock=self._clock)
         return breaker

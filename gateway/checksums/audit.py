@@ -9,7 +9,7 @@ import datetime as dt
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
-from gateway.telemetry.cadf import Deed, event_of, record
+from gateway.telemetry.cadf import AuditEvent, cadf_event, record
 
 _OBSERVER = "osfaas-gateway"
 
@@ -17,7 +17,7 @@ _OBSERVER = "osfaas-gateway"
 def record_service_call(context: RequestContext, ref: ObjectRef | None, status: int) -> None:
     """Writes the record of a call, if it is a service's."""
     if context.service_caller is not None:
-        record(_deed(context.service_caller, context, ref, status))
+        record(_audit_event(context.service_caller, context, ref, status))
 
 
 def service_event(
@@ -32,10 +32,10 @@ def service_event(
         status: the answer's.
         now: when the answer was given.
     """
-    return event_of(_deed(caller, context, ref, status), now=now)
+    return cadf_event(_audit_event(caller, context, ref, status), now=now)
 
 
-def _deed(caller: Caller, context: RequestContext, ref: ObjectRef | None, status: int) -> Deed:
+def _audit_event(caller: Caller, context: RequestContext, ref: ObjectRef | None, status: int) -> AuditEvent:
     name = None if ref is None else f"{ref.container}/{ref.name}"
     initiator: dict[str, object] = {
         "id": caller.user_id,
@@ -46,7 +46,7 @@ def _deed(caller: Caller, context: RequestContext, ref: ObjectRef | None, status
     if caller.application_credential_id is not None:
         initiator["application_credential_id"] = caller.application_credential_id
     sources = context.facts.get("sources")
-    return Deed(
+    return AuditEvent(
         action="read/checksum",
         status=status,
         initiator=initiator,

@@ -12,8 +12,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.checksums.flow import Order
-from gateway.checksums.negotiation import ordered_algorithm
+from gateway.checksums.flow import ChecksumRequest
+from gateway.checksums.negotiation import parse_algorithm
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import MAX_OBJECT_BYTES, ObjectRef
 from gateway.slices import in_slices
@@ -23,10 +23,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Whoever asks for many has the time to wait until there is room again.
-WAITED_FOR = frozenset([Kind.TOO_MANY_AT_ONCE, Kind.RATE_EXCEEDED, Kind.BYTES_EXCEEDED, Kind.FUNCTION_BUSY])
-LONGEST_WAIT_SECONDS = 120.0
+RETRIED_ERRORS = frozenset([Kind.TOO_MANY_AT_ONCE, Kind.RATE_EXCEEDED, Kind.BYTES_EXCEEDED, Kind.FUNCTION_BUSY])
+MAX_WAIT_SECONDS = 120.0
 # A list with more names that are none is a mistake as a whole.
-MOST_MISNAMED = 100
+MAX_INVALID_ENTRIES = 100
 # Reading so much of a list costs as much as a call about one object.
 BYTES_PER_CALL = 65_536
 # The end of the name of a field: a quote within a string has a backslash.
@@ -40,7 +40,7 @@ class BulkRules:
     default_algorithms: tuple[str, ...]
     max_bytes: int
     max_objects: int
-    at_once: int
+    concurrency: int
 
 
 class _Entry(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -60,7 +60,7 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 
 @dataclass(frozen=True, slots=True)
-class Misnamed:
+class InvalidEntry:
     """An entry whose names are none.
 
     Attributes:
@@ -73,31 +73,33 @@ class Misnamed:
 
 
 @dataclass(frozen=True, slots=True)
-class BulkOrder:
+class BulkChecksumRequest:
     """What is asked of many objects.
 
     Attributes:
         objects: in the order in which they were sent.
     """
 
-    objects: tuple[ObjectRef | Misnamed, ...]
+    objects: tuple[ObjectRef | InvalidEntry, ...]
     algorithms: tuple[str, ...]
     force: bool
     store: bool
 
-    def order_of(self, number: int) -> Order:
+    def request_for(self, number: int) -> ChecksumRequest:
         """The order for one of the objects.
 
         Raises:
             GatewayError: REQUEST_MALFORMED.
         """
         entry = self.objects[number]
-        if isinstance(entry, Misnamed):
+        if isinstance(entry, InvalidEntry):
             raise entry.failure
-        return Order(entry, self.algorithms, force=self.force, store=self.store)
+        return ChecksumRequest(entry, self.algorithms, force=self.force, store=self.store)
 
 
-async def bulk_order_of(body: bytes, *, default_algorithms: tuple[str, ...], max_objects: int) -> BulkOrder:
+async def parse_bulk_request(
+    body: bytes, *, default_algorithms: tuple[str, ...], max_objects: int
+) -> BulkChecksumRequest:
     """The order in a request's JSON.
 
     Raises:
@@ -108,18 +110,18 @@ async def bulk_order_of(body: bytes, *, default_algorithms: tuple[str, ...], max
     if len(document.objects) > max_objects:
         raise _malformed(f"it names more than {max_objects} objects")
     names = document.algorithms or default_algorithms
-    algorithms = tuple(dict.fromkeys(ordered_algorithm(name) for name in names))
-    objects: list[ObjectRef | Misnamed] = []
-    misnamed = 0
+    algorithms = tuple(dict.fromkeys(parse_algorithm(name) for name in names))
+    objects: list[ObjectRef | InvalidEntry] = []
+    invalid_entries = 0
     async for entry in in_slices(document.objects):
         objects.append(named := _named(entry))
-        misnamed += isinstance(named, Misnamed)
-        if misnamed > MOST_MISNAMED:
+        invalid_entries += isinstance(named, InvalidEntry)
+        if invalid_entries > MAX_INVALID_ENTRIES:
             place = f"$.objects[{len(objects) - 1}]"
-            raise _malformed(f"more than {MOST_MISNAMED} entries name no object, the last of them at '{place}'")
+            raise _malformed(f"more than {MAX_INVALID_ENTRIES} entries name no object, the last of them at '{place}'")
     if await _fields_sent(body) != _fields_read(document):
         raise _malformed("a field is there twice")
-    return BulkOrder(tuple(objects), algorithms, document.force is True, document.store is True)
+    return BulkChecksumRequest(tuple(objects), algorithms, document.force is True, document.store is True)
 
 
 async def _fields_sent(body: bytes) -> int:
@@ -140,14 +142,14 @@ def _fields_at(path: str) -> tuple[str, ...]:
     return (_Document if path == "$" else _Entry).__struct_fields__
 
 
-def _named(entry: _Entry) -> ObjectRef | Misnamed:
+def _named(entry: _Entry) -> ObjectRef | InvalidEntry:
     version = None if entry.version_id is UNSET else entry.version_id
     try:
         return ObjectRef(entry.container, entry.object, version)
     except GatewayError as error:
         names = (entry.container, entry.object, version)
         container, name, version = (None if each is None or len(each) > MAX_OBJECT_BYTES else each for each in names)
-        return Misnamed((container, name, version), error)
+        return InvalidEntry((container, name, version), error)
 
 
 def calls_of(length: int) -> int:
@@ -155,26 +157,26 @@ def calls_of(length: int) -> int:
     return max(1, math.ceil(length / BYTES_PER_CALL))
 
 
-async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
+async def retry_when_limited(ask: Callable[[], Awaitable[Result]]) -> Result:
     """The answer; where there is no room now, after a while.
 
     Raises:
         GatewayError: what `ask` raises, at last also if there is no room.
     """
-    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
     while True:
         try:
             return await ask()
         except GatewayError as error:
             # Not all at the same moment: those who wait together would find no room together.
             wait = (error.retry_after_seconds or 1) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
-            if error.kind not in WAITED_FOR or time.monotonic() + wait > deadline:
+            if error.kind not in RETRIED_ERRORS or time.monotonic() + wait > deadline:
                 raise
         await asyncio.sleep(wait)
 
 
-async def side_by_side(
-    items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, at_once: int, silence_seconds: float
+async def map_concurrently(
+    items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, concurrency: int, silence_seconds: float
 ) -> AsyncGenerator[list[Result], None]:
     """The results of all items in the order in which they are ready, as many as there are; none after each silence.
 
@@ -182,7 +184,7 @@ async def side_by_side(
     what runs.
     """
     source = iter(items)
-    ready: asyncio.Queue[Result] = asyncio.Queue(max(1, at_once))
+    ready: asyncio.Queue[Result] = asyncio.Queue(max(1, concurrency))
     news = asyncio.Event()
 
     async def worker() -> None:
@@ -190,7 +192,7 @@ async def side_by_side(
             await ready.put(await work(item))
             news.set()
 
-    workers = [asyncio.ensure_future(worker()) for _ in range(max(1, at_once))]
+    workers = [asyncio.ensure_future(worker()) for _ in range(max(1, concurrency))]
     for each in workers:
         each.add_done_callback(lambda _: news.set())
     try:

@@ -12,13 +12,13 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import (
-    BulkOrder,
+    BulkChecksumRequest,
     BulkRules,
-    Misnamed,
-    bulk_order_of,
+    InvalidEntry,
     calls_of,
-    patiently,
-    side_by_side,
+    map_concurrently,
+    parse_bulk_request,
+    retry_when_limited,
 )
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
@@ -52,7 +52,7 @@ class _Call:
 
     caller: Caller
     tenant: Tenant
-    order: BulkOrder
+    bulk: BulkChecksumRequest
     paid: int
     context: RequestContext
 
@@ -91,17 +91,17 @@ class BulkRoutes:
         slot.shrink(len(body))
         paid = calls_of(len(body))
 
-        async def read() -> BulkOrder:
-            await patiently(lambda: self._flow.count_call(caller, tenant, paid - 1))
+        async def read() -> BulkChecksumRequest:
+            await retry_when_limited(lambda: self._flow.count_call(caller, tenant, paid - 1))
             async with self._slots.parsing:
-                return await bulk_order_of(
+                return await parse_bulk_request(
                     body, default_algorithms=self._rules.default_algorithms, max_objects=self._rules.max_objects
                 )
 
         return _Call(caller, tenant, await unless_gone(request.receive, read()), paid, context)
 
     async def _lines(self, call: _Call) -> AsyncGenerator[bytes, None]:
-        failed, count = 0, len(call.order.objects)
+        failed, count = 0, len(call.bulk.objects)
         call.context.facts["objects"] = count
 
         async def line(number: int) -> bytes:
@@ -110,8 +110,8 @@ class BulkRoutes:
             failed += "error" in document
             return json_bytes({"index": number, **document}) + b"\n"
 
-        at_once = min(self._rules.at_once, count)
-        results = side_by_side(range(count), line, at_once=at_once, silence_seconds=SIGN_OF_LIFE_SECONDS)
+        concurrency = min(self._rules.concurrency, count)
+        results = map_concurrently(range(count), line, concurrency=concurrency, silence_seconds=SIGN_OF_LIFE_SECONDS)
         try:
             async with contextlib.aclosing(results):
                 async for lines in results:
@@ -123,13 +123,13 @@ class BulkRoutes:
         """What one line says: the digests, or the error under the code that it has everywhere."""
         # Rooms leave their timings and sources in a context; those of many objects at once would say nothing.
         context = RequestContext(request_id=call.context.request_id, service_caller=call.context.service_caller)
-        entry = call.order.objects[number]
-        ref = None if isinstance(entry, Misnamed) else entry
+        entry = call.bulk.objects[number]
+        ref = None if isinstance(entry, InvalidEntry) else entry
         try:
             if number >= call.paid:
-                await patiently(lambda: self._flow.count_call(call.caller, call.tenant))
-            one = call.order.order_of(number)
-            answer = await patiently(lambda: self._flow.answer(call.caller, call.tenant, one, context))
+                await retry_when_limited(lambda: self._flow.count_call(call.caller, call.tenant))
+            one = call.bulk.request_for(number)
+            answer = await retry_when_limited(lambda: self._flow.answer(call.caller, call.tenant, one, context))
         except GatewayError as error:
             failure = error
         except asyncio.CancelledError:
@@ -143,7 +143,7 @@ class BulkRoutes:
             record_service_call(context, ref, _OK)
             return answer_document(answer)
         record_service_call(context, ref, failure.kind.status)
-        return named(call.order, number) | error_body(failure, context.request_id)
+        return named(call.bulk, number) | error_body(failure, context.request_id)
 
 
 class _Lines(StreamingResponse):
@@ -180,8 +180,8 @@ def _refuse_other_than_json(request: Request) -> None:
         raise GatewayError(Kind.MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
 
 
-def named(order: BulkOrder, number: int) -> dict[str, object]:
+def named(bulk: BulkChecksumRequest, number: int) -> dict[str, object]:
     """The object as the caller named it; null for what is too long to be a name."""
-    entry = order.objects[number]
-    names = entry.names if isinstance(entry, Misnamed) else (entry.container, entry.name, entry.version)
+    entry = bulk.objects[number]
+    names = entry.names if isinstance(entry, InvalidEntry) else (entry.container, entry.name, entry.version)
     return dict(zip(("container", "object", "version_id"), names, strict=True))

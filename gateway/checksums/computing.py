@@ -13,7 +13,7 @@ from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
 from gateway.invoke.function_client import ReplyCutError
-from gateway.objects.http import StoreTroubleError
+from gateway.objects.http import StoreFailureError
 from gateway.objects.model import Capability, ObjectStat, ObjectStore, SignedUrl
 from gateway.retries import RetryWindow
 from tenancy.directory import FunctionAddress
@@ -29,8 +29,8 @@ class Computation:
     """One object to digest.
 
     Attributes:
-        lasting: why it is in vain to wait for the function, or None.
-        give_way: awaited between pieces of a stream; None: it gives way to nobody.
+        permanent_failure: why it is in vain to wait for the function, or None.
+        yield_to_interactive: awaited between pieces of a stream; None: it gives way to nobody.
     """
 
     address: FunctionAddress
@@ -38,18 +38,18 @@ class Computation:
     stat: ObjectStat
     algorithms: tuple[str, ...]
     context: RequestContext
-    lasting: Callable[[], GatewayError | None]
-    give_way: Callable[[], Awaitable[None]] | None
+    permanent_failure: Callable[[], GatewayError | None]
+    yield_to_interactive: Callable[[], Awaitable[None]] | None
 
 
-def may_come_back(error: GatewayError) -> bool:
+def is_transient(error: GatewayError) -> bool:
     """Whether another attempt, seconds later, may succeed."""
     if isinstance(error.__cause__, aiohttp.ClientSSLError):
         return False  # it would meet the same certificate
-    return error.kind in _AWAY or isinstance(error, StoreTroubleError | ReplyCutError)
+    return error.kind in _AWAY or isinstance(error, StoreFailureError | ReplyCutError)
 
 
-class Computer:
+class ComputationRunner:
     """Carries out computations."""
 
     def __init__(self, store: ObjectStore, function: ChecksumsFunction, metrics: Metrics) -> None:
@@ -70,7 +70,7 @@ class Computer:
             try:
                 return await self._attempt(computation)
             except GatewayError as error:
-                if not may_come_back(error) or computation.lasting() is not None or not await window.wait():
+                if not is_transient(error) or computation.permanent_failure() is not None or not await window.wait():
                     raise
                 log.warning("trying again: %s request_id=%s", error.message, computation.context.request_id)
 
@@ -102,9 +102,9 @@ class Computer:
                 computation.stat,
                 capability,
                 computation.algorithms,
-                give_way=computation.give_way,
+                yield_to_interactive=computation.yield_to_interactive,
                 request_id=context.request_id,
-                lasting=computation.lasting,
+                permanent_failure=computation.permanent_failure,
                 timings=context.timings,
             )
         except CapabilityRefusedError:

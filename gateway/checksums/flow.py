@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from gateway.admission import payer_of, tenant_for
-from gateway.checksums.computing import Computation, Computer
+from gateway.admission import limit_subject, tenant_for
+from gateway.checksums.computing import Computation, ComputationRunner
 from gateway.checksums.function import FUNCTION, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
 from gateway.errors import GatewayError, Kind
@@ -16,12 +16,12 @@ from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
-from gateway.invoke.diagnostics import Troubles
-from gateway.limits.background_throttle import Courtesy
-from gateway.limits.byte_charges import reading
-from gateway.limits.limiter import ProjectBudgets
-from gateway.limits.model import Payer
-from gateway.limits.service_queue import WaitingBudget
+from gateway.invoke.diagnostics import FunctionDiagnostics
+from gateway.limits.background_throttle import BackgroundThrottle
+from gateway.limits.byte_charges import charged_read
+from gateway.limits.limiter import ProjectLimiter
+from gateway.limits.model import LimitSubject
+from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
 from gateway.single_flight import SingleFlight, StillRunningError
 from tenancy.directory import Tenant, TenantDirectory
@@ -33,7 +33,7 @@ _OF_THE_STARTER = frozenset([Kind.TOKEN_INVALID, Kind.OBJECT_FORBIDDEN])
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ChecksumRequest:
     """What is asked of an object.
 
     Attributes:
@@ -64,19 +64,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ConcurrencyControl:
     """Who may have how many computations at once, and how long one waits for an answer.
 
     Attributes:
-        budgets: of projects; computations of users have their places there.
+        limiter: of projects; computations of users have their places there.
         services: the places of service callers; they take nothing from the users of the project.
-        courtesy: lets the streams of services give way to users.
+        throttle: lets the streams of services give way to users.
         answer_seconds: longest wait for a digest; then the caller is told to ask again.
     """
 
-    budgets: ProjectBudgets
-    services: WaitingBudget
-    courtesy: Courtesy
+    limiter: ProjectLimiter
+    services: ServiceCallerQueue
+    throttle: BackgroundThrottle
     answer_seconds: float
 
 
@@ -91,17 +91,17 @@ class ChecksumFlow:
         store: ObjectStore,
         known: KnownDigests,
         function: ChecksumsFunction,
-        places: Places,
+        concurrency: ConcurrencyControl,
         metrics: Metrics,
     ) -> None:
         self._identity = identity
         self._directory = directory
         self._store = store
         self._known = known
-        self._computer = Computer(store, function, metrics)
-        self._places = places
+        self._runner = ComputationRunner(store, function, metrics)
+        self._concurrency = concurrency
         self._metrics = metrics
-        self._troubles = Troubles(directory)
+        self._diagnostics = FunctionDiagnostics(directory)
         self._flights: SingleFlight[object, dict[str, str]] = SingleFlight()
 
     async def admit(self, head: RequestHead, context: RequestContext) -> tuple[Caller, Tenant]:
@@ -127,12 +127,12 @@ class ChecksumFlow:
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._places.budgets.count_call(self._payer(caller, tenant), calls)
+        await self._concurrency.limiter.count_call(self._subject(caller, tenant), calls)
 
-    def _payer(self, caller: Caller, tenant: Tenant) -> Payer:
-        return payer_of(caller, tenant, service=self._identity.is_service(caller))
+    def _subject(self, caller: Caller, tenant: Tenant) -> LimitSubject:
+        return limit_subject(caller, tenant, service=self._identity.is_service(caller))
 
-    async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
+    async def answer(self, caller: Caller, tenant: Tenant, request: ChecksumRequest, context: RequestContext) -> Answer:
         """The digests that are asked for.
 
         Raises:
@@ -140,35 +140,37 @@ class ChecksumFlow:
                 STILL_COMPUTING.
         """
         if self._identity.is_service(caller):
-            return await self._answer(caller, tenant, order, context)
-        with self._places.courtesy.user():
-            return await self._answer(caller, tenant, order, context)
+            return await self._answer(caller, tenant, request, context)
+        with self._concurrency.throttle.interactive():
+            return await self._answer(caller, tenant, request, context)
 
-    async def _answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
+    async def _answer(
+        self, caller: Caller, tenant: Tenant, request: ChecksumRequest, context: RequestContext
+    ) -> Answer:
         try:
             started = time.perf_counter()
-            stat = await self._store.stat(caller, order.ref)
+            stat = await self._store.stat(caller, request.ref)
             context.timings["stat"] = time.perf_counter() - started
-            known = {} if order.force else self._known.of(stat)
-            digests = {name: known[name] for name in order.algorithms if name in known}
-            missing = tuple(name for name in order.algorithms if name not in known)
+            known = {} if request.force else self._known.of(stat)
+            digests = {name: known[name] for name in request.algorithms if name in known}
+            missing = tuple(name for name in request.algorithms if name not in known)
             if missing:
                 started = time.perf_counter()
                 computed = await self._compute_once(caller, tenant, stat, missing, context)
                 context.timings["compute"] = time.perf_counter() - started
                 digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
-            stored = await self._keep(caller, stat, digests, strict=order.must_store) if order.store else None
+            stored = await self._keep(caller, stat, digests, strict=request.must_store) if request.store else None
         except GatewayError as error:
             if error.kind is Kind.TOKEN_INVALID:
                 if caller.access_rules is not None:
                     raise GatewayError(Kind.OBJECT_ACCESS_RULE) from error
-                self._identity.distrust(caller)
-                raise self._identity.challenged(error) from error.__cause__
+                self._identity.invalidate(caller)
+                raise self._identity.with_challenge(error) from error.__cause__
             raise
-        context.facts["sources"] = {name: digests[name].source for name in order.algorithms}
+        context.facts["sources"] = {name: digests[name].source for name in request.algorithms}
         for digest in digests.values():
             self._metrics.digests.labels(digest.source).inc()
-        return Answer(stat, {name: digests[name] for name in order.algorithms}, stored)
+        return Answer(stat, {name: digests[name] for name in request.algorithms}, stored)
 
     async def _compute_once(
         self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], context: RequestContext
@@ -178,7 +180,7 @@ class ChecksumFlow:
         A user does not join what a service has started: that one may still wait for its turn.
         """
         service = self._identity.is_service(caller)
-        deadline = time.monotonic() + self._places.answer_seconds
+        deadline = time.monotonic() + self._concurrency.answer_seconds
 
         async def start() -> dict[str, str]:
             return await self._compute(caller, tenant, stat, algorithms, context)
@@ -190,7 +192,7 @@ class ChecksumFlow:
             try:
                 return await self._flights.run(key, start, patience_seconds=max(0, deadline - time.monotonic()))
             except StillRunningError as error:
-                raise GatewayError(Kind.STILL_COMPUTING, seconds=self._places.answer_seconds) from error
+                raise GatewayError(Kind.STILL_COMPUTING, seconds=self._concurrency.answer_seconds) from error
             except GatewayError as error:
                 # Ends at the latest when this caller is the starter itself.
                 if not joined or error.kind not in _OF_THE_STARTER:
@@ -202,21 +204,23 @@ class ChecksumFlow:
         address = tenant.functions.get(FUNCTION)
         if address is None:
             raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
-        async with self._place(caller, tenant, stat.size):
+        async with self._slot(caller, tenant, stat.size):
             try:
-                digests = await self._computer.digests(
+                digests = await self._runner.digests(
                     Computation(
                         address,
                         caller,
                         stat,
                         algorithms,
                         context,
-                        lasting=self._troubles.lasting(caller.project_id, FUNCTION),
-                        give_way=self._places.courtesy.give_way if self._identity.is_service(caller) else None,
+                        permanent_failure=self._diagnostics.permanent_failure(caller.project_id, FUNCTION),
+                        yield_to_interactive=self._concurrency.throttle.yield_to_interactive
+                        if self._identity.is_service(caller)
+                        else None,
                     )
                 )
             except GatewayError as error:
-                raise self._troubles.explained(error, caller.project_id, FUNCTION) from error.__cause__
+                raise self._diagnostics.with_diagnosis(error, caller.project_id, FUNCTION) from error.__cause__
         # The function read what it was given; only the store can say that this is still the object.
         if (await self._store.stat(caller, stat.ref)).identity != stat.identity:
             raise GatewayError(Kind.OBJECT_CHANGED)
@@ -224,10 +228,10 @@ class ChecksumFlow:
         self._metrics.computed_bytes.inc(stat.size)
         return digests
 
-    def _place(self, caller: Caller, tenant: Tenant, size: int) -> AbstractAsyncContextManager[None]:
-        payer, budgets = self._payer(caller, tenant), self._places.budgets
-        place = self._places.services.slot(caller.project_id) if payer.service else budgets.place(payer)
-        return reading(budgets, payer, size, place)
+    def _slot(self, caller: Caller, tenant: Tenant, size: int) -> AbstractAsyncContextManager[None]:
+        subject, limiter = self._subject(caller, tenant), self._concurrency.limiter
+        slot = self._concurrency.services.slot(caller.project_id) if subject.service else limiter.slot(subject)
+        return charged_read(limiter, subject, size, slot)
 
     async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
         """Stores what is not stored yet. A store that does not take it makes the digests no less true.

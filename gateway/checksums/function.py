@@ -19,7 +19,7 @@ from gateway.objects.http import incomplete
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore, is_weak
 from tenancy.directory import FunctionAddress
 
-GiveWay = Callable[[], Awaitable[None]]
+YieldToInteractive = Callable[[], Awaitable[None]]
 
 FUNCTION = "checksums"
 MAX_REPLY_BYTES = 65_536
@@ -61,8 +61,8 @@ class ChecksumsFunction:
         algorithms: Iterable[str],
         *,
         request_id: str,
-        give_way: GiveWay | None = None,
-        lasting: Callable[[], GatewayError | None] = lambda: None,
+        yield_to_interactive: YieldToInteractive | None = None,
+        permanent_failure: Callable[[], GatewayError | None] = lambda: None,
         timings: dict[str, float] | None = None,
     ) -> dict[str, str]:
         """Digests of the object, lowercase hex by algorithm; its bytes are those of the ETag of `stat`.
@@ -74,8 +74,8 @@ class ChecksumsFunction:
             capability: how the function may read it.
             algorithms: which digests.
             request_id: ours.
-            give_way: awaited after each `PIECE_BYTES` that go through here.
-            lasting: see `Call`; asked only where the function shows signs of life while it works.
+            yield_to_interactive: awaited after each `PIECE_BYTES` that go through here.
+            permanent_failure: see `Call`; asked only where the function shows signs of life while it works.
             timings: see `Call`.
 
         Raises:
@@ -85,7 +85,9 @@ class ChecksumsFunction:
         names = tuple(algorithms)
         headers = {"X-Openstack-Request-Id": request_id}
         if isinstance(capability, ByteStream):
-            reply = await self._send_bytes(address, caller, stat, names, headers, give_way=give_way)
+            reply = await self._send_bytes(
+                address, caller, stat, names, headers, yield_to_interactive=yield_to_interactive
+            )
         else:
             order = {
                 "source": {"url": capability.url, "etag": _strong(stat), "size": stat.size},
@@ -93,7 +95,12 @@ class ChecksumsFunction:
             }
             headers["Content-Type"] = "application/json"
             async with self._client.post(
-                address, FUNCTION, headers, json.dumps(order).encode(), lasting=lasting, timings=timings
+                address,
+                FUNCTION,
+                headers,
+                json.dumps(order).encode(),
+                permanent_failure=permanent_failure,
+                timings=timings,
             ) as response:
                 reply = await _read_reply(response)
         return digests_in(reply, stat, names)
@@ -106,7 +113,7 @@ class ChecksumsFunction:
         names: tuple[str, ...],
         headers: dict[str, str],
         *,
-        give_way: GiveWay | None,
+        yield_to_interactive: YieldToInteractive | None,
     ) -> dict[str, Any]:
         failure: GatewayError | None = None
         passed = 0
@@ -118,9 +125,9 @@ class ChecksumsFunction:
                 async for piece in pieces:
                     yield piece
                     passed += len(piece)
-                    if give_way is not None and passed >= PIECE_BYTES:
+                    if yield_to_interactive is not None and passed >= PIECE_BYTES:
                         passed = 0
-                        await give_way()
+                        await yield_to_interactive()
             except GatewayError as error:
                 failure = error
                 raise

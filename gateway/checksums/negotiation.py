@@ -16,15 +16,15 @@ from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, di
 from gateway.errors import GatewayError, Kind
 
 # Clients name a handful of algorithms and types; whoever sends more only wants the time that reading it takes.
-MAX_WISH_CHARS = 512
-MAX_ORDERED = 64
+MAX_PREFERENCE_CHARS = 512
+MAX_ALGORITHMS = 64
 MAX_ACCEPT_CHARS, MAX_ACCEPT_RANGES = 1_024, 32
-_WISH = re.compile(r"\s*([A-Za-z0-9!#$%&'*+\-.^_`|~]+)\s*(?:;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
+_PREFERENCE = re.compile(r"\s*([A-Za-z0-9!#$%&'*+\-.^_`|~]+)\s*(?:;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Preference:
     """One algorithm under the name by which the caller knows it."""
 
     wire_name: str
@@ -32,7 +32,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NegotiatedDigests:
     """What is to be found out, and where it is to be written.
 
     Attributes:
@@ -42,17 +42,17 @@ class Wanted:
     """
 
     algorithms: tuple[str, ...]
-    digest: tuple[Wish, ...] = ()
-    repr_digest: tuple[Wish, ...] = ()
+    digest: tuple[Preference, ...] = ()
+    repr_digest: tuple[Preference, ...] = ()
 
 
-def wanted_of(
+def negotiate(
     *,
     ordered: Iterable[str],
     want_digest: str | None,
     want_repr_digest: str | None,
     default: Iterable[str],
-) -> Wanted:
+) -> NegotiatedDigests:
     """What a request wants.
 
     Args:
@@ -65,40 +65,40 @@ def wanted_of(
     Raises:
         GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE.
     """
-    names = ordered_algorithms(ordered)
-    digest: tuple[Wish, ...] = ()
-    repr_digest: tuple[Wish, ...] = ()
+    names = parse_algorithms(ordered)
+    digest: tuple[Preference, ...] = ()
+    repr_digest: tuple[Preference, ...] = ()
     if want_digest is not None:
-        digest = _most_wanted(parse_want_digest(_short_enough("Want-Digest", want_digest)))
+        digest = _most_preferred(parse_want_digest(_short_enough("Want-Digest", want_digest)))
     elif want_repr_digest is not None:
-        repr_digest = _most_wanted(parse_want_repr_digest(_short_enough("Want-Repr-Digest", want_repr_digest)))
+        repr_digest = _most_preferred(parse_want_repr_digest(_short_enough("Want-Repr-Digest", want_repr_digest)))
     else:
         names = list(dict.fromkeys(names or default))
-        digest = tuple(Wish(ALGORITHMS[name].wire_names[0], ALGORITHMS[name]) for name in names)
-    names += [wish.algorithm.name for wish in digest + repr_digest]
-    return Wanted(tuple(dict.fromkeys(names)), digest, repr_digest)
+        digest = tuple(Preference(ALGORITHMS[name].wire_names[0], ALGORITHMS[name]) for name in names)
+    names += [preference.algorithm.name for preference in digest + repr_digest]
+    return NegotiatedDigests(tuple(dict.fromkeys(names)), digest, repr_digest)
 
 
-def ordered_algorithms(values: Iterable[str]) -> list[str]:
+def parse_algorithms(values: Iterable[str]) -> list[str]:
     """Our names of the algorithms in the values of `algorithm`, each a comma list.
 
     Raises:
         GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED.
     """
     words = [word for value in values for word in value.split(",") if word.strip()]
-    if len(words) > MAX_ORDERED:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"it names more than {MAX_ORDERED} algorithms")
-    return list(dict.fromkeys(ordered_algorithm(word) for word in words))
+    if len(words) > MAX_ALGORITHMS:
+        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"it names more than {MAX_ALGORITHMS} algorithms")
+    return list(dict.fromkeys(parse_algorithm(word) for word in words))
 
 
 def _short_enough(field: str, value: str) -> str:
     # RFC 9110, 5.4: what is larger than a server wishes to process is refused, not ignored.
-    if len(value) > MAX_WISH_CHARS:
-        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {MAX_WISH_CHARS} characters of {field}")
+    if len(value) > MAX_PREFERENCE_CHARS:
+        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {MAX_PREFERENCE_CHARS} characters of {field}")
     return value
 
 
-def ordered_algorithm(word: str) -> str:
+def parse_algorithm(word: str) -> str:
     """Our name of an algorithm that was named in an order.
 
     Raises:
@@ -112,12 +112,12 @@ def ordered_algorithm(word: str) -> str:
 
 def parse_want_digest(value: str) -> dict[str, float]:
     """Preferences by name in lower case; q is 1 unless said. What does not parse is passed over: it is a wish."""
-    wishes: dict[str, float] = {}
+    preferences: dict[str, float] = {}
     for part in value.split(","):
-        match = _WISH.fullmatch(part)
+        match = _PREFERENCE.fullmatch(part)
         if match:
-            wishes.setdefault(match[1].lower(), float(match[2]) if match[2] else 1.0)
-    return wishes
+            preferences.setdefault(match[1].lower(), float(match[2]) if match[2] else 1.0)
+    return preferences
 
 
 def parse_want_repr_digest(value: str) -> dict[str, float]:
@@ -138,13 +138,13 @@ def parse_want_repr_digest(value: str) -> dict[str, float]:
     }
 
 
-def _most_wanted(wishes: Mapping[str, float]) -> tuple[Wish, ...]:
-    known = [(name, q) for name, q in wishes.items() if q > 0 and name in BY_WIRE_NAME]
+def _most_preferred(preferences: Mapping[str, float]) -> tuple[Preference, ...]:
+    known = [(name, q) for name, q in preferences.items() if q > 0 and name in BY_WIRE_NAME]
     most = max((q for _, q in known), default=0.0)
-    return tuple(Wish(name, BY_WIRE_NAME[name]) for name, q in known if q == most)
+    return tuple(Preference(name, BY_WIRE_NAME[name]) for name, q in known if q == most)
 
 
-def digest_fields(wanted: Wanted, digests: Mapping[str, str]) -> dict[str, str]:
+def digest_fields(wanted: NegotiatedDigests, digests: Mapping[str, str]) -> dict[str, str]:
     """The header fields that carry the digests (hex, by our names)."""
     if wanted.digest:
         # No space after the comma: davix does not trim.
@@ -152,8 +152,8 @@ def digest_fields(wanted: Wanted, digests: Mapping[str, str]) -> dict[str, str]:
         return {"Digest": ",".join(entries)}
     if wanted.repr_digest:
         dictionary = Dictionary()
-        for wish in wanted.repr_digest:
-            dictionary[wish.wire_name] = Item(bytes.fromhex(digests[wish.algorithm.name]))
+        for preference in wanted.repr_digest:
+            dictionary[preference.wire_name] = Item(bytes.fromhex(digests[preference.algorithm.name]))
         return {"Repr-Digest": str(dictionary)}
     return {}
 

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from gateway.checksums.algorithms import ALGORITHMS
 from gateway.checksums.audit import record_service_call
-from gateway.checksums.flow import Answer, ChecksumFlow, Order
-from gateway.checksums.negotiation import Wanted, digest_fields, names_json, prefers_text, wanted_of
+from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest
+from gateway.checksums.negotiation import NegotiatedDigests, digest_fields, names_json, negotiate, prefers_text
 from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, GatewayError, Kind
 from gateway.http.answer import answer_or_error
 from gateway.http.context import RequestContext, context_of
@@ -47,9 +47,9 @@ class ChecksumRoutes:
         context.route = "checksums.object"
         assert context.head is not None
         accept = context.head.joined(b"accept")
-        wishes = "want-digest" in request.headers or "want-repr-digest" in request.headers
+        preferences = "want-digest" in request.headers or "want-repr-digest" in request.headers
         text = prefers_text(accept)
-        plain = text or (wishes and not names_json(accept))
+        plain = text or (preferences and not names_json(accept))
         return await self._respond(request, context, ref_from_path, text=text, plain_errors=plain)
 
     async def by_query(self, request: Request) -> Response:
@@ -87,13 +87,15 @@ class ChecksumRoutes:
         caller, tenant = await self._flow.admit(head, context)
         ref, parameters = locate(head)
         want_digest, want_repr_digest = head.joined(b"want-digest"), head.joined(b"want-repr-digest")
-        wanted = wanted_of(
+        wanted = negotiate(
             ordered=parameters.get("algorithm", []),
             want_digest=want_digest,
             want_repr_digest=want_repr_digest,
             default=self._default_algorithms,
         )
-        order = Order(ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store"))
+        order = ChecksumRequest(
+            ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store")
+        )
         answer = await self._flow.answer(caller, tenant, order, context)
         fields = _common(context)
         if head.method == "HEAD" or want_digest is not None or want_repr_digest is not None:
@@ -157,7 +159,7 @@ def _sendable(content_type: str) -> str:
     return content_type if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
 
 
-def _as_body(answer: Answer, wanted: Wanted, fields: dict[str, str], *, text: bool) -> Response:
+def _as_body(answer: Answer, wanted: NegotiatedDigests, fields: dict[str, str], *, text: bool) -> Response:
     values = {name: answer.digests[name].value for name in wanted.algorithms}
     if text:
         lines = values.values() if len(values) == 1 else (f"{name}={value}" for name, value in values.items())

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.checksums.bulk import patiently
-from gateway.checksums.flow import Answer, ChecksumFlow, Order
+from gateway.checksums.bulk import retry_when_limited
+from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest
 from gateway.checksums.known import Source
 from gateway.errors import GatewayError, Kind
 from gateway.events.memory import EventMemory
@@ -81,8 +81,8 @@ class EventFlow:
 
     async def _work(self, call: EventCall, event: ObjectEvent, context: RequestContext, key: bytes | None) -> Outcome:
         async def answer(ref: ObjectRef, context: RequestContext, *, store: bool) -> Answer:
-            order = Order(ref, call.algorithms, store=store, must_store=store)
-            return await patiently(lambda: self._flow.answer(call.caller, call.tenant, order, context))
+            request = ChecksumRequest(ref, call.algorithms, store=store, must_store=store)
+            return await retry_when_limited(lambda: self._flow.answer(call.caller, call.tenant, request, context))
 
         copied = event.happening is Happening.COPIED
         for ref in event.refs:

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.checksums.audit import record_service_call
-from gateway.checksums.bulk import BulkRules, calls_of, patiently, side_by_side
+from gateway.checksums.bulk import BulkRules, calls_of, map_concurrently, retry_when_limited
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
-from gateway.checksums.negotiation import names_json, ordered_algorithms
+from gateway.checksums.negotiation import names_json, parse_algorithms
 from gateway.errors import UNCACHEABLE, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome
 from gateway.events.records import ObjectEvent, read_events
@@ -75,7 +75,7 @@ class EventRoutes:
         return await unless_gone(request.receive, self._all(call, events, paid, context))
 
     async def _read(self, headers: dict[str, str], body: bytes, call: EventCall, paid: int) -> list[ObjectEvent]:
-        await patiently(lambda: self._flow.count_call(call.caller, call.tenant, paid - 1))
+        await retry_when_limited(lambda: self._flow.count_call(call.caller, call.tenant, paid - 1))
         async with self._slots.parsing:
             return await read_events(headers, body, most=self._rules.max_objects)
 
@@ -89,7 +89,7 @@ class EventRoutes:
             context = RequestContext(request_id=whole.request_id, service_caller=whole.service_caller)
             try:
                 if number >= paid:
-                    await patiently(lambda: self._flow.count_call(call.caller, call.tenant))
+                    await retry_when_limited(lambda: self._flow.count_call(call.caller, call.tenant))
                 outcome = await self._events.handle(call, event, context)
             except GatewayError as error:
                 record_service_call(context, ref, error.kind.status)
@@ -102,8 +102,8 @@ class EventRoutes:
 
         outcomes: Counter[str] = Counter()
         failures: list[GatewayError] = []
-        at_once = min(self._rules.at_once, len(events))
-        results = side_by_side(range(len(events)), one, at_once=at_once, silence_seconds=60)
+        concurrency = min(self._rules.concurrency, len(events))
+        results = map_concurrently(range(len(events)), one, concurrency=concurrency, silence_seconds=60)
         async with contextlib.aclosing(results):
             async for batch in results:
                 for result in batch:
@@ -119,5 +119,5 @@ class EventRoutes:
         return outcomes
 
     def _algorithms(self, head: RequestHead) -> tuple[str, ...]:
-        names = ordered_algorithms(parse_query(head.query, PARAMETERS).get("algorithm", []))
+        names = parse_algorithms(parse_query(head.query, PARAMETERS).get("algorithm", []))
         return tuple(names) or self._rules.default_algorithms

@@ -9,13 +9,13 @@ from collections import Counter
 from typing import Protocol
 
 from gateway.http.fair_start import FairStart
-from gateway.http.transfer_rate import PaceLimits
+from gateway.http.transfer_rate import TransferLimits
 from gateway.http.wire import WireLimits
 from gateway.server.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 1.0
+_SWEEP_SECONDS = 1.0
 
 
 class Connection(Protocol):
@@ -36,7 +36,7 @@ class Connection(Protocol):
         """Ends the connection at once."""
 
 
-class Guard:
+class ConnectionManager:
     """Knows every connection from its first moment to its last."""
 
     def __init__(self, settings: Settings) -> None:
@@ -46,14 +46,14 @@ class Guard:
             field_bytes=settings.field_max_bytes,
             fields=settings.head_max_fields,
         )
-        self.pace = PaceLimits(
+        self.transfer = TransferLimits(
             head_seconds=settings.head_seconds,
             window_seconds=settings.transfer_window_seconds,
             bytes_per_second=settings.transfer_min_bytes_per_second,
         )
         self.starts = FairStart()
-        self._most = settings.max_connections
-        self._most_per_client = settings.client_max_connections
+        self._max = settings.max_connections
+        self._max_per_client = settings.client_max_connections
         self._connections: set[Connection] = set()
         self._clients: Counter[str | None] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -63,12 +63,12 @@ class Guard:
         address = connection.address
         self._connections.add(connection)
         self._clients[address] += 1
-        if self._most_per_client and self._clients[address] > self._most_per_client:
+        if self._max_per_client and self._clients[address] > self._max_per_client:
             connection.drop("the client has too many connections")
-        elif len(self._connections) > self._most:
+        elif len(self._connections) > self._max:
             self._longest_waiting(connection).drop("there are too many connections")
         if self._timer is None:
-            self._timer = loop.call_later(_EVERY_SECONDS, self._look, loop)
+            self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -82,8 +82,8 @@ class Guard:
         waiting = [(since, each) for each in self._connections if (since := each.waiting_since) is not None]
         return min(waiting, key=lambda pair: pair[0], default=(0.0, new))[1]
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for connection in tuple(self._connections):
             connection.inspect(now)
-        self._timer = loop.call_later(_EVERY_SECONDS, self._look, loop) if self._connections else None
+        self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep, loop) if self._connections else None

@@ -10,11 +10,11 @@ from gateway.errors import GatewayError, Kind, error_response
 from gateway.http.context import context_of
 
 
-def answer_refusals(app: Starlette) -> None:
+def install_error_handlers(app: Starlette) -> None:
     """Makes the application answer them itself; a path with a slash too many is refused, not redirected."""
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, route_refused)
-    app.add_exception_handler(Exception, crashed)
+    app.add_exception_handler(Exception, unhandled_error)
 
 
 async def route_refused(request: Request, error: Exception) -> Response:
@@ -27,7 +27,7 @@ async def route_refused(request: Request, error: Exception) -> Response:
     return error_response(refusal, request_id=context.request_id)
 
 
-async def crashed(request: Request, _error: Exception) -> Response:
+async def unhandled_error(request: Request, _error: Exception) -> Response:
     """What nobody foresaw; the traceback is in the log."""
     context = context_of(request.scope)
     context.facts["error"] = Kind.INTERNAL.code

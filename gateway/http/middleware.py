@@ -1,6 +1,7 @@
 """What is true of every request, as pure ASGI layers: id, log line and metrics, strict head.
 
-They wrap the application in the order `RequestIds(Observed(StrictHead(app)))`, so that a refused head and a
+They wrap the application in the order `RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app)))`, so that a
+rejected head and a
 crash have an id, a line and a count too.
 """
 
@@ -24,7 +25,7 @@ access_log = logging.getLogger("gateway.access")
 log = logging.getLogger(__name__)
 
 
-class RequestIds:
+class RequestIdMiddleware:
     """Gives each request an id and puts it on the answer as `X-Openstack-Request-Id`."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,7 +46,7 @@ class RequestIds:
         await self._app(scope, receive, send_with_id)
 
 
-class Observed:
+class AccessLogMiddleware:
     """Writes one canonical line per request, counts it, and gives it its place in a trace."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, recorder: Recorder | None = None) -> None:
@@ -129,7 +130,7 @@ def _end(span: Span, context: RequestContext, method: str, status: int, outcome:
     span.end(f"{method} {context.route}", attributes, failed=status >= FIRST_FAULT)
 
 
-class StrictHead:
+class StrictHeadMiddleware:
     """Refuses heads that are not acceptable and strips what claims an identity."""
 
     def __init__(self, app: ASGIApp, limits: HeadLimits) -> None:

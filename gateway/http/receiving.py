@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gateway.http.connections import Guard
+from gateway.http.connections import ConnectionManager
 from gateway.http.strict_protocol import StrictProtocol
 
 HEAD_READ_BYTES = 4_096
@@ -62,10 +62,10 @@ class BoundedReads(asyncio.BufferedProtocol):
         self._receiver.resume_writing()
 
 
-def strict_protocols(guard: Guard) -> Callable[..., BoundedReads]:
+def strict_protocols(connections: ConnectionManager) -> Callable[..., BoundedReads]:
     """Makes the protocol of each connection, for uvicorn's setting `http`."""
-    return functools.partial(_protocol, guard, memoryview(bytearray(BODY_READ_BYTES)))
+    return functools.partial(_protocol, connections, memoryview(bytearray(BODY_READ_BYTES)))
 
 
-def _protocol(guard: Guard, buffer: memoryview, **of_uvicorn: Any) -> BoundedReads:
-    return BoundedReads(StrictProtocol(guard=guard, **of_uvicorn), buffer)
+def _protocol(connections: ConnectionManager, buffer: memoryview, **of_uvicorn: Any) -> BoundedReads:
+    return BoundedReads(StrictProtocol(connections=connections, **of_uvicorn), buffer)

@@ -15,10 +15,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import GatewayError, Kind
-from gateway.http.connections import Guard
+from gateway.http.connections import ConnectionManager
 from gateway.http.counted_transport import CountedTransport
 from gateway.http.head import REFUSAL
-from gateway.http.transfer_rate import Meter
+from gateway.http.transfer_rate import MinRateMonitor
 from gateway.http.wire import frame_head
 from gateway.http.wire_body import Body, ChunkedBody, SizedBody
 
@@ -84,9 +84,9 @@ class StrictProtocol(HttpToolsProtocol):
     transport: Any  # a CountedTransport, which is what uvicorn uses of one
     cycle: Any  # a StrictCycle, once there was a request
 
-    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, connections: ConnectionManager, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._guard = guard
+        self._manager = connections
         self._state = State.HEAD
         self._held = b""
         self._searched = 0
@@ -95,7 +95,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._received = 0
         self._since: float | None = None  # of the wait for a head, or of lingering
         self._idle_since = 0.0
-        self._sending, self._taking = Meter(), Meter()
+        self._upload, self._download = MinRateMonitor(), MinRateMonitor()
 
     # --- what the guard looks at
     @property
@@ -112,18 +112,18 @@ class StrictProtocol(HttpToolsProtocol):
 
     def inspect(self, now: float) -> None:
         """Ends the connection if it is too slow."""
-        pace = self._guard.pace
+        transfer = self._manager.transfer
         if self._state is State.LINGERING:
             if self.transport.outstanding():
                 # The rest of the answer; who takes that too slowly is dropped below.
                 self._since = now
-            elif self._since is not None and now - self._since >= pace.linger_seconds:
+            elif self._since is not None and now - self._since >= transfer.linger_seconds:
                 self.transport.abort()
-        elif self._state is State.HEAD and self._since is not None and now - self._since >= pace.head_seconds:
+        elif self._state is State.HEAD and self._since is not None and now - self._since >= transfer.head_seconds:
             self._head_too_late()
         elif self._body_too_slow(now):
             self._refuse(GatewayError(Kind.REQUEST_TIMEOUT, part="body"))
-        self._check_taking(now)
+        self._check_download(now)
 
     def drop(self, why: str) -> None:
         """Ends the connection at once."""
@@ -134,10 +134,10 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CountedTransport(transport, self._begin_lingering))  # type: ignore[arg-type]
         self._since = self._idle_since = self.loop.time()
-        self._guard.admit(self, self.loop)
+        self._manager.admit(self, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._guard.forget(self)
+        self._manager.forget(self)
         self._state, self._held = State.LINGERING, b""
         super().connection_lost(exc)
         # Nothing refers to the connection any more. A timer would keep it; reference cycles would wait for the garbage
@@ -187,14 +187,14 @@ class StrictProtocol(HttpToolsProtocol):
             if self._held.startswith(b"\r\n"):
                 self._blank_line_seen, self._held = True, self._held[2:]
                 return bool(self._held)
-        framed = frame_head(self._held, self._searched, self._guard.wire)
+        framed = frame_head(self._held, self._searched, self._manager.wire)
         if framed is None:
             self._searched = len(self._held)
             return False
         self._held, self._since = self._held[framed.consumed :], None
         self._body = _body_of(framed.length)
         self._state = State.ANSWERING if self._body is None else State.BODY
-        self._sending.rest()
+        self._upload.reset()
         if self._body is not None:
             # Until the application asks for the body, which it does when it knows the caller.
             self.flow.pause_reading()
@@ -266,15 +266,17 @@ class StrictProtocol(HttpToolsProtocol):
     def _body_too_slow(self, now: float) -> bool:
         waits_for_us = self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
         if self._state is not State.BODY or waits_for_us:
-            self._sending.rest()
+            self._upload.reset()
             return False
-        return self._sending.too_slow(now, self._received, self._guard.pace)
+        return self._upload.is_below_minimum(now, self._received, self._manager.transfer)
 
-    def _check_taking(self, now: float) -> None:
+    def _check_download(self, now: float) -> None:
         outstanding = self.transport.outstanding()
         if not outstanding:
-            self._taking.rest()
-        elif self._taking.too_slow(now, self.transport.written - outstanding, self._guard.pace, self.transport.written):
+            self._download.reset()
+        elif self._download.is_below_minimum(
+            now, self.transport.written - outstanding, self._manager.transfer, self.transport.written
+        ):
             self.drop("it takes its answer too slowly")
 
     # --- what the parser says
@@ -291,7 +293,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.cycle = self._cycle_of(
             self.scope, expects_continue=self.expect_100_continue and version != "1.0", keep_alive=keep_alive
         )
-        self._guard.starts.start(
+        self._manager.starts.start(
             self._subject, functools.partial(self._start_asgi_task, self.cycle, self.app), self.loop
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaceLimits:
+class TransferLimits:
     """Patience with a connection.
 
     Attributes:
@@ -22,18 +22,18 @@ class PaceLimits:
 
 
 @dataclass(slots=True, kw_only=True)
-class Meter:
+class MinRateMonitor:
     """Sees whether a transfer keeps the least rate, window by window."""
 
     since: float | None = None
     moved: int = 0
     due: float = math.inf
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         """Nothing is to be moved now: the next window begins when there is."""
         self.since = None
 
-    def too_slow(self, now: float, moved: int, limits: PaceLimits, due: float = math.inf) -> bool:
+    def is_below_minimum(self, now: float, moved: int, limits: TransferLimits, due: float = math.inf) -> bool:
         """Whether the window that ends now had too few bytes.
 
         Args:

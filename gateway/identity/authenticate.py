@@ -59,10 +59,10 @@ class Authenticator:
             known = self._tokens.known(token)
             if known is not None:
                 return known
-            self._rules.token_form.refuse_hopeless(token, now=self._clock())
+            self._rules.token_form.reject_malformed(token, now=self._clock())
             return await self._tokens.caller_of(token)
         except GatewayError as error:
-            raise self.challenged(error) from error.__cause__
+            raise self.with_challenge(error) from error.__cause__
 
     def project_of(self, fields: Sequence[tuple[bytes, bytes]]) -> str:
         """The project that a request is queued for, by its header fields; "" for all whose token is not known.
@@ -106,11 +106,11 @@ class Authenticator:
         if not access_rules.allows(caller, service_type=rules.service_type, method=head.method, path=path):
             raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=rules.service_type)
 
-    def distrust(self, caller: Caller) -> None:
+    def invalidate(self, caller: Caller) -> None:
         """Forgets a caller whose token another service has refused, so that Keystone is asked next time."""
         self._tokens.forget(caller.token)
 
-    def challenged(self, error: GatewayError) -> GatewayError:
+    def with_challenge(self, error: GatewayError) -> GatewayError:
         """As `with_challenge`."""
         return with_challenge(error, self._rules.www_authenticate_uri)
 

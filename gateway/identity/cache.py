@@ -11,7 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.identity.recent import Recent
-from gateway.identity.validation_limiter import Turns
+from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.single_flight import SingleFlight
 
 # Refusals that say something of the token, and go on saying it for a while.
@@ -27,16 +27,16 @@ class CacheLimits:
         seconds: how long a verdict counts; a token's own expiry comes first.
         refusal_seconds: the same for refusals.
         outage_seconds: how much longer a caller counts if Keystone cannot be asked again.
-        strangers: most questions at once about tokens that have not been accepted lately.
-        stranger_wait_seconds: longest wait for the turn to ask such a question.
+        max_concurrent_validations: most questions at once about tokens that have not been accepted lately.
+        validation_queue_timeout_seconds: longest wait for the turn to ask such a question.
     """
 
     entries: int
     seconds: float
     refusal_seconds: float
     outage_seconds: float = 0
-    strangers: int = 16
-    stranger_wait_seconds: float = 5
+    max_concurrent_validations: int = 16
+    validation_queue_timeout_seconds: float = 5
 
 
 class TokenCache:
@@ -53,11 +53,11 @@ class TokenCache:
         *,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.monotonic,
-        seen: Callable[[str, str], None] = lambda _source, _verdict: None,
+        on_lookup: Callable[[str, str], None] = lambda _source, _verdict: None,
     ) -> None:
         self._validate = validate
         self._clock = clock
-        self._seen = seen
+        self._on_lookup = on_lookup
         self._callers: Recent[Caller] = Recent(limits.entries, limits.seconds, stopwatch)
         # Asked only in an outage; a refusal, by Keystone or by another service, ends it.
         self._last_known: TTLCache[str, Caller] = TTLCache(
@@ -67,14 +67,16 @@ class TokenCache:
             limits.entries, limits.refusal_seconds, timer=stopwatch
         )
         self._flights: SingleFlight[str, Caller] = SingleFlight()
-        self._turns = Turns(limits.strangers, wait_seconds=limits.stranger_wait_seconds)
+        self._validations = ValidationLimiter(
+            limits.max_concurrent_validations, wait_seconds=limits.validation_queue_timeout_seconds
+        )
 
     def known(self, token: str) -> Caller | None:
         """The caller of a token that has been accepted not long ago."""
         caller = self._callers.get(token)
         if caller is None or self._clock() >= caller.expires_at:
             return None
-        self._seen("cache", "accepted")
+        self._on_lookup("cache", "accepted")
         return caller
 
     def project_of(self, token: str) -> str:
@@ -93,7 +95,7 @@ class TokenCache:
             return caller
         refusal = self._refusals.get(token)
         if refusal is not None:
-            self._seen("cache", "refused")
+            self._on_lookup("cache", "refused")
             kind, words = refusal
             raise GatewayError.of(kind, words)
         return await self._flights.run(token, lambda: self._ask(token))
@@ -107,20 +109,20 @@ class TokenCache:
         try:
             # Whom Keystone has accepted not long ago does not stand behind made-up tokens.
             known = token in self._last_known
-            async with contextlib.nullcontext() if known else self._turns.one():
+            async with contextlib.nullcontext() if known else self._validations.one():
                 caller = await self._validate(token)
         except OutageError:
             last = self._last_known.get(token)
             if last is not None and self._clock() < last.expires_at:
-                self._seen("outage", "accepted")
+                self._on_lookup("outage", "accepted")
                 return last
-            self._seen("keystone", "unknown")
+            self._on_lookup("keystone", "unknown")
             raise
         except GatewayError as error:
             if error.kind in _LASTING:
                 self.forget(token)
                 self._refusals[token] = error.kind, error.words
-            self._seen("keystone", "refused" if error.kind in _LASTING else "unknown")
+            self._on_lookup("keystone", "refused" if error.kind in _LASTING else "unknown")
             raise
         if caller.expires_at <= self._clock():
             self.forget(token)
@@ -128,5 +130,5 @@ class TokenCache:
         self._callers.keep(token, caller)
         if self._last_known.maxsize:
             self._last_known[token] = caller
-        self._seen("keystone", "accepted")
+        self._on_lookup("keystone", "accepted")
         return caller

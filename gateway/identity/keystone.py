@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx
 
-from gateway.circuit import Breaker, CircuitOpenError, CircuitRules
+from gateway.circuit import CircuitBreaker, CircuitOpenError, CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import AccessRule, Caller, Endpoint
 from gateway.identity.outage import OutageError
@@ -17,7 +17,7 @@ from policies.names import ProjectId
 
 log = logging.getLogger(__name__)
 
-Who = TypeVar("Who")
+Identity = TypeVar("Identity")
 
 OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
 _OVERLOADED = frozenset([502, 503, 504])
@@ -49,7 +49,7 @@ class Keystone:
         self._auth_url = auth_url
         self._credential = credential
         self._timeout_seconds = timeout_seconds
-        self._breaker = Breaker(circuit, OutageError)
+        self._breaker = CircuitBreaker(circuit, OutageError)
 
     async def validate(self, token: str) -> Caller:
         """The caller whose token it is.
@@ -58,20 +58,20 @@ class Keystone:
             GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
                 one that says nothing about the token). Never a caller on doubt.
         """
-        return await self.understood(token, caller_from)
+        return await self.validate_as(token, caller_from)
 
-    async def understood(self, token: str, understand: Callable[[str, Mapping[str, Any]], Who]) -> Who:
-        """What `understand` makes of a valid token and the `token` object that Keystone describes it with.
+    async def validate_as(self, token: str, parse: Callable[[str, Mapping[str, Any]], Identity]) -> Identity:
+        """What `parse` makes of a valid token and the `token` object that Keystone describes it with.
 
         Raises:
-            GatewayError: as `validate`, and what `understand` raises.
+            GatewayError: as `validate`, and what `parse` raises.
         """
         try:
             with self._breaker.attempt():
                 response = await self._asked(token)
         except CircuitOpenError as error:
             raise OutageError(retry_after_seconds=max(1, math.ceil(error.seconds))) from error
-        except _TooManyQuestionsError as error:
+        except _RateLimitedError as error:
             raise _outage(error.response) from error
         if response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response):
             raise GatewayError(Kind.TOKEN_INVALID)
@@ -82,7 +82,7 @@ class Keystone:
             log.error("Keystone, or something before it, answered about another token")
             raise GatewayError(Kind.KEYSTONE_UNAVAILABLE)
         try:
-            return understand(token, response.json()["token"])
+            return parse(token, response.json()["token"])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             log.exception("Keystone's answer to a validation is not understood")
             raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
@@ -93,7 +93,7 @@ class Keystone:
         Raises:
             OutageError: there was none, it is overloaded, or it does not want to hear us. Not for a 500: a token
                 that brings one out shall not close Keystone to all others.
-            _TooManyQuestionsError: a rate limiter answered.
+            _RateLimitedError: a rate limiter answered.
         """
         own = await self._credential.token()
         response = await self._ask(token, own)
@@ -139,11 +139,11 @@ class Keystone:
             raise OutageError from error
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             log.warning("Keystone, or something before it, limits how often we may ask (429)")
-            raise _TooManyQuestionsError(response)
+            raise _RateLimitedError(response)
         return response
 
 
-class _TooManyQuestionsError(Exception):
+class _RateLimitedError(Exception):
     """Keystone is there, but will hear this question later: nothing that should close it to all others."""
 
     def __init__(self, response: httpx.Response) -> None:

@@ -62,7 +62,7 @@ def fernet_issued_at(token: str) -> int:
     return int.from_bytes(raw[1:9], "big")
 
 
-def refuse_hopeless(token: str, *, now: float, max_age_seconds: int, skew_seconds: int) -> None:
+def reject_malformed(token: str, *, now: float, max_age_seconds: int, skew_seconds: int) -> None:
     """Refuses a token that Keystone could not accept: not Fernet, from the future, or too old.
 
     Raises:
@@ -92,7 +92,7 @@ class TokenForm:
     skew_seconds: int
     max_chars: int = 512
 
-    def refuse_hopeless(self, token: str, *, now: float) -> None:
+    def reject_malformed(self, token: str, *, now: float) -> None:
         """Refuses a token that Keystone could not accept.
 
         Raises:
@@ -102,4 +102,4 @@ class TokenForm:
             return
         if len(token) > self.max_chars:
             raise GatewayError(Kind.TOKEN_INVALID)
-        refuse_hopeless(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)
+        reject_malformed(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)

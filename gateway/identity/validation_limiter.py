@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 from gateway.identity.outage import OutageError
 
 
-class Turns:
+class ValidationLimiter:
     """Made-up tokens cost whoever sends them nothing, and Keystone some milliseconds each.
 
     They are asked about a few at a time, so that a flood of them neither puts Keystone out nor stands before those it
     has accepted.
     """
 
-    def __init__(self, at_once: int, *, wait_seconds: float) -> None:
-        """`at_once`: most questions; `wait_seconds`: longest wait for the turn to ask one."""
-        self._free = asyncio.Semaphore(at_once)
+    def __init__(self, max_concurrent: int, *, wait_seconds: float) -> None:
+        """`max_concurrent`: most questions; `wait_seconds`: longest wait for the turn to ask one."""
+        self._free = asyncio.Semaphore(max_concurrent)
         self._wait_seconds = wait_seconds
 
     @contextlib.asynccontextmanager

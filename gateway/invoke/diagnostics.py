@@ -9,7 +9,9 @@ from tenancy.errors import TenancyError
 
 QUOTA = "QuotaExceeded"
 # Troubles that waiting does not end: somebody has to do something first.
-LASTING = frozenset([QUOTA, "ImagePull", "CrashLoop", "Unschedulable", "PodRefused", "ContainerConfiguration"])
+PERMANENT_PROBLEMS = frozenset(
+    [QUOTA, "ImagePull", "CrashLoop", "Unschedulable", "PodRefused", "ContainerConfiguration"]
+)
 _SILENT = frozenset([Kind.FUNCTION_UNREACHABLE, Kind.FUNCTION_TIMEOUT])
 _LONGEST_SENTENCE = 300
 
@@ -23,26 +25,26 @@ _WORDS = {
 }
 
 
-class Troubles:
+class FunctionDiagnostics:
     """What the directory says of functions right now."""
 
     def __init__(self, directory: TenantDirectory) -> None:
         self._directory = directory
 
-    def explained(self, error: GatewayError, project_id: ProjectId, function: str) -> GatewayError:
+    def with_diagnosis(self, error: GatewayError, project_id: ProjectId, function: str) -> GatewayError:
         """The error itself, or, where it only says that nobody answered, the reason for that if it is known.
 
         The directory is asked after the failure, because the call itself may have been what brought the trouble out.
         """
         trouble = self._trouble(project_id, function) if error.kind in _SILENT else None
-        return sentence_of(trouble, function) if trouble else error
+        return error_for(trouble, function) if trouble else error
 
-    def lasting(self, project_id: ProjectId, function: str) -> Callable[[], GatewayError | None]:
+    def permanent_failure(self, project_id: ProjectId, function: str) -> Callable[[], GatewayError | None]:
         """Asks whether it is in vain to go on waiting for a function."""
 
         def verdict() -> GatewayError | None:
             trouble = self._trouble(project_id, function)
-            return sentence_of(trouble, function) if trouble and trouble.reason in LASTING else None
+            return error_for(trouble, function) if trouble and trouble.reason in PERMANENT_PROBLEMS else None
 
         return verdict
 
@@ -54,7 +56,7 @@ class Troubles:
         return address.trouble if address else None
 
 
-def sentence_of(trouble: Trouble, function: str) -> GatewayError:
+def error_for(trouble: Trouble, function: str) -> GatewayError:
     """FUNCTION_QUOTA for a quota that is used up, FUNCTION_NOT_RUNNING for everything else."""
     words = "".join(character if character.isprintable() else " " for character in trouble.message)
     why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(trouble.reason, trouble.reason)

@@ -31,12 +31,12 @@ _IDEMPOTENT_ATTEMPTS = 3
 _LOOK_SECONDS = 1.0
 
 
-def _hopeful() -> GatewayError | None:
+def never_abort() -> GatewayError | None:
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class FunctionTimeouts:
     """How long is waited: for a connection, for a sign of life, in all; and for a function in trouble (seconds).
 
     `retry_seconds`: for a connection to be possible, after the first one that was not.
@@ -45,7 +45,7 @@ class Patience:
     connect_seconds: float
     silence_seconds: float
     total_seconds: float
-    trouble_seconds: float = 10.0
+    problem_seconds: float = 10.0
     retry_seconds: float = 15.0
 
 
@@ -61,7 +61,7 @@ class Call:
         begun: whether a byte of the body has been asked for; from then on nothing may be sent again.
         tracestate: whether the caller's goes along: its words are free.
         repeated: the caller itself repeats the whole of its work, so there is only one attempt at a connection here.
-        lasting: why it is in vain to wait for the head any longer, or None; asked about once a second.
+        permanent_failure: why it is in vain to wait for the head any longer, or None; asked about once a second.
         timings: gets the phases of waiting for the head, in seconds.
     """
 
@@ -73,7 +73,7 @@ class Call:
     begun: Callable[[], bool] = lambda: False
     tracestate: bool = True
     repeated: bool = False
-    lasting: Callable[[], GatewayError | None] = _hopeful
+    permanent_failure: Callable[[], GatewayError | None] = never_abort
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -83,8 +83,8 @@ def _url(text: str) -> yarl.URL:
     return yarl.URL(text, encoded=True)
 
 
-class unless_in_vain:  # noqa: N801 - used as `asyncio.timeout` is
-    """Breaks off what the block waits for as soon as `lasting` gives a reason, asked from `after_seconds` on.
+class abort_when:  # noqa: N801 - used as `asyncio.timeout` is
+    """Breaks off what the block waits for as soon as `permanent_failure` gives a reason, asked from `after_seconds` on.
 
     A timer in place of a task: most waits are over long before the first look. No closures, whose references to
     themselves would keep each call until the garbage collector comes.
@@ -93,12 +93,12 @@ class unless_in_vain:  # noqa: N801 - used as `asyncio.timeout` is
         GatewayError: the reason.
     """
 
-    __slots__ = ("_in_vain", "_lasting", "_seconds", "_task", "_timer")
+    __slots__ = ("_check", "_failure_check", "_seconds", "_task", "_timer")
 
-    def __init__(self, lasting: Callable[[], GatewayError | None], *, after_seconds: float) -> None:
-        self._lasting = lasting
+    def __init__(self, permanent_failure: Callable[[], GatewayError | None], *, after_seconds: float) -> None:
+        self._check = permanent_failure
         self._seconds = max(after_seconds, _LOOK_SECONDS)
-        self._in_vain: GatewayError | None = None
+        self._failure_check: GatewayError | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -112,12 +112,12 @@ class unless_in_vain:  # noqa: N801 - used as `asyncio.timeout` is
         if timer is not None:
             timer.cancel()
         # Somebody else may have cancelled at the same moment; that goes on.
-        if isinstance(error, asyncio.CancelledError) and self._in_vain is not None and task.uncancel() == 0:
-            raise self._in_vain from None
+        if isinstance(error, asyncio.CancelledError) and self._failure_check is not None and task.uncancel() == 0:
+            raise self._failure_check from None
 
     def _look(self) -> None:
-        self._in_vain, self._timer = self._lasting(), None
-        if self._in_vain is None:
+        self._failure_check, self._timer = self._check(), None
+        if self._failure_check is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
         elif self._task is not None:
             self._task.cancel()
@@ -133,25 +133,25 @@ class ReplyCutError(GatewayError):
 class FunctionClient:
     """Sends requests to functions. Nothing of the caller's request goes along but what is given here."""
 
-    def __init__(self, session: aiohttp.ClientSession, patience: Patience) -> None:
+    def __init__(self, session: aiohttp.ClientSession, timeouts: FunctionTimeouts) -> None:
         self._session = session
-        self._patience = patience
+        self._timeouts = timeouts
         self._timeout = aiohttp.ClientTimeout(
-            total=patience.total_seconds,
-            connect=patience.connect_seconds,
-            sock_connect=patience.connect_seconds,
-            sock_read=patience.silence_seconds,
+            total=timeouts.total_seconds,
+            connect=timeouts.connect_seconds,
+            sock_connect=timeouts.connect_seconds,
+            sock_read=timeouts.silence_seconds,
         )
 
     @property
     def silence_seconds(self) -> float:
         """How long a function may neither say nor take anything."""
-        return self._patience.silence_seconds
+        return self._timeouts.silence_seconds
 
     @property
     def retry_seconds(self) -> float:
         """How long what failed is tried again, from the first failure on."""
-        return self._patience.retry_seconds
+        return self._timeouts.retry_seconds
 
     @contextlib.asynccontextmanager
     async def post(
@@ -161,7 +161,7 @@ class FunctionClient:
         headers: Mapping[str, str],
         body: Any,
         *,
-        lasting: Callable[[], GatewayError | None] = _hopeful,
+        permanent_failure: Callable[[], GatewayError | None] = never_abort,
         timings: dict[str, float] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to a POST to the function's root, for work that the caller may repeat; see `exchange`."""
@@ -171,7 +171,7 @@ class FunctionClient:
             body=body,
             tracestate=False,
             repeated=True,
-            lasting=lasting,
+            permanent_failure=permanent_failure,
             timings={} if timings is None else timings,
         )
         async with self.exchange(address, call) as response:
@@ -182,7 +182,8 @@ class FunctionClient:
         """The response to a call; leaving the block before its end closes the connection.
 
         Raises:
-            GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED, and what `call.lasting` gives.
+            GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED, and the error of
+                `call.permanent_failure`.
         """
         try:
             response = await self._head(address, call)
@@ -193,10 +194,10 @@ class FunctionClient:
 
     def _failure(self, error: Exception, function: str) -> GatewayError:
         if isinstance(error, aiohttp.SocketTimeoutError):
-            why = f"nothing came of it for {self._patience.silence_seconds:g} seconds, which is the limit for silence"
+            why = f"nothing came of it for {self._timeouts.silence_seconds:g} seconds, which is the limit for silence"
             return GatewayError(Kind.FUNCTION_TIMEOUT, function=function, why=why)
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
-            why = f"it worked for {self._patience.total_seconds:g} seconds, which is the limit for one call"
+            why = f"it worked for {self._timeouts.total_seconds:g} seconds, which is the limit for one call"
             return GatewayError(Kind.FUNCTION_TIMEOUT, function=function, why=why)
         if isinstance(error, aiohttp.ClientPayloadError):
             return ReplyCutError(function)
@@ -206,7 +207,7 @@ class FunctionClient:
 
     async def _head(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         started = time.perf_counter()
-        async with unless_in_vain(call.lasting, after_seconds=self._patience.trouble_seconds):
+        async with abort_when(call.permanent_failure, after_seconds=self._timeouts.problem_seconds):
             response = await self._send(address, call)
         call.timings.update(phases(time.perf_counter() - started, response.headers.get("Server-Timing")))
         return response
@@ -221,13 +222,13 @@ class FunctionClient:
                 raise  # another attempt meets the same certificate
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 # There was no connection, so nothing was sent, whatever the method.
-                window = window or RetryWindow(self._patience.retry_seconds)
+                window = window or RetryWindow(self._timeouts.retry_seconds)
                 if call.repeated or call.begun() or not await window.wait():
                     raise
                 log.warning("trying again: no connection to the function '%s'", call.function)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 # Kept connections that the other side has closed die one by one, each with the request it is used for.
-                window = window or RetryWindow(self._patience.retry_seconds)
+                window = window or RetryWindow(self._timeouts.retry_seconds)
                 last = call.repeated or not idempotent or attempt >= _IDEMPOTENT_ATTEMPTS
                 if last or not await window.wait():
                     raise

@@ -14,7 +14,7 @@ from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
 from gateway.identity.caller import Caller
 from gateway.invoke.body import InboundBody
-from gateway.invoke.diagnostics import Troubles
+from gateway.invoke.diagnostics import FunctionDiagnostics
 from gateway.invoke.function_client import NOBODY_THERE, Call, FunctionClient
 from gateway.invoke.headers import reply_fields, request_fields
 from gateway.invoke.target import Target
@@ -42,9 +42,9 @@ class Invocation:
 class Proxy:
     """Carries invocations."""
 
-    def __init__(self, client: FunctionClient, troubles: Troubles) -> None:
+    def __init__(self, client: FunctionClient, diagnostics: FunctionDiagnostics) -> None:
         self._client = client
-        self._troubles = troubles
+        self._diagnostics = diagnostics
 
     async def carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
         """Sends the request, then the reply to `send`. A caller that leaves ends both.
@@ -93,7 +93,7 @@ class Proxy:
                 raise ReplyBrokenError from error
             if body.failure is not None:
                 raise body.failure from error
-            raise self._troubles.explained(error, caller.project_id, function) from error
+            raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error
 
     def _call(self, invocation: Invocation, body: InboundBody) -> Call:
         head, caller = invocation.head, invocation.caller
@@ -107,13 +107,13 @@ class Proxy:
             fields=fields,
             body=body.pieces() if body.expected else None,
             begun=lambda: body.begun,
-            lasting=self._in_vain(invocation, body),
+            permanent_failure=self._failure_check(invocation, body),
             timings=invocation.context.timings,
         )
 
-    def _in_vain(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
+    def _failure_check(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
         """Asks whether the function has a trouble that lasts, or has stopped taking the body."""
-        trouble = self._troubles.lasting(invocation.caller.project_id, invocation.target.function)
+        trouble = self._diagnostics.permanent_failure(invocation.caller.project_id, invocation.target.function)
         patience = self._client.silence_seconds
 
         def verdict() -> GatewayError | None:

@@ -2,7 +2,7 @@
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.admission import admit, payer_of
+from gateway.admission import admit, limit_subject
 from gateway.errors import GatewayError, Kind, error_response
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError
@@ -10,7 +10,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import target_of
-from gateway.limits.limiter import ProjectBudgets
+from gateway.limits.limiter import ProjectLimiter
 from gateway.telemetry.outcome import GONE
 from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
 
@@ -26,13 +26,13 @@ class InvokeRoutes:
         identity: Authenticator,
         directory: TenantDirectory,
         proxy: Proxy,
-        budgets: ProjectBudgets,
+        limiter: ProjectLimiter,
         body_max_bytes: int,
     ) -> None:
         self._identity = identity
         self._directory = directory
         self._proxy = proxy
-        self._budgets = budgets
+        self._limiter = limiter
         self._body_max_bytes = body_max_bytes
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,11 +61,11 @@ class InvokeRoutes:
         target = target_of(head)
         context.facts["function"] = target.function
         caller, tenant = await admit(self._identity, self._directory, head, context)
-        payer = payer_of(caller, tenant)
-        await self._budgets.count_call(payer)
+        subject = limit_subject(caller, tenant)
+        await self._limiter.count_call(subject)
         address = callable_function(tenant, target.function)
         body = InboundBody(receive, head, self._body_max_bytes)
-        async with self._budgets.place(payer):
+        async with self._limiter.slot(subject):
             await self._proxy.carry(Invocation(caller, head, target, address, context), body, send)
 
 

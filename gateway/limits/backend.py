@@ -1,4 +1,4 @@
-"""The books: what each account has used. Here in the memory of one process; `redis_backend.py` keeps them for all."""
+"""Limit backends: usage of each subject. In the memory of one process here; shared in `redis_backend.py`."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from gateway.limits.token_bucket import Level, Rate, open_for, usage, wait_secon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the books answer.
+class LimitResult:
+    """Result of a request to a limit backend.
 
     Attributes:
-        granted: whether it was taken.
-        usage: how much of the limit is used, in the limit's own unit.
-        wait_seconds: when asking again makes sense.
-        remaining: what could still be taken at once.
+        granted: whether the amount or slot was taken.
+        usage: current usage, in the limit's own unit.
+        wait_seconds: when to try again.
+        remaining: what can still be taken now.
     """
 
     granted: bool
@@ -25,102 +25,102 @@ class Reading:
     remaining: float = 0.0
 
 
-class Ledger(Protocol):
-    """Books of accounts. No method raises: books that cannot be reached are kept here instead."""
+class LimitBackend(Protocol):
+    """Usage of limits by subject. No method raises: when a store is unreachable, the process counts by itself."""
 
-    async def draw(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
-        """Takes an amount out of a bucket, if it is open. A negative amount gives back; 0 only looks."""
+    async def consume(self, subject: str, bucket: str, rate: Rate, amount: float) -> LimitResult:
+        """Takes an amount out of a bucket, if its level allows it. A negative amount refunds; 0 only reads."""
         ...
 
-    async def enter(self, account: str, call: str, limit: int) -> Reading:
-        """Takes a place for a call, if one of `limit` is free."""
+    async def acquire_slot(self, subject: str, call: str, limit: int) -> LimitResult:
+        """Takes a slot for a call, if one of `limit` is free."""
         ...
 
-    async def leave(self, account: str, call: str) -> None:
-        """Gives the place of a call back, if it has one."""
+    async def release_slot(self, subject: str, call: str) -> None:
+        """Releases the slot of a call, if it has one."""
         ...
 
-    async def present(self, account: str, limit: int) -> Reading:
-        """How many places are taken; takes none."""
+    async def slots_in_use(self, subject: str, limit: int) -> LimitResult:
+        """Number of slots in use; takes none."""
         ...
 
 
-# Asking for a place again before one has become free here: another process may have given one back.
-ASK_AGAIN_SECONDS = 0.05
+# Another process may have released a slot, so a waiter polls even if none was released here.
+POLL_SECONDS = 0.05
 
 
-# Buckets are dropped when they are full again; they are looked through when there are more than this.
+# Full buckets are dropped; they are searched for when there are more buckets than this.
 _MANY_BUCKETS = 1_024
 
 
-class LocalLedger:
-    """The books of one process."""
+class InMemoryLimitBackend:
+    """Usage in the memory of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._levels: dict[tuple[str, str], tuple[Level, Rate]] = {}
-        self._most_levels = _MANY_BUCKETS
-        self._places: dict[str, set[str]] = {}
+        self._max_levels = _MANY_BUCKETS
+        self._slots: dict[str, set[str]] = {}
 
-    async def draw(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
-        return self.draw_now(account, meter, rate, amount)
+    async def consume(self, subject: str, bucket: str, rate: Rate, amount: float) -> LimitResult:
+        return self.consume_now(subject, bucket, rate, amount)
 
-    def draw_now(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
-        """`draw`, which waits for nothing."""
+    def consume_now(self, subject: str, bucket: str, rate: Rate, amount: float) -> LimitResult:
+        """Synchronous `consume`."""
         now = self._clock()
-        kept = self._levels.get((account, meter))
+        kept = self._levels.get((subject, bucket))
         level = Level(amount=rate.capacity, at=now) if kept is None else kept[0].later(rate, now)
         granted = amount < 0 or open_for(level.amount)
         if granted and amount:
             level = Level(amount=min(rate.capacity, level.amount - amount), at=now)
-        self._levels[account, meter] = level, rate
-        if len(self._levels) > self._most_levels:
+        self._levels[subject, bucket] = level, rate
+        if len(self._levels) > self._max_levels:
             self._drop_full(now)
-        return read(granted, level.amount, rate)
+        return bucket_result(granted, level.amount, rate)
 
     def _drop_full(self, now: float) -> None:
-        """Each caller that has read an object has a bucket; one that is full says nothing."""
+        """Drops full buckets: each caller that has read an object has one, and a full bucket carries no information."""
         self._levels = {
             key: (level, rate)
             for key, (level, rate) in self._levels.items()
             if level.later(rate, now).amount < rate.capacity
         }
-        self._most_levels = max(_MANY_BUCKETS, 2 * len(self._levels))
+        self._max_levels = max(_MANY_BUCKETS, 2 * len(self._levels))
 
-    async def enter(self, account: str, call: str, limit: int) -> Reading:
-        return self.enter_now(account, call, limit)
+    async def acquire_slot(self, subject: str, call: str, limit: int) -> LimitResult:
+        return self.acquire_slot_now(subject, call, limit)
 
-    def enter_now(self, account: str, call: str, limit: int) -> Reading:
-        """`enter`, which waits for nothing."""
-        places = self._places.setdefault(account, set())
-        granted = call in places or len(places) < limit
+    def acquire_slot_now(self, subject: str, call: str, limit: int) -> LimitResult:
+        """Synchronous `acquire_slot`."""
+        slots = self._slots.setdefault(subject, set())
+        granted = call in slots or len(slots) < limit
         if granted:
-            places.add(call)
-        elif not places:
-            del self._places[account]
-        return places_read(granted, len(places), limit)
+            slots.add(call)
+        elif not slots:
+            del self._slots[subject]
+        return slot_result(granted, len(slots), limit)
 
-    async def leave(self, account: str, call: str) -> None:
-        self.leave_now(account, call)
+    async def release_slot(self, subject: str, call: str) -> None:
+        self.release_slot_now(subject, call)
 
-    def leave_now(self, account: str, call: str) -> None:
-        """`leave`, which waits for nothing."""
-        places = self._places.get(account, set())
-        places.discard(call)
-        if not places:
-            self._places.pop(account, None)
+    def release_slot_now(self, subject: str, call: str) -> None:
+        """Synchronous `release_slot`."""
+        slots = self._slots.get(subject, set())
+        slots.discard(call)
+        if not slots:
+            self._slots.pop(subject, None)
 
-    async def present(self, account: str, limit: int) -> Reading:
-        return places_read(False, len(self._places.get(account, ())), limit)
+    async def slots_in_use(self, subject: str, limit: int) -> LimitResult:
+        return slot_result(False, len(self._slots.get(subject, ())), limit)
 
     def calls(self) -> dict[str, list[str]]:
-        """The calls that have places, by account."""
-        return {account: sorted(calls) for account, calls in self._places.items()}
+        """The calls that hold slots, by subject."""
+        return {subject: sorted(calls) for subject, calls in self._slots.items()}
 
 
-def read(granted: bool, level: float, rate: Rate) -> Reading:
-    """The reading of a bucket that now holds `level`."""
-    return Reading(
+def bucket_result(granted: bool, level: float, rate: Rate) -> LimitResult:
+    """The result for a bucket at `level`."""
+    return LimitResult(
         granted=granted,
         usage=usage(level, rate),
         wait_seconds=0.0 if granted else wait_seconds(level, rate),
@@ -128,11 +128,11 @@ def read(granted: bool, level: float, rate: Rate) -> Reading:
     )
 
 
-def places_read(granted: bool, taken: int, limit: int) -> Reading:
-    """The reading of places of which so many are taken now."""
-    return Reading(
+def slot_result(granted: bool, taken: int, limit: int) -> LimitResult:
+    """The result for slots of which `taken` are in use."""
+    return LimitResult(
         granted=granted,
         usage=taken,
-        wait_seconds=0.0 if granted else ASK_AGAIN_SECONDS,
+        wait_seconds=0.0 if granted else POLL_SECONDS,
         remaining=max(0, limit - taken),
     )

@@ -1,43 +1,43 @@
-"""Who comes first when bytes go through this process: a service's stream gives way while users wait for answers."""
+"""Throttles background streams: bytes of service callers yield to users who wait for an answer."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
 
-# A stream stops after each piece of this size, for no longer than this: it never falls below 10 MiB a second by it.
+# A stream pauses after each piece of this size, for at most this long, so it never falls below 10 MiB/s.
 PIECE_BYTES = 1 << 20
-LONGEST_PAUSE_SECONDS = 0.1
-# Who has waited for longer waits for work of its own, which does not become quicker by this.
+MAX_PAUSE_SECONDS = 0.1
+# A request that has waited longer waits for work of its own, which a pause does not speed up.
 INTERACTIVE_SECONDS = 2.0
 
 
-class Courtesy:
-    """Counts the users who wait for an answer, and have not waited long."""
+class BackgroundThrottle:
+    """Counts the users who wait for an answer and have not waited long."""
 
     def __init__(self) -> None:
         self._waiting: set[object] = set()
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @contextlib.contextmanager
-    def user(self) -> Iterator[None]:
-        """A user waits for an answer."""
-        who = object()
-        self._waiting.add(who)
-        self._nobody.clear()
-        patience = asyncio.get_running_loop().call_later(INTERACTIVE_SECONDS, self._leave, who)
+    def interactive(self) -> Iterator[None]:
+        """Marks an interactive request: a user waits for its answer."""
+        request = object()
+        self._waiting.add(request)
+        self._idle.clear()
+        timer = asyncio.get_running_loop().call_later(INTERACTIVE_SECONDS, self._discard, request)
         try:
             yield
         finally:
-            patience.cancel()
-            self._leave(who)
+            timer.cancel()
+            self._discard(request)
 
-    async def give_way(self) -> None:
-        """Returns when no user waits, and after `LONGEST_PAUSE_SECONDS` in any case."""
+    async def yield_to_interactive(self) -> None:
+        """Returns when no user waits, at the latest after `MAX_PAUSE_SECONDS`."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nobody.wait(), LONGEST_PAUSE_SECONDS)
+            await asyncio.wait_for(self._idle.wait(), MAX_PAUSE_SECONDS)
 
-    def _leave(self, who: object) -> None:
-        self._waiting.discard(who)
+    def _discard(self, request: object) -> None:
+        self._waiting.discard(request)
         if not self._waiting:
-            self._nobody.set()
+            self._idle.set()

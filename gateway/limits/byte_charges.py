@@ -1,7 +1,7 @@
-"""What reading an object for a computation is charged: all of it if it was read, else what may have been read.
+"""Charges the bytes of an object to its reader: all of them after a complete read, else an upper bound.
 
-How much of an object a function has read when its work ends early, only the function knows, and it is the tenant's
-own. So the time decides: it cannot have read for longer than it worked, nor faster than any of them does.
+When a computation ends early, only the function knows how much it has read, and the function is the tenant's own. So
+the charge is bounded by time: the function cannot have read for longer than it ran, nor faster than any function does.
 """
 
 import contextlib
@@ -10,42 +10,42 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 from gateway.errors import GatewayError, Kind
-from gateway.limits.limiter import ProjectBudgets
-from gateway.limits.model import Payer
+from gateway.limits.limiter import ProjectLimiter
+from gateway.limits.model import LimitSubject
 
-# More than one function reads and digests (docs/performance.md), so that leaving early is never cheaper than staying.
+# More than a function can read and digest (docs/performance.md), so leaving early is never cheaper than staying.
 FASTEST_BYTES_PER_SECOND = 1 << 30
-# The function did not begin.
+# The function did not start.
 _NOTHING_READ = frozenset(
     [Kind.FUNCTION_UNREACHABLE, Kind.FUNCTION_BUSY, Kind.FUNCTION_QUOTA, Kind.FUNCTION_NOT_RUNNING]
 )
 
 
 @contextlib.asynccontextmanager
-async def reading(
-    budgets: ProjectBudgets,
-    payer: Payer,
+async def charged_read(
+    limiter: ProjectLimiter,
+    subject: LimitSubject,
     size: int,
-    place: AbstractAsyncContextManager[None],
+    slot: AbstractAsyncContextManager[None],
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[None]:
-    """Holds a place for reading an object. The bytes come first: who waits for them must hold no place meanwhile.
+    """Charges an object, then holds a slot while it is read: a request that waits for bytes holds no slot.
 
     Args:
-        budgets: of the payer's project.
-        payer: who is charged.
+        limiter: limits of the subject's project.
+        subject: project and caller that are charged.
         size: of the object, in bytes.
-        place: for a computation.
+        slot: slot for the computation.
         clock: in seconds.
 
     Raises:
         GatewayError: BYTES_EXCEEDED, TOO_MANY_AT_ONCE.
     """
-    await budgets.charge_bytes(payer, size)
+    await limiter.charge_bytes(subject, size)
     read = 0
     try:
-        async with place:
+        async with slot:
             began = clock()
             try:
                 yield
@@ -55,4 +55,4 @@ async def reading(
                     read = int((clock() - began) * FASTEST_BYTES_PER_SECOND)
                 raise
     finally:
-        await budgets.refund_bytes(payer, size, read)
+        await limiter.refund_bytes(subject, size, read)

@@ -1,7 +1,7 @@
-"""A short line before something that is used up: callers of a project take turns in it, and nobody waits long.
+"""A bounded queue before an exhausted limit, fair between the callers of a project (round robin).
 
-Whoever is at the head asks again and again; the others sleep. A caller with many calls in the line gets no more
-turns than one with a single call, and when the line is full, the newest call of whoever has most in it goes.
+Only the head of the queue retries; the others sleep. A caller with many queued requests gets no more turns than a
+caller with one. When the queue is full, the newest request of the caller with the most queued requests is rejected.
 """
 
 import asyncio
@@ -10,70 +10,70 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from gateway.limits.backend import Reading
+from gateway.limits.backend import LimitResult
 
-Ask = Callable[[], Awaitable[Reading]]
+Attempt = Callable[[], Awaitable[LimitResult]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How many may wait at once for one limit of one account, and for how long each (seconds)."""
+class QueueLimits:
+    """Maximum number of requests that wait for one limit of one subject, and maximum wait of each (seconds)."""
 
-    most: int
+    size: int
     seconds: float
 
 
-class NoRoomError(Exception):
-    """It was not granted in time, or too many wait."""
+class QueueFullError(Exception):
+    """The limit was not granted in time, or the queue is full."""
 
 
 @dataclass(slots=True, eq=False)
-class _Ticket:
-    who: str
+class _Waiter:
+    caller_id: str
     turn: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False
 
 
-class _Line:
-    """Tickets by caller, in the order of the callers' turns."""
+class _Queue:
+    """Waiters by caller, in the order of the callers' turns."""
 
     def __init__(self) -> None:
-        self.tickets: dict[str, deque[_Ticket]] = {}
+        self.waiters: dict[str, deque[_Waiter]] = {}
         self.size = 0
         self.changed = asyncio.Event()
 
-    def join(self, who: str, most: int) -> _Ticket | None:
-        """A ticket; None if the line is full and this caller has as much in it as anybody."""
-        if self.size >= most and not self._make_room(who):
+    def join(self, caller_id: str, max_size: int) -> _Waiter | None:
+        """Adds a waiter; None if the queue is full and no other caller has more waiters than this one."""
+        if self.size >= max_size and not self._make_space(caller_id):
             return None
-        ticket = _Ticket(who)
-        self.tickets.setdefault(who, deque()).append(ticket)
+        waiter = _Waiter(caller_id)
+        self.waiters.setdefault(caller_id, deque()).append(waiter)
         self.size += 1
         if self.size == 1:
-            ticket.turn.set()
-        return ticket
+            waiter.turn.set()
+        return waiter
 
-    def leave(self, ticket: _Ticket) -> None:
-        """Takes a ticket out; after a turn, the next caller's comes."""
-        own = self.tickets.get(ticket.who)
-        if own is None or ticket not in own:
+    def remove(self, waiter: _Waiter) -> None:
+        """Removes a waiter; if it was the head, the next caller gets its turn."""
+        own = self.waiters.get(waiter.caller_id)
+        if own is None or waiter not in own:
             return
-        own.remove(ticket)
+        own.remove(waiter)
         self.size -= 1
-        had_its_turn = ticket.turn.is_set()
+        had_its_turn = waiter.turn.is_set()
         if not own or had_its_turn:
-            del self.tickets[ticket.who]
+            del self.waiters[waiter.caller_id]
         if own and had_its_turn:
-            # The caller has more to ask for: at the end of the turns.
-            self.tickets[ticket.who] = own
+            # The caller has more waiters: they go to the end of the turns.
+            self.waiters[waiter.caller_id] = own
         if had_its_turn and self.size:
-            next(iter(self.tickets.values()))[0].turn.set()
+            next(iter(self.waiters.values()))[0].turn.set()
 
-    def _make_room(self, who: str) -> bool:
+    def _make_space(self, caller_id: str) -> bool:
         if not self.size:
             return False
-        largest = max(self.tickets.values(), key=len)
-        if len(largest) <= len(self.tickets.get(who, ())) + 1 or largest[-1].turn.is_set():
+        largest = max(self.waiters.values(), key=len)
+        if len(largest) <= len(self.waiters.get(caller_id, ())) + 1 or largest[-1].turn.is_set():
             return False
         last = largest.pop()
         self.size -= 1
@@ -82,68 +82,68 @@ class _Line:
         return True
 
 
-class Lines:
-    """The lines of this process, by what is waited for."""
+class FairQueue:
+    """The queues of this process, one for each limit of a subject that requests wait for."""
 
-    def __init__(self, waiting: Callable[[int], None] = lambda _change: None) -> None:
-        """`waiting` is told +1 for each call that begins to wait, and -1 when it ends."""
-        self._lines: dict[str, _Line] = {}
-        self._waiting = waiting
+    def __init__(self, on_change: Callable[[int], None] = lambda _change: None) -> None:
+        """`on_change` is called with +1 for each request that begins to wait, and with -1 when it ends."""
+        self._queues: dict[str, _Queue] = {}
+        self._on_change = on_change
 
-    async def granted(self, key: str, who: str, ask: Ask, patience: Patience) -> Reading:
-        """The reading with which it was granted.
+    async def wait_for(self, key: str, caller_id: str, attempt: Attempt, limits: QueueLimits) -> LimitResult:
+        """Waits until the limit grants something, and returns that result.
 
         Args:
-            key: what is waited for.
-            who: the caller, for the order of turns.
-            ask: asks the books, and takes if there is something.
-            patience: of this call.
+            key: the limit that is waited for.
+            caller_id: the caller, for the order of turns.
+            attempt: asks the backend, and takes what the limit grants.
+            limits: bounds of the queue and of this wait.
 
         Raises:
-            NoRoomError: the wait would be, or was, too long, or too many wait.
+            QueueFullError: the wait would be, or was, too long, or the queue is full.
         """
-        line = self._lines.get(key)
-        if line is None or not line.size:
-            reading = await ask()
-            if reading.granted:
-                return reading
-            if reading.wait_seconds > patience.seconds or not patience.most:
-                raise NoRoomError
-        line = self._lines.setdefault(key, _Line())
-        ticket = line.join(who, patience.most)
-        if ticket is None:
-            raise NoRoomError
-        self._waiting(1)
+        queue = self._queues.get(key)
+        if queue is None or not queue.size:
+            result = await attempt()
+            if result.granted:
+                return result
+            if result.wait_seconds > limits.seconds or not limits.size:
+                raise QueueFullError
+        queue = self._queues.setdefault(key, _Queue())
+        waiter = queue.join(caller_id, limits.size)
+        if waiter is None:
+            raise QueueFullError
+        self._on_change(1)
         try:
-            return await self._wait(line, ticket, ask, patience)
+            return await self._wait(queue, waiter, attempt, limits)
         finally:
-            self._waiting(-1)
-            line.leave(ticket)
-            if not line.size and self._lines.get(key) is line:
-                del self._lines[key]
+            self._on_change(-1)
+            queue.remove(waiter)
+            if not queue.size and self._queues.get(key) is queue:
+                del self._queues[key]
 
     def changed(self, key: str) -> None:
-        """Something has been given back: the head of the line asks at once."""
-        if key in self._lines:
-            self._lines[key].changed.set()
+        """Wakes the head of a queue: something was released, so it retries at once."""
+        if key in self._queues:
+            self._queues[key].changed.set()
 
     @staticmethod
-    async def _wait(line: _Line, ticket: _Ticket, ask: Ask, patience: Patience) -> Reading:
-        deadline = asyncio.get_running_loop().time() + patience.seconds
+    async def _wait(queue: _Queue, waiter: _Waiter, attempt: Attempt, limits: QueueLimits) -> LimitResult:
+        deadline = asyncio.get_running_loop().time() + limits.seconds
         try:
             async with asyncio.timeout_at(deadline):
-                await ticket.turn.wait()
+                await waiter.turn.wait()
         except TimeoutError:
-            raise NoRoomError from None
-        while not ticket.dropped:
-            line.changed.clear()
-            reading = await ask()
-            if reading.granted:
-                return reading
+            raise QueueFullError from None
+        while not waiter.dropped:
+            queue.changed.clear()
+            result = await attempt()
+            if result.granted:
+                return result
             left = deadline - asyncio.get_running_loop().time()
-            if reading.wait_seconds > left:
+            if result.wait_seconds > left:
                 break
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(reading.wait_seconds):
-                    await line.changed.wait()
-        raise NoRoomError
+                async with asyncio.timeout(result.wait_seconds):
+                    await queue.changed.wait()
+        raise QueueFullError

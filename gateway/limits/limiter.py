@@ -1,4 +1,4 @@
-"""The budgets of projects: calls per second, calls at once, bytes read per second; a short line before each."""
+"""The rate limiter of projects: calls per second, concurrent calls, bytes read per second; each with a fair queue."""
 
 import contextlib
 import math
@@ -8,17 +8,16 @@ from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Kind, LimitReached
 from gateway.http.metrics import Metrics, counter_of
-from gateway.limits.backend import Ledger, Reading
-from gateway.limits.fair_queue import Lines, NoRoomError, Patience
+from gateway.limits.backend import LimitBackend, LimitResult
+from gateway.limits.fair_queue import FairQueue, QueueFullError, QueueLimits
 from gateway.limits.model import (
     BYTES_PER_SECOND,
     CONCURRENT_CALLS,
     REQUESTS_PER_SECOND,
-    Allowance,
-    Payer,
-    allowance_of,
+    LimitSubject,
 )
 from gateway.limits.token_bucket import Rate
+from policies.model import Limits
 
 _KINDS = {
     CONCURRENT_CALLS: Kind.TOO_MANY_AT_ONCE,
@@ -28,22 +27,22 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetRules:
-    """How budgets are kept (see `Settings` for each).
+class LimitRules:
+    """Configuration of the limiter (see `Settings` for each).
 
     Attributes:
-        defaults: of a project whose record has no limits.
+        defaults: limits of a project whose record has none.
         burst_seconds: for how long an unused rate is kept.
-        debt_seconds: how long the whole project waits for what one of its callers has read.
-        users: how long calls of users wait in line.
-        services: how long calls of service callers do.
+        debt_seconds: maximum wait of the whole project because of what one of its callers has read.
+        users: queue limits of users.
+        services: queue limits of service callers.
     """
 
-    defaults: Allowance
+    defaults: Limits
     burst_seconds: float
     debt_seconds: float
-    users: Patience
-    services: Patience
+    users: QueueLimits
+    services: QueueLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +51,9 @@ class LimitUse:
 
     Attributes:
         value: the limit; 0 of a rate: not limited.
-        usage: of it, in its own unit.
-        remaining: what could be taken at once.
-        wait_seconds: until something can be taken.
+        usage: current usage, in its own unit.
+        remaining: what can be taken now.
+        wait_seconds: seconds until something can be taken.
     """
 
     name: str
@@ -64,182 +63,184 @@ class LimitUse:
     wait_seconds: float
 
 
-class ProjectBudgets:
-    """What rooms ask before they work for a project."""
+class ProjectLimiter:
+    """Enforces the limits of projects."""
 
-    def __init__(self, ledger: Ledger, rules: BudgetRules, metrics: Metrics) -> None:
-        self._ledger = ledger
+    def __init__(self, backend: LimitBackend, rules: LimitRules, metrics: Metrics) -> None:
+        self._backend = backend
         self._rules = rules
-        self._lines = Lines(metrics.budget_waiting.inc)
+        self._queues = FairQueue(metrics.budget_waiting.inc)
         self._count = metrics.budget_calls
 
-    async def count_call(self, payer: Payer, calls: int = 1) -> None:
-        """Counts one call, or one that is worth so many.
+    async def count_call(self, subject: LimitSubject, calls: int = 1) -> None:
+        """Counts one call, or a request that counts as several.
 
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._draw(payer, REQUESTS_PER_SECOND, self.allowance(payer).requests_per_second, calls)
+        await self._consume(subject, REQUESTS_PER_SECOND, self.limits(subject).requests_per_second, calls)
 
-    async def charge_bytes(self, payer: Payer, size: int) -> None:
+    async def charge_bytes(self, subject: LimitSubject, size: int) -> None:
         """Charges an object before it is read: the caller all of it, the project as much as its debt may be.
 
-        Reading begins while neither has a debt, so an object of any size can be read. What others have read is waited
-        for no longer than the project's debt lasts; whoever has read much waits until all of that is paid.
+        Reading begins while neither is in debt, so an object of any size can be read. A request waits for what other
+        callers have read no longer than the project's debt lasts; a caller waits until all of its own debt is paid.
 
         Raises:
             GatewayError: BYTES_EXCEEDED.
         """
-        per_second = self.allowance(payer).bytes_per_second
+        per_second = self.limits(subject).bytes_per_second
         if not per_second or not size:
             return
-        await self._draw(payer, BYTES_PER_SECOND, per_second, size, meter=_own_bytes(payer))
+        await self._consume(subject, BYTES_PER_SECOND, per_second, size, bucket=_caller_bytes(subject))
         charged = False
         try:
-            await self._draw(payer, BYTES_PER_SECOND, per_second, self._of_project(size, per_second))
+            await self._consume(subject, BYTES_PER_SECOND, per_second, self._of_project(size, per_second))
             charged = True
         finally:
             if not charged:
-                await self._ledger.draw(payer.account, _own_bytes(payer), self._rate(per_second), -size)
+                await self._backend.consume(subject.key, _caller_bytes(subject), self._rate(per_second), -size)
 
-    async def refund_bytes(self, payer: Payer, size: int, read: int) -> None:
-        """Gives back what was charged for bytes of an object that were not read.
+    async def refund_bytes(self, subject: LimitSubject, size: int, read: int) -> None:
+        """Refunds what was charged for bytes of an object that were not read.
 
         Args:
-            payer: who was charged.
-            size: of the object.
-            read: how much of it may have been read.
+            subject: project and caller that were charged.
+            size: of the object, in bytes.
+            read: upper bound of the bytes that were read.
         """
-        per_second = self.allowance(payer).bytes_per_second
+        per_second = self.limits(subject).bytes_per_second
         if not per_second or read >= size:
             return
         rate, charged = self._rate(per_second), self._of_project(size, per_second)
-        await self._ledger.draw(payer.account, _own_bytes(payer), rate, read - size)
+        await self._backend.consume(subject.key, _caller_bytes(subject), rate, read - size)
         if read < charged:
-            await self._ledger.draw(payer.account, BYTES_PER_SECOND, rate, read - charged)
+            await self._backend.consume(subject.key, BYTES_PER_SECOND, rate, read - charged)
 
     def _of_project(self, size: int, per_second: int) -> int:
         return min(size, math.ceil(per_second * self._rules.debt_seconds))
 
     @contextlib.asynccontextmanager
-    async def place(self, payer: Payer) -> AsyncIterator[None]:
-        """Holds one of the project's places.
+    async def slot(self, subject: LimitSubject) -> AsyncIterator[None]:
+        """Holds one of the project's slots.
 
         Raises:
             GatewayError: TOO_MANY_AT_ONCE.
         """
-        call, limit = uuid.uuid4().hex, self.allowance(payer).concurrent_calls
+        call, limit = uuid.uuid4().hex, self.limits(subject).concurrent_calls
 
-        async def ask() -> Reading:
-            return await self._ledger.enter(payer.account, call, limit)
+        async def attempt() -> LimitResult:
+            return await self._backend.acquire_slot(subject.key, call, limit)
 
-        async def look() -> Reading:
-            return await self._ledger.present(payer.account, limit)
+        async def look() -> LimitResult:
+            return await self._backend.slots_in_use(subject.key, limit)
 
         try:
-            await self._wait(payer, CONCURRENT_CALLS, limit, ask, look, meter=CONCURRENT_CALLS)
+            await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
             yield
         finally:
-            # Also after a wait that was broken off: the place may have been given at that moment.
-            await self._ledger.leave(payer.account, call)
-            self._lines.changed(f"{payer.account}:{CONCURRENT_CALLS}")
+            # Also after a wait that was cancelled: the slot may have been granted at that moment.
+            await self._backend.release_slot(subject.key, call)
+            self._queues.changed(f"{subject.key}:{CONCURRENT_CALLS}")
 
-    async def use(self, payer: Payer) -> tuple[LimitUse, ...]:
-        """All limits of a project and how much of them is used now."""
-        allowance = self.allowance(payer)
-        places = await self._ledger.present(payer.account, allowance.concurrent_calls)
+    async def use(self, subject: LimitSubject) -> tuple[LimitUse, ...]:
+        """All limits of a project with their current usage."""
+        limits = self.limits(subject)
+        slots = await self._backend.slots_in_use(subject.key, limits.concurrent_calls)
         found = [
             LimitUse(
                 name=CONCURRENT_CALLS,
-                value=allowance.concurrent_calls,
-                usage=places.usage,
-                remaining=places.remaining,
+                value=limits.concurrent_calls,
+                usage=slots.usage,
+                remaining=slots.remaining,
                 wait_seconds=0.0,
             )
         ]
         rates = {
-            REQUESTS_PER_SECOND: allowance.requests_per_second,
-            BYTES_PER_SECOND: allowance.bytes_per_second,
+            REQUESTS_PER_SECOND: limits.requests_per_second,
+            BYTES_PER_SECOND: limits.bytes_per_second,
         }
         for name, value in rates.items():
             if not value:
                 found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf, wait_seconds=0.0))
                 continue
-            reading = await self._ledger.draw(payer.account, name, self._rate(value), 0)
+            result = await self._backend.consume(subject.key, name, self._rate(value), 0)
             found.append(
                 LimitUse(
                     name=name,
                     value=value,
-                    usage=reading.usage,
-                    remaining=reading.remaining,
-                    wait_seconds=reading.wait_seconds,
+                    usage=result.usage,
+                    remaining=result.remaining,
+                    wait_seconds=result.wait_seconds,
                 )
             )
         return tuple(found)
 
-    def allowance(self, payer: Payer) -> Allowance:
-        """What the payer's project may use."""
-        return allowance_of(payer.limits, self._rules.defaults)
+    def limits(self, subject: LimitSubject) -> Limits:
+        """The limits of the subject's project."""
+        return self._rules.defaults if subject.limits is None else subject.limits
 
     def _rate(self, per_second: int) -> Rate:
         return Rate(per_second=per_second, burst_seconds=self._rules.burst_seconds)
 
-    async def _draw(self, payer: Payer, name: str, per_second: int, amount: int, *, meter: str | None = None) -> None:
-        """Takes an amount out of the bucket `meter`; that of the whole project has the limit's own name."""
+    async def _consume(
+        self, subject: LimitSubject, name: str, per_second: int, amount: int, *, bucket: str | None = None
+    ) -> None:
+        """Takes an amount out of the bucket `bucket`; the project's own bucket has the name of the limit."""
         if not per_second or not amount:
             return
-        rate, meter = self._rate(per_second), meter or name
+        rate, bucket = self._rate(per_second), bucket or name
 
-        async def ask() -> Reading:
-            return await self._ledger.draw(payer.account, meter, rate, amount)
+        async def attempt() -> LimitResult:
+            return await self._backend.consume(subject.key, bucket, rate, amount)
 
-        async def look() -> Reading:
-            return await self._ledger.draw(payer.account, meter, rate, 0)
+        async def look() -> LimitResult:
+            return await self._backend.consume(subject.key, bucket, rate, 0)
 
-        await self._wait(payer, name, per_second, ask, look, meter=meter)
+        await self._wait(subject, name, per_second, attempt, look, bucket=bucket)
 
     async def _wait(
         self,
-        payer: Payer,
+        subject: LimitSubject,
         name: str,
         limit: int,
-        ask: Callable[[], Awaitable[Reading]],
-        look: Callable[[], Awaitable[Reading]],
+        attempt: Callable[[], Awaitable[LimitResult]],
+        look: Callable[[], Awaitable[LimitResult]],
         *,
-        meter: str,
+        bucket: str,
     ) -> None:
-        asked = 0
+        attempts = 0
 
-        async def counted() -> Reading:
-            nonlocal asked
-            asked += 1
-            return await ask()
+        async def counted() -> LimitResult:
+            nonlocal attempts
+            attempts += 1
+            return await attempt()
 
-        patience = self._rules.services if payer.service else self._rules.users
+        queue_limits = self._rules.services if subject.service else self._rules.users
         try:
-            await self._lines.granted(f"{payer.account}:{meter}", payer.who, counted, patience)
-        except NoRoomError:
+            await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
+        except QueueFullError:
             self._count.labels(name, "refused").inc()
-            raise refusal(payer, name, limit, await look(), own=meter != name) from None
-        if meter == name:
-            counter_of(self._count, name, "granted" if asked == 1 else "waited").inc()
+            raise refusal(subject, name, limit, await look(), own=bucket != name) from None
+        if bucket == name:
+            counter_of(self._count, name, "granted" if attempts == 1 else "waited").inc()
 
 
-def _own_bytes(payer: Payer) -> str:
-    """The bucket of what one caller has read."""
-    return f"{BYTES_PER_SECOND}:{payer.who}"
+def _caller_bytes(subject: LimitSubject) -> str:
+    """Name of the bucket for what one caller has read."""
+    return f"{BYTES_PER_SECOND}:{subject.caller_id}"
 
 
-def refusal(payer: Payer, name: str, limit: int, reading: Reading, *, own: bool = False) -> GatewayError:
-    """What the caller is told: the limit, how much of it is used, and when to come back (whole seconds).
+def refusal(subject: LimitSubject, name: str, limit: int, result: LimitResult, *, own: bool = False) -> GatewayError:
+    """The error of an exceeded limit: the limit, its usage, and when to retry (whole seconds).
 
-    `own`: it is the caller's own use that is in the way, not the project's.
+    `own`: the caller's own usage exceeds the limit, not the project's.
     """
     return GatewayError(
         _KINDS[name],
-        project_id=payer.project_id,
-        whose=f"{'this user in ' if own else ''}project {payer.project_id}",
-        retry_after_seconds=max(1, math.ceil(reading.wait_seconds)),
-        reached=LimitReached(name, limit, reading.usage),
+        project_id=subject.project_id,
+        whose=f"{'this user in ' if own else ''}project {subject.project_id}",
+        retry_after_seconds=max(1, math.ceil(result.wait_seconds)),
+        reached=LimitReached(name, limit, result.usage),
         limit=limit,
     )

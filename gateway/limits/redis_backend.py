@@ -1,9 +1,9 @@
-"""The books in Redis or Valkey, so that replicas share the budgets of projects.
+"""A limit backend in Redis or Valkey, through which replicas share the limits of projects.
 
-Each process keeps its own books as well and asks them first. So a store that is away, emptied or mistaken can never
-let a process do more than the limit by itself, and while it is away the limits still hold, each process for itself:
-nothing is refused, delayed or let through because of it. Places are leases that are renewed while the call runs, so a
-process that dies gives its places back. Every step is one script, which nothing comes between, by the store's clock.
+Each process also counts in memory and checks there first. So a store that is unreachable, emptied or wrong can never
+let a process exceed the limit by itself. While the store is unreachable, the limits hold per process: no request is
+rejected, delayed or admitted because of the outage. Slots are leases that are renewed while the call runs, so a process
+that dies releases its slots. Every step is one atomic script on the store's clock.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 
 from gateway.http.metrics import Metrics
-from gateway.limits.backend import LocalLedger, Reading, places_read, read
-from gateway.limits.token_bucket import LEAST, Rate
+from gateway.limits.backend import InMemoryLimitBackend, LimitResult, bucket_result, slot_result
+from gateway.limits.token_bucket import MIN_LEVEL, Rate
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
-# While the store is away, one call in this time tries it.
-TRY_AGAIN_SECONDS = 1.0
-_MOST_CONNECTIONS = 32
+# While the store is unreachable, one call in this time tries it.
+RETRY_AFTER_SECONDS = 1.0
+_MAX_CONNECTIONS = 32
 _SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
-_DRAW = f"""
+_CONSUME = f"""
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local rate, capacity, amount = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -41,7 +41,7 @@ local level = capacity
 if kept[1] then
   level = math.min(capacity, tonumber(kept[1]) + math.max(0, now - tonumber(kept[2])) * rate)
 end
-local granted = amount < 0 or level >= {LEAST}
+local granted = amount < 0 or level >= {MIN_LEVEL}
 if granted and amount ~= 0 then
   level = math.min(capacity, level - amount)
   redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', string.format('%.6f', now))
@@ -50,7 +50,7 @@ if granted and amount ~= 0 then
 end
 return {{granted and 1 or 0, string.format('%.6f', level)}}
 """
-_ENTER = """
+_ACQUIRE_SLOT = """
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local call, limit, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -62,8 +62,8 @@ if granted then
 end
 return {granted and 1 or 0, redis.call('ZCARD', KEYS[1])}
 """
-# A call that runs has its place, whether or not the store still knows of it.
-_RENEW = """
+# A running call holds its slot, whether or not the store still knows of it.
+_RENEW_LEASES = """
 local clock = redis.call('TIME')
 local until_then = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) + tonumber(ARGV[1])
 for number = 2, #ARGV do
@@ -74,123 +74,125 @@ return 1
 """
 
 
-class SharedLedger:
-    """`Ledger` in Redis, with the process's own books beneath."""
+class RedisLimitBackend:
+    """`LimitBackend` in Redis, on top of the process's own in-memory backend."""
 
     def __init__(self, redis: Redis, metrics: Metrics, *, timeout_seconds: float) -> None:
-        """`timeout_seconds`: longest wait for an answer of the store; then the own books decide."""
+        """`timeout_seconds`: maximum wait for the store; then the in-memory backend decides."""
         self._redis = redis
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
-        self._own = LocalLedger()
-        self._draw, self._enter, self._renew = (redis.register_script(text) for text in (_DRAW, _ENTER, _RENEW))
+        self._local = InMemoryLimitBackend()
+        self._consume, self._acquire, self._renew = (
+            redis.register_script(text) for text in (_CONSUME, _ACQUIRE_SLOT, _RENEW_LEASES)
+        )
         self._away_until: float | None = None
-        self._leaving: set[asyncio.Task[Any]] = set()
+        self._pending: set[asyncio.Task[Any]] = set()
         metrics.budgets_shared.set(1)
 
-    async def draw(self, account: str, meter: str, rate: Rate, amount: float) -> Reading:
-        own = self._own.draw_now(account, meter, rate, amount)
+    async def consume(self, subject: str, bucket: str, rate: Rate, amount: float) -> LimitResult:
+        own = self._local.consume_now(subject, bucket, rate, amount)
         if amount and not own.granted:
             return own
-        task = asyncio.ensure_future(self._drawn(account, meter, rate, amount))
+        task = asyncio.ensure_future(self._consume_shared(subject, bucket, rate, amount))
         try:
             shared = await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
             if amount > 0:
-                self._own.draw_now(account, meter, rate, -amount)
-                task.add_done_callback(lambda done: self._give_back(done, account, meter, rate, amount))
+                self._local.consume_now(subject, bucket, rate, -amount)
+                task.add_done_callback(lambda done: self._give_back(done, subject, bucket, rate, amount))
             raise
         if shared is None:
             return own
-        reading = read(bool(shared[0]), float(shared[1]), rate)
-        if amount > 0 and not reading.granted:
-            self._own.draw_now(account, meter, rate, -amount)
-        return reading
+        result = bucket_result(bool(shared[0]), float(shared[1]), rate)
+        if amount > 0 and not result.granted:
+            self._local.consume_now(subject, bucket, rate, -amount)
+        return result
 
-    async def _drawn(self, account: str, meter: str, rate: Rate, amount: float) -> Any:
-        return await self._asked(
-            lambda: self._draw(keys=[_key(account, meter)], args=[rate.per_second, rate.capacity, amount])
+    async def _consume_shared(self, subject: str, bucket: str, rate: Rate, amount: float) -> Any:
+        return await self._call_store(
+            lambda: self._consume(keys=[_key(subject, bucket)], args=[rate.per_second, rate.capacity, amount])
         )
 
-    def _give_back(self, drawn: asyncio.Task[Any], account: str, meter: str, rate: Rate, amount: float) -> None:
-        """What was drawn for a call whose caller left before the answer."""
-        if not drawn.cancelled() and drawn.result() is not None and drawn.result()[0]:
-            task = asyncio.ensure_future(self._drawn(account, meter, rate, -amount))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+    def _give_back(self, consumed: asyncio.Task[Any], subject: str, bucket: str, rate: Rate, amount: float) -> None:
+        """Refunds what was consumed for a call whose caller disconnected before the answer."""
+        if not consumed.cancelled() and consumed.result() is not None and consumed.result()[0]:
+            task = asyncio.ensure_future(self._consume_shared(subject, bucket, rate, -amount))
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
 
-    async def enter(self, account: str, call: str, limit: int) -> Reading:
-        own = self._own.enter_now(account, call, limit)
+    async def acquire_slot(self, subject: str, call: str, limit: int) -> LimitResult:
+        own = self._local.acquire_slot_now(subject, call, limit)
         if not own.granted:
             return own
-        shared = await self._places(account, call, limit)
+        shared = await self._slots(subject, call, limit)
         if shared is None:
             return own
         if not shared.granted:
-            self._own.leave_now(account, call)
+            self._local.release_slot_now(subject, call)
         return shared
 
-    async def leave(self, account: str, call: str) -> None:
-        """The place is free here at once, and in the store a moment later: the call's answer does not wait for it."""
-        self._own.leave_now(account, call)
-        task = asyncio.ensure_future(self._asked(lambda: self._redis.zrem(_key(account, "places"), call)))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+    async def release_slot(self, subject: str, call: str) -> None:
+        """Releases here at once and in the store a moment later: the call's answer does not wait for it."""
+        self._local.release_slot_now(subject, call)
+        task = asyncio.ensure_future(self._call_store(lambda: self._redis.zrem(_key(subject, "places"), call)))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
-    async def present(self, account: str, limit: int) -> Reading:
-        # With no place to give, entering only counts.
-        shared = await self._places(account, "", 0)
+    async def slots_in_use(self, subject: str, limit: int) -> LimitResult:
+        # With a limit of 0, acquiring only counts.
+        shared = await self._slots(subject, "", 0)
         if shared is None:
-            return await self._own.present(account, limit)
-        return places_read(False, int(shared.usage), limit)
+            return await self._local.slots_in_use(subject, limit)
+        return slot_result(False, int(shared.usage), limit)
 
-    async def keep_places(self) -> None:
+    async def renew_leases(self) -> None:
         """Renews the leases of this process's calls, for as long as it runs."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             await self.renew()
 
     async def renew(self) -> None:
-        """Renews them once; calls that were let in while the store was away get their lease now."""
-        for account in list(self._own.calls()):
+        """Renews them once; calls admitted while the store was unreachable get their lease now."""
+        for subject in list(self._local.calls()):
 
-            def work(account: str = account) -> Awaitable[Any]:
-                return self._renew_account(account)
+            def work(subject: str = subject) -> Awaitable[Any]:
+                return self._renew_subject(subject)
 
-            await self._asked(work)
+            await self._call_store(work)
 
-    async def _renew_account(self, account: str) -> None:
-        """Renews the leases of the calls that run now; one that ends meanwhile gives its place back once more."""
-        key = _key(account, "places")
-        calls = self._own.calls().get(account, [])
+    async def _renew_subject(self, subject: str) -> None:
+        """Renews the leases of running calls; a call that ends meanwhile releases its slot again."""
+        key = _key(subject, "places")
+        calls = self._local.calls().get(subject, [])
         if not calls:
             return
         await self._renew(keys=[key], args=[int(LEASE_SECONDS * 1000), *calls])
-        ended = set(calls).difference(self._own.calls().get(account, ()))
+        ended = set(calls).difference(self._local.calls().get(subject, ()))
         if ended:
             await self._redis.zrem(key, *ended)
 
     async def close(self) -> None:
-        """Gives the last places back."""
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        """Releases the last slots."""
+        if self._pending:
+            await asyncio.wait(self._pending)
         await self._redis.aclose()
 
-    async def _places(self, account: str, call: str, limit: int) -> Reading | None:
-        key, lease = _key(account, "places"), int(LEASE_SECONDS * 1000)
-        found = await self._asked(lambda: self._enter(keys=[key], args=[call, limit, lease]))
-        return None if found is None else places_read(bool(found[0]), int(found[1]), limit)
+    async def _slots(self, subject: str, call: str, limit: int) -> LimitResult | None:
+        key, lease = _key(subject, "places"), int(LEASE_SECONDS * 1000)
+        found = await self._call_store(lambda: self._acquire(keys=[key], args=[call, limit, lease]))
+        return None if found is None else slot_result(bool(found[0]), int(found[1]), limit)
 
-    async def _asked(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """What the store answers, or None if it does not, or has not a moment ago."""
+    async def _call_store(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """The store's answer; None if there is none, or if the last attempt failed a moment ago."""
         now = time.monotonic()
         if self._away_until is not None:
             if now < self._away_until:
                 return None
-            # This call tries; the others go on without.
-            self._away_until = now + TRY_AGAIN_SECONDS
+            # This call tries the store; the others go on without it.
+            self._away_until = now + RETRY_AFTER_SECONDS
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 found = await work()
@@ -211,17 +213,17 @@ class SharedLedger:
             # The kind of failure only: its message may hold the URL, and so the password.
             why = type(error).__name__
             log.warning("the store of the shared budgets is away (%s): each process counts for itself", why)
-        self._away_until = time.monotonic() + TRY_AGAIN_SECONDS
+        self._away_until = time.monotonic() + RETRY_AFTER_SECONDS
 
 
 @contextlib.asynccontextmanager
-async def open_shared_ledger(url: str, metrics: Metrics, *, timeout_seconds: float) -> AsyncIterator[SharedLedger]:
-    """The books in the store at a URL, which need not be there yet.
+async def open_redis_backend(url: str, metrics: Metrics, *, timeout_seconds: float) -> AsyncIterator[RedisLimitBackend]:
+    """The backend in the store at a URL; the store need not be reachable yet.
 
     Args:
         url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://`, maybe with a user and a password.
-        metrics: says whether the books are shared.
-        timeout_seconds: longest wait for an answer.
+        metrics: shows whether the limits are shared.
+        timeout_seconds: maximum wait for an answer.
 
     Raises:
         ValueError: the URL is none of these.
@@ -231,23 +233,23 @@ async def open_shared_ledger(url: str, metrics: Metrics, *, timeout_seconds: flo
             url = theirs + url.removeprefix(ours)
     pool = BlockingConnectionPool.from_url(
         url,
-        max_connections=_MOST_CONNECTIONS,
+        max_connections=_MAX_CONNECTIONS,
         timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        # A connection that the store closed while it was idle is opened anew, once. The scripts bear repetition: a
-        # place is taken once, and an amount that is drawn twice errs on the strict side.
+        # A connection that the store closed while it was idle is opened anew, once. The scripts may be repeated: a
+        # slot is taken once, and an amount that is consumed twice errs on the strict side.
         retry=Retry(NoBackoff(), 1, supported_errors=(StoreConnectionError,)),
     )
-    ledger = SharedLedger(Redis.from_pool(pool), metrics, timeout_seconds=timeout_seconds)
-    keeping = asyncio.ensure_future(ledger.keep_places())
+    backend = RedisLimitBackend(Redis.from_pool(pool), metrics, timeout_seconds=timeout_seconds)
+    keeping = asyncio.ensure_future(backend.renew_leases())
     try:
-        yield ledger
+        yield backend
     finally:
         keeping.cancel()
         await asyncio.wait([keeping])
-        await ledger.close()
+        await backend.close()
 
 
-def _key(account: str, what: str) -> str:
-    return f"osfaas:{account}:{what}"
+def _key(subject: str, what: str) -> str:
+    return f"osfaas:{subject}:{what}"

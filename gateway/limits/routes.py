@@ -5,24 +5,24 @@ import datetime as dt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.admission import payer_of, tenant_for
+from gateway.admission import limit_subject, tenant_for
 from gateway.errors import UNCACHEABLE
 from gateway.http.answer import answer_or_error
 from gateway.http.context import RequestContext, context_of
 from gateway.http.query import parse_query
 from gateway.identity.authenticate import Authenticator
 from gateway.limits.document import limits_document
-from gateway.limits.limiter import ProjectBudgets
+from gateway.limits.limiter import ProjectLimiter
 from tenancy.directory import TenantDirectory
 
 
 class LimitRoutes:
     """The endpoint of limits. Asking costs nothing of them."""
 
-    def __init__(self, *, identity: Authenticator, directory: TenantDirectory, budgets: ProjectBudgets) -> None:
+    def __init__(self, *, identity: Authenticator, directory: TenantDirectory, limiter: ProjectLimiter) -> None:
         self._identity = identity
         self._directory = directory
-        self._budgets = budgets
+        self._limiter = limiter
 
     async def show(self, request: Request) -> Response:
         """`GET /v1/limits`."""
@@ -38,6 +38,6 @@ class LimitRoutes:
         self._identity.authorise(caller, head, services=True, readers=True)
         parse_query(head.query, ())
         tenant = tenant_for(caller, self._directory)
-        used = await self._budgets.use(payer_of(caller, tenant, service=self._identity.is_service(caller)))
+        used = await self._limiter.use(limit_subject(caller, tenant, service=self._identity.is_service(caller)))
         document = limits_document(used, tenant.limits, now=dt.datetime.now(dt.UTC))
         return JSONResponse(document, headers=UNCACHEABLE)

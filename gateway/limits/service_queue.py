@@ -1,4 +1,4 @@
-"""A budget whose callers wait for their turn: computations of service callers, per project, in this process."""
+"""A first-in, first-out queue for computations of service callers, per project and process."""
 
 import asyncio
 import contextlib
@@ -8,47 +8,47 @@ from dataclasses import dataclass, field
 from gateway.errors import GatewayError, Kind
 from policies.names import ProjectId
 
-_COME_BACK_SECONDS = 30
+_RETRY_AFTER_SECONDS = 30
 
 
 @dataclass(slots=True)
-class _Line:
-    places: asyncio.Semaphore
-    present: int = field(default=0)
+class _Queue:
+    slots: asyncio.Semaphore
+    size: int = field(default=0)
 
 
-class WaitingBudget:
-    """A few computations run at once, and more of them wait in the order of arrival.
+class ServiceCallerQueue:
+    """Runs a few computations at once; more of them wait in the order of arrival.
 
-    A storage federation asks for many objects at once and takes a refusal for a failed transfer, so it is made to
-    wait. Users have places of their own, which it cannot take.
+    A storage federation requests many objects at once and takes a rejection for a failed transfer, so its requests
+    queue. Users have slots of their own, which a service caller cannot take.
     """
 
     def __init__(self, limit: int, queue: int) -> None:
         self._limit = limit
-        self._queue = queue
-        self._lines: dict[ProjectId, _Line] = {}
+        self._max_queued = queue
+        self._queues: dict[ProjectId, _Queue] = {}
 
     @contextlib.asynccontextmanager
     async def slot(self, project_id: ProjectId) -> AsyncIterator[None]:
-        """Holds one of the project's places, as soon as one is free.
+        """Holds one of the project's slots, as soon as one is free.
 
         Raises:
-            GatewayError: TOO_MANY_AT_ONCE, if too many wait already.
+            GatewayError: TOO_MANY_AT_ONCE, if the queue is full.
         """
-        line = self._lines.setdefault(project_id, _Line(asyncio.Semaphore(self._limit)))
-        if line.present >= self._limit + self._queue:
+        queue = self._queues.setdefault(project_id, _Queue(asyncio.Semaphore(self._limit)))
+        if queue.size >= self._limit + self._max_queued:
             raise GatewayError(
                 Kind.TOO_MANY_AT_ONCE,
                 project_id=project_id,
-                limit=self._limit + self._queue,
-                retry_after_seconds=_COME_BACK_SECONDS,
+                limit=self._limit + self._max_queued,
+                retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
-        line.present += 1
+        queue.size += 1
         try:
-            async with line.places:
+            async with queue.slots:
                 yield
         finally:
-            line.present -= 1
-            if not line.present:
-                del self._lines[project_id]
+            queue.size -= 1
+            if not queue.size:
+                del self._queues[project_id]

@@ -1,10 +1,10 @@
-"""A token bucket that may go into debt. Pure: time is told to it."""
+"""A token bucket that may go into debt. Pure: time is an argument."""
 
 from dataclasses import dataclass
 
-# What has to be in the bucket for anything to be taken. One call takes just that; an object takes its size, however
-# large, and whoever comes next waits until the debt is paid.
-LEAST = 1.0
+# Minimum level at which anything may be taken. One call takes just that; an object takes its size, however large, and
+# the next request waits until the debt is paid.
+MIN_LEVEL = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,8 +12,8 @@ class Rate:
     """A limit per second.
 
     Attributes:
-        per_second: what flows in.
-        burst_seconds: for how long an unused rate is kept: the bucket holds that much, and one at least.
+        per_second: refill rate.
+        burst_seconds: for how long an unused rate is kept: the bucket holds that much, at least one.
     """
 
     per_second: float
@@ -21,12 +21,12 @@ class Rate:
 
     @property
     def capacity(self) -> float:
-        return max(LEAST, self.per_second * self.burst_seconds)
+        return max(MIN_LEVEL, self.per_second * self.burst_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """What a bucket holds at a time (seconds of any clock); below zero: a debt."""
+    """Level of a bucket at a time (seconds of any clock); below zero: a debt."""
 
     amount: float
     at: float
@@ -37,15 +37,15 @@ class Level:
 
 
 def open_for(level: float) -> bool:
-    """Whether something may be taken from a bucket that holds this much."""
-    return level >= LEAST
+    """Whether something may be taken from a bucket at this level."""
+    return level >= MIN_LEVEL
 
 
 def wait_seconds(level: float, rate: Rate) -> float:
-    """How long until something may be taken."""
-    return max(0.0, (LEAST - level) / rate.per_second)
+    """Seconds until something may be taken."""
+    return max(0.0, (MIN_LEVEL - level) / rate.per_second)
 
 
 def usage(level: float, rate: Rate) -> float:
-    """What was used per second, averaged over the time that the bucket holds; above the rate: a debt."""
+    """Average usage per second over the time that the bucket holds; above the rate: a debt."""
     return round((rate.capacity - level) / (rate.capacity / rate.per_second), 3)

@@ -19,7 +19,7 @@ Origin = tuple[str, str, int]
 
 _PORTS = {"http": 80, "https": 443}
 # Metadata services that the kinds of addresses below do not cover, and "this network" (RFC 1122, 3.2.1.3).
-_NEVER = tuple(
+_FORBIDDEN_NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8",
@@ -32,7 +32,7 @@ _NEVER = tuple(
     )
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_INSIDE = ("localhost", "local", "internal", "svc")
+_INTERNAL_SUFFIXES = ("localhost", "local", "internal", "svc")
 
 
 def origin_of(url: str) -> Origin:
@@ -47,19 +47,19 @@ def origin_of(url: str) -> Origin:
     return parts.scheme, parts.hostname.rstrip("."), parts.port or _PORTS[parts.scheme]
 
 
-def is_no_stores(address: Address) -> bool:
+def is_forbidden_address(address: Address) -> bool:
     """Whether no store can be at an address, unless the operator says so."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _carried(address)
         if inner:
-            return any(is_no_stores(each) for each in inner)
+            return any(is_forbidden_address(each) for each in inner)
     return (
         address.is_loopback
         or address.is_link_local
         or address.is_multicast
         or address.is_unspecified
         or address.is_reserved
-        or any(address in network for network in _NEVER if network.version == address.version)
+        or any(address in network for network in _FORBIDDEN_NETWORKS if network.version == address.version)
     )
 
 
@@ -74,13 +74,13 @@ def _carried(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
     return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),) if address in _NAT64 else ()
 
 
-def is_name_of_inside(host: str) -> bool:
+def is_internal_hostname(host: str) -> bool:
     """Whether a host name is looked up by the rules of the machine or cluster that looks."""
     labels = host.split(".")
-    return len(labels) == 1 or labels[-1] in _INSIDE or "svc" in labels[1:]
+    return len(labels) == 1 or labels[-1] in _INTERNAL_SUFFIXES or "svc" in labels[1:]
 
 
-class StoreOrigins:
+class StoreAllowlist:
     """The stores that may be asked."""
 
     def __init__(self, *, listed: Iterable[str] = (), configured: Iterable[str | None] = ()) -> None:
@@ -100,7 +100,7 @@ class StoreOrigins:
         """Whether the operator has named this host, so that any address of it will do."""
         return any((host, port) == origin[1:] for origin in self._known)
 
-    def refuse_strange(self, url: str) -> None:
+    def check_allowed(self, url: str) -> None:
         """Lets the URL of a store pass, before anything is looked up or connected.
 
         Raises:
@@ -124,7 +124,7 @@ class StoreOrigins:
 
 def _may_be_a_store(host: str) -> bool:
     try:
-        return not is_no_stores(ipaddress.ip_address(host))
+        return not is_forbidden_address(ipaddress.ip_address(host))
     except ValueError:
         # A last label that begins with a digit is an address in another spelling: octal, hexadecimal, shortened.
-        return not is_name_of_inside(host) and not host.rpartition(".")[2][:1].isdigit()
+        return not is_internal_hostname(host) and not host.rpartition(".")[2][:1].isdigit()

@@ -8,15 +8,15 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
-from gateway.circuit import Breakers, CircuitOpenError, CircuitRules
+from gateway.circuit import CircuitBreakers, CircuitOpenError, CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.http import StoreSilentError, StoreTroubleError
+from gateway.objects.http import StoreFailureError, StoreUnreachableError
 from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore
 from gateway.retries import RetryWindow
 
 
-class BreakingStore:
+class CircuitBreakingStore:
     """`ObjectStore` around another one."""
 
     def __init__(
@@ -32,7 +32,7 @@ class BreakingStore:
         """
         self._store = store
         self._retry_seconds = retry_seconds
-        self._breakers = Breakers(rules, StoreSilentError, entries=projects)
+        self._breakers = CircuitBreakers(rules, StoreUnreachableError, entries=projects)
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         try:
@@ -47,7 +47,7 @@ class BreakingStore:
         while True:
             try:
                 return await self._store.stat(caller, ref)
-            except StoreTroubleError:
+            except StoreFailureError:
                 window = window or RetryWindow(self._retry_seconds)
                 if not await window.wait():
                     raise

@@ -9,7 +9,7 @@ import aiohttp
 import yarl
 
 from gateway.errors import GatewayError, Kind
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.model import is_weak
 from gateway.telemetry.trace import outgoing
 
@@ -23,14 +23,14 @@ AS_STORED = {"Accept-Encoding": "identity"}
 _FIRST_OF_THE_SERVER = 500
 
 
-class StoreTroubleError(GatewayError):
+class StoreFailureError(GatewayError):
     """The store fails, whatever it is asked for: there is no answer, or a 5xx."""
 
     def __init__(self) -> None:
         super().__init__(Kind.STORE_UNAVAILABLE)
 
 
-class StoreSilentError(StoreTroubleError):
+class StoreUnreachableError(StoreFailureError):
     """There was no answer of the store, in contrast to one that says that it cannot serve this object."""
 
 
@@ -38,10 +38,10 @@ class StoreClient:
     """Sends requests to a store as they are written: no redirect, no decoding, no change of the path."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, timeout_seconds: float, origins: StoreOrigins | None = None
+        self, session: aiohttp.ClientSession, *, timeout_seconds: float, allowlist: StoreAllowlist | None = None
     ) -> None:
         self._session = session
-        self._origins = origins
+        self._allowlist = allowlist
         # To connect, and to answer. Without it a head that drips in is waited for as long as it drips.
         self._head_seconds = 2 * timeout_seconds
         self._timeout = aiohttp.ClientTimeout(
@@ -57,8 +57,8 @@ class StoreClient:
         Raises:
             GatewayError: STORE_UNAVAILABLE, if there is none; OBJECT_UNSUPPORTED for a store that may not be asked.
         """
-        if self._origins is not None:
-            self._origins.refuse_strange(url)
+        if self._allowlist is not None:
+            self._allowlist.check_allowed(url)
         target = yarl.URL(url, encoded=True)
         try:
             async with asyncio.timeout(self._head_seconds):
@@ -74,7 +74,7 @@ class StoreClient:
             log.warning("the object store cannot be reached: %r", error)
             if isinstance(error, aiohttp.ClientSSLError):
                 raise GatewayError(Kind.STORE_UNAVAILABLE) from error  # another attempt meets the same certificate
-            raise StoreSilentError from error
+            raise StoreUnreachableError from error
         try:
             yield response
         finally:
@@ -149,7 +149,7 @@ def incomplete() -> GatewayError:
     return GatewayError(Kind.OBJECT_UNSUPPORTED, why=why)
 
 
-def may_pass(status: int) -> bool:
+def is_retryable(status: int) -> bool:
     """Whether a refusal to write says nothing of the object: with another token, or later, it may be taken."""
     return status == UNAUTHORIZED or status >= _FIRST_OF_THE_SERVER
 
@@ -167,4 +167,4 @@ def refused(status: int) -> GatewayError:
     if status == PRECONDITION_FAILED:
         return GatewayError(Kind.OBJECT_CHANGED)
     log.warning("the object store answered %d", status)
-    return StoreTroubleError() if status >= _FIRST_OF_THE_SERVER else GatewayError(Kind.STORE_UNAVAILABLE)
+    return StoreFailureError() if status >= _FIRST_OF_THE_SERVER else GatewayError(Kind.STORE_UNAVAILABLE)

@@ -8,15 +8,15 @@ import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.objects.allowlist import StoreOrigins, is_no_stores
+from gateway.objects.allowlist import StoreAllowlist, is_forbidden_address
 
 
 class StoreResolver(AbstractResolver):
     """A resolver of aiohttp's, with a look at its answers."""
 
-    def __init__(self, resolver: AbstractResolver, origins: StoreOrigins) -> None:
+    def __init__(self, resolver: AbstractResolver, allowlist: StoreAllowlist) -> None:
         self._resolver = resolver
-        self._origins = origins
+        self._allowlist = allowlist
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -27,9 +27,9 @@ class StoreResolver(AbstractResolver):
             OSError: there is none, or none that may be connected to.
         """
         found = await self._resolver.resolve(host, port, family)
-        if self._origins.knows(host.rstrip("."), port):
+        if self._allowlist.knows(host.rstrip("."), port):
             return found
-        allowed = [entry for entry in found if not is_no_stores(ipaddress.ip_address(entry["host"]))]
+        allowed = [entry for entry in found if not is_forbidden_address(ipaddress.ip_address(entry["host"]))]
         if not allowed:
             raise OSError(f"{host} has no address that a store may have")
         return allowed

@@ -16,7 +16,7 @@ from cachetools import TTLCache
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectRef
 
@@ -47,13 +47,13 @@ class Presigner:
         *,
         auth_url: str,
         rules: S3Rules,
-        origins: StoreOrigins | None = None,
+        allowlist: StoreAllowlist | None = None,
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._auth_url = auth_url
         self._rules = rules
-        self._origins = origins
+        self._allowlist = allowlist
         # By token, and no longer than a token itself is trusted. That there is none is not kept: one may be made.
         self._credentials: TTLCache[str, Credentials] = TTLCache(
             rules.credential_entries, rules.credential_seconds, timer=stopwatch
@@ -78,7 +78,7 @@ class Presigner:
     async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
         """A URL that reads the object, or None: no S3 that may be asked, no fitting name or no credential."""
         endpoint = self.endpoint(caller)
-        if endpoint is not None and self._origins is not None and not self._origins.may_be_asked(endpoint):
+        if endpoint is not None and self._allowlist is not None and not self._allowlist.may_be_asked(endpoint):
             return None  # the function would fetch it, which knows less of the network than we do
         try:
             credentials = await self._usable_credentials(caller, ref) if endpoint else None

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.http import AS_STORED, OK, StoreClient, conditions, etag_of, may_pass, refused
+from gateway.objects.http import AS_STORED, OK, StoreClient, conditions, etag_of, is_retryable, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
-from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
+from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
 
 META = "x-amz-meta-"
 _MULTIPART = re.compile(r"-[0-9]+$")
@@ -83,7 +83,7 @@ class S3Store:
         }
         url, signed = await self._presigner.signed(caller, stat.ref, "PUT", headers)
         async with self._client.exchange("PUT", url, signed) as response:
-            if may_pass(response.status):
+            if is_retryable(response.status):
                 raise refused_by_s3(response.status)
             # A copy can fail after its status: then the body is an error.
             return response.status == OK and b"<Error" not in await response.content.read(65_536)
@@ -115,7 +115,7 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
         stored=read_stored(meta, etag=etag, size=size),
         foreign=read_foreign(meta, etag=etag, size=size, native=native),
         metadata=metadata,
-        rewritable=not is_weak(etag) and _LOST.isdisjoint(headers) and can_be_sent_again(metadata),
+        rewritable=not is_weak(etag) and _LOST.isdisjoint(headers) and is_round_trippable(metadata),
     )
 
 

@@ -1,7 +1,7 @@
 """Digests kept in an object's own metadata, by us and by the other tools of a federation.
 
 The values lie under the names that those tools read and write (`X-Object-Meta-Adler32`, `x-amz-meta-adler32`, …).
-One more field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<seal>`. The seal is made from the ETag,
+One more field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<fingerprint>`. The seal is made from the ETag,
 the size and the values, so it shows when the content has become another one, and also when somebody has written
 another value beside it. It is no signature: whoever may write the metadata may write the object too.
 
@@ -19,7 +19,7 @@ from gateway.checksums.algorithms import ALGORITHMS, is_digest
 from gateway.objects.model import is_weak
 
 BINDING = "checksum-source"
-_SEAL_CHARS = 16
+_FINGERPRINT_CHARS = 16
 # Keys that other tools use beside an algorithm's own name: rclone keeps the MD5 of a multipart upload in base64.
 _FOREIGN_KEYS = {"md5": ("md5", "md5chksum")}
 _SHORT_HEX = re.compile(r"[0-9A-Fa-f]{1,8}")
@@ -27,7 +27,7 @@ _MD5_BASE64 = re.compile(r"[A-Za-z0-9+/]{22}==")
 _SHORT = frozenset(["adler32", "crc32", "crc32c"])
 
 
-def can_be_sent_again(metadata: Mapping[str, str]) -> bool:
+def is_round_trippable(metadata: Mapping[str, str]) -> bool:
     """Whether these values go out as they came in: bytes that are not UTF-8 would be lost or refused."""
     try:
         "".join(metadata.values()).encode()
@@ -46,10 +46,10 @@ def read_stored(metadata: Mapping[str, str], *, etag: str, size: int) -> dict[st
     """
     if is_weak(etag):
         return {}
-    source, _, seal = metadata.get(BINDING, "").rpartition(";")
+    source, _, fingerprint = metadata.get(BINDING, "").rpartition(";")
     names = source.removeprefix(_source(etag, size)).split(",")
     found = {name: metadata.get(name, "") for name in names}
-    if not source.startswith(_source(etag, size)) or seal != _seal(found, etag=etag, size=size):
+    if not source.startswith(_source(etag, size)) or fingerprint != _fingerprint(found, etag=etag, size=size):
         return {}
     return found if all(name in ALGORITHMS and is_digest(name, value) for name, value in found.items()) else {}
 
@@ -58,7 +58,7 @@ def write_stored(kept: Mapping[str, str], new: Mapping[str, str], *, etag: str, 
     """The metadata that says `kept` and `new` belong to this ETag and size."""
     digests = {**kept, **new}
     names = ",".join(sorted(digests))
-    return {**digests, BINDING: f"{_source(etag, size)}{names};{_seal(digests, etag=etag, size=size)}"}
+    return {**digests, BINDING: f"{_source(etag, size)}{names};{_fingerprint(digests, etag=etag, size=size)}"}
 
 
 def read_foreign(metadata: Mapping[str, str], *, etag: str, size: int, native: Mapping[str, str]) -> dict[str, str]:
@@ -91,9 +91,9 @@ def _source(etag: str, size: int) -> str:
     return f"{etag};{size};"
 
 
-def _seal(digests: Mapping[str, str], *, etag: str, size: int) -> str:
+def _fingerprint(digests: Mapping[str, str], *, etag: str, size: int) -> str:
     values = ",".join(f"{name}={digests[name]}" for name in sorted(digests))
-    return hashlib.sha256(f"{_source(etag, size)}{values}".encode()).hexdigest()[:_SEAL_CHARS]
+    return hashlib.sha256(f"{_source(etag, size)}{values}".encode()).hexdigest()[:_FINGERPRINT_CHARS]
 
 
 def _normal(name: str, text: str) -> str | None:

@@ -19,11 +19,11 @@ from gateway.objects.http import (
     conditions,
     etag_of,
     incomplete,
-    may_pass,
+    is_retryable,
     refused,
 )
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
-from gateway.objects.stored import can_be_sent_again, read_foreign, read_stored, write_stored
+from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
 
 META = "x-object-meta-"
@@ -130,7 +130,7 @@ class SwiftStore:
         values = write_stored(stat.stored, digests, etag=stat.etag, size=stat.size)
         headers = {**stat.metadata, **{META + name: value for name, value in values.items()}, **_auth(caller)}
         async with self._client.exchange("POST", object_url(stat.account, stat.ref), headers) as response:
-            if may_pass(response.status):
+            if is_retryable(response.status):
                 raise refused(response.status)
             return response.status == _ACCEPTED
 
@@ -247,7 +247,7 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
         metadata=metadata,
         rewritable=not is_weak(etag)
         and "x-delete-at" not in headers
-        and can_be_sent_again(metadata)
+        and is_round_trippable(metadata)
         and not _is_elsewhere(account, ref, headers.get("content-location")),
     )
 

@@ -12,7 +12,7 @@ from gateway.identity.authenticate import with_challenge
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import Keystone, is_derived
 from gateway.identity.tokens import TokenForm, token_of
-from gateway.identity.validation_limiter import Turns
+from gateway.identity.validation_limiter import ValidationLimiter
 from policies.names import ProjectId
 
 
@@ -44,7 +44,7 @@ class Administrators:
     def __init__(
         self,
         keystone: Keystone,
-        turns: Turns,
+        validations: ValidationLimiter,
         form: TokenForm,
         rules: AdministratorRules,
         *,
@@ -52,7 +52,7 @@ class Administrators:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keystone = keystone
-        self._turns = turns
+        self._validations = validations
         self._form = form
         self._clock = clock
         self._rules = rules
@@ -65,14 +65,14 @@ class Administrators:
             GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE, ADMIN_MISSING, ACCESS_RULE.
         """
 
-        def understand(token: str, body: Mapping[str, Any]) -> Administrator:
+        def parse(token: str, body: Mapping[str, Any]) -> Administrator:
             return administrator_from(token, body, head, self._rules)
 
         try:
             token = token_of(head)
-            self._form.refuse_hopeless(token, now=self._clock())
-            async with self._turns.one():
-                return await self._keystone.understood(token, understand)
+            self._form.reject_malformed(token, now=self._clock())
+            async with self._validations.one():
+                return await self._keystone.validate_as(token, parse)
         except GatewayError as error:
             raise with_challenge(error, self._www_authenticate_uri) from error.__cause__
 

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.http.error_handlers import answer_refusals
+from gateway.http.error_handlers import install_error_handlers
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
-from gateway.identity.validation_limiter import Turns
+from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.projects.administrator import AdministratorRules, Administrators
 from gateway.projects.routes import ProjectRoutes
 from gateway.server.clients import keystone_client
@@ -47,7 +47,7 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
         async with recording(recorder), keystone_client(settings, identity) as http:
             administrators = Administrators(
                 build_keystone(settings, identity, http),
-                Turns(settings.token_validations, wait_seconds=settings.keystone_timeout_seconds),
+                ValidationLimiter(settings.token_validations, wait_seconds=settings.keystone_timeout_seconds),
                 token_form(settings),
                 AdministratorRules(
                     role=settings.admin_role,
@@ -60,9 +60,9 @@ def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tena
             yield
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
-    answer_refusals(app)
+    install_error_handlers(app)
     limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
-    return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
+    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, limits), metrics, recorder))
 
 
 def _routes(settings: Settings, metrics: Metrics) -> list[Route]:

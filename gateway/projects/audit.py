@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 from gateway.projects.administrator import Administrator
-from gateway.telemetry.cadf import Deed
+from gateway.telemetry.cadf import AuditEvent
 
 _OBSERVER = "osfaas-admin-api"
 _CREATED = 201
 _ACTIONS = {"PATCH": "update", "DELETE": "delete"}
 
 
-def deed_of(
+def audit_event(
     administrator: Administrator | None,
     method: str,
     project: str | None,
@@ -18,7 +18,7 @@ def deed_of(
     *,
     request_id: str,
     parameters: Mapping[str, str],
-) -> Deed:
+) -> AuditEvent:
     """What was done.
 
     Args:
@@ -42,7 +42,7 @@ def deed_of(
             "name": administrator.user_name,
             "scope": administrator.scope,
         }
-    return Deed(
+    return AuditEvent(
         action=action,
         status=status,
         initiator=initiator,

@@ -24,7 +24,7 @@ from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
 from gateway.http.query import parse_query
 from gateway.projects.administrator import Administrator, Administrators
-from gateway.projects.audit import deed_of
+from gateway.projects.audit import audit_event
 from gateway.projects.document import Asked, asked_of, document_of
 from gateway.telemetry.cadf import record
 from policies.names import ProjectId
@@ -85,7 +85,7 @@ class ProjectRoutes:
             return await work(request)
 
         response = await answer_or_error(context, answer())
-        deed = deed_of(
+        event = audit_event(
             administrator,
             request.method,
             request.path_params.get("project"),
@@ -93,7 +93,7 @@ class ProjectRoutes:
             request_id=context.request_id,
             parameters=request.query_params,
         )
-        record(deed)
+        record(event)
         return response
 
     async def _list(self, _request: Request) -> Response:

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.checksums.routes import check_default_algorithms
 from gateway.http.context import context_of
-from gateway.http.error_handlers import answer_refusals
+from gateway.http.error_handlers import install_error_handlers
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
@@ -25,7 +25,7 @@ from gateway.invoke.routes import METHODS
 from gateway.openapi import openapi_document
 from gateway.server.clients import check_authorities
 from gateway.server.settings import Settings
-from gateway.server.wiring import Rooms, open_rooms
+from gateway.server.wiring import Services, open_services
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory import TenantDirectory
 
@@ -64,16 +64,16 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        async with recording(recorder), open_rooms(settings, identity, directory, metrics) as rooms:
-            app.state.rooms = rooms
-            yield {PROJECT_OF: rooms.project_of}
+        async with recording(recorder), open_services(settings, identity, directory, metrics) as services:
+            app.state.services = services
+            yield {PROJECT_OF: services.project_of}
 
     app = Starlette(
         routes=routes(settings, metrics, lambda: directory.contact_age_seconds() is not None), lifespan=lifespan
     )
-    answer_refusals(app)
+    install_error_handlers(app)
     limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
-    return RequestIds(Observed(StrictHead(app, limits), metrics, recorder))
+    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, limits), metrics, recorder))
 
 
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
@@ -87,18 +87,18 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         return Response(document, media_type="application/json")
 
     async def by_path(request: Request) -> Response:
-        return await rooms_of(request).checksums.by_path(request)
+        return await services_of(request).checksums.by_path(request)
 
     async def by_query_or_many(request: Request) -> Response:
-        rooms = rooms_of(request)
+        services = services_of(request)
         many = request.method == "POST"
-        return await (rooms.bulk.many(request) if many else rooms.checksums.by_query(request))
+        return await (services.bulk.many(request) if many else services.checksums.by_query(request))
 
     async def events(request: Request) -> Response:
-        return await rooms_of(request).events.receive(request)
+        return await services_of(request).events.receive(request)
 
     async def limits(request: Request) -> Response:
-        return await rooms_of(request).limits.show(request)
+        return await services_of(request).limits.show(request)
 
     return [
         # What is called most comes first: the router looks at one after the other.
@@ -124,11 +124,11 @@ class Invoke:
     """An application of its own, not a function: its answer is a stream that nothing between has to look at."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        rooms: Rooms = scope["app"].state.rooms
-        await rooms.invocations.answer(scope, receive, send)
+        services: Services = scope["app"].state.services
+        await services.invocations.answer(scope, receive, send)
 
 
-def rooms_of(request: Request) -> Rooms:
+def services_of(request: Request) -> Services:
     """The rooms of the application that the request came to."""
-    rooms: Rooms = request.app.state.rooms
-    return rooms
+    services: Services = request.app.state.services
+    return services

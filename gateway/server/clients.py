@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
 from gateway.identity.credential import IdentityService
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.resolver import StoreResolver
 from gateway.server.settings import Settings
 
@@ -81,7 +81,7 @@ def check_authorities(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def open_clients(
-    settings: Settings, identity: IdentityService, origins: StoreOrigins
+    settings: Settings, identity: IdentityService, allowlist: StoreAllowlist
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession, httpx.AsyncClient]]:
     """One client for functions, one for stores, one for Keystone; none follows redirects or keeps cookies.
 
@@ -90,19 +90,19 @@ async def open_clients(
     """
     async with (
         _client(function_trust(settings), ThreadedResolver()) as functions,
-        _client(store_trust(settings), StoreResolver(ThreadedResolver(), origins)) as stores,
+        _client(store_trust(settings), StoreResolver(ThreadedResolver(), allowlist)) as stores,
         keystone_client(settings, identity) as keystone_http,
     ):
         yield functions, stores, keystone_http
 
 
-def store_origins(settings: Settings) -> StoreOrigins:
+def store_origins(settings: Settings) -> StoreAllowlist:
     """The stores that the settings name.
 
     Raises:
         ValueError: a setting is no URL of a store.
     """
-    return StoreOrigins(listed=settings.store_origins, configured=(settings.swift_endpoint, settings.s3_endpoint))
+    return StoreAllowlist(listed=settings.store_origins, configured=(settings.swift_endpoint, settings.s3_endpoint))
 
 
 def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSession:

@@ -12,12 +12,12 @@ import uvicorn
 from keystoneauth1 import exceptions as ksa_exceptions
 from starlette.types import ASGIApp
 
-from gateway.http.connections import Guard
+from gateway.http.connections import ConnectionManager
 from gateway.http.receiving import strict_protocols
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.server.app import build_app
 from gateway.server.settings import Settings, settings_from
-from gateway.telemetry.logs import begin_log
+from gateway.telemetry.logs import configure_logging
 from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory
 from tenancy.errors import TenancyError
@@ -54,10 +54,10 @@ def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
         build: makes the application from the settings and our credential; its errors are those of `tenancy`, of
             settings that do not fit, and of OpenStack's clients.
     """
-    begin_log()
+    configure_logging()
     try:
         settings = settings_from(os.environ)
-        begin_log(settings.log_format)
+        configure_logging(settings.log_format)
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
         app = build(settings, identity)
     except (TenancyError, ValueError) as error:
@@ -83,7 +83,7 @@ def listen(app: ASGIApp, settings: Settings) -> None:
         app,
         host=settings.listen_host,
         port=settings.listen_port,
-        http=strict_protocols(Guard(settings)),  # type: ignore[arg-type]  # makes one
+        http=strict_protocols(ConnectionManager(settings)),  # type: ignore[arg-type]  # makes one
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -9,7 +9,7 @@ import httpx
 
 from gateway.checksums.bulk import BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
-from gateway.checksums.flow import ChecksumFlow, Places
+from gateway.checksums.flow import ChecksumFlow, ConcurrencyControl
 from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.list_slots import ListLimits, ListSlots
@@ -21,19 +21,18 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.invoke.diagnostics import Troubles
-from gateway.invoke.function_client import FunctionClient, Patience
+from gateway.invoke.diagnostics import FunctionDiagnostics
+from gateway.invoke.function_client import FunctionClient, FunctionTimeouts
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
-from gateway.limits.backend import Ledger, LocalLedger
-from gateway.limits.background_throttle import Courtesy
-from gateway.limits.fair_queue import Patience as LinePatience
-from gateway.limits.limiter import BudgetRules, ProjectBudgets
-from gateway.limits.model import Allowance
+from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
+from gateway.limits.background_throttle import BackgroundThrottle
+from gateway.limits.fair_queue import QueueLimits
+from gateway.limits.limiter import LimitRules, ProjectLimiter
 from gateway.limits.routes import LimitRoutes
-from gateway.limits.service_queue import WaitingBudget
-from gateway.objects.allowlist import StoreOrigins
-from gateway.objects.circuit_breaking import BreakingStore
+from gateway.limits.service_queue import ServiceCallerQueue
+from gateway.objects.allowlist import StoreAllowlist
+from gateway.objects.circuit_breaking import CircuitBreakingStore
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner, S3Rules
@@ -42,11 +41,12 @@ from gateway.objects.swift import SwiftRules, SwiftStore
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules, token_form
 from gateway.server.settings import Settings
+from policies.model import Limits
 from tenancy.directory import TenantDirectory
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class Services:
     """What a route hands its request to, and `project_of`: whose turn a request takes when many arrive at once."""
 
     checksums: ChecksumRoutes
@@ -58,28 +58,28 @@ class Rooms:
 
 
 @contextlib.asynccontextmanager
-async def open_rooms(
+async def open_services(
     settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
-) -> AsyncIterator[Rooms]:
+) -> AsyncIterator[Services]:
     """The rooms, for as long as the clients that they share are open."""
-    origins = store_origins(settings)
+    allowlist = store_origins(settings)
     async with (
-        open_clients(settings, identity, origins) as (http, store_http, keystone_http),
-        open_ledger(settings, metrics) as ledger,
+        open_clients(settings, identity, allowlist) as (http, store_http, keystone_http),
+        open_limit_backend(settings, metrics) as backend,
     ):
-        budgets = ProjectBudgets(ledger, budget_rules(settings), metrics)
-        shared = build_shared(settings, identity, metrics, budgets, http=http, keystone_http=keystone_http)
-        store = build_store(settings, identity, store_http, keystone_http, origins)
+        limiter = ProjectLimiter(backend, limit_rules(settings), metrics)
+        shared = build_shared(settings, identity, metrics, limiter, http=http, keystone_http=keystone_http)
+        store = build_store(settings, identity, store_http, keystone_http, allowlist)
         flow = build_flow(settings, directory, metrics, shared, store)
         rules, slots = bulk_rules(settings), ListSlots(list_limits(settings))
-        yield Rooms(
+        yield Services(
             checksums=ChecksumRoutes(flow, default_algorithms=settings.default_algorithms),
             bulk=BulkRoutes(flow, rules, slots),
             events=EventRoutes(
                 flow, EventFlow(flow, entries=settings.event_memory_entries), rules=rules, slots=slots, metrics=metrics
             ),
             invocations=build_invocations(settings, directory, shared),
-            limits=LimitRoutes(identity=shared.authenticator, directory=directory, budgets=budgets),
+            limits=LimitRoutes(identity=shared.authenticator, directory=directory, limiter=limiter),
             project_of=shared.authenticator.project_of,
         )
 
@@ -90,36 +90,36 @@ class Shared:
 
     authenticator: Authenticator
     functions: FunctionClient
-    budgets: ProjectBudgets
+    limiter: ProjectLimiter
 
 
 @contextlib.asynccontextmanager
-async def open_ledger(settings: Settings, metrics: Metrics) -> AsyncIterator[Ledger]:
+async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncIterator[LimitBackend]:
     """The books of the budgets: in Redis, if the settings name one."""
     if settings.budget_store_url is None:
-        yield LocalLedger()
+        yield InMemoryLimitBackend()
         return
     # Only who shares budgets needs the client.
-    from gateway.limits.redis_backend import open_shared_ledger  # noqa: PLC0415
+    from gateway.limits.redis_backend import open_redis_backend  # noqa: PLC0415
 
     url, timeout_seconds = settings.budget_store_url.get_secret_value(), settings.budget_store_timeout_seconds
-    async with open_shared_ledger(url, metrics, timeout_seconds=timeout_seconds) as ledger:
-        yield ledger
+    async with open_redis_backend(url, metrics, timeout_seconds=timeout_seconds) as backend:
+        yield backend
 
 
-def budget_rules(settings: Settings) -> BudgetRules:
+def limit_rules(settings: Settings) -> LimitRules:
     """How the budgets of projects are kept."""
-    return BudgetRules(
-        defaults=Allowance(
+    return LimitRules(
+        defaults=Limits(
             concurrent_calls=settings.project_computations,
             requests_per_second=settings.project_requests_per_second,
             bytes_per_second=settings.project_bytes_per_second,
         ),
         burst_seconds=settings.budget_burst_seconds,
         debt_seconds=settings.budget_debt_seconds,
-        users=LinePatience(most=settings.budget_queue, seconds=settings.budget_wait_seconds),
+        users=QueueLimits(size=settings.budget_queue, seconds=settings.budget_wait_seconds),
         # A storage federation takes a refusal for a failed transfer, so it waits for as long as for an answer.
-        services=LinePatience(most=settings.service_queue, seconds=settings.answer_seconds),
+        services=QueueLimits(size=settings.service_queue, seconds=settings.answer_seconds),
     )
 
 
@@ -127,23 +127,23 @@ def build_shared(
     settings: Settings,
     identity: IdentityService,
     metrics: Metrics,
-    budgets: ProjectBudgets,
+    limiter: ProjectLimiter,
     *,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
 ) -> Shared:
     """One of each for the process."""
-    patience = Patience(
+    timeouts = FunctionTimeouts(
         connect_seconds=settings.function_connect_seconds,
         silence_seconds=settings.function_silence_seconds,
         total_seconds=settings.function_timeout_seconds,
-        trouble_seconds=settings.function_trouble_seconds,
+        problem_seconds=settings.function_trouble_seconds,
         retry_seconds=settings.retry_seconds,
     )
     return Shared(
         authenticator=build_authenticator(settings, identity, metrics, keystone_http),
-        functions=FunctionClient(http, patience),
-        budgets=budgets,
+        functions=FunctionClient(http, timeouts),
+        limiter=limiter,
     )
 
 
@@ -152,8 +152,8 @@ def build_invocations(settings: Settings, directory: TenantDirectory, shared: Sh
     return InvokeRoutes(
         identity=shared.authenticator,
         directory=directory,
-        proxy=Proxy(shared.functions, Troubles(directory)),
-        budgets=shared.budgets,
+        proxy=Proxy(shared.functions, FunctionDiagnostics(directory)),
+        limiter=shared.limiter,
         body_max_bytes=settings.invoke_body_max_bytes,
     )
 
@@ -168,10 +168,10 @@ def build_flow(
         store=store,
         known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
         function=ChecksumsFunction(shared.functions, store),
-        places=Places(
-            budgets=shared.budgets,
-            services=WaitingBudget(settings.service_computations, settings.service_queue),
-            courtesy=Courtesy(),
+        concurrency=ConcurrencyControl(
+            limiter=shared.limiter,
+            services=ServiceCallerQueue(settings.service_computations, settings.service_queue),
+            throttle=BackgroundThrottle(),
             answer_seconds=settings.answer_seconds,
         ),
         metrics=metrics,
@@ -184,7 +184,7 @@ def bulk_rules(settings: Settings) -> BulkRules:
         default_algorithms=settings.default_algorithms,
         max_bytes=settings.body_max_bytes,
         max_objects=settings.bulk_max_objects,
-        at_once=settings.bulk_at_once,
+        concurrency=settings.bulk_at_once,
     )
 
 
@@ -208,10 +208,10 @@ def build_authenticator(
             seconds=settings.token_cache_seconds,
             refusal_seconds=settings.token_refusal_cache_seconds,
             outage_seconds=settings.token_outage_seconds,
-            strangers=settings.token_validations,
-            stranger_wait_seconds=settings.keystone_timeout_seconds,
+            max_concurrent_validations=settings.token_validations,
+            validation_queue_timeout_seconds=settings.keystone_timeout_seconds,
         ),
-        seen=lambda source, verdict: counter_of(metrics.tokens, source, verdict).inc(),
+        on_lookup=lambda source, verdict: counter_of(metrics.tokens, source, verdict).inc(),
     )
     rules = IdentityRules(
         service_type=settings.service_type,
@@ -230,7 +230,7 @@ def build_store(
     identity: IdentityService,
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
-    origins: StoreOrigins,
+    allowlist: StoreAllowlist,
 ) -> ObjectStore:
     """The room that knows objects."""
     presigner = Presigner(
@@ -245,15 +245,15 @@ def build_store(
             credential_entries=settings.token_cache_entries,
             credential_seconds=settings.token_cache_seconds,
         ),
-        origins=origins,
+        allowlist=allowlist,
     )
-    client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds, origins=origins)
+    client = StoreClient(http, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist)
     store: ObjectStore
     if settings.object_store == "s3":
         store = S3Store(client, presigner, settings.capabilities)
     else:
         store = build_swift(settings, client, presigner)
-    return BreakingStore(store, circuit_rules(settings), retry_seconds=settings.retry_seconds)
+    return CircuitBreakingStore(store, circuit_rules(settings), retry_seconds=settings.retry_seconds)
 
 
 def build_swift(settings: Settings, client: StoreClient, presigner: Presigner) -> SwiftStore:

@@ -15,7 +15,7 @@ audit_log = logging.getLogger("gateway.audit")
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditEvent:
     """What somebody did, or tried to.
 
     Attributes:
@@ -39,24 +39,24 @@ class Deed:
     attachments: Sequence[Mapping[str, Any]] = ()
 
 
-def record(deed: Deed) -> None:
+def record(event: AuditEvent) -> None:
     """Writes the record of what has just happened."""
-    audit_log.info("%s", json.dumps(event_of(deed, now=dt.datetime.now(dt.UTC))))
+    audit_log.info("%s", json.dumps(cadf_event(event, now=dt.datetime.now(dt.UTC))))
 
 
-def event_of(deed: Deed, *, now: dt.datetime) -> dict[str, object]:
+def cadf_event(event: AuditEvent, *, now: dt.datetime) -> dict[str, object]:
     """The CADF event."""
     return {
         "typeURI": TYPE_URI,
         "eventType": "activity",
         "id": str(uuid.uuid4()),
         "eventTime": now.isoformat(timespec="milliseconds"),
-        "action": deed.action,
-        "outcome": "success" if deed.status < _FIRST_ERROR else "failure",
-        "reason": {"reasonType": "HTTP", "reasonCode": str(deed.status)},
-        "initiator": dict(deed.initiator),
-        "target": dict(deed.target),
-        "observer": {"id": deed.observer, "typeURI": "service/function"},
-        "tags": [f"request_id={deed.request_id}", *deed.tags],
-        **({"attachments": list(deed.attachments)} if deed.attachments else {}),
+        "action": event.action,
+        "outcome": "success" if event.status < _FIRST_ERROR else "failure",
+        "reason": {"reasonType": "HTTP", "reasonCode": str(event.status)},
+        "initiator": dict(event.initiator),
+        "target": dict(event.target),
+        "observer": {"id": event.observer, "typeURI": "service/function"},
+        "tags": [f"request_id={event.request_id}", *event.tags],
+        **({"attachments": list(event.attachments)} if event.attachments else {}),
     }

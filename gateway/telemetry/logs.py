@@ -81,7 +81,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def begin_log(log_format: LogFormat = "text") -> None:
+def configure_logging(log_format: LogFormat = "text") -> None:
     """Lines to standard error, from INFO up; called again, it changes their format."""
     formatter = JsonLines() if log_format == "json" else TextLines()
     logging.basicConfig(level=logging.INFO)

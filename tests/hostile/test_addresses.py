@@ -15,7 +15,7 @@ from faulty import VALIDATION, code
 from fronts import only, status
 
 from gateway.errors import GatewayError, Kind
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.http import StoreClient
 from gateway.server.clients import open_clients
 from gateway.server.settings import Settings as GatewaySettings
@@ -78,7 +78,7 @@ def test_names_of_objects_that_are_urls_stay_names(faulty, canary, url):
 async def test_catalog_that_leads_inside_is_not_followed(canary, url):
     """The gateway's own client for stores, over real sockets."""
     asked = len(canary.seen)
-    origins = StoreOrigins()
+    origins = StoreAllowlist()
     async with open_clients(GatewaySettings(), _identity(), origins) as (_, stores, _keystone):
         client = StoreClient(stores, timeout_seconds=1, origins=origins)
         with pytest.raises(GatewayError) as caught:
@@ -91,7 +91,7 @@ async def test_catalog_that_leads_inside_is_not_followed(canary, url):
 async def test_name_that_is_looked_up_to_the_inside_is_not_connected_to(canary, monkeypatch):
     """DNS rebinding: a public name with an address of loopback."""
     monkeypatch.setattr(socket, "getaddrinfo", _always("127.0.0.1", canary.port))
-    asked, origins = len(canary.seen), StoreOrigins()
+    asked, origins = len(canary.seen), StoreAllowlist()
     async with open_clients(GatewaySettings(), _identity(), origins) as (functions, stores, _):
         client = StoreClient(stores, timeout_seconds=1, origins=origins)
         with pytest.raises(GatewayError) as caught:

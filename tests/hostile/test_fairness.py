@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from twins import serving, strict
 
-from gateway.http.connections import Guard
+from gateway.http.connections import ConnectionManager
 from gateway.http.receiving import strict_protocols
 from gateway.http.strict_protocol import PROJECT_OF, StrictCycle, StrictProtocol
 from gateway.server.settings import Settings
@@ -41,7 +41,10 @@ def test_request_of_another_project_overtakes_a_burst_that_arrived_before_it() -
         await send({"type": "http.response.body"})
 
     names = ["first", *(f"a{number}" for number in range(40)), "b"]
-    with serving(app, http=strict_protocols(Guard(Settings())), lifespan="on") as port, contextlib.ExitStack() as stack:
+    with (
+        serving(app, http=strict_protocols(ConnectionManager(Settings())), lifespan="on") as port,
+        contextlib.ExitStack() as stack,
+    ):
         sockets = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in names]
         # Accepted before the loop stands still.
         time.sleep(scaled(0.2))

@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http.connections import Guard
+from gateway.http.connections import ConnectionManager
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.receiving import strict_protocols
 from gateway.server.settings import Settings
 from tests.machine import scaled
@@ -38,7 +38,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 def defended(app: ASGIApp, settings: Settings) -> ASGIApp:
     """The layers of the edge around an application."""
     head = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
-    return RequestIds(Observed(StrictHead(app, head), Metrics()))
+    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, head), Metrics()))
 
 
 @contextlib.contextmanager
@@ -66,7 +66,9 @@ def serving(app: ASGIApp, *, http: object = "httptools", keep_alive: int = 75, l
 def strict(**settings: object) -> Iterator[int]:
     """The port of a server with the edge's defences."""
     made = Settings(**settings)  # type: ignore[arg-type]
-    with serving(defended(echo, made), http=strict_protocols(Guard(made)), keep_alive=made.keep_alive_seconds) as port:
+    with serving(
+        defended(echo, made), http=strict_protocols(ConnectionManager(made)), keep_alive=made.keep_alive_seconds
+    ) as port:
         yield port
 
 

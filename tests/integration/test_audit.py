@@ -11,8 +11,8 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.projects.administrator import Administrator
-from gateway.projects.audit import deed_of
-from gateway.telemetry.cadf import event_of
+from gateway.projects.audit import audit_event
+from gateway.telemetry.cadf import cadf_event
 from policies.names import ProjectId
 from tests.machine import scaled
 
@@ -62,11 +62,11 @@ def events() -> list[dict]:
     context = RequestContext(facts={"sources": {"md5": "native"}})
     admin = Administrator("u", "root", "system")
     calls = [("GET", None, 200), ("GET", "p", 404), ("PUT", "p", 201), ("PATCH", "p", 409), ("DELETE", "p", 202)]
-    deeds = [deed_of(who, *call, request_id="req-1", parameters={}) for call in calls for who in (admin, None)]
+    events = [audit_event(who, *call, request_id="req-1", parameters={}) for call in calls for who in (admin, None)]
     return [
         service_event(caller, context, ObjectRef("c", "o"), status=200, now=NOW),
         service_event(caller, RequestContext(), None, status=403, now=NOW),
-        *(event_of(deed, now=NOW) for deed in deeds),
+        *(cadf_event(event, now=NOW) for event in events),
     ]
 
 

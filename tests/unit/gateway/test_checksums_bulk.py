@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from gateway.checksums import bulk
-from gateway.checksums.bulk import BulkOrder, bulk_order_of, calls_of, patiently, side_by_side
+from gateway.checksums.bulk import (
+    BulkChecksumRequest,
+    calls_of,
+    map_concurrently,
+    parse_bulk_request,
+    retry_when_limited,
+)
 from gateway.checksums.bulk_routes import named
 from gateway.errors import GatewayError, Kind
 from gateway.objects.model import ObjectRef
@@ -20,9 +26,9 @@ from gateway.slices import SLICE
 ONE = {"container": "c", "object": "o"}
 
 
-async def order_of(document: Any, *, most: int = 300) -> BulkOrder:
+async def request_for(document: Any, *, most: int = 300) -> BulkChecksumRequest:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return await bulk_order_of(body, default_algorithms=("adler32", "md5"), max_objects=most)
+    return await parse_bulk_request(body, default_algorithms=("adler32", "md5"), max_objects=most)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,7 @@ async def order_of(document: Any, *, most: int = 300) -> BulkOrder:
 )
 async def test_document_that_is_no_order_is_refused_with_the_place_of_the_mistake(document: Any, why: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        await order_of(document, most=3)
+        await request_for(document, most=3)
     assert caught.value.kind is Kind.REQUEST_MALFORMED
     assert why in caught.value.message
 
@@ -74,20 +80,20 @@ async def test_document_that_is_no_order_is_refused_with_the_place_of_the_mistak
 )
 async def test_field_that_is_there_twice_is_refused(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
-        await order_of(body)
+        await request_for(body)
     assert "twice" in caught.value.message
 
 
 @pytest.mark.parametrize("name", ['a":', '":"', '\\":', '"', "\\", '\\\\":', '{"object":', '" :', "objects"])
 async def test_name_that_looks_like_a_field_is_none(name: str) -> None:
     entry = {"container": name.replace("/", ""), "object": name, "version_id": name}
-    order = await order_of({"objects": [entry, ONE], "algorithms": ["md5"]})
-    assert order.order_of(0).ref == ObjectRef(name, name, name)
+    order = await request_for({"objects": [entry, ONE], "algorithms": ["md5"]})
+    assert order.request_for(0).ref == ObjectRef(name, name, name)
 
 
 async def test_unknown_algorithm_is_refused_for_all() -> None:
     with pytest.raises(GatewayError) as caught:
-        await order_of({"objects": [ONE], "algorithms": ["md5", "md6"]})
+        await request_for({"objects": [ONE], "algorithms": ["md5", "md6"]})
     assert caught.value.kind is Kind.ALGORITHM_UNKNOWN
 
 
@@ -102,23 +108,23 @@ MISNAMED = [
 
 @pytest.mark.parametrize("entry", MISNAMED)
 async def test_entry_that_names_no_object_fails_for_itself_alone(entry: Any) -> None:
-    order = await order_of({"objects": [ONE, entry]})
-    assert order.order_of(0).ref == ObjectRef("c", "o")
+    order = await request_for({"objects": [ONE, entry]})
+    assert order.request_for(0).ref == ObjectRef("c", "o")
     with pytest.raises(GatewayError) as caught:
-        order.order_of(1)
+        order.request_for(1)
     assert caught.value.kind is Kind.REQUEST_MALFORMED
 
 
 async def test_list_with_many_names_that_are_none_is_refused_as_a_whole() -> None:
-    misnamed = [{"container": "a/b", "object": "o"}] * bulk.MOST_MISNAMED
-    assert len((await order_of({"objects": [*misnamed, ONE]})).objects) == bulk.MOST_MISNAMED + 1
+    invalid_entries = [{"container": "a/b", "object": "o"}] * bulk.MAX_INVALID_ENTRIES
+    assert len((await request_for({"objects": [*invalid_entries, ONE]})).objects) == bulk.MAX_INVALID_ENTRIES + 1
     with pytest.raises(GatewayError) as caught:
-        await order_of({"objects": [*misnamed, *misnamed[:1], ONE]})
-    assert f"$.objects[{bulk.MOST_MISNAMED}]" in caught.value.message
+        await request_for({"objects": [*invalid_entries, *invalid_entries[:1], ONE]})
+    assert f"$.objects[{bulk.MAX_INVALID_ENTRIES}]" in caught.value.message
 
 
 async def test_line_of_the_answer_repeats_no_name_that_is_too_long() -> None:
-    order = await order_of({"objects": [{"container": "c" * 2_000, "object": "o", "version_id": "v" * 2_000}, ONE]})
+    order = await request_for({"objects": [{"container": "c" * 2_000, "object": "o", "version_id": "v" * 2_000}, ONE]})
     assert named(order, 0) == {"container": None, "object": "o", "version_id": None}
     assert named(order, 1) == {**ONE, "version_id": None}
 
@@ -136,12 +142,12 @@ async def test_order_keeps_nothing_of_the_body_but_names() -> None:
         tracemalloc.reset_peak()
         before, _ = tracemalloc.get_traced_memory()
         with pytest.raises(GatewayError):
-            await order_of(body)
+            await request_for(body)
         assert tracemalloc.get_traced_memory()[1] - before < 100_000
     names = [{"container": "c", "object": f"{number:04}" + "n" * 150} for number in range(10_000)]
     body = json.dumps({"objects": names}).encode()
     before, _ = tracemalloc.get_traced_memory()
-    order = await order_of(body, most=10_000)
+    order = await request_for(body, most=10_000)
     held = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(order.objects) == 10_000
@@ -150,7 +156,7 @@ async def test_order_keeps_nothing_of_the_body_but_names() -> None:
 
 async def test_reading_a_long_list_lets_others_have_their_turn() -> None:
     body = json.dumps({"objects": [ONE] * 10_000}).encode()
-    assert await turns_during(order_of(body, most=10_000)) >= 10_000 // SLICE
+    assert await turns_during(request_for(body, most=10_000)) >= 10_000 // SLICE
 
 
 async def turns_during(work: Awaitable[Any]) -> int:
@@ -164,13 +170,13 @@ async def turns_during(work: Awaitable[Any]) -> int:
 
 
 async def test_order_is_read() -> None:
-    order = await order_of(
+    order = await request_for(
         {"objects": [{**ONE, "version_id": "v"}], "algorithms": ["SHA-256", "sha256", "adler"], "force": True}
     )
-    one = order.order_of(0)
+    one = order.request_for(0)
     assert one.ref == ObjectRef("c", "o", "v")
     assert (one.algorithms, one.force, one.store) == (("sha256", "adler32"), True, False)
-    assert (await order_of({"objects": [ONE]})).algorithms == ("adler32", "md5")
+    assert (await request_for({"objects": [ONE]})).algorithms == ("adler32", "md5")
 
 
 @pytest.mark.parametrize(("length", "calls"), [(0, 1), (1, 1), (65_536, 1), (65_537, 2), (2_097_152, 32)])
@@ -208,7 +214,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 async def test_full_budget_and_busy_function_are_waited_for(quick: list[float]) -> None:
     room = Room(Kind.TOO_MANY_AT_ONCE, Kind.FUNCTION_BUSY, Kind.TOO_MANY_AT_ONCE)
-    assert await patiently(room.answer) == "answer"
+    assert await retry_when_limited(room.answer) == "answer"
     assert room.asked == 4
     assert 0.5 <= quick[0] <= 1.5
     assert 1 <= quick[1] <= 3
@@ -218,14 +224,14 @@ async def test_full_budget_and_busy_function_are_waited_for(quick: list[float]) 
 async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], kind: Kind) -> None:
     room = Room(kind)
     with pytest.raises(GatewayError):
-        await patiently(room.answer)
+        await retry_when_limited(room.answer)
     assert (room.asked, quick) == (1, [])
 
 
 async def test_waiting_ends(quick: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(bulk, "MAX_WAIT_SECONDS", 0.1)
     with pytest.raises(GatewayError) as caught:
-        await patiently(Room(*[Kind.TOO_MANY_AT_ONCE] * 5).answer)
+        await retry_when_limited(Room(*[Kind.TOO_MANY_AT_ONCE] * 5).answer)
     assert caught.value.kind is Kind.TOO_MANY_AT_ONCE
 
 
@@ -256,7 +262,7 @@ class Shop:
 
 async def test_results_come_as_they_are_ready_and_never_more_work_than_allowed() -> None:
     shop = Shop()
-    results = side_by_side(shop.items(50), shop.work, at_once=4, silence_seconds=60)
+    results = map_concurrently(shop.items(50), shop.work, concurrency=4, silence_seconds=60)
     got = [each async for batch in results for each in batch]
     assert sorted(got) == list(range(50))
     assert got[-1] == 0
@@ -267,7 +273,7 @@ async def test_results_come_as_they_are_ready_and_never_more_work_than_allowed()
 async def test_end_is_seen_at_once_and_not_after_a_silence(count: int) -> None:
     shop = Shop()
     started = time.monotonic()
-    results = side_by_side(shop.items(count), shop.work, at_once=4, silence_seconds=60)
+    results = map_concurrently(shop.items(count), shop.work, concurrency=4, silence_seconds=60)
     got = [each async for batch in results for each in batch]
     assert sorted(got) == list(range(count))
     assert time.monotonic() - started < 30
@@ -281,7 +287,7 @@ async def test_silence_is_broken() -> None:
         return number
 
     got = []
-    async for batch in side_by_side([7], work, at_once=4, silence_seconds=0.01):
+    async for batch in map_concurrently([7], work, concurrency=4, silence_seconds=0.01):
         got.append(batch)
         if len(got) == 2:
             gate.set()
@@ -293,7 +299,7 @@ async def test_what_is_ready_together_comes_together() -> None:
     async def work(number: int) -> int:
         return number
 
-    batches = [batch async for batch in side_by_side(range(800), work, at_once=8, silence_seconds=60)]
+    batches = [batch async for batch in map_concurrently(range(800), work, concurrency=8, silence_seconds=60)]
     assert sorted(each for batch in batches for each in batch) == list(range(800))
     assert max(map(len, batches)) <= 8
     assert len(batches) <= 200
@@ -304,7 +310,9 @@ async def test_nothing_is_left_behind_in_the_event_loop() -> None:
     before = asyncio.all_tasks()
 
     async def read() -> None:
-        async with contextlib.aclosing(side_by_side([0], Shop().work, at_once=4, silence_seconds=60)) as results:
+        async with contextlib.aclosing(
+            map_concurrently([0], Shop().work, concurrency=4, silence_seconds=60)
+        ) as results:
             await anext(results)
 
     reading = asyncio.ensure_future(read())
@@ -317,7 +325,7 @@ async def test_nothing_is_left_behind_in_the_event_loop() -> None:
 
 async def test_slow_reader_slows_the_work_down() -> None:
     shop = Shop()
-    results = side_by_side(shop.items(1000), shop.work, at_once=2, silence_seconds=60)
+    results = map_concurrently(shop.items(1000), shop.work, concurrency=2, silence_seconds=60)
     await anext(results)
     await asyncio.sleep(0.1)
     assert len(shop.taken) < 10
@@ -326,7 +334,7 @@ async def test_slow_reader_slows_the_work_down() -> None:
 
 async def test_reader_that_leaves_cancels_what_runs() -> None:
     shop = Shop()
-    results = side_by_side([1, 0, 0], shop.work, at_once=3, silence_seconds=60)
+    results = map_concurrently([1, 0, 0], shop.work, concurrency=3, silence_seconds=60)
     await anext(results)
     await results.aclose()
     assert (shop.cancelled, shop.running) == (2, 0)
@@ -339,4 +347,4 @@ async def test_mistake_in_the_work_is_not_swallowed() -> None:
         return number
 
     with pytest.raises(ZeroDivisionError):
-        [each async for each in side_by_side(range(10), work, at_once=2, silence_seconds=60)]
+        [each async for each in map_concurrently(range(10), work, concurrency=2, silence_seconds=60)]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from gateway.checksums.computing import Computation, Computer
+from gateway.checksums.computing import Computation, ComputationRunner
 from gateway.errors import GatewayError, Kind
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
 from gateway.invoke.function_client import ReplyCutError
-from gateway.objects.http import StoreSilentError, StoreTroubleError, refused
+from gateway.objects.http import StoreFailureError, StoreUnreachableError, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat
 from policies.names import ProjectId
 from tenancy.directory import FunctionAddress
@@ -43,7 +43,7 @@ async def capabilities(*_: Any) -> AsyncIterator[Capability]:
 
 async def digests(function: Function, trouble: GatewayError | None = None) -> dict[str, str]:
     store: Any = SimpleNamespace(capabilities=capabilities)
-    computer = Computer(store, function, Metrics())  # type: ignore[arg-type]
+    computer = ComputationRunner(store, function, Metrics())  # type: ignore[arg-type]
     context = RequestContext(request_id="req-1")
     return await computer.digests(
         Computation(
@@ -52,8 +52,8 @@ async def digests(function: Function, trouble: GatewayError | None = None) -> di
             STAT,
             ("adler32",),
             context,
-            lasting=lambda: trouble,
-            give_way=None,
+            permanent_failure=lambda: trouble,
+            yield_to_interactive=None,
         )
     )
 
@@ -103,8 +103,8 @@ async def test_attempts_end_with_their_time() -> None:
         ReplyCutError("f"),
         GatewayError(Kind.FUNCTION_UNREACHABLE, function="f"),
         GatewayError(Kind.SHORT_READ),
-        StoreSilentError(),
-        StoreTroubleError(),
+        StoreUnreachableError(),
+        StoreFailureError(),
         refused(503),
     ],
     ids=repr,

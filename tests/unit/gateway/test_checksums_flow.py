@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.admission import payer_of
-from gateway.checksums.flow import Answer, ChecksumFlow, Order, Places
+from gateway.admission import limit_subject
+from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest, ConcurrencyControl
 from gateway.checksums.function import CapabilityRefusedError
 from gateway.checksums.known import KnownDigests, Source
 from gateway.errors import GatewayError, Kind
@@ -16,12 +16,11 @@ from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import AccessRule, Caller
-from gateway.limits.backend import LocalLedger
-from gateway.limits.background_throttle import Courtesy
-from gateway.limits.fair_queue import Patience
-from gateway.limits.limiter import BudgetRules, ProjectBudgets
-from gateway.limits.model import Allowance
-from gateway.limits.service_queue import WaitingBudget
+from gateway.limits.backend import InMemoryLimitBackend
+from gateway.limits.background_throttle import BackgroundThrottle
+from gateway.limits.fair_queue import QueueLimits
+from gateway.limits.limiter import LimitRules, ProjectLimiter
+from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
@@ -55,10 +54,10 @@ class Identity:
     def is_service(self, caller: Caller) -> bool:
         return "service" in caller.roles
 
-    def distrust(self, caller: Caller) -> None:
+    def invalidate(self, caller: Caller) -> None:
         self.distrusted.append(caller)
 
-    def challenged(self, error: GatewayError) -> GatewayError:
+    def with_challenge(self, error: GatewayError) -> GatewayError:
         return error.with_headers({"WWW-Authenticate": "Keystone"})
 
 
@@ -125,10 +124,10 @@ class Function:
         algorithms: Iterable[str],
         *,
         request_id: str,
-        give_way: Callable[[], Awaitable[None]] | None,
+        yield_to_interactive: Callable[[], Awaitable[None]] | None,
         **_: Any,
     ) -> dict[str, str]:
-        self.ways.append(give_way)
+        self.ways.append(yield_to_interactive)
         self.calls.append((caller.token, capability.name))
         self.asked.append(tuple(algorithms))
         if self.gate is not None:
@@ -164,28 +163,28 @@ class House:
         self.store = store or Store()
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
-        rules = BudgetRules(
-            defaults=Allowance(
+        rules = LimitRules(
+            defaults=Limits(
                 concurrent_calls=limit, requests_per_second=requests_per_second, bytes_per_second=bytes_per_second
             ),
             burst_seconds=1,
             debt_seconds=60,
-            users=Patience(most=4, seconds=0.02),
-            services=Patience(most=4, seconds=60),
+            users=QueueLimits(size=4, seconds=0.02),
+            services=QueueLimits(size=4, seconds=60),
         )
-        budgets = self.budgets = ProjectBudgets(LocalLedger(), rules, Metrics())
+        limiter = self.limiter = ProjectLimiter(InMemoryLimitBackend(), rules, Metrics())
         self.flow = ChecksumFlow(
             identity=self.identity,  # type: ignore[arg-type]
             directory=directory or Directory(TENANT),
             store=self.store,  # type: ignore[arg-type]
             known=self.known,
             function=self.function,  # type: ignore[arg-type]
-            places=Places(budgets, WaitingBudget(1, 1), Courtesy(), answer_seconds),
+            concurrency=ConcurrencyControl(limiter, ServiceCallerQueue(1, 1), BackgroundThrottle(), answer_seconds),
             metrics=Metrics(),
         )
 
     async def answer(self, *algorithms: str, caller: Caller = CALLER, tenant: Tenant = TENANT, **order: bool) -> Answer:
-        wanted = Order(REF, algorithms or ("adler32",), **order)
+        wanted = ChecksumRequest(REF, algorithms or ("adler32",), **order)
         return await self.flow.answer(caller, tenant, wanted, RequestContext())
 
     async def refusal(self, *algorithms: str, **kwargs: Any) -> GatewayError:
@@ -283,8 +282,8 @@ async def test_place_in_the_budget_is_needed_and_given_back() -> None:
 
 
 async def used(house: House, name: str) -> float:
-    payer = payer_of(CALLER, TENANT)
-    return {use.name: use.usage for use in await house.budgets.use(payer)}[name]
+    subject = limit_subject(CALLER, TENANT)
+    return {use.name: use.usage for use in await house.limiter.use(subject)}[name]
 
 
 async def test_object_is_not_read_while_the_project_is_in_debt_for_bytes() -> None:
@@ -583,9 +582,9 @@ async def test_user_who_waits_is_given_way_until_the_answer() -> None:
     service = asyncio.create_task(house.answer("sha1", caller=SERVICE))
     user = asyncio.create_task(house.answer("md5"))
     await settled()
-    give_way = house.function.ways[0]
-    assert give_way is not None
-    pause = asyncio.create_task(give_way())
+    yield_to_interactive = house.function.ways[0]
+    assert yield_to_interactive is not None
+    pause = asyncio.create_task(yield_to_interactive())
     await asyncio.sleep(0)
     assert not pause.done()
     house.function.gate.set()

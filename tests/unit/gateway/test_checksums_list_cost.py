@@ -9,9 +9,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from gateway.checksums.bulk import MOST_MISNAMED, BulkRules
+from gateway.checksums.bulk import MAX_INVALID_ENTRIES, BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
-from gateway.checksums.flow import Order
+from gateway.checksums.flow import ChecksumRequest
 from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots
 from gateway.errors import GatewayError, Kind
 from gateway.events.flow import EventFlow
@@ -19,7 +19,7 @@ from gateway.events.routes import EventRoutes
 from gateway.http.context import RequestContext
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import RequestIds, StrictHead
+from gateway.http.middleware import RequestIdMiddleware, StrictHeadMiddleware
 from gateway.identity.caller import Caller
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import Tenant
@@ -27,7 +27,7 @@ from tenancy.directory import Tenant
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
 ONE = {"container": "c", "object": "o"}
-RULES = BulkRules(default_algorithms=("md5",), max_bytes=1 << 21, max_objects=10_000, at_once=8)
+RULES = BulkRules(default_algorithms=("md5",), max_bytes=1 << 21, max_objects=10_000, concurrency=8)
 
 
 class Flow:
@@ -45,7 +45,7 @@ class Flow:
     async def count_call(self, _caller: Caller, _tenant: Tenant, calls: int = 1) -> None:
         self.counted += calls
 
-    async def answer(self, _caller: Caller, _tenant: Tenant, _order: Order, _context: RequestContext) -> Any:
+    async def answer(self, _caller: Caller, _tenant: Tenant, _order: ChecksumRequest, _context: RequestContext) -> Any:
         self.asked += 1
         raise GatewayError(Kind.OBJECT_NOT_FOUND)
 
@@ -66,7 +66,7 @@ class House:
                 Route("/v1/events", events.receive, methods=["POST"]),
             ]
         )
-        self.app = RequestIds(StrictHead(app, HeadLimits(max_bytes=32_768, max_fields=100)))
+        self.app = RequestIdMiddleware(StrictHeadMiddleware(app, HeadLimits(max_bytes=32_768, max_fields=100)))
 
     async def post(self, path: str, content: Any) -> httpx.Response:
         body = content if isinstance(content, AsyncIterator) else json.dumps(content).encode()
@@ -87,10 +87,10 @@ async def test_list_that_is_none_counts_by_its_length_and_nothing_is_asked() -> 
 
 async def test_each_entry_counts_whether_or_not_it_names_an_object() -> None:
     house = House()
-    misnamed = [{"container": "a/b", "object": "o"}] * MOST_MISNAMED
-    answer = await house.post("/v1/checksums", {"objects": [*misnamed, ONE, ONE]})
-    assert len(answer.text.splitlines()) == MOST_MISNAMED + 2
-    assert (house.flow.counted, house.flow.asked) == (MOST_MISNAMED + 2, 2)
+    invalid_entries = [{"container": "a/b", "object": "o"}] * MAX_INVALID_ENTRIES
+    answer = await house.post("/v1/checksums", {"objects": [*invalid_entries, ONE, ONE]})
+    assert len(answer.text.splitlines()) == MAX_INVALID_ENTRIES + 2
+    assert (house.flow.counted, house.flow.asked) == (MAX_INVALID_ENTRIES + 2, 2)
 
 
 async def test_what_counted_by_length_is_not_counted_again() -> None:

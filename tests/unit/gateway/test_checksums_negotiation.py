@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, digest_value, is_digest
 from gateway.checksums.negotiation import (
-    Wanted,
+    NegotiatedDigests,
     digest_fields,
     names_json,
+    negotiate,
     parse_want_digest,
     parse_want_repr_digest,
     prefers_text,
-    wanted_of,
 )
 from gateway.errors import GatewayError, Kind
 
@@ -38,8 +38,8 @@ SHA256_64 = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
 
 def wanted(
     *ordered: str, want: str | None = None, want_repr: str | None = None, default: tuple[str, ...] = ("adler32", "md5")
-) -> Wanted:
-    return wanted_of(ordered=ordered, want_digest=want, want_repr_digest=want_repr, default=default)
+) -> NegotiatedDigests:
+    return negotiate(ordered=ordered, want_digest=want, want_repr_digest=want_repr, default=default)
 
 
 def fields(*ordered: str, **kwargs: str) -> dict[str, str]:

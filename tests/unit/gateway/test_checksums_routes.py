@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.checksums.flow import Answer
 from gateway.checksums.known import Digest, Source
-from gateway.checksums.negotiation import Wanted
+from gateway.checksums.negotiation import NegotiatedDigests
 from gateway.checksums.routes import (
     _as_body,
     _as_object,
@@ -203,16 +203,16 @@ def test_head_shows_no_etag_that_is_not_the_true_md5() -> None:
 
 
 def test_text_is_the_bare_hex_for_one_and_named_for_several() -> None:
-    one = _as_body(answer(), Wanted(("adler32",)), {}, text=True)
+    one = _as_body(answer(), NegotiatedDigests(("adler32",)), {}, text=True)
     assert bytes(one.body) == b"11e60398\n"
     assert one.headers["content-type"].startswith("text/plain")
-    both = _as_body(answer(), Wanted(("adler32", "md5")), {}, text=True)
+    both = _as_body(answer(), NegotiatedDigests(("adler32", "md5")), {}, text=True)
     assert bytes(both.body) == f"adler32=11e60398\nmd5={MD5}\n".encode()
 
 
 @pytest.mark.parametrize("stored", [None, True, False])
 def test_json_says_which_bytes_the_digests_belong_to_and_whether_they_are_kept(stored: bool | None) -> None:
-    body = json.loads(_as_body(answer(stored=stored), Wanted(("adler32", "md5")), {}, text=False).body)
+    body = json.loads(_as_body(answer(stored=stored), NegotiatedDigests(("adler32", "md5")), {}, text=False).body)
     assert body == {
         "container": "c",
         "object": "a/ö",

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.circuit import Breaker, Breakers, CircuitOpenError, CircuitRules
+from gateway.circuit import CircuitBreaker, CircuitBreakers, CircuitOpenError, CircuitRules
 
 RULES = CircuitRules(failures=3, seconds=1)
 
@@ -19,7 +19,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.breaker = Breaker(RULES, Silence, clock=lambda: self.now)
+        self.breaker = CircuitBreaker(RULES, Silence, clock=lambda: self.now)
 
     def ask(self, end: BaseException | None = None) -> str:
         try:
@@ -108,7 +108,7 @@ def test_whatever_happened_an_upstream_that_answers_is_asked_again_in_time(histo
 
 
 def test_upstreams_are_told_apart_in_bounded_space() -> None:
-    breakers = Breakers(RULES, Silence, entries=2)
+    breakers = CircuitBreakers(RULES, Silence, entries=2)
     assert breakers.of("a") is breakers.of("a")
     assert breakers.of("a") is not breakers.of("b")
     first = breakers.of("a")

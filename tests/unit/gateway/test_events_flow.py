@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.checksums.flow import Answer, Order
+from gateway.checksums.flow import Answer, ChecksumRequest
 from gateway.checksums.known import Digest, Source
 from gateway.errors import GatewayError, Kind
 from gateway.events.flow import EventCall, EventFlow, Outcome, _key
@@ -35,11 +35,11 @@ class Checksums:
         self.kept: list[str] = []
         self.failures: list[Kind] = []
         self.keeping_failures: list[Kind] = []
-        self.asked: list[Order] = []
+        self.asked: list[ChecksumRequest] = []
         self.gate: asyncio.Event | None = None
         self.came = asyncio.Semaphore(0)
 
-    async def answer(self, caller: Caller, tenant: Tenant, order: Order, context: RequestContext) -> Answer:
+    async def answer(self, caller: Caller, tenant: Tenant, order: ChecksumRequest, context: RequestContext) -> Answer:
         self.asked.append(order)
         self.came.release()
         if self.gate is not None:

@@ -15,10 +15,10 @@ from starlette.routing import Route
 
 from gateway.errors import Kind
 from gateway.http.context import context_of
-from gateway.http.error_handlers import crashed, route_refused
+from gateway.http.error_handlers import route_refused, unhandled_error
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.telemetry.outcome import GONE
 
 ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -45,8 +45,10 @@ class Edge:
         if inner is None:
             inner = Starlette(routes=[Route("/fine", fine), Route("/crash", crash)])
             inner.add_exception_handler(HTTPException, route_refused)
-            inner.add_exception_handler(Exception, crashed)
-        self.app = RequestIds(Observed(StrictHead(inner, HeadLimits(max_bytes=4_096, max_fields=20)), self.metrics))
+            inner.add_exception_handler(Exception, unhandled_error)
+        self.app = RequestIdMiddleware(
+            AccessLogMiddleware(StrictHeadMiddleware(inner, HeadLimits(max_bytes=4_096, max_fields=20)), self.metrics)
+        )
 
     async def call(
         self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = ""
@@ -70,9 +72,9 @@ class Edge:
             "headers": [(b"host", b"faas.test"), *((n.encode(), v.encode()) for n, v in fields)],
         }
         await self.app(scope, receive, send)
-        start, *rest = sent
+        start, *reset = sent
         headers = [(name.decode().lower(), value.decode()) for name, value in start["headers"]]
-        return start["status"], headers, b"".join(message["body"] for message in rest)
+        return start["status"], headers, b"".join(message["body"] for message in reset)
 
 
 def ids(headers: list[tuple[str, str]]) -> list[str]:

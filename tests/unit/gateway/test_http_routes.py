@@ -134,7 +134,7 @@ async def test_api_document_is_served_without_a_token_and_is_valid(client: httpx
 
 def test_each_route_is_in_the_api_document_with_its_methods() -> None:
     paths = openapi_document(PUBLIC_URL)["paths"]
-    # A path with and without its last slash is one path here; the router's `{rest}` is container and object.
+    # A path with and without its last slash is one path here; the router's `{reset}` is container and object.
     documented = {path.rstrip("/"): item for path, item in paths.items()}
     served = {
         route.path.replace("invoke/{rest:path}", "invoke/{function}/{path}")

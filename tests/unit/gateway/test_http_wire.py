@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Kind
-from gateway.http.transfer_rate import Meter, PaceLimits
+from gateway.http.transfer_rate import MinRateMonitor, TransferLimits
 from gateway.http.wire import WireLimits, frame_head
 from gateway.http.wire_body import ChunkedBody, SizedBody
 
@@ -63,16 +63,16 @@ def test_good_head_with_a_control_character_anywhere_is_refused(at: int, byte: b
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=80))
 def test_body_ends_at_the_same_place_however_it_arrives(sizes: list[int]) -> None:
-    body, held, fed, rest, done = ChunkedBody(), b"", b"", BODY + b"next", False
-    for size in [*sizes, len(rest)]:
-        held, rest = held + rest[:size], rest[size:]
+    body, held, fed, reset, done = ChunkedBody(), b"", b"", BODY + b"next", False
+    for size in [*sizes, len(reset)]:
+        held, reset = held + reset[:size], reset[size:]
         taken = body.take(held)
         fed, held = fed + taken.feed, held[taken.consumed :]
         if taken.done:
             done = True
             break
     assert done
-    assert held + rest == b"next"
+    assert held + reset == b"next"
     assert fed == b'5;a="b;c"\r\nhello\r\n1\r\n!\r\n0\r\n\r\n'  # the trailer stays behind
 
 
@@ -95,19 +95,21 @@ def test_sized_body_takes_its_size_and_no_more() -> None:
 
 
 def test_window_with_too_few_bytes_is_too_slow_and_a_rest_begins_anew() -> None:
-    limits, meter = PaceLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), Meter()
-    assert not meter.too_slow(0, 0, limits)
-    assert not meter.too_slow(9.9, 0, limits)
-    assert not meter.too_slow(10, 5_000, limits)
-    assert meter.too_slow(20, 9_999, limits)
-    meter.rest()
-    assert not meter.too_slow(100, 9_999, limits)
-    assert not meter.too_slow(200, 9_999, PaceLimits(head_seconds=10, window_seconds=10, bytes_per_second=0))
+    limits, monitor = TransferLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), MinRateMonitor()
+    assert not monitor.is_below_minimum(0, 0, limits)
+    assert not monitor.is_below_minimum(9.9, 0, limits)
+    assert not monitor.is_below_minimum(10, 5_000, limits)
+    assert monitor.is_below_minimum(20, 9_999, limits)
+    monitor.reset()
+    assert not monitor.is_below_minimum(100, 9_999, limits)
+    assert not monitor.is_below_minimum(
+        200, 9_999, TransferLimits(head_seconds=10, window_seconds=10, bytes_per_second=0)
+    )
 
 
 def test_who_has_taken_all_that_there_was_is_not_slow_however_little_it_was() -> None:
     """A stream of a few bytes a second: at each look some of them are on their way."""
-    limits, meter = PaceLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), Meter()
-    assert not any(meter.too_slow(now, 150 * now - 60, limits, 150 * now) for now in range(100))
-    stopped = [meter.too_slow(now, 15_000, limits, 150 * now) for now in range(100, 130)]
+    limits, monitor = TransferLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), MinRateMonitor()
+    assert not any(monitor.is_below_minimum(now, 150 * now - 60, limits, 150 * now) for now in range(100))
+    stopped = [monitor.is_below_minimum(now, 15_000, limits, 150 * now) for now in range(100, 130)]
     assert any(stopped)

@@ -156,7 +156,7 @@ async def test_known_caller_is_asked_about_again_once_distrusted() -> None:
     caller = await room.authenticator.caller_of(head(TOKEN))
     await room.authenticator.caller_of(head(TOKEN))
     assert room.asked == 1
-    room.authenticator.distrust(caller)
+    room.authenticator.invalidate(caller)
     room.verdict = GatewayError(Kind.TOKEN_INVALID)
     assert (await room.refusal(head(TOKEN))).kind is Kind.TOKEN_INVALID
 

@@ -25,7 +25,7 @@ class Identity:
         seconds: float = 30,
         refusal_seconds: float = 10,
         outage_seconds: float = 0,
-        stranger_wait_seconds: float = 5,
+        validation_queue_timeout_seconds: float = 5,
     ) -> None:
         self.wall = START
         self.elapsed = 0.0
@@ -33,7 +33,7 @@ class Identity:
         self.verdicts: dict[str, GatewayError] = {}
         self.lifetime = 3_600.0
         self.gate: asyncio.Event | None = None
-        self.seen: list[tuple[str, str]] = []
+        self.on_lookup: list[tuple[str, str]] = []
         self.cache = TokenCache(
             self.validate,
             CacheLimits(
@@ -41,12 +41,12 @@ class Identity:
                 seconds=seconds,
                 refusal_seconds=refusal_seconds,
                 outage_seconds=outage_seconds,
-                strangers=STRANGERS,
-                stranger_wait_seconds=stranger_wait_seconds,
+                max_concurrent_validations=STRANGERS,
+                validation_queue_timeout_seconds=validation_queue_timeout_seconds,
             ),
             clock=lambda: self.wall,
             stopwatch=lambda: self.elapsed,
-            seen=lambda source, verdict: self.seen.append((source, verdict)),
+            on_lookup=lambda source, verdict: self.on_lookup.append((source, verdict)),
         )
 
     def pass_time(self, seconds: float) -> None:
@@ -220,7 +220,7 @@ async def test_what_is_counted_says_who_decided() -> None:
         await identity.cache.caller_of("good")
         await identity.refusal("bad")
         await identity.refusal("odd")
-    assert identity.seen == [
+    assert identity.on_lookup == [
         ("keystone", "accepted"),
         ("keystone", "refused"),
         ("keystone", "unknown"),
@@ -251,10 +251,10 @@ class TestOutage:
         identity.pass_time(elapsed)
         if known:
             assert (await identity.cache.caller_of("t")).user_id == "u"
-            assert identity.seen[-1] == ("outage", "accepted")
+            assert identity.on_lookup[-1] == ("outage", "accepted")
         else:
             assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
-            assert identity.seen[-1] == ("keystone", "unknown")
+            assert identity.on_lookup[-1] == ("keystone", "unknown")
 
     async def test_use_does_not_prolong_the_bound(self) -> None:
         identity = self.identity()
@@ -325,7 +325,7 @@ async def test_flood_of_unknown_tokens_asks_a_few_at_a_time_and_the_known_do_not
 
 async def test_unknown_token_whose_turn_does_not_come_is_told_to_come_again() -> None:
     """503 and no verdict: nothing was learnt of it, so nothing is remembered."""
-    identity = Identity(stranger_wait_seconds=0.01)
+    identity = Identity(validation_queue_timeout_seconds=0.01)
     identity.gate = asyncio.Event()
     flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(STRANGERS)]
     await asyncio.sleep(0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Kind
 from gateway.http.head import RequestHead
-from gateway.identity.tokens import MAX_TOKEN_CHARS, TokenForm, fernet_issued_at, refuse_hopeless, token_of
+from gateway.identity.tokens import MAX_TOKEN_CHARS, TokenForm, fernet_issued_at, reject_malformed, token_of
 
 NOW = 1_800_000_000
 
@@ -105,7 +105,7 @@ def test_what_has_not_fernets_form_is_refused_unasked(token: str) -> None:
     with pytest.raises(ValueError, match=r"base64|form"):
         fernet_issued_at(token)
     with pytest.raises(GatewayError) as caught:
-        refuse_hopeless(token, now=NOW, max_age_seconds=0, skew_seconds=0)
+        reject_malformed(token, now=NOW, max_age_seconds=0, skew_seconds=0)
     assert caught.value.kind is Kind.TOKEN_INVALID
 
 
@@ -126,10 +126,10 @@ def test_token_from_the_future_or_too_old_is_refused_unasked(issued_at: int, max
     assert fernet_issued_at(token) == issued_at
     if refused:
         with pytest.raises(GatewayError) as caught:
-            refuse_hopeless(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
+            reject_malformed(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
         assert caught.value.kind is Kind.TOKEN_INVALID
     else:
-        refuse_hopeless(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
+        reject_malformed(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
 
 
 def test_padding_may_be_there_or_not() -> None:
@@ -150,7 +150,7 @@ values = st.one_of(
 def test_nothing_in_a_token_field_raises_anything_but_ours(fields: list[tuple[bytes, bytes]]) -> None:
     try:
         token = token_of(head(*fields))
-        refuse_hopeless(token, now=NOW, max_age_seconds=3600, skew_seconds=60)
+        reject_malformed(token, now=NOW, max_age_seconds=3600, skew_seconds=60)
     except GatewayError as error:
         assert error.kind in {Kind.TOKEN_MISSING, Kind.TOKEN_AMBIGUOUS, Kind.TOKEN_INVALID}  # noqa: PT017
     else:
@@ -161,8 +161,8 @@ def test_nothing_in_a_token_field_raises_anything_but_ours(fields: list[tuple[by
 def test_a_token_that_is_longer_than_keystones_is_refused_unasked() -> None:
     """Of Fernet's form in all else: what stands before Keystone may answer a long header field in its own way."""
     form = TokenForm(fernet_only=True, max_age_seconds=0, skew_seconds=0)
-    form.refuse_hopeless(fernet(blocks=20), now=NOW)
+    form.reject_malformed(fernet(blocks=20), now=NOW)
     with pytest.raises(GatewayError) as caught:
-        form.refuse_hopeless(fernet(blocks=21), now=NOW)
+        form.reject_malformed(fernet(blocks=21), now=NOW)
     assert caught.value.kind is Kind.TOKEN_INVALID
-    dataclasses.replace(form, fernet_only=False).refuse_hopeless("x" * 513, now=NOW)
+    dataclasses.replace(form, fernet_only=False).reject_malformed("x" * 513, now=NOW)

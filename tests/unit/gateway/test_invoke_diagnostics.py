@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.invoke.diagnostics import LASTING, Troubles, sentence_of
+from gateway.invoke.diagnostics import PERMANENT_PROBLEMS, FunctionDiagnostics, error_for
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant, Trouble
 from tenancy.errors import NotOnboardedError
@@ -30,18 +30,20 @@ class Directory:
 @pytest.mark.parametrize("kind", [Kind.OBJECT_CHANGED, Kind.FUNCTION_BUSY, Kind.TOKEN_INVALID])
 def test_failure_with_a_reason_of_its_own_keeps_it(kind: Kind) -> None:
     error = GatewayError(kind, function="f")
-    assert Troubles(Directory(Trouble("QuotaExceeded", "full"))).explained(error, PROJECT, "f") is error
+    assert FunctionDiagnostics(Directory(Trouble("QuotaExceeded", "full"))).with_diagnosis(error, PROJECT, "f") is error
 
 
 @pytest.mark.parametrize("directory", [Directory(None), Directory(Trouble("X", "y"), gone=True)])
 def test_without_a_known_trouble_silence_stays_silence(directory: Directory) -> None:
-    assert Troubles(directory).explained(SILENT, PROJECT, "f") is SILENT
-    assert Troubles(directory).explained(SILENT, PROJECT, "other") is SILENT
-    assert Troubles(directory).lasting(PROJECT, "f")() is None
+    assert FunctionDiagnostics(directory).with_diagnosis(SILENT, PROJECT, "f") is SILENT
+    assert FunctionDiagnostics(directory).with_diagnosis(SILENT, PROJECT, "other") is SILENT
+    assert FunctionDiagnostics(directory).permanent_failure(PROJECT, "f")() is None
 
 
 def test_quota_is_429_and_says_when_to_come_back() -> None:
-    error = Troubles(Directory(Trouble("QuotaExceeded", "no room for its pod."))).explained(SILENT, PROJECT, "f")
+    error = FunctionDiagnostics(Directory(Trouble("QuotaExceeded", "no room for its pod."))).with_diagnosis(
+        SILENT, PROJECT, "f"
+    )
     assert (error.kind, error.kind.status) == (Kind.FUNCTION_QUOTA, 429)
     assert "no room for its pod." in error.message
     assert error.retry_after_seconds
@@ -49,19 +51,19 @@ def test_quota_is_429_and_says_when_to_come_back() -> None:
 
 @pytest.mark.parametrize("reason", ["ImagePull", "CrashLoop", "Unschedulable", "NotReady", "Unheard"])
 def test_every_other_trouble_is_503_with_its_words_or_its_name(reason: str) -> None:
-    assert sentence_of(Trouble(reason, "in words"), "f").message == "The function 'f' does not run: in words."
-    bare = sentence_of(Trouble(reason, ""), "f")
+    assert error_for(Trouble(reason, "in words"), "f").message == "The function 'f' does not run: in words."
+    bare = error_for(Trouble(reason, ""), "f")
     assert bare.kind is Kind.FUNCTION_NOT_RUNNING
     assert len(bare.message) > len("The function 'f' does not run: .")
 
 
 def test_only_what_waiting_does_not_end_ends_the_waiting() -> None:
-    for reason in (*LASTING, "NotReady"):
-        verdict = Troubles(Directory(Trouble(reason, "x"))).lasting(PROJECT, "f")()
-        assert (verdict is not None) == (reason in LASTING)
+    for reason in (*PERMANENT_PROBLEMS, "NotReady"):
+        verdict = FunctionDiagnostics(Directory(Trouble(reason, "x"))).permanent_failure(PROJECT, "f")()
+        assert (verdict is not None) == (reason in PERMANENT_PROBLEMS)
 
 
 def test_words_from_the_cluster_are_bounded_and_printable() -> None:
-    message = sentence_of(Trouble("NotReady", "a\r\nb\x00" + "c" * 1000), "f").message
+    message = error_for(Trouble("NotReady", "a\r\nb\x00" + "c" * 1000), "f").message
     assert message.isprintable()
     assert len(message) < 400

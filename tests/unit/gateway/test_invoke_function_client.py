@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.invoke.function_client import Call, FunctionClient, Patience, unless_in_vain
+from gateway.invoke.function_client import Call, FunctionClient, FunctionTimeouts, abort_when
 from gateway.telemetry.trace import Trace, enter
 from tenancy.directory import FunctionAddress
 
@@ -28,10 +28,10 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def client(**patience: float) -> AsyncIterator[FunctionClient]:
-    seconds = {"connect_seconds": 1, "silence_seconds": 5, "total_seconds": 10, "trouble_seconds": 0.1, **patience}
+async def client(**timeouts: float) -> AsyncIterator[FunctionClient]:
+    seconds = {"connect_seconds": 1, "silence_seconds": 5, "total_seconds": 10, "problem_seconds": 0.1, **timeouts}
     async with aiohttp.ClientSession() as session:
-        yield FunctionClient(session, Patience(**seconds))
+        yield FunctionClient(session, FunctionTimeouts(**seconds))
 
 
 async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> None:
@@ -43,12 +43,12 @@ async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> No
         closed.set()
         writer.close()
 
-    def lasting() -> GatewayError:
+    def permanent_failure() -> GatewayError:
         return GatewayError(Kind.FUNCTION_QUOTA, function="f", why="full")
 
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
-            async with functions.exchange(FunctionAddress(url), Call("f", lasting=lasting)):
+            async with functions.exchange(FunctionAddress(url), Call("f", permanent_failure=permanent_failure)):
                 pass
         await closed.wait()
     assert caught.value.kind is Kind.FUNCTION_QUOTA
@@ -62,13 +62,13 @@ async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:
         await writer.drain()
         writer.close()
 
-    def lasting() -> GatewayError:
+    def permanent_failure() -> GatewayError:
         return GatewayError(Kind.FUNCTION_QUOTA, function="f", why="full")
 
     async with (
         serving(late) as url,
-        client(trouble_seconds=60) as functions,
-        functions.exchange(FunctionAddress(url), Call("f", lasting=lasting)) as response,
+        client(problem_seconds=60) as functions,
+        functions.exchange(FunctionAddress(url), Call("f", permanent_failure=permanent_failure)) as response,
     ):
         assert await response.read() == b"ok"
 
@@ -133,7 +133,9 @@ async def test_waiting_for_a_connection_ends_with_its_time_and_with_a_known_trou
     async with client(retry_seconds=60) as functions:
         trouble = GatewayError(Kind.FUNCTION_NOT_RUNNING, function="f", why="no image")
         with pytest.raises(GatewayError) as caught:
-            async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), Call("f", lasting=lambda: trouble)):
+            async with functions.exchange(
+                FunctionAddress("http://127.0.0.1:1"), Call("f", permanent_failure=lambda: trouble)
+            ):
                 pass
     assert caught.value is trouble
 
@@ -152,8 +154,8 @@ async def test_it_is_said_which_limit_ended_a_call() -> None:
                 await writer.drain()
                 await asyncio.sleep(0.01)
 
-    async def failure(serve: Serve, **patience: float) -> str:
-        async with serving(serve) as url, client(**patience) as functions:
+    async def failure(serve: Serve, **timeouts: float) -> str:
+        async with serving(serve) as url, client(**timeouts) as functions:
             with pytest.raises(GatewayError) as caught:
                 async with functions.exchange(FunctionAddress(url), Call("f")) as response:
                     await response.read()
@@ -225,7 +227,7 @@ async def test_calls_leave_nothing_for_the_garbage_collector() -> None:
             for _ in range(10):
                 async with functions.exchange(FunctionAddress(url), Call("f", method="GET")) as response:
                     assert await response.read() == b"ok"
-            assert not [one for one in gc.get_objects() if isinstance(one, unless_in_vain)]
+            assert not [one for one in gc.get_objects() if isinstance(one, abort_when)]
         finally:
             gc.enable()
 

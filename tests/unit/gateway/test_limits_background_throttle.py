@@ -6,28 +6,28 @@ import time
 import pytest
 
 from gateway.limits import background_throttle as module
-from gateway.limits.background_throttle import LONGEST_PAUSE_SECONDS, Courtesy
+from gateway.limits.background_throttle import MAX_PAUSE_SECONDS, BackgroundThrottle
 
 
 @pytest.fixture
 def endless_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that stops though it must not, or goes on too late, does not come back within the test."""
-    monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 3_600)
+    monkeypatch.setattr(module, "MAX_PAUSE_SECONDS", 3_600)
 
 
 async def test_stream_stops_while_a_user_waits_but_not_for_long() -> None:
-    courtesy = Courtesy()
-    with courtesy.user():
+    throttle = BackgroundThrottle()
+    with throttle.interactive():
         started = time.monotonic()
-        await courtesy.give_way()
-        assert time.monotonic() - started >= LONGEST_PAUSE_SECONDS * 0.9
+        await throttle.yield_to_interactive()
+        assert time.monotonic() - started >= MAX_PAUSE_SECONDS * 0.9
 
 
 async def test_stream_goes_on_as_soon_as_the_last_user_has_its_answer(endless_pause: None) -> None:
-    courtesy = Courtesy()
-    with courtesy.user():
-        with courtesy.user():
-            stream = asyncio.create_task(courtesy.give_way())
+    throttle = BackgroundThrottle()
+    with throttle.interactive():
+        with throttle.interactive():
+            stream = asyncio.create_task(throttle.yield_to_interactive())
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not stream.done()
@@ -35,13 +35,13 @@ async def test_stream_goes_on_as_soon_as_the_last_user_has_its_answer(endless_pa
 
 
 async def test_stream_does_not_stop_when_nobody_waits(endless_pause: None) -> None:
-    await Courtesy().give_way()
+    await BackgroundThrottle().yield_to_interactive()
 
 
 async def test_user_who_has_waited_long_waits_for_work_of_its_own(
     monkeypatch: pytest.MonkeyPatch, endless_pause: None
 ) -> None:
     monkeypatch.setattr(module, "INTERACTIVE_SECONDS", 0.01)
-    courtesy = Courtesy()
-    with courtesy.user():
-        await courtesy.give_way()
+    throttle = BackgroundThrottle()
+    with throttle.interactive():
+        await throttle.yield_to_interactive()

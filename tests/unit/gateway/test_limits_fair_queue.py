@@ -1,22 +1,22 @@
-"""The short line before a limit: bounded in length and in time, and fair between callers."""
+"""The fair queue before a limit: bounded in size and time, round robin between callers."""
 
 import asyncio
 import time
 
 import pytest
 
-from gateway.limits.backend import Reading
-from gateway.limits.fair_queue import Lines, NoRoomError, Patience
+from gateway.limits.backend import LimitResult
+from gateway.limits.fair_queue import FairQueue, QueueFullError, QueueLimits
 from tests.machine import scaled, settled
 
-LONG = Patience(most=10, seconds=30)
+LONG = QueueLimits(size=10, seconds=30)
 
 
 class Room:
     """Places that the test gives away one by one."""
 
     def __init__(self) -> None:
-        self.lines = Lines(self.seen)
+        self.queues = FairQueue(self.seen)
         self.free = 0
         self.served: list[str] = []
         self.waiting = 0
@@ -24,23 +24,23 @@ class Room:
     def seen(self, change: int) -> None:
         self.waiting += change
 
-    async def take(self, who: str, patience: Patience = LONG) -> None:
-        async def ask() -> Reading:
+    async def take(self, caller_id: str, queue_limits: QueueLimits = LONG) -> None:
+        async def attempt() -> LimitResult:
             if not self.free:
-                return Reading(granted=False, usage=1, wait_seconds=patience.seconds / 3)
+                return LimitResult(granted=False, usage=1, wait_seconds=queue_limits.seconds / 3)
             self.free -= 1
-            return Reading(granted=True, usage=1)
+            return LimitResult(granted=True, usage=1)
 
-        await self.lines.granted("limit", who, ask, patience)
-        self.served.append(who)
+        await self.queues.wait_for("limit", caller_id, attempt, queue_limits)
+        self.served.append(caller_id)
 
     def start(self, *callers: str) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self.take(who)) for who in callers]
+        return [asyncio.create_task(self.take(caller_id)) for caller_id in callers]
 
-    async def give(self, places: int) -> None:
-        for _ in range(places):
+    async def give(self, slots: int) -> None:
+        for _ in range(slots):
             self.free += 1
-            self.lines.changed("limit")
+            self.queues.changed("limit")
             for _ in range(10):
                 await asyncio.sleep(0)
 
@@ -51,42 +51,42 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_call_is_refused_when_its_patience_ends() -> None:
+async def test_call_is_refused_when_its_wait_ends() -> None:
     room, started = Room(), time.monotonic()
-    with pytest.raises(NoRoomError):
-        await room.take("a", Patience(most=10, seconds=0.05))
+    with pytest.raises(QueueFullError):
+        await room.take("a", QueueLimits(size=10, seconds=0.05))
     assert time.monotonic() - started < scaled(5)
     assert room.waiting == 0
 
 
-async def test_call_is_refused_at_once_when_waiting_is_in_vain() -> None:
+async def test_call_is_refused_at_once_when_waiting_cannot_succeed() -> None:
     room, started = Room(), time.monotonic()
 
-    async def ask() -> Reading:
-        return Reading(granted=False, usage=1, wait_seconds=60)
+    async def attempt() -> LimitResult:
+        return LimitResult(granted=False, usage=1, wait_seconds=60)
 
-    with pytest.raises(NoRoomError):
-        await room.lines.granted("limit", "a", ask, Patience(most=10, seconds=30))
+    with pytest.raises(QueueFullError):
+        await room.queues.wait_for("limit", "a", attempt, QueueLimits(size=10, seconds=30))
     assert time.monotonic() - started < scaled(5)
 
 
-async def test_line_is_not_longer_than_it_may_be() -> None:
+async def test_queue_is_not_longer_than_its_limit() -> None:
     room = Room()
     tasks = room.start(*["a"] * 10)
     await settled()
-    with pytest.raises(NoRoomError):
+    with pytest.raises(QueueFullError):
         await room.take("a")
     assert room.waiting == 10
     await ended(tasks)
 
 
-async def test_caller_that_fills_the_line_gives_way_to_one_that_has_nothing_in_it() -> None:
+async def test_caller_that_fills_the_queue_yields_to_one_that_has_nothing_in_it() -> None:
     room = Room()
     tasks = room.start(*["greedy"] * 10)
     await settled()
     tasks += room.start("other")
     await settled()
-    assert isinstance(tasks[9].exception(), NoRoomError)
+    assert isinstance(tasks[9].exception(), QueueFullError)
     await room.give(2)
     assert room.served == ["greedy", "other"]
     await ended(tasks)
@@ -101,7 +101,7 @@ async def test_callers_take_turns_whatever_each_has_asked_for() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_nobody_overtakes_the_line() -> None:
+async def test_nobody_overtakes_the_queue() -> None:
     room = Room()
     tasks = room.start("a")
     await settled()
@@ -110,7 +110,7 @@ async def test_nobody_overtakes_the_line() -> None:
     tasks += room.start("b")
     await settled()
     assert room.served == []
-    room.lines.changed("limit")
+    room.queues.changed("limit")
     await settled()
     assert room.served == ["a"]
     await ended(tasks)
@@ -126,11 +126,11 @@ async def test_head_that_leaves_passes_its_turn_on() -> None:
     await second
 
 
-async def test_nothing_is_kept_of_lines_that_are_empty() -> None:
+async def test_nothing_is_kept_of_empty_queues() -> None:
     room = Room()
     tasks = room.start("a", "b")
     await settled()
     await room.give(2)
     await asyncio.gather(*tasks)
-    assert not room.lines._lines
+    assert not room.queues._queues
     assert room.waiting == 0

@@ -1,4 +1,4 @@
-"""Budgets of projects: what is refused, what the refusal says, and who pays for what. On both kinds of books."""
+"""Limits of projects: rejections, their messages, and what each caller is charged. On both backends."""
 
 import asyncio
 import contextlib
@@ -9,42 +9,42 @@ import pytest
 
 from gateway.errors import GatewayError, Kind, error_body, error_response
 from gateway.http.metrics import Metrics
-from gateway.limits.backend import Ledger, LocalLedger
-from gateway.limits.byte_charges import reading
-from gateway.limits.fair_queue import Patience
-from gateway.limits.limiter import BudgetRules, ProjectBudgets
-from gateway.limits.model import Allowance, Payer
-from gateway.limits.redis_backend import open_shared_ledger
+from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
+from gateway.limits.byte_charges import charged_read
+from gateway.limits.fair_queue import QueueLimits
+from gateway.limits.limiter import LimitRules, ProjectLimiter
+from gateway.limits.model import LimitSubject
+from gateway.limits.redis_backend import open_redis_backend
 from gateway.limits.token_bucket import Rate
 from policies.model import Limits
 from policies.names import ProjectId
 from tests.machine import scaled
 from tests.valkey import Valkey
 
-A, B = Payer(ProjectId("a"), "alice"), Payer(ProjectId("b"), "bob")
-NOBODY_WAITS = Patience(most=0, seconds=0)
+A, B = LimitSubject(ProjectId("a"), "alice"), LimitSubject(ProjectId("b"), "bob")
+NOBODY_WAITS = QueueLimits(size=0, seconds=0)
 
 
 @pytest.fixture(params=["local", "shared"])
-async def ledger(request: pytest.FixtureRequest, valkey: Valkey) -> AsyncIterator[Ledger]:
+async def backend(request: pytest.FixtureRequest, valkey: Valkey) -> AsyncIterator[LimitBackend]:
     if request.param == "local":
-        yield LocalLedger()
+        yield InMemoryLimitBackend()
         return
-    async with open_shared_ledger(valkey.url, Metrics(), timeout_seconds=scaled(5)) as shared:
+    async with open_redis_backend(valkey.url, Metrics(), timeout_seconds=scaled(5)) as shared:
         yield shared
 
 
-def budgets(
-    ledger: Ledger, *, calls: int = 2, rate: int = 0, size: int = 0, patience: Patience = NOBODY_WAITS
-) -> ProjectBudgets:
-    return ProjectBudgets(
-        ledger,
-        BudgetRules(
-            defaults=Allowance(concurrent_calls=calls, requests_per_second=rate, bytes_per_second=size),
+def limiter(
+    backend: LimitBackend, *, calls: int = 2, rate: int = 0, size: int = 0, queue_limits: QueueLimits = NOBODY_WAITS
+) -> ProjectLimiter:
+    return ProjectLimiter(
+        backend,
+        LimitRules(
+            defaults=Limits(concurrent_calls=calls, requests_per_second=rate, bytes_per_second=size),
             burst_seconds=1,
             debt_seconds=60,
-            users=patience,
-            services=Patience(most=9, seconds=30),
+            users=queue_limits,
+            services=QueueLimits(size=9, seconds=30),
         ),
         Metrics(),
     )
@@ -57,35 +57,37 @@ async def refused(work: object) -> GatewayError:
 
 
 @contextlib.asynccontextmanager
-async def full(made: ProjectBudgets, payer: Payer, places: int) -> AsyncIterator[None]:
+async def full(made: ProjectLimiter, subject: LimitSubject, slots: int) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(places):
-            await stack.enter_async_context(made.place(payer))
+        for _ in range(slots):
+            await stack.enter_async_context(made.slot(subject))
         yield
 
 
-async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(ledger: Ledger) -> None:
-    made = budgets(ledger)
+async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(backend: LimitBackend) -> None:
+    made = limiter(backend)
     async with full(made, A, 2):
-        error = await refused(made.place(A).__aenter__())
+        error = await refused(made.slot(A).__aenter__())
         assert error.kind is Kind.TOO_MANY_AT_ONCE
         assert "Project a already has 2" in error.message
         assert error.reached == ("concurrent_calls", 2, 2)
-        async with made.place(B):
+        async with made.slot(B):
             pass
 
 
-async def test_place_is_given_back_when_the_work_fails_and_a_refusal_takes_none(ledger: Ledger) -> None:
-    made = budgets(ledger, calls=1, patience=Patience(most=1, seconds=5))
+async def test_place_is_given_back_when_the_work_fails_and_a_refusal_takes_none(backend: LimitBackend) -> None:
+    made = limiter(backend, calls=1, queue_limits=QueueLimits(size=1, seconds=5))
     for _ in range(3):
         with contextlib.suppress(LookupError):
-            async with made.place(A):
-                await refused(budgets(ledger, calls=1).place(A).__aenter__())
+            async with made.slot(A):
+                await refused(limiter(backend, calls=1).slot(A).__aenter__())
                 raise LookupError
 
 
-async def test_one_more_call_in_a_second_than_the_limit_is_refused_and_told_when_to_come_back(ledger: Ledger) -> None:
-    made = budgets(ledger, rate=3)
+async def test_one_more_call_in_a_second_than_the_limit_is_refused_and_told_when_to_come_back(
+    backend: LimitBackend,
+) -> None:
+    made = limiter(backend, rate=3)
 
     async def many() -> None:
         # On a slow machine more than three go through before one is refused: time passes meanwhile.
@@ -100,8 +102,8 @@ async def test_one_more_call_in_a_second_than_the_limit_is_refused_and_told_when
     await made.count_call(B)
 
 
-async def test_object_of_any_size_is_read_without_a_debt_and_none_with_one(ledger: Ledger) -> None:
-    made = budgets(ledger, size=1000)
+async def test_object_of_any_size_is_read_without_a_debt_and_none_with_one(backend: LimitBackend) -> None:
+    made = limiter(backend, size=1000)
     await made.charge_bytes(A, 31_000)
     error = await refused(made.charge_bytes(A, 1))
     assert error.kind is Kind.BYTES_EXCEEDED
@@ -112,11 +114,11 @@ async def test_object_of_any_size_is_read_without_a_debt_and_none_with_one(ledge
     await made.charge_bytes(B, 1)
 
 
-async def test_others_wait_no_longer_than_the_projects_debt_may_last(ledger: Ledger) -> None:
+async def test_others_wait_no_longer_than_the_projects_debt_may_last(backend: LimitBackend) -> None:
     """Whoever had the object read waits for all of it."""
-    made = budgets(ledger, size=1000)
+    made = limiter(backend, size=1000)
     await made.charge_bytes(A, 10**9)
-    others = await refused(made.charge_bytes(replace(A, who="albert"), 1))
+    others = await refused(made.charge_bytes(replace(A, caller_id="albert"), 1))
     assert others.retry_after_seconds in {59, 60, 61}
     own = await refused(made.charge_bytes(A, 1))
     assert own.retry_after_seconds is not None
@@ -125,9 +127,9 @@ async def test_others_wait_no_longer_than_the_projects_debt_may_last(ledger: Led
     assert used["bytes_per_second"].wait_seconds < 62
 
 
-async def test_refused_caller_is_charged_nothing(ledger: Ledger) -> None:
-    made = budgets(ledger, size=1000)
-    albert = replace(A, who="albert")
+async def test_refused_caller_is_charged_nothing(backend: LimitBackend) -> None:
+    made = limiter(backend, size=1000)
+    albert = replace(A, caller_id="albert")
     await made.charge_bytes(A, 30_000)
     for _ in range(3):
         assert (await refused(made.charge_bytes(albert, 10**9))).retry_after_seconds in range(20, 31)
@@ -136,8 +138,8 @@ async def test_refused_caller_is_charged_nothing(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("read", "project", "own"), [(0, 0, 0), (30_000, 29, 29), (200_000, 59, 199)])
-async def test_what_was_not_read_is_given_back(ledger: Ledger, read: int, project: int, own: int) -> None:
-    made = budgets(ledger, size=1000)
+async def test_what_was_not_read_is_given_back(backend: LimitBackend, read: int, project: int, own: int) -> None:
+    made = limiter(backend, size=1000)
     await made.charge_bytes(A, 10**12)
     await made.refund_bytes(A, 10**12, read)
     if not read:
@@ -145,7 +147,7 @@ async def test_what_was_not_read_is_given_back(ledger: Ledger, read: int, projec
         return
     seconds = (await refused(made.charge_bytes(A, 1))).retry_after_seconds
     assert seconds in range(own - 9, own + 2)
-    seconds = (await refused(made.charge_bytes(replace(A, who="albert"), 1))).retry_after_seconds
+    seconds = (await refused(made.charge_bytes(replace(A, caller_id="albert"), 1))).retry_after_seconds
     assert seconds in range(project - 9, project + 2)
 
 
@@ -166,11 +168,11 @@ class Clock:
     ],
 )
 async def test_object_that_is_left_early_is_charged_by_the_time_it_was_read(
-    ledger: Ledger, error: BaseException | None, seconds: float, waits: int
+    backend: LimitBackend, error: BaseException | None, seconds: float, waits: int
 ) -> None:
-    made, clock = budgets(ledger, size=1 << 20), Clock()
+    made, clock = limiter(backend, size=1 << 20), Clock()
     with contextlib.suppress(GatewayError, asyncio.CancelledError):
-        async with reading(made, A, 10 << 30, made.place(A), clock=clock):
+        async with charged_read(made, A, 10 << 30, made.slot(A), clock=clock):
             clock.now = seconds
             if error is not None:
                 raise error
@@ -179,85 +181,85 @@ async def test_object_that_is_left_early_is_charged_by_the_time_it_was_read(
         return
     own = (await refused(made.charge_bytes(A, 1))).retry_after_seconds
     assert own in range(waits - 20, waits + 1)
-    others = await refused(made.charge_bytes(replace(A, who="albert"), 1))
+    others = await refused(made.charge_bytes(replace(A, caller_id="albert"), 1))
     assert others.retry_after_seconds in range(50, 62)
 
 
-async def test_object_for_which_there_is_no_place_is_charged_nothing(ledger: Ledger) -> None:
-    made = budgets(ledger, size=1000, calls=1)
-    async with made.place(B):
-        await refused(reading(made, B, 10**9, made.place(B)).__aenter__())
+async def test_object_for_which_there_is_no_place_is_charged_nothing(backend: LimitBackend) -> None:
+    made = limiter(backend, size=1000, calls=1)
+    async with made.slot(B):
+        await refused(charged_read(made, B, 10**9, made.slot(B)).__aenter__())
     await made.charge_bytes(B, 1)
 
 
 async def test_callers_who_owe_nothing_any_more_are_forgotten() -> None:
-    ledger, rate = LocalLedger(clock := Clock()), Rate(per_second=1000, burst_seconds=1)
+    backend, rate = InMemoryLimitBackend(clock := Clock()), Rate(per_second=1000, burst_seconds=1)
     for number in range(5_000):
-        await ledger.draw("a", f"bytes:{number}", rate, 1000)
+        await backend.consume("a", f"bytes:{number}", rate, 1000)
         clock.now += 0.01
-    assert len(ledger._levels) < 2_100
-    await ledger.draw("a", "bytes:4999", rate, 10**6)
+    assert len(backend._levels) < 2_100
+    await backend.consume("a", "bytes:4999", rate, 10**6)
     for number in range(5_000):
-        await ledger.draw("a", f"bytes:{number % 4000}", rate, 0)
-    assert (await ledger.draw("a", "bytes:4999", rate, 0)).wait_seconds > 900
+        await backend.consume("a", f"bytes:{number % 4000}", rate, 0)
+    assert (await backend.consume("a", "bytes:4999", rate, 0)).wait_seconds > 900
 
 
-async def test_service_callers_take_nothing_from_users(ledger: Ledger) -> None:
-    made = budgets(ledger, rate=1, size=1, calls=1)
+async def test_service_callers_take_nothing_from_users(backend: LimitBackend) -> None:
+    made = limiter(backend, rate=1, size=1, calls=1)
     service = replace(A, service=True)
     await made.count_call(service)
     await made.charge_bytes(service, 1000)
-    async with made.place(service):
+    async with made.slot(service):
         await made.count_call(A)
         await made.charge_bytes(A, 1000)
-        async with made.place(A):
+        async with made.slot(A):
             pass
 
 
-async def test_limits_of_the_record_come_before_those_of_the_settings(ledger: Ledger) -> None:
-    made = budgets(ledger, rate=100, calls=100)
+async def test_limits_of_the_record_come_before_those_of_the_settings(backend: LimitBackend) -> None:
+    made = limiter(backend, rate=100, calls=100)
     recorded = replace(A, limits=Limits(concurrent_calls=1, requests_per_second=1, bytes_per_second=7))
     await made.count_call(recorded)
     assert (await refused(made.count_call(recorded))).kind is Kind.RATE_EXCEEDED
-    async with made.place(recorded):
-        assert (await refused(made.place(recorded).__aenter__())).kind is Kind.TOO_MANY_AT_ONCE
+    async with made.slot(recorded):
+        assert (await refused(made.slot(recorded).__aenter__())).kind is Kind.TOO_MANY_AT_ONCE
         used = {limit.name: limit for limit in await made.use(recorded)}
     assert (used["concurrent_calls"].value, used["concurrent_calls"].usage) == (1, 1)
     assert (used["bytes_per_second"].value, used["bytes_per_second"].usage) == (7, 0)
     assert used["requests_per_second"].wait_seconds > 0
 
 
-async def test_call_waits_for_a_place_and_gets_it_as_soon_as_one_is_free(ledger: Ledger) -> None:
-    made = budgets(ledger, calls=1, patience=Patience(most=1, seconds=30))
-    async with made.place(A):
-        second = asyncio.create_task(made.place(A).__aenter__())
+async def test_call_waits_for_a_place_and_gets_it_as_soon_as_one_is_free(backend: LimitBackend) -> None:
+    made = limiter(backend, calls=1, queue_limits=QueueLimits(size=1, seconds=30))
+    async with made.slot(A):
+        second = asyncio.create_task(made.slot(A).__aenter__())
         await asyncio.sleep(0.02)
         assert not second.done()
     await second
 
 
-async def test_call_waits_for_its_share_of_a_second(ledger: Ledger) -> None:
-    made = budgets(ledger, rate=20, patience=Patience(most=5, seconds=30))
+async def test_call_waits_for_its_share_of_a_second(backend: LimitBackend) -> None:
+    made = limiter(backend, rate=20, queue_limits=QueueLimits(size=5, seconds=30))
     for _ in range(25):
         await made.count_call(A)
 
 
-async def test_caller_who_leaves_the_line_leaves_no_place_taken(ledger: Ledger) -> None:
-    made = budgets(ledger, calls=1, patience=Patience(most=5, seconds=30))
-    async with made.place(A):
-        waiting = [asyncio.create_task(made.place(A).__aenter__()) for _ in range(3)]
+async def test_caller_who_leaves_the_line_leaves_no_place_taken(backend: LimitBackend) -> None:
+    made = limiter(backend, calls=1, queue_limits=QueueLimits(size=5, seconds=30))
+    async with made.slot(A):
+        waiting = [asyncio.create_task(made.slot(A).__aenter__()) for _ in range(3)]
         await asyncio.sleep(0.02)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    async with made.place(A):
+    async with made.slot(A):
         pass
 
 
-async def test_refusal_says_limit_value_and_usage_in_the_body_and_in_a_header(ledger: Ledger) -> None:
-    made = budgets(ledger)
+async def test_refusal_says_limit_value_and_usage_in_the_body_and_in_a_header(backend: LimitBackend) -> None:
+    made = limiter(backend)
     async with full(made, A, 2):
-        error = await refused(made.place(A).__aenter__())
+        error = await refused(made.slot(A).__aenter__())
     body = error_body(error, "req-1")
     assert body["errors"][0]["limit"] == {"name": "concurrent_calls", "value": 2, "usage": 2}  # type: ignore[index]
     for plain in (False, True):

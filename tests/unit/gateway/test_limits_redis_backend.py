@@ -1,4 +1,4 @@
-"""Books that replicas share, on a real Valkey: what two of them grant together, and what holds without it."""
+"""The limit backend that replicas share, on a real Valkey: what two of them grant, and what holds without it."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from gateway.http.metrics import Metrics
 from gateway.limits import redis_backend as module
-from gateway.limits.redis_backend import SharedLedger, open_shared_ledger
+from gateway.limits.redis_backend import RedisLimitBackend, open_redis_backend
 from gateway.limits.token_bucket import Rate
 from tests.machine import scaled
 from tests.valkey import Valkey
@@ -28,24 +28,24 @@ class Replica:
 
     def __init__(self, valkey: Valkey) -> None:
         self.metrics = Metrics()
-        self.opened = open_shared_ledger(valkey.url, self.metrics, timeout_seconds=scaled(2))
-        self.ledger: SharedLedger
+        self.opened = open_redis_backend(valkey.url, self.metrics, timeout_seconds=scaled(2))
+        self.backend: RedisLimitBackend
 
     @property
     def shares(self) -> float:
         return self.metrics.budgets_shared._value.get()  # type: ignore[no-any-return]
 
     async def draws(self, count: int) -> int:
-        return sum([(await self.ledger.draw(ACCOUNT, "calls", RATE, 1)).granted for _ in range(count)])
+        return sum([(await self.backend.consume(ACCOUNT, "calls", RATE, 1)).granted for _ in range(count)])
 
     async def enters(self, *calls: str, limit: int = 3) -> list[bool]:
-        return [(await self.ledger.enter(ACCOUNT, call, limit)).granted for call in calls]
+        return [(await self.backend.acquire_slot(ACCOUNT, call, limit)).granted for call in calls]
 
 
 @pytest.fixture
 async def replicas(valkey: Valkey) -> AsyncIterator[tuple[Replica, Replica]]:
     first, second = Replica(valkey), Replica(valkey)
-    async with first.opened as first.ledger, second.opened as second.ledger:
+    async with first.opened as first.backend, second.opened as second.backend:
         yield first, second
 
 
@@ -58,14 +58,14 @@ async def test_two_replicas_have_no_more_places_together_than_the_limit(replicas
     first, second = replicas
     granted = await asyncio.gather(first.enters("a", "b", "c"), second.enters("d", "e", "f"))
     assert [*granted[0], *granted[1]].count(True) == 3
-    assert (await first.ledger.present(ACCOUNT, 3)).usage == 3
+    assert (await first.backend.slots_in_use(ACCOUNT, 3)).usage == 3
 
 
 async def test_place_that_one_replica_gives_back_is_there_for_the_other(replicas: tuple[Replica, Replica]) -> None:
     first, second = replicas
     assert await first.enters("a", "b", "c") == [True] * 3
-    await first.ledger.leave(ACCOUNT, "a")
-    await asyncio.wait(set(first.ledger._leaving))
+    await first.backend.release_slot(ACCOUNT, "a")
+    await asyncio.wait(set(first.backend._pending))
     assert await second.enters("d") == [True]
 
 
@@ -87,8 +87,8 @@ async def test_places_of_a_process_that_died_come_back_while_others_keep_theirs(
     monkeypatch.setattr(module, "LEASE_SECONDS", scaled(0.5))
     await first.enters("a", "b")
     await second.enters("c")
-    while (await second.ledger.present(ACCOUNT, 3)).usage > 1:
-        await second.ledger.renew()
+    while (await second.backend.slots_in_use(ACCOUNT, 3)).usage > 1:
+        await second.backend.renew()
         await asyncio.sleep(0.05)
     assert await second.enters("d", "e", "f") == [True, True, False]
 
@@ -98,9 +98,9 @@ async def test_usage_is_the_own_while_the_store_is_away(valkey: Valkey, replicas
     await first.enters("a")
     await first.draws(10)
     valkey.kill()
-    looked = await first.ledger.draw(ACCOUNT, "calls", RATE, 0)
+    looked = await first.backend.consume(ACCOUNT, "calls", RATE, 0)
     assert looked.wait_seconds > 0
-    assert (await first.ledger.present(ACCOUNT, 3)).usage == 1
+    assert (await first.backend.slots_in_use(ACCOUNT, 3)).usage == 1
 
 
 async def test_call_that_runs_keeps_its_place_for_longer_than_a_lease(
@@ -111,7 +111,7 @@ async def test_call_that_runs_keeps_its_place_for_longer_than_a_lease(
     await first.enters("a", "b", "c")
     for _ in range(4):
         await asyncio.sleep(scaled(0.3))
-        await first.ledger.renew()
+        await first.backend.renew()
     assert await second.enters("d") == [False]
 
 
@@ -122,23 +122,23 @@ async def test_place_that_is_given_back_during_a_renewal_stays_free(
     first, second = replicas
     other = "{q}:users"
     await first.enters("a", "b")
-    await first.ledger.enter(other, "x", 3)
-    renew, met = first.ledger._renew, []
+    await first.backend.acquire_slot(other, "x", 3)
+    renew, met = first.backend._renew, []
 
     async def renew_slowly(**arguments: Any) -> Any:
         met.append(arguments["keys"])
-        account, call = ((ACCOUNT, "a"), (other, "x"))[len(met) - 1]
+        subject, call = ((ACCOUNT, "a"), (other, "x"))[len(met) - 1]
         if len(met) == 1:
-            await first.ledger.leave(account, call)
-            await first.ledger.leave(other, "x")
-            await asyncio.wait(set(first.ledger._leaving))
+            await first.backend.release_slot(subject, call)
+            await first.backend.release_slot(other, "x")
+            await asyncio.wait(set(first.backend._pending))
         return await renew(**arguments)
 
-    monkeypatch.setattr(first.ledger, "_renew", renew_slowly)
-    await first.ledger.renew()
+    monkeypatch.setattr(first.backend, "_renew", renew_slowly)
+    await first.backend.renew()
     assert len(met) == 1
-    assert (await second.ledger.present(ACCOUNT, 3)).usage == 1
-    assert (await second.ledger.present(other, 3)).usage == 0
+    assert (await second.backend.slots_in_use(ACCOUNT, 3)).usage == 1
+    assert (await second.backend.slots_in_use(other, 3)).usage == 0
 
 
 @pytest.mark.parametrize(("amount", "left"), [(8, 10), (-8, 10)])
@@ -148,25 +148,25 @@ async def test_caller_who_leaves_before_the_store_has_answered_takes_nothing_alo
     """What was drawn goes back, in both books; what was being given back stays given back."""
     first, _ = replicas
     if amount < 0:
-        await first.ledger.draw(ACCOUNT, "bytes", RATE, -amount)
-    draw, asked, answer = first.ledger._draw, asyncio.Event(), asyncio.Event()
+        await first.backend.consume(ACCOUNT, "bytes", RATE, -amount)
+    consume, attempts, answer = first.backend._consume, asyncio.Event(), asyncio.Event()
 
-    async def draw_slowly(**arguments: Any) -> Any:
-        asked.set()
+    async def consume_slowly(**arguments: Any) -> Any:
+        attempts.set()
         await answer.wait()
-        return await draw(**arguments)
+        return await consume(**arguments)
 
-    monkeypatch.setattr(first.ledger, "_draw", draw_slowly)
-    drawing = asyncio.create_task(first.ledger.draw(ACCOUNT, "bytes", RATE, amount))
-    await asked.wait()
+    monkeypatch.setattr(first.backend, "_consume", consume_slowly)
+    drawing = asyncio.create_task(first.backend.consume(ACCOUNT, "bytes", RATE, amount))
+    await attempts.wait()
     drawing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await drawing
     answer.set()
-    while first.ledger._leaving:
-        await asyncio.wait(set(first.ledger._leaving))
-    own = await first.ledger._own.draw(ACCOUNT, "bytes", RATE, 0)
-    shared = await first.ledger.draw(ACCOUNT, "bytes", RATE, 0)
+    while first.backend._pending:
+        await asyncio.wait(set(first.backend._pending))
+    own = await first.backend._local.consume(ACCOUNT, "bytes", RATE, 0)
+    shared = await first.backend.consume(ACCOUNT, "bytes", RATE, 0)
     assert (round(own.remaining), round(shared.remaining)) == (left, left)
 
 
@@ -189,7 +189,7 @@ async def test_without_the_store_each_process_holds_the_limit_by_itself(
 async def test_replicas_share_again_when_the_store_is_back_with_the_calls_that_run(
     valkey: Valkey, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TRY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_AFTER_SECONDS", 0.01)
     first, second = replicas
     valkey.kill()
     assert await first.enters("a", "b") == [True, True]
@@ -211,7 +211,7 @@ async def test_store_that_is_emptied_lets_no_process_do_more(valkey: Valkey, rep
 
 
 async def test_store_that_hangs_delays_a_call_for_its_time_and_then_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TRY_AGAIN_SECONDS", 3_600)
+    monkeypatch.setattr(module, "RETRY_AFTER_SECONDS", 3_600)
 
     async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
@@ -219,10 +219,10 @@ async def test_store_that_hangs_delays_a_call_for_its_time_and_then_nobody(monke
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     metrics = Metrics()
-    async with open_shared_ledger(f"redis://127.0.0.1:{port}", metrics, timeout_seconds=0.1) as ledger:
-        readings = [await ledger.draw(ACCOUNT, "calls", RATE, 1) for _ in range(50)]
+    async with open_redis_backend(f"redis://127.0.0.1:{port}", metrics, timeout_seconds=0.1) as backend:
+        readings = [await backend.consume(ACCOUNT, "calls", RATE, 1) for _ in range(50)]
     assert metrics.budget_store_failures._value.get() == 1
-    assert sum(reading.granted for reading in readings) == 10
+    assert sum(result.granted for result in readings) == 10
     server.close()
 
 
@@ -231,8 +231,8 @@ def test_a_gateway_without_a_store_says_nothing_of_sharing() -> None:
 
 
 async def test_password_of_the_store_gets_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    async with open_shared_ledger("redis://u:very-secret@127.0.0.1:1", Metrics(), timeout_seconds=0.5) as ledger:
-        assert (await ledger.draw(ACCOUNT, "calls", RATE, 1)).granted
+    async with open_redis_backend("redis://u:very-secret@127.0.0.1:1", Metrics(), timeout_seconds=0.5) as backend:
+        assert (await backend.consume(ACCOUNT, "calls", RATE, 1)).granted
     assert "very-secret" not in caplog.text
 
 
@@ -244,11 +244,11 @@ async def test_rights_that_the_guide_gives_are_enough_and_reach_no_other_key(val
         administrator.execute_command("ACL", "SETUSER", "osfaas", "reset", "on", ">pw", *rights[1].split())
     metrics = Metrics()
     url = f"valkey://osfaas:pw@127.0.0.1:{valkey.port}/0"
-    async with open_shared_ledger(url, metrics, timeout_seconds=scaled(2)) as ledger:
-        assert (await ledger.draw(ACCOUNT, "calls", RATE, 1)).granted
-        assert (await ledger.enter(ACCOUNT, "a", 1)).granted
-        await ledger.renew()
-        await ledger.leave(ACCOUNT, "a")
+    async with open_redis_backend(url, metrics, timeout_seconds=scaled(2)) as backend:
+        assert (await backend.consume(ACCOUNT, "calls", RATE, 1)).granted
+        assert (await backend.acquire_slot(ACCOUNT, "a", 1)).granted
+        await backend.renew()
+        await backend.release_slot(ACCOUNT, "a")
     assert metrics.budget_store_failures._value.get() == 0
     with Redis(port=valkey.port, username="osfaas", password="pw") as limited, pytest.raises(RedisError):
         limited.set("other", "1")

@@ -4,7 +4,7 @@ import pytest
 from aiohttp.abc import AbstractResolver
 
 from gateway.errors import GatewayError, Kind
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.resolver import StoreResolver
 
 INSIDE = {
@@ -44,9 +44,9 @@ INSIDE = {
 }
 
 
-def refusal(origins: StoreOrigins, url: str) -> Kind | None:
+def refusal(origins: StoreAllowlist, url: str) -> Kind | None:
     try:
-        origins.refuse_strange(url)
+        origins.check_allowed(url)
     except GatewayError as error:
         return error.kind
     return None
@@ -55,7 +55,7 @@ def refusal(origins: StoreOrigins, url: str) -> Kind | None:
 @pytest.mark.parametrize("host", INSIDE.values(), ids=INSIDE)
 def test_catalog_does_not_lead_inside(host: str) -> None:
     for url in (f"http://{host}/v1/AUTH_p", f"https://{host}:8080/v1/AUTH_p"):
-        assert refusal(StoreOrigins(), url) is Kind.OBJECT_UNSUPPORTED
+        assert refusal(StoreAllowlist(), url) is Kind.OBJECT_UNSUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -77,29 +77,29 @@ def test_catalog_does_not_lead_inside(host: str) -> None:
     ],
 )
 def test_what_is_no_plain_url_of_a_host_is_refused(url: str) -> None:
-    assert refusal(StoreOrigins(listed=["http://store.test"]), url) is Kind.OBJECT_UNSUPPORTED
+    assert refusal(StoreAllowlist(listed=["http://store.test"]), url) is Kind.OBJECT_UNSUPPORTED
 
 
 def test_store_that_is_not_listed_is_refused_though_it_could_be_one() -> None:
-    origins = StoreOrigins(listed=["https://store.test"])
+    origins = StoreAllowlist(listed=["https://store.test"])
     for url in ("https://other.test/v1", "http://store.test/v1", "https://store.test:8443/v1", "https://10.0.0.1/v1"):
         assert refusal(origins, url) is Kind.OBJECT_UNSUPPORTED
 
 
 @pytest.mark.parametrize("url", ["https://swift.example.org/v1", "http://10.1.2.3:8080/v1", "http://[fd12::1]:8080/v1"])
 def test_public_and_private_stores_of_the_catalog_are_asked(url: str) -> None:
-    assert refusal(StoreOrigins(), url) is None
+    assert refusal(StoreAllowlist(), url) is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "kubernetes.default.svc", "store", "[::1]"])
 def test_what_the_operator_names_is_asked_wherever_it_is(host: str) -> None:
-    assert refusal(StoreOrigins(listed=[f"http://{host}:8080"]), f"http://{host}:8080/v1/AUTH_p") is None
-    assert refusal(StoreOrigins(configured=[f"http://{host}:8080/v1"]), f"http://{host}:8080/v1/AUTH_p") is None
+    assert refusal(StoreAllowlist(listed=[f"http://{host}:8080"]), f"http://{host}:8080/v1/AUTH_p") is None
+    assert refusal(StoreAllowlist(configured=[f"http://{host}:8080/v1"]), f"http://{host}:8080/v1/AUTH_p") is None
 
 
 def test_origin_that_is_none_does_not_start() -> None:
     with pytest.raises(ValueError, match="not an http"):
-        StoreOrigins(listed=["swift.example.org"])
+        StoreAllowlist(listed=["swift.example.org"])
 
 
 class Names(AbstractResolver):
@@ -119,7 +119,7 @@ class Names(AbstractResolver):
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254", "64:ff9b::7f00:1"])
 async def test_name_that_stands_for_the_inside_is_not_connected_to(address: str) -> None:
     """DNS rebinding: the answer that is looked at is the one that is connected to."""
-    resolver = StoreResolver(Names(["192.0.2.1"], [address], ["192.0.2.1", address]), StoreOrigins())
+    resolver = StoreResolver(Names(["192.0.2.1"], [address], ["192.0.2.1", address]), StoreAllowlist())
     assert [entry["host"] for entry in await resolver.resolve("store.test", 80)] == ["192.0.2.1"]
     with pytest.raises(OSError, match="no address that a store may have"):
         await resolver.resolve("store.test", 80)
@@ -127,5 +127,5 @@ async def test_name_that_stands_for_the_inside_is_not_connected_to(address: str)
 
 
 async def test_name_that_the_operator_lists_may_stand_for_anything() -> None:
-    resolver = StoreResolver(Names(["127.0.0.1"]), StoreOrigins(listed=["http://store.test:8080"]))
+    resolver = StoreResolver(Names(["127.0.0.1"]), StoreAllowlist(listed=["http://store.test:8080"]))
     assert [entry["host"] for entry in await resolver.resolve("store.test", 8080)] == ["127.0.0.1"]

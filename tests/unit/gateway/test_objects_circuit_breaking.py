@@ -7,8 +7,8 @@ import pytest
 from gateway.circuit import CircuitRules
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
-from gateway.objects.circuit_breaking import BreakingStore
-from gateway.objects.http import StoreSilentError, refused
+from gateway.objects.circuit_breaking import CircuitBreakingStore
+from gateway.objects.http import StoreUnreachableError, refused
 from gateway.objects.model import ObjectRef
 from policies.names import ProjectId
 
@@ -33,7 +33,7 @@ def caller(project: str) -> Caller:
     return Caller("t", "u", "u", ProjectId(project), project, frozenset(), 0)
 
 
-async def refusals(breaking: BreakingStore, project: str, times: int) -> list[GatewayError]:
+async def refusals(breaking: CircuitBreakingStore, project: str, times: int) -> list[GatewayError]:
     found = []
     for _ in range(times):
         with pytest.raises(GatewayError) as caught:
@@ -43,8 +43,8 @@ async def refusals(breaking: BreakingStore, project: str, times: int) -> list[Ga
 
 
 async def test_silent_store_is_not_asked_after_some_times() -> None:
-    store = Store(StoreSilentError())
-    found = await refusals(BreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
+    store = Store(StoreUnreachableError())
+    found = await refusals(CircuitBreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
     assert {error.kind for error in found} == {Kind.STORE_UNAVAILABLE}
     assert all(error.retry_after_seconds for error in found)
     assert store.asked == 3
@@ -52,8 +52,8 @@ async def test_silent_store_is_not_asked_after_some_times() -> None:
 
 async def test_one_project_does_not_close_the_store_to_another() -> None:
     """How long a stat takes depends on the object too, and objects are of the tenants' own making."""
-    store = Store(StoreSilentError())
-    breaking = BreakingStore(store, CircuitRules(failures=3, seconds=60))  # type: ignore[arg-type]
+    store = Store(StoreUnreachableError())
+    breaking = CircuitBreakingStore(store, CircuitRules(failures=3, seconds=60))  # type: ignore[arg-type]
     await refusals(breaking, "a", 5)
     store.failure = None
     assert await breaking.stat(caller("b"), REF) == "stat"
@@ -62,7 +62,7 @@ async def test_one_project_does_not_close_the_store_to_another() -> None:
 async def test_store_that_says_no_is_not_silent() -> None:
     """A 503 for one object is an answer."""
     store = Store(GatewayError(Kind.STORE_UNAVAILABLE))
-    await refusals(BreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
+    await refusals(CircuitBreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
     assert store.asked == 10
 
 
@@ -85,13 +85,13 @@ RULES = CircuitRules(failures=2, seconds=60)
 async def test_answer_of_the_store_is_not_asked_for_again(failure: GatewayError) -> None:
     """An unexpected status, like a redirect, will be the same in a moment."""
     store = Returning(failure)
-    await refusals(BreakingStore(store, RULES, retry_seconds=60), "a", 1)  # type: ignore[arg-type]
+    await refusals(CircuitBreakingStore(store, RULES, retry_seconds=60), "a", 1)  # type: ignore[arg-type]
     assert store.asked == 1
 
 
 async def test_attempts_of_one_lookup_are_one_question_of_the_circuit_and_end_with_their_time() -> None:
-    store = Store(StoreSilentError())
-    breaking = BreakingStore(store, RULES, retry_seconds=0.5)  # type: ignore[arg-type]
+    store = Store(StoreUnreachableError())
+    breaking = CircuitBreakingStore(store, RULES, retry_seconds=0.5)  # type: ignore[arg-type]
     await refusals(breaking, "a", 2)
     asked = store.asked
     assert 2 < asked < 12
@@ -100,7 +100,7 @@ async def test_attempts_of_one_lookup_are_one_question_of_the_circuit_and_end_wi
 
 
 async def test_store_that_comes_back_is_waited_for() -> None:
-    store = Returning(StoreSilentError(), refused(503), StoreSilentError())
-    breaking = BreakingStore(store, RULES, retry_seconds=60)  # type: ignore[arg-type]
+    store = Returning(StoreUnreachableError(), refused(503), StoreUnreachableError())
+    breaking = CircuitBreakingStore(store, RULES, retry_seconds=60)  # type: ignore[arg-type]
     assert await breaking.stat(caller("a"), REF) == "stat"
     assert store.asked == 4

@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from gateway.checksums.algorithms import ALGORITHMS
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, Endpoint
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.endpoints import account_of, endpoint_of
 from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
@@ -422,7 +422,7 @@ async def test_keeping_digests_leaves_the_content_type_to_the_object() -> None:
 
     identity: Any = SimpleNamespace(verify=True)
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    async with server, open_clients(Settings(), identity, StoreOrigins()) as (session, *_):
+    async with server, open_clients(Settings(), identity, StoreAllowlist()) as (session, *_):
         room = SwiftStore(StoreClient(session, timeout_seconds=5), RULES, None)  # type: ignore[arg-type]
         port = server.sockets[0].getsockname()[1]
         found = dataclasses.replace(stat(content_type="text/plain"), account=f"http://127.0.0.1:{port}/v1/AUTH_p")

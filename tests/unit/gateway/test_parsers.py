@@ -19,10 +19,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, is_digest
-from gateway.checksums.bulk import bulk_order_of
+from gateway.checksums.bulk import parse_bulk_request
 from gateway.checksums.bulk_routes import named
 from gateway.checksums.function import CapabilityRefusedError, digests_in
-from gateway.checksums.negotiation import digest_fields, wanted_of
+from gateway.checksums.negotiation import digest_fields, negotiate
 from gateway.checksums.routes import NAMING_PARAMETERS, PARAMETERS, ref_from_path, ref_from_query
 from gateway.errors import GatewayError, Kind
 from gateway.events.records import read_events
@@ -34,7 +34,7 @@ from gateway.identity.keystone import caller_from
 from gateway.identity.tokens import MAX_TOKEN_CHARS, fernet_issued_at, token_of
 from gateway.invoke.headers import identity_fields, reply_fields, request_fields
 from gateway.invoke.target import target_of
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.endpoints import account_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from gateway.objects.stored import read_foreign, read_stored, write_stored
@@ -316,7 +316,7 @@ def test_digest_fields_carry_the_digests_that_were_asked_for(
 ) -> None:
     wanted = unless_refused(
         {Kind.ALGORITHM_UNKNOWN, Kind.REQUEST_MALFORMED},
-        lambda: wanted_of(ordered=ordered, want_digest=want, want_repr_digest=want_repr, default=("adler32", "md5")),
+        lambda: negotiate(ordered=ordered, want_digest=want, want_repr_digest=want_repr, default=("adler32", "md5")),
     )
     if wanted is None:
         assert ordered
@@ -465,14 +465,14 @@ def test_order_for_many_objects_names_objects_or_fails_line_by_line(text: str) -
     body = text.encode("utf-8", "surrogatepass")
     order = unless_refused(
         {Kind.REQUEST_MALFORMED, Kind.ALGORITHM_UNKNOWN},
-        lambda: asyncio.run(bulk_order_of(body, default_algorithms=("md5",), max_objects=3)),
+        lambda: asyncio.run(parse_bulk_request(body, default_algorithms=("md5",), max_objects=3)),
     )
     if order:
         assert len(twice_in(body)) == 0
     for number in range(len(order.objects) if order else 0):
         # What goes into the answer has to be JSON by the letter, whatever stood in the request.
         json.dumps(named(order, number), allow_nan=False)
-        one = unless_refused(MALFORMED, lambda number=number: order.order_of(number))  # type: ignore[misc]
+        one = unless_refused(MALFORMED, lambda number=number: order.request_for(number))  # type: ignore[misc]
         if one is not None:
             assert re.fullmatch(r"[!-~]+", object_url("http://store/v1/AUTH_p", one.ref))
 
@@ -552,7 +552,7 @@ def test_caller_that_keystone_describes_can_be_used_for_all_that_a_caller_is_use
     try:
         caller = unless_refused({Kind.TOKEN_SCOPE}, lambda: caller_from("t", body))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        return  # what `Keystone.understood` turns into 503
+        return  # what `Keystone.validate_as` turns into 503
     if caller is None:
         return
     assert allows(caller, service_type="function", method="GET", path="/v1/checksums/c/o") in {True, False}
@@ -562,7 +562,7 @@ def test_caller_that_keystone_describes_can_be_used_for_all_that_a_caller_is_use
         {Kind.OBJECT_UNSUPPORTED}, lambda: account_of(caller, interface="public", region=None, configured=None)
     )
     if account is not None:
-        assert StoreOrigins().may_be_asked(account) in {True, False}
+        assert StoreAllowlist().may_be_asked(account) in {True, False}
 
 
 # --- names and access rules

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import GatewayError, Kind
 from gateway.http.head import RequestHead
 from gateway.identity.tokens import TokenForm
-from gateway.identity.validation_limiter import Turns
+from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.projects.administrator import Administrator, AdministratorRules, Administrators, administrator_from
 
 HEAD = RequestHead("PUT", b"/v1/projects/p1", b"", ())
@@ -71,7 +71,7 @@ async def test_made_up_tokens_wait_for_their_turn_at_keystone() -> None:
     running, most = 0, 0
 
     class Slow:
-        async def understood(self, token: str, understand: object) -> Administrator:
+        async def validate_as(self, token: str, parse: object) -> Administrator:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -98,7 +98,7 @@ def administrators(keystone: Any, *, fernet_only: bool = False) -> Administrator
     form = TokenForm(fernet_only=fernet_only, max_age_seconds=0, skew_seconds=0)
     return Administrators(
         keystone,
-        Turns(4, wait_seconds=5),
+        ValidationLimiter(4, wait_seconds=5),
         form,
         RULES,
         www_authenticate_uri="http://keystone.test",

@@ -14,9 +14,9 @@ from starlette.routing import Route
 from gateway.errors import GatewayError, Kind
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import Observed, RequestIds, StrictHead
+from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.projects.administrator import Administrator
-from gateway.projects.audit import deed_of
+from gateway.projects.audit import audit_event
 from gateway.projects.routes import ProjectRoutes
 from tenancy.errors import UnavailableError
 
@@ -58,7 +58,9 @@ async def called(
             Route("/v1/projects/{project}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         ]
     )
-    outer = RequestIds(Observed(StrictHead(app, HeadLimits(max_bytes=9_999, max_fields=99)), Metrics()))
+    outer = RequestIdMiddleware(
+        AccessLogMiddleware(StrictHeadMiddleware(app, HeadLimits(max_bytes=9_999, max_fields=99)), Metrics())
+    )
     with caplog.at_level(logging.INFO):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://faas.test") as client:
             answer = await client.request(method, path, headers={"X-Auth-Token": "very-secret"})
@@ -117,5 +119,5 @@ async def test_list_is_recorded_against_all_projects(caplog: pytest.LogCaptureFi
     [("PUT", 201, "create"), ("PUT", 200, "update"), ("PATCH", 200, "update"), ("DELETE", 202, "delete")],
 )
 def test_action_is_one_of_cadfs(method: str, status: int, action: str) -> None:
-    deed = deed_of(ADMIN, method, "p", status, request_id="req-1", parameters={"confirm": "false"})
-    assert (deed.action, deed.tags) == (action, [])
+    event = audit_event(ADMIN, method, "p", status, request_id="req-1", parameters={"confirm": "false"})
+    assert (event.action, event.tags) == (action, [])

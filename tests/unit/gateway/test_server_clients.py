@@ -9,7 +9,7 @@ import certifi
 import pytest
 
 from gateway.identity.credential import IdentityService
-from gateway.objects.allowlist import StoreOrigins
+from gateway.objects.allowlist import StoreAllowlist
 from gateway.server.clients import check_authorities, open_clients
 from gateway.server.settings import Settings
 
@@ -19,7 +19,7 @@ Trust = ssl.SSLContext | bool
 async def trusts(settings: Settings, verify: Trust) -> tuple[Any, Any]:
     """What the connectors to functions and to stores take."""
     identity = IdentityService("https://keystone.test/v3", None, verify=verify)  # type: ignore[arg-type]
-    async with open_clients(settings, identity, StoreOrigins()) as (functions, stores, _):
+    async with open_clients(settings, identity, StoreAllowlist()) as (functions, stores, _):
         return connector_ssl(functions), connector_ssl(stores)
 
 
