@@ -2,7 +2,7 @@
 
 import time
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.identity.authenticate import Authenticator
@@ -37,11 +37,11 @@ def tenant_for(caller: Caller, directory: TenantDirectory) -> Tenant:
     try:
         tenant = directory.tenant_of(caller.project_id)
     except NotOnboardedError as error:
-        raise GatewayError(Kind.NOT_ONBOARDED, project_id=caller.project_id) from error
+        raise GatewayError(ErrorCode.NOT_ONBOARDED, project_id=caller.project_id) from error
     except DirectoryError as error:
-        raise GatewayError(Kind.DIRECTORY_UNAVAILABLE) from error
+        raise GatewayError(ErrorCode.DIRECTORY_UNAVAILABLE) from error
     if tenant.suspended is not None:
-        raise GatewayError(Kind.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
+        raise GatewayError(ErrorCode.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
     return tenant
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME
 from gateway.checksums.known import Source
-from gateway.errors import Kind
+from gateway.errors import ErrorCode
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
 
@@ -152,10 +152,10 @@ def _invoke_path() -> dict[str, Any]:
 def _errors(content: dict[str, Any]) -> dict[str, Any]:
     return {
         str(status): {
-            "description": "; ".join(f"`{kind.code}`" for kind in Kind if kind.status == status),
+            "description": "; ".join(f"`{kind.code}`" for kind in ErrorCode if kind.status == status),
             "content": content,
         }
-        for status in sorted({kind.status for kind in Kind})
+        for status in sorted({kind.status for kind in ErrorCode})
     }
 
 
@@ -214,7 +214,7 @@ def _schemas() -> dict[str, Any]:
                     "items": {
                         "type": "object",
                         "required": ["request_id", "code", "status", "title", "detail"],
-                        "properties": {"code": {"enum": [kind.code for kind in Kind]}, "limit": _reached()},
+                        "properties": {"code": {"enum": [kind.code for kind in ErrorCode]}, "limit": _reached()},
                     },
                 },
             },

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 
 Document = TypeVar("Document")
@@ -38,9 +38,9 @@ def decode(
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=_reason(str(error), fields_at)) from error
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=_reason(str(error), fields_at)) from error
     except (ValueError, RecursionError) as error:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="the body is not JSON in UTF-8") from error
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the body is not JSON in UTF-8") from error
 
 
 def _reason(text: str, fields_at: Callable[[str], Iterable[str]]) -> str:

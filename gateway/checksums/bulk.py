@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.checksums.flow import ChecksumRequest
 from gateway.checksums.negotiation import parse_algorithm
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import MAX_OBJECT_BYTES, ObjectRef
 from gateway.slices import in_slices
 from gateway.typed_json import decode
@@ -23,7 +23,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Whoever asks for many has the time to wait until there is room again.
-RETRIED_ERRORS = frozenset([Kind.TOO_MANY_AT_ONCE, Kind.RATE_EXCEEDED, Kind.BYTES_EXCEEDED, Kind.FUNCTION_BUSY])
+RETRIED_ERRORS = frozenset(
+    [ErrorCode.TOO_MANY_AT_ONCE, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
+)
 MAX_WAIT_SECONDS = 120.0
 # A list with more names that are none is a mistake as a whole.
 MAX_INVALID_ENTRIES = 100
@@ -222,4 +224,4 @@ async def _within(seconds: float, event: Awaitable[object]) -> bool:
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)

@@ -23,7 +23,7 @@ from gateway.checksums.bulk import (
 from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.routes import answer_document
-from gateway.errors import UNCACHEABLE, GatewayError, Kind, error_body
+from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError, error_body
 from gateway.http.answer import answer_or_error
 from gateway.http.body import read_body
 from gateway.http.context import RequestContext, context_of
@@ -138,7 +138,7 @@ class BulkRoutes:
         except Exception:
             # One object that meets a mistake of ours must not take the others with it.
             log.exception("unexpected error request_id=%s", context.request_id)
-            failure = GatewayError(Kind.INTERNAL)
+            failure = GatewayError(ErrorCode.INTERNAL)
         else:
             record_service_call(context, ref, _OK)
             return answer_document(answer)
@@ -177,7 +177,7 @@ def _refuse_other_than_json(request: Request) -> None:
     """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if media_type.lower() != "application/json":
-        raise GatewayError(Kind.MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
+        raise GatewayError(ErrorCode.MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
 
 
 def named(bulk: BulkChecksumRequest, number: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.checksums.function import CapabilityRefusedError, ChecksumsFunction
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
@@ -19,7 +19,7 @@ from gateway.retries import RetryWindow
 from tenancy.directory import FunctionAddress
 
 # What a function or a store that is killed and comes back looks like.
-_AWAY = frozenset([Kind.FUNCTION_UNREACHABLE, Kind.SHORT_READ])
+_AWAY = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.SHORT_READ])
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class ComputationRunner:
                     renewed = True
                     break
             else:
-                raise GatewayError(Kind.OBJECT_FORBIDDEN)
+                raise GatewayError(ErrorCode.OBJECT_FORBIDDEN)
 
     async def _with(self, capability: Capability, computation: Computation) -> dict[str, str]:
         count, context = self._metrics.computations, computation.context

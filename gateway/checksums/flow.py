@@ -10,7 +10,7 @@ from gateway.admission import limit_subject, tenant_for
 from gateway.checksums.computing import Computation, ComputationRunner
 from gateway.checksums.function import FUNCTION, ChecksumsFunction
 from gateway.checksums.known import Digest, KnownDigests, Source
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
@@ -29,7 +29,7 @@ from tenancy.directory import Tenant, TenantDirectory
 log = logging.getLogger(__name__)
 
 # Failures that lie with the one who started a computation, and say nothing to those who joined it.
-_OF_THE_STARTER = frozenset([Kind.TOKEN_INVALID, Kind.OBJECT_FORBIDDEN])
+_OF_THE_STARTER = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.OBJECT_FORBIDDEN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,9 @@ class ChecksumFlow:
                 digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
             stored = await self._keep(caller, stat, digests, strict=request.must_store) if request.store else None
         except GatewayError as error:
-            if error.kind is Kind.TOKEN_INVALID:
+            if error.kind is ErrorCode.TOKEN_INVALID:
                 if caller.access_rules is not None:
-                    raise GatewayError(Kind.OBJECT_ACCESS_RULE) from error
+                    raise GatewayError(ErrorCode.OBJECT_ACCESS_RULE) from error
                 self._identity.invalidate(caller)
                 raise self._identity.with_challenge(error) from error.__cause__
             raise
@@ -192,7 +192,7 @@ class ChecksumFlow:
             try:
                 return await self._flights.run(key, start, patience_seconds=max(0, deadline - time.monotonic()))
             except StillRunningError as error:
-                raise GatewayError(Kind.STILL_COMPUTING, seconds=self._concurrency.answer_seconds) from error
+                raise GatewayError(ErrorCode.STILL_COMPUTING, seconds=self._concurrency.answer_seconds) from error
             except GatewayError as error:
                 # Ends at the latest when this caller is the starter itself.
                 if not joined or error.kind not in _OF_THE_STARTER:
@@ -203,7 +203,7 @@ class ChecksumFlow:
     ) -> dict[str, str]:
         address = tenant.functions.get(FUNCTION)
         if address is None:
-            raise GatewayError(Kind.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
+            raise GatewayError(ErrorCode.FUNCTION_NOT_ENABLED, function=FUNCTION, project_id=tenant.project_id)
         async with self._slot(caller, tenant, stat.size):
             try:
                 digests = await self._runner.digests(
@@ -223,7 +223,7 @@ class ChecksumFlow:
                 raise self._diagnostics.with_diagnosis(error, caller.project_id, FUNCTION) from error.__cause__
         # The function read what it was given; only the store can say that this is still the object.
         if (await self._store.stat(caller, stat.ref)).identity != stat.identity:
-            raise GatewayError(Kind.OBJECT_CHANGED)
+            raise GatewayError(ErrorCode.OBJECT_CHANGED)
         self._known.remember(stat, digests)
         self._metrics.computed_bytes.inc(stat.size)
         return digests

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from gateway.checksums.algorithms import is_digest
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.invoke.function_client import NOBODY_THERE, FunctionClient
 from gateway.limits.background_throttle import PIECE_BYTES
@@ -26,10 +26,10 @@ MAX_REPLY_BYTES = 65_536
 _OK = 200
 
 _KINDS = {
-    "object_changed": Kind.OBJECT_CHANGED,
-    "short_read": Kind.SHORT_READ,
-    "source_unreachable": Kind.SHORT_READ,
-    "too_busy": Kind.FUNCTION_BUSY,
+    "object_changed": ErrorCode.OBJECT_CHANGED,
+    "short_read": ErrorCode.SHORT_READ,
+    "source_unreachable": ErrorCode.SHORT_READ,
+    "too_busy": ErrorCode.FUNCTION_BUSY,
 }
 # The store did not honour the signed URL; another way of reading may still work.
 _INCOMPLETE = "source_incomplete"
@@ -165,7 +165,7 @@ async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
         # Signs of life are blanks before the document.
         body += piece if body else piece.lstrip()
         if len(body) > MAX_REPLY_BYTES:
-            raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="its answer is too long")
+            raise GatewayError(ErrorCode.FUNCTION_FAILED, function=FUNCTION, why="its answer is too long")
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
@@ -173,8 +173,10 @@ async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
     if isinstance(reply, dict) and (response.status == _OK or "error" in reply):
         return reply
     if response.status in NOBODY_THERE:
-        raise GatewayError(Kind.FUNCTION_UNREACHABLE, function=FUNCTION)
-    raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why=f"it answered {response.status} without a digest")
+        raise GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=FUNCTION)
+    raise GatewayError(
+        ErrorCode.FUNCTION_FAILED, function=FUNCTION, why=f"it answered {response.status} without a digest"
+    )
 
 
 def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) -> dict[str, str]:
@@ -192,15 +194,15 @@ def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) 
             raise CapabilityRefusedError
         if isinstance(code, str) and code in _KINDS:
             raise GatewayError(_KINDS[code], function=FUNCTION)
-        raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="it reported an error of its own")
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=FUNCTION, why="it reported an error of its own")
     expected = (stat.etag,) if _strong(stat) else (stat.etag, None)
     if reply.get("etag") not in expected or reply.get("size") != stat.size:
-        raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="it answered about another object")
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=FUNCTION, why="it answered about another object")
     digests = reply.get("digests")
     if not isinstance(digests, dict) or not all(is_digest(name, digests.get(name)) for name in names):
-        raise GatewayError(Kind.FUNCTION_FAILED, function=FUNCTION, why="its digests are incomplete or malformed")
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=FUNCTION, why="its digests are incomplete or malformed")
     if any(digests.get(name, value) != value for name, value in stat.native.items()):
         raise GatewayError(
-            Kind.FUNCTION_FAILED, function=FUNCTION, why="its digest is not the one that the object store knows"
+            ErrorCode.FUNCTION_FAILED, function=FUNCTION, why="its digest is not the one that the object store knows"
         )
     return {name: digests[name] for name in names}

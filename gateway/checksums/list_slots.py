@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 
 # What a request costs beside its body: its connection, its tasks, what they hold.
@@ -90,7 +90,7 @@ class ListSlots:
         size = min(wanted, *(limit for limit, _ in shares.values()))
         for account, (limit, whose) in shares.items():
             if self._taken[account] + size > limit:
-                raise GatewayError(Kind.LISTS_EXCEEDED, whose=whose, limit=limit)
+                raise GatewayError(ErrorCode.LISTS_EXCEEDED, whose=whose, limit=limit)
         self._taken.update(dict.fromkeys(shares, size))
         slot = ListSlot(self._taken, tuple(shares), size)
         try:

@@ -13,7 +13,7 @@ from http_sfv.dictionary import Dictionary
 from http_sfv.item import Item
 
 from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 
 # Clients name a handful of algorithms and types; whoever sends more only wants the time that reading it takes.
 MAX_PREFERENCE_CHARS = 512
@@ -87,14 +87,16 @@ def parse_algorithms(values: Iterable[str]) -> list[str]:
     """
     words = [word for value in values for word in value.split(",") if word.strip()]
     if len(words) > MAX_ALGORITHMS:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"it names more than {MAX_ALGORITHMS} algorithms")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"it names more than {MAX_ALGORITHMS} algorithms")
     return list(dict.fromkeys(parse_algorithm(word) for word in words))
 
 
 def _short_enough(field: str, value: str) -> str:
     # RFC 9110, 5.4: what is larger than a server wishes to process is refused, not ignored.
     if len(value) > MAX_PREFERENCE_CHARS:
-        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {MAX_PREFERENCE_CHARS} characters of {field}")
+        raise GatewayError(
+            ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {MAX_PREFERENCE_CHARS} characters of {field}"
+        )
     return value
 
 
@@ -106,7 +108,7 @@ def parse_algorithm(word: str) -> str:
     """
     algorithm = BY_WIRE_NAME.get(word.strip().lower())
     if algorithm is None:
-        raise GatewayError(Kind.ALGORITHM_UNKNOWN, algorithm=word.strip()[:64], known=", ".join(ALGORITHMS))
+        raise GatewayError(ErrorCode.ALGORITHM_UNKNOWN, algorithm=word.strip()[:64], known=", ".join(ALGORITHMS))
     return algorithm.name
 
 

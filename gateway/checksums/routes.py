@@ -10,7 +10,7 @@ from gateway.checksums.algorithms import ALGORITHMS
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest
 from gateway.checksums.negotiation import NegotiatedDigests, digest_fields, names_json, negotiate, prefers_text
-from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, GatewayError, Kind
+from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.answer import answer_or_error
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import unless_gone
@@ -126,11 +126,11 @@ def ref_from_query(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]
     """
     parameters = parse_query(head.query, PARAMETERS + NAMING_PARAMETERS)
     if {"bucket", "container"} <= parameters.keys() or {"file", "object"} <= parameters.keys():
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="the object is named twice")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object is named twice")
     container = one_value(parameters, "bucket") or one_value(parameters, "container")
     name = one_value(parameters, "file") or one_value(parameters, "object")
     if container is None or name is None:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are needed")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are needed")
     return ObjectRef(container, name, _version(parameters)), parameters
 
 
@@ -196,7 +196,7 @@ def _text(raw: bytes) -> str:
     try:
         return unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is not UTF-8") from error
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not UTF-8") from error
 
 
 def _version(parameters: Mapping[str, list[str]]) -> str | None:
@@ -208,7 +208,7 @@ def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:
     if value is None:
         return False
     if value.lower() not in _BOOLEANS:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the parameter '{name}' is neither true nor false")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the parameter '{name}' is neither true nor false")
     return _BOOLEANS[value.lower()]
 
 

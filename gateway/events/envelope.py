@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.typed_json import decode
 
 STRUCTURED = "application/cloudevents+json"
@@ -121,7 +121,7 @@ def envelopes_of(headers: Mapping[str, str], body: bytes, *, most: int) -> Itera
         yield Envelope("", _records(decode(_DATA, body)))
     else:
         raise GatewayError(
-            Kind.MEDIA_TYPE, wanted=f"{STRUCTURED}, {BATCH} or application/json", media_type=repr(media_type[:64])
+            ErrorCode.MEDIA_TYPE, wanted=f"{STRUCTURED}, {BATCH} or application/json", media_type=repr(media_type[:64])
         )
 
 
@@ -160,4 +160,4 @@ def _records(data: _Data | str | None) -> list[Record]:
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)

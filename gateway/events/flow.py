@@ -18,7 +18,7 @@ from enum import StrEnum
 from gateway.checksums.bulk import retry_when_limited
 from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest
 from gateway.checksums.known import Source
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.events.memory import EventMemory
 from gateway.events.records import Happening, ObjectEvent
 from gateway.http.context import RequestContext
@@ -89,7 +89,7 @@ class EventFlow:
             try:
                 found = await answer(ref, context, store=not copied)
             except GatewayError as error:
-                if error.kind is not Kind.OBJECT_NOT_FOUND:
+                if error.kind is not ErrorCode.OBJECT_NOT_FOUND:
                     raise
                 continue
             sources = {digest.source for digest in found.digests.values()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote_plus
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.events.envelope import Envelope, Record, envelopes_of
 from gateway.objects.model import ObjectRef
 from gateway.slices import in_slices
@@ -125,4 +125,4 @@ def _happening(name: str, etag: str) -> Happening:
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.disconnect import CallerGoneError
 
 
@@ -39,9 +39,9 @@ def json_of(body: bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="the body is not JSON in UTF-8") from error
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the body is not JSON in UTF-8") from error
 
 
 def _too_large(max_bytes: int) -> GatewayError:
     # What is left of the body is not read, so nothing that follows it could be.
-    return GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=max_bytes, headers={"Connection": "close"})
+    return GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=max_bytes, headers={"Connection": "close"})

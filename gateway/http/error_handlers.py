@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway.errors import GatewayError, Kind, error_response
+from gateway.errors import ErrorCode, GatewayError, error_response
 from gateway.http.context import context_of
 
 
@@ -30,12 +30,12 @@ async def route_refused(request: Request, error: Exception) -> Response:
 async def unhandled_error(request: Request, _error: Exception) -> Response:
     """What nobody foresaw; the traceback is in the log."""
     context = context_of(request.scope)
-    context.facts["error"] = Kind.INTERNAL.code
-    return error_response(GatewayError(Kind.INTERNAL), request_id=context.request_id)
+    context.facts["error"] = ErrorCode.INTERNAL.code
+    return error_response(GatewayError(ErrorCode.INTERNAL), request_id=context.request_id)
 
 
 def route_error(scope: Scope, status: int) -> GatewayError:
     """The error for what the router itself refuses."""
-    if status == Kind.METHOD_NOT_ALLOWED.status:
-        return GatewayError(Kind.METHOD_NOT_ALLOWED, method=scope["method"])
-    return GatewayError(Kind.NO_SUCH_ROUTE)
+    if status == ErrorCode.METHOD_NOT_ALLOWED.status:
+        return GatewayError(ErrorCode.METHOD_NOT_ALLOWED, method=scope["method"])
+    return GatewayError(ErrorCode.NO_SUCH_ROUTE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 
 _PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%[0-9A-Fa-f]{2})*+")
 _QUERY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]++|%[0-9A-Fa-f]{2})*+")
@@ -113,16 +113,16 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     check_host(_values(kept, b"host"), version)
     check_framing(method, version, _values(kept, b"content-length"), _values(kept, b"transfer-encoding"))
     if any(value.lower() != b"100-continue" for value in _values(kept, b"expect")):
-        raise GatewayError(Kind.EXPECTATION_FAILED)
+        raise GatewayError(ErrorCode.EXPECTATION_FAILED)
     return RequestHead(method, path, query, kept)
 
 
 def _check_size(path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: HeadLimits) -> None:
     if len(fields) > limits.max_fields:
-        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_fields} fields")
+        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_fields} fields")
     size = len(path) + len(query) + sum(len(name) + len(value) for name, value in fields)
     if size > limits.max_bytes:
-        raise GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_bytes} bytes")
+        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_bytes} bytes")
 
 
 def _check_target(path: bytes, query: bytes) -> None:
@@ -181,10 +181,10 @@ def check_framing(method: str, http_version: str, lengths: list[bytes], codings:
     if codings and http_version == "1.0":
         raise _malformed("HTTP/1.0 has no Transfer-Encoding")
     if codings and codings[0].lower() != b"chunked":
-        raise GatewayError(Kind.TRANSFER_CODING)
+        raise GatewayError(ErrorCode.TRANSFER_CODING)
     if method in _BODYLESS and (codings or (lengths and int(lengths[0]))):
         raise _malformed(f"{method} takes no body")
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)

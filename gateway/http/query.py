@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 
 MAX_PARAMETERS = 32
@@ -44,4 +44,4 @@ def one_value(parameters: Mapping[str, list[str]], name: str) -> str | None:
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)

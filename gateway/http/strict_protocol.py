@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.connections import ConnectionManager
 from gateway.http.counted_transport import CountedTransport
 from gateway.http.head import REFUSAL
@@ -122,7 +122,7 @@ class StrictProtocol(HttpToolsProtocol):
         elif self._state is State.HEAD and self._since is not None and now - self._since >= transfer.head_seconds:
             self._head_too_late()
         elif self._body_too_slow(now):
-            self._refuse(GatewayError(Kind.REQUEST_TIMEOUT, part="body"))
+            self._refuse(GatewayError(ErrorCode.REQUEST_TIMEOUT, part="body"))
         self._check_download(now)
 
     def drop(self, why: str) -> None:
@@ -175,7 +175,7 @@ class StrictProtocol(HttpToolsProtocol):
         except GatewayError as error:
             self._refuse(error)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(GatewayError(Kind.REQUEST_MALFORMED, why="the HTTP parser does not understand it"))
+            self._refuse(GatewayError(ErrorCode.REQUEST_MALFORMED, why="the HTTP parser does not understand it"))
         if self._state is State.ANSWERING and len(self._held) > _HELD_MAX:
             self.flow.pause_reading()
 
@@ -259,7 +259,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _head_too_late(self) -> None:
         if self._held:
-            self._refuse(GatewayError(Kind.REQUEST_TIMEOUT, part="head"))
+            self._refuse(GatewayError(ErrorCode.REQUEST_TIMEOUT, part="head"))
         else:
             self.transport.close()
 

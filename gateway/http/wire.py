@@ -8,7 +8,7 @@ letter reach the parser, and where one request ends and the next begins is decid
 import re
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import check_framing, check_host
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
@@ -108,7 +108,7 @@ def _request_line(data: bytes, limits: WireLimits) -> tuple[str, str, int]:
     if line is None:
         raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
     if len(line[2]) > limits.target_bytes:
-        raise GatewayError(Kind.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
+        raise GatewayError(ErrorCode.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
     return line[1].decode("ascii"), f"1.{line[3].decode('ascii')}", line.end()
 
 
@@ -127,7 +127,7 @@ def _check_unfinished(data: bytes, searched: int, limits: WireLimits) -> None:
     elif not _UNFINISHED_LINE.fullmatch(data):
         raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
     elif len(data) > limits.target_bytes + _LINE_OVERHEAD:
-        raise GatewayError(Kind.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
+        raise GatewayError(ErrorCode.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
     if len(data) > limits.head_bytes:
         raise _too_large(f"more than {limits.head_bytes} bytes")
     if data.count(b"\r\n") - 1 > limits.fields:
@@ -139,8 +139,8 @@ def _check_unfinished(data: bytes, searched: int, limits: WireLimits) -> None:
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
 
 
 def _too_large(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_HEAD_TOO_LARGE, why=why)
+    return GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=why)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity import access_rules
 from gateway.identity.cache import TokenCache
@@ -100,11 +100,11 @@ class Authenticator:
         enough = {rules.call_role, rules.read_role} if readers else {rules.call_role}
         if not enough & caller.roles and not (services and self.is_service(caller)):
             if services and self.has_service_role(caller):
-                raise GatewayError(Kind.SERVICE_NOT_LISTED, role=rules.service_role, project_id=caller.project_id)
-            raise GatewayError(Kind.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)
+                raise GatewayError(ErrorCode.SERVICE_NOT_LISTED, role=rules.service_role, project_id=caller.project_id)
+            raise GatewayError(ErrorCode.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)
         path = head.path.decode("ascii")
         if not access_rules.allows(caller, service_type=rules.service_type, method=head.method, path=path):
-            raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=rules.service_type)
+            raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=rules.service_type)
 
     def invalidate(self, caller: Caller) -> None:
         """Forgets a caller whose token another service has refused, so that Keystone is asked next time."""
@@ -117,6 +117,6 @@ class Authenticator:
 
 def with_challenge(error: GatewayError, www_authenticate_uri: str) -> GatewayError:
     """A 401 with the challenge that it must carry (RFC 9110, 15.5.2); other errors as they are."""
-    if error.kind.status != Kind.TOKEN_MISSING.status:
+    if error.kind.status != ErrorCode.TOKEN_MISSING.status:
         return error
     return error.with_headers({"WWW-Authenticate": f'Keystone uri="{www_authenticate_uri}"'})

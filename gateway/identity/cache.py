@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.identity.recent import Recent
@@ -15,7 +15,7 @@ from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.single_flight import SingleFlight
 
 # Refusals that say something of the token, and go on saying it for a while.
-_LASTING = frozenset([Kind.TOKEN_INVALID, Kind.TOKEN_SCOPE])
+_LASTING = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.TOKEN_SCOPE])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class TokenCache:
         self._last_known: TTLCache[str, Caller] = TTLCache(
             limits.entries if limits.outage_seconds else 0, limits.seconds + limits.outage_seconds, timer=stopwatch
         )
-        self._refusals: TTLCache[str, tuple[Kind, Mapping[str, object]]] = TTLCache(
+        self._refusals: TTLCache[str, tuple[ErrorCode, Mapping[str, object]]] = TTLCache(
             limits.entries, limits.refusal_seconds, timer=stopwatch
         )
         self._flights: SingleFlight[str, Caller] = SingleFlight()
@@ -126,7 +126,7 @@ class TokenCache:
             raise
         if caller.expires_at <= self._clock():
             self.forget(token)
-            raise GatewayError(Kind.TOKEN_INVALID)
+            raise GatewayError(ErrorCode.TOKEN_INVALID)
         self._callers.keep(token, caller)
         if self._last_known.maxsize:
             self._last_known[token] = caller

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from gateway.circuit import CircuitBreaker, CircuitOpenError, CircuitRules
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import AccessRule, Caller, Endpoint
 from gateway.identity.outage import OutageError
 from policies.names import ProjectId
@@ -74,18 +74,18 @@ class Keystone:
         except _RateLimitedError as error:
             raise _outage(error.response) from error
         if response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response):
-            raise GatewayError(Kind.TOKEN_INVALID)
+            raise GatewayError(ErrorCode.TOKEN_INVALID)
         if response.status_code != httpx.codes.OK:
             log.error("Keystone answered %d to a validation", response.status_code)
             raise _outage(response)
         if response.headers.get("X-Subject-Token", token) != token:
             log.error("Keystone, or something before it, answered about another token")
-            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+            raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
         try:
             return parse(token, response.json()["token"])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             log.exception("Keystone's answer to a validation is not understood")
-            raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+            raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE) from error
 
     async def _asked(self, token: str) -> httpx.Response:
         """An answer that is worth a look.
@@ -175,7 +175,7 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
     """
     user = body["user"]
     if "project" not in body:
-        raise GatewayError(Kind.TOKEN_SCOPE, scope=_scope_word(body))
+        raise GatewayError(ErrorCode.TOKEN_SCOPE, scope=_scope_word(body))
     credential = body.get("application_credential") or {}
     rules = credential.get("access_rules")
     catalog = body.get("catalog", [])

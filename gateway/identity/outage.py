@@ -1,6 +1,6 @@
 """Keystone could not be asked, which says nothing of any token."""
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 
 
 class OutageError(GatewayError):
@@ -10,4 +10,4 @@ class OutageError(GatewayError):
     """
 
     def __init__(self, *, retry_after_seconds: int | None = None) -> None:
-        super().__init__(Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=retry_after_seconds)
+        super().__init__(ErrorCode.KEYSTONE_UNAVAILABLE, retry_after_seconds=retry_after_seconds)

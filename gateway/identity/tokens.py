@@ -4,7 +4,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 
 MAX_TOKEN_CHARS = 8_192
@@ -33,15 +33,15 @@ def token_of(head: RequestHead) -> str:
         scheme, _, rest = authorization.partition(" ")
         if scheme.lower() != "bearer":
             # Another scheme beside a token would leave open which of the two was meant.
-            raise GatewayError(Kind.TOKEN_AMBIGUOUS if found else Kind.TOKEN_MISSING)
+            raise GatewayError(ErrorCode.TOKEN_AMBIGUOUS if found else ErrorCode.TOKEN_MISSING)
         found.append(rest)
     if len(found) > 1:
-        raise GatewayError(Kind.TOKEN_AMBIGUOUS)
+        raise GatewayError(ErrorCode.TOKEN_AMBIGUOUS)
     token = found[0].strip() if found else ""
     if not token:
-        raise GatewayError(Kind.TOKEN_MISSING)
+        raise GatewayError(ErrorCode.TOKEN_MISSING)
     if len(token) > MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable() or " " in token:
-        raise GatewayError(Kind.TOKEN_INVALID)
+        raise GatewayError(ErrorCode.TOKEN_INVALID)
     return token
 
 
@@ -71,9 +71,9 @@ def reject_malformed(token: str, *, now: float, max_age_seconds: int, skew_secon
     try:
         issued_at = fernet_issued_at(token)
     except ValueError as error:
-        raise GatewayError(Kind.TOKEN_INVALID) from error
+        raise GatewayError(ErrorCode.TOKEN_INVALID) from error
     if issued_at > now + skew_seconds or (max_age_seconds and issued_at < now - max_age_seconds):
-        raise GatewayError(Kind.TOKEN_INVALID)
+        raise GatewayError(ErrorCode.TOKEN_INVALID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,5 +101,5 @@ class TokenForm:
         if not self.fernet_only:
             return
         if len(token) > self.max_chars:
-            raise GatewayError(Kind.TOKEN_INVALID)
+            raise GatewayError(ErrorCode.TOKEN_INVALID)
         reject_malformed(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)

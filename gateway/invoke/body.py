@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 
 
@@ -31,7 +31,7 @@ class InboundBody:
         self.length = int(lengths[0]) if lengths else None
         self.expected = bool(self.length) or bool(head.all(b"transfer-encoding"))
         if self.length is not None and self.length > limit:
-            raise GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=limit)
+            raise GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=limit)
         self._receive = receive
         self._limit = limit
         self._ended = asyncio.Event()
@@ -60,7 +60,7 @@ class InboundBody:
                 piece = message.get("body", b"")
                 size += len(piece)
                 if size > self._limit:
-                    self.failure = GatewayError(Kind.REQUEST_BODY_TOO_LARGE, limit=self._limit)
+                    self.failure = GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=self._limit)
                     raise self.failure
                 if piece:
                     self._offered_at = time.monotonic()

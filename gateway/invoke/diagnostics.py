@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from policies.names import ProjectId
 from tenancy.directory import TenantDirectory, Trouble
 from tenancy.errors import TenancyError
@@ -12,7 +12,7 @@ QUOTA = "QuotaExceeded"
 PERMANENT_PROBLEMS = frozenset(
     [QUOTA, "ImagePull", "CrashLoop", "Unschedulable", "PodRefused", "ContainerConfiguration"]
 )
-_SILENT = frozenset([Kind.FUNCTION_UNREACHABLE, Kind.FUNCTION_TIMEOUT])
+_SILENT = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.FUNCTION_TIMEOUT])
 _LONGEST_SENTENCE = 300
 
 # For a controller that gave a reason and no words.
@@ -60,5 +60,5 @@ def error_for(trouble: Trouble, function: str) -> GatewayError:
     """FUNCTION_QUOTA for a quota that is used up, FUNCTION_NOT_RUNNING for everything else."""
     words = "".join(character if character.isprintable() else " " for character in trouble.message)
     why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(trouble.reason, trouble.reason)
-    kind = Kind.FUNCTION_QUOTA if trouble.reason == QUOTA else Kind.FUNCTION_NOT_RUNNING
+    kind = ErrorCode.FUNCTION_QUOTA if trouble.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
     return GatewayError(kind, function=function, why=why)

@@ -14,7 +14,7 @@ import aiohttp
 import yarl
 from multidict import CIMultiDict
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.invoke.timing import phases
 from gateway.retries import RetryWindow
 from gateway.telemetry.trace import outgoing
@@ -127,7 +127,7 @@ class ReplyCutError(GatewayError):
     """The reply broke off, as it does when the function is killed; another attempt may bring a whole one."""
 
     def __init__(self, function: str) -> None:
-        super().__init__(Kind.FUNCTION_FAILED, function=function, why="its answer broke off")
+        super().__init__(ErrorCode.FUNCTION_FAILED, function=function, why="its answer broke off")
 
 
 class FunctionClient:
@@ -195,15 +195,15 @@ class FunctionClient:
     def _failure(self, error: Exception, function: str) -> GatewayError:
         if isinstance(error, aiohttp.SocketTimeoutError):
             why = f"nothing came of it for {self._timeouts.silence_seconds:g} seconds, which is the limit for silence"
-            return GatewayError(Kind.FUNCTION_TIMEOUT, function=function, why=why)
+            return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
             why = f"it worked for {self._timeouts.total_seconds:g} seconds, which is the limit for one call"
-            return GatewayError(Kind.FUNCTION_TIMEOUT, function=function, why=why)
+            return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
         if isinstance(error, aiohttp.ClientPayloadError):
             return ReplyCutError(function)
         if isinstance(error, aiohttp.ClientConnectionError):
-            return GatewayError(Kind.FUNCTION_UNREACHABLE, function=function)
-        return GatewayError(Kind.FUNCTION_FAILED, function=function, why="its answer is not HTTP as it should be")
+            return GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
+        return GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why="its answer is not HTTP as it should be")
 
     async def _head(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
         started = time.perf_counter()

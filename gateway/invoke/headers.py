@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity.caller import Caller
 from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
@@ -178,7 +178,7 @@ def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: s
     """
     fields = [(name.lower(), value) for name, value in raw]
     if not 200 <= status <= 599:  # noqa: PLR2004 - an interim reply, a switch of protocols, or no status at all
-        raise GatewayError(Kind.FUNCTION_FAILED, function=function, why=f"it answered with the status {status}")
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=f"it answered with the status {status}")
     _check_framing(status, fields, function)
     nominated = _nominated(fields)
     kept = [
@@ -233,16 +233,16 @@ def _check_framing(status: int, fields: Fields, function: str) -> None:
     codings = [value for name, value in fields if name == b"transfer-encoding"]
     if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
         raise GatewayError(
-            Kind.FUNCTION_FAILED, function=function, why="it says the length of its answer more than once"
+            ErrorCode.FUNCTION_FAILED, function=function, why="it says the length of its answer more than once"
         )
     if lengths and not _DIGITS.fullmatch(lengths[0]):
-        raise GatewayError(Kind.FUNCTION_FAILED, function=function, why="the length of its answer is not a number")
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why="the length of its answer is not a number")
     if codings and codings[0].strip().lower() != b"chunked":
         raise GatewayError(
-            Kind.FUNCTION_FAILED, function=function, why="its answer has a transfer coding that is not understood"
+            ErrorCode.FUNCTION_FAILED, function=function, why="its answer has a transfer coding that is not understood"
         )
     if status in _BODYLESS_STATUSES and status != _NOT_MODIFIED and (codings or (lengths and int(lengths[0]))):
-        raise GatewayError(Kind.FUNCTION_FAILED, function=function, why=f"it answered {status} with a body")
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=f"it answered {status} with a body")
 
 
 def _nominated(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -256,7 +256,7 @@ def _text(name: bytes, value: bytes) -> tuple[str, str]:
     try:
         return name.decode("ascii"), value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the field {name.decode('ascii')} is not UTF-8") from error
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the field {name.decode('ascii')} is not UTF-8") from error
 
 
 def _plain(word: str) -> str:

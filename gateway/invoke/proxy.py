@@ -8,7 +8,7 @@ import aiohttp
 from multidict import CIMultiDict
 from starlette.types import Send
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
@@ -119,14 +119,14 @@ class Proxy:
         def verdict() -> GatewayError | None:
             if body.waiting_seconds > patience:
                 why = f"it took nothing of the request for {patience:g} seconds"
-                return GatewayError(Kind.FUNCTION_FAILED, function=invocation.target.function, why=why)
+                return GatewayError(ErrorCode.FUNCTION_FAILED, function=invocation.target.function, why=why)
             return trouble()
 
         return verdict
 
     def _reply_fields(self, invocation: Invocation, response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
         if _made_by_ingress(response):
-            raise GatewayError(Kind.FUNCTION_UNREACHABLE, function=invocation.target.function)
+            raise GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=invocation.target.function)
         fields = reply_fields(
             response.status,
             response.raw_headers,

@@ -3,7 +3,7 @@
 from starlette.types import Receive, Scope, Send
 
 from gateway.admission import admit, limit_subject
-from gateway.errors import GatewayError, Kind, error_response
+from gateway.errors import ErrorCode, GatewayError, error_response
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError
 from gateway.identity.authenticate import Authenticator
@@ -77,5 +77,5 @@ def callable_function(tenant: Tenant, function: str) -> FunctionAddress:
     """
     address = tenant.functions.get(function)
     if address is None or not address.callable:
-        raise GatewayError(Kind.FUNCTION_NOT_FOUND, project_id=tenant.project_id, function=function)
+        raise GatewayError(ErrorCode.FUNCTION_NOT_FOUND, project_id=tenant.project_id, function=function)
     return address

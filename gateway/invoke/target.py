@@ -8,7 +8,7 @@ So they are refused here, whoever calls. Everything else goes through undecoded.
 import re
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 
 PREFIX = b"/v1/invoke/"
@@ -34,15 +34,15 @@ def target_of(head: RequestHead) -> Target:
     """
     if not head.path.startswith(PREFIX):
         # The router compares the decoded path. A prefix that is spelled with escapes is another path to access rules.
-        raise GatewayError(Kind.NO_SUCH_ROUTE)
+        raise GatewayError(ErrorCode.NO_SUCH_ROUTE)
     name, slash, rest = head.path.removeprefix(PREFIX).partition(b"/")
     if not _FUNCTION.fullmatch(name):
-        raise GatewayError(Kind.NO_SUCH_ROUTE)
+        raise GatewayError(ErrorCode.NO_SUCH_ROUTE)
     if _ENCODED_DIVIDER.search(rest):
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
     segments = _ENCODED_DOT.sub(b".", rest).split(b"/")
     # Some servers take what follows a semicolon for parameters and look at the rest.
     if any(segment.partition(b";")[0] in {b".", b".."} for segment in segments):
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="the path has a segment of dots")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the path has a segment of dots")
     path = (slash or b"/") + rest
     return Target(name.decode("ascii"), path + (b"?" + head.query if head.query else b""))

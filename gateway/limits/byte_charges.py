@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 
@@ -17,7 +17,7 @@ from gateway.limits.model import LimitSubject
 FASTEST_BYTES_PER_SECOND = 1 << 30
 # The function did not start.
 _NOTHING_READ = frozenset(
-    [Kind.FUNCTION_UNREACHABLE, Kind.FUNCTION_BUSY, Kind.FUNCTION_QUOTA, Kind.FUNCTION_NOT_RUNNING]
+    [ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.FUNCTION_BUSY, ErrorCode.FUNCTION_QUOTA, ErrorCode.FUNCTION_NOT_RUNNING]
 )
 
 

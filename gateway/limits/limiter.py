@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError, Kind, LimitReached
+from gateway.errors import ErrorCode, GatewayError, LimitReached
 from gateway.http.metrics import Metrics, counter_of
 from gateway.limits.backend import LimitBackend, LimitResult
 from gateway.limits.fair_queue import FairQueue, QueueFullError, QueueLimits
@@ -20,9 +20,9 @@ from gateway.limits.token_bucket import Rate
 from policies.model import Limits
 
 _KINDS = {
-    CONCURRENT_CALLS: Kind.TOO_MANY_AT_ONCE,
-    REQUESTS_PER_SECOND: Kind.RATE_EXCEEDED,
-    BYTES_PER_SECOND: Kind.BYTES_EXCEEDED,
+    CONCURRENT_CALLS: ErrorCode.TOO_MANY_AT_ONCE,
+    REQUESTS_PER_SECOND: ErrorCode.RATE_EXCEEDED,
+    BYTES_PER_SECOND: ErrorCode.BYTES_EXCEEDED,
 }
 
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from policies.names import ProjectId
 
 _RETRY_AFTER_SECONDS = 30
@@ -39,7 +39,7 @@ class ServiceCallerQueue:
         queue = self._queues.setdefault(project_id, _Queue(asyncio.Semaphore(self._limit)))
         if queue.size >= self._limit + self._max_queued:
             raise GatewayError(
-                Kind.TOO_MANY_AT_ONCE,
+                ErrorCode.TOO_MANY_AT_ONCE,
                 project_id=project_id,
                 limit=self._limit + self._max_queued,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,

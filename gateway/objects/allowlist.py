@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class StoreAllowlist:
             GatewayError: OBJECT_UNSUPPORTED.
         """
         if not self.may_be_asked(url):
-            raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
+            raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
 
     def may_be_asked(self, url: str) -> bool:
         """Whether this is the URL of a store; the log names one of the catalog that is not."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from gateway.circuit import CircuitBreakers, CircuitOpenError, CircuitRules
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.http import StoreFailureError, StoreUnreachableError
 from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore
@@ -40,7 +40,7 @@ class CircuitBreakingStore:
                 return await self._stat(caller, ref)
         except CircuitOpenError as error:
             wait = max(1, math.ceil(error.seconds))
-            raise GatewayError(Kind.STORE_UNAVAILABLE, retry_after_seconds=wait) from error
+            raise GatewayError(ErrorCode.STORE_UNAVAILABLE, retry_after_seconds=wait) from error
 
     async def _stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         window: RetryWindow | None = None

@@ -1,6 +1,6 @@
 """Where the caller's data is: from the token's catalog or from the settings, never from the request."""
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 
 
@@ -36,5 +36,5 @@ def account_of(caller: Caller, *, interface: str, region: str | None, configured
     """
     url = endpoint_of(caller, service_type="object-store", interface=interface, region=region, configured=configured)
     if url is None:
-        raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="the token's catalog has no object store")
+        raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="the token's catalog has no object store")
     return url

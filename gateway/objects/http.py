@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import aiohttp
 import yarl
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.model import is_weak
 from gateway.telemetry.trace import outgoing
@@ -27,7 +27,7 @@ class StoreFailureError(GatewayError):
     """The store fails, whatever it is asked for: there is no answer, or a 5xx."""
 
     def __init__(self) -> None:
-        super().__init__(Kind.STORE_UNAVAILABLE)
+        super().__init__(ErrorCode.STORE_UNAVAILABLE)
 
 
 class StoreUnreachableError(StoreFailureError):
@@ -73,7 +73,7 @@ class StoreClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the object store cannot be reached: %r", error)
             if isinstance(error, aiohttp.ClientSSLError):
-                raise GatewayError(Kind.STORE_UNAVAILABLE) from error  # another attempt meets the same certificate
+                raise GatewayError(ErrorCode.STORE_UNAVAILABLE) from error  # another attempt meets the same certificate
             raise StoreUnreachableError from error
         try:
             yield response
@@ -106,7 +106,7 @@ class StoreClient:
             if response.status != OK:
                 raise refusal(response.status)
             if etag_of(response.headers.get("Etag", "")) != etag:
-                raise GatewayError(Kind.OBJECT_CHANGED)
+                raise GatewayError(ErrorCode.OBJECT_CHANGED)
             yield read_pieces(response, size)
 
 
@@ -136,9 +136,9 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
             read += len(piece)
             yield piece
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise GatewayError(Kind.SHORT_READ) from error
+        raise GatewayError(ErrorCode.SHORT_READ) from error
     if read != size:
-        raise GatewayError(Kind.SHORT_READ)
+        raise GatewayError(ErrorCode.SHORT_READ)
 
 
 def incomplete() -> GatewayError:
@@ -146,7 +146,7 @@ def incomplete() -> GatewayError:
     why = (
         "a segment of this large object is missing, or is not the one of its manifest, so that it cannot be read whole"
     )
-    return GatewayError(Kind.OBJECT_UNSUPPORTED, why=why)
+    return GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why=why)
 
 
 def is_retryable(status: int) -> bool:
@@ -157,14 +157,14 @@ def is_retryable(status: int) -> bool:
 def refused(status: int) -> GatewayError:
     """What a store's refusal means to the caller."""
     if status == BAD_REQUEST:
-        return GatewayError(Kind.REQUEST_MALFORMED, why="the object store does not take such a name or version")
+        return GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object store does not take such a name or version")
     if status == UNAUTHORIZED:
-        return GatewayError(Kind.TOKEN_INVALID)
+        return GatewayError(ErrorCode.TOKEN_INVALID)
     if status == FORBIDDEN:
-        return GatewayError(Kind.OBJECT_FORBIDDEN)
+        return GatewayError(ErrorCode.OBJECT_FORBIDDEN)
     if status == NOT_FOUND:
-        return GatewayError(Kind.OBJECT_NOT_FOUND)
+        return GatewayError(ErrorCode.OBJECT_NOT_FOUND)
     if status == PRECONDITION_FAILED:
-        return GatewayError(Kind.OBJECT_CHANGED)
+        return GatewayError(ErrorCode.OBJECT_CHANGED)
     log.warning("the object store answered %d", status)
-    return StoreFailureError() if status >= _FIRST_OF_THE_SERVER else GatewayError(Kind.STORE_UNAVAILABLE)
+    return StoreFailureError() if status >= _FIRST_OF_THE_SERVER else GatewayError(ErrorCode.STORE_UNAVAILABLE)

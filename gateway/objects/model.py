@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 
 MAX_CONTAINER_BYTES = 256
@@ -36,20 +36,20 @@ class ObjectRef:
             GatewayError: REQUEST_MALFORMED.
         """
         if not self.container or "/" in self.container or self.container in {".", ".."}:
-            raise GatewayError(Kind.REQUEST_MALFORMED, why="the container's name is not one")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the container's name is not one")
         if not self.name:
-            raise GatewayError(Kind.REQUEST_MALFORMED, why="the object's name is missing")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object's name is missing")
         try:
             container, name, version = (len(word.encode()) for word in (self.container, self.name, self.version or ""))
         except UnicodeEncodeError as error:
-            raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is not Unicode") from error
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not Unicode") from error
         if container > MAX_CONTAINER_BYTES or name > MAX_OBJECT_BYTES:
-            raise GatewayError(Kind.REQUEST_MALFORMED, why="a name is too long")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is too long")
         # Stores answer a URL that is too long as if they were in trouble.
         if version > MAX_VERSION_BYTES:
-            raise GatewayError(Kind.REQUEST_MALFORMED, why="the version is too long")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the version is too long")
         if "\0" in self.container + self.name + (self.version or ""):
-            raise GatewayError(Kind.REQUEST_MALFORMED, why="NUL is not allowed")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="NUL is not allowed")
 
 
 def is_weak(etag: str) -> bool:

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cachetools import TTLCache
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.objects.allowlist import StoreAllowlist
@@ -100,7 +100,7 @@ class Presigner:
         endpoint = self.endpoint(caller)
         credentials = await self._usable_credentials(caller, ref) if endpoint else None
         if endpoint is None or credentials is None:
-            raise GatewayError(Kind.S3_CREDENTIAL)
+            raise GatewayError(ErrorCode.S3_CREDENTIAL)
         return sign(endpoint, ref, credentials, region=self._rules.signing_region, method=method, headers=headers)
 
     async def _usable_credentials(self, caller: Caller, ref: ObjectRef) -> Credentials | None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.http import AS_STORED, OK, StoreClient, conditions, etag_of, is_retryable, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
@@ -97,7 +97,7 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
     """
     etag, length = etag_of(headers.get("etag", "")), headers.get("content-length", "")
     if not etag or not length.isdecimal():
-        raise GatewayError(Kind.OBJECT_UNSUPPORTED, why="the store gives it no ETag or no size")
+        raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="the store gives it no ETag or no size")
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
     native = native_digests(headers, etag)
@@ -122,4 +122,4 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
 def refused_by_s3(status: int) -> GatewayError:
     """What a refusal means: the store knows no token, so a 401 or 403 is about the credential's rights."""
     error = refused(status)
-    return GatewayError(Kind.OBJECT_FORBIDDEN) if error.kind is Kind.TOKEN_INVALID else error
+    return GatewayError(ErrorCode.OBJECT_FORBIDDEN) if error.kind is ErrorCode.TOKEN_INVALID else error

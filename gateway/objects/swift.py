@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
 from gateway.objects.http import (
@@ -117,7 +117,7 @@ class SwiftStore:
                 read += len(piece)
                 yield piece
         except GatewayError as error:
-            if error.kind is Kind.SHORT_READ:
+            if error.kind is ErrorCode.SHORT_READ:
                 async with self._client.exchange("GET", url, {**headers, "Range": f"bytes={read}-{read}"}) as response:
                     if response.status == CONFLICT:
                         raise incomplete() from error
@@ -224,7 +224,7 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
         kind = ObjectKind.PLAIN
     if not etag or not length.isdecimal():
         raise GatewayError(
-            Kind.OBJECT_UNSUPPORTED,
+            ErrorCode.OBJECT_UNSUPPORTED,
             why="the store gives it no ETag or no size, as for dynamic large objects of very many segments",
         )
     size = int(length)

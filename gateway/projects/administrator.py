@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity import access_rules
 from gateway.identity.authenticate import with_challenge
@@ -94,7 +94,7 @@ def administrator_from(
     scoped = system or (project is not None and project["id"] in rules.projects)
     roles = frozenset(each["name"] for each in body.get("roles", ()))
     if not scoped or rules.role not in roles or is_derived(body):
-        raise GatewayError(Kind.ADMIN_MISSING, role=rules.role)
+        raise GatewayError(ErrorCode.ADMIN_MISSING, role=rules.role)
     user = body["user"]
     allowed = (body.get("application_credential") or {}).get("access_rules")
     caller = Caller(
@@ -112,5 +112,5 @@ def administrator_from(
     )
     service, path = rules.service_type, head.path.decode("ascii")
     if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
-        raise GatewayError(Kind.ACCESS_RULE, method=head.method, service=service)
+        raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=service)
     return Administrator(user["id"], user["name"], "system" if system else f"project {caller.project_id}")

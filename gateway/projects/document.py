@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 from policies.model import IsolationLevel, Limits
 from tenancy.record import TenantRecord, timestamp
@@ -119,4 +119,4 @@ def _wishes(fields: Mapping[str, Any]) -> Wishes:
 
 
 def _malformed(why: str) -> GatewayError:
-    return GatewayError(Kind.REQUEST_MALFORMED, why=why)
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.errors import UNCACHEABLE, GatewayError, Kind
+from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.answer import answer_or_error
 from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
@@ -125,7 +125,8 @@ class ProjectRoutes:
         if len(steps) != 1:
             # Several would be several writes, and the second could fail after the first.
             raise GatewayError(
-                Kind.REQUEST_MALFORMED, why="change the specification, 'suspended' or 'offboarding', one in a request"
+                ErrorCode.REQUEST_MALFORMED,
+                why="change the specification, 'suspended' or 'offboarding', one in a request",
             )
         step = steps[0]
         return _answer(await _in_thread(lambda: step(self._tenants, project, dry_run)))
@@ -165,15 +166,15 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
     try:
         return await asyncio.to_thread(work)
     except (NotOnboardedError, NoSuchProjectError) as error:
-        raise GatewayError(Kind.PROJECT_NOT_FOUND, why=str(error)) from error
+        raise GatewayError(ErrorCode.PROJECT_NOT_FOUND, why=str(error)) from error
     except (AdministrationError, ConflictError) as error:
-        raise GatewayError(Kind.PROJECT_CONFLICT, why=str(error)) from error
+        raise GatewayError(ErrorCode.PROJECT_CONFLICT, why=str(error)) from error
     except ProjectsError as error:
-        raise GatewayError(Kind.KEYSTONE_UNAVAILABLE) from error
+        raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE) from error
     except UnavailableError as error:
-        raise GatewayError(Kind.CLUSTER_UNAVAILABLE) from error
+        raise GatewayError(ErrorCode.CLUSTER_UNAVAILABLE) from error
     except (ClusterError, RecordError) as error:
-        raise GatewayError(Kind.PROJECT_REFUSED, why=str(error)[:400]) from error
+        raise GatewayError(ErrorCode.PROJECT_REFUSED, why=str(error)[:400]) from error
 
 
 def _answer(outcome: service.Outcome, *, created: bool = False, status: int = 200) -> Response:
@@ -184,19 +185,19 @@ def _answer(outcome: service.Outcome, *, created: bool = False, status: int = 20
 def _project(request: Request) -> ProjectId:
     project = request.path_params["project"]
     if not _PROJECT.fullmatch(project):
-        raise GatewayError(Kind.NO_SUCH_ROUTE)
+        raise GatewayError(ErrorCode.NO_SUCH_ROUTE)
     return ProjectId(project)
 
 
 def _flag(request: Request, name: str) -> bool:
     value = request.query_params.get(name, "false").lower()
     if value not in {"true", "false"}:
-        raise GatewayError(Kind.REQUEST_MALFORMED, why=f"the parameter '{name}' is true or false")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the parameter '{name}' is true or false")
     return value == "true"
 
 
 def _grace_seconds(request: Request) -> int:
     value = request.query_params.get("grace_seconds", str(service.DEFAULT_GRACE_SECONDS))
     if not (value.isascii() and value.isdecimal() and len(value) < 12 and int(value) <= _LONGEST_GRACE_SECONDS):  # noqa: PLR2004
-        raise GatewayError(Kind.REQUEST_MALFORMED, why="'grace_seconds' is a whole number of seconds")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="'grace_seconds' is a whole number of seconds")
     return int(value)

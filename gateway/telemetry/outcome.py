@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from gateway.errors import Kind
+from gateway.errors import ErrorCode
 
 CALLER_GONE = 499
 FIRST_REFUSAL, FIRST_FAULT = 400, 500
@@ -24,14 +24,14 @@ class Outcome(StrEnum):
 _BACKENDS = frozenset(
     kind.code
     for kind in (
-        Kind.KEYSTONE_UNAVAILABLE,
-        Kind.STORE_UNAVAILABLE,
-        Kind.DIRECTORY_UNAVAILABLE,
-        Kind.CLUSTER_UNAVAILABLE,
-        Kind.SHORT_READ,
+        ErrorCode.KEYSTONE_UNAVAILABLE,
+        ErrorCode.STORE_UNAVAILABLE,
+        ErrorCode.DIRECTORY_UNAVAILABLE,
+        ErrorCode.CLUSTER_UNAVAILABLE,
+        ErrorCode.SHORT_READ,
     )
 )
-_LIMITS = frozenset(kind.code for kind in Kind if kind.status == Kind.TOO_MANY_AT_ONCE.status)
+_LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.TOO_MANY_AT_ONCE.status)
 # What is logged as the error of a caller that left, also behind the head of its answer.
 GONE = "function.caller.gone"
 # What an answer that broke off behind its head is logged as.
@@ -57,4 +57,4 @@ def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one fo
         return Outcome.REFUSED
     if error in _BACKENDS:
         return Outcome.BACKEND
-    return Outcome.FAULT if error == Kind.INTERNAL.code else Outcome.FUNCTION
+    return Outcome.FAULT if error == ErrorCode.INTERNAL.code else Outcome.FUNCTION

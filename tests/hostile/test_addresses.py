@@ -14,7 +14,7 @@ from echo import echo
 from faulty import VALIDATION, code
 from fronts import only, status
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.http import StoreClient
 from gateway.server.clients import open_clients
@@ -84,7 +84,7 @@ async def test_catalog_that_leads_inside_is_not_followed(canary, url):
         with pytest.raises(GatewayError) as caught:
             async with client.exchange("HEAD", url.format(port=canary.port) + "v1/AUTH_p/c/o", {}):
                 pass
-    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+    assert caught.value.kind is ErrorCode.OBJECT_UNSUPPORTED
     assert len(canary.seen) == asked
 
 
@@ -97,7 +97,7 @@ async def test_name_that_is_looked_up_to_the_inside_is_not_connected_to(canary, 
         with pytest.raises(GatewayError) as caught:
             async with client.exchange("HEAD", f"http://rebound.test:{canary.port}/v1/AUTH_p/c/o", {}):
                 pass
-        assert caught.value.kind is Kind.STORE_UNAVAILABLE
+        assert caught.value.kind is ErrorCode.STORE_UNAVAILABLE
         assert len(canary.seen) == asked
         # The twin: the client without the look at addresses gets there.
         async with functions.get(f"http://rebound.test:{canary.port}/") as response:

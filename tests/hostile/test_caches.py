@@ -13,7 +13,7 @@ from echo import echo, plainly
 from faulty import VALIDATION, code
 from fronts import only, status
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import endpoint_of
@@ -59,7 +59,7 @@ async def test_without_one_flight_for_all_each_asks():
     async def validate(token: str) -> Caller:
         asked.append(token)
         await asyncio.sleep(0.05)
-        raise GatewayError(Kind.TOKEN_INVALID)
+        raise GatewayError(ErrorCode.TOKEN_INVALID)
 
     cache = TokenCache(validate, CacheLimits(entries=10, seconds=1, refusal_seconds=1))
     cache._flights.run = lambda _, start: start()

@@ -31,7 +31,7 @@ from checksums_function.source import digest_source
 from checksums_function.threads import Threads
 
 from gateway.checksums.function import digests_in
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 
@@ -403,6 +403,6 @@ def run(seed: int, count: int) -> Tally:
 
 KNOWN_FAILURES = frozenset(
     {"object_changed", "short_read", "source_unreachable", "source_refused", "source_missing"}
-    | {kind.code for kind in (Kind.OBJECT_CHANGED, Kind.SHORT_READ, Kind.STORE_UNAVAILABLE)}
-    | {kind.code for kind in (Kind.OBJECT_FORBIDDEN, Kind.OBJECT_NOT_FOUND)}
+    | {kind.code for kind in (ErrorCode.OBJECT_CHANGED, ErrorCode.SHORT_READ, ErrorCode.STORE_UNAVAILABLE)}
+    | {kind.code for kind in (ErrorCode.OBJECT_FORBIDDEN, ErrorCode.OBJECT_NOT_FOUND)}
 )

@@ -8,7 +8,7 @@ import pytest
 from checksums_function.source import Reading
 from fault_reads import FAULTS, KNOWN_FAILURES, Tally, reads, run
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.http import StoreClient
 
 
@@ -66,14 +66,14 @@ async def test_without_the_gateways_look_at_the_etag_wrong_digests_are_found(mon
     async def careless(self, url, headers, *, etag, size, refusal):
         async with self.exchange("GET", url, headers) as response:
             if response.status >= 400:
-                raise GatewayError(Kind.STORE_UNAVAILABLE)
+                raise GatewayError(ErrorCode.STORE_UNAVAILABLE)
 
             async def pieces():
                 try:
                     async for piece in response.content.iter_any():
                         yield piece
                 except Exception as error:
-                    raise GatewayError(Kind.SHORT_READ) from error
+                    raise GatewayError(ErrorCode.SHORT_READ) from error
 
             yield pieces()
 

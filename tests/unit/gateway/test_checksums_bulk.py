@@ -19,7 +19,7 @@ from gateway.checksums.bulk import (
     retry_when_limited,
 )
 from gateway.checksums.bulk_routes import named
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import ObjectRef
 from gateway.slices import SLICE
 
@@ -64,7 +64,7 @@ async def request_for(document: Any, *, most: int = 300) -> BulkChecksumRequest:
 async def test_document_that_is_no_order_is_refused_with_the_place_of_the_mistake(document: Any, why: str) -> None:
     with pytest.raises(GatewayError) as caught:
         await request_for(document, most=3)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
     assert why in caught.value.message
 
 
@@ -94,7 +94,7 @@ async def test_name_that_looks_like_a_field_is_none(name: str) -> None:
 async def test_unknown_algorithm_is_refused_for_all() -> None:
     with pytest.raises(GatewayError) as caught:
         await request_for({"objects": [ONE], "algorithms": ["md5", "md6"]})
-    assert caught.value.kind is Kind.ALGORITHM_UNKNOWN
+    assert caught.value.kind is ErrorCode.ALGORITHM_UNKNOWN
 
 
 MISNAMED = [
@@ -112,7 +112,7 @@ async def test_entry_that_names_no_object_fails_for_itself_alone(entry: Any) -> 
     assert order.request_for(0).ref == ObjectRef("c", "o")
     with pytest.raises(GatewayError) as caught:
         order.request_for(1)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 async def test_list_with_many_names_that_are_none_is_refused_as_a_whole() -> None:
@@ -187,7 +187,7 @@ def test_long_list_counts_as_some_calls_before_it_is_read(length: int, calls: in
 class Room:
     """Refuses some times and then answers."""
 
-    def __init__(self, *refusals: Kind) -> None:
+    def __init__(self, *refusals: ErrorCode) -> None:
         self.refusals = list(refusals)
         self.asked = 0
 
@@ -213,15 +213,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_full_budget_and_busy_function_are_waited_for(quick: list[float]) -> None:
-    room = Room(Kind.TOO_MANY_AT_ONCE, Kind.FUNCTION_BUSY, Kind.TOO_MANY_AT_ONCE)
+    room = Room(ErrorCode.TOO_MANY_AT_ONCE, ErrorCode.FUNCTION_BUSY, ErrorCode.TOO_MANY_AT_ONCE)
     assert await retry_when_limited(room.answer) == "answer"
     assert room.asked == 4
     assert 0.5 <= quick[0] <= 1.5
     assert 1 <= quick[1] <= 3
 
 
-@pytest.mark.parametrize("kind", [Kind.STORE_UNAVAILABLE, Kind.KEYSTONE_UNAVAILABLE, Kind.SHORT_READ])
-async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.SHORT_READ])
+async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], kind: ErrorCode) -> None:
     room = Room(kind)
     with pytest.raises(GatewayError):
         await retry_when_limited(room.answer)
@@ -231,8 +231,8 @@ async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], 
 async def test_waiting_ends(quick: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MAX_WAIT_SECONDS", 0.1)
     with pytest.raises(GatewayError) as caught:
-        await retry_when_limited(Room(*[Kind.TOO_MANY_AT_ONCE] * 5).answer)
-    assert caught.value.kind is Kind.TOO_MANY_AT_ONCE
+        await retry_when_limited(Room(*[ErrorCode.TOO_MANY_AT_ONCE] * 5).answer)
+    assert caught.value.kind is ErrorCode.TOO_MANY_AT_ONCE
 
 
 class Shop:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.checksums.computing import Computation, ComputationRunner
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
@@ -61,11 +61,11 @@ async def digests(function: Function, trouble: GatewayError | None = None) -> di
 @pytest.mark.parametrize(
     "failure",
     [
-        GatewayError(Kind.FUNCTION_FAILED, function="f", why="its digests are incomplete or malformed"),
-        GatewayError(Kind.FUNCTION_TIMEOUT, function="f", why="late"),
-        GatewayError(Kind.FUNCTION_BUSY, function="f"),
-        GatewayError(Kind.OBJECT_CHANGED),
-        GatewayError(Kind.TOKEN_INVALID),
+        GatewayError(ErrorCode.FUNCTION_FAILED, function="f", why="its digests are incomplete or malformed"),
+        GatewayError(ErrorCode.FUNCTION_TIMEOUT, function="f", why="late"),
+        GatewayError(ErrorCode.FUNCTION_BUSY, function="f"),
+        GatewayError(ErrorCode.OBJECT_CHANGED),
+        GatewayError(ErrorCode.TOKEN_INVALID),
         refused(418),
         RuntimeError(),
     ],
@@ -80,17 +80,17 @@ async def test_failure_that_another_attempt_would_meet_too_is_told_at_once(failu
 
 
 @pytest.mark.parametrize(
-    "failure", [ReplyCutError("f"), GatewayError(Kind.FUNCTION_UNREACHABLE, function="f")], ids=repr
+    "failure", [ReplyCutError("f"), GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f")], ids=repr
 )
 async def test_function_with_a_trouble_that_lasts_is_not_waited_for(failure: GatewayError) -> None:
     function = Function(failure)
     with pytest.raises(GatewayError):
-        await digests(function, GatewayError(Kind.FUNCTION_NOT_RUNNING, function="f", why="no image"))
+        await digests(function, GatewayError(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="no image"))
     assert function.calls == 1
 
 
 async def test_attempts_end_with_their_time() -> None:
-    failures = [GatewayError(Kind.FUNCTION_UNREACHABLE, function="f") for _ in range(99)]
+    failures = [GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f") for _ in range(99)]
     function = Function(*failures, retry_seconds=0.5)
     with pytest.raises(GatewayError):
         await digests(function)
@@ -101,8 +101,8 @@ async def test_attempts_end_with_their_time() -> None:
     "failure",
     [
         ReplyCutError("f"),
-        GatewayError(Kind.FUNCTION_UNREACHABLE, function="f"),
-        GatewayError(Kind.SHORT_READ),
+        GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f"),
+        GatewayError(ErrorCode.SHORT_READ),
         StoreUnreachableError(),
         StoreFailureError(),
         refused(503),

@@ -11,7 +11,7 @@ from gateway.admission import limit_subject
 from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest, ConcurrencyControl
 from gateway.checksums.function import CapabilityRefusedError
 from gateway.checksums.known import KnownDigests, Source
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
@@ -203,19 +203,19 @@ async def test_object_that_changed_while_it_was_read_gets_no_digest_and_none_is_
 ) -> None:
     changed = dataclasses.replace(STAT, **change)
     house = House(Store(STAT, changed))
-    assert (await house.refusal(store=True)).kind is Kind.OBJECT_CHANGED
+    assert (await house.refusal(store=True)).kind is ErrorCode.OBJECT_CHANGED
     assert house.known.of(STAT) == house.known.of(changed) == {}
     assert house.store.kept == []
 
 
 async def test_object_that_vanished_while_it_was_read_gets_no_digest() -> None:
-    house = House(Store(STAT, GatewayError(Kind.OBJECT_NOT_FOUND)))
-    assert (await house.refusal()).kind is Kind.OBJECT_NOT_FOUND
+    house = House(Store(STAT, GatewayError(ErrorCode.OBJECT_NOT_FOUND)))
+    assert (await house.refusal()).kind is ErrorCode.OBJECT_NOT_FOUND
     assert house.known.of(STAT) == {}
 
 
-@pytest.mark.parametrize("kind", [Kind.OBJECT_NOT_FOUND, Kind.OBJECT_FORBIDDEN, Kind.STORE_UNAVAILABLE])
-async def test_what_is_remembered_is_not_given_to_whom_the_store_does_not_show_the_object(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ErrorCode.OBJECT_NOT_FOUND, ErrorCode.OBJECT_FORBIDDEN, ErrorCode.STORE_UNAVAILABLE])
+async def test_what_is_remembered_is_not_given_to_whom_the_store_does_not_show_the_object(kind: ErrorCode) -> None:
     house = House(Store(GatewayError(kind)))
     house.known.remember(STAT, ADLER)
     assert (await house.refusal()).kind is kind
@@ -223,9 +223,9 @@ async def test_what_is_remembered_is_not_given_to_whom_the_store_does_not_show_t
 
 
 async def test_token_that_the_store_refuses_is_distrusted_and_challenged() -> None:
-    house = House(Store(GatewayError(Kind.TOKEN_INVALID)))
+    house = House(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
     error = await house.refusal()
-    assert error.kind is Kind.TOKEN_INVALID
+    assert error.kind is ErrorCode.TOKEN_INVALID
     assert "WWW-Authenticate" in error.headers
     assert house.identity.distrusted == [CALLER]
 
@@ -233,7 +233,7 @@ async def test_token_that_the_store_refuses_is_distrusted_and_challenged() -> No
 async def test_project_without_a_function_is_told_so_only_if_one_is_needed() -> None:
     house = House()
     bare = dataclasses.replace(TENANT, functions={})
-    assert (await house.refusal(tenant=bare)).kind is Kind.FUNCTION_NOT_ENABLED
+    assert (await house.refusal(tenant=bare)).kind is ErrorCode.FUNCTION_NOT_ENABLED
     house.known.remember(STAT, ADLER)
     assert (await house.answer(tenant=bare)).digests["adler32"].source is Source.REMEMBERED
 
@@ -257,13 +257,13 @@ async def test_url_that_ran_out_while_the_function_was_busy_is_signed_anew_once(
 async def test_object_that_no_capability_reads_is_forbidden() -> None:
     house = House()
     house.function.failures = {"t": CapabilityRefusedError()}
-    assert (await house.refusal()).kind is Kind.OBJECT_FORBIDDEN
+    assert (await house.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
     house.store.offers = []
-    assert (await house.refusal()).kind is Kind.OBJECT_FORBIDDEN
+    assert (await house.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
 
 
-@pytest.mark.parametrize("kind", [Kind.FUNCTION_BUSY, Kind.SHORT_READ, Kind.FUNCTION_UNREACHABLE])
-async def test_failure_of_the_function_is_no_reason_to_try_another_capability(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ErrorCode.FUNCTION_BUSY, ErrorCode.SHORT_READ, ErrorCode.FUNCTION_UNREACHABLE])
+async def test_failure_of_the_function_is_no_reason_to_try_another_capability(kind: ErrorCode) -> None:
     house = House()
     house.function.failures = {"tempurl": GatewayError(kind, function="f")}
     assert (await house.refusal()).kind is kind
@@ -275,7 +275,7 @@ async def test_place_in_the_budget_is_needed_and_given_back() -> None:
     house.function.gate = asyncio.Event()
     running = asyncio.create_task(house.answer())
     await settled()
-    assert (await house.refusal("crc32")).kind is Kind.TOO_MANY_AT_ONCE
+    assert (await house.refusal("crc32")).kind is ErrorCode.TOO_MANY_AT_ONCE
     house.function.gate.set()
     await running
     await house.answer("crc32")
@@ -289,7 +289,7 @@ async def used(house: House, name: str) -> float:
 async def test_object_is_not_read_while_the_project_is_in_debt_for_bytes() -> None:
     house = House(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
     await house.answer()
-    assert (await house.refusal("crc32")).kind is Kind.BYTES_EXCEEDED
+    assert (await house.refusal("crc32")).kind is ErrorCode.BYTES_EXCEEDED
     assert len(house.function.calls) == 1
 
 
@@ -303,7 +303,7 @@ async def test_what_is_known_is_given_even_in_debt_and_counts_no_bytes() -> None
 
 async def test_bytes_of_an_object_for_which_there_is_no_place_are_given_back() -> None:
     house = House(Store(dataclasses.replace(STAT, size=10**6)), limit=0, bytes_per_second=10)
-    assert (await house.refusal()).kind is Kind.TOO_MANY_AT_ONCE
+    assert (await house.refusal()).kind is ErrorCode.TOO_MANY_AT_ONCE
     assert await used(house, "bytes_per_second") == 0
 
 
@@ -329,7 +329,7 @@ async def test_calls_are_counted_when_they_are_admitted_by_the_records_limit_if_
         await house.flow.admit(head, RequestContext())
     with pytest.raises(GatewayError) as caught:
         await house.flow.admit(head, RequestContext())
-    assert caught.value.kind is Kind.RATE_EXCEEDED
+    assert caught.value.kind is ErrorCode.RATE_EXCEEDED
 
 
 async def test_call_that_may_not_be_made_counts_for_nobody() -> None:
@@ -337,7 +337,7 @@ async def test_call_that_may_not_be_made_counts_for_nobody() -> None:
     for _ in range(3):
         with pytest.raises(GatewayError) as caught:
             await house.flow.admit(RequestHead("GET", b"/", b"", ()), RequestContext())
-        assert caught.value.kind is Kind.SUSPENDED
+        assert caught.value.kind is ErrorCode.SUSPENDED
     assert await used(house, "requests_per_second") == 0
 
 
@@ -352,8 +352,8 @@ async def test_callers_of_the_same_bytes_join_one_computation() -> None:
     assert {answer.digests["adler32"].value for answer in answers} == {"11e60398"}
 
 
-@pytest.mark.parametrize("kind", [Kind.TOKEN_INVALID, Kind.OBJECT_FORBIDDEN])
-async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ErrorCode.TOKEN_INVALID, ErrorCode.OBJECT_FORBIDDEN])
+async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: ErrorCode) -> None:
     house = House()
     house.function.gate = asyncio.Event()
     house.function.failures = {"starter": GatewayError(kind)}
@@ -373,7 +373,7 @@ async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: Kind)
 async def test_second_caller_who_joined_is_not_failed_by_the_token_of_the_first_who_did() -> None:
     house = House()
     house.function.gate = asyncio.Event()
-    house.function.failures = {token: GatewayError(Kind.TOKEN_INVALID) for token in ("starter", "first")}
+    house.function.failures = {token: GatewayError(ErrorCode.TOKEN_INVALID) for token in ("starter", "first")}
     tasks = []
     for token in ("starter", "first", "second"):
         tasks.append(asyncio.create_task(house.answer(caller=other(token))))
@@ -407,7 +407,7 @@ async def test_service_waits_for_a_place_while_users_of_the_project_have_theirs(
     user = asyncio.create_task(house.answer("sha1"))
     await settled()
     assert house.function.asked == [("crc32",), ("sha1",)]
-    assert (await house.refusal("md5", caller=SERVICE)).kind is Kind.TOO_MANY_AT_ONCE
+    assert (await house.refusal("md5", caller=SERVICE)).kind is ErrorCode.TOO_MANY_AT_ONCE
     house.function.gate.set()
     await asyncio.gather(user, *services)
     assert house.function.asked[2:] == [("crc32c",)]
@@ -440,7 +440,7 @@ async def test_computation_that_takes_too_long_goes_on_and_is_joined_by_who_asks
     house = House(answer_seconds=scaled(0.3))
     house.function.gate = asyncio.Event()
     refusal = await house.refusal()
-    assert (refusal.kind, refusal.retry_after_seconds) == (Kind.STILL_COMPUTING, 1)
+    assert (refusal.kind, refusal.retry_after_seconds) == (ErrorCode.STILL_COMPUTING, 1)
     again = asyncio.create_task(house.answer())
     await settled()
     house.function.gate.set()
@@ -472,7 +472,9 @@ async def test_call_of_a_service_is_noted_for_the_audit_before_it_is_authorised(
     assert house.identity.authorised == [(SERVICE, True)]
 
 
-@pytest.mark.parametrize("outcome", [False, GatewayError(Kind.STORE_UNAVAILABLE), GatewayError(Kind.TOKEN_INVALID)])
+@pytest.mark.parametrize(
+    "outcome", [False, GatewayError(ErrorCode.STORE_UNAVAILABLE), GatewayError(ErrorCode.TOKEN_INVALID)]
+)
 async def test_store_that_does_not_take_the_digests_makes_them_no_less_true(outcome: bool | GatewayError) -> None:
     house = House()
     house.store.keeps = outcome
@@ -481,8 +483,8 @@ async def test_store_that_does_not_take_the_digests_makes_them_no_less_true(outc
     assert answer.digests["adler32"].value == "11e60398"
 
 
-@pytest.mark.parametrize("kind", [Kind.STORE_UNAVAILABLE, Kind.TOKEN_INVALID])
-async def test_who_must_have_them_stored_hears_of_a_failure_that_may_pass(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.TOKEN_INVALID])
+async def test_who_must_have_them_stored_hears_of_a_failure_that_may_pass(kind: ErrorCode) -> None:
     house = House()
     house.store.keeps = GatewayError(kind)
     assert (await house.refusal(store=True, must_store=True)).kind is kind
@@ -544,7 +546,7 @@ HEAD = RequestHead("GET", b"/", b"", ())
 async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
     with pytest.raises(GatewayError) as caught:
         await House(directory=Directory()).flow.admit(HEAD, RequestContext())
-    assert caught.value.kind is Kind.NOT_ONBOARDED
+    assert caught.value.kind is ErrorCode.NOT_ONBOARDED
     assert "osfaas tenant onboard p" in caught.value.message
 
 
@@ -552,7 +554,7 @@ async def test_suspended_project_is_told_why() -> None:
     suspended = dataclasses.replace(TENANT, suspended="unpaid")
     with pytest.raises(GatewayError) as caught:
         await House(directory=Directory(suspended)).flow.admit(HEAD, RequestContext())
-    assert caught.value.kind is Kind.SUSPENDED
+    assert caught.value.kind is ErrorCode.SUSPENDED
     assert "unpaid" in caught.value.message
 
 
@@ -564,8 +566,8 @@ async def test_admitted_caller_leaves_ids_for_the_log_line_and_no_token() -> Non
 
 async def test_credential_whose_rules_leave_out_the_store_is_told_so_and_not_distrusted() -> None:
     restricted = dataclasses.replace(CALLER, access_rules=(AccessRule("function", "GET", "/v1/**"),))
-    house = House(Store(GatewayError(Kind.TOKEN_INVALID)))
-    assert (await house.refusal(caller=restricted)).kind is Kind.OBJECT_ACCESS_RULE
+    house = House(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
+    assert (await house.refusal(caller=restricted)).kind is ErrorCode.OBJECT_ACCESS_RULE
     assert house.identity.distrusted == []
 
 

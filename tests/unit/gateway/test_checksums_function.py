@@ -10,7 +10,7 @@ import pytest
 
 from gateway.checksums.function import MAX_REPLY_BYTES, CapabilityRefusedError, ChecksumsFunction, digests_in
 from gateway.checksums.known import Digest, KnownDigests, Source
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from policies.names import ProjectId
@@ -61,7 +61,7 @@ ADDRESS = FunctionAddress("http://ingress.test", "checksums.faas-p.svc.cluster.l
 def test_poisoned_reply_is_the_functions_failure(reply: dict[str, Any]) -> None:
     with pytest.raises(GatewayError) as caught:
         digests_in(reply, STAT, NAMES)
-    assert caught.value.kind is Kind.FUNCTION_FAILED
+    assert caught.value.kind is ErrorCode.FUNCTION_FAILED
 
 
 @pytest.mark.parametrize("names", [("md5",), ("adler32",)])
@@ -69,20 +69,20 @@ def test_md5_that_contradicts_the_stores_own_discredits_the_whole_reply(names: t
     reply = {**GOOD, "digests": {"md5": "f" * 32, "adler32": ADLER}}
     with pytest.raises(GatewayError) as caught:
         digests_in(reply, NATIVE, names)
-    assert caught.value.kind is Kind.FUNCTION_FAILED
+    assert caught.value.kind is ErrorCode.FUNCTION_FAILED
     assert digests_in(reply, STAT, ("md5",)) == {"md5": "f" * 32}
 
 
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("object_changed", Kind.OBJECT_CHANGED),
-        ("short_read", Kind.SHORT_READ),
-        ("source_unreachable", Kind.SHORT_READ),
-        ("too_busy", Kind.FUNCTION_BUSY),
+        ("object_changed", ErrorCode.OBJECT_CHANGED),
+        ("short_read", ErrorCode.SHORT_READ),
+        ("source_unreachable", ErrorCode.SHORT_READ),
+        ("too_busy", ErrorCode.FUNCTION_BUSY),
     ],
 )
-def test_errors_that_a_function_may_report(code: str, kind: Kind) -> None:
+def test_errors_that_a_function_may_report(code: str, kind: ErrorCode) -> None:
     with pytest.raises(GatewayError) as caught:
         digests_in({"error": {"code": code, "message": "words of the tenant"}}, STAT, NAMES)
     assert caught.value.kind is kind
@@ -93,7 +93,7 @@ def test_large_object_that_its_source_does_not_have_whole_is_not_tried_in_anothe
     large = dataclasses.replace(STAT, kind=ObjectKind.STATIC_LARGE)
     with pytest.raises(GatewayError) as caught:
         digests_in({"error": {"code": "source_incomplete"}}, large, NAMES)
-    assert (caught.value.kind, caught.value.retry_after_seconds) == (Kind.OBJECT_UNSUPPORTED, None)
+    assert (caught.value.kind, caught.value.retry_after_seconds) == (ErrorCode.OBJECT_UNSUPPORTED, None)
 
 
 @pytest.mark.parametrize("code", ["source_refused", "source_missing", "source_incomplete"])
@@ -173,7 +173,7 @@ BODY = json.dumps(GOOD).encode()
 async def test_ingress_with_nobody_behind_it_is_unreachable(status: int) -> None:
     with pytest.raises(GatewayError) as caught:
         await compute(function(Response(status, b"no healthy upstream"))[0], URL)
-    assert caught.value.kind is Kind.FUNCTION_UNREACHABLE
+    assert caught.value.kind is ErrorCode.FUNCTION_UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -198,14 +198,14 @@ async def test_ingress_with_nobody_behind_it_is_unreachable(status: int) -> None
 async def test_answer_that_is_no_reply_is_the_functions_failure(response: Response) -> None:
     with pytest.raises(GatewayError) as caught:
         await compute(function(response)[0], URL)
-    assert caught.value.kind is Kind.FUNCTION_FAILED
+    assert caught.value.kind is ErrorCode.FUNCTION_FAILED
 
 
 async def test_error_document_counts_whatever_the_status() -> None:
     for status in (200, 409, 503):
         with pytest.raises(GatewayError) as caught:
             await compute(function(Response(status, b'{"error": {"code": "too_busy"}}'))[0], URL)
-        assert caught.value.kind is Kind.FUNCTION_BUSY
+        assert caught.value.kind is ErrorCode.FUNCTION_BUSY
 
 
 async def test_signs_of_life_without_end_do_not_fill_the_memory() -> None:
@@ -240,10 +240,10 @@ async def test_bytes_go_along_with_what_the_object_has_to_be() -> None:
 
 
 async def test_what_the_store_said_while_reading_is_not_lost() -> None:
-    room, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(Kind.SHORT_READ)))
+    room, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(ErrorCode.SHORT_READ)))
     with pytest.raises(GatewayError) as caught:
         await compute(room, ByteStream())
-    assert caught.value.kind is Kind.SHORT_READ
+    assert caught.value.kind is ErrorCode.SHORT_READ
 
 
 @pytest.mark.parametrize("change", [{"etag": "f" * 32}, {"size": 8}, {"account": "http://swift.test/v1/AUTH_q"}])

@@ -13,7 +13,7 @@ from gateway.checksums.bulk import MAX_INVALID_ENTRIES, BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
 from gateway.checksums.flow import ChecksumRequest
 from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.http.context import RequestContext
@@ -36,7 +36,7 @@ class Flow:
     def __init__(self) -> None:
         self.counted = 0
         self.asked = 0
-        self.refusing: Kind | None = None
+        self.refusing: ErrorCode | None = None
 
     async def admit(self, _head: Any, _context: RequestContext) -> tuple[Caller, Tenant]:
         await self.count_call(CALLER, TENANT)
@@ -47,7 +47,7 @@ class Flow:
 
     async def answer(self, _caller: Caller, _tenant: Tenant, _order: ChecksumRequest, _context: RequestContext) -> Any:
         self.asked += 1
-        raise GatewayError(Kind.OBJECT_NOT_FOUND)
+        raise GatewayError(ErrorCode.OBJECT_NOT_FOUND)
 
 
 class House:

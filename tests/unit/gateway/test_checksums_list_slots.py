@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots, declared_length
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from policies.names import ProjectId
 
@@ -25,7 +25,7 @@ def refused(slots: ListSlots, caller: Caller, length: int | None = 1) -> str:
     before = slots.taken
     with pytest.raises(GatewayError) as caught, slots.slot(caller, length):
         pass
-    assert caught.value.kind is Kind.LISTS_EXCEEDED
+    assert caught.value.kind is ErrorCode.LISTS_EXCEEDED
     assert caught.value.retry_after_seconds
     assert slots.taken == before
     return caught.value.message

@@ -18,7 +18,7 @@ from gateway.checksums.negotiation import (
     parse_want_repr_digest,
     prefers_text,
 )
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 
 CONTENT = b"Wikipedia"
 VALUES = {
@@ -52,14 +52,14 @@ def fields(*ordered: str, **kwargs: str) -> dict[str, str]:
 def test_unknown_algorithm_in_an_order_is_an_error_that_names_the_known_ones(word: str) -> None:
     with pytest.raises(GatewayError) as caught:
         wanted(f"md5,{word}")
-    assert caught.value.kind is Kind.ALGORITHM_UNKNOWN
+    assert caught.value.kind is ErrorCode.ALGORITHM_UNKNOWN
     assert "adler32, " in caught.value.message
 
 
 def test_more_names_than_there_are_algorithms_by_far_are_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         wanted(",".join(["md5"] * 60), "sha1,sha1,sha1,sha1,sha1")
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
     assert wanted(",".join(["md5"] * 64)).algorithms == ("md5",)
 
 
@@ -68,7 +68,7 @@ def test_wish_at_length_is_refused_unread(name: str) -> None:
     """RFC 9110, 5.4: a field that is larger than a server wishes to process is an error, not ignored."""
     with pytest.raises(GatewayError) as caught:
         wanted(**{name: "md5=1, " * 73 + "a=1"})
-    assert caught.value.kind is Kind.REQUEST_HEAD_TOO_LARGE
+    assert caught.value.kind is ErrorCode.REQUEST_HEAD_TOO_LARGE
     assert wanted(**{name: "md5=1, " * 72 + "md5=1"}).algorithms in {("md5",), ()}
 
 

@@ -20,7 +20,7 @@ from gateway.checksums.routes import (
     ref_from_path,
     ref_from_query,
 )
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 
@@ -59,13 +59,13 @@ def from_query(query: bytes) -> ObjectRef:
 def test_path_that_names_no_object_is_refused(rest: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         from_path(b"/v1/checksums/" + rest)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 def test_path_that_is_another_path_once_decoded_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         from_path(b"/v1/%63hecksums/c/o")
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_every_name_can_be_named_in_the_path_and_in_the_query(container: str, na
 def test_query_that_names_no_object_or_two_is_refused(query: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         from_query(query)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_version_comes_from_the_query_in_either_spelling(query: bytes) -> None:
 def test_flag_that_is_neither_true_nor_false_is_refused(value: str) -> None:
     with pytest.raises(GatewayError) as caught:
         _flag({"force": [value]}, "force")
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 def test_flag_given_twice_is_refused() -> None:

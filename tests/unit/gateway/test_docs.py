@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import Kind
+from gateway.errors import ErrorCode
 from gateway.server.settings import settings_table
 from policies.model import CatalogueFunction, Platform
 
@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
 def errors_table() -> str:
-    rows = [f"| `{kind.code}` | {kind.status} | {kind.value.sentence} |" for kind in Kind]
+    rows = [f"| `{kind.code}` | {kind.status} | {kind.value.sentence} |" for kind in ErrorCode]
     return "\n".join(["| code | status | sentence |", "|---|---|---|", *rows])
 
 

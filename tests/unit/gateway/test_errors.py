@@ -8,7 +8,7 @@ import pytest
 import requests
 from keystoneauth1 import exceptions as ksa_exceptions
 
-from gateway.errors import GatewayError, Kind, error_response
+from gateway.errors import ErrorCode, GatewayError, error_response
 from gateway.identity.outage import OutageError
 
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
@@ -66,7 +66,7 @@ PUBLISHED = {
 }
 
 
-def example(kind: Kind) -> GatewayError:
+def example(kind: ErrorCode) -> GatewayError:
     words = {name: 7 for _, name, _, _ in string.Formatter().parse(kind.value.sentence) if name}
     return GatewayError(kind, **words)
 
@@ -84,16 +84,16 @@ def as_requests(error: GatewayError, *, method: str = "GET") -> requests.Respons
 
 
 def test_published_codes_are_frozen() -> None:
-    assert {kind.code: kind.status for kind in Kind} == PUBLISHED
+    assert {kind.code: kind.status for kind in ErrorCode} == PUBLISHED
 
 
 def test_each_code_is_published_once() -> None:
     # An Enum makes an alias of an equal value, silently: names have to be as many as codes.
-    assert len({kind.code for kind in Kind}) == len(Kind.__members__) == len(PUBLISHED)
+    assert len({kind.code for kind in ErrorCode}) == len(ErrorCode.__members__) == len(PUBLISHED)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_sentence_survives_keystoneauth(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ErrorCode)
+def test_sentence_survives_keystoneauth(kind: ErrorCode) -> None:
     error = example(kind)
     seen = ksa_exceptions.http.from_response(as_requests(error), "GET", "http://faas.test/v1/")
     assert seen.http_status == kind.status
@@ -101,8 +101,8 @@ def test_sentence_survives_keystoneauth(kind: Kind) -> None:
     assert seen.request_id == REQUEST_ID
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_sentence_survives_openstacksdk_and_is_shown_once(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ErrorCode)
+def test_sentence_survives_openstacksdk_and_is_shown_once(kind: ErrorCode) -> None:
     error = example(kind)
     with pytest.raises(openstack.exceptions.HttpException) as caught:
         openstack.exceptions.raise_from_response(as_requests(error))
@@ -110,40 +110,40 @@ def test_sentence_survives_openstacksdk_and_is_shown_once(kind: Kind) -> None:
     assert caught.value.status_code == kind.status
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_sentence_has_no_hole_and_ends(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ErrorCode)
+def test_sentence_has_no_hole_and_ends(kind: ErrorCode) -> None:
     message = example(kind).message
     assert "{" not in message
     assert message.endswith(".") or "{" in kind.value.sentence
 
 
 def test_body_has_both_shapes_and_the_request_id() -> None:
-    answer = error_response(example(Kind.NO_SUCH_ROUTE), request_id=REQUEST_ID)
+    answer = error_response(example(ErrorCode.NO_SUCH_ROUTE), request_id=REQUEST_ID)
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.body) == {
-        "error": {"code": 404, "title": "Not Found", "message": Kind.NO_SUCH_ROUTE.value.sentence},
+        "error": {"code": 404, "title": "Not Found", "message": ErrorCode.NO_SUCH_ROUTE.value.sentence},
         "errors": [
             {
                 "request_id": REQUEST_ID,
                 "code": "function.route.not_found",
                 "status": 404,
                 "title": "Not Found",
-                "detail": Kind.NO_SUCH_ROUTE.value.sentence,
+                "detail": ErrorCode.NO_SUCH_ROUTE.value.sentence,
             }
         ],
     }
 
 
 def test_storage_clients_get_one_sentence_of_plain_text() -> None:
-    error = example(Kind.OBJECT_CHANGED)
+    error = example(ErrorCode.OBJECT_CHANGED)
     answer = error_response(error, request_id=REQUEST_ID, plain=True)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert bytes(answer.body).decode() == error.message + "\n"
     assert answer.headers["retry-after"] == "1"
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_retry_after_is_whole_seconds_and_only_where_coming_back_can_help(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ErrorCode)
+def test_retry_after_is_whole_seconds_and_only_where_coming_back_can_help(kind: ErrorCode) -> None:
     field = error_response(example(kind), request_id=REQUEST_ID).headers.get("retry-after")
     assert (field is not None) == (kind.value.retry_after_seconds is not None)
     assert field is None or field.isdigit()
@@ -152,17 +152,17 @@ def test_retry_after_is_whole_seconds_and_only_where_coming_back_can_help(kind: 
 
 
 def test_retry_after_of_this_error_beats_that_of_its_kind() -> None:
-    error = GatewayError(Kind.KEYSTONE_UNAVAILABLE, retry_after_seconds=42)
+    error = GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE, retry_after_seconds=42)
     assert error_response(error, request_id=REQUEST_ID).headers["retry-after"] == "42"
 
 
 def test_braces_in_words_are_not_filled_again() -> None:
-    error = GatewayError(Kind.REQUEST_MALFORMED, why="{kind} {0} {why.__class__}")
+    error = GatewayError(ErrorCode.REQUEST_MALFORMED, why="{kind} {0} {why.__class__}")
     assert error.message == "The request is not acceptable: {kind} {0} {why.__class__}."
 
 
 def test_remembered_error_says_the_same_again() -> None:
-    first = GatewayError(Kind.TOKEN_SCOPE, scope="unscoped")
+    first = GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped")
     again = GatewayError.of(first.kind, first.words)
     assert again is not first
     assert again.message == first.message
@@ -170,10 +170,10 @@ def test_remembered_error_says_the_same_again() -> None:
 
 def test_an_error_cannot_be_changed_because_several_callers_may_have_it() -> None:
     """Whoever wants another field takes a copy, which has everything else of the first, the cause too."""
-    first = GatewayError(Kind.RATE_EXCEEDED, retry_after_seconds=7, project_id="p", limit=3)
+    first = GatewayError(ErrorCode.RATE_EXCEEDED, retry_after_seconds=7, project_id="p", limit=3)
     first.__cause__ = cause = ValueError("why")
     given = {"Allow": "GET"}
-    assert GatewayError(Kind.METHOD_NOT_ALLOWED, headers=given, method="PUT").headers is not given
+    assert GatewayError(ErrorCode.METHOD_NOT_ALLOWED, headers=given, method="PUT").headers is not given
     with pytest.raises(TypeError):
         first.headers["Connection"] = "close"  # type: ignore[index]
     with pytest.raises(TypeError):

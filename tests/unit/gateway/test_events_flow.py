@@ -8,7 +8,7 @@ import pytest
 
 from gateway.checksums.flow import Answer, ChecksumRequest
 from gateway.checksums.known import Digest, Source
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome, _key
 from gateway.events.records import Happening, ObjectEvent
 from gateway.http.context import RequestContext
@@ -33,8 +33,8 @@ class Checksums:
         self.bound: set[str] = set()
         self.computed: list[str] = []
         self.kept: list[str] = []
-        self.failures: list[Kind] = []
-        self.keeping_failures: list[Kind] = []
+        self.failures: list[ErrorCode] = []
+        self.keeping_failures: list[ErrorCode] = []
         self.asked: list[ChecksumRequest] = []
         self.gate: asyncio.Event | None = None
         self.came = asyncio.Semaphore(0)
@@ -48,7 +48,7 @@ class Checksums:
             raise GatewayError(self.failures.pop(0))
         name = order.ref.name
         if name not in self.objects:
-            raise GatewayError(Kind.OBJECT_NOT_FOUND)
+            raise GatewayError(ErrorCode.OBJECT_NOT_FOUND)
         generation = self.objects[name]
         meta = {"x-amz-meta-checksum-source": "x"} if name in self.bound else {}
         stat = ObjectStat("p", "a", order.ref, "e", 9, ObjectKind.PLAIN, "text/plain", metadata=meta)
@@ -89,7 +89,7 @@ class House:
 
 async def test_event_that_failed_is_worked_off_when_it_comes_again() -> None:
     house = House()
-    house.checksums.failures = [Kind.STORE_UNAVAILABLE]
+    house.checksums.failures = [ErrorCode.STORE_UNAVAILABLE]
     with pytest.raises(GatewayError):
         await house.handle(event())
     assert await house.handle(event()) is Outcome.COMPUTED
@@ -112,7 +112,7 @@ async def test_event_is_done_only_if_the_digests_lie_with_the_object() -> None:
 async def test_event_whose_digests_could_not_be_kept_is_worked_off_when_it_comes_again(happening: Happening) -> None:
     """Though they are remembered by then."""
     house = House()
-    house.checksums.keeping_failures = [Kind.STORE_UNAVAILABLE]
+    house.checksums.keeping_failures = [ErrorCode.STORE_UNAVAILABLE]
     with pytest.raises(GatewayError):
         await house.handle(event(happening))
     assert house.checksums.kept == []
@@ -200,7 +200,7 @@ async def test_one_member_does_not_silence_the_events_of_another() -> None:
 async def test_failure_of_one_member_is_none_of_anothers() -> None:
     house = House()
     house.checksums.gate = asyncio.Event()
-    house.checksums.failures = [Kind.TOKEN_INVALID]
+    house.checksums.failures = [ErrorCode.TOKEN_INVALID]
     bad = asyncio.ensure_future(house.handle(event(), dataclasses.replace(CALLER, user_id="mallory")))
     await house.checksums.came.acquire()
     good = asyncio.ensure_future(house.handle(event()))

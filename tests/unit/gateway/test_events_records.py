@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.events.records import Happening, ObjectEvent, read_events
 from gateway.objects.model import ObjectRef
 from gateway.slices import SLICE
@@ -90,13 +90,13 @@ def structured(document: Any) -> list[ObjectEvent]:
 def test_what_is_no_event_of_an_object_is_refused(headers: dict[str, str], body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         events_in(headers, body)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 def test_body_that_says_that_it_is_something_else_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         events_in({"content-type": "text/xml"}, b"<a/>")
-    assert caught.value.kind is Kind.MEDIA_TYPE
+    assert caught.value.kind is ErrorCode.MEDIA_TYPE
 
 
 @pytest.mark.parametrize("field", ["ce-id", "ce-source", "ce-type"])
@@ -104,7 +104,7 @@ def test_binary_event_without_what_every_event_has_is_refused(field: str) -> Non
     for headers in (rgw_headers() | {field: ""}, {k: v for k, v in rgw_headers().items() if k != field}):
         with pytest.raises(GatewayError) as caught:
             events_in(headers, record())
-        assert caught.value.kind is Kind.REQUEST_MALFORMED
+        assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_key_whose_escapes_make_it_longer_than_a_name_may_be_is_read() -> None:
 def test_record_that_is_not_s3s_is_refused(broken: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         structured(cloud_event({"Records": [broken]}))
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_record_whose_names_are_no_words_is_none(entry: dict[str, Any]) -> None:
     """What tells events apart is remembered, and a list cannot be."""
     with pytest.raises(GatewayError) as caught:
         structured(cloud_event({"Records": [record(**entry)]}))
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 def test_record_of_a_bucket_without_a_name_is_none() -> None:
@@ -330,4 +330,4 @@ def test_record_of_a_bucket_without_a_name_is_none() -> None:
     one["s3"]["bucket"]["name"] = ["bucket"]
     with pytest.raises(GatewayError) as caught:
         structured(cloud_event({"Records": [one]}))
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED

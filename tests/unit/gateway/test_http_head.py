@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import HeadLimits, RequestHead, read_head
 
 HOST = (b"host", b"faas.example:8788")
@@ -33,7 +33,7 @@ def read(*fields: tuple[bytes, bytes], **kwargs: object) -> RequestHead:
     return read_head(scope(*fields, **kwargs), LIMITS)
 
 
-def refusal(*fields: tuple[bytes, bytes], **kwargs: object) -> Kind:
+def refusal(*fields: tuple[bytes, bytes], **kwargs: object) -> ErrorCode:
     with pytest.raises(GatewayError) as caught:
         read(*fields, **kwargs)
     return caught.value.kind
@@ -59,7 +59,7 @@ def refusal(*fields: tuple[bytes, bytes], **kwargs: object) -> Kind:
     ],
 )
 def test_host_that_is_not_exactly_one_host_is_refused(fields: list[tuple[bytes, bytes]]) -> None:
-    assert refusal(*fields, host=None) is Kind.REQUEST_MALFORMED
+    assert refusal(*fields, host=None) is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_host_with_an_optional_port_is_accepted(value: bytes) -> None:
 
 def test_http_1_0_needs_no_host_but_takes_no_two() -> None:
     assert read(host=None, http_version="1.0").all(b"host") == ()
-    assert refusal(HOST, http_version="1.0") is Kind.REQUEST_MALFORMED
+    assert refusal(HOST, http_version="1.0") is ErrorCode.REQUEST_MALFORMED
 
 
 CL, TE = b"content-length", b"transfer-encoding"
@@ -99,18 +99,18 @@ CL, TE = b"content-length", b"transfer-encoding"
     ],
 )
 def test_length_that_two_parsers_could_read_differently_is_refused(fields: list[tuple[bytes, bytes]]) -> None:
-    assert refusal(*fields, method="POST") is Kind.REQUEST_MALFORMED
+    assert refusal(*fields, method="POST") is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"identity", b"gzip, chunked", b"chunked, chunked", b"xchunked", b""])
 def test_transfer_coding_other_than_chunked_is_not_understood(coding: bytes) -> None:
-    assert refusal((TE, coding), method="POST") is Kind.TRANSFER_CODING
+    assert refusal((TE, coding), method="POST") is ErrorCode.TRANSFER_CODING
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("field", [(CL, b"1"), (TE, b"chunked")])
 def test_body_of_a_method_that_takes_none_is_refused(method: str, field: tuple[bytes, bytes]) -> None:
-    assert refusal(field, method=method) is Kind.REQUEST_MALFORMED
+    assert refusal(field, method=method) is ErrorCode.REQUEST_MALFORMED
 
 
 def test_method_goes_on_as_it_was_sent() -> None:
@@ -132,26 +132,26 @@ def test_zero_length_is_no_body_and_a_post_may_have_one() -> None:
     ],
 )
 def test_names_in_capital_letters_are_the_same_names(fields: list[tuple[bytes, bytes]]) -> None:
-    assert refusal(*fields, method="POST") is Kind.REQUEST_MALFORMED
+    assert refusal(*fields, method="POST") is ErrorCode.REQUEST_MALFORMED
 
 
 def test_only_100_continue_is_an_expectation_that_is_understood() -> None:
-    assert refusal((b"expect", b"200-ok")) is Kind.EXPECTATION_FAILED
+    assert refusal((b"expect", b"200-ok")) is ErrorCode.EXPECTATION_FAILED
     assert read((b"expect", b"100-Continue")).all(b"expect") == ("100-Continue",)
 
 
 @pytest.mark.parametrize("byte", [*range(9), *range(0x0A, 0x20), 0x7F])
 def test_control_character_in_a_field_value_is_refused(byte: int) -> None:
-    assert refusal((b"x-note", b"a" + bytes([byte]) + b"b")) is Kind.REQUEST_MALFORMED
+    assert refusal((b"x-note", b"a" + bytes([byte]) + b"b")) is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize("name", [b"", b"x note", b"x\tnote", b"x:note", b"x\x00note", b"x\xe4", b"(x)", b"x\n"])
 def test_field_name_that_is_no_token_is_refused(name: bytes) -> None:
-    assert refusal((name, b"1")) is Kind.REQUEST_MALFORMED
+    assert refusal((name, b"1")) is ErrorCode.REQUEST_MALFORMED
 
 
 def test_dropped_field_is_checked_before_it_is_dropped() -> None:
-    assert refusal((b"x_note", b"a\x00b")) is Kind.REQUEST_MALFORMED
+    assert refusal((b"x_note", b"a\x00b")) is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -184,20 +184,20 @@ def test_dropped_field_is_checked_before_it_is_dropped() -> None:
     ],
 )
 def test_path_outside_of_the_uri_grammar_is_refused(path: bytes) -> None:
-    assert refusal(path=path) is Kind.REQUEST_MALFORMED
+    assert refusal(path=path) is ErrorCode.REQUEST_MALFORMED
 
 
 @pytest.mark.parametrize(
     "query", [b"a=\xff", b"a=%", b"a=%4", b"a=%0g", b"a=%00", b"a=b c", b"a=b\n", b"a=\\", b"a#b", b"a=[1]", b"a=<"]
 )
 def test_query_outside_of_the_uri_grammar_is_refused(query: bytes) -> None:
-    assert refusal(query=query) is Kind.REQUEST_MALFORMED
+    assert refusal(query=query) is ErrorCode.REQUEST_MALFORMED
 
 
 def test_too_many_fields_are_refused() -> None:
     fits = [(b"a", b"b")] * (LIMITS.max_fields - 1)
     assert len(read(*fits).fields) == LIMITS.max_fields
-    assert refusal(*fits, (b"a", b"b")) is Kind.REQUEST_HEAD_TOO_LARGE
+    assert refusal(*fits, (b"a", b"b")) is ErrorCode.REQUEST_HEAD_TOO_LARGE
 
 
 @pytest.mark.parametrize("where", ["path", "query", "name", "value"])
@@ -214,7 +214,7 @@ def test_head_that_is_too_large_is_refused_wherever_its_bytes_are(where: str) ->
     fields, target = sized(room)
     read(*fields, **target)
     fields, target = sized(room + 1)
-    assert refusal(*fields, **target) is Kind.REQUEST_HEAD_TOO_LARGE
+    assert refusal(*fields, **target) is ErrorCode.REQUEST_HEAD_TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -376,9 +376,9 @@ def test_caller_is_told_what_is_wrong_with_the_head(
 
 def test_longest_length_that_every_parser_reads_is_accepted_and_no_leading_zero_is() -> None:
     assert read((CL, b"9" * 18), method="POST").all(CL) == ("9" * 18,)
-    assert refusal((CL, b"9" * 19), method="POST") is Kind.REQUEST_MALFORMED
-    assert refusal((CL, b"05"), method="POST") is Kind.REQUEST_MALFORMED
-    assert refusal((CL, b"00")) is Kind.REQUEST_MALFORMED
+    assert refusal((CL, b"9" * 19), method="POST") is ErrorCode.REQUEST_MALFORMED
+    assert refusal((CL, b"05"), method="POST") is ErrorCode.REQUEST_MALFORMED
+    assert refusal((CL, b"00")) is ErrorCode.REQUEST_MALFORMED
 
 
 def test_bytes_of_names_and_values_and_fields_all_count() -> None:
@@ -387,11 +387,11 @@ def test_bytes_of_names_and_values_and_fields_all_count() -> None:
         assert read((b"n" * first, b"v" * second), query=b"a=b").all(b"n" * first) == ("v" * second,)
         for more in ((1, 0), (0, 1)):
             field = (b"n" * (first + more[0]), b"v" * (second + more[1]))
-            assert refusal(field, query=b"a=b") is Kind.REQUEST_HEAD_TOO_LARGE
+            assert refusal(field, query=b"a=b") is ErrorCode.REQUEST_HEAD_TOO_LARGE
 
 
 def test_refusal_that_came_with_the_bytes_is_the_answer() -> None:
-    error = GatewayError(Kind.REQUEST_TIMEOUT, part="head")
+    error = GatewayError(ErrorCode.REQUEST_TIMEOUT, part="head")
     with pytest.raises(GatewayError) as caught:
         read_head({**scope(), "osfaas.refusal": error}, LIMITS)
     assert caught.value is error

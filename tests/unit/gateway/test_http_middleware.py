@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.errors import Kind
+from gateway.errors import ErrorCode
 from gateway.http.context import context_of
 from gateway.http.error_handlers import route_refused, unhandled_error
 from gateway.http.head import HeadLimits
@@ -114,7 +114,7 @@ async def test_every_error_is_ours_and_names_the_same_id(request_: dict[str, str
     document = json.loads(body)
     assert document["error"]["code"] == status
     assert document["errors"][0]["request_id"] == ids(headers)[0]
-    assert document["errors"][0]["code"] in {kind.code for kind in Kind}
+    assert document["errors"][0]["code"] in {kind.code for kind in ErrorCode}
     assert b"boom" not in body
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.query import MAX_PARAMETERS, one_value, parse_query
 
 KNOWN = ("algorithm", "version-id", "force")
@@ -22,7 +22,7 @@ KNOWN = ("algorithm", "version-id", "force")
 def test_unknown_parameter_is_refused_with_the_one_that_was_meant(query: bytes, why: str) -> None:
     with pytest.raises(GatewayError) as caught:
         parse_query(query, KNOWN)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
     assert why in caught.value.message
     assert len(caught.value.message) < 300
 
@@ -38,7 +38,7 @@ def test_path_without_parameters_says_so() -> None:
 def test_query_that_is_not_utf8_or_too_long_is_refused(query: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         parse_query(query, KNOWN)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
 
 
 def test_every_value_of_a_parameter_is_kept_in_order() -> None:

@@ -13,7 +13,7 @@ from keystoneauth1 import discover, noauth, session
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.checksums.algorithms import BY_WIRE_NAME
-from gateway.errors import Kind
+from gateway.errors import ErrorCode
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService
 from gateway.openapi import openapi_document
@@ -150,12 +150,12 @@ def test_each_route_is_in_the_api_document_with_its_methods() -> None:
 def test_each_error_code_and_status_is_in_the_api_document() -> None:
     document = openapi_document(PUBLIC_URL)
     error = document["components"]["schemas"]["Error"]["properties"]["errors"]["items"]
-    assert error["properties"]["code"]["enum"] == [kind.code for kind in Kind]
+    assert error["properties"]["code"]["enum"] == [kind.code for kind in ErrorCode]
     for path in ("/v1/checksums/{container}/{object}", "/v1/checksums/", "/checksums/"):
         for method in ("get", "head"):
             responses = document["paths"][path][method]["responses"]
-            assert set(responses) == {"200", *(str(kind.status) for kind in Kind)}
-            for kind in Kind:
+            assert set(responses) == {"200", *(str(kind.status) for kind in ErrorCode)}
+            for kind in ErrorCode:
                 assert f"`{kind.code}`" in responses[str(kind.status)]["description"]
 
 

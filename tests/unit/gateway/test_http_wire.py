@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.transfer_rate import MinRateMonitor, TransferLimits
 from gateway.http.wire import WireLimits, frame_head
 from gateway.http.wire_body import ChunkedBody, SizedBody
@@ -82,7 +82,7 @@ def test_whatever_the_chunks_they_are_taken_or_refused(data: bytes) -> None:
     try:
         taken = ChunkedBody().take(data)
     except GatewayError as error:
-        assert error.kind is Kind.REQUEST_MALFORMED  # noqa: PT017 - either outcome is fine
+        assert error.kind is ErrorCode.REQUEST_MALFORMED  # noqa: PT017 - either outcome is fine
     else:
         assert 0 <= taken.consumed <= len(data)
 

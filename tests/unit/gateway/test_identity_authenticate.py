@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
@@ -61,11 +61,11 @@ def head(*tokens: str, method: str = "GET", path: bytes = b"/v1/checksums/c/o") 
 @pytest.mark.parametrize(
     ("request_head", "kind"),
     [
-        pytest.param(head(), Kind.TOKEN_MISSING, id="missing"),
-        pytest.param(head("garbage"), Kind.TOKEN_INVALID, id="hopeless"),
+        pytest.param(head(), ErrorCode.TOKEN_MISSING, id="missing"),
+        pytest.param(head("garbage"), ErrorCode.TOKEN_INVALID, id="hopeless"),
     ],
 )
-async def test_401_carries_the_challenge_and_keystone_is_not_asked(request_head: RequestHead, kind: Kind) -> None:
+async def test_401_carries_the_challenge_and_keystone_is_not_asked(request_head: RequestHead, kind: ErrorCode) -> None:
     room = Room()
     error = await room.refusal(request_head)
     assert (error.kind, error.kind.status) == (kind, 401)
@@ -74,16 +74,16 @@ async def test_401_carries_the_challenge_and_keystone_is_not_asked(request_head:
 
 
 async def test_401_of_keystones_verdict_carries_the_challenge_each_time() -> None:
-    room = Room(GatewayError(Kind.TOKEN_INVALID))
+    room = Room(GatewayError(ErrorCode.TOKEN_INVALID))
     for _ in range(2):
         error = await room.refusal(head(TOKEN))
-        assert error.kind is Kind.TOKEN_INVALID
+        assert error.kind is ErrorCode.TOKEN_INVALID
         assert error.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.test/v3"'
 
 
 async def test_callers_who_wait_for_one_verdict_get_an_error_each() -> None:
     """What is put on the answer of one of them must not be on the others'."""
-    verdict = GatewayError(Kind.TOKEN_INVALID)
+    verdict = GatewayError(ErrorCode.TOKEN_INVALID)
     room = Room(verdict)
     errors = await asyncio.gather(*(room.refusal(head(TOKEN)) for _ in range(3)))
     assert room.asked == 1
@@ -94,8 +94,8 @@ async def test_callers_who_wait_for_one_verdict_get_an_error_each() -> None:
 @pytest.mark.parametrize(
     "verdict",
     [
-        GatewayError(Kind.TOKEN_SCOPE, scope="unscoped"),
-        GatewayError(Kind.KEYSTONE_UNAVAILABLE),
+        GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped"),
+        GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE),
         dataclasses.replace(CALLER, roles=frozenset(["reader"])),
         dataclasses.replace(CALLER, access_rules=()),
     ],
@@ -108,20 +108,20 @@ async def test_other_refusals_carry_no_challenge(verdict: Caller | GatewayError)
 
 async def test_two_tokens_are_no_matter_of_authentication() -> None:
     error = await Room().refusal(head(TOKEN, TOKEN))
-    assert error.kind is Kind.TOKEN_AMBIGUOUS
+    assert error.kind is ErrorCode.TOKEN_AMBIGUOUS
     assert "WWW-Authenticate" not in error.headers
 
 
 @pytest.mark.parametrize("roles", [[], ["reader"], ["Member"], ["members"], ["service"], ["_member_"]])
 async def test_role_is_needed_by_its_exact_name(roles: list[str]) -> None:
     error = await Room(dataclasses.replace(CALLER, roles=frozenset(roles))).refusal(head(TOKEN))
-    assert error.kind is Kind.ROLE_MISSING
+    assert error.kind is ErrorCode.ROLE_MISSING
     assert "'member' on project p" in error.message
 
 
 async def test_missing_role_is_said_before_an_access_rule() -> None:
     caller = dataclasses.replace(CALLER, roles=frozenset(["reader"]), access_rules=())
-    assert (await Room(caller).refusal(head(TOKEN))).kind is Kind.ROLE_MISSING
+    assert (await Room(caller).refusal(head(TOKEN))).kind is ErrorCode.ROLE_MISSING
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,15 @@ async def test_access_rules_are_held_against_the_method_and_the_path_as_sent(req
     rules = (AccessRule("function", "GET", "/v1/checksums/c/**"),)
     room = Room(dataclasses.replace(CALLER, access_rules=rules))
     error = await room.refusal(request_head)
-    assert error.kind is Kind.ACCESS_RULE
+    assert error.kind is ErrorCode.ACCESS_RULE
     assert (await room.authenticator.caller_of(head(TOKEN))).user_id == "u"
 
 
 async def test_service_token_does_not_switch_access_rules_off() -> None:
     request_head = RequestHead("GET", b"/v1/", b"", ((b"x-auth-token", TOKEN.encode()), (b"x-service-token", b"x")))
-    assert (await Room(dataclasses.replace(CALLER, access_rules=())).refusal(request_head)).kind is Kind.ACCESS_RULE
+    assert (
+        await Room(dataclasses.replace(CALLER, access_rules=())).refusal(request_head)
+    ).kind is ErrorCode.ACCESS_RULE
 
 
 async def test_tokens_of_another_format_are_asked_about_if_the_site_says_so() -> None:
@@ -157,8 +159,8 @@ async def test_known_caller_is_asked_about_again_once_distrusted() -> None:
     await room.authenticator.caller_of(head(TOKEN))
     assert room.asked == 1
     room.authenticator.invalidate(caller)
-    room.verdict = GatewayError(Kind.TOKEN_INVALID)
-    assert (await room.refusal(head(TOKEN))).kind is Kind.TOKEN_INVALID
+    room.verdict = GatewayError(ErrorCode.TOKEN_INVALID)
+    assert (await room.refusal(head(TOKEN))).kind is ErrorCode.TOKEN_INVALID
 
 
 LISTED = dataclasses.replace(RULES, service_projects=frozenset(["p"]))
@@ -168,19 +170,29 @@ SERVICE = dataclasses.replace(CALLER, roles=frozenset(["service", "reader"]))
 @pytest.mark.parametrize(
     ("caller", "rules", "services", "kind"),
     [
-        pytest.param(SERVICE, RULES, True, Kind.SERVICE_NOT_LISTED, id="no-project-is-listed"),
-        pytest.param(SERVICE, LISTED, False, Kind.ROLE_MISSING, id="a-route-for-users"),
+        pytest.param(SERVICE, RULES, True, ErrorCode.SERVICE_NOT_LISTED, id="no-project-is-listed"),
+        pytest.param(SERVICE, LISTED, False, ErrorCode.ROLE_MISSING, id="a-route-for-users"),
         pytest.param(
-            dataclasses.replace(SERVICE, project_id=ProjectId("q")), LISTED, True, Kind.SERVICE_NOT_LISTED, id="another"
+            dataclasses.replace(SERVICE, project_id=ProjectId("q")),
+            LISTED,
+            True,
+            ErrorCode.SERVICE_NOT_LISTED,
+            id="another",
         ),
         pytest.param(
-            dataclasses.replace(SERVICE, roles=frozenset(["reader"])), LISTED, True, Kind.ROLE_MISSING, id="no-service"
+            dataclasses.replace(SERVICE, roles=frozenset(["reader"])),
+            LISTED,
+            True,
+            ErrorCode.ROLE_MISSING,
+            id="no-service",
         ),
-        pytest.param(dataclasses.replace(SERVICE, access_rules=()), LISTED, True, Kind.ACCESS_RULE, id="access-rules"),
+        pytest.param(
+            dataclasses.replace(SERVICE, access_rules=()), LISTED, True, ErrorCode.ACCESS_RULE, id="access-rules"
+        ),
     ],
 )
 def test_service_role_counts_only_in_listed_projects_on_routes_for_services(
-    caller: Caller, rules: IdentityRules, services: bool, kind: Kind
+    caller: Caller, rules: IdentityRules, services: bool, kind: ErrorCode
 ) -> None:
     with pytest.raises(GatewayError) as caught:
         Room(rules=rules).authenticator.authorise(caller, head(TOKEN), services=services)
@@ -200,7 +212,7 @@ def test_role_for_reading_is_enough_only_on_routes_for_readers() -> None:
     authenticator = Room().authenticator
     with pytest.raises(GatewayError) as caught:
         authenticator.authorise(reader, head(TOKEN))
-    assert caught.value.kind is Kind.ROLE_MISSING
+    assert caught.value.kind is ErrorCode.ROLE_MISSING
     authenticator.authorise(reader, head(TOKEN), readers=True)
     with pytest.raises(GatewayError):
         authenticator.authorise(dataclasses.replace(CALLER, roles=frozenset(["other"])), head(TOKEN), readers=True)
@@ -247,7 +259,7 @@ def test_rules_of_a_service_hold_for_its_own_service_type() -> None:
     caller = dataclasses.replace(CALLER, access_rules=(rule,), service_types=frozenset(["function", "object-store"]))
     with pytest.raises(GatewayError) as caught:
         Room().authenticator.authorise(caller, head(TOKEN))
-    assert caught.value.kind is Kind.ACCESS_RULE
+    assert caught.value.kind is ErrorCode.ACCESS_RULE
 
 
 def aged(seconds: int) -> str:
@@ -259,7 +271,7 @@ def aged(seconds: int) -> str:
 async def test_age_of_a_token_is_held_against_the_rules_before_keystone_is_asked(age: int, hopeless: bool) -> None:
     room = Room()
     if hopeless:
-        assert (await room.refusal(head(aged(age)))).kind is Kind.TOKEN_INVALID
+        assert (await room.refusal(head(aged(age)))).kind is ErrorCode.TOKEN_INVALID
     else:
         await room.authenticator.caller_of(head(aged(age)))
     assert room.asked == (0 if hopeless else 1)
@@ -267,7 +279,7 @@ async def test_age_of_a_token_is_held_against_the_rules_before_keystone_is_asked
 
 async def test_cause_of_a_refusal_goes_along_to_the_log() -> None:
     cause = ValueError("the reason")
-    outage = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+    outage = GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
     outage.__cause__ = cause
     assert (await Room(outage).refusal(head(TOKEN))).__cause__ is cause
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
@@ -62,7 +62,7 @@ class Identity:
             raise self.verdicts[token]
         return Caller(token, "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), expires_at)
 
-    async def refusal(self, token: str) -> Kind:
+    async def refusal(self, token: str) -> ErrorCode:
         with pytest.raises(GatewayError) as caught:
             await self.cache.caller_of(token)
         return caught.value.kind
@@ -76,7 +76,7 @@ async def test_caller_is_never_given_past_the_tokens_expiry() -> None:
     await identity.cache.caller_of("t")
     assert identity.asked == ["t"]
     identity.pass_time(0.001)
-    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+    assert await identity.refusal("t") is ErrorCode.TOKEN_INVALID
     assert identity.asked == ["t", "t"]
 
 
@@ -84,13 +84,13 @@ async def test_wall_clock_that_jumps_ahead_ends_a_caller_too() -> None:
     identity = Identity()
     await identity.cache.caller_of("t")
     identity.wall += identity.lifetime
-    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+    assert await identity.refusal("t") is ErrorCode.TOKEN_INVALID
 
 
 async def test_token_that_keystone_gives_after_its_expiry_is_invalid() -> None:
     identity = Identity()
     identity.lifetime = 0
-    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+    assert await identity.refusal("t") is ErrorCode.TOKEN_INVALID
 
 
 async def test_caller_counts_for_thirty_seconds_and_use_does_not_prolong_it() -> None:
@@ -100,13 +100,13 @@ async def test_caller_counts_for_thirty_seconds_and_use_does_not_prolong_it() ->
         identity.pass_time(9.999)
     await identity.cache.caller_of("t")
     assert identity.asked == ["t"]
-    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    identity.verdicts["t"] = GatewayError(ErrorCode.TOKEN_INVALID)
     identity.pass_time(0.01)
-    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+    assert await identity.refusal("t") is ErrorCode.TOKEN_INVALID
 
 
 @pytest.mark.parametrize(
-    "refusal", [GatewayError(Kind.TOKEN_INVALID), GatewayError(Kind.TOKEN_SCOPE, scope="unscoped")]
+    "refusal", [GatewayError(ErrorCode.TOKEN_INVALID), GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped")]
 )
 async def test_refusal_is_remembered_for_its_own_time_with_its_sentence(refusal: GatewayError) -> None:
     identity = Identity(refusal_seconds=10)
@@ -123,7 +123,7 @@ async def test_refusal_is_remembered_for_its_own_time_with_its_sentence(refusal:
 
 async def test_remembered_refusal_is_a_new_error_each_time() -> None:
     identity = Identity()
-    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    identity.verdicts["t"] = GatewayError(ErrorCode.TOKEN_INVALID)
     await identity.refusal("t")
     with pytest.raises(GatewayError) as one:
         await identity.cache.caller_of("t")
@@ -134,8 +134,8 @@ async def test_remembered_refusal_is_a_new_error_each_time() -> None:
 
 async def test_outage_is_not_remembered() -> None:
     identity = Identity()
-    identity.verdicts["t"] = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
-    assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+    identity.verdicts["t"] = GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
+    assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
     identity.verdicts.clear()
     assert (await identity.cache.caller_of("t")).user_id == "u"
 
@@ -143,11 +143,11 @@ async def test_outage_is_not_remembered() -> None:
 async def test_known_caller_survives_an_outage_but_only_for_its_time() -> None:
     identity = Identity(seconds=30)
     await identity.cache.caller_of("t")
-    identity.verdicts["t"] = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+    identity.verdicts["t"] = GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
     identity.pass_time(29)
     await identity.cache.caller_of("t")
     identity.pass_time(1)
-    assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+    assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
 
 async def test_refusals_do_not_push_out_callers() -> None:
@@ -155,7 +155,7 @@ async def test_refusals_do_not_push_out_callers() -> None:
     for number in range(5):
         await identity.cache.caller_of(f"good-{number}")
     for number in range(100):
-        identity.verdicts[f"bad-{number}"] = GatewayError(Kind.TOKEN_INVALID)
+        identity.verdicts[f"bad-{number}"] = GatewayError(ErrorCode.TOKEN_INVALID)
         await identity.refusal(f"bad-{number}")
     identity.asked.clear()
     for number in range(5):
@@ -167,7 +167,7 @@ async def test_space_is_bounded() -> None:
     identity = Identity(entries=10)
     for number in range(50):
         await identity.cache.caller_of(f"good-{number}")
-        identity.verdicts[f"bad-{number}"] = GatewayError(Kind.TOKEN_INVALID)
+        identity.verdicts[f"bad-{number}"] = GatewayError(ErrorCode.TOKEN_INVALID)
         await identity.refusal(f"bad-{number}")
     assert len(identity.cache._callers) == 10
     assert len(identity.cache._refusals) == 10
@@ -187,11 +187,11 @@ async def test_a_thousand_first_uses_at_once_ask_keystone_once() -> None:
 async def test_a_thousand_first_uses_of_a_bad_token_are_all_refused_by_one_question() -> None:
     identity = Identity()
     identity.gate = asyncio.Event()
-    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
+    identity.verdicts["t"] = GatewayError(ErrorCode.TOKEN_INVALID)
     waiting = [asyncio.create_task(identity.refusal("t")) for _ in range(1_000)]
     await settled()
     identity.gate.set()
-    assert set(await asyncio.gather(*waiting)) == {Kind.TOKEN_INVALID}
+    assert set(await asyncio.gather(*waiting)) == {ErrorCode.TOKEN_INVALID}
     assert identity.asked == ["t"]
 
 
@@ -200,13 +200,13 @@ async def test_caller_that_another_service_refused_is_asked_about_again() -> Non
     await identity.cache.caller_of("t")
     identity.cache.forget("t")
     identity.cache.forget("never-seen")
-    identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
-    assert await identity.refusal("t") is Kind.TOKEN_INVALID
+    identity.verdicts["t"] = GatewayError(ErrorCode.TOKEN_INVALID)
+    assert await identity.refusal("t") is ErrorCode.TOKEN_INVALID
 
 
 async def test_no_caching_can_be_chosen() -> None:
     identity = Identity(seconds=0, refusal_seconds=0)
-    identity.verdicts["bad"] = GatewayError(Kind.TOKEN_INVALID)
+    identity.verdicts["bad"] = GatewayError(ErrorCode.TOKEN_INVALID)
     for _ in range(2):
         await identity.cache.caller_of("good")
         await identity.refusal("bad")
@@ -215,7 +215,10 @@ async def test_no_caching_can_be_chosen() -> None:
 
 async def test_what_is_counted_says_who_decided() -> None:
     identity = Identity()
-    identity.verdicts |= {"bad": GatewayError(Kind.TOKEN_INVALID), "odd": GatewayError(Kind.KEYSTONE_UNAVAILABLE)}
+    identity.verdicts |= {
+        "bad": GatewayError(ErrorCode.TOKEN_INVALID),
+        "odd": GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE),
+    }
     for _ in range(2):
         await identity.cache.caller_of("good")
         await identity.refusal("bad")
@@ -239,7 +242,7 @@ class TestOutage:
     async def test_nobody_unknown_gets_in(self) -> None:
         identity = self.identity()
         identity.verdicts["t"] = OutageError()
-        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+        assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
     @pytest.mark.parametrize(
         ("elapsed", "known"), [(31, True), (89, True), (91, False)], ids=["after the cache", "within", "beyond"]
@@ -253,7 +256,7 @@ class TestOutage:
             assert (await identity.cache.caller_of("t")).user_id == "u"
             assert identity.on_lookup[-1] == ("outage", "accepted")
         else:
-            assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+            assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
             assert identity.on_lookup[-1] == ("keystone", "unknown")
 
     async def test_use_does_not_prolong_the_bound(self) -> None:
@@ -264,7 +267,7 @@ class TestOutage:
             identity.pass_time(11)
             await identity.cache.caller_of("t")
         identity.pass_time(3)
-        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+        assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
     async def test_token_does_not_outlive_its_expiry(self) -> None:
         identity = self.identity()
@@ -272,39 +275,39 @@ class TestOutage:
         await identity.cache.caller_of("t")
         identity.verdicts["t"] = OutageError()
         identity.pass_time(41)
-        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+        assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
     async def test_token_that_keystone_refused_before_the_outage_stays_refused(self) -> None:
         identity = self.identity()
         await identity.cache.caller_of("t")
         identity.pass_time(31)
-        identity.verdicts["t"] = GatewayError(Kind.TOKEN_INVALID)
-        assert await identity.refusal("t") is Kind.TOKEN_INVALID
+        identity.verdicts["t"] = GatewayError(ErrorCode.TOKEN_INVALID)
+        assert await identity.refusal("t") is ErrorCode.TOKEN_INVALID
         identity.verdicts["t"] = OutageError()
         for elapsed in (1, 20):
             identity.pass_time(elapsed)
-            assert await identity.refusal("t") in {Kind.TOKEN_INVALID, Kind.KEYSTONE_UNAVAILABLE}
+            assert await identity.refusal("t") in {ErrorCode.TOKEN_INVALID, ErrorCode.KEYSTONE_UNAVAILABLE}
 
     async def test_token_that_another_service_refused_is_forgotten_in_an_outage_too(self) -> None:
         identity = self.identity()
         await identity.cache.caller_of("t")
         identity.verdicts["t"] = OutageError()
         identity.cache.forget("t")
-        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+        assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
     async def test_answer_that_is_not_understood_is_no_outage(self) -> None:
         identity = self.identity()
         await identity.cache.caller_of("t")
-        identity.verdicts["t"] = GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+        identity.verdicts["t"] = GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
         identity.pass_time(31)
-        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+        assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
     async def test_bound_can_be_nothing(self) -> None:
         identity = self.identity(0)
         await identity.cache.caller_of("t")
         identity.verdicts["t"] = OutageError()
         identity.pass_time(31)
-        assert await identity.refusal("t") is Kind.KEYSTONE_UNAVAILABLE
+        assert await identity.refusal("t") is ErrorCode.KEYSTONE_UNAVAILABLE
 
 
 async def test_flood_of_unknown_tokens_asks_a_few_at_a_time_and_the_known_do_not_wait_behind_it() -> None:
@@ -329,7 +332,7 @@ async def test_unknown_token_whose_turn_does_not_come_is_told_to_come_again() ->
     identity.gate = asyncio.Event()
     flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(STRANGERS)]
     await asyncio.sleep(0)
-    assert await identity.refusal("late") is Kind.KEYSTONE_UNAVAILABLE
+    assert await identity.refusal("late") is ErrorCode.KEYSTONE_UNAVAILABLE
     assert "late" not in identity.asked
     identity.gate.set()
     await asyncio.gather(*flood)

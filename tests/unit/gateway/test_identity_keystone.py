@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.circuit import CircuitOpenError, CircuitRules
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import AccessRule, Endpoint
 from gateway.identity.keystone import Keystone, caller_from
 from gateway.identity.outage import OutageError
@@ -102,7 +102,7 @@ def not_found() -> httpx.Response:
 
 async def test_404_says_that_the_callers_token_is_bad() -> None:
     keystone = Answered(not_found(), ours=[ok(token_body())])
-    assert (await keystone.refusal()).kind is Kind.TOKEN_INVALID
+    assert (await keystone.refusal()).kind is ErrorCode.TOKEN_INVALID
     assert keystone.credential.renewed == 0
     assert keystone.ours.calls.last.request.headers["X-Subject-Token"] == "service-token-0"
 
@@ -143,13 +143,13 @@ async def test_answer_about_another_token_is_nobodys() -> None:
     """A cache before Keystone that mixes up tokens must not give one caller the identity of another."""
     answer = httpx.Response(200, json={"token": token_body()}, headers={"X-Subject-Token": "gAAAA-somebody-else"})
     error = await Answered(answer).refusal()
-    assert error.kind is Kind.KEYSTONE_UNAVAILABLE
+    assert error.kind is ErrorCode.KEYSTONE_UNAVAILABLE
     assert not isinstance(error, OutageError)
 
 
 async def test_401_is_about_our_own_credential_which_is_renewed_exactly_once() -> None:
     keystone = Answered(httpx.Response(401), httpx.Response(401))
-    assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert (await keystone.refusal()).kind is ErrorCode.KEYSTONE_UNAVAILABLE
     assert keystone.route.call_count == 2
     assert keystone.credential.renewed == 1
 
@@ -164,13 +164,13 @@ async def test_second_question_goes_out_with_the_renewed_credential() -> None:
 async def test_token_that_is_bad_after_the_renewal_is_bad() -> None:
     assert (
         await Answered(httpx.Response(401), not_found(), ours=[ok(token_body())]).refusal()
-    ).kind is Kind.TOKEN_INVALID
+    ).kind is ErrorCode.TOKEN_INVALID
 
 
 @pytest.mark.parametrize("status", [201, 204, 300, 302, 400, 403, 405, 410, 429, 500, 502, 503, 504])
 async def test_answer_that_says_nothing_about_the_token_is_unavailable(status: int) -> None:
     keystone = Answered(httpx.Response(status, json={"token": token_body()}))
-    assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert (await keystone.refusal()).kind is ErrorCode.KEYSTONE_UNAVAILABLE
     assert keystone.route.call_count == 1
 
 
@@ -190,7 +190,7 @@ async def test_answer_that_says_nothing_about_the_token_is_unavailable(status: i
 )
 async def test_no_answer_is_unavailable(failure: Exception) -> None:
     error = await Answered(failure).refusal()
-    assert error.kind is Kind.KEYSTONE_UNAVAILABLE
+    assert error.kind is ErrorCode.KEYSTONE_UNAVAILABLE
     assert error.kind.status == 503
     assert error.retry_after_seconds
 
@@ -215,7 +215,7 @@ async def test_no_answer_is_unavailable(failure: Exception) -> None:
     ],
 )
 async def test_malformed_answer_is_unavailable(content: bytes) -> None:
-    assert (await Answered(httpx.Response(200, content=content)).refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert (await Answered(httpx.Response(200, content=content)).refusal()).kind is ErrorCode.KEYSTONE_UNAVAILABLE
 
 
 MUTILATIONS = {
@@ -251,7 +251,7 @@ MUTILATIONS = {
 async def test_token_object_with_something_missing_or_odd_is_unavailable(mutilate: Any) -> None:
     body = token_body()
     mutilate(body)
-    assert (await Answered(ok(body)).refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert (await Answered(ok(body)).refusal()).kind is ErrorCode.KEYSTONE_UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ async def test_token_that_is_not_scoped_to_a_project_is_refused_with_the_reason(
     body = token_body()
     del body["project"]
     error = await Answered(ok({**body, **scope})).refusal()
-    assert error.kind is Kind.TOKEN_SCOPE
+    assert error.kind is ErrorCode.TOKEN_SCOPE
     assert f"The token is {word}," in error.message
 
 
@@ -285,7 +285,7 @@ async def test_retry_after_of_keystone_is_passed_on_if_it_is_reasonable(
 
 async def test_retry_after_that_is_a_digit_but_no_number_is_passed_over() -> None:
     error = await Answered(httpx.Response(503, headers=[(b"Retry-After", "²".encode("latin-1"))])).refusal()
-    assert error.kind is Kind.KEYSTONE_UNAVAILABLE
+    assert error.kind is ErrorCode.KEYSTONE_UNAVAILABLE
     assert error.retry_after_seconds == 5
 
 
@@ -293,10 +293,10 @@ async def test_our_credential_that_cannot_be_had_is_passed_on() -> None:
     keystone = Answered(ok(token_body()))
 
     async def refuse(refused: str | None = None) -> str:
-        raise GatewayError(Kind.KEYSTONE_UNAVAILABLE)
+        raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
 
     keystone.credential.token = refuse  # type: ignore[method-assign]
-    assert (await keystone.refusal()).kind is Kind.KEYSTONE_UNAVAILABLE
+    assert (await keystone.refusal()).kind is ErrorCode.KEYSTONE_UNAVAILABLE
     assert keystone.route.call_count == 0
 
 
@@ -510,7 +510,7 @@ async def test_word_that_is_none_or_that_nothing_can_carry_is_not_understood(mut
     body = token_body()
     mutilate(body)
     error = await Answered(ok(body)).refusal()
-    assert (error.kind, isinstance(error, OutageError)) == (Kind.KEYSTONE_UNAVAILABLE, False)
+    assert (error.kind, isinstance(error, OutageError)) == (ErrorCode.KEYSTONE_UNAVAILABLE, False)
 
 
 async def test_endpoint_without_a_region_is_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity.tokens import MAX_TOKEN_CHARS, TokenForm, fernet_issued_at, reject_malformed, token_of
 
@@ -25,7 +25,7 @@ def fernet(issued_at: int = NOW, *, blocks: int = 4, version: int = 0x80, extra:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def refusal(*fields: tuple[bytes, bytes]) -> Kind:
+def refusal(*fields: tuple[bytes, bytes]) -> ErrorCode:
     with pytest.raises(GatewayError) as caught:
         token_of(head(*fields))
     return caught.value.kind
@@ -44,7 +44,7 @@ def refusal(*fields: tuple[bytes, bytes]) -> Kind:
     ],
 )
 def test_no_token_is_missing(fields: list[tuple[bytes, bytes]]) -> None:
-    assert refusal(*fields) is Kind.TOKEN_MISSING
+    assert refusal(*fields) is ErrorCode.TOKEN_MISSING
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_no_token_is_missing(fields: list[tuple[bytes, bytes]]) -> None:
     ],
 )
 def test_more_than_one_token_is_ambiguous(fields: list[tuple[bytes, bytes]]) -> None:
-    assert refusal(*fields) is Kind.TOKEN_AMBIGUOUS
+    assert refusal(*fields) is ErrorCode.TOKEN_AMBIGUOUS
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_more_than_one_token_is_ambiguous(fields: list[tuple[bytes, bytes]]) -> 
 @pytest.mark.parametrize("field", ["x-auth-token", "authorization"])
 def test_what_cannot_be_a_token_is_invalid(field: str, value: bytes) -> None:
     prefix = b"Bearer " if field == "authorization" else b""
-    assert refusal((field.encode(), prefix + value)) is Kind.TOKEN_INVALID
+    assert refusal((field.encode(), prefix + value)) is ErrorCode.TOKEN_INVALID
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
@@ -106,7 +106,7 @@ def test_what_has_not_fernets_form_is_refused_unasked(token: str) -> None:
         fernet_issued_at(token)
     with pytest.raises(GatewayError) as caught:
         reject_malformed(token, now=NOW, max_age_seconds=0, skew_seconds=0)
-    assert caught.value.kind is Kind.TOKEN_INVALID
+    assert caught.value.kind is ErrorCode.TOKEN_INVALID
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_token_from_the_future_or_too_old_is_refused_unasked(issued_at: int, max
     if refused:
         with pytest.raises(GatewayError) as caught:
             reject_malformed(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
-        assert caught.value.kind is Kind.TOKEN_INVALID
+        assert caught.value.kind is ErrorCode.TOKEN_INVALID
     else:
         reject_malformed(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
 
@@ -152,7 +152,7 @@ def test_nothing_in_a_token_field_raises_anything_but_ours(fields: list[tuple[by
         token = token_of(head(*fields))
         reject_malformed(token, now=NOW, max_age_seconds=3600, skew_seconds=60)
     except GatewayError as error:
-        assert error.kind in {Kind.TOKEN_MISSING, Kind.TOKEN_AMBIGUOUS, Kind.TOKEN_INVALID}  # noqa: PT017
+        assert error.kind in {ErrorCode.TOKEN_MISSING, ErrorCode.TOKEN_AMBIGUOUS, ErrorCode.TOKEN_INVALID}  # noqa: PT017
     else:
         assert token.isascii()
         assert len(fields) == 1
@@ -164,5 +164,5 @@ def test_a_token_that_is_longer_than_keystones_is_refused_unasked() -> None:
     form.reject_malformed(fernet(blocks=20), now=NOW)
     with pytest.raises(GatewayError) as caught:
         form.reject_malformed(fernet(blocks=21), now=NOW)
-    assert caught.value.kind is Kind.TOKEN_INVALID
+    assert caught.value.kind is ErrorCode.TOKEN_INVALID
     dataclasses.replace(form, fernet_only=False).reject_malformed("x" * 513, now=NOW)

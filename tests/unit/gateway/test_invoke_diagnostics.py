@@ -2,14 +2,14 @@
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.invoke.diagnostics import PERMANENT_PROBLEMS, FunctionDiagnostics, error_for
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant, Trouble
 from tenancy.errors import NotOnboardedError
 
 PROJECT = ProjectId("p")
-SILENT = GatewayError(Kind.FUNCTION_UNREACHABLE, function="f")
+SILENT = GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f")
 
 
 class Directory:
@@ -27,8 +27,8 @@ class Directory:
         return 0.0
 
 
-@pytest.mark.parametrize("kind", [Kind.OBJECT_CHANGED, Kind.FUNCTION_BUSY, Kind.TOKEN_INVALID])
-def test_failure_with_a_reason_of_its_own_keeps_it(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ErrorCode.OBJECT_CHANGED, ErrorCode.FUNCTION_BUSY, ErrorCode.TOKEN_INVALID])
+def test_failure_with_a_reason_of_its_own_keeps_it(kind: ErrorCode) -> None:
     error = GatewayError(kind, function="f")
     assert FunctionDiagnostics(Directory(Trouble("QuotaExceeded", "full"))).with_diagnosis(error, PROJECT, "f") is error
 
@@ -44,7 +44,7 @@ def test_quota_is_429_and_says_when_to_come_back() -> None:
     error = FunctionDiagnostics(Directory(Trouble("QuotaExceeded", "no room for its pod."))).with_diagnosis(
         SILENT, PROJECT, "f"
     )
-    assert (error.kind, error.kind.status) == (Kind.FUNCTION_QUOTA, 429)
+    assert (error.kind, error.kind.status) == (ErrorCode.FUNCTION_QUOTA, 429)
     assert "no room for its pod." in error.message
     assert error.retry_after_seconds
 
@@ -53,7 +53,7 @@ def test_quota_is_429_and_says_when_to_come_back() -> None:
 def test_every_other_trouble_is_503_with_its_words_or_its_name(reason: str) -> None:
     assert error_for(Trouble(reason, "in words"), "f").message == "The function 'f' does not run: in words."
     bare = error_for(Trouble(reason, ""), "f")
-    assert bare.kind is Kind.FUNCTION_NOT_RUNNING
+    assert bare.kind is ErrorCode.FUNCTION_NOT_RUNNING
     assert len(bare.message) > len("The function 'f' does not run: .")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.invoke.function_client import Call, FunctionClient, FunctionTimeouts, abort_when
 from gateway.telemetry.trace import Trace, enter
 from tenancy.directory import FunctionAddress
@@ -44,14 +44,14 @@ async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> No
         writer.close()
 
     def permanent_failure() -> GatewayError:
-        return GatewayError(Kind.FUNCTION_QUOTA, function="f", why="full")
+        return GatewayError(ErrorCode.FUNCTION_QUOTA, function="f", why="full")
 
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(FunctionAddress(url), Call("f", permanent_failure=permanent_failure)):
                 pass
         await closed.wait()
-    assert caught.value.kind is Kind.FUNCTION_QUOTA
+    assert caught.value.kind is ErrorCode.FUNCTION_QUOTA
 
 
 async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:
@@ -63,7 +63,7 @@ async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:
         writer.close()
 
     def permanent_failure() -> GatewayError:
-        return GatewayError(Kind.FUNCTION_QUOTA, function="f", why="full")
+        return GatewayError(ErrorCode.FUNCTION_QUOTA, function="f", why="full")
 
     async with (
         serving(late) as url,
@@ -120,7 +120,7 @@ async def test_call_is_not_sent_again(call: Call, error: type[aiohttp.ClientConn
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(FunctionAddress(url), call):
                 pass
-    assert (caught.value.kind, refusing.sent) == (Kind.FUNCTION_UNREACHABLE, 1)
+    assert (caught.value.kind, refusing.sent) == (ErrorCode.FUNCTION_UNREACHABLE, 1)
     assert caught.value.message == "The function 'f' could not be reached. Try again shortly."
 
 
@@ -129,9 +129,9 @@ async def test_waiting_for_a_connection_ends_with_its_time_and_with_a_known_trou
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), Call("f")):
                 pass
-    assert caught.value.kind is Kind.FUNCTION_UNREACHABLE
+    assert caught.value.kind is ErrorCode.FUNCTION_UNREACHABLE
     async with client(retry_seconds=60) as functions:
-        trouble = GatewayError(Kind.FUNCTION_NOT_RUNNING, function="f", why="no image")
+        trouble = GatewayError(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="no image")
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(
                 FunctionAddress("http://127.0.0.1:1"), Call("f", permanent_failure=lambda: trouble)
@@ -159,7 +159,7 @@ async def test_it_is_said_which_limit_ended_a_call() -> None:
             with pytest.raises(GatewayError) as caught:
                 async with functions.exchange(FunctionAddress(url), Call("f")) as response:
                     await response.read()
-        assert caught.value.kind is Kind.FUNCTION_TIMEOUT
+        assert caught.value.kind is ErrorCode.FUNCTION_TIMEOUT
         return caught.value.message
 
     quiet = await failure(silent, silence_seconds=0.25)

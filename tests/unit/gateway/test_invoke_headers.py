@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import HeadLimits, RequestHead, read_head
 from gateway.identity.caller import Caller
 from gateway.invoke.headers import location_for_caller, reply_fields, request_fields
@@ -197,7 +197,7 @@ def test_reply_with_a_framing_of_two_meanings_is_the_functions_failure(
 ) -> None:
     with pytest.raises(GatewayError) as caught:
         reply_fields(status, fields, function="f", host=None)
-    assert caught.value.kind is Kind.FUNCTION_FAILED
+    assert caught.value.kind is ErrorCode.FUNCTION_FAILED
 
 
 @pytest.mark.parametrize("value", [b"X-Secret", b"close, x-secret", b"close,X-SECRET , te"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.invoke.target import target_of
 
@@ -49,26 +49,26 @@ def test_name_of_a_function_is_a_dns_label_as_it_stands(name: bytes) -> None:
 @pytest.mark.parametrize(
     ("path", "kind", "message"),
     [
-        (b"/v1/%69nvoke/f/x", Kind.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
-        (b"/v1/invoke/F/x", Kind.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
+        (b"/v1/%69nvoke/f/x", ErrorCode.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
+        (b"/v1/invoke/F/x", ErrorCode.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
         (
             b"/v1/invoke/f/a%2Fb",
-            Kind.REQUEST_MALFORMED,
+            ErrorCode.REQUEST_MALFORMED,
             "The request is not acceptable: a slash or backslash in the path is percent-encoded.",
         ),
         (
             b"/v1/invoke/f/a%5cb",
-            Kind.REQUEST_MALFORMED,
+            ErrorCode.REQUEST_MALFORMED,
             "The request is not acceptable: a slash or backslash in the path is percent-encoded.",
         ),
         (
             b"/v1/invoke/f/a/%2e.;x;y/b",
-            Kind.REQUEST_MALFORMED,
+            ErrorCode.REQUEST_MALFORMED,
             "The request is not acceptable: the path has a segment of dots.",
         ),
     ],
 )
-def test_caller_is_told_what_is_wrong_with_the_path(path: bytes, kind: Kind, message: str) -> None:
+def test_caller_is_told_what_is_wrong_with_the_path(path: bytes, kind: ErrorCode, message: str) -> None:
     with pytest.raises(GatewayError) as caught:
         target_of(head(path))
     assert (caught.value.kind, caught.value.message) == (kind, message)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.errors import GatewayError, Kind, error_body, error_response
+from gateway.errors import ErrorCode, GatewayError, error_body, error_response
 from gateway.http.metrics import Metrics
 from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.byte_charges import charged_read
@@ -68,7 +68,7 @@ async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(back
     made = limiter(backend)
     async with full(made, A, 2):
         error = await refused(made.slot(A).__aenter__())
-        assert error.kind is Kind.TOO_MANY_AT_ONCE
+        assert error.kind is ErrorCode.TOO_MANY_AT_ONCE
         assert "Project a already has 2" in error.message
         assert error.reached == ("concurrent_calls", 2, 2)
         async with made.slot(B):
@@ -95,7 +95,7 @@ async def test_one_more_call_in_a_second_than_the_limit_is_refused_and_told_when
             await made.count_call(A)
 
     error = await refused(many())
-    assert (error.kind, error.retry_after_seconds) == (Kind.RATE_EXCEEDED, 1)
+    assert (error.kind, error.retry_after_seconds) == (ErrorCode.RATE_EXCEEDED, 1)
     assert error.reached is not None
     assert error.reached[:2] == ("requests_per_second", 3)
     assert 2 < error.reached.usage <= 3
@@ -106,7 +106,7 @@ async def test_object_of_any_size_is_read_without_a_debt_and_none_with_one(backe
     made = limiter(backend, size=1000)
     await made.charge_bytes(A, 31_000)
     error = await refused(made.charge_bytes(A, 1))
-    assert error.kind is Kind.BYTES_EXCEEDED
+    assert error.kind is ErrorCode.BYTES_EXCEEDED
     assert error.retry_after_seconds in {30, 31}
     assert error.reached is not None
     assert error.reached.usage > 30_000
@@ -161,8 +161,8 @@ class Clock:
 @pytest.mark.parametrize(
     ("error", "seconds", "waits"),
     [
-        (GatewayError(Kind.FUNCTION_UNREACHABLE, function="f", why="x", project_id="a"), 10, 0),
-        (GatewayError(Kind.SHORT_READ), 1, 1024),
+        (GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f", why="x", project_id="a"), 10, 0),
+        (GatewayError(ErrorCode.SHORT_READ), 1, 1024),
         (asyncio.CancelledError(), 2, 2048),
         (None, 1, 10 * 1024),
     ],
@@ -220,9 +220,9 @@ async def test_limits_of_the_record_come_before_those_of_the_settings(backend: L
     made = limiter(backend, rate=100, calls=100)
     recorded = replace(A, limits=Limits(concurrent_calls=1, requests_per_second=1, bytes_per_second=7))
     await made.count_call(recorded)
-    assert (await refused(made.count_call(recorded))).kind is Kind.RATE_EXCEEDED
+    assert (await refused(made.count_call(recorded))).kind is ErrorCode.RATE_EXCEEDED
     async with made.slot(recorded):
-        assert (await refused(made.slot(recorded).__aenter__())).kind is Kind.TOO_MANY_AT_ONCE
+        assert (await refused(made.slot(recorded).__aenter__())).kind is ErrorCode.TOO_MANY_AT_ONCE
         used = {limit.name: limit for limit in await made.use(recorded)}
     assert (used["concurrent_calls"].value, used["concurrent_calls"].usage) == (1, 1)
     assert (used["bytes_per_second"].value, used["bytes_per_second"].usage) == (7, 0)

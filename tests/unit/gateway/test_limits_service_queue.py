@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.limits.service_queue import ServiceCallerQueue
 from policies.names import ProjectId
 from tests.machine import settled
@@ -31,7 +31,7 @@ async def test_one_more_than_may_wait_is_refused_and_told_to_come_back_later() -
     await asyncio.sleep(0)
     with pytest.raises(GatewayError) as caught:
         await queue.hold(2, release_slot)
-    assert (caught.value.kind, caught.value.retry_after_seconds) == (Kind.TOO_MANY_AT_ONCE, 30)
+    assert (caught.value.kind, caught.value.retry_after_seconds) == (ErrorCode.TOO_MANY_AT_ONCE, 30)
     release_slot.set()
     await asyncio.gather(*tasks)
     assert queue.holding == [0, 1]

@@ -3,7 +3,7 @@
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.resolver import StoreResolver
 
@@ -44,7 +44,7 @@ INSIDE = {
 }
 
 
-def refusal(origins: StoreAllowlist, url: str) -> Kind | None:
+def refusal(origins: StoreAllowlist, url: str) -> ErrorCode | None:
     try:
         origins.check_allowed(url)
     except GatewayError as error:
@@ -55,7 +55,7 @@ def refusal(origins: StoreAllowlist, url: str) -> Kind | None:
 @pytest.mark.parametrize("host", INSIDE.values(), ids=INSIDE)
 def test_catalog_does_not_lead_inside(host: str) -> None:
     for url in (f"http://{host}/v1/AUTH_p", f"https://{host}:8080/v1/AUTH_p"):
-        assert refusal(StoreAllowlist(), url) is Kind.OBJECT_UNSUPPORTED
+        assert refusal(StoreAllowlist(), url) is ErrorCode.OBJECT_UNSUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_catalog_does_not_lead_inside(host: str) -> None:
     ],
 )
 def test_what_is_no_plain_url_of_a_host_is_refused(url: str) -> None:
-    assert refusal(StoreAllowlist(listed=["http://store.test"]), url) is Kind.OBJECT_UNSUPPORTED
+    assert refusal(StoreAllowlist(listed=["http://store.test"]), url) is ErrorCode.OBJECT_UNSUPPORTED
 
 
 def test_store_that_is_not_listed_is_refused_though_it_could_be_one() -> None:
     origins = StoreAllowlist(listed=["https://store.test"])
     for url in ("https://other.test/v1", "http://store.test/v1", "https://store.test:8443/v1", "https://10.0.0.1/v1"):
-        assert refusal(origins, url) is Kind.OBJECT_UNSUPPORTED
+        assert refusal(origins, url) is ErrorCode.OBJECT_UNSUPPORTED
 
 
 @pytest.mark.parametrize("url", ["https://swift.example.org/v1", "http://10.1.2.3:8080/v1", "http://[fd12::1]:8080/v1"])

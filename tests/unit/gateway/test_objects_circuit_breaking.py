@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.circuit import CircuitRules
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.circuit_breaking import CircuitBreakingStore
 from gateway.objects.http import StoreUnreachableError, refused
@@ -45,7 +45,7 @@ async def refusals(breaking: CircuitBreakingStore, project: str, times: int) -> 
 async def test_silent_store_is_not_asked_after_some_times() -> None:
     store = Store(StoreUnreachableError())
     found = await refusals(CircuitBreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
-    assert {error.kind for error in found} == {Kind.STORE_UNAVAILABLE}
+    assert {error.kind for error in found} == {ErrorCode.STORE_UNAVAILABLE}
     assert all(error.retry_after_seconds for error in found)
     assert store.asked == 3
 
@@ -61,7 +61,7 @@ async def test_one_project_does_not_close_the_store_to_another() -> None:
 
 async def test_store_that_says_no_is_not_silent() -> None:
     """A 503 for one object is an answer."""
-    store = Store(GatewayError(Kind.STORE_UNAVAILABLE))
+    store = Store(GatewayError(ErrorCode.STORE_UNAVAILABLE))
     await refusals(CircuitBreakingStore(store, CircuitRules(failures=3, seconds=60)), "a", 10)  # type: ignore[arg-type]
     assert store.asked == 10
 
@@ -81,7 +81,9 @@ class Returning(Store):
 RULES = CircuitRules(failures=2, seconds=60)
 
 
-@pytest.mark.parametrize("failure", [GatewayError(Kind.OBJECT_NOT_FOUND), GatewayError(Kind.STORE_UNAVAILABLE)])
+@pytest.mark.parametrize(
+    "failure", [GatewayError(ErrorCode.OBJECT_NOT_FOUND), GatewayError(ErrorCode.STORE_UNAVAILABLE)]
+)
 async def test_answer_of_the_store_is_not_asked_for_again(failure: GatewayError) -> None:
     """An unexpected status, like a redirect, will be the same in a moment."""
     store = Returning(failure)

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import ObjectKind, ObjectRef
 from gateway.objects.s3_checksums import native_digests
 from gateway.objects.s3_store import S3Store, refused_by_s3, stat_from_s3
@@ -84,13 +84,13 @@ async def test_an_object_that_a_copy_would_not_keep_as_it_is_is_not_written(head
 def test_an_object_without_an_etag_is_not_supported():
     with pytest.raises(GatewayError) as caught:
         stat_from_s3("p", "s3", ObjectRef("b", "o"), {"content-length": "1"})
-    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+    assert caught.value.kind is ErrorCode.OBJECT_UNSUPPORTED
 
 
 def test_s3_says_nothing_of_the_token():
     assert [refused_by_s3(status).kind for status in (401, 403, 404, 412)] == [
-        Kind.OBJECT_FORBIDDEN,
-        Kind.OBJECT_FORBIDDEN,
-        Kind.OBJECT_NOT_FOUND,
-        Kind.OBJECT_CHANGED,
+        ErrorCode.OBJECT_FORBIDDEN,
+        ErrorCode.OBJECT_FORBIDDEN,
+        ErrorCode.OBJECT_NOT_FOUND,
+        ErrorCode.OBJECT_CHANGED,
     ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from gateway.checksums.algorithms import ALGORITHMS
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.endpoints import account_of, endpoint_of
@@ -150,7 +150,7 @@ def test_etag_of_a_plain_object_is_its_md5() -> None:
 def test_object_without_etag_or_size_is_unsupported(headers: dict[str, str]) -> None:
     with pytest.raises(GatewayError) as caught:
         stat(**headers)
-    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+    assert caught.value.kind is ErrorCode.OBJECT_UNSUPPORTED
 
 
 def test_stat_keeps_what_a_post_would_delete_and_nothing_else() -> None:
@@ -164,17 +164,17 @@ def test_stat_keeps_what_a_post_would_delete_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (401, Kind.TOKEN_INVALID),
-        (403, Kind.OBJECT_FORBIDDEN),
-        (404, Kind.OBJECT_NOT_FOUND),
-        (412, Kind.OBJECT_CHANGED),
-        (301, Kind.STORE_UNAVAILABLE),
-        (429, Kind.STORE_UNAVAILABLE),
-        (500, Kind.STORE_UNAVAILABLE),
-        (503, Kind.STORE_UNAVAILABLE),
+        (401, ErrorCode.TOKEN_INVALID),
+        (403, ErrorCode.OBJECT_FORBIDDEN),
+        (404, ErrorCode.OBJECT_NOT_FOUND),
+        (412, ErrorCode.OBJECT_CHANGED),
+        (301, ErrorCode.STORE_UNAVAILABLE),
+        (429, ErrorCode.STORE_UNAVAILABLE),
+        (500, ErrorCode.STORE_UNAVAILABLE),
+        (503, ErrorCode.STORE_UNAVAILABLE),
     ],
 )
-async def test_refusal_of_the_store_is_told_as_its_own(status: int, kind: Kind) -> None:
+async def test_refusal_of_the_store_is_told_as_its_own(status: int, kind: ErrorCode) -> None:
     assert refused(status).kind is kind
     swift = Swift(answers={("HEAD", f"{CONTAINER}/o"): Response(status, PLAIN)})
     with pytest.raises(GatewayError) as caught:
@@ -372,9 +372,10 @@ async def test_object_that_is_where_it_was_asked_for_is_posted_to(place: str) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, Kind.TOKEN_INVALID), (500, Kind.STORE_UNAVAILABLE), (503, Kind.STORE_UNAVAILABLE)]
+    ("status", "kind"),
+    [(401, ErrorCode.TOKEN_INVALID), (500, ErrorCode.STORE_UNAVAILABLE), (503, ErrorCode.STORE_UNAVAILABLE)],
 )
-async def test_post_that_another_token_or_time_may_mend_is_an_error(status: int, kind: Kind) -> None:
+async def test_post_that_another_token_or_time_may_mend_is_an_error(status: int, kind: ErrorCode) -> None:
     swift = Swift(answers={("POST", f"{CONTAINER}/o"): Response(status)})
     with pytest.raises(GatewayError) as caught:
         await store(swift).keep(CALLER, stat(), {"adler32": "11e60398"})
@@ -554,7 +555,7 @@ def test_endpoint_that_the_catalog_does_not_have_is_none() -> None:
     assert endpoint(service_type="compute") is None
     with pytest.raises(GatewayError) as caught:
         account_of(CALLER, interface="public", region="R3", configured=None)
-    assert caught.value.kind is Kind.OBJECT_UNSUPPORTED
+    assert caught.value.kind is ErrorCode.OBJECT_UNSUPPORTED
 
 
 def test_endpoint_is_that_of_service_interface_and_region() -> None:

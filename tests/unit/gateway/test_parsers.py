@@ -24,7 +24,7 @@ from gateway.checksums.bulk_routes import named
 from gateway.checksums.function import CapabilityRefusedError, digests_in
 from gateway.checksums.negotiation import digest_fields, negotiate
 from gateway.checksums.routes import NAMING_PARAMETERS, PARAMETERS, ref_from_path, ref_from_query
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.events.records import read_events
 from gateway.http.head import HeadLimits, RequestHead, read_head
 from gateway.http.query import parse_query
@@ -46,10 +46,10 @@ from policies.names import ProjectId, namespace_of
 Result = TypeVar("Result")
 
 HOST = (b"host", b"gateway")
-MALFORMED = {Kind.REQUEST_MALFORMED}
+MALFORMED = {ErrorCode.REQUEST_MALFORMED}
 
 
-def unless_refused(kinds: Iterable[Kind], work: Callable[[], Result]) -> Result | None:
+def unless_refused(kinds: Iterable[ErrorCode], work: Callable[[], Result]) -> Result | None:
     """What the work makes; None if it refuses in one of these ways. It may fail in no other."""
     try:
         return work()
@@ -88,7 +88,7 @@ _schemes = st.sampled_from([b"", b"", b"Bearer ", b"bearer  ", b"Basic ", b"Bear
 
 @given(st.lists(st.tuples(_carriers, st.builds(bytes.__add__, _schemes, st.binary(max_size=40) | base64s)), max_size=4))
 def test_token_is_one_printable_word_or_none(fields: list[tuple[bytes, bytes]]) -> None:
-    kinds = {Kind.TOKEN_MISSING, Kind.TOKEN_AMBIGUOUS, Kind.TOKEN_INVALID}
+    kinds = {ErrorCode.TOKEN_MISSING, ErrorCode.TOKEN_AMBIGUOUS, ErrorCode.TOKEN_INVALID}
     token = unless_refused(kinds, lambda: token_of(head_of(*fields)))
     if token is None:
         return
@@ -152,7 +152,12 @@ def test_head_that_passes_is_clean_and_passes_again(
         scope = {"method": method, "raw_path": path, "query_string": query, "http_version": version}
         return read_head({**scope, "headers": list(kept)}, HeadLimits(max_bytes=1_024, max_fields=8))
 
-    kinds = {Kind.REQUEST_MALFORMED, Kind.REQUEST_HEAD_TOO_LARGE, Kind.EXPECTATION_FAILED, Kind.TRANSFER_CODING}
+    kinds = {
+        ErrorCode.REQUEST_MALFORMED,
+        ErrorCode.REQUEST_HEAD_TOO_LARGE,
+        ErrorCode.EXPECTATION_FAILED,
+        ErrorCode.TRANSFER_CODING,
+    }
     head = unless_refused(kinds, lambda: read([HOST, *fields]))
     if head is None:
         return
@@ -214,7 +219,7 @@ def test_query_is_read_as_it_would_be_written(query: bytes) -> None:
 @given(path_bytes | st.binary(max_size=30), path_bytes)
 def test_target_of_an_invocation_is_a_suffix_of_the_path_that_stays_below_it(rest: bytes, query: bytes) -> None:
     head = head_of(path=b"/v1/invoke/" + rest, query=query)
-    target = unless_refused({Kind.NO_SUCH_ROUTE, Kind.REQUEST_MALFORMED}, lambda: target_of(head))
+    target = unless_refused({ErrorCode.NO_SUCH_ROUTE, ErrorCode.REQUEST_MALFORMED}, lambda: target_of(head))
     if target is None:
         return
     path = target.path_and_query[: len(target.path_and_query) - len(query) - bool(query)]
@@ -243,7 +248,7 @@ def test_fields_for_a_function_are_clean_and_stay_the_same_when_cleaned_again(
     fields: list[tuple[bytes, bytes]],
 ) -> None:
     scope = {"method": "GET", "raw_path": b"/v1/invoke/f/", "query_string": b"", "http_version": "1.1"}
-    kinds = {Kind.REQUEST_MALFORMED, Kind.EXPECTATION_FAILED, Kind.TRANSFER_CODING}
+    kinds = {ErrorCode.REQUEST_MALFORMED, ErrorCode.EXPECTATION_FAILED, ErrorCode.TRANSFER_CODING}
     head = unless_refused(
         kinds, lambda: read_head({**scope, "headers": [HOST, *fields]}, HeadLimits(max_bytes=4_096, max_fields=20))
     )
@@ -266,7 +271,7 @@ def test_fields_of_a_reply_are_clean_and_stay_the_same_when_cleaned_again(
     def clean(raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         return reply_fields(status, raw, function="f", host=host)
 
-    kept = unless_refused({Kind.FUNCTION_FAILED}, lambda: clean(fields))
+    kept = unless_refused({ErrorCode.FUNCTION_FAILED}, lambda: clean(fields))
     if kept is None:
         return
     assert 200 <= status < 600
@@ -315,7 +320,7 @@ def test_digest_fields_carry_the_digests_that_were_asked_for(
     ordered: list[str], want: str | None, want_repr: str | None, content: bytes
 ) -> None:
     wanted = unless_refused(
-        {Kind.ALGORITHM_UNKNOWN, Kind.REQUEST_MALFORMED},
+        {ErrorCode.ALGORITHM_UNKNOWN, ErrorCode.REQUEST_MALFORMED},
         lambda: negotiate(ordered=ordered, want_digest=want, want_repr_digest=want_repr, default=("adler32", "md5")),
     )
     if wanted is None:
@@ -423,7 +428,7 @@ def test_events_that_pass_name_objects_and_can_be_remembered(
 ) -> None:
     fields = {"content-type": media_type, **headers}
     events = unless_refused(
-        {Kind.REQUEST_MALFORMED, Kind.MEDIA_TYPE}, lambda: asyncio.run(read_events(fields, body, most=3))
+        {ErrorCode.REQUEST_MALFORMED, ErrorCode.MEDIA_TYPE}, lambda: asyncio.run(read_events(fields, body, most=3))
     )
     assert len(events or []) <= 3
     for event in events or []:
@@ -464,7 +469,7 @@ _orders = st.lists(_entries, min_size=1, max_size=3).map(lambda entries: '{"obje
 def test_order_for_many_objects_names_objects_or_fails_line_by_line(text: str) -> None:
     body = text.encode("utf-8", "surrogatepass")
     order = unless_refused(
-        {Kind.REQUEST_MALFORMED, Kind.ALGORITHM_UNKNOWN},
+        {ErrorCode.REQUEST_MALFORMED, ErrorCode.ALGORITHM_UNKNOWN},
         lambda: asyncio.run(parse_bulk_request(body, default_algorithms=("md5",), max_objects=3)),
     )
     if order:
@@ -497,8 +502,14 @@ def test_reply_of_a_function_is_digests_of_the_object_or_its_failure(document: A
     reply = document if isinstance(document, dict) else {"digests": document}
     if genuine:
         reply = {**reply, "etag": STAT.etag, "size": STAT.size}
-    kinds = {kind for kind in Kind if kind.name.startswith("FUNCTION_")} | {
-        *(Kind.OBJECT_CHANGED, Kind.SHORT_READ, Kind.OBJECT_UNSUPPORTED, Kind.REQUEST_MALFORMED, Kind.STORE_UNAVAILABLE)
+    kinds = {kind for kind in ErrorCode if kind.name.startswith("FUNCTION_")} | {
+        *(
+            ErrorCode.OBJECT_CHANGED,
+            ErrorCode.SHORT_READ,
+            ErrorCode.OBJECT_UNSUPPORTED,
+            ErrorCode.REQUEST_MALFORMED,
+            ErrorCode.STORE_UNAVAILABLE,
+        )
     }
     try:
         digests = unless_refused(kinds, lambda: digests_in(reply, STAT, ("md5", "sha1")))
@@ -550,7 +561,7 @@ def test_caller_that_keystone_describes_can_be_used_for_all_that_a_caller_is_use
     if rules is not None:
         body["application_credential"] = {"id": "ac", "access_rules": rules}
     try:
-        caller = unless_refused({Kind.TOKEN_SCOPE}, lambda: caller_from("t", body))
+        caller = unless_refused({ErrorCode.TOKEN_SCOPE}, lambda: caller_from("t", body))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return  # what `Keystone.validate_as` turns into 503
     if caller is None:
@@ -559,7 +570,7 @@ def test_caller_that_keystone_describes_can_be_used_for_all_that_a_caller_is_use
     identity_fields(caller, "req-1")
     assert re.fullmatch(r"faas-[a-z0-9-]{1,50}", namespace_of(caller.project_id))
     account = unless_refused(
-        {Kind.OBJECT_UNSUPPORTED}, lambda: account_of(caller, interface="public", region=None, configured=None)
+        {ErrorCode.OBJECT_UNSUPPORTED}, lambda: account_of(caller, interface="public", region=None, configured=None)
     )
     if account is not None:
         assert StoreAllowlist().may_be_asked(account) in {True, False}

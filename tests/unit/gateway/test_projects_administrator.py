@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity.tokens import TokenForm
 from gateway.identity.validation_limiter import ValidationLimiter
@@ -45,7 +45,7 @@ def administrator(rules: AdministratorRules = LISTED, /, **body: Any) -> Adminis
 def test_nobody_else_is_an_administrator(body: dict[str, Any]) -> None:
     with pytest.raises(GatewayError) as caught:
         administrator(**body)
-    assert caught.value.kind is Kind.ADMIN_MISSING
+    assert caught.value.kind is ErrorCode.ADMIN_MISSING
 
 
 @pytest.mark.parametrize("flags", [{}, {"is_admin_project": True}])
@@ -53,7 +53,7 @@ def test_no_project_makes_one_unless_it_is_listed(flags: dict[str, Any]) -> None
     """Whoever administers a domain can give himself the role on a project of his own."""
     with pytest.raises(GatewayError) as caught:
         administrator(RULES, **PROJECT, **flags)
-    assert caught.value.kind is Kind.ADMIN_MISSING
+    assert caught.value.kind is ErrorCode.ADMIN_MISSING
 
 
 @pytest.mark.parametrize("rules", [RULES, LISTED])
@@ -77,12 +77,12 @@ async def test_made_up_tokens_wait_for_their_turn_at_keystone() -> None:
             most = max(most, running)
             await asyncio.sleep(0.01)
             running -= 1
-            raise GatewayError(Kind.TOKEN_INVALID)
+            raise GatewayError(ErrorCode.TOKEN_INVALID)
 
     room = administrators(Slow())
     heads = [RequestHead("GET", b"/v1/projects", b"", ((b"x-auth-token", b"t%d" % n),)) for n in range(50)]
     answers = await asyncio.gather(*map(room.administrator_of, heads), return_exceptions=True)
-    assert {error.kind for error in answers if isinstance(error, GatewayError)} == {Kind.TOKEN_INVALID}
+    assert {error.kind for error in answers if isinstance(error, GatewayError)} == {ErrorCode.TOKEN_INVALID}
     assert most == 4
 
 
@@ -90,7 +90,7 @@ async def test_keystone_is_not_asked_about_what_cannot_be_a_token() -> None:
     head = RequestHead("GET", b"/v1/projects", b"", ((b"x-auth-token", b"hopeless"),))
     with pytest.raises(GatewayError) as caught:
         await administrators(None, fernet_only=True).administrator_of(head)
-    assert caught.value.kind is Kind.TOKEN_INVALID
+    assert caught.value.kind is ErrorCode.TOKEN_INVALID
     assert caught.value.headers["WWW-Authenticate"] == 'Keystone uri="http://keystone.test"'
 
 
@@ -121,4 +121,4 @@ def test_access_rules_bind_administrators_too(rules: list[dict[str, str]], allow
         return
     with pytest.raises(GatewayError) as caught:
         administrator(**body)
-    assert caught.value.kind is Kind.ACCESS_RULE
+    assert caught.value.kind is ErrorCode.ACCESS_RULE

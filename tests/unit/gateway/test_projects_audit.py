@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
@@ -29,7 +29,7 @@ class Administrators:
 
     async def administrator_of(self, _head: Any) -> Administrator:
         if self._known is None:
-            raise GatewayError(Kind.ADMIN_MISSING, role="admin")
+            raise GatewayError(ErrorCode.ADMIN_MISSING, role="admin")
         return self._known
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ErrorCode, GatewayError
 from gateway.projects.document import asked_of
 from policies.model import IsolationLevel
 
@@ -13,7 +13,7 @@ from policies.model import IsolationLevel
 def test_level_that_is_none_is_refused(level: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         asked_of({"project": {"isolation": level}}, states=False)
-    assert caught.value.kind is Kind.REQUEST_MALFORMED
+    assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
     assert "'isolation' is one of L1, " in caught.value.message
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.errors import Kind
+from gateway.errors import ErrorCode
 from gateway.telemetry.outcome import Outcome, outcome_of
 
 
@@ -11,15 +11,15 @@ from gateway.telemetry.outcome import Outcome, outcome_of
     [
         (499, "function.caller.gone", "gone"),
         (200, "function.reply.broken", "function"),
-        (500, Kind.INTERNAL.code, "fault"),
-        (503, Kind.KEYSTONE_UNAVAILABLE.code, "backend"),
-        (503, Kind.STORE_UNAVAILABLE.code, "backend"),
-        (502, Kind.FUNCTION_FAILED.code, "function"),
+        (500, ErrorCode.INTERNAL.code, "fault"),
+        (503, ErrorCode.KEYSTONE_UNAVAILABLE.code, "backend"),
+        (503, ErrorCode.STORE_UNAVAILABLE.code, "backend"),
+        (502, ErrorCode.FUNCTION_FAILED.code, "function"),
         (500, None, "function"),
-        (429, Kind.RATE_EXCEEDED.code, "limited"),
-        (429, Kind.TOO_MANY_AT_ONCE.code, "limited"),
+        (429, ErrorCode.RATE_EXCEEDED.code, "limited"),
+        (429, ErrorCode.TOO_MANY_AT_ONCE.code, "limited"),
         (429, None, "refused"),
-        (404, Kind.OBJECT_NOT_FOUND.code, "refused"),
+        (404, ErrorCode.OBJECT_NOT_FOUND.code, "refused"),
         (200, None, "answered"),
         (304, None, "answered"),
     ],
@@ -29,4 +29,4 @@ def test_outcome_names_whose_doing_it_was(status: int, error: str | None, outcom
 
 
 def test_every_error_has_an_outcome_that_is_no_answer() -> None:
-    assert all(outcome_of(kind.status, kind.code) is not Outcome.ANSWERED for kind in Kind)
+    assert all(outcome_of(kind.status, kind.code) is not Outcome.ANSWERED for kind in ErrorCode)
