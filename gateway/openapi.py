@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME
 from gateway.checksums.known import Source
+from gateway.digests import ALGORITHMS, BY_WIRE_NAME
 from gateway.errors import ErrorCode
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES

@@ -6,8 +6,7 @@ its own.
 
 import datetime as dt
 
-from gateway.http.context import RequestContext
-from gateway.identity.caller import Caller
+from gateway.http.context import RequestContext, ServiceCaller
 from gateway.objects.model import ObjectRef
 from gateway.telemetry.cadf import AuditEvent, cadf_event, record
 
@@ -21,7 +20,7 @@ def record_service_call(context: RequestContext, ref: ObjectRef | None, status: 
 
 
 def service_event(
-    caller: Caller, context: RequestContext, ref: ObjectRef | None, *, status: int, now: dt.datetime
+    caller: ServiceCaller, context: RequestContext, ref: ObjectRef | None, *, status: int, now: dt.datetime
 ) -> dict[str, object]:
     """The CADF event.
 
@@ -35,7 +34,7 @@ def service_event(
     return cadf_event(_audit_event(caller, context, ref, status), now=now)
 
 
-def _audit_event(caller: Caller, context: RequestContext, ref: ObjectRef | None, status: int) -> AuditEvent:
+def _audit_event(caller: ServiceCaller, context: RequestContext, ref: ObjectRef | None, status: int) -> AuditEvent:
     name = None if ref is None else f"{ref.container}/{ref.name}"
     initiator: dict[str, object] = {
         "id": caller.user_id,
@@ -45,7 +44,7 @@ def _audit_event(caller: Caller, context: RequestContext, ref: ObjectRef | None,
     }
     if caller.application_credential_id is not None:
         initiator["application_credential_id"] = caller.application_credential_id
-    sources = context.facts.get("sources")
+    sources = context.log.sources
     return AuditEvent(
         action="read/checksum",
         status=status,

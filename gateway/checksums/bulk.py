@@ -12,8 +12,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.checksums.flow import ChecksumRequest
 from gateway.checksums.negotiation import parse_algorithm
+from gateway.checksums.service import ChecksumRequest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import MAX_OBJECT_BYTES, ObjectRef
 from gateway.slices import in_slices

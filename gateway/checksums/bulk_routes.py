@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from gateway.calls.admission import Admission
+from gateway.calls.call import Call
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import (
     BulkChecksumRequest,
@@ -20,19 +22,17 @@ from gateway.checksums.bulk import (
     parse_bulk_request,
     retry_when_limited,
 )
-from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.routes import answer_document
+from gateway.checksums.service import Checksums
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError, error_body
-from gateway.http.answer import answer_or_error
 from gateway.http.body import read_body
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError, unless_gone
 from gateway.http.query import parse_query
-from gateway.identity.caller import Caller
+from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
 from gateway.telemetry.outcome import CALLER_GONE, GONE
-from tenancy.directory import Tenant
 
 log = logging.getLogger(__name__)
 
@@ -43,25 +43,24 @@ _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class _BulkCall:
     """One call about many objects.
 
     Attributes:
         paid: how many of the entries are counted already, with the call itself.
     """
 
-    caller: Caller
-    tenant: Tenant
-    bulk: BulkChecksumRequest
+    call: Call
+    request: BulkChecksumRequest
     paid: int
-    context: RequestContext
 
 
 class BulkRoutes:
     """The endpoint for many objects."""
 
-    def __init__(self, flow: ChecksumFlow, rules: BulkRules, slots: ListSlots) -> None:
-        self._flow = flow
+    def __init__(self, admission: Admission, checksums: Checksums, rules: BulkRules, slots: ListSlots) -> None:
+        self._admission = admission
+        self._checksums = checksums
         self._rules = rules
         self._slots = slots
 
@@ -76,37 +75,35 @@ class BulkRoutes:
 
     async def _begin(self, request: Request, context: RequestContext) -> Response:
         assert context.head is not None
-        caller, tenant = await self._flow.admit(context.head, context)
+        call = await self._admission.admit(context, services=True)
         parse_query(context.head.query, ())
         _refuse_other_than_json(request)
         with contextlib.ExitStack() as held:
-            slot = held.enter_context(self._slots.slot(caller, declared_length(request.headers)))
-            call = await self._read(request, slot, caller, tenant, context)
-            return _Lines(self._lines(call), context, held.pop_all().close)
+            slot = held.enter_context(self._slots.slot(call.caller, declared_length(request.headers)))
+            bulk = await self._read(request, slot, call)
+            return _Lines(self._lines(bulk), context, held.pop_all().close)
 
-    async def _read(
-        self, request: Request, slot: ListSlot, caller: Caller, tenant: Tenant, context: RequestContext
-    ) -> _Call:
+    async def _read(self, request: Request, slot: ListSlot, call: Call) -> _BulkCall:
         body = await read_body(request, max_bytes=self._rules.max_bytes)
         slot.shrink(len(body))
         paid = calls_of(len(body))
 
         async def read() -> BulkChecksumRequest:
-            await retry_when_limited(lambda: self._flow.count_call(caller, tenant, paid - 1))
+            await retry_when_limited(lambda: self._admission.count(call, paid - 1))
             async with self._slots.parsing:
                 return await parse_bulk_request(
                     body, default_algorithms=self._rules.default_algorithms, max_objects=self._rules.max_objects
                 )
 
-        return _Call(caller, tenant, await unless_gone(request.receive, read()), paid, context)
+        return _BulkCall(call, await unless_gone(request.receive, read()), paid)
 
-    async def _lines(self, call: _Call) -> AsyncGenerator[bytes, None]:
-        failed, count = 0, len(call.bulk.objects)
-        call.context.facts["objects"] = count
+    async def _lines(self, bulk: _BulkCall) -> AsyncGenerator[bytes, None]:
+        failed, count = 0, len(bulk.request.objects)
+        bulk.call.context.log.objects = count
 
         async def line(number: int) -> bytes:
             nonlocal failed
-            document = await self._document(call, number)
+            document = await self._document(bulk, number)
             failed += "error" in document
             return json_bytes({"index": number, **document}) + b"\n"
 
@@ -117,19 +114,18 @@ class BulkRoutes:
                 async for lines in results:
                     yield b"".join(lines) or b"\n"
         finally:
-            call.context.facts["failed"] = failed
+            bulk.call.context.log.failed = failed
 
-    async def _document(self, call: _Call, number: int) -> dict[str, object]:
+    async def _document(self, bulk: _BulkCall, number: int) -> dict[str, object]:
         """What one line says: the digests, or the error under the code that it has everywhere."""
-        # Rooms leave their timings and sources in a context; those of many objects at once would say nothing.
-        context = RequestContext(request_id=call.context.request_id, service_caller=call.context.service_caller)
-        entry = call.bulk.objects[number]
+        call = bulk.call.part()
+        context, entry = call.context, bulk.request.objects[number]
         ref = None if isinstance(entry, InvalidEntry) else entry
         try:
-            if number >= call.paid:
-                await retry_when_limited(lambda: self._flow.count_call(call.caller, call.tenant))
-            one = call.bulk.request_for(number)
-            answer = await retry_when_limited(lambda: self._flow.answer(call.caller, call.tenant, one, context))
+            if number >= bulk.paid:
+                await retry_when_limited(lambda: self._admission.count(call))
+            one = bulk.request.request_for(number)
+            answer = await retry_when_limited(lambda: self._checksums.answer(call, one))
         except GatewayError as error:
             failure = error
         except asyncio.CancelledError:
@@ -143,7 +139,7 @@ class BulkRoutes:
             record_service_call(context, ref, _OK)
             return answer_document(answer)
         record_service_call(context, ref, failure.kind.status)
-        return named(call.bulk, number) | error_body(failure, context.request_id)
+        return named(bulk.request, number) | error_body(failure, context.request_id)
 
 
 class _Lines(StreamingResponse):
@@ -160,7 +156,7 @@ class _Lines(StreamingResponse):
         try:
             await unless_gone(receive, self._send(send))
         except CallerGoneError:
-            self._context.facts["error"] = GONE
+            self._context.log.error = GONE
         finally:
             self._close()
 

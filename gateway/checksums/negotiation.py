@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http_sfv.dictionary import Dictionary
 from http_sfv.item import Item
 
-from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
+from gateway.digests import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
 from gateway.errors import ErrorCode, GatewayError
 
 # Clients name a handful of algorithms and types; whoever sends more only wants the time that reading it takes.

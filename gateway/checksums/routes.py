@@ -6,19 +6,20 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.checksums.algorithms import ALGORITHMS
+from gateway.calls.admission import Admission
 from gateway.checksums.audit import record_service_call
-from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest
 from gateway.checksums.negotiation import NegotiatedDigests, digest_fields, names_json, negotiate, prefers_text
+from gateway.checksums.service import Answer, ChecksumRequest, Checksums
+from gateway.digests import ALGORITHMS
 from gateway.errors import CREDENTIAL_FIELDS, UNCACHEABLE, ErrorCode, GatewayError
-from gateway.http.answer import answer_or_error
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import unless_gone
 from gateway.http.head import RequestHead
 from gateway.http.query import one_value, parse_query
-from gateway.invoke.timing import server_timing
+from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
 from gateway.objects.model import ObjectRef
+from gateway.upstream.timing import server_timing
 
 PREFIX = b"/v1/checksums/"
 # `versionId` is S3's word for Swift's.
@@ -34,8 +35,9 @@ Locate = Callable[[RequestHead], tuple[ObjectRef, Mapping[str, list[str]]]]
 class ChecksumRoutes:
     """Endpoints that answer with the digests of one object."""
 
-    def __init__(self, flow: ChecksumFlow, *, default_algorithms: tuple[str, ...]) -> None:
-        self._flow = flow
+    def __init__(self, admission: Admission, checksums: Checksums, *, default_algorithms: tuple[str, ...]) -> None:
+        self._admission = admission
+        self._checksums = checksums
         self._default_algorithms = default_algorithms
 
     async def by_path(self, request: Request) -> Response:
@@ -84,7 +86,7 @@ class ChecksumRoutes:
         *,
         text: bool,
     ) -> Response:
-        caller, tenant = await self._flow.admit(head, context)
+        call = await self._admission.admit(context, services=True)
         ref, parameters = locate(head)
         want_digest, want_repr_digest = head.joined(b"want-digest"), head.joined(b"want-repr-digest")
         wanted = negotiate(
@@ -96,7 +98,7 @@ class ChecksumRoutes:
         order = ChecksumRequest(
             ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store")
         )
-        answer = await self._flow.answer(caller, tenant, order, context)
+        answer = await self._checksums.answer(call, order)
         fields = _common(context)
         if head.method == "HEAD" or want_digest is not None or want_repr_digest is not None:
             # The body of a GET is another representation, whose digest these are not (RFC 9530, 2): who did not ask for

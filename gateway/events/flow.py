@@ -15,18 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.calls.call import Call
 from gateway.checksums.bulk import retry_when_limited
-from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest
 from gateway.checksums.known import Source
+from gateway.checksums.service import Answer, ChecksumRequest, Checksums
 from gateway.errors import ErrorCode, GatewayError
 from gateway.events.memory import EventMemory
 from gateway.events.records import Happening, ObjectEvent
-from gateway.http.context import RequestContext
-from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.objects.stored import BINDING
 from gateway.single_flight import SingleFlight
-from tenancy.directory import Tenant
 
 _OURS = frozenset([Source.COMPUTED, Source.REMEMBERED])
 
@@ -43,51 +41,50 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventCall:
-    """One call with events: who sends them, and which digests of their objects are kept."""
+    """One call with events, and the algorithms of the digests that are stored with their objects."""
 
-    caller: Caller
-    tenant: Tenant
+    call: Call
     algorithms: tuple[str, ...]
 
 
 class EventFlow:
     """Works off events."""
 
-    def __init__(self, flow: ChecksumFlow, *, entries: int) -> None:
-        self._flow = flow
+    def __init__(self, checksums: Checksums, *, entries: int) -> None:
+        self._checksums = checksums
         self._done = EventMemory(entries)
         self._flights: SingleFlight[object, Outcome] = SingleFlight()
 
-    async def handle(self, call: EventCall, event: ObjectEvent, context: RequestContext) -> Outcome:
-        """What became of the event; it counts as done only if nothing failed.
+    async def handle(self, events: EventCall, event: ObjectEvent) -> Outcome:
+        """The outcome of one event; it counts as done only if nothing failed.
 
         Raises:
-            GatewayError: see `ChecksumFlow.answer`; the event may be delivered again.
+            GatewayError: see `Checksums.answer`; the event may be delivered again.
         """
         if event.happening is Happening.OTHER:
             return Outcome.IGNORED
-        key = None if event.identity is None else _key(call, event.identity)
+        key = None if event.identity is None else _key(events, event.identity)
 
         async def work() -> Outcome:
-            return await self._work(call, event, context, key)
+            return await self._work(events, event, key)
 
         if key is None:
             return await work()
-        if self._done.knows(call.caller.project_id, key):
+        if self._done.knows(events.call.caller.project_id, key):
             return Outcome.DUPLICATE
         joined = key in self._flights
         outcome = await self._flights.run(key, work)
         return Outcome.DUPLICATE if joined and outcome is not Outcome.GONE else outcome
 
-    async def _work(self, call: EventCall, event: ObjectEvent, context: RequestContext, key: bytes | None) -> Outcome:
-        async def answer(ref: ObjectRef, context: RequestContext, *, store: bool) -> Answer:
-            request = ChecksumRequest(ref, call.algorithms, store=store, must_store=store)
-            return await retry_when_limited(lambda: self._flow.answer(call.caller, call.tenant, request, context))
+    async def _work(self, events: EventCall, event: ObjectEvent, key: bytes | None) -> Outcome:
+        async def answer(ref: ObjectRef, call: Call, *, store: bool) -> Answer:
+            request = ChecksumRequest(ref, events.algorithms, store=store, must_store=store)
+            return await retry_when_limited(lambda: self._checksums.answer(call, request))
 
         copied = event.happening is Happening.COPIED
         for ref in event.refs:
             try:
-                found = await answer(ref, context, store=not copied)
+                found = await answer(ref, events.call, store=not copied)
             except GatewayError as error:
                 if error.kind is not ErrorCode.OBJECT_NOT_FOUND:
                     raise
@@ -95,16 +92,16 @@ class EventFlow:
             sources = {digest.source for digest in found.digests.values()}
             # Remembered: an earlier delivery had it computed, and failed to have it kept.
             if copied and sources & _OURS and not _carries_binding(found.stat.metadata):
-                await answer(ref, RequestContext(request_id=context.request_id), store=True)
+                await answer(ref, events.call.part(), store=True)
             if key is not None and event.etag == found.stat.etag:
-                self._done.add(call.caller.project_id, key)
+                self._done.add(events.call.caller.project_id, key)
             return Outcome.COMPUTED if Source.COMPUTED in sources else Outcome.KNOWN
         return Outcome.GONE
 
 
-def _key(call: EventCall, identity: bytes) -> bytes:
+def _key(events: EventCall, identity: bytes) -> bytes:
     """Of one size, whatever the names are."""
-    asked = json.dumps([call.caller.project_id, call.caller.user_id, *call.algorithms]).encode()
+    asked = json.dumps([events.call.caller.project_id, events.call.caller.user_id, *events.algorithms]).encode()
     return hashlib.sha256(asked + identity).digest()
 
 

@@ -12,21 +12,21 @@ from collections import Counter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.calls.admission import Admission
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import BulkRules, calls_of, map_concurrently, retry_when_limited
-from gateway.checksums.flow import ChecksumFlow
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.negotiation import names_json, parse_algorithms
 from gateway.errors import UNCACHEABLE, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome
 from gateway.events.records import ObjectEvent, read_events
-from gateway.http.answer import answer_or_error
 from gateway.http.body import read_body
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import unless_gone
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.http.query import parse_query
+from gateway.http.respond import answer_or_error
 from gateway.telemetry.outcome import CALLER_GONE
 
 _DONE = 204
@@ -37,9 +37,9 @@ class EventRoutes:
     """The endpoint for object events."""
 
     def __init__(
-        self, flow: ChecksumFlow, events: EventFlow, *, rules: BulkRules, slots: ListSlots, metrics: Metrics
+        self, admission: Admission, events: EventFlow, *, rules: BulkRules, slots: ListSlots, metrics: Metrics
     ) -> None:
-        self._flow = flow
+        self._admission = admission
         self._events = events
         self._rules = rules
         self._slots = slots
@@ -56,41 +56,40 @@ class EventRoutes:
     async def _receive(self, request: Request, context: RequestContext) -> Response:
         head = context.head
         assert head is not None
-        caller, tenant = await self._flow.admit(head, context)
-        call = EventCall(caller, tenant, self._algorithms(head))
-        with self._slots.slot(caller, declared_length(request.headers)) as slot:
-            outcomes = await self._outcomes(request, slot, call, context)
+        call = await self._admission.admit(context, services=True)
+        events = EventCall(call, self._algorithms(head))
+        with self._slots.slot(call.caller, declared_length(request.headers)) as slot:
+            outcomes = await self._outcomes(request, slot, events)
         if names_json(head.joined(b"accept")):
             return JSONResponse({"outcomes": outcomes}, headers=UNCACHEABLE)
         return Response(status_code=_DONE, headers=UNCACHEABLE)
 
-    async def _outcomes(
-        self, request: Request, slot: ListSlot, call: EventCall, context: RequestContext
-    ) -> Counter[str]:
+    async def _outcomes(self, request: Request, slot: ListSlot, call: EventCall) -> Counter[str]:
         body = await read_body(request, max_bytes=self._rules.max_bytes)
         slot.shrink(len(body))
         paid = calls_of(len(body))
         events = await unless_gone(request.receive, self._read(dict(request.headers), body, call, paid))
         del body
-        return await unless_gone(request.receive, self._all(call, events, paid, context))
+        return await unless_gone(request.receive, self._all(call, events, paid))
 
     async def _read(self, headers: dict[str, str], body: bytes, call: EventCall, paid: int) -> list[ObjectEvent]:
-        await retry_when_limited(lambda: self._flow.count_call(call.caller, call.tenant, paid - 1))
+        await retry_when_limited(lambda: self._admission.count(call.call, paid - 1))
         async with self._slots.parsing:
             return await read_events(headers, body, most=self._rules.max_objects)
 
-    async def _all(self, call: EventCall, events: list[ObjectEvent], paid: int, whole: RequestContext) -> Counter[str]:
+    async def _all(self, whole: EventCall, events: list[ObjectEvent], paid: int) -> Counter[str]:
         """How many events had which outcome. The first `paid` of them are counted already, with the call itself."""
 
         async def one(number: int) -> Outcome | GatewayError:
             event = events[number]
             ref = event.refs[0] if event.refs else None
-            # Each has sources of its own, which stand in its record.
-            context = RequestContext(request_id=whole.request_id, service_caller=whole.service_caller)
+            # Each has sources of its own, which are in its audit record.
+            call = whole.call.part()
+            context = call.context
             try:
                 if number >= paid:
-                    await retry_when_limited(lambda: self._flow.count_call(call.caller, call.tenant))
-                outcome = await self._events.handle(call, event, context)
+                    await retry_when_limited(lambda: self._admission.count(call))
+                outcome = await self._events.handle(EventCall(call, whole.algorithms), event)
             except GatewayError as error:
                 record_service_call(context, ref, error.kind.status)
                 return error
@@ -113,7 +112,7 @@ class EventRoutes:
                         outcomes[result] += 1
                         self._metrics.events.labels(result).inc()
         self._metrics.events.labels("failed").inc(len(failures))
-        whole.facts["events"] = {**outcomes, **({"failed": len(failures)} if failures else {})}
+        whole.call.context.log.events = {**outcomes, **({"failed": len(failures)} if failures else {})}
         if failures:
             raise next((each for each in failures if each.retry_after_seconds is not None), failures[0])
         return outcomes

@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway.errors import ErrorCode, GatewayError, error_response
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import context_of
+from gateway.http.respond import failure
 
 
 def install_error_handlers(app: Starlette) -> None:
@@ -23,15 +24,12 @@ async def route_refused(request: Request, error: Exception) -> Response:
     context = context_of(request.scope)
     allow = {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
     refusal = route_error(request.scope, error.status_code).with_headers(allow)
-    context.facts["error"] = refusal.kind.code
-    return error_response(refusal, request_id=context.request_id)
+    return failure(context, refusal)
 
 
 async def unhandled_error(request: Request, _error: Exception) -> Response:
     """What nobody foresaw; the traceback is in the log."""
-    context = context_of(request.scope)
-    context.facts["error"] = ErrorCode.INTERNAL.code
-    return error_response(GatewayError(ErrorCode.INTERNAL), request_id=context.request_id)
+    return failure(context_of(request.scope), GatewayError(ErrorCode.INTERNAL))
 
 
 def route_error(scope: Scope, status: int) -> GatewayError:

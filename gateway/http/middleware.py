@@ -1,8 +1,7 @@
 """What is true of every request, as pure ASGI layers: id, log line and metrics, strict head.
 
 They wrap the application in the order `RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app)))`, so that a
-rejected head and a
-crash have an id, a line and a count too.
+rejected head and a crash have an id, a line and a count too.
 """
 
 import asyncio
@@ -12,10 +11,11 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError, error_response
+from gateway.errors import GatewayError
 from gateway.http.context import RequestContext, context_of, open_context
 from gateway.http.head import REFUSAL, HeadLimits, read_head
 from gateway.http.metrics import METHODS, Metrics, counter_of, histogram_of
+from gateway.http.respond import failure
 from gateway.telemetry.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
 from gateway.telemetry.trace import Recorder, Span, begun, enter, received
 
@@ -87,12 +87,12 @@ class AccessLogMiddleware:
         return span
 
     def _record(self, scope: Scope, context: RequestContext, status: int, span: Span | None) -> None:
-        if context.facts.get("error") == GONE:
+        if context.log.error == GONE:
             # The head may have gone out before the caller left.
             status = CALLER_GONE
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
-        outcome = outcome_of(status, context.facts.get("error"))
+        outcome = outcome_of(status, context.log.error)
         counter_of(self._metrics.outcomes, context.route, f"{status // 100}xx", outcome).inc()
         if span is not None:
             _end(span, context, method, status, outcome)
@@ -112,7 +112,7 @@ class AccessLogMiddleware:
             "span_id": context.trace.span_id if context.trace else None,
             "seconds": round(seconds, 6),
             **{f"{name}_seconds": round(value, 6) for name, value in context.timings.items()},
-            **context.facts,
+            **context.log.present(),
         }
         access_log.info("%s", json.dumps(line))
 
@@ -125,8 +125,8 @@ def _end(span: Span, context: RequestContext, method: str, status: int, outcome:
         "osfaas.outcome": outcome,
         "osfaas.request_id": context.request_id,
     }
-    if isinstance(project := context.facts.get("project_id"), str):
-        attributes["osfaas.project_id"] = project
+    if context.log.project_id is not None:
+        attributes["osfaas.project_id"] = context.log.project_id
     span.end(f"{method} {context.route}", attributes, failed=status >= FIRST_FAULT)
 
 
@@ -151,10 +151,8 @@ class StrictHeadMiddleware:
             context.head = head
             await _unless_refused(self._app, scope, receive, send)
         except GatewayError as error:
-            context.facts["error"] = error.kind.code
             # What follows a request that is not understood cannot be framed: the connection ends here.
-            refusal = error.with_headers({"Connection": "close"})
-            await error_response(refusal, request_id=context.request_id)(scope, receive, send)
+            await failure(context, error.with_headers({"Connection": "close"}))(scope, receive, send)
 
 
 async def _unless_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

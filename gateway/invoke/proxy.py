@@ -8,17 +8,16 @@ import aiohttp
 from multidict import CIMultiDict
 from starlette.types import Send
 
+from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.context import RequestContext
 from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
-from gateway.identity.caller import Caller
 from gateway.invoke.body import InboundBody
-from gateway.invoke.diagnostics import FunctionDiagnostics
-from gateway.invoke.function_client import NOBODY_THERE, Call, FunctionClient
 from gateway.invoke.headers import reply_fields, request_fields
 from gateway.invoke.target import Target
-from gateway.invoke.timing import server_timing
+from gateway.upstream.diagnostics import FunctionDiagnostics
+from gateway.upstream.function_client import NOBODY_THERE, FunctionClient, FunctionRequest
+from gateway.upstream.timing import server_timing
 from tenancy.directory import FunctionAddress
 
 _NOT_FOUND = 404
@@ -32,11 +31,10 @@ class ReplyBrokenError(Exception):
 class Invocation:
     """One call of a function by a caller who may make it."""
 
-    caller: Caller
+    call: Call
     head: RequestHead
     target: Target
     address: FunctionAddress
-    context: RequestContext
 
 
 class Proxy:
@@ -80,10 +78,10 @@ class Proxy:
             raise CallerGoneError
 
     async def _carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
-        caller, function = invocation.caller, invocation.target.function
+        caller, function = invocation.call.caller, invocation.target.function
         started = False
         try:
-            async with self._client.exchange(invocation.address, self._call(invocation, body)) as response:
+            async with self._client.exchange(invocation.address, self._request(invocation, body)) as response:
                 fields = self._reply_fields(invocation, response)
                 await send({"type": "http.response.start", "status": response.status, "headers": fields})
                 started = True
@@ -95,12 +93,12 @@ class Proxy:
                 raise body.failure from error
             raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error
 
-    def _call(self, invocation: Invocation, body: InboundBody) -> Call:
-        head, caller = invocation.head, invocation.caller
-        fields = CIMultiDict(request_fields(head, caller, invocation.context.request_id))
+    def _request(self, invocation: Invocation, body: InboundBody) -> FunctionRequest:
+        head, caller, context = invocation.head, invocation.call.caller, invocation.call.context
+        fields = CIMultiDict(request_fields(head, caller, context.request_id))
         if body.length is not None:
             fields["Content-Length"] = str(body.length)
-        return Call(
+        return FunctionRequest(
             invocation.target.function,
             method=head.method,
             target=invocation.target.path_and_query,
@@ -108,12 +106,12 @@ class Proxy:
             body=body.pieces() if body.expected else None,
             begun=lambda: body.begun,
             permanent_failure=self._failure_check(invocation, body),
-            timings=invocation.context.timings,
+            timings=context.timings,
         )
 
     def _failure_check(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
         """Asks whether the function has a trouble that lasts, or has stopped taking the body."""
-        trouble = self._diagnostics.permanent_failure(invocation.caller.project_id, invocation.target.function)
+        trouble = self._diagnostics.permanent_failure(invocation.call.caller.project_id, invocation.target.function)
         patience = self._client.silence_seconds
 
         def verdict() -> GatewayError | None:
@@ -133,7 +131,7 @@ class Proxy:
             function=invocation.target.function,
             host=invocation.address.host,
         )
-        return [*fields, (b"server-timing", server_timing(invocation.context.timings).encode("ascii"))]
+        return [*fields, (b"server-timing", server_timing(invocation.call.context.timings).encode("ascii"))]
 
 
 async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:

@@ -2,17 +2,17 @@
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.admission import admit, limit_subject
-from gateway.errors import ErrorCode, GatewayError, error_response
+from gateway.calls.admission import Admission
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError
-from gateway.identity.authenticate import Authenticator
+from gateway.http.respond import failure
 from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import target_of
 from gateway.limits.limiter import ProjectLimiter
-from gateway.telemetry.outcome import GONE
-from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
+from gateway.telemetry.outcome import BROKEN, GONE
+from tenancy.directory import FunctionAddress, Tenant
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -23,14 +23,12 @@ class InvokeRoutes:
     def __init__(
         self,
         *,
-        identity: Authenticator,
-        directory: TenantDirectory,
+        admission: Admission,
         proxy: Proxy,
         limiter: ProjectLimiter,
         body_max_bytes: int,
     ) -> None:
-        self._identity = identity
-        self._directory = directory
+        self._admission = admission
         self._proxy = proxy
         self._limiter = limiter
         self._body_max_bytes = body_max_bytes
@@ -42,31 +40,26 @@ class InvokeRoutes:
         try:
             await self._carry(context, receive, send)
         except CallerGoneError:
-            context.facts["error"] = GONE
+            context.log.error = GONE
         except ReplyBrokenError as error:
             # An answer without an end makes the server cut the connection: the caller sees that something is missing.
-            context.facts |= {"error": "function.reply.broken", "cause": repr(error.__cause__)[:200]}
+            context.log.error, context.log.cause = BROKEN, repr(error.__cause__)[:200]
         except GatewayError as error:
-            context.facts["error"] = error.kind.code
-            if error.__cause__ is not None:
-                context.facts["cause"] = repr(error.__cause__)[:200]
             if context.head is not None and context.head.method not in {"GET", "HEAD"}:
                 # A body that nobody reads is no next request.
                 error = error.with_headers({"Connection": "close"})
-            await error_response(error, request_id=context.request_id)(scope, receive, send)
+            await failure(context, error)(scope, receive, send)
 
     async def _carry(self, context: RequestContext, receive: Receive, send: Send) -> None:
         head = context.head
         assert head is not None
         target = target_of(head)
-        context.facts["function"] = target.function
-        caller, tenant = await admit(self._identity, self._directory, head, context)
-        subject = limit_subject(caller, tenant)
-        await self._limiter.count_call(subject)
-        address = callable_function(tenant, target.function)
+        context.log.function = target.function
+        call = await self._admission.admit(context)
+        address = callable_function(call.tenant, target.function)
         body = InboundBody(receive, head, self._body_max_bytes)
-        async with self._limiter.slot(subject):
-            await self._proxy.carry(Invocation(caller, head, target, address, context), body, send)
+        async with self._limiter.slot(call.subject):
+            await self._proxy.carry(Invocation(call, head, target, address), body, send)
 
 
 def callable_function(tenant: Tenant, function: str) -> FunctionAddress:

@@ -10,7 +10,7 @@ import binascii
 import re
 from collections.abc import Mapping
 
-from gateway.checksums.algorithms import is_digest
+from gateway.digests import is_digest
 
 # Field → our name. Ceph's gateway has three that AWS has not.
 _FIELDS = {

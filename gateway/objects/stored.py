@@ -15,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from gateway.checksums.algorithms import ALGORITHMS, is_digest
+from gateway.digests import ALGORITHMS, is_digest
 from gateway.objects.model import is_weak
 
 BINDING = "checksum-source"

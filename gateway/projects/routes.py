@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
-from gateway.http.answer import answer_or_error
 from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
 from gateway.http.query import parse_query
+from gateway.http.respond import answer_or_error
 from gateway.projects.administrator import Administrator, Administrators
 from gateway.projects.audit import audit_event
 from gateway.projects.document import Asked, asked_of, document_of
@@ -80,7 +80,7 @@ class ProjectRoutes:
             nonlocal administrator
             assert context.head is not None
             administrator = await self._administrators.administrator_of(context.head)
-            context.facts["user_id"] = administrator.user_id
+            context.log.user_id = administrator.user_id
             parse_query(context.head.query, PARAMETERS.get(request.method, ()))
             return await work(request)
 

@@ -1,4 +1,4 @@
-"""The rooms that answer calls, each made from the settings and joined to those that it needs."""
+"""Wiring: the components that answer requests, each made from the settings and joined to those that it needs."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import aiohttp
 import httpx
 
+from gateway.calls.admission import Admission
 from gateway.checksums.bulk import BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
-from gateway.checksums.flow import ChecksumFlow, ConcurrencyControl
-from gateway.checksums.function import ChecksumsFunction
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.list_slots import ListLimits, ListSlots
 from gateway.checksums.routes import ChecksumRoutes
+from gateway.checksums.service import Checksums
+from gateway.compute.object_function import ObjectFunction
+from gateway.compute.runner import Runner
+from gateway.compute.slots import ComputeSlots
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.http.metrics import Metrics, counter_of
@@ -21,16 +24,14 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator, IdentityRules
 from gateway.identity.cache import CacheLimits, TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.invoke.diagnostics import FunctionDiagnostics
-from gateway.invoke.function_client import FunctionClient, FunctionTimeouts
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
 from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
 from gateway.limits.fair_queue import QueueLimits
 from gateway.limits.limiter import LimitRules, ProjectLimiter
-from gateway.limits.routes import LimitRoutes
 from gateway.limits.service_queue import ServiceCallerQueue
+from gateway.limits_api.routes import LimitRoutes
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.circuit_breaking import CircuitBreakingStore
 from gateway.objects.http import StoreClient
@@ -41,6 +42,8 @@ from gateway.objects.swift import SwiftRules, SwiftStore
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules, token_form
 from gateway.server.settings import Settings
+from gateway.upstream.diagnostics import FunctionDiagnostics
+from gateway.upstream.function_client import FunctionClient, FunctionTimeouts
 from policies.model import Limits
 from tenancy.directory import TenantDirectory
 
@@ -61,36 +64,39 @@ class Services:
 async def open_services(
     settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
 ) -> AsyncIterator[Services]:
-    """The rooms, for as long as the clients that they share are open."""
+    """The components, for as long as the clients that they share are open."""
     allowlist = store_origins(settings)
     async with (
         open_clients(settings, identity, allowlist) as (http, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
     ):
         limiter = ProjectLimiter(backend, limit_rules(settings), metrics)
-        shared = build_shared(settings, identity, metrics, limiter, http=http, keystone_http=keystone_http)
+        authenticator = build_authenticator(settings, identity, metrics, keystone_http)
+        admission = Admission(authenticator, directory, limiter)
+        functions = FunctionClient(http, function_timeouts(settings))
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
-        flow = build_flow(settings, directory, metrics, shared, store)
-        rules, slots = bulk_rules(settings), ListSlots(list_limits(settings))
-        yield Services(
-            checksums=ChecksumRoutes(flow, default_algorithms=settings.default_algorithms),
-            bulk=BulkRoutes(flow, rules, slots),
-            events=EventRoutes(
-                flow, EventFlow(flow, entries=settings.event_memory_entries), rules=rules, slots=slots, metrics=metrics
-            ),
-            invocations=build_invocations(settings, directory, shared),
-            limits=LimitRoutes(identity=shared.authenticator, directory=directory, limiter=limiter),
-            project_of=shared.authenticator.project_of,
+        checksums = Checksums(
+            admission=admission,
+            store=store,
+            known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
+            runner=build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store),
+            metrics=metrics,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What checksums and invocations have in common: who calls, how much at once, and the way to functions."""
-
-    authenticator: Authenticator
-    functions: FunctionClient
-    limiter: ProjectLimiter
+        rules, slots = bulk_rules(settings), ListSlots(list_limits(settings))
+        events = EventFlow(checksums, entries=settings.event_memory_entries)
+        yield Services(
+            checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
+            bulk=BulkRoutes(admission, checksums, rules, slots),
+            events=EventRoutes(admission, events, rules=rules, slots=slots, metrics=metrics),
+            invocations=InvokeRoutes(
+                admission=admission,
+                proxy=Proxy(functions, FunctionDiagnostics(directory)),
+                limiter=limiter,
+                body_max_bytes=settings.invoke_body_max_bytes,
+            ),
+            limits=LimitRoutes(admission, limiter),
+            project_of=authenticator.project_of,
+        )
 
 
 @contextlib.asynccontextmanager
@@ -123,57 +129,37 @@ def limit_rules(settings: Settings) -> LimitRules:
     )
 
 
-def build_shared(
-    settings: Settings,
-    identity: IdentityService,
-    metrics: Metrics,
-    limiter: ProjectLimiter,
-    *,
-    http: aiohttp.ClientSession,
-    keystone_http: httpx.AsyncClient,
-) -> Shared:
-    """One of each for the process."""
-    timeouts = FunctionTimeouts(
+def function_timeouts(settings: Settings) -> FunctionTimeouts:
+    """How long calls of functions may take."""
+    return FunctionTimeouts(
         connect_seconds=settings.function_connect_seconds,
         silence_seconds=settings.function_silence_seconds,
         total_seconds=settings.function_timeout_seconds,
         problem_seconds=settings.function_trouble_seconds,
         retry_seconds=settings.retry_seconds,
     )
-    return Shared(
-        authenticator=build_authenticator(settings, identity, metrics, keystone_http),
-        functions=FunctionClient(http, timeouts),
-        limiter=limiter,
-    )
 
 
-def build_invocations(settings: Settings, directory: TenantDirectory, shared: Shared) -> InvokeRoutes:
-    """The room that passes calls on to functions."""
-    return InvokeRoutes(
-        identity=shared.authenticator,
-        directory=directory,
-        proxy=Proxy(shared.functions, FunctionDiagnostics(directory)),
-        limiter=shared.limiter,
-        body_max_bytes=settings.invoke_body_max_bytes,
-    )
-
-
-def build_flow(
-    settings: Settings, directory: TenantDirectory, metrics: Metrics, shared: Shared, store: ObjectStore
-) -> ChecksumFlow:
-    """The rooms of a call, joined."""
-    return ChecksumFlow(
-        identity=shared.authenticator,
-        directory=directory,
+def build_runner(
+    settings: Settings,
+    directory: TenantDirectory,
+    metrics: Metrics,
+    *,
+    limiter: ProjectLimiter,
+    functions: FunctionClient,
+    store: ObjectStore,
+) -> Runner:
+    """Runs computations over objects in the functions of tenants."""
+    return Runner(
         store=store,
-        known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
-        function=ChecksumsFunction(shared.functions, store),
-        concurrency=ConcurrencyControl(
-            limiter=shared.limiter,
+        function=ObjectFunction(functions, store),
+        slots=ComputeSlots(
+            limiter=limiter,
             services=ServiceCallerQueue(settings.service_computations, settings.service_queue),
             throttle=BackgroundThrottle(),
             answer_seconds=settings.answer_seconds,
         ),
+        diagnostics=FunctionDiagnostics(directory),
         metrics=metrics,
     )
 

@@ -35,7 +35,7 @@ _LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.
 # What is logged as the error of a caller that left, also behind the head of its answer.
 GONE = "function.caller.gone"
 # What an answer that broke off behind its head is logged as.
-_BROKEN = "function.reply.broken"
+BROKEN = "function.reply.broken"
 
 
 def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one for each outcome
@@ -47,7 +47,7 @@ def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one fo
     """
     if status == CALLER_GONE:
         return Outcome.GONE
-    if error == _BROKEN:
+    if error == BROKEN:
         return Outcome.FUNCTION
     if status < FIRST_REFUSAL:
         return Outcome.ANSWERED

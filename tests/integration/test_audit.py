@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from gateway.checksums.audit import service_event
-from gateway.http.context import RequestContext
+from gateway.http.context import LogFields, RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.projects.administrator import Administrator
@@ -59,7 +59,7 @@ def validated(cloud, events: list[dict]) -> subprocess.CompletedProcess:
 @pytest.fixture
 def events() -> list[dict]:
     caller = Caller("t", "u", "dynafed", ProjectId("p"), "demo", frozenset(["service"]), 0)
-    context = RequestContext(facts={"sources": {"md5": "native"}})
+    context = RequestContext(log=LogFields(sources={"md5": "native"}))
     admin = Administrator("u", "root", "system")
     calls = [("GET", None, 200), ("GET", "p", 404), ("PUT", "p", 201), ("PATCH", "p", 409), ("DELETE", "p", 202)]
     events = [audit_event(who, *call, request_id="req-1", parameters={}) for call in calls for who in (admin, None)]

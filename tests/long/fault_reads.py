@@ -30,7 +30,8 @@ from checksums_function.settings import Settings
 from checksums_function.source import digest_source
 from checksums_function.threads import Threads
 
-from gateway.checksums.function import digests_in
+from gateway.checksums.contract import DigestContract
+from gateway.compute.reply import result_of
 from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
@@ -349,7 +350,7 @@ class Reads:
             source_order = SourceOrder(parse_url(self._source.url), etag, size, algorithms)
             seen, found = digest_source(source_order, SETTINGS, Stop())
         stat = ObjectStat("p", "a", ObjectRef("c", "o"), etag, size, ObjectKind.STATIC_LARGE, "text/plain")
-        return digests_in({"etag": seen, "size": size, "digests": found}, stat, NAMES)
+        return result_of(DigestContract(NAMES), {"etag": seen, "size": size, "digests": found}, stat)
 
 
 class Body:

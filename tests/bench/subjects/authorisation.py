@@ -1,6 +1,6 @@
 """`python authorisation.py CALLS`: prints the CPU seconds of so many admissions with a token that is cached.
 
-The rooms are those of the gateway, made from the same settings; Keystone is asked once, in the beginning.
+The components are those of the gateway, made from the same settings; Keystone is asked once, in the beginning.
 """
 
 import asyncio
@@ -8,15 +8,17 @@ import os
 import sys
 import time
 
-from gateway.admission import admit
+from gateway.calls.admission import Admission
 from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import find_identity_service
+from gateway.limits.backend import InMemoryLimitBackend
+from gateway.limits.limiter import ProjectLimiter
 from gateway.server.clients import keystone_client
 from gateway.server.serve import open_directory
 from gateway.server.settings import settings_from
-from gateway.server.wiring import build_authenticator
+from gateway.server.wiring import build_authenticator, limit_rules
 
 
 async def main(calls: int) -> None:
@@ -26,13 +28,16 @@ async def main(calls: int) -> None:
     fields = ((b"host", b"127.0.0.1"), (b"accept", b"*/*"), (b"x-auth-token", os.environ["BENCH_TOKEN"].encode()))
     head = RequestHead("HEAD", b"/v1/checksums/bench/object-1", b"", fields)
     async with keystone_client(settings, service) as keystone_http:
-        authenticator = build_authenticator(settings, service, Metrics(), keystone_http)
+        metrics = Metrics()
+        authenticator = build_authenticator(settings, service, metrics, keystone_http)
+        limiter = ProjectLimiter(InMemoryLimitBackend(), limit_rules(settings), metrics)
+        admission = Admission(authenticator, directory, limiter)
+        context = RequestContext(head=head)
         for _ in range(50):
-            await admit(authenticator, directory, head, RequestContext())
-        context = RequestContext()
+            await admission.admit(context, counted=False)
         started = time.process_time()
         for _ in range(calls):
-            await admit(authenticator, directory, head, context)
+            await admission.admit(context, counted=False)
         print(time.process_time() - started)
 
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from gateway.checksums.audit import record_service_call, service_event
-from gateway.http.context import RequestContext
+from gateway.http.context import LogFields, RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from policies.names import ProjectId
@@ -39,7 +39,7 @@ def test_each_call_of_a_service_leaves_one_record_without_its_token(
 
 
 def test_record_says_who_asked_about_what_in_the_form_of_cadf() -> None:
-    context = RequestContext(request_id="req-1", facts={"sources": {"adler32": "computed"}})
+    context = RequestContext(request_id="req-1", log=LogFields(sources={"adler32": "computed"}))
     caller = dataclasses.replace(CALLER, application_credential_id="ac")
     event = service_event(caller, context, REF, status=200, now=NOW)
     assert {name: value for name, value in event.items() if name != "id"} == {

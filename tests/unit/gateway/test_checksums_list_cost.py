@@ -9,10 +9,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway.calls.call import Call
 from gateway.checksums.bulk import MAX_INVALID_ENTRIES, BulkRules
 from gateway.checksums.bulk_routes import BulkRoutes
-from gateway.checksums.flow import ChecksumRequest
 from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots
+from gateway.checksums.service import ChecksumRequest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
@@ -21,6 +22,7 @@ from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestIdMiddleware, StrictHeadMiddleware
 from gateway.identity.caller import Caller
+from gateway.limits.model import LimitSubject
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import Tenant
 
@@ -38,14 +40,17 @@ class Flow:
         self.asked = 0
         self.refusing: ErrorCode | None = None
 
-    async def admit(self, _head: Any, _context: RequestContext) -> tuple[Caller, Tenant]:
-        await self.count_call(CALLER, TENANT)
-        return CALLER, TENANT
+    async def admit(self, context: RequestContext, *, services: bool) -> Call:
+        assert services
+        subject = LimitSubject(CALLER.project_id, CALLER.user_id)
+        call = Call(caller=CALLER, tenant=TENANT, subject=subject, context=context)
+        await self.count(call)
+        return call
 
-    async def count_call(self, _caller: Caller, _tenant: Tenant, calls: int = 1) -> None:
-        self.counted += calls
+    async def count(self, _call: Call, requests: int = 1) -> None:
+        self.counted += requests
 
-    async def answer(self, _caller: Caller, _tenant: Tenant, _order: ChecksumRequest, _context: RequestContext) -> Any:
+    async def answer(self, _call: Call, _request: ChecksumRequest) -> Any:
         self.asked += 1
         raise GatewayError(ErrorCode.OBJECT_NOT_FOUND)
 
@@ -57,7 +62,7 @@ class House:
         self.flow: Any = Flow()
         limits = ListLimits(body_bytes=RULES.max_bytes, project_bytes=1 << 23, process_bytes=process_bytes)
         self.slots = ListSlots(limits)
-        bulk = BulkRoutes(self.flow, RULES, self.slots)
+        bulk = BulkRoutes(self.flow, self.flow, RULES, self.slots)
         flow = EventFlow(self.flow, entries=10)
         events = EventRoutes(self.flow, flow, rules=RULES, slots=self.slots, metrics=Metrics())
         app = Starlette(

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, digest_value, is_digest
 from gateway.checksums.negotiation import (
     NegotiatedDigests,
     digest_fields,
@@ -18,6 +17,7 @@ from gateway.checksums.negotiation import (
     parse_want_repr_digest,
     prefers_text,
 )
+from gateway.digests import ALGORITHMS, BY_WIRE_NAME, digest_value, is_digest
 from gateway.errors import ErrorCode, GatewayError
 
 CONTENT = b"Wikipedia"

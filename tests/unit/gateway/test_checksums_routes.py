@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.checksums.flow import Answer
 from gateway.checksums.known import Digest, Source
 from gateway.checksums.negotiation import NegotiatedDigests
 from gateway.checksums.routes import (
@@ -20,6 +19,7 @@ from gateway.checksums.routes import (
     ref_from_path,
     ref_from_query,
 )
+from gateway.checksums.service import Answer
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat

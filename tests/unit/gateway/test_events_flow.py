@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from gateway.checksums.flow import Answer, ChecksumRequest
+from gateway.calls.call import Call
 from gateway.checksums.known import Digest, Source
+from gateway.checksums.service import Answer, ChecksumRequest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome, _key
 from gateway.events.records import Happening, ObjectEvent
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
+from gateway.limits.model import LimitSubject
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import Tenant
@@ -21,6 +23,11 @@ from tests.machine import scaled, settled
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
 ALGORITHMS = ("adler32",)
+
+
+def call_of(caller: Caller) -> Call:
+    subject = LimitSubject(caller.project_id, caller.user_id)
+    return Call(caller=caller, tenant=TENANT, subject=subject, context=RequestContext("req-1"))
 
 
 class Checksums:
@@ -39,7 +46,7 @@ class Checksums:
         self.gate: asyncio.Event | None = None
         self.came = asyncio.Semaphore(0)
 
-    async def answer(self, caller: Caller, tenant: Tenant, order: ChecksumRequest, context: RequestContext) -> Answer:
+    async def answer(self, _call: Call, order: ChecksumRequest) -> Answer:
         self.asked.append(order)
         self.came.release()
         if self.gate is not None:
@@ -84,7 +91,7 @@ class House:
         self.events = EventFlow(self.checksums, entries=entries)  # type: ignore[arg-type]
 
     async def handle(self, one: ObjectEvent, caller: Caller = CALLER, algorithms: Any = ALGORITHMS) -> Outcome:
-        return await self.events.handle(EventCall(caller, TENANT, algorithms), one, RequestContext("req-1"))
+        return await self.events.handle(EventCall(call_of(caller), algorithms), one)
 
 
 async def test_event_that_failed_is_worked_off_when_it_comes_again() -> None:
@@ -155,7 +162,7 @@ async def test_duplicates_that_come_together_are_worked_off_once() -> None:
 
 def test_memory_of_events_keeps_no_name_of_them() -> None:
     """What is kept of an event has one size, whoever chose its names."""
-    call = EventCall(CALLER, TENANT, ALGORITHMS)
+    call = EventCall(call_of(CALLER), ALGORITHMS)
     assert {len(_key(call, b"x" * size)) for size in (1, 1_000_000)} == {32}
 
 

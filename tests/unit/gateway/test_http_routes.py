@@ -12,7 +12,7 @@ import requests
 from keystoneauth1 import discover, noauth, session
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.checksums.algorithms import BY_WIRE_NAME
+from gateway.digests import BY_WIRE_NAME
 from gateway.errors import ErrorCode
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService

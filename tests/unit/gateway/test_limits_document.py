@@ -3,8 +3,8 @@
 import datetime as dt
 import math
 
-from gateway.limits.document import limits_document
 from gateway.limits.limiter import LimitUse
+from gateway.limits_api.document import limits_document
 from policies.model import Limits
 
 NOW = dt.datetime(2026, 11, 24, 16, 0, 0, 500_000, tzinfo=dt.UTC)

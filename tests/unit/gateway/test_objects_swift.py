@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.checksums.algorithms import ALGORITHMS
+from gateway.digests import ALGORITHMS
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.allowlist import StoreAllowlist

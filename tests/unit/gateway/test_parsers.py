@@ -18,12 +18,14 @@ from urllib.parse import urlencode
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.checksums.algorithms import ALGORITHMS, BY_WIRE_NAME, is_digest
 from gateway.checksums.bulk import parse_bulk_request
 from gateway.checksums.bulk_routes import named
-from gateway.checksums.function import CapabilityRefusedError, digests_in
+from gateway.checksums.contract import DigestContract
 from gateway.checksums.negotiation import digest_fields, negotiate
 from gateway.checksums.routes import NAMING_PARAMETERS, PARAMETERS, ref_from_path, ref_from_query
+from gateway.compute.job import CapabilityRefusedError
+from gateway.compute.reply import result_of
+from gateway.digests import ALGORITHMS, BY_WIRE_NAME, is_digest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.events.records import read_events
 from gateway.http.head import HeadLimits, RequestHead, read_head
@@ -512,7 +514,7 @@ def test_reply_of_a_function_is_digests_of_the_object_or_its_failure(document: A
         )
     }
     try:
-        digests = unless_refused(kinds, lambda: digests_in(reply, STAT, ("md5", "sha1")))
+        digests = unless_refused(kinds, lambda: result_of(DigestContract(("md5", "sha1")), reply, STAT))
     except CapabilityRefusedError:
         return
     if digests is not None:

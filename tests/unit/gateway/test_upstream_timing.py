@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.invoke.timing import phases, server_timing
+from gateway.upstream.timing import phases, server_timing
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.invoke.diagnostics import PERMANENT_PROBLEMS, FunctionDiagnostics, error_for
+from gateway.upstream.diagnostics import PERMANENT_PROBLEMS, FunctionDiagnostics, error_for
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant, Trouble
 from tenancy.errors import NotOnboardedError

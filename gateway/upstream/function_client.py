@@ -15,9 +15,9 @@ import yarl
 from multidict import CIMultiDict
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.invoke.timing import phases
 from gateway.retries import RetryWindow
 from gateway.telemetry.trace import outgoing
+from gateway.upstream.timing import phases
 from tenancy.directory import FunctionAddress
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class FunctionTimeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionRequest:
     """One request to a function.
 
     Attributes:
@@ -165,7 +165,7 @@ class FunctionClient:
         timings: dict[str, float] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to a POST to the function's root, for work that the caller may repeat; see `exchange`."""
-        call = Call(
+        call = FunctionRequest(
             function,
             fields=CIMultiDict(headers),
             body=body,
@@ -178,7 +178,7 @@ class FunctionClient:
             yield response
 
     @contextlib.asynccontextmanager
-    async def exchange(self, address: FunctionAddress, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def exchange(self, address: FunctionAddress, call: FunctionRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to a call; leaving the block before its end closes the connection.
 
         Raises:
@@ -205,14 +205,14 @@ class FunctionClient:
             return GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
         return GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why="its answer is not HTTP as it should be")
 
-    async def _head(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
+    async def _head(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
         started = time.perf_counter()
         async with abort_when(call.permanent_failure, after_seconds=self._timeouts.problem_seconds):
             response = await self._send(address, call)
         call.timings.update(phases(time.perf_counter() - started, response.headers.get("Server-Timing")))
         return response
 
-    async def _send(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
+    async def _send(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
         window: RetryWindow | None = None
         idempotent = call.method in _IDEMPOTENT and call.body is None
         for attempt in itertools.count(1):
@@ -235,7 +235,7 @@ class FunctionClient:
                 log.warning("trying again: the connection to the function '%s' ended without an answer", call.function)
         raise AssertionError("unreachable")
 
-    async def _send_once(self, address: FunctionAddress, call: Call) -> aiohttp.ClientResponse:
+    async def _send_once(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
         fields = call.fields.copy()
         if address.host:
             fields["Host"] = address.host

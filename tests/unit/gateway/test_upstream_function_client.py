@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.invoke.function_client import Call, FunctionClient, FunctionTimeouts, abort_when
 from gateway.telemetry.trace import Trace, enter
+from gateway.upstream.function_client import FunctionClient, FunctionRequest, FunctionTimeouts, abort_when
 from tenancy.directory import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -48,7 +48,9 @@ async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> No
 
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
-            async with functions.exchange(FunctionAddress(url), Call("f", permanent_failure=permanent_failure)):
+            async with functions.exchange(
+                FunctionAddress(url), FunctionRequest("f", permanent_failure=permanent_failure)
+            ):
                 pass
         await closed.wait()
     assert caught.value.kind is ErrorCode.FUNCTION_QUOTA
@@ -68,7 +70,7 @@ async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:
     async with (
         serving(late) as url,
         client(problem_seconds=60) as functions,
-        functions.exchange(FunctionAddress(url), Call("f", permanent_failure=permanent_failure)) as response,
+        functions.exchange(FunctionAddress(url), FunctionRequest("f", permanent_failure=permanent_failure)) as response,
     ):
         assert await response.read() == b"ok"
 
@@ -100,7 +102,7 @@ async def ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 async def test_call_that_found_no_connection_is_sent_when_there_is_one_whatever_its_method(method: str) -> None:
     async with serving(ok) as url, client() as functions:
         refusing = Refusing(functions, aiohttp.ClientConnectorError, times=2)
-        async with functions.exchange(FunctionAddress(url), Call("f", method=method)) as response:
+        async with functions.exchange(FunctionAddress(url), FunctionRequest("f", method=method)) as response:
             assert await response.read() == b"ok"
     assert refusing.sent == 3
 
@@ -108,13 +110,13 @@ async def test_call_that_found_no_connection_is_sent_when_there_is_one_whatever_
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        (Call("f", begun=lambda: True), aiohttp.ClientConnectorError),
-        (Call("f", repeated=True), aiohttp.ClientConnectorError),
-        (Call("f"), aiohttp.ClientConnectorSSLError),
+        (FunctionRequest("f", begun=lambda: True), aiohttp.ClientConnectorError),
+        (FunctionRequest("f", repeated=True), aiohttp.ClientConnectorError),
+        (FunctionRequest("f"), aiohttp.ClientConnectorSSLError),
     ],
     ids=["its body was begun", "the caller repeats all of it", "another attempt meets the same certificate"],
 )
-async def test_call_is_not_sent_again(call: Call, error: type[aiohttp.ClientConnectorError]) -> None:
+async def test_call_is_not_sent_again(call: FunctionRequest, error: type[aiohttp.ClientConnectorError]) -> None:
     async with serving(ok) as url, client() as functions:
         refusing = Refusing(functions, error)
         with pytest.raises(GatewayError) as caught:
@@ -127,14 +129,14 @@ async def test_call_is_not_sent_again(call: Call, error: type[aiohttp.ClientConn
 async def test_waiting_for_a_connection_ends_with_its_time_and_with_a_known_trouble() -> None:
     async with client(retry_seconds=0.5) as functions:
         with pytest.raises(GatewayError) as caught:
-            async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), Call("f")):
+            async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), FunctionRequest("f")):
                 pass
     assert caught.value.kind is ErrorCode.FUNCTION_UNREACHABLE
     async with client(retry_seconds=60) as functions:
         trouble = GatewayError(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="no image")
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(
-                FunctionAddress("http://127.0.0.1:1"), Call("f", permanent_failure=lambda: trouble)
+                FunctionAddress("http://127.0.0.1:1"), FunctionRequest("f", permanent_failure=lambda: trouble)
             ):
                 pass
     assert caught.value is trouble
@@ -157,7 +159,7 @@ async def test_it_is_said_which_limit_ended_a_call() -> None:
     async def failure(serve: Serve, **timeouts: float) -> str:
         async with serving(serve) as url, client(**timeouts) as functions:
             with pytest.raises(GatewayError) as caught:
-                async with functions.exchange(FunctionAddress(url), Call("f")) as response:
+                async with functions.exchange(FunctionAddress(url), FunctionRequest("f")) as response:
                     await response.read()
         assert caught.value.kind is ErrorCode.FUNCTION_TIMEOUT
         return caught.value.message
@@ -181,7 +183,7 @@ async def test_connection_that_ends_after_a_post_was_sent_is_not_used_as_a_reaso
 
     async with serving(ends) as url, client() as functions:
         with pytest.raises(GatewayError):
-            async with functions.exchange(FunctionAddress(url), Call("f", method="POST")):
+            async with functions.exchange(FunctionAddress(url), FunctionRequest("f", method="POST")):
                 pass
     assert heads == 1
 
@@ -201,7 +203,7 @@ async def test_only_an_idempotent_call_outlives_kept_connections_that_are_closed
         writer.close()
 
     async def call(functions: FunctionClient, url: str, method: str) -> bytes:
-        async with functions.exchange(FunctionAddress(url), Call("f", method=method)) as response:
+        async with functions.exchange(FunctionAddress(url), FunctionRequest("f", method=method)) as response:
             return await response.read()
 
     async with serving(once_each) as url, client() as functions:
@@ -225,7 +227,7 @@ async def test_calls_leave_nothing_for_the_garbage_collector() -> None:
         gc.disable()
         try:
             for _ in range(10):
-                async with functions.exchange(FunctionAddress(url), Call("f", method="GET")) as response:
+                async with functions.exchange(FunctionAddress(url), FunctionRequest("f", method="GET")) as response:
                     assert await response.read() == b"ok"
             assert not [one for one in gc.get_objects() if isinstance(one, abort_when)]
         finally:
@@ -243,7 +245,7 @@ async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only(
 
     enter(Trace("1" * 32, "2" * 16, 1, "vendor=secret"), None)
     async with serving(noting) as url, client() as functions:
-        async with functions.exchange(FunctionAddress(url), Call("f")):
+        async with functions.exchange(FunctionAddress(url), FunctionRequest("f")):
             pass
         async with functions.post(FunctionAddress(url), "f", {}, b""):
             pass

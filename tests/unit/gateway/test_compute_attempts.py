@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 
-from gateway.checksums.computing import Computation, ComputationRunner
+from gateway.calls.call import Call
+from gateway.checksums.contract import DigestContract
+from gateway.compute.attempts import Attempts
+from gateway.compute.job import Job
+from gateway.compute.object_function import Target
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.identity.caller import Caller
-from gateway.invoke.function_client import ReplyCutError
+from gateway.limits.model import LimitSubject
 from gateway.objects.http import StoreFailureError, StoreUnreachableError, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat
-from policies.names import ProjectId
-from tenancy.directory import FunctionAddress
+from gateway.upstream.function_client import ReplyCutError
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory import FunctionAddress, Tenant
 
 STAT = ObjectStat("p", "http://swift.test/v1/AUTH_p", ObjectRef("c", "o"), "e", 9, ObjectKind.PLAIN, "text/plain")
 CALLER = Caller("t", "u", "n", ProjectId("p"), "n", frozenset(), 0)
@@ -41,21 +46,15 @@ async def capabilities(*_: Any) -> AsyncIterator[Capability]:
     yield ByteStream()
 
 
-async def digests(function: Function, trouble: GatewayError | None = None) -> dict[str, str]:
+async def digests(function: Function, problem: GatewayError | None = None) -> dict[str, str]:
     store: Any = SimpleNamespace(capabilities=capabilities)
-    computer = ComputationRunner(store, function, Metrics())  # type: ignore[arg-type]
-    context = RequestContext(request_id="req-1")
-    return await computer.digests(
-        Computation(
-            FunctionAddress("http://f.test"),
-            CALLER,
-            STAT,
-            ("adler32",),
-            context,
-            permanent_failure=lambda: trouble,
-            yield_to_interactive=None,
-        )
-    )
+    fake: Any = function
+    tenant = Tenant(CALLER.project_id, NamespaceName("faas-p"), {})
+    subject = LimitSubject(CALLER.project_id, CALLER.user_id)
+    call = Call(caller=CALLER, tenant=tenant, subject=subject, context=RequestContext(request_id="req-1"))
+    job = Job(call=call, stat=STAT, contract=DigestContract(("adler32",)))
+    target = Target(address=FunctionAddress("http://f.test"), permanent_failure=lambda: problem)
+    return await Attempts(store, fake, Metrics()).result(job, target)
 
 
 @pytest.mark.parametrize(

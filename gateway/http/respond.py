@@ -25,10 +25,13 @@ async def answer_or_error(
         return await work
     except CallerGoneError:
         # Nobody reads this; the log line says 499 of its own.
-        context.facts["error"] = GONE
+        context.log.error = GONE
         return Response(status_code=CALLER_GONE)
     except GatewayError as error:
-        context.facts["error"] = error.kind.code
-        if error.__cause__ is not None:
-            context.facts["cause"] = repr(error.__cause__)[:200]
-        return error_response(error, request_id=context.request_id, plain=plain_errors)
+        return failure(context, error, plain=plain_errors)
+
+
+def failure(context: RequestContext, error: GatewayError, *, plain: bool = False) -> Response:
+    """The response to a request that ends with an error, which is logged with it."""
+    context.log.fail(error)
+    return error_response(error, request_id=context.request_id, plain=plain)

@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from gateway.checksums.function import MAX_REPLY_BYTES, CapabilityRefusedError, ChecksumsFunction, digests_in
+from gateway.calls.call import Call
+from gateway.checksums.contract import DigestContract
 from gateway.checksums.known import Digest, KnownDigests, Source
+from gateway.compute.job import CapabilityRefusedError, Job
+from gateway.compute.object_function import ObjectFunction, Target
+from gateway.compute.reply import MAX_REPLY_BYTES, result_of
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
+from gateway.limits.model import LimitSubject
 from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
-from policies.names import ProjectId
-from tenancy.directory import FunctionAddress
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory import FunctionAddress, Tenant
 
 MD5 = "0123456789abcdef0123456789abcdef"
 ADLER = "11e60398"
@@ -156,13 +162,23 @@ class Store:
         yield pieces()
 
 
-def function(response: Response, store: Store | None = None) -> tuple[ChecksumsFunction, Client]:
+def function(response: Response, store: Store | None = None) -> tuple[ObjectFunction, Client]:
     client = Client(response)
-    return ChecksumsFunction(client, store or Store()), client  # type: ignore[arg-type]
+    return ObjectFunction(client, store or Store()), client  # type: ignore[arg-type]
 
 
-async def compute(room: ChecksumsFunction, capability: SignedUrl | ByteStream) -> dict[str, str]:
-    return await room.compute(ADDRESS, CALLER, STAT, capability, NAMES, request_id="req-1")
+async def compute(
+    functions: ObjectFunction, capability: SignedUrl | ByteStream, stat: ObjectStat = STAT
+) -> dict[str, str]:
+    subject = LimitSubject(CALLER.project_id, CALLER.user_id)
+    tenant = Tenant(CALLER.project_id, NamespaceName("faas-p"), {})
+    call = Call(caller=CALLER, tenant=tenant, subject=subject, context=RequestContext("req-1"))
+    job = Job(call=call, stat=stat, contract=DigestContract(NAMES))
+    return await functions.compute(job, Target(address=ADDRESS), capability)
+
+
+def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) -> dict[str, str]:
+    return result_of(DigestContract(names), reply, stat)
 
 
 URL = SignedUrl("tempurl", "http://swift.test/v1/AUTH_p/c/o?temp_url_sig=s")
@@ -215,15 +231,15 @@ async def test_signs_of_life_without_end_do_not_fill_the_memory() -> None:
 
 @pytest.mark.parametrize("capability", [URL, ByteStream()])
 async def test_function_never_gets_the_token(capability: SignedUrl | ByteStream) -> None:
-    room, client = function(Response(200, BODY), Store(b"Wikipedia"))
-    await compute(room, capability)
+    functions, client = function(Response(200, BODY), Store(b"Wikipedia"))
+    await compute(functions, capability)
     assert "secret-token" not in repr(client.headers) + repr(client.body)
     assert client.headers["X-Openstack-Request-Id"] == "req-1"
 
 
 async def test_order_names_the_url_and_what_the_object_has_to_be() -> None:
-    room, client = function(Response(200, BODY))
-    assert await compute(room, URL) == GOOD["digests"]
+    functions, client = function(Response(200, BODY))
+    assert await compute(functions, URL) == GOOD["digests"]
     assert json.loads(client.body) == {
         "source": {"url": URL.url, "etag": MD5, "size": 9},
         "algorithms": ["adler32", "md5"],
@@ -231,8 +247,8 @@ async def test_order_names_the_url_and_what_the_object_has_to_be() -> None:
 
 
 async def test_bytes_go_along_with_what_the_object_has_to_be() -> None:
-    room, client = function(Response(200, BODY), Store(b"Wiki", b"pedia"))
-    assert await compute(room, ByteStream()) == GOOD["digests"]
+    functions, client = function(Response(200, BODY), Store(b"Wiki", b"pedia"))
+    assert await compute(functions, ByteStream()) == GOOD["digests"]
     assert client.body == b"Wikipedia"
     assert client.headers["X-Object-Etag"] == MD5
     assert client.headers["X-Object-Size"] == client.headers["Content-Length"] == "9"
@@ -240,9 +256,9 @@ async def test_bytes_go_along_with_what_the_object_has_to_be() -> None:
 
 
 async def test_what_the_store_said_while_reading_is_not_lost() -> None:
-    room, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(ErrorCode.SHORT_READ)))
+    functions, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(ErrorCode.SHORT_READ)))
     with pytest.raises(GatewayError) as caught:
-        await compute(room, ByteStream())
+        await compute(functions, ByteStream())
     assert caught.value.kind is ErrorCode.SHORT_READ
 
 
@@ -296,8 +312,8 @@ def test_reply_about_a_weak_etag_names_it_or_none(etag: Any) -> None:
 async def test_no_condition_is_made_of_a_weak_etag() -> None:
     reply = json.dumps({**GOOD, "etag": None}).encode()
     for capability in (URL, ByteStream()):
-        room, client = function(Response(200, reply), Store(b"Wikipedia"))
-        await room.compute(ADDRESS, CALLER, WEAK, capability, NAMES, request_id="req-1")
+        functions, client = function(Response(200, reply), Store(b"Wikipedia"))
+        await compute(functions, capability, WEAK)
         assert "X-Object-Etag" not in client.headers
         assert capability is not URL or json.loads(client.body)["source"]["etag"] is None
 

@@ -2,15 +2,19 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 
-from gateway.admission import limit_subject
-from gateway.checksums.flow import Answer, ChecksumFlow, ChecksumRequest, ConcurrencyControl
-from gateway.checksums.function import CapabilityRefusedError
+from gateway.calls.admission import Admission
+from gateway.calls.call import Call
 from gateway.checksums.known import KnownDigests, Source
+from gateway.checksums.service import Answer, ChecksumRequest, Checksums
+from gateway.compute.job import CapabilityRefusedError, Job
+from gateway.compute.object_function import Target
+from gateway.compute.runner import Runner
+from gateway.compute.slots import ComputeSlots
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.http.head import RequestHead
@@ -20,8 +24,10 @@ from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
 from gateway.limits.fair_queue import QueueLimits
 from gateway.limits.limiter import LimitRules, ProjectLimiter
+from gateway.limits.model import LimitSubject
 from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.upstream.diagnostics import FunctionDiagnostics
 from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory import FunctionAddress, Tenant
@@ -34,6 +40,7 @@ TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {"checksums": FunctionA
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 SERVICE = dataclasses.replace(CALLER, token="s", user_name="dynafed", roles=frozenset(["service"]))
 ADLER = {"adler32": "11e60398"}
+HEAD = RequestHead("GET", b"/", b"", ())
 
 
 class Identity:
@@ -45,7 +52,7 @@ class Identity:
     async def identify(self, head: RequestHead) -> Caller:
         return self.caller
 
-    def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False) -> None:
+    def authorise(self, caller: Caller, head: RequestHead, *, services: bool, readers: bool) -> None:
         self.authorised.append((caller, services))
 
     def has_service_role(self, caller: Caller) -> bool:
@@ -109,25 +116,15 @@ class Function:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.asked: list[tuple[str, ...]] = []
-        self.ways: list[Callable[[], Awaitable[None]] | None] = []
+        self.pauses: list[Callable[[], Awaitable[None]] | None] = []
         self.failures: dict[str, Exception] = {}
         self.refusals_after: dict[str, tuple[float, int]] = {}
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
 
-    async def compute(
-        self,
-        address: Any,
-        caller: Caller,
-        stat: ObjectStat,
-        capability: Capability,
-        algorithms: Iterable[str],
-        *,
-        request_id: str,
-        yield_to_interactive: Callable[[], Awaitable[None]] | None,
-        **_: Any,
-    ) -> dict[str, str]:
-        self.ways.append(yield_to_interactive)
+    async def compute(self, job: Job[dict[str, str]], target: Target, capability: Capability) -> dict[str, str]:
+        caller, algorithms = job.call.caller, job.contract.algorithms  # type: ignore[attr-defined]
+        self.pauses.append(target.pause)
         self.calls.append((caller.token, capability.name))
         self.asked.append(tuple(algorithms))
         if self.gate is not None:
@@ -173,24 +170,45 @@ class House:
             services=QueueLimits(size=4, seconds=60),
         )
         limiter = self.limiter = ProjectLimiter(InMemoryLimitBackend(), rules, Metrics())
-        self.flow = ChecksumFlow(
-            identity=self.identity,  # type: ignore[arg-type]
-            directory=directory or Directory(TENANT),
-            store=self.store,  # type: ignore[arg-type]
-            known=self.known,
-            function=self.function,  # type: ignore[arg-type]
-            concurrency=ConcurrencyControl(limiter, ServiceCallerQueue(1, 1), BackgroundThrottle(), answer_seconds),
+        known_tenants: Any = directory or Directory(TENANT)
+        identity: Any = self.identity
+        self.admission = Admission(identity, known_tenants, limiter)
+        store: Any = self.store
+        function: Any = self.function
+        runner = Runner(
+            store=store,
+            function=function,
+            slots=ComputeSlots(
+                limiter=limiter,
+                services=ServiceCallerQueue(1, 1),
+                throttle=BackgroundThrottle(),
+                answer_seconds=answer_seconds,
+            ),
+            diagnostics=FunctionDiagnostics(known_tenants),
             metrics=Metrics(),
         )
+        self.checksums = Checksums(
+            admission=self.admission, store=store, known=self.known, runner=runner, metrics=Metrics()
+        )
+
+    async def admit(self, head: RequestHead, context: RequestContext | None = None) -> Call:
+        context = context or RequestContext()
+        context.head = head
+        return await self.admission.admit(context, services=True)
 
     async def answer(self, *algorithms: str, caller: Caller = CALLER, tenant: Tenant = TENANT, **order: bool) -> Answer:
-        wanted = ChecksumRequest(REF, algorithms or ("adler32",), **order)
-        return await self.flow.answer(caller, tenant, wanted, RequestContext())
+        request = ChecksumRequest(REF, algorithms or ("adler32",), **order)
+        return await self.checksums.answer(call_of(caller, tenant), request)
 
     async def refusal(self, *algorithms: str, **kwargs: Any) -> GatewayError:
         with pytest.raises(GatewayError) as caught:
             await self.answer(*algorithms, **kwargs)
         return caught.value
+
+
+def call_of(caller: Caller = CALLER, tenant: Tenant = TENANT) -> Call:
+    subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, "service" in caller.roles)
+    return Call(caller=caller, tenant=tenant, subject=subject, context=RequestContext())
 
 
 def other(token: str) -> Caller:
@@ -282,8 +300,7 @@ async def test_place_in_the_budget_is_needed_and_given_back() -> None:
 
 
 async def used(house: House, name: str) -> float:
-    subject = limit_subject(CALLER, TENANT)
-    return {use.name: use.usage for use in await house.limiter.use(subject)}[name]
+    return {use.name: use.usage for use in await house.limiter.use(call_of().subject)}[name]
 
 
 async def test_object_is_not_read_while_the_project_is_in_debt_for_bytes() -> None:
@@ -326,9 +343,9 @@ async def test_calls_are_counted_when_they_are_admitted_by_the_records_limit_if_
     house = House(requests_per_second=3, directory=Directory(dataclasses.replace(TENANT, limits=limits)))
     head = RequestHead("GET", b"/v1/checksums/c/o", b"", ())
     for _ in range(limits.requests_per_second if limits else 3):
-        await house.flow.admit(head, RequestContext())
+        await house.admit(head)
     with pytest.raises(GatewayError) as caught:
-        await house.flow.admit(head, RequestContext())
+        await house.admit(head)
     assert caught.value.kind is ErrorCode.RATE_EXCEEDED
 
 
@@ -336,7 +353,7 @@ async def test_call_that_may_not_be_made_counts_for_nobody() -> None:
     house = House(requests_per_second=1, directory=Directory(dataclasses.replace(TENANT, suspended="unpaid")))
     for _ in range(3):
         with pytest.raises(GatewayError) as caught:
-            await house.flow.admit(RequestHead("GET", b"/", b"", ()), RequestContext())
+            await house.admit(HEAD)
         assert caught.value.kind is ErrorCode.SUSPENDED
     assert await used(house, "requests_per_second") == 0
 
@@ -467,7 +484,7 @@ async def test_call_of_a_service_is_noted_for_the_audit_before_it_is_authorised(
     house.identity.caller = SERVICE
     context = RequestContext()
     head = RequestHead("HEAD", b"/v1/checksums/c/o", b"", ())
-    await house.flow.admit(head, context)
+    await house.admit(head, context)
     assert context.service_caller is SERVICE
     assert house.identity.authorised == [(SERVICE, True)]
 
@@ -540,12 +557,9 @@ async def test_force_computes_what_is_known() -> None:
     assert answer.digests["adler32"].source is Source.COMPUTED
 
 
-HEAD = RequestHead("GET", b"/", b"", ())
-
-
 async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
     with pytest.raises(GatewayError) as caught:
-        await House(directory=Directory()).flow.admit(HEAD, RequestContext())
+        await House(directory=Directory()).admit(HEAD)
     assert caught.value.kind is ErrorCode.NOT_ONBOARDED
     assert "osfaas tenant onboard p" in caught.value.message
 
@@ -553,15 +567,16 @@ async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
 async def test_suspended_project_is_told_why() -> None:
     suspended = dataclasses.replace(TENANT, suspended="unpaid")
     with pytest.raises(GatewayError) as caught:
-        await House(directory=Directory(suspended)).flow.admit(HEAD, RequestContext())
+        await House(directory=Directory(suspended)).admit(HEAD)
     assert caught.value.kind is ErrorCode.SUSPENDED
     assert "unpaid" in caught.value.message
 
 
 async def test_admitted_caller_leaves_ids_for_the_log_line_and_no_token() -> None:
     context = RequestContext()
-    assert await House().flow.admit(HEAD, context) == (CALLER, TENANT)
-    assert context.facts == {"user_id": "u", "project_id": "p"}
+    call = await House().admit(HEAD, context)
+    assert (call.caller, call.tenant) == (CALLER, TENANT)
+    assert context.log.present() == {"user_id": "u", "project_id": "p"}
 
 
 async def test_credential_whose_rules_leave_out_the_store_is_told_so_and_not_distrusted() -> None:
@@ -575,7 +590,7 @@ async def test_streams_of_services_are_told_to_give_way_and_those_of_users_are_n
     house = House()
     await house.answer("sha1", caller=SERVICE)
     await house.answer("md5")
-    assert [way is not None for way in house.function.ways] == [True, False]
+    assert [pause is not None for pause in house.function.pauses] == [True, False]
 
 
 async def test_user_who_waits_is_given_way_until_the_answer() -> None:
@@ -584,7 +599,7 @@ async def test_user_who_waits_is_given_way_until_the_answer() -> None:
     service = asyncio.create_task(house.answer("sha1", caller=SERVICE))
     user = asyncio.create_task(house.answer("md5"))
     await settled()
-    yield_to_interactive = house.function.ways[0]
+    yield_to_interactive = house.function.pauses[0]
     assert yield_to_interactive is not None
     pause = asyncio.create_task(yield_to_interactive())
     await asyncio.sleep(0)

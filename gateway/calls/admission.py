@@ -1,0 +1,83 @@
+"""Admission: the checks before every kind of call, in one place and one order."""
+
+import time
+
+from gateway.calls.call import Call
+from gateway.errors import ErrorCode, GatewayError
+from gateway.http.context import RequestContext
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.caller import Caller
+from gateway.limits.limiter import ProjectLimiter
+from gateway.limits.model import LimitSubject
+from tenancy.directory import Tenant, TenantDirectory
+from tenancy.errors import DirectoryError, NotOnboardedError
+
+
+class Admission:
+    """Turns a request into a `Call`: token, role and access rules, tenant, rate limit."""
+
+    def __init__(self, identity: Authenticator, directory: TenantDirectory, limiter: ProjectLimiter) -> None:
+        self._identity = identity
+        self._directory = directory
+        self._limiter = limiter
+
+    async def admit(
+        self, context: RequestContext, *, services: bool = False, readers: bool = False, counted: bool = True
+    ) -> Call:
+        """The call of a request whose head is in the context.
+
+        Args:
+            context: gets the ids of the caller, and the caller itself if it is a service.
+            services: whether service callers may use this route.
+            readers: whether the role for reading is enough.
+            counted: whether the request counts against the rate limit.
+
+        Raises:
+            GatewayError: see `Authenticator.identify` and `.authorise`; NOT_ONBOARDED, SUSPENDED,
+                DIRECTORY_UNAVAILABLE, RATE_EXCEEDED.
+        """
+        assert context.head is not None
+        started = time.perf_counter()
+        caller = await self._identity.identify(context.head)
+        context.timings["identity"] = time.perf_counter() - started
+        context.log.user_id, context.log.project_id = caller.user_id, caller.project_id
+        if services and self._identity.has_service_role(caller):
+            context.service_caller = caller
+        self._identity.authorise(caller, context.head, services=services, readers=readers)
+        tenant = self._tenant_of(caller)
+        service = services and self._identity.is_service(caller)
+        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service)
+        call = Call(caller=caller, tenant=tenant, subject=subject, context=context)
+        if counted:
+            await self.count(call)
+        return call
+
+    async def count(self, call: Call, requests: int = 1) -> None:
+        """Counts a call against the rate limit; a call about many objects counts once for each.
+
+        Raises:
+            GatewayError: RATE_EXCEEDED.
+        """
+        await self._limiter.count_call(call.subject, requests)
+
+    def token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
+        """The answer to a caller whose token another service has rejected with TOKEN_INVALID.
+
+        The token is validated again at its next use, unless access rules explain the rejection: they do not cover the
+        object store.
+        """
+        if call.caller.access_rules is not None:
+            return GatewayError(ErrorCode.OBJECT_ACCESS_RULE)
+        self._identity.invalidate(call.caller)
+        return self._identity.with_challenge(error)
+
+    def _tenant_of(self, caller: Caller) -> Tenant:
+        try:
+            tenant = self._directory.tenant_of(caller.project_id)
+        except NotOnboardedError as error:
+            raise GatewayError(ErrorCode.NOT_ONBOARDED, project_id=caller.project_id) from error
+        except DirectoryError as error:
+            raise GatewayError(ErrorCode.DIRECTORY_UNAVAILABLE) from error
+        if tenant.suspended is not None:
+            raise GatewayError(ErrorCode.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
+        return tenant

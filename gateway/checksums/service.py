@@ -1,0 +1,123 @@
+"""Digests of one object: those that are known, and for the others a job in the tenant's function."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.calls.admission import Admission
+from gateway.calls.call import Call
+from gateway.checksums.contract import DigestContract
+from gateway.checksums.known import Digest, KnownDigests, Source
+from gateway.compute.job import Job
+from gateway.compute.runner import Runner
+from gateway.errors import ErrorCode, GatewayError
+from gateway.http.metrics import Metrics
+from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksumRequest:
+    """Digests that are requested of one object.
+
+    Attributes:
+        algorithms: which digests.
+        force: compute them even if they are known.
+        store: store them in the object's metadata.
+        must_store: fail if the store cannot take them now; that it never will is no failure.
+    """
+
+    ref: ObjectRef
+    algorithms: tuple[str, ...]
+    force: bool = False
+    store: bool = False
+    must_store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Digests of one object.
+
+    Attributes:
+        stored: whether the digests are in the object's metadata now; None if that was not requested.
+    """
+
+    stat: ObjectStat
+    digests: Mapping[str, Digest]
+    stored: bool | None = None
+
+
+class Checksums:
+    """Answers requests for digests."""
+
+    def __init__(
+        self, *, admission: Admission, store: ObjectStore, known: KnownDigests, runner: Runner, metrics: Metrics
+    ) -> None:
+        self._admission = admission
+        self._store = store
+        self._known = known
+        self._runner = runner
+        self._metrics = metrics
+
+    async def answer(self, call: Call, request: ChecksumRequest) -> Answer:
+        """The digests that are requested; their sources go into the call's log line.
+
+        Raises:
+            GatewayError: see `ObjectStore.stat` and `Runner.run`.
+        """
+        with self._runner.interactive(call):
+            try:
+                return await self._answer(call, request)
+            except GatewayError as error:
+                if error.kind is ErrorCode.TOKEN_INVALID:
+                    raise self._admission.token_rejected(call, error) from error.__cause__
+                raise
+
+    async def _answer(self, call: Call, request: ChecksumRequest) -> Answer:
+        timings, started = call.context.timings, time.perf_counter()
+        stat = await self._store.stat(call.caller, request.ref)
+        timings["stat"] = time.perf_counter() - started
+        known = {} if request.force else self._known.of(stat)
+        digests = {name: known[name] for name in request.algorithms if name in known}
+        missing = tuple(name for name in request.algorithms if name not in known)
+        if missing:
+            started = time.perf_counter()
+            computed = await self._runner.run(self._job(call, stat, missing))
+            timings["compute"] = time.perf_counter() - started
+            digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
+        stored = await self._keep(call, stat, digests, strict=request.must_store) if request.store else None
+        call.context.log.sources = {name: digests[name].source for name in request.algorithms}
+        for digest in digests.values():
+            self._metrics.digests.labels(digest.source).inc()
+        return Answer(stat, {name: digests[name] for name in request.algorithms}, stored)
+
+    def _job(self, call: Call, stat: ObjectStat, algorithms: tuple[str, ...]) -> Job[dict[str, str]]:
+        def remember(digests: dict[str, str]) -> None:
+            self._known.remember(stat, digests)
+
+        return Job(call=call, stat=stat, contract=DigestContract(algorithms), remember=remember)
+
+    async def _keep(self, call: Call, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
+        """Stores the digests that are not stored yet. They are no less true if the store does not take them.
+
+        `strict`: a failure that may pass is raised.
+        """
+        # A foreign digest is not vouched for by our binding.
+        fresh = {
+            name: digest.value
+            for name, digest in digests.items()
+            if stat.stored.get(name) != digest.value and digest.source is not Source.FOREIGN
+        }
+        if not fresh:
+            return True
+        try:
+            # All metadata is written at once, so the metadata of now is sent back, not that before a long computation.
+            now = await self._store.stat(call.caller, stat.ref)
+            return now.identity == stat.identity and await self._store.keep(call.caller, now, fresh)
+        except GatewayError as error:
+            if strict:
+                raise
+            log.warning("digests not stored: %s", error)
+            return False

@@ -1,0 +1,65 @@
+"""A job: one function of the tenant computes one result over one object.
+
+A built-in function is a `Contract` and whatever renders its result; everything else is the same for all of them.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from gateway.calls.call import Call
+from gateway.objects.model import ObjectStat
+
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class CapabilityRefusedError(Exception):
+    """The store refused the capability that the function was given."""
+
+
+class Contract(Protocol[Result_co]):
+    """The order that a function gets beside the object, and the checks of its reply. Pure."""
+
+    @property
+    def function(self) -> str:
+        """Name of the function."""
+
+    @property
+    def key(self) -> Hashable:
+        """Two jobs over the same object with the same key have the same result."""
+
+    def order(self) -> Mapping[str, object]:
+        """Members of the order's JSON object beside `source`."""
+
+    def fields(self) -> Mapping[str, str]:
+        """The same as header fields, for an order whose body is the object itself."""
+
+    def result(self, reply: Mapping[str, Any], stat: ObjectStat) -> Result_co:
+        """The result in a reply about this object, which the tenant's function made: every part of it is checked.
+
+        Raises:
+            GatewayError: FUNCTION_FAILED.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Generic[Result]):
+    """One computation.
+
+    Attributes:
+        call: the caller reads the object with their own token, and their project is charged.
+        stat: the object; its content is bound to the ETag and size.
+        contract: what is computed.
+        remember: gets the result once, however many callers wait for it, and even if none does any more.
+    """
+
+    call: Call
+    stat: ObjectStat
+    contract: Contract[Result]
+    remember: Callable[[Result], None] = lambda _: None
+
+    @property
+    def identity(self) -> Hashable:
+        """Jobs with the same identity are one computation. It is never shared by two projects."""
+        return self.contract.function, self.contract.key, self.stat.identity

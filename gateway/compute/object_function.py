@@ -1,0 +1,117 @@
+"""One order to a tenant's function: by a capability for the object, or with the object's bytes as its body."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.compute.job import Job, Result
+from gateway.compute.reply import read_reply, result_of, strong_etag
+from gateway.errors import GatewayError
+from gateway.limits.background_throttle import PIECE_BYTES
+from gateway.objects.model import ByteStream, Capability, ObjectStore
+from gateway.upstream.function_client import FunctionClient, never_abort
+from tenancy.directory import FunctionAddress
+
+Pause = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a job is sent.
+
+    Attributes:
+        address: of the function.
+        permanent_failure: a reason not to wait for the function any longer, or None; asked while it is silent.
+        pause: awaited after each `PIECE_BYTES` of a body; None: the stream yields to nobody.
+    """
+
+    address: FunctionAddress
+    permanent_failure: Callable[[], GatewayError | None] = never_abort
+    pause: Pause | None = None
+
+
+class ObjectFunction:
+    """Sends orders to functions."""
+
+    def __init__(self, client: FunctionClient, store: ObjectStore) -> None:
+        self._client = client
+        self._store = store
+
+    @property
+    def retry_seconds(self) -> float:
+        """How long an order that broke off may be sent again."""
+        return self._client.retry_seconds
+
+    async def compute(self, job: Job[Result], target: Target, capability: Capability) -> Result:
+        """The result; the bytes behind it are those of the ETag of `job.stat`.
+
+        Raises:
+            CapabilityRefusedError: the function may try again with another capability.
+            GatewayError: OBJECT_CHANGED, SHORT_READ, FUNCTION_*, and what reading the store raises.
+        """
+        if isinstance(capability, ByteStream):
+            reply = await self._send_bytes(job, target)
+        else:
+            reply = await self._send_url(job, target, capability.url)
+        return result_of(job.contract, reply, job.stat)
+
+    async def _send_url(self, job: Job[Result], target: Target, url: str) -> Mapping[str, Any]:
+        source = {"url": url, "etag": strong_etag(job.stat), "size": job.stat.size}
+        body = json.dumps({"source": source, **job.contract.order()}).encode()
+        fields = {"X-Openstack-Request-Id": job.call.context.request_id, "Content-Type": "application/json"}
+        async with self._client.post(
+            target.address,
+            job.contract.function,
+            fields,
+            body,
+            permanent_failure=target.permanent_failure,
+            timings=job.call.context.timings,
+        ) as response:
+            return await read_reply(response, job.contract.function)
+
+    async def _send_bytes(self, job: Job[Result], target: Target) -> Mapping[str, Any]:
+        etag, size = strong_etag(job.stat), str(job.stat.size)
+        fields = {
+            "X-Openstack-Request-Id": job.call.context.request_id,
+            "Content-Type": "application/octet-stream",
+            "Content-Length": size,
+            "X-Object-Size": size,
+            **({"X-Object-Etag": etag} if etag else {}),
+            **job.contract.fields(),
+        }
+        function = job.contract.function
+        async with self._store.reading(job.call.caller, job.stat) as pieces:
+            body = _Body(pieces, target.pause)
+            try:
+                async with self._client.post(target.address, function, fields, body.pieces()) as response:
+                    reply = await read_reply(response, function)
+            except GatewayError:
+                if body.failure is not None:
+                    raise body.failure from None
+                raise
+        if body.failure is not None:
+            raise body.failure
+        return reply
+
+
+class _Body:
+    """The bytes of an object on their way. The HTTP client wraps a failure of the store, so it is kept here as well."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], pause: Pause | None) -> None:
+        self._pieces = pieces
+        self._pause = pause
+        self.failure: GatewayError | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        passed = 0
+        try:
+            async for piece in self._pieces:
+                yield piece
+                passed += len(piece)
+                if self._pause is not None and passed >= PIECE_BYTES:
+                    passed = 0
+                    await self._pause()
+        except GatewayError as error:
+            self.failure = error
+            raise

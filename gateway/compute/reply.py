@@ -1,0 +1,90 @@
+"""The reply of a function to an order about one object (`docs/function.md`).
+
+A function belongs to a tenant, so its reply is as trustworthy as the tenant's pods: it is read with a bound, and counts
+only if it is about the object that the order named.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from gateway.compute.job import CapabilityRefusedError, Contract, Result
+from gateway.errors import ErrorCode, GatewayError
+from gateway.objects.http import incomplete
+from gateway.objects.model import ObjectKind, ObjectStat, is_weak
+from gateway.upstream.function_client import NOBODY_THERE
+
+MAX_REPLY_BYTES = 65_536
+_OK = 200
+
+_ERRORS = {
+    "object_changed": ErrorCode.OBJECT_CHANGED,
+    "short_read": ErrorCode.SHORT_READ,
+    "source_unreachable": ErrorCode.SHORT_READ,
+    "too_busy": ErrorCode.FUNCTION_BUSY,
+}
+# The store did not honour the signed URL; another capability may still work.
+_INCOMPLETE = "source_incomplete"
+_REFUSED = frozenset(["source_refused", "source_missing", _INCOMPLETE])
+
+
+def failed(function: str, why: str) -> GatewayError:
+    """FUNCTION_FAILED with a reason."""
+    return GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=why)
+
+
+def strong_etag(stat: ObjectStat) -> str | None:
+    """The ETag that a function has to insist on; a weak one meets no condition."""
+    return None if is_weak(stat.etag) else stat.etag
+
+
+async def read_reply(response: aiohttp.ClientResponse, function: str) -> Mapping[str, Any]:
+    """The JSON object of a reply. Its content decides, not the status: signs of life fix the status early.
+
+    Raises:
+        GatewayError: FUNCTION_FAILED, FUNCTION_UNREACHABLE.
+    """
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        # Signs of life are blanks before the document.
+        body += piece if body else piece.lstrip()
+        if len(body) > MAX_REPLY_BYTES:
+            raise failed(function, "its answer is too long")
+    try:
+        reply = json.loads(body)
+    except (ValueError, RecursionError):
+        reply = None
+    if isinstance(reply, dict) and (response.status == _OK or "error" in reply):
+        return reply
+    if response.status in NOBODY_THERE:
+        raise GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
+    raise failed(function, f"it answered {response.status} without a result")
+
+
+def result_of(contract: Contract[Result], reply: Mapping[str, Any], stat: ObjectStat) -> Result:
+    """The result in a reply, once it is found to be about this object and what the contract asks for.
+
+    Raises:
+        CapabilityRefusedError: the function may try again with another capability.
+        GatewayError: OBJECT_CHANGED, SHORT_READ, OBJECT_UNSUPPORTED, FUNCTION_BUSY, FUNCTION_FAILED.
+    """
+    _check(reply, stat, contract.function)
+    return contract.result(reply, stat)
+
+
+def _check(reply: Mapping[str, Any], stat: ObjectStat, function: str) -> None:
+    error = reply.get("error")
+    if error is not None:
+        code = error.get("code") if isinstance(error, dict) else None
+        if code == _INCOMPLETE and stat.kind is ObjectKind.STATIC_LARGE:
+            raise incomplete()
+        if isinstance(code, str) and code in _REFUSED:
+            raise CapabilityRefusedError
+        if isinstance(code, str) and code in _ERRORS:
+            raise GatewayError(_ERRORS[code], function=function)
+        raise failed(function, "it reported an error of its own")
+    expected = (stat.etag,) if strong_etag(stat) else (stat.etag, None)
+    if reply.get("etag") not in expected or reply.get("size") != stat.size:
+        raise failed(function, "it answered about another object")

@@ -1,0 +1,92 @@
+"""Runs jobs: each computation once however many callers wait, in a slot of its project, with a result that is true."""
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from gateway.calls.call import Call
+from gateway.compute.attempts import Attempts
+from gateway.compute.job import Job, Result
+from gateway.compute.object_function import ObjectFunction, Target
+from gateway.compute.slots import ComputeSlots
+from gateway.errors import ErrorCode, GatewayError
+from gateway.http.metrics import Metrics
+from gateway.objects.model import ObjectStore
+from gateway.single_flight import SingleFlight, StillRunningError
+from gateway.upstream.diagnostics import FunctionDiagnostics
+
+# Failures that concern the caller who started a computation, and say nothing to those who joined it.
+_OF_THE_STARTER = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.OBJECT_FORBIDDEN])
+
+
+class Runner:
+    """Runs jobs in the functions of tenants."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        function: ObjectFunction,
+        slots: ComputeSlots,
+        diagnostics: FunctionDiagnostics,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._attempts = Attempts(store, function, metrics)
+        self._slots = slots
+        self._diagnostics = diagnostics
+        self._computed_bytes = metrics.computed_bytes
+        self._flights: SingleFlight[object, Any] = SingleFlight()
+
+    def interactive(self, call: Call) -> AbstractContextManager[None]:
+        """Marks the time in which the call's user waits for an answer."""
+        return self._slots.interactive(call)
+
+    async def run(self, job: Job[Result]) -> Result:
+        """Joins a running computation of the same identity, or starts one; only its starter gets its phases timed.
+
+        A user does not join what a service caller has started, because that may still wait in its queue.
+
+        Raises:
+            GatewayError: STILL_COMPUTING after `answer_seconds`, and the computation goes on; FUNCTION_NOT_ENABLED,
+                TOO_MANY_AT_ONCE, BYTES_EXCEEDED, OBJECT_CHANGED; see `Attempts.result`.
+        """
+        deadline = time.monotonic() + self._slots.answer_seconds
+        of_users = job.identity, False
+        while True:
+            key = job.identity, job.call.of_service and of_users not in self._flights
+            joined = key in self._flights
+            try:
+                result: Result = await self._flights.run(
+                    key, lambda: self._compute(job), patience_seconds=max(0, deadline - time.monotonic())
+                )
+            except StillRunningError as error:
+                raise GatewayError(ErrorCode.STILL_COMPUTING, seconds=self._slots.answer_seconds) from error
+            except GatewayError as error:
+                # Ends at the latest when this caller is the starter itself.
+                if not joined or error.kind not in _OF_THE_STARTER:
+                    raise
+            else:
+                return result
+
+    async def _compute(self, job: Job[Result]) -> Result:
+        call, function = job.call, job.contract.function
+        address = call.tenant.functions.get(function)
+        if address is None:
+            raise GatewayError(ErrorCode.FUNCTION_NOT_ENABLED, function=function, project_id=call.tenant.project_id)
+        target = Target(
+            address=address,
+            permanent_failure=self._diagnostics.permanent_failure(call.caller.project_id, function),
+            pause=self._slots.throttle.yield_to_interactive if call.of_service else None,
+        )
+        async with self._slots.slot(call, job.stat.size):
+            try:
+                result = await self._attempts.result(job, target)
+            except GatewayError as error:
+                raise self._diagnostics.with_diagnosis(error, call.caller.project_id, function) from error.__cause__
+        # The function read what it was given; only the store can say that this is still the object.
+        if (await self._store.stat(call.caller, job.stat.ref)).identity != job.stat.identity:
+            raise GatewayError(ErrorCode.OBJECT_CHANGED)
+        job.remember(result)
+        self._computed_bytes.inc(job.stat.size)
+        return result

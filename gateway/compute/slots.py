@@ -1,0 +1,41 @@
+"""Slots for computations: users have those of their project's limit, service callers a queue of their own."""
+
+import contextlib
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+
+from gateway.calls.call import Call
+from gateway.limits.background_throttle import BackgroundThrottle
+from gateway.limits.byte_charges import charged_read
+from gateway.limits.limiter import ProjectLimiter
+from gateway.limits.service_queue import ServiceCallerQueue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeSlots:
+    """Concurrency of computations.
+
+    Attributes:
+        limiter: limits of projects.
+        services: slots of service callers; they take nothing from the users of the project.
+        throttle: makes the streams of service callers yield to users who wait.
+        answer_seconds: maximum wait for a result; after it the caller is told to ask again.
+    """
+
+    limiter: ProjectLimiter
+    services: ServiceCallerQueue
+    throttle: BackgroundThrottle
+    answer_seconds: float
+
+    def slot(self, call: Call, size: int) -> AbstractAsyncContextManager[None]:
+        """Charges an object of `size` bytes, then holds a slot.
+
+        Raises:
+            GatewayError: BYTES_EXCEEDED, TOO_MANY_AT_ONCE.
+        """
+        slot = self.services.slot(call.caller.project_id) if call.of_service else self.limiter.slot(call.subject)
+        return charged_read(self.limiter, call.subject, size, slot)
+
+    def interactive(self, call: Call) -> AbstractContextManager[None]:
+        """Marks the time in which a user waits for an answer."""
+        return contextlib.nullcontext() if call.of_service else self.throttle.interactive()
