@@ -51,7 +51,7 @@ def gateway_service(
         "OSFAAS_STORE_ORIGINS": cloud.swift_url,
         **(env or {}),
     }
-    return Service(name, [sys.executable, "-m", "gateway.cli", "serve"], port, cloud.state, settings)
+    return Service(name, [sys.executable, "-m", "client.cli", "serve"], port, cloud.state, settings)
 
 
 def write_tenants(path: Path, functions: Mapping[str, str], suspended: Mapping[str, str] | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway.http.fair_start import FairStart
 from gateway.http.transfer_rate import TransferLimits
 from gateway.http.wire import WireLimits
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
 from gateway.openapi import openapi_document
 from gateway.server.clients import check_authorities
-from gateway.server.settings import Settings
 from gateway.server.wiring import Services, open_services
+from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory import TenantDirectory
 

@@ -15,7 +15,7 @@ from aiohttp.resolver import ThreadedResolver
 from gateway.identity.credential import IdentityService
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.resolver import StoreResolver
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from gateway.circuit import CircuitRules
 from gateway.identity.credential import IdentityService
 from gateway.identity.keystone import Keystone
 from gateway.identity.tokens import TokenForm
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 
 
 def build_keystone(settings: Settings, identity: IdentityService, http: httpx.AsyncClient) -> Keystone:

@@ -16,7 +16,7 @@ from gateway.http.connections import ConnectionManager
 from gateway.http.receiving import strict_protocols
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.server.app import build_app
-from gateway.server.settings import Settings, settings_from
+from gateway.settings import Settings, settings_from
 from gateway.telemetry.logs import configure_logging
 from tenancy.cluster import connect
 from tenancy.directory import TenantDirectory

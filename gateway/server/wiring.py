@@ -41,7 +41,7 @@ from gateway.objects.s3_store import S3Store
 from gateway.objects.swift import SwiftRules, SwiftStore
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules, token_form
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient, FunctionTimeouts
 from policies.model import Limits

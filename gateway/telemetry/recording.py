@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from gateway.telemetry.trace import Recorder
 
 

@@ -75,7 +75,7 @@ class Product:
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
         # Entering a mount namespace leaves the folder where one was.
-        command = ["env", f"--chdir={CHECKOUT}", *variables, sys.executable, "-m", "gateway.cli", *words]
+        command = ["env", f"--chdir={CHECKOUT}", *variables, sys.executable, "-m", "client.cli", *words]
         argv = self.cluster.running.on_openstack_side(*command)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=scaled(600), check=False)
         if check and done.returncode:

@@ -70,7 +70,7 @@ def api(cluster: Testbed, tenants_known: None) -> Iterator[Api]:
             "OSFAAS_LISTEN_PORT": str(port),
             "OSFAAS_KUBECONFIG": str(cluster.running.layout.host_kubeconfig),
         }
-        command = [sys.executable, "-m", "gateway.cli", "admin-api"]
+        command = [sys.executable, "-m", "client.cli", "admin-api"]
         with running(Service("admin-api", command, port, cloud.state, settings)):
             made = Api(f"http://127.0.0.1:{port}", cloud, cluster)
             yield made

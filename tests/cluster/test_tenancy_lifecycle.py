@@ -167,7 +167,7 @@ class Lab:
 
     def start_controller(self) -> Controller:
         port = free_ports(1)[0]
-        argv = [sys.executable, "-m", "gateway.cli", "controller", "--host", "127.0.0.1", "--port", str(port)]
+        argv = [sys.executable, "-m", "client.cli", "controller", "--host", "127.0.0.1", "--port", str(port)]
         argv += ["--poll-seconds", str(POLL_SECONDS), "--lease-seconds", str(LEASE_SECONDS), "--selector", self.label]
         with (self.folder / f"controller-{port}.log").open("wb") as log:
             process = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log)
@@ -195,7 +195,7 @@ class Lab:
 
     def osfaas(self, *words: str, code: int = 0) -> str:
         """An administrator's command, and what it says on both streams."""
-        argv = [sys.executable, "-m", "gateway.cli", "tenant", *words]
+        argv = [sys.executable, "-m", "client.cli", "tenant", *words]
         done = subprocess.run(
             argv, env=self.environment, capture_output=True, text=True, timeout=scaled(600), check=False
         )

@@ -18,7 +18,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.http import StoreClient
 from gateway.server.clients import open_clients
-from gateway.server.settings import Settings as GatewaySettings
+from gateway.settings import Settings as GatewaySettings
 
 INSIDE = [
     "http://127.0.0.1:{port}/",

@@ -13,7 +13,7 @@ from twins import serving, strict
 from gateway.http.connections import ConnectionManager
 from gateway.http.receiving import strict_protocols
 from gateway.http.strict_protocol import PROJECT_OF, StrictCycle, StrictProtocol
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from tests.machine import scaled, wait_until
 
 

@@ -16,7 +16,7 @@ from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.receiving import strict_protocols
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from tests.machine import scaled
 
 

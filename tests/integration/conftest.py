@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from localcloud import LocalCloud, local_cloud
 from localcloud.services import Service, free_ports
 from localcloud.stack import function_service, gateway_service, running, write_tenants

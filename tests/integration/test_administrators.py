@@ -40,7 +40,7 @@ def start(cloud, tmp_path_factory) -> Callable[..., Service]:
             "OSFAAS_KUBECONFIG": str(kubeconfig),
             **settings,
         }
-        return Service(name, [sys.executable, "-m", "gateway.cli", "admin-api"], port, cloud.state, env)
+        return Service(name, [sys.executable, "-m", "client.cli", "admin-api"], port, cloud.state, env)
 
     return service
 

@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 
+from control.administrator import Administrator
+from control.audit import audit_event
 from gateway.checksums.audit import service_event
 from gateway.http.context import LogFields, RequestContext
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
-from gateway.projects.administrator import Administrator
-from gateway.projects.audit import audit_event
 from gateway.telemetry.cadf import cadf_event
 from policies.names import ProjectId
 from tests.machine import scaled

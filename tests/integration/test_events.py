@@ -209,7 +209,7 @@ def forwarder(cloud, gateway, *arguments: str):
     """`osfaas events forward` with alice's credential; its URL."""
     port = free_ports(1)[0]
     env = {"OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml), "OS_CLOUD": "alice"}
-    command = [sys.executable, "-m", "gateway.cli", "events", "forward", "-e", gateway.url, "--port", str(port)]
+    command = [sys.executable, "-m", "client.cli", "events", "forward", "-e", gateway.url, "--port", str(port)]
     with running(Service(f"forwarder-{port}", [*command, *arguments], port, cloud.state, env)):
         yield f"http://127.0.0.1:{port}"
 

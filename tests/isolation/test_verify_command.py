@@ -49,7 +49,7 @@ def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         group = [
             sys.executable,
             "-m",
-            "gateway.cli",
+            "client.cli",
             "tenant",
             "--kubeconfig",
             kubeconfig,

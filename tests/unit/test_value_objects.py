@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_PACKAGES = ("gateway", "tenancy", "policies", "client")
+_PACKAGES = ("gateway", "control", "tenancy", "policies", "client")
 _NUMBERS = {"int", "float"}
 
 

@@ -17,8 +17,8 @@ from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.server.clients import keystone_client
 from gateway.server.serve import open_directory
-from gateway.server.settings import settings_from
 from gateway.server.wiring import build_authenticator, limit_rules
+from gateway.settings import settings_from
 
 
 async def main(calls: int) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.cli import main
+from client.cli import main
 
 HEAVY = {"kubernetes", "openstack", "keystoneauth1", "requests", "uvicorn", "starlette", "pydantic", "httpx", "aiohttp"}
 PROGRAM = """
 import atexit, json, sys
 sys.argv[0] = "osfaas"
 atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
-from gateway.cli import main
+from client.cli import main
 main(prog_name="osfaas")
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ErrorCode
-from gateway.server.settings import settings_table
+from gateway.settings import settings_table
 from policies.model import CatalogueFunction, Platform
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"

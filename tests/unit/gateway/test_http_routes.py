@@ -18,7 +18,7 @@ from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService
 from gateway.openapi import openapi_document
 from gateway.server.app import build_app, routes
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from policies.names import ProjectId
 from tenancy.directory import Tenant
 from tenancy.errors import NotOnboardedError

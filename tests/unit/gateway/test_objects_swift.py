@@ -27,7 +27,7 @@ from gateway.objects.stored import BINDING, read_foreign, read_stored, write_sto
 from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
 from gateway.server.clients import open_clients
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from policies.names import ProjectId
 
 ACCOUNT = "http://swift.test/v1/AUTH_p"

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from control.document import asked_of
 from gateway.checksums.bulk import parse_bulk_request
 from gateway.checksums.bulk_routes import named
 from gateway.checksums.contract import DigestContract
@@ -41,7 +42,6 @@ from gateway.objects.endpoints import account_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from gateway.objects.stored import read_foreign, read_stored, write_stored
 from gateway.objects.swift import object_url
-from gateway.projects.document import asked_of
 from gateway.telemetry.trace import fields_of, received
 from policies.names import ProjectId, namespace_of
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from control.administrator import Administrator, AdministratorRules, Administrators, administrator_from
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity.tokens import TokenForm
 from gateway.identity.validation_limiter import ValidationLimiter
-from gateway.projects.administrator import Administrator, AdministratorRules, Administrators, administrator_from
 
 HEAD = RequestHead("PUT", b"/v1/projects/p1", b"", ())
 PROJECT = {"project": {"id": "p"}}

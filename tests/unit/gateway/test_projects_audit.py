@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from control.administrator import Administrator
+from control.audit import audit_event
+from control.routes import ProjectRoutes
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
-from gateway.projects.administrator import Administrator
-from gateway.projects.audit import audit_event
-from gateway.projects.routes import ProjectRoutes
 from tenancy.errors import UnavailableError
 
 ADMIN = Administrator("u", "root", "system")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from control.document import asked_of
 from gateway.errors import ErrorCode, GatewayError
-from gateway.projects.document import asked_of
 from policies.model import IsolationLevel
 
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.identity.credential import IdentityService
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.server.clients import check_authorities, open_clients
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 
 Trust = ssl.SSLContext | bool
 

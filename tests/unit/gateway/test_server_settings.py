@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.server.settings import settings_from
+from gateway.settings import settings_from
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of
 
 

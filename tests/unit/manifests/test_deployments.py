@@ -5,8 +5,8 @@ from typing import Any
 import click
 import pytest
 
-from gateway.cli import main
-from gateway.server.settings import Settings
+from client.cli import main
+from gateway.settings import Settings
 from policies.labels import SYSTEM
 from policies.model import Platform
 from tests.unit.manifests.rendered import kustomizations, one, rendered

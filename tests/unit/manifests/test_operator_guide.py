@@ -6,7 +6,7 @@ import shlex
 import click
 import pytest
 
-from gateway.cli import main
+from client.cli import main
 from tests.unit.manifests.rendered import CHECKOUT
 
 GUIDE = CHECKOUT / "docs" / "operator-guide.md"

@@ -2,10 +2,10 @@
 
 from starlette.types import ASGIApp
 
+from control.app import build_admin_app
 from gateway.identity.credential import IdentityService
-from gateway.projects.app import build_admin_app
 from gateway.server.serve import run
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from tenancy.cluster import connect
 from tenancy.projects import connect_projects
 from tenancy.tenants import ClusterTenants

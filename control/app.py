@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from control.administrator import AdministratorRules, Administrators
+from control.routes import ProjectRoutes
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
@@ -21,11 +23,9 @@ from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, St
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.validation_limiter import ValidationLimiter
-from gateway.projects.administrator import AdministratorRules, Administrators
-from gateway.projects.routes import ProjectRoutes
 from gateway.server.clients import keystone_client
 from gateway.server.keystone import build_keystone, token_form
-from gateway.server.settings import Settings
+from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.projects import Projects
 from tenancy.tenants import Tenants

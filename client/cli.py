@@ -1,7 +1,9 @@
-"""The command `osfaas`. Each subcommand imports what it needs when it runs, so that the small ones start quickly."""
+"""The command `osfaas`. Each subcommand imports what it needs when it runs, so that the small ones start quickly.
+
+The server's commands are named by string only: this package imports nothing of the server.
+"""
 
 import importlib
-import sys
 
 import click
 from click.exceptions import NoSuchCommand
@@ -11,9 +13,12 @@ from client.commands import checksum
 # Commands of other modules, imported when they are asked for. These modules import their work when it runs: for help
 # and completion, all of them are loaded.
 _ELSEWHERE = {
+    "admin-api": "control.commands:admin_api",
     "controller": "tenancy.commands.controller:controller",
-    "platform": "tenancy.commands.platform:platform",
     "events": "client.event_commands:events",
+    "platform": "tenancy.commands.platform:platform",
+    "serve": "gateway.commands:serve",
+    "settings": "gateway.commands:settings",
     "tenant": "tenancy.commands.tenant:tenant",
 }
 
@@ -45,36 +50,6 @@ class _WithLazyCommands(click.Group):
 @click.version_option(package_name="openstack-faas-gateway")
 def main() -> None:
     """Multi-tenant functions for OpenStack projects."""
-
-
-@main.command()
-def serve() -> None:
-    """Run the gateway.
-
-    Settings come from OSFAAS_* variables (see `osfaas settings`), the credential from OS_* or clouds.yaml.
-    """
-    from gateway.server.serve import serve as run  # noqa: PLC0415
-
-    sys.exit(run())
-
-
-@main.command("admin-api")
-def admin_api() -> None:
-    """Run the administrators' API, /v1/projects.
-
-    It is a process of its own, because it can write Tenant records. Settings and credential are as for `serve`.
-    """
-    from gateway.projects.serve import serve as run  # noqa: PLC0415
-
-    sys.exit(run())
-
-
-@main.command()
-def settings() -> None:
-    """Print all settings as a Markdown table."""
-    from gateway.server.settings import settings_table  # noqa: PLC0415
-
-    click.echo(settings_table())
 
 
 main.add_command(checksum)

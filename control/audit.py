@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway.projects.administrator import Administrator
+from control.administrator import Administrator
 from gateway.telemetry.cadf import AuditEvent
 
 _OBSERVER = "osfaas-admin-api"

@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from control.administrator import Administrator, Administrators
+from control.audit import audit_event
+from control.document import Asked, asked_of, document_of
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
 from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
-from gateway.projects.administrator import Administrator, Administrators
-from gateway.projects.audit import audit_event
-from gateway.projects.document import Asked, asked_of, document_of
 from gateway.telemetry.cadf import record
 from policies.names import ProjectId
 from tenancy import service

@@ -1,0 +1,16 @@
+"""`osfaas admin-api`."""
+
+import sys
+
+import click
+
+
+@click.command("admin-api")
+def admin_api() -> None:
+    """Run the administrators' API, /v1/projects.
+
+    It is a process of its own, because it can write Tenant records. Settings and credential are as for `serve`.
+    """
+    from control.serve import serve as run  # noqa: PLC0415
+
+    sys.exit(run())
