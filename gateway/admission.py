@@ -1,4 +1,4 @@
-"""Who calls, and which tenant that is: the same two questions before every kind of call."""
+"""Admission of a request: authenticates the caller and finds its tenant."""
 
 import time
 
@@ -15,7 +15,7 @@ from tenancy.errors import DirectoryError, NotOnboardedError
 async def admit(
     identity: Authenticator, directory: TenantDirectory, head: RequestHead, context: RequestContext
 ) -> tuple[Caller, Tenant]:
-    """The user who makes a request, and the tenant, neither of which is refused.
+    """The authorised user of a request, and the user's tenant.
 
     Raises:
         GatewayError: see `Authenticator.caller_of` and `tenant_for`.
@@ -29,7 +29,7 @@ async def admit(
 
 
 def tenant_for(caller: Caller, directory: TenantDirectory) -> Tenant:
-    """The tenant of a caller's project, which may be called.
+    """The tenant of a caller's project, if it is not suspended.
 
     Raises:
         GatewayError: NOT_ONBOARDED, SUSPENDED, DIRECTORY_UNAVAILABLE.
@@ -46,5 +46,5 @@ def tenant_for(caller: Caller, directory: TenantDirectory) -> Tenant:
 
 
 def limit_subject(caller: Caller, tenant: Tenant, *, service: bool = False) -> LimitSubject:
-    """Whose budget a call uses."""
+    """The subject that a call is counted for."""
     return LimitSubject(caller.project_id, caller.user_id, tenant.limits, service)

@@ -1,4 +1,4 @@
-"""The HTTP face of bulk: a list of objects in, a line of JSON for each out, as soon as it is known."""
+"""HTTP routes of bulk requests: a list of objects in, one line of JSON for each out when it is done."""
 
 import asyncio
 import contextlib
@@ -37,17 +37,17 @@ from tenancy.directory import Tenant
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/x-ndjson"
-# Well below the patience of proxies, which close a connection that is silent for a minute.
+# Well below the idle timeout of proxies, which close a connection that is silent for a minute.
 SIGN_OF_LIFE_SECONDS = 15.0
 _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call about many objects.
+    """One bulk request.
 
     Attributes:
-        paid: how many of the entries are counted already, with the call itself.
+        paid: number of entries that are already counted with the call itself.
     """
 
     caller: Caller
@@ -58,7 +58,7 @@ class _Call:
 
 
 class BulkRoutes:
-    """The endpoint for many objects."""
+    """The endpoint of bulk requests."""
 
     def __init__(self, flow: ChecksumFlow, rules: BulkRules, slots: ListSlots) -> None:
         self._flow = flow
@@ -66,7 +66,7 @@ class BulkRoutes:
         self._slots = slots
 
     async def many(self, request: Request) -> Response:
-        """`POST /v1/checksums`: newline-delimited JSON, one line for each object, an empty one as a sign of life."""
+        """`POST /v1/checksums`: newline-delimited JSON, one line per object, an empty line as a keep-alive."""
         context = context_of(request.scope)
         context.route = "checksums.bulk"
         response = await answer_or_error(context, self._begin(request, context))
@@ -120,8 +120,8 @@ class BulkRoutes:
             call.context.facts["failed"] = failed
 
     async def _document(self, call: _Call, number: int) -> dict[str, object]:
-        """What one line says: the digests, or the error under the code that it has everywhere."""
-        # Rooms leave their timings and sources in a context; those of many objects at once would say nothing.
+        """The document of one line: the digests, or the error."""
+        # Timings and sources are per object, so each object has a context of its own.
         context = RequestContext(request_id=call.context.request_id, service_caller=call.context.service_caller)
         entry = call.bulk.objects[number]
         ref = None if isinstance(entry, InvalidEntry) else entry
@@ -136,7 +136,7 @@ class BulkRoutes:
             record_service_call(context, ref, CALLER_GONE)
             raise
         except Exception:
-            # One object that meets a mistake of ours must not take the others with it.
+            # A defect that one object triggers must not fail the others.
             log.exception("unexpected error request_id=%s", context.request_id)
             failure = GatewayError(ErrorCode.INTERNAL)
         else:
@@ -147,10 +147,10 @@ class BulkRoutes:
 
 
 class _Lines(StreamingResponse):
-    """The answer. A caller that leaves in the middle of it ends the work, and is logged as gone."""
+    """The streamed response. A disconnect of the caller cancels the work, and is logged."""
 
     def __init__(self, lines: AsyncGenerator[bytes, None], context: RequestContext, close: Callable[[], None]) -> None:
-        """`close` is called at the end, however it comes."""
+        """`close` is always called at the end."""
         super().__init__(lines, headers=UNCACHEABLE, media_type=MEDIA_TYPE)
         self._lines = lines
         self._context = context
@@ -170,7 +170,7 @@ class _Lines(StreamingResponse):
 
 
 def _refuse_other_than_json(request: Request) -> None:
-    """Refuses a body that says that it is something else; a missing Content-Type says nothing.
+    """Rejects a body of another media type; a missing Content-Type is accepted.
 
     Raises:
         GatewayError: MEDIA_TYPE.
@@ -181,7 +181,7 @@ def _refuse_other_than_json(request: Request) -> None:
 
 
 def named(bulk: BulkChecksumRequest, number: int) -> dict[str, object]:
-    """The object as the caller named it; null for what is too long to be a name."""
+    """The names as the caller sent them; null for a name that is too long."""
     entry = bulk.objects[number]
     names = entry.names if isinstance(entry, InvalidEntry) else (entry.container, entry.name, entry.version)
     return dict(zip(("container", "object", "version_id"), names, strict=True))

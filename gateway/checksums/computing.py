@@ -1,4 +1,4 @@
-"""Having digests computed: by the tenant's function, with the first capability that the store honours."""
+"""Runs computations in the tenant's function, with the first capability that the store accepts."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ from gateway.objects.model import Capability, ObjectStat, ObjectStore, SignedUrl
 from gateway.retries import RetryWindow
 from tenancy.directory import FunctionAddress
 
-# What a function or a store that is killed and comes back looks like.
+# Errors of a function or a store that restarts.
 _AWAY = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.SHORT_READ])
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ class Computation:
     """One object to digest.
 
     Attributes:
-        permanent_failure: why it is in vain to wait for the function, or None.
-        yield_to_interactive: awaited between pieces of a stream; None: it gives way to nobody.
+        permanent_failure: returns the error of a permanent failure of the function, or None.
+        yield_to_interactive: awaited between pieces of a stream; None: not throttled.
     """
 
     address: FunctionAddress
@@ -43,14 +43,14 @@ class Computation:
 
 
 def is_transient(error: GatewayError) -> bool:
-    """Whether another attempt, seconds later, may succeed."""
+    """Whether a retry, seconds later, may succeed."""
     if isinstance(error.__cause__, aiohttp.ClientSSLError):
-        return False  # it would meet the same certificate
+        return False  # a retry meets the same certificate
     return error.kind in _AWAY or isinstance(error, StoreFailureError | ReplyCutError)
 
 
 class ComputationRunner:
-    """Carries out computations."""
+    """Runs computations."""
 
     def __init__(self, store: ObjectStore, function: ChecksumsFunction, metrics: Metrics) -> None:
         self._store = store
@@ -58,12 +58,12 @@ class ComputationRunner:
         self._metrics = metrics
 
     async def digests(self, computation: Computation) -> dict[str, str]:
-        """The digests that are ordered.
+        """Computes the requested digests.
 
-        A computation changes nothing, so it is repeated if the function or the store went away in the middle of it.
+        A computation is idempotent, so it is retried if the function or the store fails during it.
 
         Raises:
-            GatewayError: OBJECT_FORBIDDEN, if the store honours no capability; see `ChecksumsFunction.compute`.
+            GatewayError: OBJECT_FORBIDDEN, if the store accepts no capability; see `ChecksumsFunction.compute`.
         """
         window = RetryWindow(self._function.retry_seconds)
         while True:
@@ -77,7 +77,7 @@ class ComputationRunner:
     async def _attempt(self, computation: Computation) -> dict[str, str]:
         """One attempt with each capability.
 
-        A URL that was refused after its time, because the function was busy for that long, is signed anew, once.
+        A URL that expired before it was used, because the function was busy, is signed anew, once.
         """
         renewed = False
         while True:

@@ -1,4 +1,4 @@
-"""The story of one call: who asks, whose function works, what the object is, what its digests are."""
+"""Flow of a checksum request: admission, stat, known digests, computation, storing."""
 
 import logging
 import time
@@ -28,19 +28,19 @@ from tenancy.directory import Tenant, TenantDirectory
 
 log = logging.getLogger(__name__)
 
-# Failures that lie with the one who started a computation, and say nothing to those who joined it.
+# Failures that concern only the caller who started a computation, not those who joined it.
 _OF_THE_STARTER = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.OBJECT_FORBIDDEN])
 
 
 @dataclass(frozen=True, slots=True)
 class ChecksumRequest:
-    """What is asked of an object.
+    """A request for digests of one object.
 
     Attributes:
-        algorithms: which digests.
-        force: compute them even if they are known.
-        store: keep them with the object.
-        must_store: fail if the store cannot keep them now; that it never will is no failure.
+        algorithms: names of the digests.
+        force: compute even if they are known.
+        store: store them with the object.
+        must_store: fail if the store cannot store them now; a permanent refusal is not a failure.
     """
 
     ref: ObjectRef
@@ -52,10 +52,10 @@ class ChecksumRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found.
+    """Result of a checksum request.
 
     Attributes:
-        stored: whether the digests now lie with the object; None if that was not asked.
+        stored: whether the digests are stored with the object; None if that was not requested.
     """
 
     stat: ObjectStat
@@ -65,13 +65,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyControl:
-    """Who may have how many computations at once, and how long one waits for an answer.
+    """Concurrency limits of computations, and the maximum wait for an answer.
 
     Attributes:
-        limiter: of projects; computations of users have their places there.
-        services: the places of service callers; they take nothing from the users of the project.
-        throttle: lets the streams of services give way to users.
-        answer_seconds: longest wait for a digest; then the caller is told to ask again.
+        limiter: limits of projects; computations of users take their slots there.
+        services: slots of service callers, apart from those of the project's users.
+        throttle: makes streams of service callers yield to users.
+        answer_seconds: maximum wait for a digest; then the caller gets 504 and may retry.
     """
 
     limiter: ProjectLimiter
@@ -81,7 +81,7 @@ class ConcurrencyControl:
 
 
 class ChecksumFlow:
-    """Walks a call through the rooms."""
+    """Handles checksum requests."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class ChecksumFlow:
         self._flights: SingleFlight[object, dict[str, str]] = SingleFlight()
 
     async def admit(self, head: RequestHead, context: RequestContext) -> tuple[Caller, Tenant]:
-        """Who calls, and which tenant that is; counts the call.
+        """Authenticates the caller, finds its tenant, and counts the call.
 
         Raises:
             GatewayError: see `Authenticator.identify` and `.authorise`; `tenant_for`; RATE_EXCEEDED.
@@ -122,7 +122,7 @@ class ChecksumFlow:
         return caller, tenant
 
     async def count_call(self, caller: Caller, tenant: Tenant, calls: int = 1) -> None:
-        """Counts a call; one about many objects counts as one for each.
+        """Counts a call; a bulk request counts once per object.
 
         Raises:
             GatewayError: RATE_EXCEEDED.
@@ -133,7 +133,7 @@ class ChecksumFlow:
         return limit_subject(caller, tenant, service=self._identity.is_service(caller))
 
     async def answer(self, caller: Caller, tenant: Tenant, request: ChecksumRequest, context: RequestContext) -> Answer:
-        """The digests that are asked for.
+        """Returns the requested digests, known or computed.
 
         Raises:
             GatewayError: see `ObjectStore.stat`, `ChecksumsFunction.compute`; TOO_MANY_AT_ONCE, BYTES_EXCEEDED,
@@ -175,9 +175,9 @@ class ChecksumFlow:
     async def _compute_once(
         self, caller: Caller, tenant: Tenant, stat: ObjectStat, algorithms: tuple[str, ...], context: RequestContext
     ) -> dict[str, str]:
-        """Joins a running computation of the same bytes, or starts one; only its starter gets its phases timed.
+        """Joins a running computation of the same bytes, or starts one; only the starter gets timings.
 
-        A user does not join what a service has started: that one may still wait for its turn.
+        A user does not join a computation of a service, which may still be queued.
         """
         service = self._identity.is_service(caller)
         deadline = time.monotonic() + self._concurrency.answer_seconds
@@ -194,7 +194,7 @@ class ChecksumFlow:
             except StillRunningError as error:
                 raise GatewayError(ErrorCode.STILL_COMPUTING, seconds=self._concurrency.answer_seconds) from error
             except GatewayError as error:
-                # Ends at the latest when this caller is the starter itself.
+                # The loop ends at the latest when this caller is the starter itself.
                 if not joined or error.kind not in _OF_THE_STARTER:
                     raise
 
@@ -221,7 +221,7 @@ class ChecksumFlow:
                 )
             except GatewayError as error:
                 raise self._diagnostics.with_diagnosis(error, caller.project_id, FUNCTION) from error.__cause__
-        # The function read what it was given; only the store can say that this is still the object.
+        # Only the store can tell that the bytes that the function read are still the object.
         if (await self._store.stat(caller, stat.ref)).identity != stat.identity:
             raise GatewayError(ErrorCode.OBJECT_CHANGED)
         self._known.remember(stat, digests)
@@ -234,11 +234,11 @@ class ChecksumFlow:
         return charged_read(limiter, subject, size, slot)
 
     async def _keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
-        """Stores what is not stored yet. A store that does not take it makes the digests no less true.
+        """Stores digests that are not stored yet. A failure does not affect the validity of the digests.
 
-        `strict`: a failure that may pass is raised.
+        `strict`: raise temporary failures.
         """
-        # What somebody else wrote is not vouched for by our binding.
+        # Foreign digests are not bound by us.
         fresh = {
             name: digest.value
             for name, digest in digests.items()
@@ -247,7 +247,7 @@ class ChecksumFlow:
         if not fresh:
             return True
         try:
-            # All metadata is written at once, so what goes back has to be what is there now, not before a long reading.
+            # All metadata is written at once, so it has to be the current one, not that from before a long computation.
             now = await self._store.stat(caller, stat.ref)
             return now.identity == stat.identity and await self._store.keep(caller, now, fresh)
         except GatewayError as error:

@@ -1,7 +1,7 @@
-"""The contract with the checksums function (`docs/function.md`), and the checks of what it answers.
+"""Contract of the checksums function (`docs/function.md`), and validation of its replies.
 
-A function belongs to a tenant, so its answer is as trustworthy as the tenant's pods: it is read with a
-bound, and counts only if it speaks of the object and the algorithms that were asked about.
+A function belongs to a tenant, so its reply is untrusted: it is read with a size limit, and accepted only if it is
+about the requested object and algorithms.
 """
 
 import json
@@ -31,7 +31,7 @@ _KINDS = {
     "source_unreachable": ErrorCode.SHORT_READ,
     "too_busy": ErrorCode.FUNCTION_BUSY,
 }
-# The store did not honour the signed URL; another way of reading may still work.
+# The store rejected the signed URL; another capability may work.
 _INCOMPLETE = "source_incomplete"
 _REFUSED = frozenset(["source_refused", "source_missing", _INCOMPLETE])
 
@@ -49,7 +49,7 @@ class ChecksumsFunction:
 
     @property
     def retry_seconds(self) -> float:
-        """How long a computation that broke off may be begun again."""
+        """How long an interrupted computation is retried."""
         return self._client.retry_seconds
 
     async def compute(
@@ -65,22 +65,22 @@ class ChecksumsFunction:
         permanent_failure: Callable[[], GatewayError | None] = lambda: None,
         timings: dict[str, float] | None = None,
     ) -> dict[str, str]:
-        """Digests of the object, lowercase hex by algorithm; its bytes are those of the ETag of `stat`.
+        """Digests of the object, lowercase hex by algorithm, of the bytes with the ETag of `stat`.
 
         Args:
-            address: where the function is.
-            caller: for whom the store is read, if the bytes go through here.
+            address: of the function.
+            caller: whose token reads the store, if the gateway streams the bytes.
             stat: the object.
             capability: how the function may read it.
-            algorithms: which digests.
+            algorithms: names of the digests.
             request_id: ours.
-            yield_to_interactive: awaited after each `PIECE_BYTES` that go through here.
-            permanent_failure: see `Call`; asked only where the function shows signs of life while it works.
+            yield_to_interactive: awaited after each `PIECE_BYTES` of a stream.
+            permanent_failure: see `Call`; used only where the function sends keep-alives while it works.
             timings: see `Call`.
 
         Raises:
-            CapabilityRefusedError: the function may try again with another capability.
-            GatewayError: OBJECT_CHANGED, SHORT_READ, FUNCTION_*, and what reading the store raises.
+            CapabilityRefusedError: retry with another capability.
+            GatewayError: OBJECT_CHANGED, SHORT_READ, FUNCTION_*, and errors of reading the store.
         """
         names = tuple(algorithms)
         headers = {"X-Openstack-Request-Id": request_id}
@@ -119,7 +119,7 @@ class ChecksumsFunction:
         passed = 0
 
         async def watched(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-            # The HTTP client wraps what goes wrong in a body; what the store said must not be lost in it.
+            # The HTTP client wraps exceptions of a body; the store's error must not be lost.
             nonlocal failure, passed
             try:
                 async for piece in pieces:
@@ -154,15 +154,15 @@ class ChecksumsFunction:
 
 
 def _strong(stat: ObjectStat) -> str | None:
-    """The ETag that a function is to insist on; a weak one meets no condition."""
+    """The ETag for the function's If-Match; None for a weak one, which matches no condition."""
     return None if is_weak(stat.etag) else stat.etag
 
 
 async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """The JSON object of a reply. Its content decides, not the status: signs of life fix the status early."""
+    """Reads the JSON object of a reply. Its content decides, not the status: keep-alives fix the status early."""
     body = bytearray()
     async for piece in response.content.iter_any():
-        # Signs of life are blanks before the document.
+        # Keep-alives are blanks before the document.
         body += piece if body else piece.lstrip()
         if len(body) > MAX_REPLY_BYTES:
             raise GatewayError(ErrorCode.FUNCTION_FAILED, function=FUNCTION, why="its answer is too long")
@@ -180,7 +180,7 @@ async def _read_reply(response: aiohttp.ClientResponse) -> dict[str, Any]:
 
 
 def digests_in(reply: dict[str, Any], stat: ObjectStat, names: tuple[str, ...]) -> dict[str, str]:
-    """The digests in a function's reply, once it is found to be about this object.
+    """Validates a function's reply, and returns its digests.
 
     Raises:
         CapabilityRefusedError, GatewayError: see `ChecksumsFunction.compute`.

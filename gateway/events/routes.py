@@ -1,8 +1,8 @@
-"""The HTTP face of events.
+"""HTTP route of object events.
 
-An answer without an error has no body: to Knative's broker, a body that is not an event is a failed delivery. An event
-that failed is answered with its error, one that may pass (503, with Retry-After) before others, so that the sender
-delivers again; what was done by then is not done twice.
+A successful answer has no body: Knative's broker takes a body that is not an event for a failed delivery. If events
+fail, the answer is one of their errors, temporary ones (with Retry-After) first, so that the sender delivers again;
+processed events are not processed twice.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PARAMETERS = ("algorithm",)
 
 
 class EventRoutes:
-    """The endpoint for object events."""
+    """The endpoint of object events."""
 
     def __init__(
         self, flow: ChecksumFlow, events: EventFlow, *, rules: BulkRules, slots: ListSlots, metrics: Metrics
@@ -80,12 +80,12 @@ class EventRoutes:
             return await read_events(headers, body, most=self._rules.max_objects)
 
     async def _all(self, call: EventCall, events: list[ObjectEvent], paid: int, whole: RequestContext) -> Counter[str]:
-        """How many events had which outcome. The first `paid` of them are counted already, with the call itself."""
+        """Number of events by outcome. The first `paid` of them are already counted with the call itself."""
 
         async def one(number: int) -> Outcome | GatewayError:
             event = events[number]
             ref = event.refs[0] if event.refs else None
-            # Each has sources of its own, which stand in its record.
+            # Each event has a context of its own, because its audit record shows its sources.
             context = RequestContext(request_id=whole.request_id, service_caller=whole.service_caller)
             try:
                 if number >= paid:

@@ -1,4 +1,4 @@
-"""What is known about one request while it is answered: filled on the way, read by the log line."""
+"""Context of one request: filled while it is handled, read by the access log."""
 
 import re
 import time
@@ -20,16 +20,16 @@ _KEY = "osfaas.context"
 
 @dataclass(slots=True)
 class RequestContext:
-    """Mutable on purpose: rooms leave what the canonical log line shows.
+    """Mutable on purpose: packages add what the access log line shows.
 
     Attributes:
         request_id: ours.
         global_request_id: the caller's, if it has the agreed form.
-        head: the head once it is found acceptable.
+        head: the validated head.
         route: bounded name of the route, used as a metric label.
-        facts: what else the log line shows (ids, outcome); never a token or a signed URL.
-        timings: seconds spent in a room, shown as Server-Timing.
-        trace: where the request stands in a trace.
+        facts: further fields of the log line (ids, outcome); never a token or a signed URL.
+        timings: seconds by phase, shown as Server-Timing.
+        trace: trace context of the request.
         service_caller: the caller, if it is a service: its calls are audited.
     """
 

@@ -1,8 +1,7 @@
-"""What is true of every request, as pure ASGI layers: id, log line and metrics, strict head.
+"""ASGI middleware of every request: request id, access log and metrics, strict head.
 
 They wrap the application in the order `RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app)))`, so that a
-rejected head and a
-crash have an id, a line and a count too.
+rejected head and a crash have an id, a log line and a metric too.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Gives each request an id and puts it on the answer as `X-Openstack-Request-Id`."""
+    """Assigns each request an id and returns it as `X-Openstack-Request-Id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,7 +46,7 @@ class RequestIdMiddleware:
 
 
 class AccessLogMiddleware:
-    """Writes one canonical line per request, counts it, and gives it its place in a trace."""
+    """Writes one access log line per request, counts it, and adds it to a trace."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, recorder: Recorder | None = None) -> None:
         self._app = app
@@ -60,7 +59,7 @@ class AccessLogMiddleware:
             return
         context = context_of(scope)
         span = self._begin(scope, context)
-        status = CALLER_GONE  # nginx's word for a caller that left before the answer
+        status = CALLER_GONE  # nginx's status for a caller that disconnected before the answer
 
         async def send_and_see(message: Message) -> None:
             nonlocal status
@@ -72,7 +71,7 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, receive, send_and_see)
         except Exception:
-            # The answer (500) is out; the traceback belongs beside the id that the caller was given.
+            # The answer (500) is sent; the traceback is logged with the request id that the caller got.
             log.exception("unexpected error request_id=%s", context.request_id)
         finally:
             self._metrics.in_flight.dec()
@@ -88,7 +87,7 @@ class AccessLogMiddleware:
 
     def _record(self, scope: Scope, context: RequestContext, status: int, span: Span | None) -> None:
         if context.facts.get("error") == GONE:
-            # The head may have gone out before the caller left.
+            # The head may have been sent before the caller disconnected.
             status = CALLER_GONE
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
@@ -131,7 +130,7 @@ def _end(span: Span, context: RequestContext, method: str, status: int, outcome:
 
 
 class StrictHeadMiddleware:
-    """Refuses heads that are not acceptable and strips what claims an identity."""
+    """Rejects invalid heads and strips header fields that claim an identity."""
 
     def __init__(self, app: ASGIApp, limits: HeadLimits) -> None:
         self._app = app
@@ -152,13 +151,13 @@ class StrictHeadMiddleware:
             await _unless_refused(self._app, scope, receive, send)
         except GatewayError as error:
             context.facts["error"] = error.kind.code
-            # What follows a request that is not understood cannot be framed: the connection ends here.
+            # After a malformed request the next one cannot be framed: the connection ends here.
             refusal = error.with_headers({"Connection": "close"})
             await error_response(refusal, request_id=context.request_id)(scope, receive, send)
 
 
 async def _unless_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Runs the application, which is cancelled if the body turns out to be none that can be taken.
+    """Runs the application, and cancels it if the body turns out to be unacceptable.
 
     Raises:
         GatewayError: what is wrong with the body (see strict_protocol).

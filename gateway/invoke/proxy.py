@@ -1,4 +1,4 @@
-"""Passes a caller's request on to a function and its reply back, both as streams."""
+"""A streaming reverse proxy between callers and functions."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,12 +25,12 @@ _NOT_FOUND = 404
 
 
 class ReplyBrokenError(Exception):
-    """The reply broke off behind its head, which cannot be taken back: the caller's connection has to end."""
+    """The reply broke off after its head was sent, so the caller's connection has to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a function by a caller who may make it."""
+    """One authorised call of a function."""
 
     caller: Caller
     head: RequestHead
@@ -40,19 +40,19 @@ class Invocation:
 
 
 class Proxy:
-    """Carries invocations."""
+    """Forwards invocations."""
 
     def __init__(self, client: FunctionClient, diagnostics: FunctionDiagnostics) -> None:
         self._client = client
         self._diagnostics = diagnostics
 
     async def carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
-        """Sends the request, then the reply to `send`. A caller that leaves ends both.
+        """Forwards the request, then the reply to `send`. A disconnect of the caller cancels both.
 
         Raises:
-            GatewayError: nothing has gone to the caller yet.
-            ReplyBrokenError: the head has.
-            CallerGoneError: the caller left.
+            GatewayError: nothing has been sent to the caller yet.
+            ReplyBrokenError: the head has been sent.
+            CallerGoneError: the caller disconnected.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -67,7 +67,7 @@ class Proxy:
         try:
             await self._carry(invocation, body, send)
         except asyncio.CancelledError:
-            # The server may cancel at the same moment; that goes on.
+            # A cancellation by the server at the same moment is propagated.
             if not body.gone or task.uncancel():
                 raise
         except Exception:
@@ -112,7 +112,7 @@ class Proxy:
         )
 
     def _failure_check(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
-        """Asks whether the function has a trouble that lasts, or has stopped taking the body."""
+        """A check for a permanent failure of the function, or a body that it stopped reading."""
         trouble = self._diagnostics.permanent_failure(invocation.caller.project_id, invocation.target.function)
         patience = self._client.silence_seconds
 
@@ -138,7 +138,7 @@ class Proxy:
 
 async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:
     if content.is_eof():
-        # A small reply comes in one piece with its head, and goes in one.
+        # A small reply arrives in one piece with its head, and is sent as one.
         await send({"type": "http.response.body", "body": content.read_nowait(), "more_body": False})
         return
     async for piece in content.iter_any():
@@ -147,7 +147,7 @@ async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:
 
 
 def _made_by_ingress(response: aiohttp.ClientResponse) -> bool:
-    """Whether Envoy answers of its own: it says how long the one behind it took, if there was one."""
+    """Whether the reply is Envoy's own: it adds the upstream's service time if there was an upstream."""
     headers = response.headers
     return (
         response.status in NOBODY_THERE | {_NOT_FOUND}

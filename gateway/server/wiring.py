@@ -1,4 +1,4 @@
-"""The rooms that answer calls, each made from the settings and joined to those that it needs."""
+"""Wiring: builds the services that answer requests from the settings, and connects them."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ from tenancy.directory import TenantDirectory
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a route hands its request to, and `project_of`: whose turn a request takes when many arrive at once."""
+    """The services behind the routes, and `project_of`: the project that a new request is queued for."""
 
     checksums: ChecksumRoutes
     bulk: BulkRoutes
@@ -61,7 +61,7 @@ class Services:
 async def open_services(
     settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
 ) -> AsyncIterator[Services]:
-    """The rooms, for as long as the clients that they share are open."""
+    """Opens the shared clients and builds the services on them."""
     allowlist = store_origins(settings)
     async with (
         open_clients(settings, identity, allowlist) as (http, store_http, keystone_http),
@@ -86,7 +86,7 @@ async def open_services(
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What checksums and invocations have in common: who calls, how much at once, and the way to functions."""
+    """Services that checksums and invocations share: authentication, limits, function client."""
 
     authenticator: Authenticator
     functions: FunctionClient
@@ -95,11 +95,11 @@ class Shared:
 
 @contextlib.asynccontextmanager
 async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncIterator[LimitBackend]:
-    """The books of the budgets: in Redis, if the settings name one."""
+    """The limit backend: Redis, if the settings name one."""
     if settings.budget_store_url is None:
         yield InMemoryLimitBackend()
         return
-    # Only who shares budgets needs the client.
+    # Imported only if limits are shared.
     from gateway.limits.redis_backend import open_redis_backend  # noqa: PLC0415
 
     url, timeout_seconds = settings.budget_store_url.get_secret_value(), settings.budget_store_timeout_seconds
@@ -108,7 +108,7 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
 
 
 def limit_rules(settings: Settings) -> LimitRules:
-    """How the budgets of projects are kept."""
+    """Configuration of the limiter."""
     return LimitRules(
         defaults=Limits(
             concurrent_calls=settings.project_computations,
@@ -118,7 +118,7 @@ def limit_rules(settings: Settings) -> LimitRules:
         burst_seconds=settings.budget_burst_seconds,
         debt_seconds=settings.budget_debt_seconds,
         users=QueueLimits(size=settings.budget_queue, seconds=settings.budget_wait_seconds),
-        # A storage federation takes a refusal for a failed transfer, so it waits for as long as for an answer.
+        # A storage federation takes a rejection for a failed transfer, so it waits as long as for an answer.
         services=QueueLimits(size=settings.service_queue, seconds=settings.answer_seconds),
     )
 
@@ -132,7 +132,7 @@ def build_shared(
     http: aiohttp.ClientSession,
     keystone_http: httpx.AsyncClient,
 ) -> Shared:
-    """One of each for the process."""
+    """Builds the shared services, one of each per process."""
     timeouts = FunctionTimeouts(
         connect_seconds=settings.function_connect_seconds,
         silence_seconds=settings.function_silence_seconds,
@@ -148,7 +148,7 @@ def build_shared(
 
 
 def build_invocations(settings: Settings, directory: TenantDirectory, shared: Shared) -> InvokeRoutes:
-    """The room that passes calls on to functions."""
+    """Builds the service that forwards calls to functions."""
     return InvokeRoutes(
         identity=shared.authenticator,
         directory=directory,
@@ -161,7 +161,7 @@ def build_invocations(settings: Settings, directory: TenantDirectory, shared: Sh
 def build_flow(
     settings: Settings, directory: TenantDirectory, metrics: Metrics, shared: Shared, store: ObjectStore
 ) -> ChecksumFlow:
-    """The rooms of a call, joined."""
+    """Builds the checksum flow."""
     return ChecksumFlow(
         identity=shared.authenticator,
         directory=directory,
@@ -179,7 +179,7 @@ def build_flow(
 
 
 def bulk_rules(settings: Settings) -> BulkRules:
-    """Bounds of a request about many objects."""
+    """Limits of a bulk request."""
     return BulkRules(
         default_algorithms=settings.default_algorithms,
         max_bytes=settings.body_max_bytes,
@@ -189,7 +189,7 @@ def bulk_rules(settings: Settings) -> BulkRules:
 
 
 def list_limits(settings: Settings) -> ListLimits:
-    """How many such requests are in work at once."""
+    """Limits of concurrent bulk requests."""
     return ListLimits(
         body_bytes=settings.body_max_bytes,
         project_bytes=settings.project_list_bytes,
@@ -200,7 +200,7 @@ def list_limits(settings: Settings) -> ListLimits:
 def build_authenticator(
     settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
 ) -> Authenticator:
-    """The room that knows callers."""
+    """Builds the service that authenticates callers."""
     cache = TokenCache(
         build_keystone(settings, identity, http).validate,
         CacheLimits(
@@ -232,7 +232,7 @@ def build_store(
     keystone_http: httpx.AsyncClient,
     allowlist: StoreAllowlist,
 ) -> ObjectStore:
-    """The room that knows objects."""
+    """Builds the object store driver."""
     presigner = Presigner(
         keystone_http,
         auth_url=identity.auth_url,
@@ -257,7 +257,7 @@ def build_store(
 
 
 def build_swift(settings: Settings, client: StoreClient, presigner: Presigner) -> SwiftStore:
-    """The store, if it is Swift."""
+    """Builds the Swift driver."""
     return SwiftStore(
         client,
         SwiftRules(

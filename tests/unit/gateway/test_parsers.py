@@ -39,7 +39,7 @@ from gateway.objects.endpoints import account_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from gateway.objects.stored import read_foreign, read_stored, write_stored
 from gateway.objects.swift import object_url
-from gateway.projects.document import asked_of
+from gateway.projects.document import parse_change
 from gateway.telemetry.trace import fields_of, received
 from policies.names import ProjectId, namespace_of
 
@@ -488,7 +488,7 @@ def test_order_for_many_objects_names_objects_or_fails_line_by_line(text: str) -
 )
 def test_what_an_administrator_asks_is_understood_or_refused(document: Any, states: bool) -> None:
     for body in (document, {"project": document}, {"project": {"isolation": document, "limits": document}}):
-        asked = unless_refused(MALFORMED, lambda body=body: asked_of(body, states=states))  # type: ignore[misc]
+        asked = unless_refused(MALFORMED, lambda body=body: parse_change(body, states=states))  # type: ignore[misc]
         assert asked is None or hash(asked.wishes)
 
 
