@@ -13,7 +13,7 @@ from gateway.http.head import check_framing, check_host
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
 _FIELD_LINE = rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n" % _TOKEN
-# Origin form alone: we are nobody's proxy, and a second authority in the target would contradict Host.
+# Origin form only: the gateway is not a forward proxy, and an authority in the target could contradict Host.
 _TARGET = rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*+"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (%b) HTTP/1\.([01])\r\n" % _TARGET)
 _UNFINISHED_LINE = re.compile(rb"[A-Z]{0,16}(?:(?<=[A-Z]) (?:%b(?: [HTP/1.0]{0,8}\r?)?)?)?" % _TARGET)

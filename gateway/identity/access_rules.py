@@ -53,33 +53,33 @@ class _Pattern:
     end: int
 
     def matches(self, path: str) -> bool:
-        places = 1
+        positions = 1
         for character in path:
-            reached = (places & self.literals.get(character, 0)) << 1 | places & self.rest
+            reached = (positions & self.literals.get(character, 0)) << 1 | positions & self.rest
             if character != "/":
-                reached |= (places & self.into_segment) << 1 | places & self.in_segment
-            places = reached
-            if not places:
+                reached |= (positions & self.into_segment) << 1 | positions & self.in_segment
+            positions = reached
+            if not positions:
                 return False
-        return bool(places & self.end)
+        return bool(positions & self.end)
 
 
 @lru_cache(maxsize=4_096)
 def _pattern(path: str) -> _Pattern:
     path = _ENCODED_SLASH.sub("/", path)
     literals: dict[str, int] = {}
-    into_segment = in_segment = rest = place = position = 0
+    into_segment = in_segment = rest = state = position = 0
     for wildcard in [*_WILDCARD.finditer(path), None]:
         for character in path[position : wildcard.start() if wildcard else None]:
-            literals[character] = literals.get(character, 0) | 1 << place
-            place += 1
+            literals[character] = literals.get(character, 0) | 1 << state
+            state += 1
         if wildcard is None:
             break
         position = wildcard.end()
         if wildcard.group() == "**":
-            rest |= 1 << place
+            rest |= 1 << state
         else:
-            into_segment |= 1 << place
-            place += 1
-            in_segment |= 1 << place
-    return _Pattern(literals=literals, into_segment=into_segment, in_segment=in_segment, rest=rest, end=1 << place)
+            into_segment |= 1 << state
+            state += 1
+            in_segment |= 1 << state
+    return _Pattern(literals=literals, into_segment=into_segment, in_segment=in_segment, rest=rest, end=1 << state)

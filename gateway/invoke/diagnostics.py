@@ -36,19 +36,19 @@ class FunctionDiagnostics:
 
         The directory is read after the failure, because the call itself may have caused the problem.
         """
-        trouble = self._trouble(project_id, function) if error.kind in _SILENT else None
-        return error_for(trouble, function) if trouble else error
+        problem = self._problem(project_id, function) if error.kind in _SILENT else None
+        return error_for(problem, function) if problem else error
 
     def permanent_failure(self, project_id: ProjectId, function: str) -> Callable[[], GatewayError | None]:
         """A check for a permanent failure of a function, for `abort_when`."""
 
-        def verdict() -> GatewayError | None:
-            trouble = self._trouble(project_id, function)
-            return error_for(trouble, function) if trouble and trouble.reason in PERMANENT_PROBLEMS else None
+        def check() -> GatewayError | None:
+            problem = self._problem(project_id, function)
+            return error_for(problem, function) if problem and problem.reason in PERMANENT_PROBLEMS else None
 
-        return verdict
+        return check
 
-    def _trouble(self, project_id: ProjectId, function: str) -> Trouble | None:
+    def _problem(self, project_id: ProjectId, function: str) -> Trouble | None:
         try:
             address = self._directory.tenant_of(project_id).functions.get(function)
         except TenancyError:
@@ -56,9 +56,9 @@ class FunctionDiagnostics:
         return address.trouble if address else None
 
 
-def error_for(trouble: Trouble, function: str) -> GatewayError:
+def error_for(problem: Trouble, function: str) -> GatewayError:
     """The error for a problem: FUNCTION_QUOTA for an exhausted quota, else FUNCTION_NOT_RUNNING."""
-    words = "".join(character if character.isprintable() else " " for character in trouble.message)
-    why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(trouble.reason, trouble.reason)
-    kind = ErrorCode.FUNCTION_QUOTA if trouble.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
+    words = "".join(character if character.isprintable() else " " for character in problem.message)
+    why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(problem.reason, problem.reason)
+    kind = ErrorCode.FUNCTION_QUOTA if problem.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
     return GatewayError(kind, function=function, why=why)

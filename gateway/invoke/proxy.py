@@ -113,16 +113,16 @@ class Proxy:
 
     def _failure_check(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
         """A check for a permanent failure of the function, or a body that it stopped reading."""
-        trouble = self._diagnostics.permanent_failure(invocation.caller.project_id, invocation.target.function)
-        patience = self._client.silence_seconds
+        problem = self._diagnostics.permanent_failure(invocation.caller.project_id, invocation.target.function)
+        silence_seconds = self._client.silence_seconds
 
-        def verdict() -> GatewayError | None:
-            if body.waiting_seconds > patience:
-                why = f"it took nothing of the request for {patience:g} seconds"
+        def check() -> GatewayError | None:
+            if body.waiting_seconds > silence_seconds:
+                why = f"it took nothing of the request for {silence_seconds:g} seconds"
                 return GatewayError(ErrorCode.FUNCTION_FAILED, function=invocation.target.function, why=why)
-            return trouble()
+            return problem()
 
-        return verdict
+        return check
 
     def _reply_fields(self, invocation: Invocation, response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
         if _made_by_ingress(response):

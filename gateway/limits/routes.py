@@ -1,4 +1,4 @@
-"""`GET /v1/limits`: what the caller's project may use, and how much of it is used now."""
+"""`GET /v1/limits`: limits of the caller's project, and their current usage."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ from tenancy.directory import TenantDirectory
 
 
 class LimitRoutes:
-    """The endpoint of limits. Asking costs nothing of them."""
+    """The endpoint of limits. Requests to it are not counted."""
 
     def __init__(self, *, identity: Authenticator, directory: TenantDirectory, limiter: ProjectLimiter) -> None:
         self._identity = identity
