@@ -1,6 +1,6 @@
 """`python authorisation.py CALLS`: prints the CPU seconds of so many admissions with a token that is cached.
 
-The rooms are those of the gateway, made from the same settings; Keystone is asked once, in the beginning.
+The services are those of the gateway, built from the same settings; Keystone is asked once, in the beginning.
 """
 
 import asyncio
