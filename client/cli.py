@@ -10,8 +10,8 @@ from click.exceptions import NoSuchCommand
 
 from client.commands import checksum
 
-# Commands of other modules, imported when they are asked for. These modules import their work when it runs: for help
-# and completion, all of them are loaded.
+# Commands of other modules, imported on demand. Those modules import their dependencies when a command runs, because
+# help and completion load all of them.
 _ELSEWHERE = {
     "admin-api": "control.commands:admin_api",
     "controller": "tenancy.commands.controller:controller",
@@ -24,7 +24,7 @@ _ELSEWHERE = {
 
 
 class _WithLazyCommands(click.Group):
-    """A group some of whose commands are imported when they are asked for."""
+    """A group that imports some of its commands on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_ELSEWHERE})

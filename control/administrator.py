@@ -1,4 +1,4 @@
-"""Who may onboard and offboard projects: a token with the role for it, on the system or on a listed project."""
+"""Authentication of administrators: a token with the admin role on the system or on a listed project."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from policies.names import ProjectId
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """The one who asks; ids and a name for the audit record."""
+    """An authenticated administrator; ids and a name for the audit record."""
 
     user_id: str
     user_name: str
@@ -27,7 +27,7 @@ class Administrator:
 
 @dataclass(frozen=True, slots=True)
 class AdministratorRules:
-    """What makes an administrator (see `Settings` for each)."""
+    """Requirements for administrators (see `Settings` for each)."""
 
     role: str
     service_type: str
@@ -35,10 +35,10 @@ class AdministratorRules:
 
 
 class Administrators:
-    """Knows administrators by their tokens.
+    """Authenticates administrators.
 
-    Keystone is asked each time: there are few such calls, and much power. What cannot be a token is refused before, and
-    the others wait for their turn, because everybody may send some.
+    Validations are not cached: there are few such calls, and they are powerful. Malformed tokens are rejected first,
+    and concurrent validations are limited, because anybody may send tokens.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Administrators:
         self._www_authenticate_uri = www_authenticate_uri
 
     async def administrator_of(self, head: RequestHead) -> Administrator:
-        """The administrator who makes a request.
+        """Authenticates the administrator of a request.
 
         Raises:
             GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE, ADMIN_MISSING, ACCESS_RULE.
@@ -71,7 +71,7 @@ class Administrators:
         try:
             token = token_of(head)
             self._form.reject_malformed(token, now=self._clock())
-            async with self._validations.one():
+            async with self._validations.slot():
                 return await self._keystone.validate_as(token, parse)
         except GatewayError as error:
             raise with_challenge(error, self._www_authenticate_uri) from error.__cause__
@@ -80,14 +80,14 @@ class Administrators:
 def administrator_from(
     token: str, body: Mapping[str, Any], head: RequestHead, rules: AdministratorRules
 ) -> Administrator:
-    """The administrator in Keystone's description of a token.
+    """The administrator in Keystone's `token` object.
 
-    The role on just any project makes none: whoever administers a domain can assign it to himself there. Nor does a
-    right that an administrator gave away, to a trustee for example. An application credential is his own.
+    The role on an unlisted project does not count: a domain administrator can assign it there. Nor do delegated rights,
+    such as those of a trustee. An application credential counts as its user's own.
 
     Raises:
         GatewayError: ADMIN_MISSING, ACCESS_RULE.
-        KeyError, TypeError: it is not such a description.
+        KeyError, TypeError: it is not such an object.
     """
     system = bool((body.get("system") or {}).get("all"))
     project = body.get("project")

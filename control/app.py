@@ -1,8 +1,8 @@
-"""The administrators' application: a process of its own, with a service account of its own.
+"""The administrators' API: a separate process with a separate service account.
 
-The gateway may read Tenants and nothing else, so that whoever takes it over cannot make or free a tenant. Writing
-them over HTTP is therefore not another route of the gateway but another program, from the same parts: the strict
-head, the ids, the log, the errors, Keystone. It needs few replicas, and no way in for those who call functions.
+The gateway may only read Tenants, so that a compromised gateway cannot create or release one. Writing them over HTTP is
+therefore a separate program, from the same parts: strict head, request ids, logs, errors, Keystone. It needs few
+replicas, and no access for callers of functions.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ from tenancy.tenants import Tenants
 
 
 def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tenants, projects: Projects) -> ASGIApp:
-    """The application as ASGI.
+    """Builds the ASGI application.
 
     Args:
-        settings: the gateway's own; those of functions and stores are not used.
-        identity: the Keystone that knows administrators, and our credential at it.
-        tenants: the records, to be read and written.
-        projects: the projects of Keystone.
+        settings: as for the gateway; those of functions and stores are not used.
+        identity: the Keystone of the administrators, and our credential there.
+        tenants: reads and writes Tenant records.
+        projects: reads projects from Keystone.
     """
     metrics, recorder = Metrics(), recorder_of(settings)
 

@@ -1,4 +1,4 @@
-"""The audit record of an administrator's call, refused or not: who did what to which project."""
+"""Audit records of administrators' calls, rejected ones included."""
 
 from collections.abc import Mapping
 
@@ -19,15 +19,15 @@ def audit_event(
     request_id: str,
     parameters: Mapping[str, str],
 ) -> AuditEvent:
-    """What was done.
+    """The audit event of a call.
 
     Args:
-        administrator: who did it; None if nobody was found to be one.
-        method: HTTP's.
-        project: its id as it was named; None: all of them.
+        administrator: the actor; None if authentication failed.
+        method: HTTP method.
+        project: id in the path; None: all projects.
         status: of the answer.
         request_id: ours.
-        parameters: of the query; those that change the meaning go into the tags.
+        parameters: of the query; those that change the meaning become tags.
     """
     if method == "PUT":
         action = "create" if status == _CREATED else "update"

@@ -1,4 +1,4 @@
-"""Records of tenants as the JSON of `/v1/projects`, and what a request may ask of one. Pure."""
+"""JSON documents of `/v1/projects`: rendering of records, and parsing of changes. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _MOST_LIMIT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request asks of a project.
+class ProjectChange:
+    """A parsed change of a project.
 
     Attributes:
-        wishes: fields of the specification.
-        suspends: whether `suspended` is in it at all.
+        wishes: changed fields of the specification.
+        suspends: whether `suspended` is present.
         suspended: the reason, or None to resume.
-        cancels_offboarding: whether `offboarding` is in it, which can only be null.
+        cancels_offboarding: whether `offboarding` is present; it can only be null.
     """
 
     wishes: Wishes
@@ -31,12 +31,12 @@ class Asked:
     cancels_offboarding: bool = False
 
 
-def asked_of(body: Any, *, states: bool) -> Asked:
-    """What is asked for in `{"project": {…}}`.
+def parse_change(body: Any, *, states: bool) -> ProjectChange:
+    """Parses `{"project": {…}}`.
 
     Args:
         body: the JSON.
-        states: whether `suspended` and `offboarding` may be in it.
+        states: whether `suspended` and `offboarding` are allowed.
 
     Raises:
         GatewayError: REQUEST_MALFORMED, naming the field.
@@ -53,7 +53,7 @@ def asked_of(body: Any, *, states: bool) -> Asked:
         raise _malformed("'suspended' is the reason, or null")
     if fields.get("offboarding") is not None:
         raise _malformed("'offboarding' can only be taken back, with null; DELETE asks for it")
-    return Asked(_wishes(fields), "suspended" in fields, suspended, "offboarding" in fields)
+    return ProjectChange(_wishes(fields), "suspended" in fields, suspended, "offboarding" in fields)
 
 
 def document_of(record: TenantRecord) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""`/v1/projects`: what administrators do with tenants, by HTTP, on the same service as `osfaas tenant`.
+"""`/v1/projects`: administration of tenants over HTTP, on the same service as `osfaas tenant`.
 
     GET    /v1/projects                   all of them
     GET    /v1/projects/{id}              one
-    PUT    /v1/projects/{id}              onboard; repeated, it changes what is asked for
-    PATCH  /v1/projects/{id}              change; `suspended` suspends or resumes, `offboarding: null` takes that back
+    PUT    /v1/projects/{id}              onboard; if the tenant exists, change the given fields
+    PATCH  /v1/projects/{id}              change; `suspended` suspends or resumes, `offboarding: null` cancels removal
     DELETE /v1/projects/{id}              first step of removal (`grace_seconds`); with `confirm=true` the second
 
 Every write takes `dry_run=true` and then answers with what would be stored.
@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 
 from control.administrator import Administrator, Administrators
 from control.audit import audit_event
-from control.document import Asked, asked_of, document_of
+from control.document import ProjectChange, document_of, parse_change
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
@@ -43,7 +43,7 @@ from tenancy.projects import Projects
 from tenancy.tenants import Tenants
 
 MAX_BODY_BYTES = 65_536
-# A misspelt `dry_run` that were passed over would be no dry run.
+# An ignored misspelling of `dry_run` would execute the change.
 PARAMETERS = {"PUT": ("dry_run",), "PATCH": ("dry_run",), "DELETE": ("dry_run", "grace_seconds", "confirm")}
 _PROJECT = re.compile(r"[A-Za-z0-9_.:@-]{1,64}")
 _LONGEST_GRACE_SECONDS = 10 * 366 * 86_400
@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 
 
 class ProjectRoutes:
-    """Endpoints of administrators. The service blocks, so it runs in threads."""
+    """Endpoints of the administrators' API. The service blocks, so it runs in threads."""
 
     def __init__(self, administrators: Administrators, tenants: Tenants, projects: Projects) -> None:
         self._administrators = administrators
@@ -107,21 +107,21 @@ class ProjectRoutes:
 
     async def _onboard(self, request: Request) -> Response:
         project, dry_run = _project(request), _flag(request, "dry_run")
-        asked = asked_of(
+        change = parse_change(
             json_of(await read_body(request, max_bytes=MAX_BODY_BYTES) or b'{"project": {}}'), states=False
         )
 
         def work() -> service.Outcome:
             found = self._projects.by_id(project)
-            return service.onboard(self._tenants, found, asked.wishes, dry_run=dry_run)
+            return service.onboard(self._tenants, found, change.wishes, dry_run=dry_run)
 
         outcome = await _in_thread(work)
         return _answer(outcome, created=outcome.before is None and not dry_run)
 
     async def _change(self, request: Request) -> Response:
         project, dry_run = _project(request), _flag(request, "dry_run")
-        asked = asked_of(json_of(await read_body(request, max_bytes=MAX_BODY_BYTES)), states=True)
-        steps = change_steps(asked)
+        change = parse_change(json_of(await read_body(request, max_bytes=MAX_BODY_BYTES)), states=True)
+        steps = change_steps(change)
         if len(steps) != 1:
             # Several would be several writes, and the second could fail after the first.
             raise GatewayError(
@@ -146,18 +146,18 @@ class ProjectRoutes:
 Step = Callable[[Tenants, ProjectId, bool], service.Outcome]
 
 
-def change_steps(asked: Asked) -> list[Step]:
-    """What has to be done for a PATCH."""
+def change_steps(change: ProjectChange) -> list[Step]:
+    """The steps of a PATCH."""
     steps: list[Step] = []
-    if asked.wishes != service.Wishes():
-        steps.append(lambda tenants, project, dry: service.update(tenants, project, asked.wishes, dry_run=dry))
-    if asked.suspends:
-        reason = asked.suspended
+    if change.wishes != service.Wishes():
+        steps.append(lambda tenants, project, dry: service.update(tenants, project, change.wishes, dry_run=dry))
+    if change.suspends:
+        reason = change.suspended
         if reason is None:
             steps.append(lambda tenants, project, dry: service.resume(tenants, project, dry_run=dry))
         else:
             steps.append(lambda tenants, project, dry: service.suspend(tenants, project, reason, dry_run=dry))
-    if asked.cancels_offboarding:
+    if change.cancels_offboarding:
         steps.append(lambda tenants, project, dry: service.cancel_offboarding(tenants, project, dry_run=dry))
     return steps
 

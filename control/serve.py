@@ -1,4 +1,4 @@
-"""The administrators' process: credentials and cluster; the rest is as in the gateway's."""
+"""The process of the administrators' API: connects to Keystone and the cluster."""
 
 from starlette.types import ASGIApp
 

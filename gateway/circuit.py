@@ -1,8 +1,8 @@
-"""A circuit breaker: who was just seen not to answer is not asked for a moment, so that nobody waits in vain.
+"""A circuit breaker: after consecutive failures, an upstream gets no requests for a moment, and callers fail fast.
 
-Three pure steps on a frozen value, and a guard that keeps the value. Of the libraries, those for asyncio let every call
-through at once when they try again, count a caller that leaves as a failure of the other side, and measure time with
-the wall clock; the others know threads only.
+Three pure steps on a frozen value, and a breaker that holds the value. The libraries for asyncio let every call through
+at once when they probe, count a caller that disconnects as a failure of the upstream, and use the wall clock; others
+support threads only.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 
 class CircuitOpenError(Exception):
-    """Not asked, because the last questions had no answer."""
+    """The circuit is open: the last requests failed."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"not asked for another {seconds:.1f} s")
@@ -23,7 +23,7 @@ class CircuitOpenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitRules:
-    """After `failures` questions in a row without an answer, nothing is asked for `seconds`; then one tries."""
+    """After `failures` consecutive failures the circuit opens for `seconds`; then one request probes."""
 
     failures: int
     seconds: float
@@ -31,12 +31,12 @@ class CircuitRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """How it went lately.
+    """State of a circuit.
 
     Attributes:
-        failures: in a row.
-        retry_at: when the next question may be asked (monotonic seconds), if there were too many failures.
-        probing: somebody is trying; all others wait for what comes of it.
+        failures: consecutive failures.
+        retry_at: when the next request may probe (monotonic seconds), if the circuit is open.
+        probing: a probe is under way; all other requests fail fast.
     """
 
     failures: int = 0
@@ -47,10 +47,10 @@ class Circuit:
         return self.failures >= rules.failures
 
     def begin_attempt(self, now: float, rules: CircuitRules) -> "Circuit":
-        """The state while a question is under way.
+        """The state while a request is under way.
 
         Raises:
-            CircuitOpenError: none may be asked now.
+            CircuitOpenError: no request is allowed now.
         """
         if not self.is_open(rules):
             return self
@@ -59,20 +59,20 @@ class Circuit:
         return replace(self, probing=True)
 
     def failed(self, now: float, rules: CircuitRules, *, probe: bool) -> "Circuit":
-        """The state after a question without an answer."""
+        """The state after a failed request."""
         if self.is_open(rules) and not probe:
-            return self  # it was asked before; what is known already is not made worse by it
+            return self  # it was sent before the circuit opened, so it adds nothing
         failures = min(self.failures + 1, rules.failures)
         return Circuit(failures=failures, retry_at=now + rules.seconds if failures >= rules.failures else 0)
 
 
 class CircuitBreaker:
-    """Guards the questions to one upstream."""
+    """The circuit breaker of one upstream."""
 
     def __init__(
         self, rules: CircuitRules, failure: type[Exception], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`failure` says that there was no answer. Any other end of a question, an error too, is one."""
+        """`failure`: the exception that counts as a failure. Any other end of a request counts as an answer."""
         self._rules = rules
         self._failure = failure
         self._clock = clock
@@ -80,10 +80,10 @@ class CircuitBreaker:
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around one question.
+        """Wraps one request.
 
         Raises:
-            CircuitOpenError: it may not be asked now.
+            CircuitOpenError: no request is allowed now.
         """
         before = self._circuit
         self._circuit = before.begin_attempt(self._clock(), self._rules)
@@ -97,7 +97,7 @@ class CircuitBreaker:
             self._circuit = Circuit()
             raise
         except BaseException:
-            # Whoever asked has left, which says nothing of the other side; the next one may try.
+            # The caller disconnected, which says nothing about the upstream; the next request may probe.
             if probe:
                 self._circuit = replace(self._circuit, probing=False)
             raise
@@ -105,7 +105,7 @@ class CircuitBreaker:
 
 
 class CircuitBreakers:
-    """One breaker for each of many upstreams, in bounded space."""
+    """One circuit breaker per upstream, bounded in number."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class CircuitBreakers:
         self._breakers: LRUCache[Hashable, CircuitBreaker] = LRUCache(entries)
 
     def of(self, key: Hashable) -> CircuitBreaker:
-        """The breaker of an upstream."""
+        """The circuit breaker of an upstream."""
         breaker = self._breakers.get(key)
         if breaker is None:
             breaker = self._breakers[key] = CircuitBreaker(self._rules, self._failure, clock=self._clock)

@@ -1,8 +1,8 @@
 """The closed list of errors, and the only place that knows how one looks on the wire.
 
-Rooms raise `GatewayError(ErrorCode.…)`; errors of libraries are turned into one at the adapter that met them,
-with `from`, so that no third-party exception travels further. What a caller reads is the sentence of the
-kind, filled with words that the room chose; the cause goes to the log only.
+Packages raise `GatewayError(ErrorCode.…)`. Adapters convert exceptions of libraries into one, with `from`, so that no
+third-party exception travels further. The caller reads the sentence of the error code, filled with values of the
+raising package; the cause goes to the log only.
 
 The body carries two shapes at once, because neither alone survives all clients: `error.message` is what
 keystoneauth and openstacksdk print, `errors[]` is the API-SIG form. `errors[].code` is frozen once published.
@@ -18,14 +18,14 @@ from starlette.responses import Response
 
 from gateway.json_text import json_bytes
 
-# Where a token may be; an answer that depends on it is of use to nobody else.
+# Fields that may carry a token; an answer that depends on it must not be shared by caches.
 CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
-# Of each answer of our own that depends on the token, errors included.
+# Headers of every answer of our own that depends on the token, errors included.
 UNCACHEABLE = {"Cache-Control": "no-store", "Vary": CREDENTIAL_FIELDS}
 
 
 class ErrorSpec(NamedTuple):
-    """What is fixed for a kind: its published code, HTTP status and sentence (`str.format` template)."""
+    """Published code, HTTP status and sentence (`str.format` template) of an error."""
 
     code: str
     status: int
@@ -34,7 +34,7 @@ class ErrorSpec(NamedTuple):
 
 
 class ErrorCode(Enum):
-    """Every way in which a call can fail."""
+    """All errors of the gateway."""
 
     REQUEST_MALFORMED = ErrorSpec("function.request.malformed", 400, "The request is not acceptable: {why}.")
     REQUEST_HEAD_TOO_LARGE = ErrorSpec("function.request.head_too_large", 431, "The request head is too large: {why}.")
@@ -261,7 +261,7 @@ class ErrorCode(Enum):
 
 
 class LimitReached(NamedTuple):
-    """Which limit of the project refuses the call (`GET /v1/limits` has them all), and how much of it is used."""
+    """The exceeded limit of the project and its usage (`GET /v1/limits` lists all limits)."""
 
     name: str
     value: int
@@ -269,17 +269,17 @@ class LimitReached(NamedTuple):
 
 
 class GatewayError(Exception):
-    """A call failed in one of the known ways.
+    """A request failed with one of the error codes.
 
-    One error may be the answer to several callers who waited for the same work, so it is never changed.
+    Several callers who waited for the same work may get the same instance, so it is immutable.
 
     Attributes:
-        kind: which one.
-        words: what fills the sentence of the kind.
-        message: the sentence that the caller reads.
-        headers: more headers for the answer.
-        retry_after_seconds: when to come back, if coming back can help.
-        reached: the limit that is used up, if that is why.
+        kind: the error code.
+        words: values for the sentence.
+        message: the sentence for the caller.
+        headers: additional headers of the answer.
+        retry_after_seconds: when to retry, if a retry can help.
+        reached: the exceeded limit, if there is one.
     """
 
     def __init__(
@@ -300,7 +300,7 @@ class GatewayError(Exception):
         super().__init__(self.message)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """A copy with more headers for the answer."""
+        """A copy with additional headers of the answer."""
         made = type(self).__new__(type(self), *self.args)
         made.__dict__.update(self.__dict__, headers=MappingProxyType({**self.headers, **headers}))
         made.__cause__ = self.__cause__
@@ -308,23 +308,23 @@ class GatewayError(Exception):
 
     @classmethod
     def of(cls, kind: ErrorCode, words: Mapping[str, object]) -> "GatewayError":
-        """The same error again, for a verdict that is remembered."""
+        """A new instance of a cached error."""
         return cls(kind, **words)  # type: ignore[arg-type]  # words are never headers or a delay
 
 
 def error_response(error: GatewayError, *, request_id: str, plain: bool = False) -> Response:
-    """The answer to a failed call.
+    """The response to a failed request.
 
     Args:
-        error: what went wrong.
+        error: the failure.
         request_id: ours, `req-<uuid4>`.
-        plain: one sentence as text/plain, for storage clients, which print bodies as they are.
+        plain: one sentence as text/plain, for storage clients, which print bodies unchanged.
     """
     headers = {**UNCACHEABLE, **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if error.reached is not None:
-        # An Item of RFC 9651, for clients that are sent text.
+        # An Item of RFC 9651, for clients that get plain text.
         name, value, usage = error.reached
         headers["Osfaas-Limit"] = f"{name};value={value};usage={usage:.3f}"
     status = error.kind.status
@@ -334,7 +334,7 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
-    """Both shapes of the JSON body (see the module's first lines)."""
+    """Both shapes of the JSON body (see the module docstring)."""
     status = error.kind.status
     title = HTTPStatus(status).phrase
     return {

@@ -1,14 +1,14 @@
-"""JSON as every answer has it: UTF-8, without blanks between the tokens."""
+"""Encodes the JSON of answers: UTF-8, without whitespace."""
 
 import json
 
 _COMPACT = (",", ":")
-# Controls of terminals, and what some readers take for the end of a line. They stay escapes.
+# Terminal controls, and characters that some readers take for line ends. They stay escaped.
 _HIDDEN = {code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), 0x2028, 0x2029)}
 
 
 def json_bytes(document: object) -> bytes:
-    """The document. Names of objects are shown as they are, not as escapes."""
+    """Encodes a document. Names of objects are not escaped."""
     text = json.dumps(document, ensure_ascii=False, separators=_COMPACT)
     if text.isascii():
         return text.encode("ascii")

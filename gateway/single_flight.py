@@ -1,4 +1,4 @@
-"""Many callers, one piece of work: whoever asks while it runs waits for the same result."""
+"""Single flight: concurrent calls with the same key share one execution and its result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class StillRunningError(Exception):
-    """The work takes longer than this caller can wait, and goes on."""
+    """The work takes longer than this caller can wait, and continues."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class SingleFlight(Generic[Key, Value]):
         if self._flights.get(key) is flight:
             del self._flights[key]
         if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # marks it as seen: those who waited have it already
+            flight.task.exception()  # marks it as retrieved: the waiters have it already
 
 
 async def _awaited(start: Callable[[], Awaitable[Value]]) -> Value:

@@ -1,4 +1,4 @@
-"""Work on many items that never keeps the event loop from other calls for long."""
+"""Iteration over many items that yields to the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -11,7 +11,7 @@ SLICE = 200
 
 
 async def in_slices(items: Iterable[Item]) -> AsyncIterator[Item]:
-    """The items; the event loop runs everything else that is ready after each `SLICE` of them."""
+    """The items; after each `SLICE` of them the event loop runs other ready work."""
     for number, item in enumerate(items, 1):
         yield item
         if not number % SLICE:

@@ -1,4 +1,4 @@
-"""The words for an unknown name: what was sent, and which known name was probably meant."""
+"""Error messages for unknown names, with the most similar known name."""
 
 import difflib
 from collections.abc import Iterable

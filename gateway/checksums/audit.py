@@ -1,7 +1,6 @@
-"""The audit record of a service caller's call: who asked for the digests of what, and what came of it.
+"""Audit records of service callers: actor, object and result of each call.
 
-A service reads in many projects for people whom the gateway does not know, so each of its calls leaves a record of
-its own.
+A service reads in many projects for users that the gateway does not know, so each of its calls is audited.
 """
 
 import datetime as dt
@@ -14,7 +13,7 @@ _OBSERVER = "osfaas-gateway"
 
 
 def record_service_call(context: RequestContext, ref: ObjectRef | None, status: int) -> None:
-    """Writes the record of a call, if it is a service's."""
+    """Writes an audit record, if the caller is a service."""
     if context.service_caller is not None:
         record(_audit_event(context.service_caller, context, ref, status))
 
@@ -27,9 +26,9 @@ def service_event(
     Args:
         caller: the service.
         context: of its request.
-        ref: the object that it named; None if the request did not come so far.
-        status: the answer's.
-        now: when the answer was given.
+        ref: the requested object; None if the request failed before it was parsed.
+        status: of the answer.
+        now: time of the answer.
     """
     return cadf_event(_audit_event(caller, context, ref, status), now=now)
 

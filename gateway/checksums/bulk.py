@@ -1,4 +1,4 @@
-"""Many objects in one call: each is answered as soon as it is done, and fails for itself alone."""
+"""Bulk requests: many objects in one call; each is answered when it is done, and fails individually."""
 
 import asyncio
 import math
@@ -22,22 +22,22 @@ from gateway.typed_json import decode
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Whoever asks for many has the time to wait until there is room again.
+# A bulk request waits and retries when it meets one of these errors.
 RETRIED_ERRORS = frozenset(
     [ErrorCode.TOO_MANY_AT_ONCE, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
 )
 MAX_WAIT_SECONDS = 120.0
-# A list with more names that are none is a mistake as a whole.
+# A list with more invalid names is rejected as a whole.
 MAX_INVALID_ENTRIES = 100
-# Reading so much of a list costs as much as a call about one object.
+# Parsing this many bytes of a list costs as much as a call for one object.
 BYTES_PER_CALL = 65_536
-# The end of the name of a field: a quote within a string has a backslash.
+# The end of a field's name: a quote within a string has a backslash.
 _FIELD = re.compile(rb'(?<!\\)"[ \t\r\n]*+:')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkRules:
-    """Bounds of one request about many objects, or events (see `Settings` for each)."""
+    """Limits of one bulk request, or of one request with events (see `Settings` for each)."""
 
     default_algorithms: tuple[str, ...]
     max_bytes: int
@@ -63,11 +63,11 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 @dataclass(frozen=True, slots=True)
 class InvalidEntry:
-    """An entry whose names are none.
+    """An entry with invalid names.
 
     Attributes:
-        names: container, object and version as they were sent; None for what is too long to be repeated.
-        failure: what is wrong with them.
+        names: container, object and version as they were sent; None for a name that is too long to be repeated.
+        failure: the error.
     """
 
     names: tuple[str | None, str | None, str | None]
@@ -76,7 +76,7 @@ class InvalidEntry:
 
 @dataclass(frozen=True, slots=True)
 class BulkChecksumRequest:
-    """What is asked of many objects.
+    """A parsed bulk request.
 
     Attributes:
         objects: in the order in which they were sent.
@@ -88,7 +88,7 @@ class BulkChecksumRequest:
     store: bool
 
     def request_for(self, number: int) -> ChecksumRequest:
-        """The order for one of the objects.
+        """The request for one of the objects.
 
         Raises:
             GatewayError: REQUEST_MALFORMED.
@@ -102,10 +102,10 @@ class BulkChecksumRequest:
 async def parse_bulk_request(
     body: bytes, *, default_algorithms: tuple[str, ...], max_objects: int
 ) -> BulkChecksumRequest:
-    """The order in a request's JSON.
+    """Parses the JSON of a bulk request.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, ALGORITHM_UNKNOWN. A name that is none is its entry's own failure, unless
+        GatewayError: REQUEST_MALFORMED, ALGORITHM_UNKNOWN. An invalid name fails only its entry, unless
             there are many.
     """
     document = decode(_DECODER, body, fields_at=_fields_at)
@@ -127,15 +127,15 @@ async def parse_bulk_request(
 
 
 async def _fields_sent(body: bytes) -> int:
-    """How many fields the objects of a good body have, doubled ones included.
+    """Number of fields in a valid body, duplicates included.
 
-    The parser takes the last of them, and whoever looked at the body on the way may have taken the first.
+    The parser uses the last duplicate; a proxy that inspected the body may have used the first.
     """
     return sum([1 async for _ in in_slices(_FIELD.finditer(body))])
 
 
 def _fields_read(document: _Document) -> int:
-    """How many fields there are, each counted once."""
+    """Number of parsed fields, without duplicates."""
     own = sum(value is not UNSET for value in (document.objects, document.algorithms, document.force, document.store))
     return own + sum(2 + (entry.version_id is not UNSET) for entry in document.objects)
 
@@ -155,22 +155,22 @@ def _named(entry: _Entry) -> ObjectRef | InvalidEntry:
 
 
 def calls_of(length: int) -> int:
-    """As how many calls a list counts by the length of its body; they are the first of those that its entries are."""
+    """Number of calls that a list counts as by the length of its body; its first entries are covered by them."""
     return max(1, math.ceil(length / BYTES_PER_CALL))
 
 
 async def retry_when_limited(ask: Callable[[], Awaitable[Result]]) -> Result:
-    """The answer; where there is no room now, after a while.
+    """Calls `ask`, and retries while a limit is exceeded or the function is at capacity.
 
     Raises:
-        GatewayError: what `ask` raises, at last also if there is no room.
+        GatewayError: other errors of `ask`, and after `MAX_WAIT_SECONDS` the exceeded limit.
     """
     deadline = time.monotonic() + MAX_WAIT_SECONDS
     while True:
         try:
             return await ask()
         except GatewayError as error:
-            # Not all at the same moment: those who wait together would find no room together.
+            # Jitter: requests that wait together must not retry together.
             wait = (error.retry_after_seconds or 1) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
             if error.kind not in RETRIED_ERRORS or time.monotonic() + wait > deadline:
                 raise
@@ -180,10 +180,10 @@ async def retry_when_limited(ask: Callable[[], Awaitable[Result]]) -> Result:
 async def map_concurrently(
     items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, concurrency: int, silence_seconds: float
 ) -> AsyncGenerator[list[Result], None]:
-    """The results of all items in the order in which they are ready, as many as there are; none after each silence.
+    """Yields batches of results in order of completion; an empty batch after each silence.
 
-    As many items are taken and results held as work at once: the consumer sets the pace. Leaving the iterator cancels
-    what runs.
+    At most `concurrency` items are in progress and as many results are buffered, so the consumer applies back pressure.
+    Closing the iterator cancels running work.
     """
     source = iter(items)
     ready: asyncio.Queue[Result] = asyncio.Queue(max(1, concurrency))

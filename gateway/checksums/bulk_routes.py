@@ -1,4 +1,4 @@
-"""The HTTP face of bulk: a list of objects in, a line of JSON for each out, as soon as it is known."""
+"""HTTP routes of bulk requests: a list of objects in, one line of JSON for each out when it is done."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ from gateway.telemetry.outcome import CALLER_GONE, GONE
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/x-ndjson"
-# Well below the patience of proxies, which close a connection that is silent for a minute.
+# Well below the idle timeout of proxies, which close a connection that is silent for a minute.
 SIGN_OF_LIFE_SECONDS = 15.0
 _OK = 200
 
@@ -47,7 +47,7 @@ class _BulkCall:
     """One call about many objects.
 
     Attributes:
-        paid: how many of the entries are counted already, with the call itself.
+        paid: number of entries that are already counted with the call itself.
     """
 
     call: Call
@@ -56,7 +56,7 @@ class _BulkCall:
 
 
 class BulkRoutes:
-    """The endpoint for many objects."""
+    """The endpoint of bulk requests."""
 
     def __init__(self, admission: Admission, checksums: Checksums, rules: BulkRules, slots: ListSlots) -> None:
         self._admission = admission
@@ -65,7 +65,7 @@ class BulkRoutes:
         self._slots = slots
 
     async def many(self, request: Request) -> Response:
-        """`POST /v1/checksums`: newline-delimited JSON, one line for each object, an empty one as a sign of life."""
+        """`POST /v1/checksums`: newline-delimited JSON, one line per object, an empty line as a keep-alive."""
         context = context_of(request.scope)
         context.route = "checksums.bulk"
         response = await answer_or_error(context, self._begin(request, context))
@@ -132,7 +132,7 @@ class BulkRoutes:
             record_service_call(context, ref, CALLER_GONE)
             raise
         except Exception:
-            # One object that meets a mistake of ours must not take the others with it.
+            # A defect that one object triggers must not fail the others.
             log.exception("unexpected error request_id=%s", context.request_id)
             failure = GatewayError(ErrorCode.INTERNAL)
         else:
@@ -143,10 +143,10 @@ class BulkRoutes:
 
 
 class _Lines(StreamingResponse):
-    """The answer. A caller that leaves in the middle of it ends the work, and is logged as gone."""
+    """The streamed response. A disconnect of the caller cancels the work, and is logged."""
 
     def __init__(self, lines: AsyncGenerator[bytes, None], context: RequestContext, close: Callable[[], None]) -> None:
-        """`close` is called at the end, however it comes."""
+        """`close` is always called at the end."""
         super().__init__(lines, headers=UNCACHEABLE, media_type=MEDIA_TYPE)
         self._lines = lines
         self._context = context
@@ -166,7 +166,7 @@ class _Lines(StreamingResponse):
 
 
 def _refuse_other_than_json(request: Request) -> None:
-    """Refuses a body that says that it is something else; a missing Content-Type says nothing.
+    """Rejects a body of another media type; a missing Content-Type is accepted.
 
     Raises:
         GatewayError: MEDIA_TYPE.
@@ -177,7 +177,7 @@ def _refuse_other_than_json(request: Request) -> None:
 
 
 def named(bulk: BulkChecksumRequest, number: int) -> dict[str, object]:
-    """The object as the caller named it; null for what is too long to be a name."""
+    """The names as the caller sent them; null for a name that is too long."""
     entry = bulk.objects[number]
     names = entry.names if isinstance(entry, InvalidEntry) else (entry.container, entry.name, entry.version)
     return dict(zip(("container", "object", "version_id"), names, strict=True))

@@ -1,4 +1,4 @@
-"""Digests that need no computation."""
+"""Known digests: from the store, the object's metadata, or this process's cache."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from gateway.objects.model import ObjectStat, is_weak
 
 
 class Source(StrEnum):
-    """Where a digest came from."""
+    """Source of a digest."""
 
     NATIVE = "native"
     STORED = "stored"
@@ -22,17 +22,17 @@ class Source(StrEnum):
 
 
 class Digest(NamedTuple):
-    """A digest in lowercase hex, and where it came from."""
+    """A digest in lowercase hex, with its source."""
 
     value: str
     source: Source
 
 
 class KnownDigests:
-    """What the store vouches for, what lies with the object, and what this process computed before.
+    """Native digests of the store, stored digests of the object, and a cache of computed ones.
 
-    All three belong to the ETag and size of the stat, which the store has just given to this caller: memory
-    is never asked before the store has let the caller see the object.
+    All three are bound to the ETag and size of the stat, which the store has just returned to this caller: the cache
+    is never read before the store has authorised the caller.
     """
 
     def __init__(self, entries: int, *, trust_foreign: bool = False) -> None:
@@ -50,7 +50,7 @@ class KnownDigests:
         return known
 
     def remember(self, stat: ObjectStat, digests: Mapping[str, str]) -> None:
-        """Keeps computed digests, unless no memory was given, or nothing binds them to the content."""
+        """Caches computed digests, unless the cache is off, or the ETag is weak."""
         if not self._computed.maxsize or is_weak(stat.etag):
             return
         key = _key(stat)
@@ -58,5 +58,5 @@ class KnownDigests:
 
 
 def _key(stat: ObjectStat) -> bytes:
-    """Of one size: callers choose the names, which may take up to 6 KB of memory each."""
+    """A key of fixed size: callers choose the names, which may take up to 6 KB of memory each."""
     return hashlib.sha256(json.dumps(stat.identity).encode()).digest()

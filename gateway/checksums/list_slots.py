@@ -1,9 +1,9 @@
-"""How many lists of objects, or of events, are in work at once.
+"""Limits the memory of concurrent lists of objects or events.
 
-A list is held in memory from before its body is read until its answer has ended, and its caller decides when that is:
-by sending slowly, by reading slowly, by asking for objects that wait for a limit. So it takes a slot for all of that
-time, sized by its body. One user takes half of what the project may have at most, so that nobody silences the events
-that others send; and one project takes what it may have, so that other projects have the rest.
+A list is in memory from the start of its body to the end of its answer, and its caller controls how long that is: by
+sending slowly, by reading slowly, or with objects that wait for a limit. So it holds a slot for all of that time, sized
+by its body. One user gets at most half of the project's limit, so that no user blocks the events of others; and each
+project has a limit, so that other projects have the rest.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 
-# What a request costs beside its body: its connection, its tasks, what they hold.
+# Memory of a request beside its body: its connection and its tasks.
 LEAST_BYTES = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListLimits:
-    """Bytes of bodies in work at once, in one process (see `Settings` for each)."""
+    """Maximum bytes of concurrent bodies in one process (see `Settings` for each)."""
 
     body_bytes: int
     project_bytes: int
@@ -37,11 +37,11 @@ class ListSlot:
     size: int
 
     def shrink(self, length: int) -> None:
-        """Gives back what was taken too much, now that the length of the body is known."""
+        """Shrinks the slot to the actual length of the body."""
         self._give_back(max(0, self.size - max(length, LEAST_BYTES)))
 
     def release(self) -> None:
-        """Gives back all of it."""
+        """Releases the slot."""
         self._give_back(self.size)
 
     def _give_back(self, size: int) -> None:
@@ -53,7 +53,7 @@ class ListSlot:
 
 
 def declared_length(headers: Mapping[str, str]) -> int | None:
-    """The length of the body that a request announces; None if it does not say. The head is a good one."""
+    """The declared length of the body; None if it is chunked. The head is already validated."""
     if "transfer-encoding" in headers:
         return None
     return int(headers.get("content-length", "0"))
@@ -65,7 +65,7 @@ class ListSlots:
     def __init__(self, limits: ListLimits) -> None:
         self._limits = limits
         self._taken: Counter[object] = Counter()
-        # Bodies are parsed one at a time: several in one turn of the event loop would add up.
+        # Bodies are parsed one at a time, so that their pauses of the event loop do not add up.
         self.parsing = asyncio.Lock()
 
     @contextlib.contextmanager
@@ -73,8 +73,8 @@ class ListSlots:
         """Holds a slot.
 
         Args:
-            caller: who asks.
-            declared: the length of the body; None if the request does not say.
+            caller: of the request.
+            declared: length of the body; None if unknown.
 
         Raises:
             GatewayError: LISTS_EXCEEDED.
@@ -86,7 +86,7 @@ class ListSlots:
             None: (limits.process_bytes, "this gateway"),
         }
         wanted = max(LEAST_BYTES, limits.body_bytes if declared is None else declared)
-        # One list of any size is worked on if there is no other.
+        # A single list of any size is accepted if there is no other.
         size = min(wanted, *(limit for limit, _ in shares.values()))
         for account, (limit, whose) in shares.items():
             if self._taken[account] + size > limit:
@@ -100,5 +100,5 @@ class ListSlots:
 
     @property
     def taken(self) -> int:
-        """Bytes that are taken now, by all."""
+        """Bytes in use, in total."""
         return self._taken[None]

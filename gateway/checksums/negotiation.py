@@ -1,8 +1,8 @@
-"""What a request wants: which digests, in which header, and in which body.
+"""Content negotiation: which digests, in which header field and which media type.
 
-`Want-Digest` (RFC 3230) and `Want-Repr-Digest` (RFC 9530) are wishes: of the algorithms that we know, those
-with the highest preference are given, all of them if several share it; a wish that names none we know gets
-no digest header. The query parameter `algorithm` is an order: an unknown one is an error.
+`Want-Digest` (RFC 3230) and `Want-Repr-Digest` (RFC 9530) are preferences: of the supported algorithms,
+those with the highest preference are sent, all of them if several share it; if none is supported, no digest header is
+sent. The query parameter `algorithm` is binding: an unknown algorithm is an error.
 """
 
 import re
@@ -15,7 +15,7 @@ from http_sfv.item import Item
 from gateway.digests import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
 from gateway.errors import ErrorCode, GatewayError
 
-# Clients name a handful of algorithms and types; whoever sends more only wants the time that reading it takes.
+# Clients name a handful of algorithms and types; longer fields only consume parsing time.
 MAX_PREFERENCE_CHARS = 512
 MAX_ALGORITHMS = 64
 MAX_ACCEPT_CHARS, MAX_ACCEPT_RANGES = 1_024, 32
@@ -25,7 +25,7 @@ _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """One algorithm under the name by which the caller knows it."""
+    """A requested algorithm, with the name that the caller used."""
 
     wire_name: str
     algorithm: Algorithm
@@ -33,12 +33,12 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedDigests:
-    """What is to be found out, and where it is to be written.
+    """Result of the negotiation.
 
     Attributes:
-        algorithms: names of all that are needed, in the order of the answer.
-        digest: what goes into `Digest`.
-        repr_digest: what goes into `Repr-Digest`; one of the two is empty.
+        algorithms: names of all requested algorithms, in the order of the answer.
+        digest: algorithms for `Digest`.
+        repr_digest: algorithms for `Repr-Digest`; one of the two is empty.
     """
 
     algorithms: tuple[str, ...]
@@ -53,14 +53,14 @@ def negotiate(
     want_repr_digest: str | None,
     default: Iterable[str],
 ) -> NegotiatedDigests:
-    """What a request wants.
+    """Negotiates the digests of a request.
 
     Args:
         ordered: values of the query parameter `algorithm`, each a comma list.
         want_digest: the field of that name, or None.
-        want_repr_digest: the field of that name, or None. `Want-Digest` beats it, since clients that send both
+        want_repr_digest: the field of that name, or None. `Want-Digest` has precedence: clients that send both
             read `Digest`.
-        default: names used when neither a parameter nor a field is there.
+        default: names used without parameter and field.
 
     Raises:
         GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE.
@@ -80,7 +80,7 @@ def negotiate(
 
 
 def parse_algorithms(values: Iterable[str]) -> list[str]:
-    """Our names of the algorithms in the values of `algorithm`, each a comma list.
+    """Parses the values of the query parameter `algorithm`, each a comma list.
 
     Raises:
         GatewayError: ALGORITHM_UNKNOWN, REQUEST_MALFORMED.
@@ -92,7 +92,7 @@ def parse_algorithms(values: Iterable[str]) -> list[str]:
 
 
 def _short_enough(field: str, value: str) -> str:
-    # RFC 9110, 5.4: what is larger than a server wishes to process is refused, not ignored.
+    # RFC 9110, 5.4: a field that is too large is rejected, not ignored.
     if len(value) > MAX_PREFERENCE_CHARS:
         raise GatewayError(
             ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {MAX_PREFERENCE_CHARS} characters of {field}"
@@ -101,7 +101,7 @@ def _short_enough(field: str, value: str) -> str:
 
 
 def parse_algorithm(word: str) -> str:
-    """Our name of an algorithm that was named in an order.
+    """Our name of a requested algorithm.
 
     Raises:
         GatewayError: ALGORITHM_UNKNOWN.
@@ -113,7 +113,7 @@ def parse_algorithm(word: str) -> str:
 
 
 def parse_want_digest(value: str) -> dict[str, float]:
-    """Preferences by name in lower case; q is 1 unless said. What does not parse is passed over: it is a wish."""
+    """Preferences by name in lower case; q defaults to 1. Invalid members are ignored."""
     preferences: dict[str, float] = {}
     for part in value.split(","):
         match = _PREFERENCE.fullmatch(part)
@@ -161,13 +161,13 @@ def digest_fields(wanted: NegotiatedDigests, digests: Mapping[str, str]) -> dict
 
 
 def prefers_text(accept: str | None) -> bool:
-    """Whether text/plain is preferred to application/json; JSON when it is all the same, or said at length."""
+    """Whether text/plain is preferred to application/json; False on a tie, or if the field is too long."""
     ranges = _qualities(accept) if accept is not None else {}
     return _quality(ranges, "text/plain") > _quality(ranges, "application/json")
 
 
 def names_json(accept: str | None) -> bool:
-    """Whether the caller asks for JSON by name: an API client, which reads errors as JSON."""
+    """Whether `Accept` names JSON: an API client, which reads errors as JSON."""
     return accept is not None and "application/json" in accept.lower()
 
 
@@ -180,7 +180,7 @@ def _quality(ranges: Mapping[str, float], media_type: str) -> float:
 
 
 def _qualities(accept: str) -> dict[str, float]:
-    """The q of each range in `Accept`. This is read before the caller is known, so it must not take long."""
+    """The q of each range in `Accept`. It is parsed before authentication, so it must be cheap."""
     parts = accept.lower().split(",", MAX_ACCEPT_RANGES) if len(accept) <= MAX_ACCEPT_CHARS else []
     if len(parts) > MAX_ACCEPT_RANGES:
         return {}

@@ -1,4 +1,4 @@
-"""The HTTP face of checksums: the object-shaped route and the original form with `bucket` and `file`."""
+"""HTTP routes of checksums: by object path, and by query with `bucket` and `file`."""
 
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote_to_bytes
@@ -28,12 +28,12 @@ NAMING_PARAMETERS = ("bucket", "container", "file", "object")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-# The object that a request names, and its parameters.
+# Finds the requested object, and the parameters.
 Locate = Callable[[RequestHead], tuple[ObjectRef, Mapping[str, list[str]]]]
 
 
 class ChecksumRoutes:
-    """Endpoints that answer with the digests of one object."""
+    """Endpoints for digests of one object."""
 
     def __init__(self, admission: Admission, checksums: Checksums, *, default_algorithms: tuple[str, ...]) -> None:
         self._admission = admission
@@ -43,7 +43,7 @@ class ChecksumRoutes:
     async def by_path(self, request: Request) -> Response:
         """`GET|HEAD /v1/checksums/{container}/{object}`.
 
-        Storage clients, which ask by a `Want-` field, print an error's body as it is: they get a sentence.
+        Storage clients, which send a `Want-` field, print an error's body unchanged: they get plain text.
         """
         context = context_of(request.scope)
         context.route = "checksums.object"
@@ -95,14 +95,14 @@ class ChecksumRoutes:
             want_repr_digest=want_repr_digest,
             default=self._default_algorithms,
         )
-        order = ChecksumRequest(
+        checksum_request = ChecksumRequest(
             ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store")
         )
-        answer = await self._checksums.answer(call, order)
+        answer = await self._checksums.answer(call, checksum_request)
         fields = _common(context)
         if head.method == "HEAD" or want_digest is not None or want_repr_digest is not None:
-            # The body of a GET is another representation, whose digest these are not (RFC 9530, 2): who did not ask for
-            # the field must not hold it against the body. Who did, by name, reads the object's digest from it.
+            # The body of a GET is another representation, with another digest (RFC 9530, 2). So the field is sent only
+            # to clients that request it by name, and read the object's digest from it.
             fields |= digest_fields(wanted, {name: digest.value for name, digest in answer.digests.items()})
         if head.method == "HEAD":
             return _as_object(answer, fields)
@@ -110,7 +110,7 @@ class ChecksumRoutes:
 
 
 def ref_from_path(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]]:
-    """The object that the path names: decoded once, and not normalised.
+    """The object in the path: decoded once, not normalised.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
@@ -121,7 +121,7 @@ def ref_from_path(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]
 
 
 def ref_from_query(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]]:
-    """The object that `bucket` and `file` (or `container` and `object`) name.
+    """The object in `bucket` and `file` (or `container` and `object`).
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
@@ -137,7 +137,7 @@ def ref_from_query(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]
 
 
 def _named(locate: Locate, head: RequestHead) -> ObjectRef | None:
-    """The object that a request names, if it names one."""
+    """The requested object; None if the request is invalid."""
     try:
         return locate(head)[0]
     except GatewayError:
@@ -145,19 +145,19 @@ def _named(locate: Locate, head: RequestHead) -> ObjectRef | None:
 
 
 def _as_object(answer: Answer, fields: dict[str, str]) -> Response:
-    """The answer to HEAD: what the object itself would say, and its digests (dCache reads the length)."""
+    """The answer to HEAD: the object's own header fields, and its digests (dCache reads the length)."""
     stat = answer.stat
     fields |= {"Content-Length": str(stat.size), "Content-Type": _sendable(stat.content_type)}
     if stat.last_modified:
         fields["Last-Modified"] = stat.last_modified
     if stat.native.get("md5") == stat.etag:
-        # davix takes any ETag of 32 hex digits for an MD5, so only a true one is shown.
+        # davix takes any ETag of 32 hex digits for an MD5, so only a real MD5 is sent.
         fields["ETag"] = f'"{stat.etag}"'
     return Response(headers=fields)
 
 
 def _sendable(content_type: str) -> str:
-    """The owner chose it, so it may be anything; what is no visible ASCII is not passed on."""
+    """The owner's media type, if it is printable ASCII; else a default."""
     return content_type if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
 
 
@@ -170,7 +170,7 @@ def _as_body(answer: Answer, wanted: NegotiatedDigests, fields: dict[str, str], 
 
 
 def answer_document(answer: Answer) -> dict[str, object]:
-    """What is found, as JSON has it (`Digests` in the OpenAPI document)."""
+    """The JSON document of an answer (`Digests` in the OpenAPI document)."""
     stat = answer.stat
     document: dict[str, object] = {
         "container": stat.ref.container,
@@ -215,7 +215,7 @@ def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:
 
 
 def check_default_algorithms(names: tuple[str, ...]) -> None:
-    """Refuses settings that name an algorithm we do not have.
+    """Rejects settings with an unknown algorithm.
 
     Raises:
         ValueError: the message names it.

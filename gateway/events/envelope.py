@@ -1,6 +1,6 @@
-"""The records in a request: CloudEvents (binary, structured, a batch), and the bare JSON that webhooks send.
+"""Parses the envelope of events: CloudEvents (binary, structured, batch), and the bare JSON of webhooks.
 
-Only what is used of an event is read; its other attributes, and those of its records, are passed over unseen.
+Only used attributes of events and records are parsed; all others are ignored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,14 +43,14 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class S3(Struct, frozen=True, gc=False):
-    """The part of a record that every store writes alike."""
+    """The part of a record that all stores write alike."""
 
     bucket: Bucket
     object: Entry
 
 
 class Record(Struct, frozen=True, gc=False):
-    """What S3 calls a record."""
+    """A record of an S3 event notification."""
 
     s3: S3
     name: Mark | None = msgspec.field(name="eventName", default=None)
@@ -68,13 +68,13 @@ class _Data(Struct, frozen=True, gc=False):
 
 
 class _CloudEvent(Struct, frozen=True, gc=False):
-    """A CloudEvent, with the attributes that it has to have."""
+    """A CloudEvent, with its required attributes."""
 
     specversion: Literal["1.0", "0.3"]
     type: Attribute
     id: Attribute
     source: Attribute
-    # Sources that pass on messages of a queue do not always know that they are JSON.
+    # Sources that forward messages of a queue may send JSON as a string.
     data: _Data | str | None = None
     data_base64: bytes | None = None
 

@@ -1,12 +1,12 @@
-"""From an event to digests that lie with the object: once for each object, and never in circles.
+"""Flow of object events: computes and stores digests once per object, without event loops.
 
-A digest that is kept with an object may itself cause an event, a copy. Three things keep that from going round:
-what is known is not computed again; a copy whose object carries our binding already, even one that fits no more
-because the store gave the copy another ETag, is never written to; and an event that was worked off is remembered.
+Storing a digest may itself cause an event (a copy). Three rules prevent loops: known digests are not computed again; a
+copy that already carries our binding, even an outdated one because the store gave the copy another ETag, is never
+written to; and processed events are remembered.
 
-Only what cannot be needed again is remembered: an event with a sequencer, as this caller sent it, about the very
-content that the store showed. An object that is not there yet, or shows the content of before, may be there at the next
-delivery; content that is written again has no digests; and what one member sends says nothing of another's events.
+An event is remembered only if it cannot be needed again: it has a sequencer, comes from this caller, and is about the
+content that the store shows. An object that is missing or still has the old content may be there at the next delivery;
+content that is written again has no digests; and one member's events say nothing about another's.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _OURS = frozenset([Source.COMPUTED, Source.REMEMBERED])
 
 
 class Outcome(StrEnum):
-    """What became of an event."""
+    """Outcome of an event."""
 
     COMPUTED = "computed"
     KNOWN = "known"
@@ -48,7 +48,7 @@ class EventCall:
 
 
 class EventFlow:
-    """Works off events."""
+    """Processes events."""
 
     def __init__(self, checksums: Checksums, *, entries: int) -> None:
         self._checksums = checksums
@@ -90,7 +90,7 @@ class EventFlow:
                     raise
                 continue
             sources = {digest.source for digest in found.digests.values()}
-            # Remembered: an earlier delivery had it computed, and failed to have it kept.
+            # Remembered: an earlier delivery computed it, but failed to store it.
             if copied and sources & _OURS and not _carries_binding(found.stat.metadata):
                 await answer(ref, events.call.part(), store=True)
             if key is not None and event.etag == found.stat.etag:

@@ -1,4 +1,4 @@
-"""Which events were worked off, in bounded memory that projects share fairly."""
+"""A bounded memory of processed events, shared fairly by projects."""
 
 from collections import OrderedDict
 
@@ -6,7 +6,7 @@ from policies.names import ProjectId
 
 
 class EventMemory:
-    """Keys of events. When it is full, the project that has most of it loses its oldest."""
+    """Keys of events. When it is full, the oldest key of the project with the most keys is evicted."""
 
     def __init__(self, entries: int) -> None:
         """`entries`: of all projects together."""
@@ -26,7 +26,7 @@ class EventMemory:
         return True
 
     def add(self, project_id: ProjectId, key: bytes) -> None:
-        """Remembers a key."""
+        """Adds a key."""
         if not self._entries or self.knows(project_id, key):
             return
         if self._size >= self._entries:
@@ -37,7 +37,7 @@ class EventMemory:
     def _drop_one(self, project_id: ProjectId) -> None:
         loser = project_id
         if len(self._projects.get(project_id, ())) * len(self._projects) < self._entries:
-            # It has less than its share, so somebody has more.
+            # It has less than its share, so another project has more.
             loser = max(self._projects, key=lambda each: len(self._projects[each]))
         self._projects[loser].popitem(last=False)
         self._size -= 1

@@ -1,7 +1,6 @@
-"""What happened to which object, out of the records that AWS, Ceph RGW and MinIO send.
+"""Parses object events from the records of AWS, Ceph RGW and MinIO.
 
-The event's own claims (ETag, size) decide nothing: the store is asked about the object as it is now. They only
-tell one event from another.
+The ETag and size of an event only distinguish events: the state of the object comes from the store.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ _RGW = "ceph:s3"
 
 
 class Happening(Enum):
-    """What an event says of its object, as far as it concerns us."""
+    """The kinds of events that concern us."""
 
     WRITTEN = "written"
     COPIED = "copied"
@@ -35,9 +34,9 @@ class ObjectEvent:
     """One record.
 
     Attributes:
-        refs: the object; a second reading where the key may not have been URL-encoded after all.
-        identity: a digest of what two deliveries of one event share; None if they cannot be recognised.
-        etag: of the content that the event is about; empty if it does not say.
+        refs: the object; a second candidate if the key may not be URL-encoded.
+        identity: a digest that is the same for all deliveries of one event; None if deliveries cannot be recognised.
+        etag: of the content of the event; empty if unknown.
     """
 
     happening: Happening
@@ -52,7 +51,7 @@ async def read_events(headers: Mapping[str, str], body: bytes, *, most: int) -> 
     Args:
         headers: names in lower case.
         body: as it was sent.
-        most: how many records there may be.
+        most: maximum number of records.
 
     Raises:
         GatewayError: REQUEST_MALFORMED, MEDIA_TYPE.
@@ -93,10 +92,10 @@ def _event(record: Record, event_type: str) -> ObjectEvent:
 
 
 def _refs(bucket: str, key: str, *, encoded: bool) -> tuple[ObjectRef, ...]:
-    """What a key may mean, the likelier first: S3 and MinIO encode it as a form does, RGW does not.
+    """Candidates for a key, the likelier first: S3 and MinIO URL-encode it like a form, RGW does not.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, if it can mean nothing.
+        GatewayError: REQUEST_MALFORMED, if there is no valid candidate.
     """
     try:
         decoded = unquote_plus(key, errors="strict")
@@ -107,7 +106,7 @@ def _refs(bucket: str, key: str, *, encoded: bool) -> tuple[ObjectRef, ...]:
         try:
             refs.append(ObjectRef(bucket, name))
         except GatewayError as error:
-            # Escapes make a long name longer than a name may be.
+            # Escapes may make a long name too long.
             refused = error
     if refused is not None and not refs:
         raise refused
@@ -119,7 +118,7 @@ def _happening(name: str, etag: str) -> Happening:
     if match is None:
         return Happening.OTHER
     if match[1] == "Post" and not etag:
-        # RGW says this when a multipart upload begins; there is no object before CompleteMultipartUpload.
+        # RGW sends this when a multipart upload begins; there is no object before CompleteMultipartUpload.
         return Happening.OTHER
     return Happening.COPIED if match[1] == "Copy" else Happening.WRITTEN
 

@@ -1,8 +1,8 @@
-"""The HTTP face of events.
+"""HTTP route of object events.
 
-An answer without an error has no body: to Knative's broker, a body that is not an event is a failed delivery. An event
-that failed is answered with its error, one that may pass (503, with Retry-After) before others, so that the sender
-delivers again; what was done by then is not done twice.
+A successful answer has no body: Knative's broker takes a body that is not an event for a failed delivery. If events
+fail, the answer is one of their errors, temporary ones (with Retry-After) first, so that the sender delivers again;
+processed events are not processed twice.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PARAMETERS = ("algorithm",)
 
 
 class EventRoutes:
-    """The endpoint for object events."""
+    """The endpoint of object events."""
 
     def __init__(
         self, admission: Admission, events: EventFlow, *, rules: BulkRules, slots: ListSlots, metrics: Metrics

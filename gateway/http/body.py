@@ -13,8 +13,8 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """The body.
 
     Raises:
-        GatewayError: REQUEST_BODY_TOO_LARGE, as soon as it is seen to be.
-        CallerGoneError: the caller left in the middle of it.
+        GatewayError: REQUEST_BODY_TOO_LARGE, as soon as the limit is exceeded.
+        CallerGoneError: the caller disconnected before the end of the body.
     """
     length = request.headers.get("content-length", "0")
     if int(length) > max_bytes:
@@ -31,7 +31,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
 
 
 def json_of(body: bytes) -> Any:
-    """The JSON document in a body, which has to be UTF-8.
+    """Parses a body as JSON in UTF-8.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
@@ -43,5 +43,5 @@ def json_of(body: bytes) -> Any:
 
 
 def _too_large(max_bytes: int) -> GatewayError:
-    # What is left of the body is not read, so nothing that follows it could be.
+    # The rest of the body is not read, so the connection cannot carry another request.
     return GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=max_bytes, headers={"Connection": "close"})

@@ -1,6 +1,6 @@
-"""All connections of the process: how many there may be, and the look at each of them once a second.
+"""Manages all connections of the process: limits their number and checks each one in a periodic sweep.
 
-One look at all is cheaper than timers for each: a request that is answered at once never touches the clock for it.
+One sweep over all is cheaper than a timer for each: a request that is answered at once never reads the clock.
 """
 
 import asyncio
@@ -19,25 +19,25 @@ _SWEEP_SECONDS = 1.0
 
 
 class Connection(Protocol):
-    """What is looked at."""
+    """A connection as the manager sees it."""
 
     @property
     def address(self) -> str | None:
-        """The peer's."""
+        """IP address of the peer."""
 
     @property
     def waiting_since(self) -> float | None:
-        """When it began to wait for a request; None while there is one."""
+        """Time since which it waits for a request; None while it has one."""
 
     def inspect(self, now: float) -> None:
-        """Ends the connection if it is too slow."""
+        """Ends the connection if it transfers too slowly."""
 
     def drop(self, why: str) -> None:
         """Ends the connection at once."""
 
 
 class ConnectionManager:
-    """Knows every connection from its first moment to its last."""
+    """Tracks every connection from its first moment to its last."""
 
     def __init__(self, settings: Settings) -> None:
         self.wire = WireLimits(
@@ -59,7 +59,7 @@ class ConnectionManager:
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """Counts a new connection. If there are too many, it or an idle one is dropped."""
+        """Counts a new connection. Above a limit, it or an idle connection is dropped."""
         address = connection.address
         self._connections.add(connection)
         self._clients[address] += 1
@@ -71,7 +71,7 @@ class ConnectionManager:
             self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
 
     def forget(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """Stops tracking a closed connection."""
         if connection in self._connections:
             self._connections.remove(connection)
             self._clients[connection.address] -= 1

@@ -1,4 +1,4 @@
-"""What is known about one request while it is answered: filled on the way, read by the log line."""
+"""Context of one request: filled while it is handled, read by the access log."""
 
 import re
 import time
@@ -76,7 +76,7 @@ class RequestContext:
     Attributes:
         request_id: ours.
         global_request_id: the caller's, if it has the agreed form.
-        head: the head once it is found acceptable.
+        head: the validated head.
         route: bounded name of the route, used as a metric label.
         log: further fields of the log line.
         timings: seconds spent in a component, shown as Server-Timing.

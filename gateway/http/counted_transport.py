@@ -1,4 +1,4 @@
-"""A transport that knows how much of what was written the peer has taken, and that ends in a way the peer can hear."""
+"""A transport that counts unacknowledged bytes and closes so that the peer can still read the last answer."""
 
 import asyncio
 import fcntl
@@ -10,13 +10,13 @@ from typing import Any
 
 
 class CountedTransport:
-    """What uvicorn uses of a transport, with counts.
+    """The part of a transport that uvicorn uses, with byte counts.
 
     Attributes:
         written: bytes written since the beginning.
         linger: whether the peer may still be sending when the last answer is written. A closed socket that has unread
             bytes makes the kernel reset the connection, and the answer is lost with it.
-        on_linger: called when the last answer is written and only the peer's end is awaited.
+        on_linger: called when the last answer is written and only the peer's close is awaited.
     """
 
     __slots__ = ("_ending", "_socket", "_taken_at", "_transport", "linger", "on_linger", "written")
@@ -47,17 +47,17 @@ class CountedTransport:
         return self._ending or self._transport.is_closing()
 
     def abort(self) -> None:
-        # With a reset: otherwise the kernel keeps what the peer does not take, and the peer hears of no end.
+        # With a reset: otherwise the kernel keeps unread bytes, and the peer does not notice the end.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def outstanding(self) -> int:
-        """Bytes that were written and that the peer's kernel has not acknowledged."""
+        """Bytes written that the peer's kernel has not acknowledged."""
         if self._taken_at == self.written:
             return 0
         waiting: int = self._transport.get_write_buffer_size()
         if not waiting:
-            # Linux: what is in the send queue, not yet sent or not yet acknowledged.
+            # Linux: size of the send queue, unsent or unacknowledged.
             try:
                 waiting = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
             except OSError:  # closed just now

@@ -1,4 +1,4 @@
-"""A caller that leaves cancels everything that runs for it."""
+"""Cancels the work of a request when its caller disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,12 +14,12 @@ class CallerGoneError(Exception):
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which is cancelled as soon as the caller leaves.
+    """The result of `work`, which is cancelled as soon as the caller disconnects.
 
-    For requests without a body: the channel is read for nothing but the disconnect.
+    For requests without a body: the channel is read only for the disconnect.
 
     Raises:
-        CallerGoneError: the caller left.
+        CallerGoneError: the caller disconnected.
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_gone(receive))
@@ -32,7 +32,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Re
         watch.cancel()
         if not task.done():
             task.cancel()
-            # Whoever waits for the end of this call may rely on the work having ended too.
+            # When this call returns, the work has ended too.
             await asyncio.wait((task,))
 
 

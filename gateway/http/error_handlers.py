@@ -1,4 +1,4 @@
-"""What the router refuses and what nobody foresaw, in the form of our errors."""
+"""Error handlers of the application: rejections of the router and unhandled exceptions."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,14 +12,14 @@ from gateway.http.respond import failure
 
 
 def install_error_handlers(app: Starlette) -> None:
-    """Makes the application answer them itself; a path with a slash too many is refused, not redirected."""
+    """Installs both handlers; a path with a surplus slash is rejected, not redirected."""
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, route_refused)
     app.add_exception_handler(Exception, unhandled_error)
 
 
 async def route_refused(request: Request, error: Exception) -> Response:
-    """What the router refuses, in the form of our errors."""
+    """A rejection of the router, as one of our errors."""
     assert isinstance(error, HTTPException)
     context = context_of(request.scope)
     allow = {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
@@ -33,7 +33,7 @@ async def unhandled_error(request: Request, _error: Exception) -> Response:
 
 
 def route_error(scope: Scope, status: int) -> GatewayError:
-    """The error for what the router itself refuses."""
+    """The error for a status of the router."""
     if status == ErrorCode.METHOD_NOT_ALLOWED.status:
         return GatewayError(ErrorCode.METHOD_NOT_ALLOWED, method=scope["method"])
     return GatewayError(ErrorCode.NO_SUCH_ROUTE)

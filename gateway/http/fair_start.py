@@ -1,4 +1,4 @@
-"""Fair queueing of requests: however many arrive at once, the event loop begins with a few at a time.
+"""Fair queueing of new requests: the event loop starts a few per iteration, however many arrive at once.
 
 The queue is round robin by project, so a burst of one project delays its own requests before those of others. All
 requests whose token is not known yet share one turn.

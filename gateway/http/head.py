@@ -1,7 +1,7 @@
-"""The strict head: what a request must look like before anything else reads it.
+"""Strict validation of request heads, before anything else reads them.
 
-The HTTP parser has already split the head into fields. Parsers differ in what they let pass, and every
-difference between two of them on the way is a way to smuggle, so what is ambiguous is refused, not repaired:
+The HTTP parser has already split the head into fields. Parsers differ in what they accept, and every difference
+between two of them allows request smuggling, so ambiguous heads are rejected, not repaired:
 RFC 9112 (framing, Host), RFC 9110 (fields), RFC 3986 (path and query).
 """
 
@@ -26,7 +26,7 @@ _DIGITS = re.compile(rb"0|[1-9][0-9]{0,17}")
 # In a scope: the error with which the request was refused before it had fields (see strict_protocol).
 REFUSAL = "osfaas.refusal"
 
-# Names under which identity-aware middlewares and meshes pass on who is calling. Nobody outside may say that.
+# Fields in which identity-aware middleware and meshes pass on the caller's identity. A client must not set them.
 _IDENTITY_PREFIXES = (
     b"x-user-",
     b"x-project-",
@@ -61,7 +61,7 @@ _BODYLESS = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadLimits:
-    """How much of a head is read (bytes of names and values; number of fields)."""
+    """Maximum size of a head (bytes of names and values; number of fields)."""
 
     max_bytes: int
     max_fields: int
@@ -69,13 +69,13 @@ class HeadLimits:
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A head that was found acceptable.
+    """A validated head.
 
     Attributes:
         method: as sent.
         path: the path as it was sent, percent-encoded; nothing decodes or normalises it before its owner does.
         query: the query as it was sent.
-        fields: names in lower case and values, without those that claim an identity.
+        fields: names in lower case with values, without fields that claim an identity.
     """
 
     method: str
@@ -97,8 +97,8 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     """The head of a request.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING; or what
-            refused the bytes before.
+        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING; or the error
+            of the framing.
     """
     if REFUSAL in scope:
         raise scope.pop(REFUSAL)
@@ -150,7 +150,7 @@ def _values(fields: tuple[tuple[bytes, bytes], ...], wanted: bytes) -> list[byte
 
 
 def check_host(hosts: list[bytes], http_version: str) -> None:
-    """One Host, and one that is a host.
+    """Checks that there is exactly one Host, and that it is valid.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
@@ -163,7 +163,7 @@ def check_host(hosts: list[bytes], http_version: str) -> None:
 
 
 def check_framing(method: str, http_version: str, lengths: list[bytes], codings: list[bytes]) -> None:
-    """Where the body ends is said once, and in a way that nobody reads otherwise.
+    """Checks that the length of the body is given once and unambiguously.
 
     Args:
         method: as sent.

@@ -1,4 +1,4 @@
-"""What is counted. Labels are bounded: routes, methods, statuses and outcomes, never ids or names."""
+"""Prometheus metrics. Labels are bounded: routes, methods, statuses and outcomes, never ids or names."""
 
 import math
 from functools import lru_cache
@@ -35,7 +35,7 @@ class Metrics:
         )
         self.outcomes = Counter(
             "osfaas_outcomes",
-            "Answered requests, by what came of them and whose fault it was.",
+            "Answered requests by outcome and responsible side.",
             ["route", "status_class", "outcome"],
             registry=self.registry,
         )
@@ -49,52 +49,48 @@ class Metrics:
         self.in_flight = Gauge("osfaas_requests_in_flight", "Requests being answered.", registry=self.registry)
         self.tokens = Counter(
             "osfaas_tokens",
-            "Tokens looked at, by where the verdict came from and what it was.",
+            "Token validations by source and result.",
             ["source", "verdict"],
             registry=self.registry,
         )
         self.computations = Counter(
             "osfaas_computations",
-            "Calls of a checksums function, by the way the object was read and the outcome.",
+            "Calls of a checksums function, by capability and outcome.",
             ["capability", "outcome"],
             registry=self.registry,
         )
         self.computed_bytes = Counter("osfaas_computed_bytes", "Bytes digested.", registry=self.registry)
-        self.events = Counter(
-            "osfaas_events", "Object events, by what became of them.", ["outcome"], registry=self.registry
-        )
-        self.digests = Counter(
-            "osfaas_digests", "Digests given, by where they came from.", ["source"], registry=self.registry
-        )
+        self.events = Counter("osfaas_events", "Object events by outcome.", ["outcome"], registry=self.registry)
+        self.digests = Counter("osfaas_digests", "Digests returned, by source.", ["source"], registry=self.registry)
         self.budget_calls = Counter(
             "osfaas_budget_calls",
-            "What was asked of a project's limit: granted at once, granted after waiting, refused.",
+            "Requests to a project's limits: granted at once, granted after waiting, refused.",
             ["limit", "outcome"],
             registry=self.registry,
         )
         self.budget_waiting = Gauge(
-            "osfaas_budget_waiting", "Calls that wait for room under a limit.", registry=self.registry
+            "osfaas_budget_waiting", "Calls that are queued for a limit.", registry=self.registry
         )
         self.budgets_shared = Gauge(
             "osfaas_budgets_shared",
-            "1 while replicas share their budgets, 0 while each counts for itself though it should not; NaN if they "
-            "are not to be shared.",
+            "1 while replicas share the limits, 0 while each process counts by itself because the store is "
+            "unreachable; NaN if no store is configured.",
             registry=self.registry,
         )
         self.budgets_shared.set(math.nan)
         self.budget_store_failures = Counter(
             "osfaas_budget_store_failures",
-            "Times that the Redis of the shared budgets did not answer in time or failed.",
+            "Requests to the Redis of the shared limits that failed or timed out.",
             registry=self.registry,
         )
         self.tasks = Gauge(
             "osfaas_tasks",
-            "Tasks of the event loop. Without requests they stay the same.",
+            "Tasks of the event loop. Constant without requests.",
             registry=self.registry,
         )
         self.directory_age = Gauge(
             "osfaas_directory_age_seconds",
-            "Time since what the tenants are read from was last seen; NaN before the first time.",
+            "Time since the tenant directory was last synchronised; NaN before the first time.",
             registry=self.registry,
         )
         self.directory_age.set(math.nan)

@@ -1,4 +1,4 @@
-"""What is true of every request, as pure ASGI layers: id, log line and metrics, strict head.
+"""ASGI middleware of every request: request id, access log and metrics, strict head.
 
 They wrap the application in the order `RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app)))`, so that a
 rejected head and a crash have an id, a line and a count too.
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Gives each request an id and puts it on the answer as `X-Openstack-Request-Id`."""
+    """Assigns each request an id and returns it as `X-Openstack-Request-Id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class RequestIdMiddleware:
 
 
 class AccessLogMiddleware:
-    """Writes one canonical line per request, counts it, and gives it its place in a trace."""
+    """Writes one access log line per request, counts it, and adds it to a trace."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, recorder: Recorder | None = None) -> None:
         self._app = app
@@ -60,7 +60,7 @@ class AccessLogMiddleware:
             return
         context = context_of(scope)
         span = self._begin(scope, context)
-        status = CALLER_GONE  # nginx's word for a caller that left before the answer
+        status = CALLER_GONE  # nginx's status for a caller that disconnected before the answer
 
         async def send_and_see(message: Message) -> None:
             nonlocal status
@@ -72,7 +72,7 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, receive, send_and_see)
         except Exception:
-            # The answer (500) is out; the traceback belongs beside the id that the caller was given.
+            # The answer (500) is sent; the traceback is logged with the request id that the caller got.
             log.exception("unexpected error request_id=%s", context.request_id)
         finally:
             self._metrics.in_flight.dec()
@@ -131,7 +131,7 @@ def _end(span: Span, context: RequestContext, method: str, status: int, outcome:
 
 
 class StrictHeadMiddleware:
-    """Refuses heads that are not acceptable and strips what claims an identity."""
+    """Rejects invalid heads and strips header fields that claim an identity."""
 
     def __init__(self, app: ASGIApp, limits: HeadLimits) -> None:
         self._app = app
@@ -156,7 +156,7 @@ class StrictHeadMiddleware:
 
 
 async def _unless_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Runs the application, which is cancelled if the body turns out to be none that can be taken.
+    """Runs the application, and cancels it if the body turns out to be unacceptable.
 
     Raises:
         GatewayError: what is wrong with the body (see strict_protocol).

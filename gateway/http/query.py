@@ -1,4 +1,4 @@
-"""The query of a request: parameters that are known, each with all its values."""
+"""Query parameters of a request, checked against the known names."""
 
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
@@ -10,11 +10,11 @@ MAX_PARAMETERS = 32
 
 
 def parse_query(query: bytes, known: Collection[str]) -> dict[str, list[str]]:
-    """The parameters. A misspelt one that were passed over would give an answer to another question.
+    """Parses the query. Unknown parameters are errors: ignoring a misspelt one would answer a different request.
 
     Args:
         query: as it was sent.
-        known: names that the route takes.
+        known: names that the route accepts.
 
     Raises:
         GatewayError: REQUEST_MALFORMED, with the name that was probably meant.
@@ -32,7 +32,7 @@ def parse_query(query: bytes, known: Collection[str]) -> dict[str, list[str]]:
 
 
 def one_value(parameters: Mapping[str, list[str]], name: str) -> str | None:
-    """The value of a parameter that may be there once.
+    """The value of a parameter that may occur once.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.

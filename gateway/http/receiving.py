@@ -1,7 +1,7 @@
-"""How much is read from a connection at once: of a head little, so that no body comes along with it.
+"""Bounds each read from a connection: heads are read in small pieces, so that no body is read along.
 
-A body is read when the application asks for it, which it does once it knows the caller. Until then it waits in the
-network, and costs this process nothing. What was read cannot be put back, so the read that takes a head must be small.
+A body is read when the application asks for it, once the caller is authenticated. Until then it stays in the network
+and costs this process nothing. A read cannot be undone, so reads of a head must be small.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ BODY_READ_BYTES = 65_536
 
 
 class Receiver(Protocol):
-    """A protocol that gets bytes, and says whether it has use for many."""
+    """A protocol that receives bytes and reports whether a body is next."""
 
     @property
     def takes_body(self) -> bool:
-        """Whether a body is what comes next."""
+        """Whether a body is next."""
 
     def connection_made(self, transport: Any) -> None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
@@ -32,7 +32,7 @@ class Receiver(Protocol):
 
 
 class BoundedReads(asyncio.BufferedProtocol):
-    """Hands a protocol the bytes of its connection, in pieces of the size that it has use for."""
+    """Passes the bytes of a connection to a protocol, in pieces sized for a head or a body."""
 
     def __init__(self, receiver: Receiver, buffer: memoryview) -> None:
         """`buffer` may be shared by all connections of an event loop: it is read out before the next one is read."""
@@ -40,7 +40,7 @@ class BoundedReads(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._of_head = buffer[:HEAD_READ_BYTES]
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - what the loop suggests is too much
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop suggests too much
         return self._buffer if self._receiver.takes_body else self._of_head
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The answer to a call: what the work makes, or the error that it ended with."""
+"""The response of a call: the result of its work, or the error that ended it."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -14,12 +14,12 @@ from gateway.telemetry.outcome import CALLER_GONE, GONE
 async def answer_or_error(
     context: RequestContext, work: Coroutine[Any, Any, Response], *, plain_errors: bool = False
 ) -> Response:
-    """The response, and in the log line what went wrong.
+    """The response; an error also goes to the log line.
 
     Args:
-        context: the call's.
+        context: of the call.
         work: raises GatewayError or CallerGoneError if there is no answer.
-        plain_errors: whether an error is a sentence of text.
+        plain_errors: whether an error is sent as one sentence of plain text.
     """
     try:
         return await work

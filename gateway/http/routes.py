@@ -10,12 +10,12 @@ from gateway.http.context import context_of
 
 
 class ServiceRoutes:
-    """Answers that need no token."""
+    """Endpoints that need no token."""
 
     def __init__(
         self, *, public_url: str, disable_file: Path | None, prepared: Callable[[], bool] = lambda: True
     ) -> None:
-        """`prepared` says whether what calls need has been read once; it must not take that back."""
+        """`prepared`: whether the tenants have been read once; once true, it stays true."""
         self._versions = version_document(public_url)
         self._disable_file = disable_file
         self._prepared = prepared
@@ -35,11 +35,11 @@ class ServiceRoutes:
         return PlainTextResponse("OK")
 
     async def readiness(self, request: Request) -> Response:
-        """`/readyz`: the process has started and can take calls.
+        """`/readyz`: the process has started and can serve requests.
 
-        It does not ask Keystone or the store: all replicas would leave the load balancer at once on a blip,
-        and a caller who waits is better served by a 503 that says which side failed. For the same reason a
-        Kubernetes API that goes away changes nothing; only before the first list of tenants there is nobody to serve.
+        It does not check Keystone or the store: on a short outage all replicas would leave the load balancer at
+        once, and a 503 that names the failed side serves callers better. For the same reason an outage of the
+        Kubernetes API changes nothing; only before the first list of tenants the process is not ready.
         """
         context_of(request.scope).route = "readyz"
         if not self._prepared():

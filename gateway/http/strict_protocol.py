@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol behind a gate: only requests whose bytes are beyond doubt reach the parser, one at a time.
+"""uvicorn's HTTP protocol behind strict framing: only unambiguous requests reach the parser, one at a time.
 
-What is refused is answered by the application as any other error is, with an id, a log line and a count.
+The application answers rejected requests like any other error, with an id, a log line and a metric.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from gateway.http.wire_body import Body, ChunkedBody, SizedBody
 log = logging.getLogger(__name__)
 
 ProjectOf = Callable[[Sequence[tuple[bytes, bytes]]], str]
-# Key of the application's lifespan state: from header fields to the project for whose requests turns are taken.
+# Key of the application's lifespan state: maps header fields to the project that a request is queued for.
 PROJECT_OF = "project_of"
 
-# How much of the next requests is kept while one is answered; beyond it the socket is not read.
+# Bytes of following requests that are kept while one is answered; beyond it the socket is not read.
 _HELD_MAX = 8_192
 
 
 class State(Enum):
-    """What the next bytes are."""
+    """Expected content of the next bytes."""
 
     HEAD = "a head, or the rest of one"
     BODY = "more of a body"
@@ -42,7 +42,7 @@ class State(Enum):
 
 
 class StrictCycle(RequestResponseCycle):
-    """One request and its answer. An answer that begins before the body has ended is the connection's last."""
+    """One request and its answer. An answer that begins before the end of the body is the connection's last."""
 
     _unsized = False
     _task: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class StrictCycle(RequestResponseCycle):
             self._task = None
 
     def refuse(self, error: GatewayError) -> None:
-        """The application answers with this error: instead of its work, or in the middle of it."""
+        """Makes the application answer with this error; running work is cancelled."""
         self.scope[REFUSAL] = error  # type: ignore[literal-required]  # a key of ours
         if self._task is not None:
             self._task.cancel()
@@ -69,7 +69,7 @@ class StrictCycle(RequestResponseCycle):
         await super().send(message)
 
     def _end_with_the_connection(self, message: Any) -> None:
-        """RFC 9112, 6.1: HTTP/1.0 knows no chunks, so an answer of unknown length ends with the connection."""
+        """RFC 9112, 6.1: HTTP/1.0 has no chunked coding, so an answer of unknown length ends with the connection."""
         if message["type"] == "http.response.start":
             self._unsized = all(name.lower() != b"content-length" for name, _ in message["headers"])
             if self._unsized:
@@ -81,7 +81,7 @@ class StrictCycle(RequestResponseCycle):
 class StrictProtocol(HttpToolsProtocol):
     """One connection."""
 
-    transport: Any  # a CountedTransport, which is what uvicorn uses of one
+    transport: Any  # a CountedTransport, which has what uvicorn uses
     cycle: Any  # a StrictCycle, once there was a request
 
     def __init__(self, *args: Any, connections: ConnectionManager, **kwargs: Any) -> None:
@@ -97,7 +97,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._upload, self._download = MinRateMonitor(), MinRateMonitor()
 
-    # --- what the guard looks at
+    # --- what the connection manager reads
     @property
     def address(self) -> str | None:
         return self.client[0] if self.client else None
@@ -115,7 +115,7 @@ class StrictProtocol(HttpToolsProtocol):
         transfer = self._manager.transfer
         if self._state is State.LINGERING:
             if self.transport.outstanding():
-                # The rest of the answer; who takes that too slowly is dropped below.
+                # The rest of the answer; a client that reads it too slowly is dropped below.
                 self._since = now
             elif self._since is not None and now - self._since >= transfer.linger_seconds:
                 self.transport.abort()
@@ -130,7 +130,7 @@ class StrictProtocol(HttpToolsProtocol):
         log.info("connection dropped: %s client=%s", why, self.address)
         self.transport.abort()
 
-    # --- what the transport says
+    # --- callbacks of the transport
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CountedTransport(transport, self._begin_lingering))  # type: ignore[arg-type]
         self._since = self._idle_since = self.loop.time()
@@ -166,7 +166,7 @@ class StrictProtocol(HttpToolsProtocol):
                 self._since = self._idle_since
                 self._advance()
 
-    # --- the gate
+    # --- framing
     def _advance(self) -> None:
         try:
             while self._held and self._state in {State.HEAD, State.BODY}:
@@ -181,7 +181,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _take_head(self) -> bool:
         if not self._blank_line_seen and self._searched == 0 and self._held.startswith(b"\r"):
-            # RFC 9112, 2.2: one empty line before a request is forgiven.
+            # RFC 9112, 2.2: one empty line before a request is ignored.
             if len(self._held) == 1:
                 return False
             if self._held.startswith(b"\r\n"):
@@ -196,7 +196,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._state = State.ANSWERING if self._body is None else State.BODY
         self._upload.reset()
         if self._body is not None:
-            # Until the application asks for the body, which it does when it knows the caller.
+            # Until the application asks for the body, which it does once the caller is authenticated.
             self.flow.pause_reading()
         self.parser.feed_data(framed.head)
         return True
@@ -207,14 +207,14 @@ class StrictProtocol(HttpToolsProtocol):
         self._held = self._held[taken.consumed :]
         if taken.done:
             self._state = State.ANSWERING
-            # From now on it is the end of the connection that has to be seen.
+            # From now on the end of the connection has to be detected.
             self.flow.resume_reading()
         if taken.feed:
             self.parser.feed_data(taken.feed)
         return taken.done
 
     def _refuse(self, error: GatewayError) -> None:
-        """The connection ends with this error, unless another answer has begun on it."""
+        """Ends the connection with this error, unless another answer has started."""
         self._state, self._held = State.LINGERING, b""
         # Its frames refer to this connection, which will refer to it.
         error.__traceback__ = None
@@ -231,7 +231,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _answer_refusal(self, error: GatewayError) -> None:
-        """Bytes that never became a request are answered as one without a method and a path."""
+        """Answers bytes that never became a request as a request without a method and a path."""
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -279,7 +279,7 @@ class StrictProtocol(HttpToolsProtocol):
         ):
             self.drop("it takes its answer too slowly")
 
-    # --- what the parser says
+    # --- callbacks of the parser
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
         self.scope["method"] = self.parser.get_method().decode("ascii")

@@ -1,4 +1,4 @@
-"""How slowly a caller may send and take. Pure: counts and times in, a verdict out."""
+"""Minimum transfer rates of callers. Pure: counts and times in, a decision out."""
 
 import math
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferLimits:
-    """Patience with a connection.
+    """Time and rate limits of a connection (slow clients).
 
     Attributes:
-        head_seconds: for a whole head.
-        window_seconds: over which a rate is measured.
-        bytes_per_second: least rate of a body that is sent and of an answer that is taken; 0: any.
-        linger_seconds: how long what still comes is thrown away after the last answer, so that the caller can read it.
+        head_seconds: maximum time for a whole head.
+        window_seconds: period over which a rate is measured.
+        bytes_per_second: minimum rate of a request's body and of reading an answer; 0: no minimum.
+        linger_seconds: how long incoming bytes are discarded after the last answer, so that the caller can read it.
     """
 
     head_seconds: float
@@ -23,25 +23,25 @@ class TransferLimits:
 
 @dataclass(slots=True, kw_only=True)
 class MinRateMonitor:
-    """Sees whether a transfer keeps the least rate, window by window."""
+    """Checks that a transfer keeps the minimum rate, window by window."""
 
     since: float | None = None
     moved: int = 0
     due: float = math.inf
 
     def reset(self) -> None:
-        """Nothing is to be moved now: the next window begins when there is."""
+        """Pauses the measurement: nothing is due, and the next window begins when something is."""
         self.since = None
 
     def is_below_minimum(self, now: float, moved: int, limits: TransferLimits, due: float = math.inf) -> bool:
-        """Whether the window that ends now had too few bytes.
+        """Whether the window that ends now is below the minimum rate.
 
         Args:
             now: in seconds, of a monotonic clock.
             moved: bytes moved since the beginning of the connection.
             limits: the window and its rate.
-            due: bytes that there are to be moved up to now. Who has moved all that there was when the window began
-                is not slow, however little that was.
+            due: bytes available for transfer up to now. A peer that has moved all that was available when the window
+                began is not slow, however little that was.
         """
         if self.since is None:
             self.since, self.moved, self.due = now, moved, due

@@ -1,8 +1,8 @@
-"""The bytes of a request, before a parser makes fields of them. Pure: bytes in, a decision out.
+"""Framing of request heads, before the parser. Pure: bytes in, a decision out.
 
-A parser repairs some of what it reads: bare line feeds, folded lines, blanks where none belong. Two parsers on one
-way repair differently, and that is how requests are smuggled. So only bytes that match the grammar of RFC 9112 to the
-letter reach the parser, and where one request ends and the next begins is decided here, once.
+Parsers repair some of their input: bare line feeds, folded lines, misplaced blanks. Two parsers in a chain repair
+differently, which allows request smuggling. So only bytes that match the grammar of RFC 9112 exactly reach the parser,
+and the end of each request is decided here, once.
 """
 
 import re
@@ -13,7 +13,7 @@ from gateway.http.head import check_framing, check_host
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
 _FIELD_LINE = rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n" % _TOKEN
-# Origin form alone: we are nobody's proxy, and a second authority in the target would contradict Host.
+# Origin form only: the gateway is not a forward proxy, and an authority in the target could contradict Host.
 _TARGET = rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*+"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (%b) HTTP/1\.([01])\r\n" % _TARGET)
 _UNFINISHED_LINE = re.compile(rb"[A-Z]{0,16}(?:(?<=[A-Z]) (?:%b(?: [HTP/1.0]{0,8}\r?)?)?)?" % _TARGET)
@@ -30,7 +30,7 @@ _LINE_OVERHEAD = len(b"OPTIONS  HTTP/1.1\r\n") + 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireLimits:
-    """How much of a head is read, in bytes; and how many fields it may have."""
+    """Maximum sizes of a head in bytes, and its maximum number of fields."""
 
     head_bytes: int
     target_bytes: int
@@ -43,8 +43,8 @@ class Framed:
     """A head that matches the grammar.
 
     Attributes:
-        head: its bytes as the parser may have them, the empty line included.
-        consumed: how many bytes of what was received it is.
+        head: its bytes for the parser, including the empty line.
+        consumed: its length in the received bytes.
         length: of the body in bytes; None if it is chunked.
     """
 
@@ -58,12 +58,12 @@ def frame_head(data: bytes, searched: int, limits: WireLimits) -> Framed | None:
 
     Args:
         data: what has been received since the last request ended.
-        searched: how many bytes of it were already found to be the beginning of a good head.
+        searched: how many bytes were already checked as the beginning of a valid head.
         limits: of the head.
 
     Raises:
         GatewayError: REQUEST_MALFORMED, REQUEST_TARGET_TOO_LONG, REQUEST_HEAD_TOO_LARGE or TRANSFER_CODING; as soon
-            as it is seen, not only when the head is complete.
+            as it is detected, not only when the head is complete.
     """
     end = data.find(_END, max(0, searched - len(_END)))
     if end < 0:
@@ -97,7 +97,7 @@ def _framed(head: bytes, method: str, version: str) -> Framed:
 
 
 def _without_upgrade(head: bytes, values: dict[bytes, list[bytes]]) -> bytes:
-    # Java's client offers HTTP/2 this way and takes no for an answer. Whoever wants another protocol does not.
+    # Java's client offers HTTP/2 this way and accepts HTTP/1.1. A client that asks for another protocol does not.
     if any(value.lower() != b"h2c" for value in values[b"upgrade"]):
         raise _malformed("no other protocol is spoken here")
     return _UPGRADE.sub(b"", head)

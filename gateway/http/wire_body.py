@@ -1,7 +1,7 @@
-"""The bytes of a request's body: where it ends. Pure but for the place that was reached.
+"""Framing of request bodies. Pure except for the position that was reached.
 
-Of a chunked body the size lines must match the grammar of RFC 9112, 7.1 to the letter. Trailers are looked at and left
-out: nobody here needs one, and merged into the head they would say things that nobody has checked.
+Size lines of a chunked body must match the grammar of RFC 9112, 7.1 exactly. Trailers are validated and dropped:
+nothing here needs them, and merged into the head they would be unchecked fields.
 """
 
 import re
@@ -27,11 +27,11 @@ _NO_TRAILERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What `take` found.
+    """Result of `take`.
 
     Attributes:
         feed: bytes for the parser.
-        consumed: how many of the given bytes belong to the body; the rest is to be given again, with more.
+        consumed: how many of the given bytes belong to the body; pass the rest again, with more bytes.
         done: whether the body ends there.
     """
 
@@ -53,7 +53,7 @@ class Body(Protocol):
 
 
 class SizedBody:
-    """So many bytes."""
+    """A body of known length."""
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -65,10 +65,10 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """Chunks, until one of size 0."""
+    """A chunked body, up to the chunk of size 0."""
 
     def __init__(self) -> None:
-        self._left = 0  # of the chunk, with the line end after it
+        self._left = 0  # bytes left of the chunk, with its line end
         self._trailers: int | None = None  # bytes of trailers so far, once they have begun
 
     def take(self, data: bytes) -> Taken:
@@ -96,7 +96,7 @@ class ChunkedBody:
         return Taken(fed, at, done=False)
 
     def _within_chunk(self, data: bytes, at: int) -> int:
-        """Where the chunk's data ends; `_left` becomes 0 with the line end behind it."""
+        """The end of the chunk's data; `_left` becomes 0 after its line end."""
         there = len(data) - at
         content = min(there, max(0, self._left - len(_CRLF)))
         self._left -= content

@@ -1,13 +1,13 @@
-"""Access rules of application credentials: which calls a restricted token may make.
+"""Access rules of application credentials, which restrict the calls of a token.
 
-The grammar is Keystone's: in a path, `*` and `{name}` stand for one segment, `**` for the rest. Everything
-else stands for itself, and the whole path has to match. The path is compared as it was sent,
+The grammar is Keystone's: in a path, `*` and `{name}` stand for one segment, `**` for the rest. All other
+characters are literal, and the whole path has to match. The path is compared as it was sent,
 percent-encoded, because that is the path that is served; but an encoded slash is a slash, because names of objects
 are decoded, and `*` must not reach into what lies below. HEAD and GET are two rules.
 
-Whoever makes a credential chooses its paths, so they are matched in a time that no choice can stretch: all
-places where a rule may stand are followed at once, as bits of one number. A regular expression would
-backtrack, and `**a**a**a**b` would hold up every tenant.
+Users choose the paths of their credentials, so matching takes linear time for any pattern: all possible positions
+are followed at once, as bits of one integer (an NFA). A regular expression would backtrack, and `**a**a**a**b` would
+block every tenant.
 """
 
 import re
@@ -21,7 +21,7 @@ _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 def allows(caller: Caller, *, service_type: str, method: str, path: str) -> bool:
-    """Whether the token may be used for this call. A token without access rules may."""
+    """Whether the token allows this call. A token without access rules does."""
     if caller.access_rules is None:
         return True
     if service_type not in caller.service_types:
@@ -36,14 +36,14 @@ def _fits(rule: AccessRule, service_type: str, method: str, path: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pattern:
-    """A rule's path, as places between its characters; bit n is place n.
+    """A rule's path as an NFA: positions between its characters; bit n is position n.
 
     Attributes:
-        literals: by character, the places that it leads on from.
-        into_segment: places that any character but a slash leads on from.
-        in_segment: places that any character but a slash stays at.
-        rest: places that any character stays at.
-        end: the place behind the last character.
+        literals: by character, the positions that it advances from.
+        into_segment: positions that any character but a slash advances from.
+        in_segment: positions that any character but a slash stays at.
+        rest: positions that any character stays at.
+        end: the position after the last character.
     """
 
     literals: dict[str, int]
@@ -53,33 +53,33 @@ class _Pattern:
     end: int
 
     def matches(self, path: str) -> bool:
-        places = 1
+        positions = 1
         for character in path:
-            reached = (places & self.literals.get(character, 0)) << 1 | places & self.rest
+            reached = (positions & self.literals.get(character, 0)) << 1 | positions & self.rest
             if character != "/":
-                reached |= (places & self.into_segment) << 1 | places & self.in_segment
-            places = reached
-            if not places:
+                reached |= (positions & self.into_segment) << 1 | positions & self.in_segment
+            positions = reached
+            if not positions:
                 return False
-        return bool(places & self.end)
+        return bool(positions & self.end)
 
 
 @lru_cache(maxsize=4_096)
 def _pattern(path: str) -> _Pattern:
     path = _ENCODED_SLASH.sub("/", path)
     literals: dict[str, int] = {}
-    into_segment = in_segment = rest = place = position = 0
+    into_segment = in_segment = rest = state = position = 0
     for wildcard in [*_WILDCARD.finditer(path), None]:
         for character in path[position : wildcard.start() if wildcard else None]:
-            literals[character] = literals.get(character, 0) | 1 << place
-            place += 1
+            literals[character] = literals.get(character, 0) | 1 << state
+            state += 1
         if wildcard is None:
             break
         position = wildcard.end()
         if wildcard.group() == "**":
-            rest |= 1 << place
+            rest |= 1 << state
         else:
-            into_segment |= 1 << place
-            place += 1
-            in_segment |= 1 << place
-    return _Pattern(literals=literals, into_segment=into_segment, in_segment=in_segment, rest=rest, end=1 << place)
+            into_segment |= 1 << state
+            state += 1
+            in_segment |= 1 << state
+    return _Pattern(literals=literals, into_segment=into_segment, in_segment=in_segment, rest=rest, end=1 << state)

@@ -1,4 +1,4 @@
-"""From a request head to the caller who may make this call."""
+"""Authentication and authorisation of a request."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from gateway.identity.tokens import TokenForm, token_of
 
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
-    """What a caller must bring, and what it is told if it does not (see `Settings` for each)."""
+    """Requirements for callers (see `Settings` for each)."""
 
     service_type: str
     call_role: str
@@ -26,11 +26,10 @@ class IdentityRules:
 
 
 class Authenticator:
-    """Token, scope, role, access rules: in this order, each with its own answer.
+    """Checks token, scope, role and access rules, in this order, each with its own error.
 
-    Most callers are users: they need the role for calls. A service caller (a storage federation's redirector) has
-    the service role, which counts only in the projects that the operator has listed, and only on the routes that
-    say so.
+    Most callers are users and need the role for calls. A service caller (the redirector of a storage federation) has
+    the service role, which counts only in projects that the operator has listed and on routes that allow it.
     """
 
     def __init__(self, tokens: TokenCache, rules: IdentityRules, *, clock: Callable[[], float] = time.time) -> None:
@@ -39,7 +38,7 @@ class Authenticator:
         self._clock = clock
 
     async def caller_of(self, head: RequestHead) -> Caller:
-        """The caller of a request, authorised to make it as a user.
+        """The caller of a request, authorised as a user.
 
         Raises:
             GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_RULE, KEYSTONE_UNAVAILABLE.
@@ -49,7 +48,7 @@ class Authenticator:
         return caller
 
     async def identify(self, head: RequestHead) -> Caller:
-        """Who a request's token speaks for; says nothing of what it may do.
+        """Authenticates the token of a request; does not authorise it.
 
         Raises:
             GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE.
@@ -67,7 +66,7 @@ class Authenticator:
     def project_of(self, fields: Sequence[tuple[bytes, bytes]]) -> str:
         """The project that a request is queued for, by its header fields; "" for all whose token is not known.
 
-        Costs a lookup and never asks Keystone. Grants nothing.
+        A cache lookup: it never asks Keystone and grants nothing.
         """
         for name, value in fields:
             if name == b"x-auth-token":
@@ -77,21 +76,21 @@ class Authenticator:
         return ""
 
     def has_service_role(self, caller: Caller) -> bool:
-        """Whether it is a service that calls, wherever it may do so."""
+        """Whether the caller has the service role, in any project."""
         return self._rules.service_role in caller.roles
 
     def is_service(self, caller: Caller) -> bool:
-        """Whether it is a service that calls, in a project where it may."""
+        """Whether the caller is a service caller, in a listed project."""
         return self.has_service_role(caller) and caller.project_id in self._rules.service_projects
 
     def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False, readers: bool = False) -> None:
-        """Lets the caller make this request.
+        """Checks that the caller may make this request.
 
         Args:
             caller: from `identify`.
             head: the request.
             services: whether service callers may use this route.
-            readers: whether the role for reading is enough.
+            readers: whether the reader role is enough.
 
         Raises:
             GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_RULE.
@@ -107,16 +106,16 @@ class Authenticator:
             raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=rules.service_type)
 
     def invalidate(self, caller: Caller) -> None:
-        """Forgets a caller whose token another service has refused, so that Keystone is asked next time."""
+        """Drops a cached caller whose token another service has rejected, so that Keystone is asked next time."""
         self._tokens.forget(caller.token)
 
     def with_challenge(self, error: GatewayError) -> GatewayError:
-        """As `with_challenge`."""
+        """See the function `with_challenge`."""
         return with_challenge(error, self._rules.www_authenticate_uri)
 
 
 def with_challenge(error: GatewayError, www_authenticate_uri: str) -> GatewayError:
-    """A 401 with the challenge that it must carry (RFC 9110, 15.5.2); other errors as they are."""
+    """Adds the challenge that a 401 must carry (RFC 9110, 15.5.2); returns other errors unchanged."""
     if error.kind.status != ErrorCode.TOKEN_MISSING.status:
         return error
     return error.with_headers({"WWW-Authenticate": f'Keystone uri="{www_authenticate_uri}"'})

@@ -1,4 +1,4 @@
-"""Remembers Keystone's verdicts, for seconds, in bounded space, and asks once however many want to know."""
+"""A bounded cache of token validations; concurrent validations of one token are one request to Keystone."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ from gateway.identity.recent import Recent
 from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.single_flight import SingleFlight
 
-# Refusals that say something of the token, and go on saying it for a while.
+# Rejections of the token itself, which are cached.
 _LASTING = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.TOKEN_SCOPE])
 
 
@@ -23,12 +23,12 @@ class CacheLimits:
     """Bounds of the cache.
 
     Attributes:
-        entries: most callers, and most refusals, at once.
-        seconds: how long a verdict counts; a token's own expiry comes first.
-        refusal_seconds: the same for refusals.
-        outage_seconds: how much longer a caller counts if Keystone cannot be asked again.
-        max_concurrent_validations: most questions at once about tokens that have not been accepted lately.
-        validation_queue_timeout_seconds: longest wait for the turn to ask such a question.
+        entries: maximum number of callers, and of rejections.
+        seconds: lifetime of a validation; a token's own expiry comes first.
+        refusal_seconds: lifetime of a rejection.
+        outage_seconds: how much longer a caller stays valid while Keystone is unreachable.
+        max_concurrent_validations: maximum concurrent validations of tokens that were not accepted recently.
+        validation_queue_timeout_seconds: maximum wait for such a validation to start.
     """
 
     entries: int
@@ -42,8 +42,8 @@ class CacheLimits:
 class TokenCache:
     """Callers by token.
 
-    A refusal is kept apart from callers, so that garbage cannot push out those who are known. While Keystone cannot be
-    asked, a caller that it has accepted not long ago stays who it was; nobody else becomes anybody.
+    Rejections are stored apart from callers, so that made-up tokens cannot evict valid ones. While Keystone is
+    unreachable, recently accepted tokens stay valid; no other token is accepted.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class TokenCache:
         self._clock = clock
         self._on_lookup = on_lookup
         self._callers: Recent[Caller] = Recent(limits.entries, limits.seconds, stopwatch)
-        # Asked only in an outage; a refusal, by Keystone or by another service, ends it.
+        # Used only in an outage; a rejection by Keystone or by another service removes the entry.
         self._last_known: TTLCache[str, Caller] = TTLCache(
             limits.entries if limits.outage_seconds else 0, limits.seconds + limits.outage_seconds, timer=stopwatch
         )
@@ -72,7 +72,7 @@ class TokenCache:
         )
 
     def known(self, token: str) -> Caller | None:
-        """The caller of a token that has been accepted not long ago."""
+        """The caller of a recently accepted token."""
         caller = self._callers.get(token)
         if caller is None or self._clock() >= caller.expires_at:
             return None
@@ -80,12 +80,12 @@ class TokenCache:
         return caller
 
     def project_of(self, token: str) -> str:
-        """The project of a token that has been accepted not long ago, or "": for fair queueing, not for access."""
+        """The project of a recently accepted token, or "": for fair queueing, not for access."""
         caller = self._callers.get(token)
         return caller.project_id if caller is not None else ""
 
     async def caller_of(self, token: str) -> Caller:
-        """The caller of a token, from memory or from Keystone.
+        """The caller of a token, from the cache or from Keystone.
 
         Raises:
             GatewayError: what `validate` raises.
@@ -101,15 +101,15 @@ class TokenCache:
         return await self._flights.run(token, lambda: self._ask(token))
 
     def forget(self, token: str) -> None:
-        """Drops a caller whose token another service has just refused."""
+        """Drops a caller whose token another service has rejected."""
         self._callers.forget(token)
         self._last_known.pop(token, None)
 
     async def _ask(self, token: str) -> Caller:
         try:
-            # Whom Keystone has accepted not long ago does not stand behind made-up tokens.
+            # Recently accepted tokens do not queue behind made-up ones.
             known = token in self._last_known
-            async with contextlib.nullcontext() if known else self._validations.one():
+            async with contextlib.nullcontext() if known else self._validations.slot():
                 caller = await self._validate(token)
         except OutageError:
             last = self._last_known.get(token)

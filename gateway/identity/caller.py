@@ -1,4 +1,4 @@
-"""The caller: who a token speaks for."""
+"""The caller: the identity in a validated token."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The gateway's own credential, with which it asks Keystone about callers.
+"""The gateway's own credential, with which it validates callers' tokens.
 
 It is found where OpenStack's tools look for one: `clouds.yaml` with `OS_CLOUD`, or `OS_*` variables. Any
 auth plugin of keystoneauth1 works, because keystoneauth1 does the authentication.
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ServiceCredential:
-    """Tokens of our own. keystoneauth1 blocks, so it runs in a thread: one, however many want to know."""
+    """Tokens of our own. keystoneauth1 blocks, so it runs in a thread: one for all concurrent requests."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -30,7 +30,7 @@ class ServiceCredential:
         self._turn = threading.Lock()
 
     async def token(self, refused: str | None = None) -> str:
-        """A token that is valid for some time yet; for whom Keystone refused one, another one.
+        """A valid token; not `refused`, which Keystone has rejected.
 
         All who were refused with the same token cost one authentication. They do not wait for the answer to a question
         from before the refusal: it may be the refused token.
@@ -59,7 +59,7 @@ class ServiceCredential:
 
 @dataclass(frozen=True)
 class IdentityService:
-    """Where Keystone is and how we speak to it.
+    """Address of Keystone, and how to connect to it.
 
     Attributes:
         auth_url: base of the v3 API, ending in `/v3`.
@@ -72,7 +72,7 @@ class IdentityService:
 
 
 def find_identity_service(*, timeout_seconds: float) -> IdentityService:
-    """The identity service that the environment names.
+    """The identity service of the environment.
 
     Raises:
         openstack.exceptions.ConfigException: nothing usable was found; the message says what is missing.
@@ -80,7 +80,7 @@ def find_identity_service(*, timeout_seconds: float) -> IdentityService:
     cloud = openstack.config.OpenStackConfig(app_name="osfaas").get_one()
     session = cloud.get_session()
     session.timeout = timeout_seconds
-    # Whoever redirects us would be sent the password.
+    # The target of a redirect would be sent the password.
     session.redirect = False
     verify, _certificate = cloud.get_requests_verify_args()
     context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)

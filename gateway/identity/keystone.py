@@ -1,4 +1,4 @@
-"""Asks Keystone who a token speaks for (Identity API v3, "Validate and show information for token")."""
+"""Token validation by Keystone (Identity API v3, "Validate and show information for token")."""
 
 import asyncio
 import logging
@@ -27,13 +27,13 @@ _CIRCUIT = CircuitRules(failures=5, seconds=1)
 
 
 class Credential(Protocol):
-    """Tokens of the gateway itself."""
+    """The gateway's own credential."""
 
     async def token(self, refused: str | None = None) -> str: ...
 
 
 class Keystone:
-    """One Keystone, asked with a credential of ours."""
+    """A client of Keystone that validates tokens with our credential."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Keystone:
         timeout_seconds: float = 5,
         circuit: CircuitRules = _CIRCUIT,
     ) -> None:
-        """`timeout_seconds`: longest wait for one whole answer; `circuit`: when it is not asked any more."""
+        """`timeout_seconds`: maximum time for one whole answer; `circuit`: when the circuit opens."""
         self._client = client
         self._auth_url = auth_url
         self._credential = credential
@@ -52,19 +52,19 @@ class Keystone:
         self._breaker = CircuitBreaker(circuit, OutageError)
 
     async def validate(self, token: str) -> Caller:
-        """The caller whose token it is.
+        """Validates a token, and returns its caller.
 
         Raises:
             GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
-                one that says nothing about the token). Never a caller on doubt.
+                one that says nothing about the token). In doubt, no caller is returned.
         """
         return await self.validate_as(token, caller_from)
 
     async def validate_as(self, token: str, parse: Callable[[str, Mapping[str, Any]], Identity]) -> Identity:
-        """What `parse` makes of a valid token and the `token` object that Keystone describes it with.
+        """Validates a token, and returns the result of `parse` on Keystone's `token` object.
 
         Raises:
-            GatewayError: as `validate`, and what `parse` raises.
+            GatewayError: as `validate`, and errors of `parse`.
         """
         try:
             with self._breaker.attempt():
@@ -88,17 +88,17 @@ class Keystone:
             raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE) from error
 
     async def _asked(self, token: str) -> httpx.Response:
-        """An answer that is worth a look.
+        """Keystone's answer about the token.
 
         Raises:
-            OutageError: there was none, it is overloaded, or it does not want to hear us. Not for a 500: a token
-                that brings one out shall not close Keystone to all others.
+            OutageError: no answer, overload, or our credential is rejected. Not for a 500: a token that causes one
+                must not open the circuit for all others.
             _RateLimitedError: a rate limiter answered.
         """
         own = await self._credential.token()
         response = await self._ask(token, own)
         if await self._is_about_us(response, own):
-            # Our token may have been revoked. Once more, with a new one.
+            # Our token may have been revoked: retry once with a new one.
             own = await self._credential.token(refused=own)
             response = await self._ask(token, own)
             if await self._is_about_us(response, own):
@@ -109,10 +109,10 @@ class Keystone:
         return response
 
     async def _is_about_us(self, response: httpx.Response, own: str) -> bool:
-        """Whether it is our own token that is refused.
+        """Whether our own token is rejected.
 
-        Keystone says 401 then, but 404 as for a bad token of a caller when the project of our own is disabled. So a 404
-        counts only if it does not say the same of ours.
+        Keystone then answers 401; but if our project is disabled, it answers 404, as for an invalid token of a caller.
+        So a 404 counts as the caller's only if our own token is valid.
         """
         if response.status_code != httpx.codes.NOT_FOUND or not _is_keystones(response):
             return response.status_code == httpx.codes.UNAUTHORIZED
@@ -131,7 +131,7 @@ class Keystone:
             "OpenStack-Identity-Access-Rules": "1",
         }
         try:
-            # The client's own timeout is one for each piece, and there may be many.
+            # The client's own timeout applies to each read, and there may be many.
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
@@ -144,7 +144,7 @@ class Keystone:
 
 
 class _RateLimitedError(Exception):
-    """Keystone is there, but will hear this question later: nothing that should close it to all others."""
+    """Keystone limits the rate of our requests; this must not open the circuit."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__("Keystone answered 429")
@@ -152,7 +152,7 @@ class _RateLimitedError(Exception):
 
 
 def _is_keystones(response: httpx.Response) -> bool:
-    """Whether a refusal is Keystone's own: a proxy whose Keystone is not there says 404 too, in its own words."""
+    """Whether an error is Keystone's own: a proxy without its Keystone also answers 404, in another format."""
     try:
         return bool(response.json()["error"]["code"] == response.status_code)
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -167,10 +167,10 @@ def _outage(response: httpx.Response) -> OutageError:
 
 
 def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
-    """The caller in the `token` object of Keystone's answer.
+    """Parses the `token` object of Keystone's answer.
 
     Raises:
-        GatewayError: TOKEN_SCOPE, for what is not scoped to a project.
+        GatewayError: TOKEN_SCOPE, if it is not scoped to a project.
         AttributeError, KeyError, TypeError, ValueError: it is not such an object.
     """
     user = body["user"]
@@ -208,11 +208,11 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
 
 
 def is_derived(body: Mapping[str, Any]) -> bool:
-    """Whether a token comes of a right that its user gave away: to a trustee, a consumer, or who signs requests."""
+    """Whether a token is delegated: from a trust, an OAuth consumer, or an EC2 credential."""
     return (
         "OS-TRUST:trust" in body
         or "OS-OAUTH1" in body
-        # Whoever made the EC2 credential may have had fewer rights than the user (CVE-2026-43001).
+        # The creator of the EC2 credential may have had fewer rights than the user (CVE-2026-43001).
         or "ec2credential" in body.get("methods", ())
     )
 
@@ -232,7 +232,7 @@ def _word(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A string that can be sent on: JSON can hold half of a surrogate pair, no header field or URL can."""
+    """A string that can be forwarded: JSON may hold a lone surrogate, a header field or URL may not."""
     if not isinstance(value, str):
         raise TypeError("expected a string")
     value.encode()

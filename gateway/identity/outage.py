@@ -1,12 +1,12 @@
-"""Keystone could not be asked, which says nothing of any token."""
+"""The error of an unreachable Keystone, which says nothing about any token."""
 
 from gateway.errors import ErrorCode, GatewayError
 
 
 class OutageError(GatewayError):
-    """No answer, or one that is about Keystone or us and not about the token that was asked about.
+    """Keystone gave no answer, or one that is not about the validated token.
 
-    Only this lets a caller in who was known a moment ago: an answer that is not understood does not.
+    Only this error lets a recently accepted token pass; an unparsable answer does not.
     """
 
     def __init__(self, *, retry_after_seconds: int | None = None) -> None:

@@ -1,7 +1,7 @@
-"""What was learnt within the last seconds, in bounded space. It is read on every call, so it is a plain dictionary.
+"""A bounded cache with one time to live. It is read on every request, so it is a plain dictionary.
 
-Everything is kept equally long, so the oldest is first in the dictionary and the first to become stale: nothing has to
-be moved when it is read, which is most of what a general cache costs.
+All entries live equally long, so the oldest is first in the dictionary and the first to expire: a read moves nothing,
+which is most of the cost of a general cache.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values by key, each for so many seconds; the oldest goes when there are too many."""
+    """Values by key with a time to live; above the maximum, the oldest is evicted."""
 
     def __init__(self, entries: int, seconds: float, stopwatch: Callable[[], float]) -> None:
         self._entries = entries
@@ -23,12 +23,12 @@ class Recent(Generic[Value]):
         return len(self._kept)
 
     def get(self, key: str) -> Value | None:
-        """The value, if it is recent."""
+        """The value, if it has not expired."""
         kept = self._kept.get(key)
         return kept[1] if kept is not None and self._stopwatch() < kept[0] else None
 
     def keep(self, key: str, value: Value) -> None:
-        """Keeps a value from now on, and drops what is stale or too much."""
+        """Stores a value, and evicts expired and surplus entries."""
         now = self._stopwatch()
         self._kept.pop(key, None)
         self._kept[key] = now + self._seconds, value
@@ -39,5 +39,5 @@ class Recent(Generic[Value]):
             del self._kept[oldest]
 
     def forget(self, key: str) -> None:
-        """Drops a value, if there is one."""
+        """Removes a value, if there is one."""
         self._kept.pop(key, None)

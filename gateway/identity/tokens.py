@@ -1,4 +1,4 @@
-"""What can be said of a token without asking Keystone: where it sits in the request, and its outer form."""
+"""Checks of a token without Keystone: its position in the request, and its format."""
 
 import base64
 import binascii
@@ -32,7 +32,7 @@ def token_of(head: RequestHead) -> str:
     for authorization in authorizations:
         scheme, _, rest = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            # Another scheme beside a token would leave open which of the two was meant.
+            # With another scheme beside a token, it is ambiguous which one counts.
             raise GatewayError(ErrorCode.TOKEN_AMBIGUOUS if found else ErrorCode.TOKEN_MISSING)
         found.append(rest)
     if len(found) > 1:
@@ -46,10 +46,10 @@ def token_of(head: RequestHead) -> str:
 
 
 def fernet_issued_at(token: str) -> int:
-    """Seconds since the epoch at which a Fernet token says it was issued. Proves nothing: only Keystone can.
+    """Issue time in a Fernet token (seconds since the epoch). Unverified: only Keystone can verify it.
 
     Raises:
-        ValueError: it has not the form of a Fernet token.
+        ValueError: it is not in Fernet's format.
     """
     try:
         # altchars with validate, because the plain urlsafe decoder skips characters that it does not know.
@@ -63,7 +63,7 @@ def fernet_issued_at(token: str) -> int:
 
 
 def reject_malformed(token: str, *, now: float, max_age_seconds: int, skew_seconds: int) -> None:
-    """Refuses a token that Keystone could not accept: not Fernet, from the future, or too old.
+    """Rejects a token that Keystone cannot accept: not Fernet, from the future, or too old.
 
     Raises:
         GatewayError: TOKEN_INVALID.
@@ -78,13 +78,13 @@ def reject_malformed(token: str, *, now: float, max_age_seconds: int, skew_secon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenForm:
-    """What can be asked of a token's outer form.
+    """Format requirements of tokens.
 
     Attributes:
-        fernet_only: whether Keystone makes no others.
-        max_age_seconds: of the oldest token that may still live; 0: any.
+        fernet_only: whether Keystone issues only Fernet tokens.
+        max_age_seconds: maximum age of a token; 0: any.
         skew_seconds: how far in the future a token may have been issued.
-        max_chars: longest Fernet token.
+        max_chars: maximum length of a Fernet token.
     """
 
     fernet_only: bool
@@ -93,7 +93,7 @@ class TokenForm:
     max_chars: int = 512
 
     def reject_malformed(self, token: str, *, now: float) -> None:
-        """Refuses a token that Keystone could not accept.
+        """Rejects a token that Keystone cannot accept.
 
         Raises:
             GatewayError: TOKEN_INVALID.

@@ -1,4 +1,4 @@
-"""How many questions about unknown tokens go to Keystone at once."""
+"""Limits concurrent validations of unknown tokens."""
 
 import asyncio
 import contextlib
@@ -8,23 +8,22 @@ from gateway.identity.outage import OutageError
 
 
 class ValidationLimiter:
-    """Made-up tokens cost whoever sends them nothing, and Keystone some milliseconds each.
+    """Limits concurrent validations, so that a flood of made-up tokens does not overload Keystone.
 
-    They are asked about a few at a time, so that a flood of them neither puts Keystone out nor stands before those it
-    has accepted.
+    A made-up token costs its sender nothing and Keystone some milliseconds.
     """
 
     def __init__(self, max_concurrent: int, *, wait_seconds: float) -> None:
-        """`max_concurrent`: most questions; `wait_seconds`: longest wait for the turn to ask one."""
+        """`max_concurrent`: maximum validations; `wait_seconds`: maximum wait for a slot."""
         self._free = asyncio.Semaphore(max_concurrent)
         self._wait_seconds = wait_seconds
 
     @contextlib.asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """The turn to ask one question.
+    async def slot(self) -> AsyncIterator[None]:
+        """Holds the slot of one validation.
 
         Raises:
-            OutageError: it did not come.
+            OutageError: no slot became free in time.
         """
         try:
             async with asyncio.timeout(self._wait_seconds):

@@ -1,4 +1,4 @@
-"""The body of a caller's request on its way to a function: piece by piece, never more than the limit."""
+"""Streams the body of a caller's request to a function, up to a size limit."""
 
 import asyncio
 import time
@@ -11,18 +11,18 @@ from gateway.http.head import RequestHead
 
 
 class InboundBody:
-    """Reads one request body from its ASGI channel, and notices when the caller leaves.
+    """Reads one request body from its ASGI channel, and detects a disconnect of the caller.
 
     A piece is read only when the one before has been taken, so a slow function slows its caller down.
     """
 
     def __init__(self, receive: Receive, head: RequestHead, limit: int) -> None:
-        """Begins nothing.
+        """Starts nothing.
 
         Args:
             receive: the channel, of which nothing has been read.
             head: of the request.
-            limit: most bytes that may come.
+            limit: maximum size in bytes.
 
         Raises:
             GatewayError: REQUEST_BODY_TOO_LARGE, if the head says so already.
@@ -74,11 +74,11 @@ class InboundBody:
 
     @property
     def waiting_seconds(self) -> float:
-        """How long the last piece has been waiting to be taken. While it does, a caller that leaves is not noticed."""
+        """How long the last piece has been waiting to be read. During that time a disconnect is not detected."""
         return 0.0 if self._offered_at is None else time.monotonic() - self._offered_at
 
     async def until_gone(self) -> None:
-        """Returns when the caller has left. What it sends before that, `pieces` takes."""
+        """Returns when the caller has disconnected. Bytes that arrive before that go to `pieces`."""
         await self._ended.wait()
         while not self.gone and self.failure is None:
             self.gone = (await self._receive())["type"] == "http.disconnect"

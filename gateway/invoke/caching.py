@@ -1,4 +1,4 @@
-"""What caches may do with a function's reply: the caller's own may keep it, a shared one may not.
+"""Cache directives of a function's reply: private caches may store it, shared ones may not.
 
 Two projects' invocations have one URL and differ by the token only, and a function chooses its own fields. A shared
 cache (a CDN, a proxy of the site's) that believed them would answer one project with the reply of another's function,
@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from gateway.errors import CREDENTIAL_FIELDS
 
-# Orders to particular caches, which rank above Cache-Control (RFC 9213 and what CDNs, nginx and proxies had before it),
-# and the age in a cache: who calls the gateway gets every reply from the function itself.
+# Directives for particular caches, which take precedence over Cache-Control (RFC 9213, and its predecessors in CDNs,
+# nginx and proxies), and the age in a cache: every reply of the gateway comes from the function itself.
 _NOT_OUT = re.compile(rb"age|x-accel-expires|(?:edge|surrogate|.+-cache)-control")
 # Every directive that can be combined with `private` (RFC 9111, 5.2.2; RFC 5861; RFC 8246). One that names fields
 # (`no-cache="x"`) may be read as if it named none.
@@ -24,13 +24,13 @@ _FIELD_LIST = re.compile(rb'no-cache="[^"]*"')
 
 
 def is_for_shared_caches(name: bytes) -> bool:
-    """Whether a field (in lower case) of a reply is said to caches on the way, and so goes no further."""
+    """Whether a field (in lower case) of a reply is for shared caches, and is therefore dropped."""
     return _NOT_OUT.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=1_024)
 def cache_control(said: bytes) -> bytes:
-    """`Cache-Control` for the caller, from all that the function says there.
+    """`Cache-Control` for the caller, from all of the function's values.
 
     Without a word of the function's, `Expires` still says how long the caller's own cache may keep the reply.
     """
@@ -40,7 +40,7 @@ def cache_control(said: bytes) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def vary(said: bytes) -> bytes:
-    """`Vary` for the caller, from all that the function says there, in one field: some caches read only one."""
+    """`Vary` for the caller, from all of the function's values, in one field: some caches read only one."""
     unique: dict[str, str] = {}
     for name in [*CREDENTIAL_FIELDS.split(", "), *said.decode("latin-1").split(",")]:
         unique.setdefault(name.strip().lower(), name.strip())

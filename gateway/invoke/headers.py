@@ -1,8 +1,8 @@
-"""Which header fields cross the gateway in either direction. Pure: lists of fields in, lists of fields out.
+"""Filters header fields of invocations in both directions. Pure: lists of fields in, lists of fields out.
 
-A function belongs to a tenant, and a call belongs to a caller. What would give the function the caller's credential,
-let the caller pass for somebody else, or let either of them steer the machinery between them (Envoy, Knative, this
-gateway) stays behind. Everything else goes through as it is.
+A function belongs to a tenant, and a call belongs to a caller. Fields are dropped if they would give the function the
+caller's credential, let the caller impersonate another user, or control the infrastructure between them (Envoy,
+Knative, this gateway). All other fields are forwarded unchanged.
 """
 
 import re
@@ -35,9 +35,9 @@ _HOP_BY_HOP = frozenset(
         b"http2-settings",
     ]
 )
-# Fields of the machinery, in both directions: Envoy's and Istio's, Knative's, this gateway's own.
+# Fields of the infrastructure, in both directions: of Envoy and Istio, of Knative, of this gateway.
 _MACHINERY = (b"k-", b"knative-", b"x-envoy-", b"x-istio-", b"x-forwarded-", b"x-b3-", b"x-openstack-")
-# The caller's credentials; who the caller is (only we say that); by which way it came.
+# The caller's credentials; identity fields (only the gateway sets them); fields about the route.
 _NOT_IN_PREFIXES = (
     *_MACHINERY,
     b"x-user-",
@@ -59,10 +59,10 @@ _NOT_IN = frozenset(
         b"x-subject-token",
         b"x-storage-token",
         b"x-auth-key",
-        # The gateway's origin is shared by all tenants, so a cookie on it is none of one function's business.
+        # The gateway's origin is shared by all tenants, so a function must not read its cookies.
         b"cookie",
         b"cookie2",
-        # A probe's name makes Knative's proxy answer in place of the function.
+        # A probe's User-Agent makes Knative's proxy answer instead of the function.
         b"user-agent",
         b"x-user",
         b"x-tenant",
@@ -81,7 +81,7 @@ _NOT_IN = frozenset(
         b"x-http-method-override",
         b"x-method-override",
         b"x-request-id",
-        # What was good of them goes on with a span id of ours.
+        # Valid trace context is forwarded with a span id of ours.
         b"traceparent",
         b"tracestate",
         b"early-data",
@@ -89,7 +89,7 @@ _NOT_IN = frozenset(
         b"cdn-loop",
     ]
 )
-# What would act on the whole origin, on other tenants' calls, or on the caller's credentials.
+# Fields that affect the whole origin, other tenants' calls, or the caller's credentials.
 _NOT_OUT = frozenset(
     [
         b"date",
@@ -101,7 +101,7 @@ _NOT_OUT = frozenset(
         b"x-auth-token",
         b"x-subject-token",
         b"x-request-id",
-        # A challenge of ours says where Keystone is, and clients send their passwords there.
+        # Our challenge contains Keystone's URL, to which clients send their passwords.
         b"www-authenticate",
         b"authentication-info",
         b"location",
@@ -120,7 +120,7 @@ _NOT_OUT = frozenset(
         b"reporting-endpoints",
         b"x-accel-redirect",
         b"x-sendfile",
-        # They go on as one each (`caching.py`).
+        # They are merged into one field each (`caching.py`).
         b"cache-control",
         b"vary",
     ]
@@ -133,7 +133,7 @@ _BODYLESS_STATUSES = frozenset([204, 205, _NOT_MODIFIED])
 
 
 def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[tuple[str, str]]:
-    """What a function is sent of a caller's request, and what we say of the caller.
+    """The request header fields for a function: the caller's filtered fields, and identity fields.
 
     `Host` and the length are added where the request is sent.
 
@@ -153,7 +153,7 @@ def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[t
 
 
 def identity_fields(caller: Caller, request_id: str) -> list[tuple[str, str]]:
-    """What we say of the caller, under the names of keystonemiddleware. Ids only: names repeat and change."""
+    """Identity fields of the caller, named as by keystonemiddleware. Ids only: names repeat and change."""
     return [
         ("user-agent", USER_AGENT.decode()),
         ("x-identity-status", "Confirmed"),
@@ -165,12 +165,12 @@ def identity_fields(caller: Caller, request_id: str) -> list[tuple[str, str]]:
 
 
 def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: str, host: str | None) -> Fields:
-    """What a caller gets of the head of a function's reply.
+    """The response header fields for a caller: the filtered fields of a function's reply.
 
     Args:
         status: of the reply.
         raw: its fields as they came.
-        function: its name, for places that it points to.
+        function: its name, for Location.
         host: by which Host it was called.
 
     Raises:
@@ -189,7 +189,7 @@ def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: s
         and name not in nominated
         and not name.startswith(_MACHINERY)
         and not is_for_shared_caches(name)
-        # The length that a 200 would have, which servers take for that of a body.
+        # The length that a 200 would have, which servers take for the length of the body.
         and not (status == _NOT_MODIFIED and name == b"content-length")
         and not _BAD_IN_VALUE.search(value)
     ]
@@ -208,7 +208,7 @@ def _joined(fields: Fields, name: bytes) -> bytes:
 
 
 def location_for_caller(place: str, function: str, host: str | None) -> str | None:
-    """Where a function points to, as a path of the gateway; None if that is not a place of the function itself.
+    """A function's Location as a path of the gateway; None if it is not within the function.
 
     OpenStack's clients follow redirects with the token in hand, so a function must not choose where that goes.
     """
@@ -246,7 +246,7 @@ def _check_framing(status: int, fields: Fields, function: str) -> None:
 
 
 def _nominated(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """Fields that `Connection` declares to be about one connection only."""
+    """Hop-by-hop fields that `Connection` names."""
     return frozenset(
         word.strip().lower() for name, value in fields if name == b"connection" for word in value.split(b",")
     )

@@ -1,4 +1,4 @@
-"""Passes a caller's request on to a function and its reply back, both as streams."""
+"""A streaming reverse proxy between callers and functions."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,12 +24,12 @@ _NOT_FOUND = 404
 
 
 class ReplyBrokenError(Exception):
-    """The reply broke off behind its head, which cannot be taken back: the caller's connection has to end."""
+    """The reply broke off after its head was sent, so the caller's connection has to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a function by a caller who may make it."""
+    """One authorised call of a function."""
 
     call: Call
     head: RequestHead
@@ -38,19 +38,19 @@ class Invocation:
 
 
 class Proxy:
-    """Carries invocations."""
+    """Forwards invocations."""
 
     def __init__(self, client: FunctionClient, diagnostics: FunctionDiagnostics) -> None:
         self._client = client
         self._diagnostics = diagnostics
 
     async def carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
-        """Sends the request, then the reply to `send`. A caller that leaves ends both.
+        """Forwards the request, then the reply to `send`. A disconnect of the caller cancels both.
 
         Raises:
-            GatewayError: nothing has gone to the caller yet.
-            ReplyBrokenError: the head has.
-            CallerGoneError: the caller left.
+            GatewayError: nothing has been sent to the caller yet.
+            ReplyBrokenError: the head has been sent.
+            CallerGoneError: the caller disconnected.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -65,7 +65,7 @@ class Proxy:
         try:
             await self._carry(invocation, body, send)
         except asyncio.CancelledError:
-            # The server may cancel at the same moment; that goes on.
+            # A cancellation by the server at the same moment is propagated.
             if not body.gone or task.uncancel():
                 raise
         except Exception:
@@ -110,17 +110,17 @@ class Proxy:
         )
 
     def _failure_check(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
-        """Asks whether the function has a trouble that lasts, or has stopped taking the body."""
-        trouble = self._diagnostics.permanent_failure(invocation.call.caller.project_id, invocation.target.function)
-        patience = self._client.silence_seconds
+        """A check for a permanent failure of the function, or a body that it stopped reading."""
+        problem = self._diagnostics.permanent_failure(invocation.call.caller.project_id, invocation.target.function)
+        silence_seconds = self._client.silence_seconds
 
-        def verdict() -> GatewayError | None:
-            if body.waiting_seconds > patience:
-                why = f"it took nothing of the request for {patience:g} seconds"
+        def check() -> GatewayError | None:
+            if body.waiting_seconds > silence_seconds:
+                why = f"it took nothing of the request for {silence_seconds:g} seconds"
                 return GatewayError(ErrorCode.FUNCTION_FAILED, function=invocation.target.function, why=why)
-            return trouble()
+            return problem()
 
-        return verdict
+        return check
 
     def _reply_fields(self, invocation: Invocation, response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
         if _made_by_ingress(response):
@@ -136,7 +136,7 @@ class Proxy:
 
 async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:
     if content.is_eof():
-        # A small reply comes in one piece with its head, and goes in one.
+        # A small reply arrives in one piece with its head, and is sent as one.
         await send({"type": "http.response.body", "body": content.read_nowait(), "more_body": False})
         return
     async for piece in content.iter_any():
@@ -145,7 +145,7 @@ async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:
 
 
 def _made_by_ingress(response: aiohttp.ClientResponse) -> bool:
-    """Whether Envoy answers of its own: it says how long the one behind it took, if there was one."""
+    """Whether the reply is Envoy's own: it adds the upstream's service time if there was an upstream."""
     headers = response.headers
     return (
         response.status in NOBODY_THERE | {_NOT_FOUND}

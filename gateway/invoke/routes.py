@@ -34,7 +34,7 @@ class InvokeRoutes:
         self._body_max_bytes = body_max_bytes
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Carries one call from its head to the end of its answer."""
+        """Handles one call from its head to the end of its answer."""
         context = context_of(scope)
         context.route = "invoke"
         try:
@@ -46,7 +46,7 @@ class InvokeRoutes:
             context.log.error, context.log.cause = BROKEN, repr(error.__cause__)[:200]
         except GatewayError as error:
             if context.head is not None and context.head.method not in {"GET", "HEAD"}:
-                # A body that nobody reads is no next request.
+                # An unread body must not be taken for the next request.
                 error = error.with_headers({"Connection": "close"})
             await failure(context, error)(scope, receive, send)
 
@@ -63,10 +63,10 @@ class InvokeRoutes:
 
 
 def callable_function(tenant: Tenant, function: str) -> FunctionAddress:
-    """Where the function is.
+    """The address of a callable function.
 
     Raises:
-        GatewayError: FUNCTION_NOT_FOUND: the project has none of that name, or none that may be called so.
+        GatewayError: FUNCTION_NOT_FOUND: the project has no callable function of that name.
     """
     address = tenant.functions.get(function)
     if address is None or not address.callable:

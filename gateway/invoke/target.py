@@ -1,8 +1,8 @@
-"""From the path of an invocation to the function and the request target that it is sent.
+"""Parses the path of an invocation into a function and a request target.
 
-What access rules were matched against is what the function must see, byte for byte. Envoy resolves dot segments, and
-servers differ in whether an encoded slash divides; with either, a path that is allowed would become one that is not.
-So they are refused here, whoever calls. Everything else goes through undecoded.
+The function must get the path that the access rules were matched against, byte for byte. Envoy resolves dot segments,
+and servers differ in whether an encoded slash separates segments; both can turn an allowed path into a forbidden one.
+So they are rejected here for all callers. All other paths are forwarded undecoded.
 """
 
 import re
@@ -20,7 +20,7 @@ _ENCODED_DOT = re.compile(rb"%2e", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is called: a function by its name, with a path (never empty) and a query, both as they were sent."""
+    """Target of an invocation: a function's name, a path (never empty) and a query, both as sent."""
 
     function: str
     path_and_query: bytes
@@ -41,7 +41,7 @@ def target_of(head: RequestHead) -> Target:
     if _ENCODED_DIVIDER.search(rest):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
     segments = _ENCODED_DOT.sub(b".", rest).split(b"/")
-    # Some servers take what follows a semicolon for parameters and look at the rest.
+    # Some servers take the part after a semicolon for parameters and route by the rest.
     if any(segment.partition(b";")[0] in {b".", b".."} for segment in segments):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the path has a segment of dots")
     path = (slash or b"/") + rest

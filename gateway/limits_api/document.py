@@ -1,4 +1,4 @@
-"""A project's limits as OpenStack's users know them: Nova's and Cinder's `limits`, and Glance's `usage`. Pure."""
+"""A project's limits in OpenStack's formats: `limits` of Nova and Cinder, `usage` of Glance. Pure."""
 
 import datetime as dt
 import math
@@ -65,5 +65,5 @@ def _value(use: LimitUse) -> int:
 
 
 def _short(usage: float) -> float:
-    """Calls are counted whole; what flows has a fraction."""
+    """Whole numbers for counts; fractions for rates."""
     return int(usage) if usage == int(usage) else usage

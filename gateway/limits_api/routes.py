@@ -1,4 +1,4 @@
-"""`GET /v1/limits`: what the caller's project may use, and how much of it is used now."""
+"""`GET /v1/limits`: limits of the caller's project, and their current usage."""
 
 import datetime as dt
 
@@ -15,7 +15,7 @@ from gateway.limits_api.document import limits_document
 
 
 class LimitRoutes:
-    """The endpoint of limits. Asking costs nothing of them."""
+    """The endpoint of limits. Requests to it are not counted."""
 
     def __init__(self, admission: Admission, limiter: ProjectLimiter) -> None:
         self._admission = admission

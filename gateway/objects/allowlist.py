@@ -1,8 +1,8 @@
-"""Which stores are asked: those that the operator lists, or those of the token's catalog that can be one.
+"""Allowlist of object stores: protection against server-side request forgery (SSRF).
 
-No URL comes from a request. The catalog is Keystone's, so it is the operator's word as well; but it is data, and a
-wrong or stolen one must not lead to what only the gateway can reach: its own loopback, the metadata service, names that
-mean something inside the cluster only. A store that is really there is listed (`OSFAAS_STORE_ORIGINS`).
+No URL comes from a request. The catalog is Keystone's, so the operator controls it; but it is data, and a wrong or
+forged one must not lead to addresses that only the gateway can reach: its own loopback, the metadata service, names
+inside the cluster. A store at such an address has to be listed (`OSFAAS_STORE_ORIGINS`).
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Origin = tuple[str, str, int]
 
 _PORTS = {"http": 80, "https": 443}
-# Metadata services that the kinds of addresses below do not cover, and "this network" (RFC 1122, 3.2.1.3).
+# Metadata services that the address classes below do not cover, and "this network" (RFC 1122, 3.2.1.3).
 _FORBIDDEN_NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -39,7 +39,7 @@ def origin_of(url: str) -> Origin:
     """Scheme, host in lower case and port of an http(s) URL.
 
     Raises:
-        ValueError: it has none, or says more than one thing.
+        ValueError: it has none, or is ambiguous.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url or "%" in parts.netloc:
@@ -48,7 +48,7 @@ def origin_of(url: str) -> Origin:
 
 
 def is_forbidden_address(address: Address) -> bool:
-    """Whether no store can be at an address, unless the operator says so."""
+    """Whether a store at this address has to be listed by the operator."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _carried(address)
         if inner:
@@ -64,7 +64,7 @@ def is_forbidden_address(address: Address) -> bool:
 
 
 def _carried(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
-    """IPv4 addresses that an IPv6 address stands for: mapped, 6to4, Teredo, NAT64."""
+    """IPv4 addresses embedded in an IPv6 address: mapped, 6to4, Teredo, NAT64."""
     if address.ipv4_mapped:
         return (address.ipv4_mapped,)
     if address.sixtofour:
@@ -75,33 +75,33 @@ def _carried(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
 
 
 def is_internal_hostname(host: str) -> bool:
-    """Whether a host name is looked up by the rules of the machine or cluster that looks."""
+    """Whether a host name is internal: its meaning depends on the machine or cluster that resolves it."""
     labels = host.split(".")
     return len(labels) == 1 or labels[-1] in _INTERNAL_SUFFIXES or "svc" in labels[1:]
 
 
 class StoreAllowlist:
-    """The stores that may be asked."""
+    """The object stores that the gateway may connect to."""
 
     def __init__(self, *, listed: Iterable[str] = (), configured: Iterable[str | None] = ()) -> None:
-        """Takes the operator's word.
+        """Reads the operator's list.
 
         Args:
-            listed: origins; if there are any, the catalog's endpoints must be among them.
-            configured: URLs of stores that settings name; they count as listed, and restrict nothing.
+            listed: origins; if there are any, endpoints of the catalog must be among them.
+            configured: URLs of stores in the settings; they count as listed, but do not restrict the catalog.
 
         Raises:
-            ValueError: one of them is no http(s) URL.
+            ValueError: one of them is not an http(s) URL.
         """
         self._strict = frozenset(origin_of(url) for url in listed)
         self._known = self._strict | {origin_of(url) for url in configured if url is not None}
 
     def knows(self, host: str, port: int) -> bool:
-        """Whether the operator has named this host, so that any address of it will do."""
+        """Whether the operator has listed this host, so that all of its addresses are allowed."""
         return any((host, port) == origin[1:] for origin in self._known)
 
     def check_allowed(self, url: str) -> None:
-        """Lets the URL of a store pass, before anything is looked up or connected.
+        """Checks the URL of a store, before DNS resolution and connection.
 
         Raises:
             GatewayError: OBJECT_UNSUPPORTED.
@@ -110,7 +110,7 @@ class StoreAllowlist:
             raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
 
     def may_be_asked(self, url: str) -> bool:
-        """Whether this is the URL of a store; the log names one of the catalog that is not."""
+        """Whether the URL is allowed; a rejected endpoint of the catalog is logged."""
         try:
             origin = origin_of(url)
         except ValueError:
@@ -126,5 +126,5 @@ def _may_be_a_store(host: str) -> bool:
     try:
         return not is_forbidden_address(ipaddress.ip_address(host))
     except ValueError:
-        # A last label that begins with a digit is an address in another spelling: octal, hexadecimal, shortened.
+        # A last label that begins with a digit is an address in another notation: octal, hexadecimal, shortened.
         return not is_internal_hostname(host) and not host.rpartition(".")[2][:1].isdigit()

@@ -1,7 +1,7 @@
-"""A store that does not answer is not asked for a moment, by the project that has seen it.
+"""An object store with a circuit breaker per project.
 
-Every call begins with a stat, so that is where it is noticed. It is noticed for each project by itself: how long a stat
-takes also depends on the object, and nobody shall close the store to others with slow ones of his own.
+Every call begins with a stat, so failures are detected there. Circuits are per project: the duration of a stat also
+depends on the object, and a project with slow objects must not open the circuit for others.
 """
 
 import math
@@ -17,18 +17,18 @@ from gateway.retries import RetryWindow
 
 
 class CircuitBreakingStore:
-    """`ObjectStore` around another one."""
+    """An `ObjectStore` that wraps another one."""
 
     def __init__(
         self, store: ObjectStore, rules: CircuitRules, *, retry_seconds: float = 0, projects: int = 10_000
     ) -> None:
-        """Asks nothing.
+        """Sends no request.
 
         Args:
-            store: the other one.
-            rules: when it is not asked.
-            retry_seconds: how long a stat that failed is tried again; all its attempts count as one question.
-            projects: most of them that are told apart at once.
+            store: the wrapped store.
+            rules: when a circuit opens.
+            retry_seconds: how long a failed stat is retried; all its attempts count as one request.
+            projects: maximum number of circuits.
         """
         self._store = store
         self._retry_seconds = retry_seconds

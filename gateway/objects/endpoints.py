@@ -1,4 +1,4 @@
-"""Where the caller's data is: from the token's catalog or from the settings, never from the request."""
+"""Store endpoints of a caller: from the token's catalog or the settings, never from the request."""
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
@@ -10,11 +10,11 @@ def endpoint_of(
     """URL of a service for a caller, without a trailing slash; None if there is none.
 
     Args:
-        caller: whose catalog is read.
+        caller: with the catalog.
         service_type: `object-store` or `s3`.
-        interface: which of the endpoints of a service.
-        region: None takes the first there is.
-        configured: used in place of the catalog; may contain `{project_id}`.
+        interface: of the endpoint.
+        region: None selects the first one.
+        configured: replaces the catalog; may contain `{project_id}`.
     """
     if configured is not None:
         return configured.replace("{project_id}", caller.project_id)

@@ -1,4 +1,4 @@
-"""One exchange with an object store: bytes as they are, failures as ours."""
+"""HTTP client of object stores: exact bytes, and failures as `GatewayError`."""
 
 import asyncio
 import contextlib
@@ -18,31 +18,31 @@ log = logging.getLogger(__name__)
 OK = 200
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
 CONFLICT = 409
-# A proxy that would compress an object shows a weak ETag for it.
+# A proxy that compresses an object sends a weak ETag.
 AS_STORED = {"Accept-Encoding": "identity"}
 _FIRST_OF_THE_SERVER = 500
 
 
 class StoreFailureError(GatewayError):
-    """The store fails, whatever it is asked for: there is no answer, or a 5xx."""
+    """The store fails for any request: no answer, or a 5xx."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.STORE_UNAVAILABLE)
 
 
 class StoreUnreachableError(StoreFailureError):
-    """There was no answer of the store, in contrast to one that says that it cannot serve this object."""
+    """The store gave no answer, unlike a 5xx for one object."""
 
 
 class StoreClient:
-    """Sends requests to a store as they are written: no redirect, no decoding, no change of the path."""
+    """Sends requests to a store unchanged: no redirect, no decoding, no change of the path."""
 
     def __init__(
         self, session: aiohttp.ClientSession, *, timeout_seconds: float, allowlist: StoreAllowlist | None = None
     ) -> None:
         self._session = session
         self._allowlist = allowlist
-        # To connect, and to answer. Without it a head that drips in is waited for as long as it drips.
+        # To connect and to answer. Without it a slow head has no time limit.
         self._head_seconds = 2 * timeout_seconds
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=timeout_seconds, sock_connect=timeout_seconds, sock_read=timeout_seconds
@@ -55,7 +55,7 @@ class StoreClient:
         """The response, its body unread.
 
         Raises:
-            GatewayError: STORE_UNAVAILABLE, if there is none; OBJECT_UNSUPPORTED for a store that may not be asked.
+            GatewayError: STORE_UNAVAILABLE, if there is none; OBJECT_UNSUPPORTED for a store that is not allowed.
         """
         if self._allowlist is not None:
             self._allowlist.check_allowed(url)
@@ -94,13 +94,13 @@ class StoreClient:
 
         Args:
             url: the object's URL.
-            headers: those of `conditions(etag)`, and what authorises the request.
+            headers: those of `conditions(etag)`, and the authorisation.
             etag: as in `etag_of`.
             size: bytes.
-            refusal: what a status other than 200 means.
+            refusal: maps a status other than 200 to an error.
 
         Raises:
-            GatewayError: what `refusal` says, STORE_UNAVAILABLE, OBJECT_CHANGED; while reading also SHORT_READ.
+            GatewayError: the error of `refusal`, STORE_UNAVAILABLE, OBJECT_CHANGED; while reading also SHORT_READ.
         """
         async with self.exchange("GET", url, headers) as response:
             if response.status != OK:
@@ -117,15 +117,15 @@ def etag_of(field: str) -> str:
 
 
 def conditions(etag: str) -> dict[str, str]:
-    """Header fields that ask for the very bytes that the store has under an ETag.
+    """Header fields that request exactly the bytes of an ETag.
 
-    A weak one matches no condition; what the answer says of itself is compared then, as in any case.
+    A weak ETag matches no condition; then only the ETag of the answer is compared, as always.
     """
     return AS_STORED if is_weak(etag) else {"If-Match": f'"{etag}"', **AS_STORED}
 
 
 async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[bytes]:
-    """The body, which has to be `size` bytes long.
+    """Yields the body, which must be `size` bytes long.
 
     Raises:
         GatewayError: SHORT_READ.
@@ -142,7 +142,7 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
 
 
 def incomplete() -> GatewayError:
-    """A large object that the store cannot give whole. It stays so until its owner mends it."""
+    """The error of a large object with missing segments. It persists until the owner repairs it."""
     why = (
         "a segment of this large object is missing, or is not the one of its manifest, so that it cannot be read whole"
     )
@@ -150,12 +150,12 @@ def incomplete() -> GatewayError:
 
 
 def is_retryable(status: int) -> bool:
-    """Whether a refusal to write says nothing of the object: with another token, or later, it may be taken."""
+    """Whether a failed write may succeed later or with another token: the failure is not about the object."""
     return status == UNAUTHORIZED or status >= _FIRST_OF_THE_SERVER
 
 
 def refused(status: int) -> GatewayError:
-    """What a store's refusal means to the caller."""
+    """The error for a status of the store."""
     if status == BAD_REQUEST:
         return GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object store does not take such a name or version")
     if status == UNAUTHORIZED:

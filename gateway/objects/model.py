@@ -1,4 +1,4 @@
-"""What is said of an object: where it is, what the store says of it, how a function may read it."""
+"""Model of objects: reference, stat of the store, and capabilities to read them."""
 
 import math
 from collections.abc import AsyncIterator, Mapping
@@ -30,7 +30,7 @@ class ObjectRef:
     version: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what no store takes, or what a proxy on the way could read as another path.
+        """Rejects names that no store accepts, or that a proxy could read as another path.
 
         Raises:
             GatewayError: REQUEST_MALFORMED.
@@ -45,7 +45,7 @@ class ObjectRef:
             raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not Unicode") from error
         if container > MAX_CONTAINER_BYTES or name > MAX_OBJECT_BYTES:
             raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is too long")
-        # Stores answer a URL that is too long as if they were in trouble.
+        # Stores answer a URL that is too long as if they had failed.
         if version > MAX_VERSION_BYTES:
             raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the version is too long")
         if "\0" in self.container + self.name + (self.version or ""):
@@ -58,7 +58,7 @@ def is_weak(etag: str) -> bool:
 
 
 class ObjectKind(Enum):
-    """How the store keeps the content; only a plain object's ETag is the MD5 of its content."""
+    """How the store keeps the content; only the ETag of a plain object is its MD5."""
 
     PLAIN = "plain"
     STATIC_LARGE = "slo"
@@ -67,16 +67,16 @@ class ObjectKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectStat:
-    """What the store told the caller's token about an object.
+    """The store's answer to a stat with the caller's token.
 
     Attributes:
-        project_id: of the token. Some stores give every project the same URL and tell accounts apart by token.
+        project_id: of the token. Some stores give every project the same URL and select the account by token.
         account: URL of the Swift account, or S3's.
         etag: without quotes; a weak one as it is, to which no digest is bound: none is remembered, stored or believed.
         size: bytes.
-        native: digests that the store itself vouches for, by algorithm, lowercase hex.
+        native: digests of the store itself, by algorithm, lowercase hex.
         stored: digests kept with the object and bound to this very ETag and size.
-        foreign: digests that other tools have left with the object; nothing proves what they were made from.
+        foreign: digests that other tools have stored with the object; unverified.
         metadata: the header fields that have to be sent again when metadata is changed.
         rewritable: whether sending them again changes this very object, and loses nothing of what its owner gave it.
     """
@@ -97,13 +97,13 @@ class ObjectStat:
 
     @property
     def identity(self) -> tuple[str, str, str, str, str | None, str, int]:
-        """What a digest is bound to; never shared by two projects."""
+        """The key that a digest is bound to; never shared by two projects."""
         return self.project_id, self.account, self.ref.container, self.ref.name, self.ref.version, self.etag, self.size
 
 
 @dataclass(frozen=True, slots=True)
 class SignedUrl:
-    """A capability: whoever has the URL can read this one object for some minutes, and nothing else.
+    """A capability: the URL authorises its holder to read this one object for some minutes.
 
     `seconds`: how long the store honours it.
     """
@@ -115,7 +115,7 @@ class SignedUrl:
 
 @dataclass(frozen=True, slots=True)
 class ByteStream:
-    """No capability: the gateway reads the object itself, with the caller's token, and passes on bytes."""
+    """No capability: the gateway reads the object with the caller's token and forwards the bytes."""
 
     name: str = "stream"
 
@@ -124,10 +124,10 @@ Capability = SignedUrl | ByteStream
 
 
 class ObjectStore(Protocol):
-    """A store, asked in the name of a caller: its decisions are the store's own."""
+    """An object store, accessed as the caller: the store authorises each request itself."""
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
-        """What the store says of the object.
+        """The stat of an object.
 
         Raises:
             GatewayError: OBJECT_NOT_FOUND, OBJECT_FORBIDDEN, OBJECT_UNSUPPORTED, TOKEN_INVALID, STORE_UNAVAILABLE.
@@ -135,11 +135,11 @@ class ObjectStore(Protocol):
         ...
 
     def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
-        """Ways of letting a function read the object, the best one first; each is made when it is asked for."""
+        """Capabilities for a function to read the object, the best one first; each is created on demand."""
         ...
 
     def reading(self, caller: Caller, stat: ObjectStat) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The object's bytes, if it is still the one of `stat`.
+        """Opens the object's bytes, if it is unchanged since `stat`.
 
         Raises:
             GatewayError: as `stat`, OBJECT_CHANGED; while reading also SHORT_READ.

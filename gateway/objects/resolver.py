@@ -1,6 +1,6 @@
-"""Looks up the names of stores, and leaves out addresses at which no store can be.
+"""DNS resolution of stores without forbidden addresses (SSRF, DNS rebinding).
 
-The address that is checked is the one that is connected to, so a name whose answer changes in between gains nothing.
+The checked address is the one that is connected to, so an answer that changes in between gains nothing.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from gateway.objects.allowlist import StoreAllowlist, is_forbidden_address
 
 
 class StoreResolver(AbstractResolver):
-    """A resolver of aiohttp's, with a look at its answers."""
+    """A resolver for aiohttp that filters forbidden addresses."""
 
     def __init__(self, resolver: AbstractResolver, allowlist: StoreAllowlist) -> None:
         self._resolver = resolver
@@ -21,10 +21,10 @@ class StoreResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Addresses of a host.
+        """Resolves a host.
 
         Raises:
-            OSError: there is none, or none that may be connected to.
+            OSError: there is no address, or no allowed one.
         """
         found = await self._resolver.resolve(host, port, family)
         if self._allowlist.knows(host.rstrip("."), port):

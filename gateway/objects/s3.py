@@ -27,7 +27,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Rules:
-    """How S3 is reached (see `Settings` for each; a credential is kept as a token is)."""
+    """Configuration of S3 (see `Settings` for each; credentials are cached like tokens)."""
 
     interface: str
     region: str | None
@@ -54,18 +54,18 @@ class Presigner:
         self._auth_url = auth_url
         self._rules = rules
         self._allowlist = allowlist
-        # By token, and no longer than a token itself is trusted. That there is none is not kept: one may be made.
+        # By token, and no longer than a token itself is cached. A missing credential is not cached: one may be created.
         self._credentials: TTLCache[str, Credentials] = TTLCache(
             rules.credential_entries, rules.credential_seconds, timer=stopwatch
         )
 
     @property
     def capability_seconds(self) -> int:
-        """How long a signed URL can be used."""
+        """Lifetime of a signed URL."""
         return self._rules.capability_seconds
 
     def endpoint(self, caller: Caller) -> str | None:
-        """Where the caller's S3 is."""
+        """URL of the caller's S3."""
         rules = self._rules
         return endpoint_of(
             caller,
@@ -76,14 +76,14 @@ class Presigner:
         )
 
     async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
-        """A URL that reads the object, or None: no S3 that may be asked, no fitting name or no credential."""
+        """A presigned URL of the object; None without an allowed S3, a valid name or a credential."""
         endpoint = self.endpoint(caller)
         if endpoint is not None and self._allowlist is not None and not self._allowlist.may_be_asked(endpoint):
-            return None  # the function would fetch it, which knows less of the network than we do
+            return None  # the function would fetch it, without our checks of the address
         try:
             credentials = await self._usable_credentials(caller, ref) if endpoint else None
         except OutageError:
-            credentials = None  # there are other ways of reading
+            credentials = None  # other capabilities may work
         if endpoint is None or credentials is None:
             return None
         rules = self._rules
@@ -95,7 +95,7 @@ class Presigner:
         """URL and header fields of a request of the gateway's own.
 
         Raises:
-            GatewayError: S3_CREDENTIAL, if there is no S3, no fitting name or no credential; KEYSTONE_UNAVAILABLE.
+            GatewayError: S3_CREDENTIAL, without an S3, a valid name or a credential; KEYSTONE_UNAVAILABLE.
         """
         endpoint = self.endpoint(caller)
         credentials = await self._usable_credentials(caller, ref) if endpoint else None

@@ -1,4 +1,4 @@
-"""Digests that an S3 store itself vouches for.
+"""Native digests of an S3 store.
 
 `x-amz-checksum-*` values count if they are of the whole object: multipart uploads also have COMPOSITE ones,
 which are checksums of checksums and look like `base64-N` (AWS, "Checking object integrity"). An ETag is the
@@ -28,7 +28,7 @@ _FULL, _TYPE = "FULL_OBJECT", "x-amz-checksum-type"
 
 
 def native_digests(headers: Mapping[str, str], etag: str) -> dict[str, str]:
-    """The true digests among the header fields (names in lower case) of a HEAD, lowercase hex by algorithm."""
+    """The full-object digests in the header fields (names in lower case) of a HEAD, lowercase hex by algorithm."""
     found = {}
     if headers.get(_TYPE, "").upper() == _FULL:
         for field, name in _FIELDS.items():

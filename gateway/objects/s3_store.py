@@ -1,4 +1,4 @@
-"""Objects in S3, seen with the caller's own EC2 credential of the project."""
+"""Objects in S3, accessed with the caller's own EC2 credential of the project."""
 
 import contextlib
 import re
@@ -15,9 +15,9 @@ from gateway.objects.stored import is_round_trippable, read_foreign, read_stored
 
 META = "x-amz-meta-"
 _MULTIPART = re.compile(r"-[0-9]+$")
-# A copy onto itself replaces all metadata, so these go along with the user's.
+# A copy onto itself replaces all metadata, so these are sent with the user's.
 _RESENT = frozenset(["cache-control", "content-disposition", "content-encoding", "content-language", "expires"])
-# What a copy would lose, or make under another key: an object that has one of these is not written again.
+# Properties that a copy would lose or change: an object with one of these is not rewritten.
 _LOST = frozenset(
     [
         "x-amz-object-lock-legal-hold",
@@ -33,8 +33,8 @@ _LOST = frozenset(
 class S3Store:
     """`ObjectStore` on S3.
 
-    The store decides by the EC2 credential, which has all roles of its user in the project. So a token that an
-    application credential restricts is not let in: it could reach more than it was given.
+    The store decides by the EC2 credential, which has all roles of its user in the project. So tokens of application
+    credentials are rejected: they could access more than they were granted.
     """
 
     def __init__(self, client: StoreClient, presigner: Presigner, capabilities: tuple[str, ...]) -> None:
@@ -44,7 +44,7 @@ class S3Store:
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
         url, signed = await self._presigner.signed(caller, ref, "HEAD", {"x-amz-checksum-mode": "ENABLED"})
-        # Not signed: a proxy may change it.
+        # Unsigned: a proxy may change it.
         async with self._client.exchange("HEAD", url, {**signed, **AS_STORED}) as response:
             if response.status != OK:
                 raise refused_by_s3(response.status)
@@ -90,7 +90,7 @@ class S3Store:
 
 
 def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
-    """What the header fields (names in lower case) of a HEAD say.
+    """Parses the header fields (names in lower case) of a HEAD.
 
     Raises:
         GatewayError: OBJECT_UNSUPPORTED, if there is no ETag or no size.
@@ -120,6 +120,6 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
 
 
 def refused_by_s3(status: int) -> GatewayError:
-    """What a refusal means: the store knows no token, so a 401 or 403 is about the credential's rights."""
+    """The error for a status: the store knows no token, so a 401 or 403 is about the credential's rights."""
     error = refused(status)
     return GatewayError(ErrorCode.OBJECT_FORBIDDEN) if error.kind is ErrorCode.TOKEN_INVALID else error

@@ -1,12 +1,12 @@
 """Digests kept in an object's own metadata, by us and by the other tools of a federation.
 
-The values lie under the names that those tools read and write (`X-Object-Meta-Adler32`, `x-amz-meta-adler32`, …).
-One more field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<fingerprint>`. The seal is made from the ETag,
-the size and the values, so it shows when the content has become another one, and also when somebody has written
-another value beside it. It is no signature: whoever may write the metadata may write the object too.
+The values have the names that those tools use (`X-Object-Meta-Adler32`, `x-amz-meta-adler32`, …).
+One more field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<fingerprint>`. The fingerprint covers the
+ETag, the size and the values, so it detects changed content and values that another tool has overwritten. It is not a
+signature: a user who may write the metadata may write the object too.
 
-A value without such a binding is foreign. Nothing proves what it was made from, so it counts only where the
-operator says so, and even then not if the metadata itself shows that it is older than the content.
+A value without such a binding is foreign. It is unverified, so it counts only if the operator trusts foreign digests,
+and even then not if the metadata shows that it is older than the content.
 """
 
 import base64
@@ -20,7 +20,7 @@ from gateway.objects.model import is_weak
 
 BINDING = "checksum-source"
 _FINGERPRINT_CHARS = 16
-# Keys that other tools use beside an algorithm's own name: rclone keeps the MD5 of a multipart upload in base64.
+# Keys of other tools beside an algorithm's own name: rclone keeps the MD5 of a multipart upload in base64.
 _FOREIGN_KEYS = {"md5": ("md5", "md5chksum")}
 _SHORT_HEX = re.compile(r"[0-9A-Fa-f]{1,8}")
 _MD5_BASE64 = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -28,7 +28,7 @@ _SHORT = frozenset(["adler32", "crc32", "crc32c"])
 
 
 def is_round_trippable(metadata: Mapping[str, str]) -> bool:
-    """Whether these values go out as they came in: bytes that are not UTF-8 would be lost or refused."""
+    """Whether these values can be sent back unchanged: bytes that are not UTF-8 would be lost or rejected."""
     try:
         "".join(metadata.values()).encode()
     except UnicodeEncodeError:
@@ -55,23 +55,23 @@ def read_stored(metadata: Mapping[str, str], *, etag: str, size: int) -> dict[st
 
 
 def write_stored(kept: Mapping[str, str], new: Mapping[str, str], *, etag: str, size: int) -> dict[str, str]:
-    """The metadata that says `kept` and `new` belong to this ETag and size."""
+    """The metadata that binds `kept` and `new` to this ETag and size."""
     digests = {**kept, **new}
     names = ",".join(sorted(digests))
     return {**digests, BINDING: f"{_source(etag, size)}{names};{_fingerprint(digests, etag=etag, size=size)}"}
 
 
 def read_foreign(metadata: Mapping[str, str], *, etag: str, size: int, native: Mapping[str, str]) -> dict[str, str]:
-    """Digests that somebody else has left in the metadata, unless it shows that they are stale.
+    """Digests of other tools in the metadata, unless the metadata shows that they are stale.
 
-    They are stale if a binding speaks of other content, or if the MD5 among them is not the one that the store
-    vouches for: then the metadata came along from an older content.
+    They are stale if a binding is for other content, or if their MD5 differs from the store's own: then the metadata
+    was copied from an older content.
 
     Args:
         metadata: as in `read_stored`.
         etag: the ETag that the object has now.
         size: its size in bytes.
-        native: digests that the store vouches for.
+        native: digests of the store itself.
     """
     if BINDING in metadata and not metadata[BINDING].startswith(_source(etag, size)):
         return {}

@@ -1,4 +1,4 @@
-"""Objects in Swift, seen with the caller's token."""
+"""Objects in Swift, accessed with the caller's token."""
 
 import contextlib
 import re
@@ -91,7 +91,7 @@ class SwiftStore:
             if name == "tempurl":
                 url = await self._temp_url(caller, stat)
             elif name == "s3":
-                # Through S3, Swift shows another ETag for a static large object, so nothing would bind the reading.
+                # Through S3, Swift sends another ETag for a static large object, so the read would not be bound to it.
                 url = None if stat.kind is ObjectKind.STATIC_LARGE else await self._presign(caller, stat.ref)
             else:
                 yield ByteStream()
@@ -105,12 +105,12 @@ class SwiftStore:
         large = stat.kind is ObjectKind.STATIC_LARGE
         refusal = _refused_large if large else refused
         async with self._client.reading(url, headers, etag=stat.etag, size=stat.size, refusal=refusal) as pieces:
-            yield self._explained(pieces, url, headers) if large else pieces
+            yield self._with_diagnosis(pieces, url, headers) if large else pieces
 
-    async def _explained(
+    async def _with_diagnosis(
         self, pieces: AsyncIterator[bytes], url: str, headers: Mapping[str, str]
     ) -> AsyncIterator[bytes]:
-        """The pieces; if they end too early, Swift is asked for the next byte: it says whether the segment is there."""
+        """Yields the pieces; after a short read, requests the next byte, to detect a missing segment."""
         read = 0
         try:
             async for piece in pieces:
@@ -150,7 +150,7 @@ class SwiftStore:
         )
 
     async def _temp_url_key(self, caller: Caller, stat: ObjectStat) -> str | None:
-        """A key that the token may read, or one that it may put into a free slot; never in place of another.
+        """A key that the token may read, or one that it may set in a free slot; never replaces another.
 
         A container's key opens that container only, so it does not read the segments of a large object,
         which usually lie in another one; the account's key does.
@@ -164,13 +164,13 @@ class SwiftStore:
         of_account = await self._key_slots(caller, stat.account, "X-Account-Meta-")
         if of_account and any(of_account.values()):
             return _first_key(of_account)
-        # A slot is free only if it was seen to be: what could not be read may hold somebody's key.
+        # A slot counts as free only if it was read: an unreadable slot may hold a key.
         if of_container is None or not self._rules.tempurl_set_key:
             return None
         return await self._set_key(caller, container)
 
     async def _set_key(self, caller: Caller, container: str) -> str | None:
-        """Puts a key into a container that has none. Swift takes no condition, so it is asked again right before."""
+        """Sets a key on a container without one. Swift has no conditional POST, so the slots are read again first."""
         slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
         if slots is None or any(slots.values()):
             return _first_key(slots) if slots else None
@@ -179,16 +179,16 @@ class SwiftStore:
         async with self._client.exchange("POST", container, headers) as response:
             if response.status != _NO_CONTENT:
                 return None
-        # Another replica may have written at the same moment: what is there now is what counts.
+        # Another replica may have written at the same moment: the current value counts.
         slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
         return _first_key(slots) if slots else None
 
     async def _key_slots(
         self, caller: Caller, url: str, prefix: str, *, newest: bool = False
     ) -> dict[str, str | None] | None:
-        """The keys of an account or container. Swift shows them to owners only; to others they look empty.
+        """The keys of an account or container. Swift shows them to owners only; for others they are empty.
 
-        `newest`: all of Swift's servers are asked, not the first one that answers, which may not know of a key yet.
+        `newest`: read from all of Swift's servers, not only the first one, which may not have a new key yet.
         """
         fields = {**_auth(caller), **({"X-Newest": "true"} if newest else {})}
         async with self._client.exchange("HEAD", url, fields) as response:
@@ -202,13 +202,13 @@ def _first_key(slots: Mapping[str, str | None]) -> str | None:
 
 
 def object_url(account: str, ref: ObjectRef) -> str:
-    """The object's URL; its names are encoded byte by byte, slashes of the object's name apart."""
+    """The object's URL; names are percent-encoded byte by byte, except slashes of the object's name."""
     url = f"{account}/{quote(ref.container, safe='')}/{quote(ref.name, safe='/')}"
     return url if ref.version is None else f"{url}?version-id={quote(ref.version, safe='')}"
 
 
 def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[str, str]) -> ObjectStat:
-    """What the header fields (names in lower case) of a HEAD say.
+    """Parses the header fields (names in lower case) of a HEAD.
 
     Raises:
         GatewayError: OBJECT_UNSUPPORTED, for a dynamic large object of so many segments that Swift gives
@@ -253,7 +253,7 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
 
 
 def _is_elsewhere(account: str, ref: ObjectRef, location: str | None) -> bool:
-    """Whether a HEAD tells of another object, at the end of symlinks: a POST would change the first link.
+    """Whether a HEAD is about another object, the target of a symlink: a POST would change the link itself.
 
     An object with versions is a link too, to itself: its location differs in the query only.
     """
@@ -263,7 +263,7 @@ def _is_elsewhere(account: str, ref: ObjectRef, location: str | None) -> bool:
 
 
 def _refused_large(status: int) -> GatewayError:
-    """The same of a static large object: Swift checks a segment when its turn comes, and answers 409 for the first."""
+    """As `refused`, for a static large object: Swift answers 409 if its first segment is missing."""
     return incomplete() if status == CONFLICT else refused(status)
 
 

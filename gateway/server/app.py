@@ -1,4 +1,4 @@
-"""The application on one screen: the layers around every request, the paths, and the room that each path leads to."""
+"""The ASGI application: middleware, routes, and the package that serves each route."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from tenancy.directory import TenantDirectory
 
 
 class AnyName(PathConvertor):
-    """All that is left of a path, line feeds included: names of objects are bytes. Starlette's own stops at one."""
+    """Matches the rest of a path including line feeds, which object names may have. Starlette's own stops at one."""
 
     regex = r"(?s:.*)"
 
@@ -44,11 +44,11 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
 
     Args:
         settings: see `Settings`.
-        identity: the Keystone that knows the callers, and our credential at it.
-        directory: which projects are tenants.
+        identity: the Keystone of the callers, and our credential there.
+        directory: the tenant directory.
 
     Raises:
-        ValueError: the settings do not fit together.
+        ValueError: the settings contradict each other.
     """
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
@@ -77,9 +77,9 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
 
 
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
-    """Every path that is served. `prepared` says whether the tenants are known."""
+    """All routes. `prepared`: whether the tenants have been read."""
     service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
-    # Rendered once: who asks needs no token, and asks often if he means harm.
+    # Rendered once: the route needs no token, so it must be cheap under attack.
     document = JSONResponse(openapi_document(settings.public_url)).body
 
     async def openapi(request: Request) -> Response:
@@ -101,7 +101,7 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         return await services_of(request).limits.show(request)
 
     return [
-        # What is called most comes first: the router looks at one after the other.
+        # The busiest route comes first: the router tries them in order.
         Route("/v1/invoke/{rest:path}", Invoke(), methods=METHODS),
         Route("/", service.versions, methods=["GET"]),
         Route("/v1", service.versions, methods=["GET"]),
@@ -121,7 +121,7 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
 
 
 class Invoke:
-    """An application of its own, not a function: its answer is a stream that nothing between has to look at."""
+    """An ASGI application, not a function: its response is a stream that Starlette does not wrap."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
@@ -129,6 +129,6 @@ class Invoke:
 
 
 def services_of(request: Request) -> Services:
-    """The rooms of the application that the request came to."""
+    """The services of the application that received the request."""
     services: Services = request.app.state.services
     return services

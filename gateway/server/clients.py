@@ -24,14 +24,14 @@ USER_AGENT = "osfaas-gateway"
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """Whose certificates are taken: those of the system's authorities, and what the settings say of this target.
+    """Trusted certificates of a target: the system's authorities, and those of the settings for this target.
 
-    What is set for Keystone says nothing of stores and functions, to which callers' tokens and objects go.
+    Settings for Keystone do not apply to stores and functions, which receive callers' tokens and objects.
 
     Attributes:
         target: the first word of the settings.
-        cafile: more authorities.
-        insecure: takes any certificate.
+        cafile: additional authorities.
+        insecure: accepts any certificate.
     """
 
     target: str
@@ -39,10 +39,10 @@ class TlsTrust:
     insecure: bool
 
     def ssl_parameter(self) -> ssl.SSLContext | bool:
-        """As aiohttp wants it.
+        """The value of aiohttp's parameter `ssl`.
 
         Raises:
-            ValueError: the file holds no authorities, or is set although nothing is verified.
+            ValueError: the file holds no certificates, or is set although verification is off.
         """
         prefix = f"OSFAAS_{self.target.upper()}"
         if self.cafile is None:
@@ -58,17 +58,17 @@ class TlsTrust:
 
 
 def store_trust(settings: Settings) -> TlsTrust:
-    """Whose certificates are taken from object stores."""
+    """Trusted certificates of object stores."""
     return TlsTrust("store", settings.store_cafile, settings.store_insecure)
 
 
 def function_trust(settings: Settings) -> TlsTrust:
-    """Whose certificates are taken from functions."""
+    """Trusted certificates of functions."""
     return TlsTrust("function", settings.function_cafile, settings.function_insecure)
 
 
 def check_authorities(settings: Settings) -> None:
-    """Looks at the settings of TLS before there is a server; a target that is not verified is named in the log.
+    """Validates the TLS settings before the server starts; logs each target that is not verified.
 
     Raises:
         ValueError: as `TlsTrust.ssl_parameter`.
@@ -85,8 +85,8 @@ async def open_clients(
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession, httpx.AsyncClient]]:
     """One client for functions, one for stores, one for Keystone; none follows redirects or keeps cookies.
 
-    Where functions are, the directory says, whose word is the operator's; stores come from catalogs, so what their
-    names stand for is looked at.
+    Addresses of functions come from the directory, which the operator controls. Stores come from catalogs, so their
+    resolved addresses are checked.
     """
     async with (
         _client(function_trust(settings), ThreadedResolver()) as functions,
@@ -97,10 +97,10 @@ async def open_clients(
 
 
 def store_origins(settings: Settings) -> StoreAllowlist:
-    """The stores that the settings name.
+    """The allowlist of stores from the settings.
 
     Raises:
-        ValueError: a setting is no URL of a store.
+        ValueError: a setting is not the URL of a store.
     """
     return StoreAllowlist(listed=settings.store_origins, configured=(settings.swift_endpoint, settings.s3_endpoint))
 
@@ -119,7 +119,7 @@ def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSessio
 
 
 def keystone_client(settings: Settings, identity: IdentityService) -> httpx.AsyncClient:
-    """A client for Keystone, to be closed by whoever asks for it; proxies of the environment are not used."""
+    """A client for Keystone, which the caller closes; proxies of the environment are not used."""
     return httpx.AsyncClient(
         timeout=settings.keystone_timeout_seconds,
         verify=identity.verify,

@@ -1,4 +1,4 @@
-"""How Keystone is asked, out of the settings; the gateway and the administrators' application ask alike."""
+"""Builds the Keystone client from the settings, for the gateway and for the administrators' API."""
 
 import httpx
 
@@ -10,7 +10,7 @@ from gateway.settings import Settings
 
 
 def build_keystone(settings: Settings, identity: IdentityService, http: httpx.AsyncClient) -> Keystone:
-    """The Keystone that knows callers."""
+    """The client that validates tokens."""
     return Keystone(
         http,
         auth_url=identity.auth_url,
@@ -21,12 +21,12 @@ def build_keystone(settings: Settings, identity: IdentityService, http: httpx.As
 
 
 def circuit_rules(settings: Settings) -> CircuitRules:
-    """When Keystone, or the store, is not asked any more."""
+    """When the circuit to Keystone, or to the store, opens."""
     return CircuitRules(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
 
 
 def token_form(settings: Settings) -> TokenForm:
-    """What a token has to look like for Keystone to be asked about it."""
+    """Format checks that a token must pass before Keystone is asked."""
     return TokenForm(
         fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
         max_age_seconds=settings.token_max_age_seconds,

@@ -1,4 +1,4 @@
-"""The process: settings, credential, directory, server."""
+"""The process: reads settings and credential, opens the directory, runs the server."""
 
 import gc
 import logging
@@ -29,11 +29,11 @@ log = logging.getLogger("gateway")
 
 
 def open_directory(settings: Settings) -> TenantDirectory:
-    """The directory that the settings name. The one of a cluster is filled as soon as the cluster answers.
+    """The tenant directory of the settings. A cluster's directory is filled as soon as the cluster answers.
 
     Raises:
         DirectoryError: the file cannot be read.
-        ClusterError: no usable configuration of a cluster.
+        ClusterError: no usable cluster configuration.
     """
     if settings.tenants_from == "file":
         return StaticDirectory(settings.tenants_file)
@@ -48,11 +48,11 @@ def serve() -> int:
 
 
 def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
-    """Runs an application until SIGTERM: 0, or 2 after a sentence about what an operator has to mend.
+    """Runs an application until SIGTERM; returns 0, or 2 after a configuration error on stderr.
 
     Args:
-        build: makes the application from the settings and our credential; its errors are those of `tenancy`, of
-            settings that do not fit, and of OpenStack's clients.
+        build: makes the application from the settings and our credential; it may raise errors of `tenancy`,
+            ValueError for contradictory settings, and errors of OpenStack's clients.
     """
     configure_logging()
     try:
@@ -69,14 +69,14 @@ def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"osfaas: {sentence}", file=sys.stderr)  # noqa: T201 - before there is a server, stderr is the place
+    print(f"osfaas: {sentence}", file=sys.stderr)  # noqa: T201 - before the server starts, errors go to stderr
     return 2
 
 
 def listen(app: ASGIApp, settings: Settings) -> None:
     """Serves until SIGTERM."""
     allow_open_files(settings.max_connections)
-    # What there is now stays for ever: a collection that looks through all of it stops the process for 70 ms.
+    # Objects of the start-up live for ever: a collection that scans them pauses the process for 70 ms.
     gc.collect()
     gc.freeze()
     uvicorn.run(
@@ -97,10 +97,10 @@ def listen(app: ASGIApp, settings: Settings) -> None:
 
 
 def allow_open_files(connections: int) -> None:
-    """Raises our limit of open files, as far as we may, so that it is not reached before that of connections.
+    """Raises the limit of open files as far as allowed, so that it is not reached before the connection limit.
 
     Args:
-        connections: of callers; as many again may go to functions and stores.
+        connections: maximum from callers; as many again may go to functions and stores.
     """
     wanted = 2 * connections + 256
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -50,7 +50,7 @@ from tenancy.directory import TenantDirectory
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a route hands its request to, and `project_of`: whose turn a request takes when many arrive at once."""
+    """The services behind the routes, and `project_of`: the project that a new request is queued for."""
 
     checksums: ChecksumRoutes
     bulk: BulkRoutes
@@ -101,11 +101,11 @@ async def open_services(
 
 @contextlib.asynccontextmanager
 async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncIterator[LimitBackend]:
-    """The books of the budgets: in Redis, if the settings name one."""
+    """The limit backend: Redis, if the settings name one."""
     if settings.budget_store_url is None:
         yield InMemoryLimitBackend()
         return
-    # Only who shares budgets needs the client.
+    # Imported only if limits are shared.
     from gateway.limits.redis_backend import open_redis_backend  # noqa: PLC0415
 
     url, timeout_seconds = settings.budget_store_url.get_secret_value(), settings.budget_store_timeout_seconds
@@ -114,7 +114,7 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
 
 
 def limit_rules(settings: Settings) -> LimitRules:
-    """How the budgets of projects are kept."""
+    """Configuration of the limiter."""
     return LimitRules(
         defaults=Limits(
             concurrent_calls=settings.project_computations,
@@ -124,7 +124,7 @@ def limit_rules(settings: Settings) -> LimitRules:
         burst_seconds=settings.budget_burst_seconds,
         debt_seconds=settings.budget_debt_seconds,
         users=QueueLimits(size=settings.budget_queue, seconds=settings.budget_wait_seconds),
-        # A storage federation takes a refusal for a failed transfer, so it waits for as long as for an answer.
+        # A storage federation takes a rejection for a failed transfer, so it waits as long as for an answer.
         services=QueueLimits(size=settings.service_queue, seconds=settings.answer_seconds),
     )
 
@@ -165,7 +165,7 @@ def build_runner(
 
 
 def bulk_rules(settings: Settings) -> BulkRules:
-    """Bounds of a request about many objects."""
+    """Limits of a bulk request."""
     return BulkRules(
         default_algorithms=settings.default_algorithms,
         max_bytes=settings.body_max_bytes,
@@ -175,7 +175,7 @@ def bulk_rules(settings: Settings) -> BulkRules:
 
 
 def list_limits(settings: Settings) -> ListLimits:
-    """How many such requests are in work at once."""
+    """Limits of concurrent bulk requests."""
     return ListLimits(
         body_bytes=settings.body_max_bytes,
         project_bytes=settings.project_list_bytes,
@@ -186,7 +186,7 @@ def list_limits(settings: Settings) -> ListLimits:
 def build_authenticator(
     settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
 ) -> Authenticator:
-    """The room that knows callers."""
+    """Builds the service that authenticates callers."""
     cache = TokenCache(
         build_keystone(settings, identity, http).validate,
         CacheLimits(
@@ -218,7 +218,7 @@ def build_store(
     keystone_http: httpx.AsyncClient,
     allowlist: StoreAllowlist,
 ) -> ObjectStore:
-    """The room that knows objects."""
+    """Builds the object store driver."""
     presigner = Presigner(
         keystone_http,
         auth_url=identity.auth_url,
@@ -243,7 +243,7 @@ def build_store(
 
 
 def build_swift(settings: Settings, client: StoreClient, presigner: Presigner) -> SwiftStore:
-    """The store, if it is Swift."""
+    """Builds the Swift driver."""
     return SwiftStore(
         client,
         SwiftRules(

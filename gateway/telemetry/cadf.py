@@ -16,17 +16,17 @@ audit_log = logging.getLogger("gateway.audit")
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """What somebody did, or tried to.
+    """An action, or an attempted one, for the audit log.
 
     Attributes:
-        action: of CADF's taxonomy: `create`, `read/checksum`, ...
+        action: from CADF's taxonomy: `create`, `read/checksum`, ...
         status: HTTP's, of the answer.
-        initiator: who; `id`, `typeURI` and more.
-        target: to what; the same.
-        observer: id of the one who saw it: one of our services.
+        initiator: the actor; `id`, `typeURI` and more.
+        target: the resource; the same keys.
+        observer: id of the service that reports it.
         request_id: of the request.
-        tags: more words, `name=value`.
-        attachments: what else there is to say.
+        tags: further tags, `name=value`.
+        attachments: further content.
     """
 
     action: str
@@ -40,12 +40,12 @@ class AuditEvent:
 
 
 def record(event: AuditEvent) -> None:
-    """Writes the record of what has just happened."""
+    """Writes an audit record."""
     audit_log.info("%s", json.dumps(cadf_event(event, now=dt.datetime.now(dt.UTC))))
 
 
 def cadf_event(event: AuditEvent, *, now: dt.datetime) -> dict[str, object]:
-    """The CADF event."""
+    """The event in CADF's JSON form."""
     return {
         "typeURI": TYPE_URI,
         "eventType": "activity",

@@ -82,7 +82,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logging(log_format: LogFormat = "text") -> None:
-    """Lines to standard error, from INFO up; called again, it changes their format."""
+    """Configures logging to standard error, from INFO up; a second call changes the format."""
     formatter = JsonLines() if log_format == "json" else TextLines()
     logging.basicConfig(level=logging.INFO)
     # None of this is in a line of ours (Python's logging HOWTO, "Optimization").

@@ -1,7 +1,7 @@
 """Spans to an OpenTelemetry collector (the extra `otel`). Imported only where it is configured.
 
-Everything but the address comes from OpenTelemetry's own variables (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`,
-`OTEL_EXPORTER_OTLP_HEADERS`, …), which operators know.
+All settings except the endpoint come from OpenTelemetry's own variables (`OTEL_TRACES_SAMPLER`,
+`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`, …).
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class OtelRecorder:
         return self._begin(name, parent, SpanKind.CLIENT)
 
     def close(self) -> None:
-        """Sends what is left; takes no longer than the exporter's own time limit."""
+        """Flushes; takes no longer than the exporter's own time limit."""
         self._provider.shutdown()
 
     def _begin(self, name: str, parent: Trace | None, kind: SpanKind) -> OtelSpan:
@@ -63,10 +63,10 @@ class OtelRecorder:
 
 
 def otlp_recorder(endpoint: str) -> OtelRecorder:
-    """Records to a collector.
+    """A recorder that exports to a collector.
 
     Args:
-        endpoint: where it takes traces over OTLP/HTTP, e.g. `http://collector:4318/v1/traces`.
+        endpoint: OTLP/HTTP endpoint for traces, e.g. `http://collector:4318/v1/traces`.
     """
     return OtelRecorder(OTLPSpanExporter(endpoint=endpoint))
 

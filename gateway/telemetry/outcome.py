@@ -1,4 +1,4 @@
-"""What came of a request, in few words: a label of a metric, so the list is closed."""
+"""Request outcomes: values of a metric label, so the list is closed."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ FIRST_REFUSAL, FIRST_FAULT = 400, 500
 
 
 class Outcome(StrEnum):
-    """Whose doing it was that a request ended as it did."""
+    """The side that is responsible for the end of a request."""
 
     ANSWERED = "answered"
     REFUSED = "refused"
@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     FAULT = "fault"
 
 
-# Services that the operator runs beside us.
+# Services of the operator that the gateway depends on.
 _BACKENDS = frozenset(
     kind.code
     for kind in (
@@ -32,7 +32,7 @@ _BACKENDS = frozenset(
     )
 )
 _LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.TOO_MANY_AT_ONCE.status)
-# What is logged as the error of a caller that left, also behind the head of its answer.
+# Logged as the error of a caller that disconnected, even after the head of its answer.
 GONE = "function.caller.gone"
 # What an answer that broke off behind its head is logged as.
 BROKEN = "function.reply.broken"
@@ -43,7 +43,7 @@ def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one fo
 
     Args:
         status: of the answer; 499 if there was none.
-        error: the code of our error, or None: the status is then a function's own, or a good one.
+        error: the code of our error; None if the status is a function's own, or a success.
     """
     if status == CALLER_GONE:
         return Outcome.GONE

@@ -1,4 +1,4 @@
-"""Whether traces are recorded: only what is configured is loaded."""
+"""The trace recorder of the settings; OpenTelemetry is loaded only if it is configured."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ from gateway.telemetry.trace import Recorder
 
 
 class ClosableRecorder(Recorder, Protocol):
-    """A recorder that sends what is left when it ends."""
+    """A recorder that flushes on close."""
 
     def close(self) -> None:
-        """Blocks until that is sent, or given up."""
+        """Blocks until everything is sent or discarded."""
         ...
 
 
@@ -26,7 +26,7 @@ def recorder_of(settings: Settings) -> ClosableRecorder | None:
     if settings.otlp_endpoint is None:
         return None
     try:
-        from gateway.telemetry.otel import otlp_recorder  # noqa: PLC0415 - an extra; half a second for those who want it
+        from gateway.telemetry.otel import otlp_recorder  # noqa: PLC0415 - an extra; takes half a second to load
     except ImportError as error:
         raise ValueError("OSFAAS_OTLP_ENDPOINT needs OpenTelemetry: install the extra 'otel'") from error
     return otlp_recorder(settings.otlp_endpoint)
@@ -34,7 +34,7 @@ def recorder_of(settings: Settings) -> ClosableRecorder | None:
 
 @contextlib.asynccontextmanager
 async def recording(recorder: ClosableRecorder | None) -> AsyncIterator[None]:
-    """The life of a recorder."""
+    """Closes the recorder at the end."""
     try:
         yield
     finally:

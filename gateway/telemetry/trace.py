@@ -1,7 +1,7 @@
-"""W3C trace context: what a caller sends of it, and what goes on to functions and stores.
+"""W3C trace context: validated from callers, propagated to functions and stores.
 
-A caller is not trusted: only what has the form of the Recommendation goes on, and each request that goes out has a
-span id of its own. Recording is another matter (`otel.py`); the ids go on whether or not anything records them.
+Callers are not trusted: only valid trace context is propagated, and each outgoing request has a span id of its own.
+Recording is separate (`otel.py`); the ids are propagated whether or not spans are recorded.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ _SAMPLED, _KNOWN_FLAGS = 1, 3
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where a request stands in a trace.
+    """Trace context of a request.
 
     Attributes:
         trace_id: 32 hex digits.
-        span_id: 16 hex digits; of the span that what follows belongs to.
-        flags: bit 0: whoever began the trace records it; bit 1: its id is random.
-        state: `tracestate` as it goes on; empty: there is none.
+        span_id: 16 hex digits; the parent span of what follows.
+        flags: bit 0: sampled; bit 1: random trace id.
+        state: `tracestate` to propagate; empty: none.
     """
 
     trace_id: str
@@ -43,7 +43,7 @@ class Trace:
 
 
 def received(parents: Iterable[str], states: Iterable[str]) -> Trace | None:
-    """The caller's span, from every `traceparent` and `tracestate` of a request; None: there is none of good form."""
+    """The caller's span, from every `traceparent` and `tracestate` of a request; None: there is no valid one."""
     values = tuple(parents)
     match = _PARENT.fullmatch(values[0].strip(" \t")) if len(values) == 1 else None
     if match is None:
@@ -65,25 +65,25 @@ def state_of(values: Iterable[str]) -> str:
 
 
 def begun(parent: Trace | None) -> Trace:
-    """Our own span beneath the caller's, or at the root of a new trace."""
+    """Our span: a child of the caller's, or the root of a new trace."""
     if parent is None:
         return Trace(_new_id(16), _new_id(8), flags=2)
     return Trace(parent.trace_id, _new_id(8), parent.flags, parent.state)
 
 
 def fields_of(trace: Trace) -> dict[str, str]:
-    """The header fields that carry a trace on."""
+    """The header fields that propagate a trace."""
     parent = {"traceparent": f"00-{trace.trace_id}-{trace.span_id}-{trace.flags:02x}"}
     return {**parent, "tracestate": trace.state} if trace.state else parent
 
 
 class Span(Protocol):
-    """A span that is recorded."""
+    """A recorded span."""
 
     trace: Trace
 
     def end(self, name: str, attributes: Mapping[str, str | int], *, failed: bool) -> None:
-        """Ends it; no more than once."""
+        """Ends it; at most once."""
         ...
 
 
@@ -91,11 +91,11 @@ class Recorder(Protocol):
     """Records spans."""
 
     def request(self, parent: Trace | None) -> Span:
-        """A span for a request that came in."""
+        """A span for an incoming request."""
         ...
 
     def outgoing(self, parent: Trace, name: str) -> Span:
-        """A span for a request that goes out."""
+        """A span for an outgoing request."""
         ...
 
 
@@ -109,13 +109,13 @@ _active: ContextVar[_Active | None] = ContextVar("osfaas_trace", default=None)
 
 
 def enter(trace: Trace, recorder: Recorder | None) -> None:
-    """Makes it the trace of everything that runs for this request from here on."""
+    """Makes it the current trace of this request."""
     _active.set(_Active(trace, recorder))
 
 
 @contextlib.contextmanager
 def outgoing(name: str) -> Iterator[dict[str, str]]:
-    """The header fields for a request that goes out, with a span id of its own; none outside of a request."""
+    """The trace header fields of an outgoing request, with a span id of its own; empty outside of a request."""
     active = _active.get()
     if active is None:
         yield {}

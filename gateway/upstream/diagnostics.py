@@ -1,4 +1,4 @@
-"""Why a function does not answer, in the words of the controller, which alone can see into the cluster."""
+"""Diagnosis of functions that do not answer, from the controller's status of them in the tenant directory."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ from tenancy.directory import TenantDirectory, Trouble
 from tenancy.errors import TenancyError
 
 QUOTA = "QuotaExceeded"
-# Troubles that waiting does not end: somebody has to do something first.
+# Problems that waiting does not solve: somebody has to act first.
 PERMANENT_PROBLEMS = frozenset(
     [QUOTA, "ImagePull", "CrashLoop", "Unschedulable", "PodRefused", "ContainerConfiguration"]
 )
 _SILENT = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.FUNCTION_TIMEOUT])
 _LONGEST_SENTENCE = 300
 
-# For a controller that gave a reason and no words.
+# For a status with a reason but no message.
 _WORDS = {
     QUOTA: "there is no room for its pod",
     "ImagePull": "its image cannot be pulled",
@@ -26,29 +26,29 @@ _WORDS = {
 
 
 class FunctionDiagnostics:
-    """What the directory says of functions right now."""
+    """Current problems of functions, from the directory."""
 
     def __init__(self, directory: TenantDirectory) -> None:
         self._directory = directory
 
     def with_diagnosis(self, error: GatewayError, project_id: ProjectId, function: str) -> GatewayError:
-        """The error itself, or, where it only says that nobody answered, the reason for that if it is known.
+        """Replaces an error that only says that a function did not answer by the known reason.
 
-        The directory is asked after the failure, because the call itself may have been what brought the trouble out.
+        The directory is read after the failure, because the call itself may have caused the problem.
         """
-        trouble = self._trouble(project_id, function) if error.kind in _SILENT else None
-        return error_for(trouble, function) if trouble else error
+        problem = self._problem(project_id, function) if error.kind in _SILENT else None
+        return error_for(problem, function) if problem else error
 
     def permanent_failure(self, project_id: ProjectId, function: str) -> Callable[[], GatewayError | None]:
-        """Asks whether it is in vain to go on waiting for a function."""
+        """A check for a permanent failure of a function, for `abort_when`."""
 
-        def verdict() -> GatewayError | None:
-            trouble = self._trouble(project_id, function)
-            return error_for(trouble, function) if trouble and trouble.reason in PERMANENT_PROBLEMS else None
+        def check() -> GatewayError | None:
+            problem = self._problem(project_id, function)
+            return error_for(problem, function) if problem and problem.reason in PERMANENT_PROBLEMS else None
 
-        return verdict
+        return check
 
-    def _trouble(self, project_id: ProjectId, function: str) -> Trouble | None:
+    def _problem(self, project_id: ProjectId, function: str) -> Trouble | None:
         try:
             address = self._directory.tenant_of(project_id).functions.get(function)
         except TenancyError:
@@ -56,9 +56,9 @@ class FunctionDiagnostics:
         return address.trouble if address else None
 
 
-def error_for(trouble: Trouble, function: str) -> GatewayError:
-    """FUNCTION_QUOTA for a quota that is used up, FUNCTION_NOT_RUNNING for everything else."""
-    words = "".join(character if character.isprintable() else " " for character in trouble.message)
-    why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(trouble.reason, trouble.reason)
-    kind = ErrorCode.FUNCTION_QUOTA if trouble.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
+def error_for(problem: Trouble, function: str) -> GatewayError:
+    """The error for a problem: FUNCTION_QUOTA for an exhausted quota, else FUNCTION_NOT_RUNNING."""
+    words = "".join(character if character.isprintable() else " " for character in problem.message)
+    why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(problem.reason, problem.reason)
+    kind = ErrorCode.FUNCTION_QUOTA if problem.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
     return GatewayError(kind, function=function, why=why)

@@ -1,4 +1,4 @@
-"""One HTTP exchange with a tenant's function, through the ingress that knows it by its Host."""
+"""HTTP client of tenants' functions, through the ingress that routes by Host."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ from tenancy.directory import FunctionAddress
 
 log = logging.getLogger(__name__)
 
-# What an ingress, an activator or a queue-proxy answers when there is nobody behind it.
+# Statuses of an ingress, an activator or a queue-proxy without an upstream.
 NOBODY_THERE = frozenset([502, 503, 504])
-# What may be sent twice (RFC 9110, 9.2.2), and how often it is when connections end without an answer.
+# Idempotent methods (RFC 9110, 9.2.2), and their maximum attempts when connections end without an answer.
 _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 _IDEMPOTENT_ATTEMPTS = 3
-# How often it is looked whether waiting for a head is in vain.
-_LOOK_SECONDS = 1.0
+# Interval of the check whether to abort the wait for a head.
+_CHECK_SECONDS = 1.0
 
 
 def never_abort() -> GatewayError | None:
@@ -37,9 +37,9 @@ def never_abort() -> GatewayError | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionTimeouts:
-    """How long is waited: for a connection, for a sign of life, in all; and for a function in trouble (seconds).
+    """Timeouts of a function (seconds): connection, silence, total, and first check for a permanent failure.
 
-    `retry_seconds`: for a connection to be possible, after the first one that was not.
+    `retry_seconds`: how long a connection is retried after the first failure.
     """
 
     connect_seconds: float
@@ -54,15 +54,15 @@ class FunctionRequest:
     """One request to a function.
 
     Attributes:
-        function: its name, for sentences.
+        function: its name, for error messages.
         target: path and query, percent-encoded; sent byte for byte.
         fields: header fields, without Host.
-        body: what aiohttp takes for a body; None: there is none.
-        begun: whether a byte of the body has been asked for; from then on nothing may be sent again.
-        tracestate: whether the caller's goes along: its words are free.
-        repeated: the caller itself repeats the whole of its work, so there is only one attempt at a connection here.
-        permanent_failure: why it is in vain to wait for the head any longer, or None; asked about once a second.
-        timings: gets the phases of waiting for the head, in seconds.
+        body: any body that aiohttp accepts; None: no body.
+        begun: whether a byte of the body has been read; from then on the request must not be retried.
+        tracestate: whether the caller's `tracestate` is forwarded: its values are free text.
+        repeated: the caller retries all of its work itself, so there is only one connection attempt here.
+        permanent_failure: the error of a permanent failure, or None; checked once a second while waiting for the head.
+        timings: receives the phases of the wait for the head, in seconds.
     """
 
     function: str
@@ -79,59 +79,59 @@ class FunctionRequest:
 
 @lru_cache(maxsize=1_024)
 def _url(text: str) -> yarl.URL:
-    """A URL that is sent as it stands; most calls of a function are for one of a few."""
+    """A URL that is sent unchanged; cached, because most calls use one of a few."""
     return yarl.URL(text, encoded=True)
 
 
 class abort_when:  # noqa: N801 - used as `asyncio.timeout` is
-    """Breaks off what the block waits for as soon as `permanent_failure` gives a reason, asked from `after_seconds` on.
+    """Aborts the block as soon as `check` returns an error; checked from `after_seconds` on.
 
-    A timer in place of a task: most waits are over long before the first look. No closures, whose references to
-    themselves would keep each call until the garbage collector comes.
+    A timer in place of a task: most waits end long before the first check. No closures: their reference cycles would
+    keep each call until the garbage collector runs.
 
     Raises:
-        GatewayError: the reason.
+        GatewayError: the error that `check` returned.
     """
 
-    __slots__ = ("_check", "_failure_check", "_seconds", "_task", "_timer")
+    __slots__ = ("_check", "_failure", "_seconds", "_task", "_timer")
 
-    def __init__(self, permanent_failure: Callable[[], GatewayError | None], *, after_seconds: float) -> None:
-        self._check = permanent_failure
-        self._seconds = max(after_seconds, _LOOK_SECONDS)
-        self._failure_check: GatewayError | None = None
+    def __init__(self, check: Callable[[], GatewayError | None], *, after_seconds: float) -> None:
+        self._check = check
+        self._seconds = max(after_seconds, _CHECK_SECONDS)
+        self._failure: GatewayError | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
         self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._run_check)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         assert self._task is not None
         task, timer, self._task, self._timer = self._task, self._timer, None, None
         if timer is not None:
             timer.cancel()
-        # Somebody else may have cancelled at the same moment; that goes on.
-        if isinstance(error, asyncio.CancelledError) and self._failure_check is not None and task.uncancel() == 0:
-            raise self._failure_check from None
+        # Another cancellation at the same moment is propagated.
+        if isinstance(error, asyncio.CancelledError) and self._failure is not None and task.uncancel() == 0:
+            raise self._failure from None
 
-    def _look(self) -> None:
-        self._failure_check, self._timer = self._check(), None
-        if self._failure_check is None:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+    def _run_check(self) -> None:
+        self._failure, self._timer = self._check(), None
+        if self._failure is None:
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._run_check)
         elif self._task is not None:
             self._task.cancel()
 
 
 class ReplyCutError(GatewayError):
-    """The reply broke off, as it does when the function is killed; another attempt may bring a whole one."""
+    """The reply was cut, as when the function is killed; a retry may succeed."""
 
     def __init__(self, function: str) -> None:
         super().__init__(ErrorCode.FUNCTION_FAILED, function=function, why="its answer broke off")
 
 
 class FunctionClient:
-    """Sends requests to functions. Nothing of the caller's request goes along but what is given here."""
+    """Sends requests to functions. Only the given parts of the caller's request are forwarded."""
 
     def __init__(self, session: aiohttp.ClientSession, timeouts: FunctionTimeouts) -> None:
         self._session = session
@@ -145,12 +145,12 @@ class FunctionClient:
 
     @property
     def silence_seconds(self) -> float:
-        """How long a function may neither say nor take anything."""
+        """How long a function may neither send nor receive anything."""
         return self._timeouts.silence_seconds
 
     @property
     def retry_seconds(self) -> float:
-        """How long what failed is tried again, from the first failure on."""
+        """How long failed work is retried, from the first failure on."""
         return self._timeouts.retry_seconds
 
     @contextlib.asynccontextmanager
@@ -221,13 +221,13 @@ class FunctionClient:
             except aiohttp.ClientSSLError:
                 raise  # another attempt meets the same certificate
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-                # There was no connection, so nothing was sent, whatever the method.
+                # There was no connection, so nothing was sent: any method may be retried.
                 window = window or RetryWindow(self._timeouts.retry_seconds)
                 if call.repeated or call.begun() or not await window.wait():
                     raise
                 log.warning("trying again: no connection to the function '%s'", call.function)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                # Kept connections that the other side has closed die one by one, each with the request it is used for.
+                # Kept connections that the other side has closed fail one by one, each with the request it is used for.
                 window = window or RetryWindow(self._timeouts.retry_seconds)
                 last = call.repeated or not idempotent or attempt >= _IDEMPOTENT_ATTEMPTS
                 if last or not await window.wait():

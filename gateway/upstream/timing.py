@@ -1,14 +1,14 @@
-"""Where the time until the head of a function's reply went.
+"""Phases of the wait for a function's reply.
 
-From outside, a pod that first has to start and a function that thinks for long look the same. So a function may say
-two things in the head of its reply, in the form of `Server-Timing` (W3C):
+From outside, a cold start and a slow function look the same. So a function may report two durations in the head of its
+reply, as `Server-Timing` (W3C):
 
     Server-Timing: process;dur=812, function;dur=37
 
 `process`: how old its process was when the request arrived; `function`: how long it worked until it sent the head
-(both in milliseconds). What is left of the waiting is the way there and back. If the process is younger than that, it
-was started while this call was waiting: that is a cold start, and everything but the function's own work belongs to
-it. A function that says nothing is not guessed about.
+(both in milliseconds). The rest of the wait is network time. If the process is younger than that, it was started while
+this call was waiting: a cold start, which includes everything but the function's own work. Without the field, nothing
+is guessed.
 """
 
 import re

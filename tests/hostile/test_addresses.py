@@ -80,7 +80,7 @@ async def test_catalog_that_leads_inside_is_not_followed(canary, url):
     asked = len(canary.seen)
     origins = StoreAllowlist()
     async with open_clients(GatewaySettings(), _identity(), origins) as (_, stores, _keystone):
-        client = StoreClient(stores, timeout_seconds=1, origins=origins)
+        client = StoreClient(stores, timeout_seconds=1, allowlist=origins)
         with pytest.raises(GatewayError) as caught:
             async with client.exchange("HEAD", url.format(port=canary.port) + "v1/AUTH_p/c/o", {}):
                 pass
@@ -93,7 +93,7 @@ async def test_name_that_is_looked_up_to_the_inside_is_not_connected_to(canary, 
     monkeypatch.setattr(socket, "getaddrinfo", _always("127.0.0.1", canary.port))
     asked, origins = len(canary.seen), StoreAllowlist()
     async with open_clients(GatewaySettings(), _identity(), origins) as (functions, stores, _):
-        client = StoreClient(stores, timeout_seconds=1, origins=origins)
+        client = StoreClient(stores, timeout_seconds=1, allowlist=origins)
         with pytest.raises(GatewayError) as caught:
             async with client.exchange("HEAD", f"http://rebound.test:{canary.port}/v1/AUTH_p/c/o", {}):
                 pass

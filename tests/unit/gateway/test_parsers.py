@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from control.document import asked_of
+from control.document import parse_change
 from gateway.checksums.bulk import parse_bulk_request
 from gateway.checksums.bulk_routes import named
 from gateway.checksums.contract import DigestContract
@@ -490,7 +490,7 @@ def test_order_for_many_objects_names_objects_or_fails_line_by_line(text: str) -
 )
 def test_what_an_administrator_asks_is_understood_or_refused(document: Any, states: bool) -> None:
     for body in (document, {"project": document}, {"project": {"isolation": document, "limits": document}}):
-        asked = unless_refused(MALFORMED, lambda body=body: asked_of(body, states=states))  # type: ignore[misc]
+        asked = unless_refused(MALFORMED, lambda body=body: parse_change(body, states=states))  # type: ignore[misc]
         assert asked is None or hash(asked.wishes)
 
 

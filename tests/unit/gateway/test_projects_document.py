@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from control.document import asked_of
+from control.document import parse_change
 from gateway.errors import ErrorCode, GatewayError
 from policies.model import IsolationLevel
 
@@ -12,11 +12,11 @@ from policies.model import IsolationLevel
 @pytest.mark.parametrize("level", ["L9", "", 2, 1.5, [], ["L2"], {}, {"L2": 1}, True])
 def test_level_that_is_none_is_refused(level: Any) -> None:
     with pytest.raises(GatewayError) as caught:
-        asked_of({"project": {"isolation": level}}, states=False)
+        parse_change({"project": {"isolation": level}}, states=False)
     assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
     assert "'isolation' is one of L1, " in caught.value.message
 
 
 def test_level_is_read() -> None:
-    assert asked_of({"project": {"isolation": "L2"}}, states=False).wishes.isolation is IsolationLevel.L2
-    assert asked_of({"project": {}}, states=False).wishes.isolation is None
+    assert parse_change({"project": {"isolation": "L2"}}, states=False).wishes.isolation is IsolationLevel.L2
+    assert parse_change({"project": {}}, states=False).wishes.isolation is None
