@@ -8,8 +8,8 @@ from gateway.edge.head import RequestHead
 from gateway.errors import GatewayError, Kind
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
-from tenancy.directory import Tenant, TenantDirectory
-from tenancy.errors import DirectoryError, NotOnboardedError
+from tenancy.directory.protocol import Tenant, TenantDirectory
+from tenancy.model.errors import DirectoryError, NotOnboardedError
 
 
 async def admit(

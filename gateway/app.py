@@ -27,7 +27,7 @@ from gateway.observe.recording import recorder_of, recording
 from gateway.openapi import openapi_document
 from gateway.rooms import Rooms, open_rooms
 from gateway.settings import Settings
-from tenancy.directory import TenantDirectory
+from tenancy.directory.protocol import TenantDirectory
 
 
 class AnyName(PathConvertor):

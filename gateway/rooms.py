@@ -42,7 +42,7 @@ from gateway.objects.s3 import Presigner, S3Rules
 from gateway.objects.s3_store import S3Store
 from gateway.objects.swift import SwiftRules, SwiftStore
 from gateway.settings import Settings
-from tenancy.directory import TenantDirectory
+from tenancy.directory.protocol import TenantDirectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What the builders read: a tenant as the administrator wants it, and the platform that it lives on.
+"""Input of the builders: a tenant as the administrator wants it, and the platform it runs on.
 
-These values flow one way: the record of a tenant (`tenancy.record`) and the platform file (`tenancy.platform_file`)
-become a `TenantSpec` and a `Platform`; builders turn the two into manifests; nothing here knows where they came from.
+These values flow one way: the record of a tenant (`tenancy.model.record`) and the platform file
+(`tenancy.platform.platform_file`) become a `TenantSpec` and a `Platform`, and builders turn these two into manifests.
+Nothing here knows where they came from.
 """
 
 from collections.abc import Mapping

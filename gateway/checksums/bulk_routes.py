@@ -32,7 +32,7 @@ from gateway.errors import UNCACHEABLE, GatewayError, Kind, error_body
 from gateway.identity.caller import Caller
 from gateway.json_text import json_bytes
 from gateway.observe.outcome import CALLER_GONE, GONE
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 
 log = logging.getLogger(__name__)
 

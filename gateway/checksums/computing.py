@@ -16,7 +16,7 @@ from gateway.invoke.exchange import ReplyCutError
 from gateway.objects.http import StoreTroubleError
 from gateway.objects.model import Capability, ObjectStat, ObjectStore, SignedUrl
 from gateway.retries import RetryWindow
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 # What a function or a store that is killed and comes back looks like.
 _AWAY = frozenset([Kind.FUNCTION_UNREACHABLE, Kind.SHORT_READ])

@@ -24,7 +24,7 @@ from gateway.identity.caller import Caller
 from gateway.invoke.trouble import Troubles
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
 from gateway.single_flight import SingleFlight, StillRunningError
-from tenancy.directory import Tenant, TenantDirectory
+from tenancy.directory.protocol import Tenant, TenantDirectory
 
 log = logging.getLogger(__name__)
 

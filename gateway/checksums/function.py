@@ -17,7 +17,7 @@ from gateway.identity.caller import Caller
 from gateway.invoke.exchange import NOBODY_THERE, FunctionClient
 from gateway.objects.http import incomplete
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectStat, ObjectStore, is_weak
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 GiveWay = Callable[[], Awaitable[None]]
 

@@ -26,7 +26,7 @@ from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectRef
 from gateway.objects.stored import BINDING
 from gateway.single_flight import SingleFlight
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 
 _OURS = frozenset([Source.COMPUTED, Source.REMEMBERED])
 

@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.invoke.timing import phases
 from gateway.observe.trace import outgoing
 from gateway.retries import RetryWindow
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from gateway.invoke.headers import reply_fields, request_fields
 from gateway.invoke.target import Target
 from gateway.invoke.timing import server_timing
 from gateway.invoke.trouble import Troubles
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 _NOT_FOUND = 404
 

@@ -12,7 +12,7 @@ from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import target_of
 from gateway.observe.outcome import GONE
-from tenancy.directory import FunctionAddress, Tenant, TenantDirectory
+from tenancy.directory.protocol import FunctionAddress, Tenant, TenantDirectory
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

@@ -13,7 +13,7 @@ from gateway.edge.query import parse_query
 from gateway.errors import UNCACHEABLE
 from gateway.identity.authenticate import Authenticator
 from gateway.limits.document import limits_document
-from tenancy.directory import TenantDirectory
+from tenancy.directory.protocol import TenantDirectory
 
 
 class LimitRoutes:

@@ -27,8 +27,8 @@ from gateway.observe.recording import recorder_of, recording
 from gateway.projects.administrator import AdministratorRules, Administrators
 from gateway.projects.routes import ProjectRoutes
 from gateway.settings import Settings
-from tenancy.projects import Projects
-from tenancy.tenants import Tenants
+from tenancy.keystone_projects import Projects
+from tenancy.repository import Tenants
 
 
 def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tenants, projects: Projects) -> ASGIApp:

@@ -7,8 +7,8 @@ from typing import Any
 from gateway.errors import GatewayError, Kind
 from gateway.suggestions import unknown_name
 from policies.model import IsolationLevel, Limits
-from tenancy.record import TenantRecord, timestamp
-from tenancy.service import Wishes
+from tenancy.model.record import TenantRecord, timestamp
+from tenancy.use_cases import Wishes
 
 _WISHES = frozenset(["display_name", "isolation", "functions", "limits"])
 _MOST_LIMIT = 2**53

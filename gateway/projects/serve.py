@@ -6,9 +6,9 @@ from gateway.identity.credential import IdentityService
 from gateway.projects.app import build_admin_app
 from gateway.serve import run
 from gateway.settings import Settings
-from tenancy.cluster import connect
-from tenancy.projects import connect_projects
-from tenancy.tenants import ClusterTenants
+from tenancy.keystone_projects import connect_projects
+from tenancy.kubernetes.client import connect
+from tenancy.repository import ClusterTenants
 
 
 def serve() -> int:

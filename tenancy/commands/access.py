@@ -13,20 +13,14 @@ import click
 
 from policies.errors import PolicyError
 from policies.names import ProjectId
-from tenancy.errors import (
-    NoSuchProjectError,
-    NotOnboardedError,
-    ProjectsError,
-    TenancyError,
-    UnavailableError,
-)
+from tenancy.model.errors import NoSuchProjectError, NotOnboardedError, ProjectsError, TenancyError, UnavailableError
 
 # The clients of Kubernetes and OpenStack take ten times as long to load as all that help and completion need.
 if TYPE_CHECKING:
     from policies.model import Platform
-    from tenancy.cluster import Cluster
-    from tenancy.projects import KeystoneProjects, Project
-    from tenancy.tenants import ClusterTenants
+    from tenancy.keystone_projects import KeystoneProjects, Project
+    from tenancy.kubernetes.client import Cluster
+    from tenancy.repository import ClusterTenants
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -47,28 +41,28 @@ class Access:
     @cached_property
     def cluster(self) -> "Cluster":
         """The cluster."""
-        from tenancy.cluster import connect
+        from tenancy.kubernetes.client import connect
 
         return connect(self.kubeconfig, context=self.context)
 
     @cached_property
     def tenants(self) -> "ClusterTenants":
         """The records."""
-        from tenancy.tenants import ClusterTenants
+        from tenancy.repository import ClusterTenants
 
         return ClusterTenants(self.cluster)
 
     @cached_property
     def projects(self) -> "KeystoneProjects":
         """Keystone."""
-        from tenancy.projects import connect_projects
+        from tenancy.keystone_projects import connect_projects
 
         return connect_projects()
 
     @property
     def platform(self) -> "Platform | None":
         """The platform, if its file was named."""
-        from tenancy.platform_file import read_platform
+        from tenancy.platform.platform_file import read_platform
 
         return read_platform(self.platform_file) if self.platform_file else None
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tenancy.record import ConditionType, TenantRecord, manifest_of, timestamp
+from tenancy.model.record import ConditionType, TenantRecord, manifest_of, timestamp
 
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 # Of the API server, and different after each write.

@@ -9,11 +9,11 @@ import click
 
 from policies.names import ProjectId
 from tenancy.commands.access import NOT_IN_TIME
-from tenancy.record import Condition, ConditionType, TenantRecord
-from tenancy.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
+from tenancy.model.record import Condition, ConditionType, TenantRecord
+from tenancy.model.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
 
 if TYPE_CHECKING:
-    from tenancy.tenants import Tenants
+    from tenancy.repository import Tenants
 
 _LOOK_SECONDS = 0.3
 _STOPPED = frozenset({OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED})

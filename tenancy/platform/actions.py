@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from policies.model import Manifest, Platform
-from tenancy.cluster import Cluster, connect
+from tenancy.kubernetes.client import Cluster, connect
+from tenancy.platform.checks.runner import run_checks
+from tenancy.platform.cluster_facts import Enforcement, Finding, Severity
 from tenancy.platform.collect import collect_facts
 from tenancy.platform.errors import PlatformError
-from tenancy.platform.facts import Enforcement, Finding, Severity
 from tenancy.platform.helm import Charts, Helm
 from tenancy.platform.install import (
     Istio,
@@ -21,12 +22,11 @@ from tenancy.platform.install import (
     overlay_problems,
     platform_in,
 )
-from tenancy.platform.judge import judge
+from tenancy.platform.platform_file import read_platform
 from tenancy.platform.probes import try_enforcement
 from tenancy.platform.rollout import DEPLOYMENT, Rollout, Say
 from tenancy.platform.sources import laid_over, read_manifests, read_values, render
 from tenancy.platform.verify import verify_platform
-from tenancy.platform_file import read_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def check(
     if probe:
         enforcement = try_enforcement(cluster, probe_image or _own_image(cluster, described))
     facts = collect_facts(cluster, described, enforcement)
-    return Report(judge(facts, described), facts.enforcement)
+    return Report(run_checks(facts, described), facts.enforcement)
 
 
 def verify(

@@ -8,10 +8,10 @@ import yaml
 from policies.model import Manifest, Platform
 from policies.platform import platform_manifests
 from policies.ports import LOCAL_GATEWAY
-from tenancy.cluster import Cluster, Kind, Ref, ref_of
-from tenancy.errors import KindMissingError
-from tenancy.platform.facts import Enforcement, Facts
-from tenancy.platform.judge import ADMISSION_KINDS, version_of
+from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
+from tenancy.model.errors import KindMissingError
+from tenancy.platform.checks.versions import ADMISSION_KINDS, version_of
+from tenancy.platform.cluster_facts import Enforcement, Facts
 from tenancy.platform.rollout import CRD, DEPLOYMENT
 
 _DAEMON_SET = Kind("apps/v1", "DaemonSet")

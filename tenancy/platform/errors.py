@@ -1,6 +1,6 @@
 """The error of this package; its messages say what to do."""
 
-from tenancy.errors import TenancyError
+from tenancy.model.errors import TenancyError
 
 
 class PlatformError(TenancyError):

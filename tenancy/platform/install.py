@@ -12,12 +12,12 @@ import yaml
 
 from policies.model import Manifest, Platform
 from policies.platform import platform_manifests
-from tenancy.errors import PlatformFileError
+from tenancy.model.errors import PlatformFileError
 from tenancy.platform.errors import PlatformError
 from tenancy.platform.helm import Charts, Helm
+from tenancy.platform.platform_file import platform_of
 from tenancy.platform.rollout import Rollout
 from tenancy.platform.sources import combined, queue_proxy_settings, staged, with_settings
-from tenancy.platform_file import platform_of
 
 INGRESS = "istio-ingressgateway"
 PLATFORM_CONFIG = "osfaas-platform"

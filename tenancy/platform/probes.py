@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.cluster import Cluster, Kind, Ref, ref_of
-from tenancy.errors import ClusterError
+from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
+from tenancy.model.errors import ClusterError
+from tenancy.platform.cluster_facts import Enforcement
 from tenancy.platform.errors import PlatformError
-from tenancy.platform.facts import Enforcement
 from tenancy.platform.rollout import FIELD_MANAGER
 
 NAMESPACE, POD = Kind("v1", "Namespace"), Kind("v1", "Pod")

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.cluster import Cluster, Kind, ref_of
-from tenancy.errors import ClusterError, ConflictError, KindMissingError, NotFoundError, UnavailableError
+from tenancy.kubernetes.client import Cluster, Kind, ref_of
+from tenancy.model.errors import ClusterError, ConflictError, KindMissingError, NotFoundError, UnavailableError
 from tenancy.platform.errors import PlatformError
 from tenancy.platform.readiness import is_available, why_not
 from tenancy.platform.sources import Stages

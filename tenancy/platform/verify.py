@@ -8,7 +8,7 @@ from policies.metadata import tenant_labels
 from policies.model import Platform, TenantSpec
 from policies.names import ProjectId, function_host
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Cluster, Kind, Ref
+from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.platform.errors import PlatformError
 from tenancy.platform.probes import NAMESPACE, Question, ask
 from tenancy.platform.rollout import Rollout

@@ -15,9 +15,9 @@ from kubernetes import client, config
 
 from policies.labels import API_GROUP, API_VERSION
 from policies.names import ProjectId, namespace_of
-from tenancy.cluster import Cluster
-from tenancy.errors import DirectoryError, NotOnboardedError
-from tenancy.kubernetes_directory import KubernetesDirectory, Rhythm
+from tenancy.directory.kubernetes_directory import KubernetesDirectory, Rhythm
+from tenancy.kubernetes.client import Cluster
+from tenancy.model.errors import DirectoryError, NotOnboardedError
 from tests.cluster.progress import say
 from tests.machine import scaled
 

@@ -23,7 +23,7 @@ assert len(compiled) > 100, compiled
 print("without bytecode:", [name for name, cached in loaded if cached and not os.path.exists(cached)])
 """
 _FUNCTION = "import checksums_function.__main__ as function; function.preload()"
-_GATEWAY = "import gateway.cli, gateway.serve, gateway.projects.serve, tenancy.controller"
+_GATEWAY = "import gateway.cli, gateway.serve, gateway.projects.serve, tenancy.controller.controller"
 
 
 @pytest.mark.parametrize(

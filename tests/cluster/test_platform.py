@@ -8,10 +8,10 @@ import pytest
 
 import tenancy.platform.probes as probing
 from policies.model import Platform
-from tenancy.cluster import Ref, connect, ref_of
+from tenancy.kubernetes.client import Ref, connect, ref_of
+from tenancy.platform.checks.runner import run_checks
+from tenancy.platform.cluster_facts import Enforcement
 from tenancy.platform.collect import collect_facts
-from tenancy.platform.facts import Enforcement
-from tenancy.platform.judge import judge
 from tenancy.platform.probes import Question, ask, scratch_namespace, try_enforcement
 from tenancy.platform.rollout import Rollout
 from tenancy.platform.sources import render, staged
@@ -23,7 +23,7 @@ from tests.cluster.testbed import PROBE_IMAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tenancy.cluster import Cluster
+    from tenancy.kubernetes.client import Cluster
     from tests.cluster.testbed import Testbed
 
 CONTROLLER = "--as=system:serviceaccount:osfaas-system:osfaas-controller"
@@ -134,7 +134,7 @@ def test_a_probe_that_cannot_run_proves_nothing(api: Cluster) -> None:
 
 def test_what_the_harness_installed_lacks_nothing_but_policies(api: Cluster) -> None:
     """Istio and Knative come from the product's own installation, so check has nothing to say against them."""
-    findings = judge(collect_facts(api, Platform(functions={})), Platform(functions={}))
+    findings = run_checks(collect_facts(api, Platform(functions={})), Platform(functions={}))
     serious = {finding.code for finding in findings if finding.severity.value != "advice"}
     assert serious <= {"policies.missing", "kind.tenant", "overlay.placeholder"}
 

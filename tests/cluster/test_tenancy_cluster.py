@@ -9,12 +9,20 @@ import pytest
 from policies.labels import FIELD_MANAGER
 from policies.model import TenantSpec
 from policies.names import ProjectId
-from tenancy import cluster as adapter
-from tenancy.cluster import Cluster, Kind, Ref, connect, ref_of
-from tenancy.errors import ClusterError, ConflictError, ExpiredError, KindMissingError, NotFoundError, UnavailableError
-from tenancy.ownership import added_by_strangers
-from tenancy.record import TenantRecord
-from tenancy.tenants import TENANTS, ClusterTenants, ref_of_tenant
+from tenancy.controller.ownership import added_by_strangers
+from tenancy.kubernetes import client as adapter
+from tenancy.kubernetes.client import Cluster, Kind, Ref, connect, ref_of
+from tenancy.kubernetes.kinds import TENANTS
+from tenancy.model.errors import (
+    ClusterError,
+    ConflictError,
+    ExpiredError,
+    KindMissingError,
+    NotFoundError,
+    UnavailableError,
+)
+from tenancy.model.record import TenantRecord
+from tenancy.repository import ClusterTenants, ref_of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,10 +30,10 @@ from localcloud.services import free_ports
 from policies.admission_pods import build_pod_admission
 from policies.model import Platform
 from policies.names import ProjectId, namespace_of
-from tenancy.cluster import connect
-from tenancy.errors import ProjectsError
-from tenancy.projects import KeystoneProjects
-from tenancy.verify.pods import restricted_pod
+from tenancy.isolation.pods import restricted_pod
+from tenancy.keystone_projects import KeystoneProjects
+from tenancy.kubernetes.client import connect
+from tenancy.model.errors import ProjectsError
 from tests.cluster.commands import CommandError, wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.platform_objects import platform_objects

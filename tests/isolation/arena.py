@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
-from tenancy.cluster import Cluster, Kind, Ref
-from tenancy.verify.attack import Attack, Evidence, Outcome
-from tenancy.verify.attacks import all_attacks
-from tenancy.verify.replay import ask
-from tenancy.verify.stage import Stage
-from tenancy.verify.targets import Scene, Targets, Victim
-from tenancy.verify.verdict import Finding, Verdict, judge
+from tenancy.isolation.attack import Attack, Evidence, Outcome
+from tenancy.isolation.attacks import all_attacks
+from tenancy.isolation.fixtures import Stage
+from tenancy.isolation.replay import ask
+from tenancy.isolation.targets import Scene, Targets, Victim
+from tenancy.isolation.verdict import Finding, Verdict, judge
+from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tests.cluster.commands import wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from kubernetes import client
 
-    from tenancy.verify.asking import PodName
+    from tenancy.isolation.runners import PodName
     from tests.cluster.testbed import Testbed
 
 IMAGE = "dev.local/checksums:test"

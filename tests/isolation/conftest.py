@@ -13,13 +13,13 @@ from kubernetes.client import ApiClient
 from policies.labels import MANAGED_BY
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Cluster, load_configuration
-from tenancy.errors import ClusterError
-from tenancy.verify.asking import PodName
-from tenancy.verify.attacks import all_attacks
-from tenancy.verify.pods import decoy_pod, probe_pod
-from tenancy.verify.survey import survey
-from tenancy.verify.targets import Scene, Victim
+from tenancy.isolation.attacks import all_attacks
+from tenancy.isolation.discovery import survey
+from tenancy.isolation.pods import decoy_pod, probe_pod
+from tenancy.isolation.runners import PodName
+from tenancy.isolation.targets import Scene, Victim
+from tenancy.kubernetes.client import Cluster, load_configuration
+from tenancy.model.errors import ClusterError
 from tests.cluster.commands import run
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.platform_objects import platform_objects

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.asking import ask_in_pod
-from tenancy.verify.attack import Connect, Outcome
-from tenancy.verify.network import http
+from tenancy.isolation.attack import Connect, Outcome
+from tenancy.isolation.network_attacks import http
+from tenancy.isolation.runners import ask_in_pod
 from tests.isolation.function import running_function
 
 if TYPE_CHECKING:

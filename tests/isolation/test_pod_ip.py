@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.attack import Outcome
-from tenancy.verify.targets import FUNCTION_PORTS
-from tenancy.verify.verdict import Verdict
+from tenancy.isolation.attack import Outcome
+from tenancy.isolation.targets import FUNCTION_PORTS
+from tenancy.isolation.verdict import Verdict
 from tests.isolation.arena import REFUSALS
 
 if TYPE_CHECKING:

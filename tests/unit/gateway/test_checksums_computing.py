@@ -15,7 +15,7 @@ from gateway.invoke.exchange import ReplyCutError
 from gateway.objects.http import StoreSilentError, StoreTroubleError, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat
 from policies.names import ProjectId
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 STAT = ObjectStat("p", "http://swift.test/v1/AUTH_p", ObjectRef("c", "o"), "e", 9, ObjectKind.PLAIN, "text/plain")
 CALLER = Caller("t", "u", "n", ProjectId("p"), "n", frozenset(), 0)

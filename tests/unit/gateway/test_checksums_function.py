@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller
 from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from policies.names import ProjectId
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 MD5 = "0123456789abcdef0123456789abcdef"
 ADLER = "11e60398"

@@ -22,7 +22,7 @@ from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.identity.caller import Caller
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})

@@ -20,8 +20,8 @@ from gateway.identity.credential import IdentityService
 from gateway.openapi import openapi_document
 from gateway.settings import Settings
 from policies.names import ProjectId
-from tenancy.directory import Tenant
-from tenancy.errors import NotOnboardedError
+from tenancy.directory.protocol import Tenant
+from tenancy.model.errors import NotOnboardedError
 
 PUBLIC_URL = "https://faas.example/base"
 

@@ -15,7 +15,7 @@ from gateway.events.records import Happening, ObjectEvent
 from gateway.identity.caller import Caller
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 from tests.machine import scaled, settled
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.exchange import Call, FunctionClient, Patience, unless_in_vain
 from gateway.observe.trace import Trace, enter
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -5,8 +5,8 @@ import pytest
 from gateway.errors import GatewayError, Kind
 from gateway.invoke.trouble import LASTING, Troubles, sentence_of
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import FunctionAddress, Tenant, Trouble
-from tenancy.errors import NotOnboardedError
+from tenancy.directory.protocol import FunctionAddress, Tenant, Trouble
+from tenancy.model.errors import NotOnboardedError
 
 PROJECT = ProjectId("p")
 SILENT = GatewayError(Kind.FUNCTION_UNREACHABLE, function="f")

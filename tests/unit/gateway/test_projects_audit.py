@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.projects.administrator import Administrator
 from gateway.projects.audit import deed_of
 from gateway.projects.routes import ProjectRoutes
-from tenancy.errors import UnavailableError
+from tenancy.model.errors import UnavailableError
 
 ADMIN = Administrator("u", "root", "system")
 

@@ -10,10 +10,10 @@ from policies.access import CONTROLLER_ROLE, build_controller_binding
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Kind, ref_of
-from tenancy.observe import OWNED_KINDS
+from tenancy.kubernetes.client import Kind, ref_of
+from tenancy.kubernetes.kinds import OWNED_KINDS
+from tenancy.kubernetes.watches import SOURCES
 from tenancy.platform.install import platform_in
-from tenancy.triggers import SOURCES
 from tests.unit.manifests.rendered import kustomizations, one, rendered
 
 READING = {"get", "list", "watch"}

@@ -12,7 +12,7 @@ import yaml
 from gateway.budgets.allowance import NAMES
 from gateway.edge.metrics import Metrics
 from gateway.observe.outcome import Outcome
-from tenancy.metrics import ControllerMetrics
+from tenancy.controller.metrics import ControllerMetrics
 from tests.unit.manifests.rendered import CHECKOUT, MANIFESTS
 
 FOLDER = MANIFESTS / "monitoring"

@@ -1,0 +1,140 @@
+"""Attacks over the network: what a function could connect to. Pure.
+
+All of them are refused from L2 on. A connection that is accepted is a breach whatever comes back, because the promise
+is that there is no way; only at the local gateway does Envoy's own refusal (level L3) count as one too.
+"""
+
+from collections.abc import Iterator
+
+from policies.model import IsolationLevel
+from tenancy.isolation.attack import Attack, ByTheVictim, Connect, Known, Question, Twin
+from tenancy.isolation.targets import FUNCTION_PORTS, Endpoint, Scene
+
+_METADATA = "169.254.169.254"
+_ENVOY_SAYS_NO = "RBAC: access denied"
+_ISTIOD_PORTS = (15010, 15012, 15017, 8080)
+_L2 = IsolationLevel.L2
+
+
+def network_attacks(scene: Scene) -> Iterator[Attack]:
+    """Every attack that needs nothing but a connection from the tenant's pod."""
+    yield from _local_gateway(scene)
+    yield from _activator(scene)
+    yield from _victim_pods(scene)
+    yield from _control_planes(scene)
+    yield from _outside(scene)
+
+
+def http(host: str, path: str = "/", method: str = "GET", **headers: str) -> str:
+    """An HTTP/1.1 request without a body; underscores in header names stand for dashes."""
+    fields = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n"
+
+
+def _attack(name: str, replays: str, question: Question, twin: Twin) -> Attack:
+    return Attack(name, replays, _L2, question, twin)
+
+
+def _ready(endpoint: Endpoint, who: str) -> Known:
+    return Known(f"the kubelet's own probes reach {who} at {endpoint.address}", endpoint.ready)
+
+
+def _local_gateway(scene: Scene) -> Iterator[Attack]:
+    targets, request = scene.targets, http(scene.victim.host)
+    ready = _ready(targets.gateway, "the gateway pod")
+    yield _attack(
+        "local-gateway-by-cluster-ip",
+        "the local gateway is shared: the Host of another tenant's function crosses tenants",
+        Connect(targets.local_gateway, 80, request, _ENVOY_SAYS_NO),
+        ready,
+    )
+    for port, what in ((8081, "behind the Service's back"), (80, "at its public port")):
+        yield _attack(
+            f"local-gateway-by-pod-ip-{port}",
+            f"the same gateway pods, asked {what}",
+            Connect(targets.gateway.address, port, request, _ENVOY_SAYS_NO),
+            ready,
+        )
+
+
+def _activator(scene: Scene) -> Iterator[Attack]:
+    victim, activator = scene.victim, scene.targets.activator
+    forged = {"Knative_Serving_Namespace": victim.namespace, "Knative_Serving_Revision": victim.revision}
+    for port in (8012, 8013):
+        yield _attack(
+            f"activator-forged-headers-{port}",
+            "the activator is a confused deputy: it routes by Knative-Serving-Namespace and -Revision as sent",
+            Connect(activator.address, port, http(victim.host, **forged)),
+            _ready(activator, "the activator"),
+        )
+    yield _attack(
+        "activator-by-host",
+        "without these headers the activator routes by Host",
+        Connect(activator.address, 8012, http(victim.host)),
+        _ready(activator, "the activator"),
+    )
+
+
+def _victim_pods(scene: Scene) -> Iterator[Attack]:
+    address = scene.victim.decoy
+    for port, what in FUNCTION_PORTS.items():
+        path = "/wait-for-drain" if port == 8022 else "/"  # noqa: PLR2004
+        question = Connect(address, port, http(address, path))
+        told = f"another tenant's pod, asked directly at {port} ({what})"
+        yield _attack(f"pod-ip-{port}", told, question, ByTheVictim(question))
+
+
+def _control_planes(scene: Scene) -> Iterator[Attack]:
+    targets = scene.targets
+    yield _attack(
+        "autoscaler",
+        "the autoscaler takes metrics from whoever connects to 8080",
+        Connect(targets.autoscaler.address, 8080, http("autoscaler")),
+        _ready(targets.autoscaler, "the autoscaler"),
+    )
+    yield _attack(
+        "knative-webhook",
+        "Knative's admission webhook is for the API server alone",
+        Connect(targets.webhook.address, 8443),
+        _ready(targets.webhook, "Knative's webhook"),
+    )
+    for port in _ISTIOD_PORTS:
+        yield _attack(
+            f"istiod-{port}",
+            "istiod tells the mesh's configuration (15010 without asking who), signs certificates, shows its state",
+            Connect(targets.istiod.address, port, http("istiod", "/debug/configz")),
+            _ready(targets.istiod, "istiod"),
+        )
+    yield _attack(
+        "kubernetes-api",
+        "the Kubernetes API, even without a token",
+        Connect(targets.api, 443),
+        Known("this command itself asks the Kubernetes API", holds=True),
+    )
+    yield _attack(
+        "kubelet",
+        "the kubelet of the node: exec and logs of every pod for whoever it trusts; and with it the node's own address",
+        Connect(targets.node, 10250),
+        Known(f"the node {targets.node} is Ready: its kubelet runs", holds=bool(targets.node)),
+    )
+
+
+def _outside(scene: Scene) -> Iterator[Attack]:
+    targets, store = scene.targets, scene.targets.store
+    may_go: Twin = Known("no object store was named (--store HOST:PORT)", holds=False)
+    if store:
+        may_go = Connect(store[0], store[1], http(store[0]))
+    yield _attack(
+        "metadata-address",
+        "the cloud's metadata service gives credentials of the node",
+        Connect(_METADATA, 80, http(_METADATA, "/openstack/latest/meta_data.json")),
+        may_go,
+    )
+    if targets.keystone:
+        host, port = targets.keystone
+        yield _attack(
+            "keystone",
+            "a function that got hold of a token or password could use it at Keystone",
+            Connect(host, port, http(host, "/v3")),
+            may_go,
+        )

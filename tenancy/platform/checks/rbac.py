@@ -1,0 +1,46 @@
+"""What somebody may do who was given Kubernetes' usual roles in a tenant's namespace."""
+
+from collections.abc import Iterator
+
+from policies.model import Manifest, Platform
+from tenancy.platform.cluster_facts import Facts, Finding, Severity
+
+WRITING = frozenset({"*", "create", "update", "patch", "delete"})
+# Group → resources by which a tenant takes another's calls, or opens what is closed.
+TAKEN: dict[str, frozenset[str]] = {
+    "networking.istio.io": frozenset({"*"}),
+    "security.istio.io": frozenset({"*"}),
+    "extensions.istio.io": frozenset({"*"}),
+    "serving.knative.dev": frozenset({"domainmappings"}),
+    "networking.internal.knative.dev": frozenset({"clusterdomainclaims", "ingresses"}),
+}
+
+
+def check_rbac(facts: Facts, _platform: Platform) -> Iterator[Finding]:
+    """Findings about aggregated roles. Our admission policies refuse most of it in tenants' namespaces all the same."""
+    for role in facts.tenant_roles:
+        found = sorted(set(_dangerous(role)))
+        if found:
+            yield Finding(
+                Severity.ADVICE, "rights.aggregated",
+                f"Whoever has the role {role['metadata']['name']} in a tenant's namespace may write"
+                f" {', '.join(found)}. Only our admission policies stand between that and other tenants' calls.",
+                "Give tenants no such role; a role of their own needs read access and nothing more.",
+            )  # fmt: skip
+
+
+def _dangerous(role: Manifest) -> Iterator[str]:
+    for rule in role.get("rules") or ():
+        if not WRITING & set(rule.get("verbs", ())):
+            continue
+        for group in rule.get("apiGroups", ()):
+            for wanted, resources in TAKEN.items():
+                if group not in {wanted, "*"}:
+                    continue
+                given = set(rule.get("resources", ()))
+                if "*" in given:
+                    yield f"{wanted}/*"
+                elif "*" in resources:
+                    yield from (f"{wanted}/{name}" for name in given)
+                else:
+                    yield from (f"{wanted}/{name}" for name in given & resources)
