@@ -1,4 +1,4 @@
-"""The controller: watches, a queue, workers, a poll of Keystone, an election. Wiring; the work is in `reconcile`."""
+"""Wires the controller: watches, work queue, workers, Keystone poll, leader election. The work is in `reconcile`."""
 
 import hashlib
 import logging
@@ -30,28 +30,28 @@ from tenancy.platform.platform_file import read_platform
 log = logging.getLogger(__name__)
 
 _LEASE_NAME = "osfaas-controller"
-# Several changes that come at once are one round.
+# Changes that arrive together cause one reconcile.
 _SETTLE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
-    """How a controller runs.
+    """Settings of a controller.
 
     Attributes:
         platform_file: see `tenancy.platform.platform_file`.
-        kubeconfig: None: the cluster in which it runs.
+        kubeconfig: None: the cluster in which the controller runs.
         listen_host, listen_port: of the health and metrics endpoint.
-        workers: tenants that are worked on at once.
-        poll_seconds: between two readings of Keystone's projects.
-        resync_seconds: between two rounds over everything, whatever the watches say.
-        terms: of the election.
-        selector: labels of the records that this controller looks after; others are another controller's.
+        workers: maximum number of concurrent reconciles.
+        poll_seconds: interval between two reads of Keystone's projects.
+        resync_seconds: interval between two reconciles of all tenants, regardless of the watches.
+        terms: times of the leader election.
+        selector: labels of the records that this controller manages; others belong to another controller.
     """
 
     platform_file: Path
     kubeconfig: Path | None = None
-    listen_host: str = "0.0.0.0"  # noqa: S104 - the kubelet and Prometheus ask from outside the pod
+    listen_host: str = "0.0.0.0"  # noqa: S104 - the kubelet and Prometheus connect from outside the pod
     listen_port: int = 8790
     workers: int = 4
     poll_seconds: float = 60.0
@@ -61,13 +61,13 @@ class ControllerSettings:
 
 
 class Controller:
-    """One replica: stands by until it leads, and ends when it leads no more, to be started anew."""
+    """One replica: stands by until it leads, and exits when it loses the lead, to be restarted."""
 
     def __init__(self, settings: ControllerSettings, cluster: Cluster, states: ProjectStates) -> None:
         """Reads the platform file.
 
         Raises:
-            PlatformFileError: it is not as it should be.
+            PlatformFileError: it is not valid.
         """
         self._settings = settings
         self._cluster = cluster
@@ -94,12 +94,12 @@ class Controller:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
-        with Endpoint(self._settings.listen_host, self._settings.listen_port, self._metrics.registry, self._is_well):
+        with Endpoint(self._settings.listen_host, self._settings.listen_port, self._metrics.registry, self._is_healthy):
             self._leadership.run(self._stop, self._begin, self._lose)
         self._stop.set()
         self._queue.close()
         for thread in self._working:
-            # A round that is under way ends; what it may not write any more it does not write.
+            # A running reconcile ends; it writes nothing any more without the lease.
             thread.join(timeout=self._settings.terms.deadline)
         return int(self._failed)
 
@@ -116,8 +116,8 @@ class Controller:
         self._metrics.leading.set(0)
         self._failed = True
 
-    def _is_well(self) -> bool:
-        """A worker that has died is a defect that a restart may help."""
+    def _is_healthy(self) -> bool:
+        """Whether all workers are alive; a restart may help if one died."""
         return all(thread.is_alive() for thread in self._working) or self._stop.is_set()
 
     def _follow(self, source: Source) -> None:
@@ -136,14 +136,14 @@ class Controller:
                 self._failed = True
                 return self._stop.set()
             except RecordError as error:
-                # Another write of the record brings it back here.
-                log.error("%s", error)  # noqa: TRY400 - the sentence is the news
+                # The next write of the record enqueues it again.
+                log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
                 result = "refused"
             except ClusterError as error:
                 log.warning("tenant %s: %s", name, error)
                 result = "unavailable"
             except Exception:
-                log.exception("tenant %s: a defect", name)
+                log.exception("reconciling tenant %s failed unexpectedly", name)
                 result = "failed"
             self._metrics.rounds.labels(result).inc()
             if result in {"unavailable", "failed"}:
@@ -161,12 +161,12 @@ class Controller:
                 self._metrics.keystone_polls.labels("complete").inc()
                 self._metrics.keystone_complete.set_to_current_time()
             except ProjectsError as error:
-                log.warning("projects stay as they were known: %s", error)
+                log.warning("the states of the projects are unchanged: %s", error)
                 self._metrics.keystone_polls.labels("unusable").inc()
             except TenancyError as error:
                 log.warning("the tenants cannot be listed: %s", error)
             except Exception:
-                log.exception("reading Keystone's projects: a defect")
+                log.exception("reading Keystone's projects failed unexpectedly")
             self._stop.wait(self._settings.poll_seconds)
 
     def _resync(self) -> None:
@@ -177,16 +177,16 @@ class Controller:
             except ClusterError as error:
                 log.warning("the tenants cannot be listed: %s", error)
             except Exception:
-                log.exception("a round over all tenants: a defect")
+                log.exception("the periodic resync failed unexpectedly")
 
     def _records(self) -> list[TenantRecord]:
-        """The well-formed records; the others are reported by their own rounds."""
+        """The well-formed records; the others are reported when they are reconciled."""
         records = []
         for manifest in self._cluster.list(TENANTS, labels=self._labels).items:
             try:
                 records.append(record_of(manifest))
             except RecordError as error:
-                log.error("%s", error)  # noqa: TRY400 - the sentence is the news
+                log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
         self._count(records)
         return records
 
@@ -203,7 +203,7 @@ class Controller:
 
 
 def lease_name(labels: str) -> str:
-    """Name of the election's Lease: controllers that look after different records do not compete."""
+    """Name of the Lease: controllers that manage different records do not compete."""
     return f"{_LEASE_NAME}-{hashlib.sha256(labels.encode()).hexdigest()[:8]}" if labels else _LEASE_NAME
 
 

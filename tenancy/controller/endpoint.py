@@ -12,24 +12,24 @@ Start = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class _Quiet(WSGIRequestHandler):
-    # One that connects and says nothing must not keep the kubelet from asking.
+    # A silent client must not block the kubelet's probes.
     timeout = 5
 
     def log_message(self, *args: Any) -> None:
-        """Probes and scrapes are no news."""
+        """Probes and scrapes are not logged."""
 
 
 class Endpoint:
-    """Serves in a thread of its own for the length of a `with` block."""
+    """Serves in its own thread for the duration of a `with` block."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, is_well: Callable[[], bool]) -> None:
-        self._is_well = is_well
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, is_healthy: Callable[[], bool]) -> None:
+        self._is_healthy = is_healthy
         self._metrics = make_wsgi_app(registry)
         self._server = make_server(host, port, self._answer, WSGIServer, _Quiet)
 
     @property
     def port(self) -> int:
-        """The port that was taken, also when 0 was asked for."""
+        """The bound port; also if port 0 was requested."""
         return int(self._server.server_port)
 
     def __enter__(self) -> Self:
@@ -47,8 +47,8 @@ class Endpoint:
             return metrics
         if path not in {"/healthz", "/readyz"}:
             return _plain(start, "404 Not Found")
-        # A replica that stands by is ready too; a Keystone that is away is no reason to restart anything.
-        return _plain(start, "200 OK" if self._is_well() else "503 Service Unavailable")
+        # A standby replica is ready too; an unreachable Keystone is no reason for a restart.
+        return _plain(start, "200 OK" if self._is_healthy() else "503 Service Unavailable")
 
 
 def _plain(start: Start, status: str) -> list[bytes]:

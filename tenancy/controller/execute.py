@@ -1,12 +1,12 @@
-"""Does what a plan says; each action by itself, so that one refusal does not keep the others from being done."""
+"""Executes a plan, each action by itself, so that one refusal does not stop the others."""
 
 import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.controller.plan import Action, Applied, Apply, Delete, Plan, Refusal, Strip, content_of, digest_of
-from tenancy.controller.snapshot import Observed
+from tenancy.controller.plan import Action, Applied, Apply, Delete, Plan, Refusal, RemoveFields, content_of, digest_of
+from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Cluster, Ref
 from tenancy.kubernetes.kinds import NAMESPACE
 from tenancy.model.errors import ClusterError, ConflictError, UnavailableError
@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 class NoLongerLeadingError(Exception):
-    """Another replica leads now; nothing more may be written."""
+    """Another replica leads now; this one must not write any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What was done, and what the cluster refused.
+class ApplyResult:
+    """The changes that were made, and those that the cluster refused.
 
     Attributes:
         made, repaired, removed: objects that changed; an apply that changed nothing is in none of them.
-        failures: what the API server refused, with its own words.
+        failures: refusals of the API server, with its messages.
     """
 
     made: tuple[Ref, ...] = ()
@@ -36,18 +36,18 @@ class Done:
 def execute(
     cluster: Cluster,
     plan: Plan,
-    observed: Observed,
+    snapshot: Snapshot,
     remembered: MutableMapping[Ref, Applied],
     may_write: Callable[[], bool],
-) -> Done:
-    """Does the actions in their order.
+) -> ApplyResult:
+    """Executes the actions in their order.
 
     Args:
-        cluster: where.
-        plan: what.
-        observed: what the plan was made from, to tell a repair from an apply that changed nothing.
-        remembered: updated with what the objects are now.
-        may_write: asked before each action.
+        cluster: the cluster to change.
+        plan: the actions.
+        snapshot: the input of the plan, to distinguish a correction from an apply that changed nothing.
+        remembered: updated with the new versions of the objects.
+        may_write: called before each action.
 
     Raises:
         NoLongerLeadingError: `may_write` said no.
@@ -68,31 +68,31 @@ def execute(
             if ref.kind == NAMESPACE:
                 break
             continue
-        before = observed.namespace if ref.kind == NAMESPACE else observed.objects.get(ref)
+        before = snapshot.namespace if ref.kind == NAMESPACE else snapshot.objects.get(ref)
         if after is None:
             removed.append(ref)
         elif before is None:
             made.append(ref)
         elif content_of(after) != content_of(before) and ref not in repaired:
             repaired.append(ref)
-    return Done(tuple(made), tuple(repaired), tuple(removed), tuple(failures))
+    return ApplyResult(tuple(made), tuple(repaired), tuple(removed), tuple(failures))
 
 
 def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applied]) -> Manifest | None:
-    """Does one action; the object afterwards, or None."""
+    """Executes one action; returns the object afterwards, or None."""
     ref = action.ref
     if isinstance(action, Delete):
         cluster.delete(ref, uid=action.uid, grace_seconds=action.grace_seconds)
         remembered.pop(ref, None)
         return None
-    if isinstance(action, Strip):
-        log.warning("%s: taking out what was added: %s", ref, ", ".join(action.pointers))
+    if isinstance(action, RemoveFields):
+        log.warning("%s: removing foreign fields: %s", ref, ", ".join(action.pointers))
         same = {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version}
         removals = [{"op": "remove", "path": pointer} for pointer in action.pointers]
         return cluster.patch(ref, [same, *removals])
     manifest = action.manifest
     if action.uid:
-        # An object that replaced the one that was seen may be somebody else's.
+        # An object that replaced the one in the snapshot may belong to somebody else.
         manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": action.uid}}
     after = cluster.apply(manifest, force=action.force)
     metadata = after["metadata"]

@@ -1,7 +1,7 @@
-"""Why a function runs, or does not: from Knative's conditions, its Deployments and its pods. Pure.
+"""The state of functions from Knative's conditions, their Deployments and their pods. Pure.
 
-Knative does not say everything: with an exceeded quota a Knative Service stays Ready and its calls hang, because only
-the Deployment knows that its pods were refused. The gateway reads nothing but the record, so the reason goes there.
+Knative's conditions are not complete: with an exceeded quota a Knative Service stays Ready and its calls hang, because
+only the Deployment knows that its pods were refused. The gateway reads only the record, so the reason is stored there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from tenancy.model.record import FunctionStatus
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
 _CRASH = frozenset({"CrashLoopBackOff", "RunContainerError", "StartError"})
 _CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError"})
-_MOST_CHARACTERS = 400
+_MAX_CHARACTERS = 400
 
 
 def function_statuses(
@@ -35,7 +35,7 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
     reason, message = "", ""
     running = any(deployment.get("status", {}).get("readyReplicas") for deployment in deployments)
     if not (ready and running):
-        reason, message = _trouble(deployments, pods)
+        reason, message = _problem(deployments, pods)
     if not ready and not reason:
         reason = "NotReady"
         message = condition.get("message") or condition.get("reason") or "Knative has not said yet whether it is ready"
@@ -44,7 +44,7 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
         ready=ready,
         callable=service["metadata"].get("labels", {}).get(CALLABLE) == "true",
         reason=reason,
-        message=message[:_MOST_CHARACTERS],
+        message=message[:_MAX_CHARACTERS],
     )
 
 
@@ -62,13 +62,13 @@ def _of(service: Manifest, objects: Iterable[Manifest]) -> Iterator[Manifest]:
     return (each for each in objects if each["metadata"].get("labels", {}).get(SERVICE_LABEL) == name)
 
 
-def _trouble(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple[str, str]:
+def _problem(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple[str, str]:
     for deployment in deployments:
         for condition in deployment.get("status", {}).get("conditions", ()):
             if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
                 return _refused(condition.get("message", ""))
     for pod in pods:
-        found = _pod_trouble(pod)
+        found = _pod_problem(pod)
         if found:
             return found
     return "", ""
@@ -80,7 +80,7 @@ def _refused(message: str) -> tuple[str, str]:
     return "PodRefused", f"the cluster refuses its pod: {message}"
 
 
-def _pod_trouble(pod: Manifest) -> tuple[str, str] | None:
+def _pod_problem(pod: Manifest) -> tuple[str, str] | None:
     if pod["metadata"].get("deletionTimestamp"):
         return None
     status = pod.get("status", {})

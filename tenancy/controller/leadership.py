@@ -1,8 +1,8 @@
-"""Which of several controllers works: the one that holds a Lease. A small election of our own.
+"""Leader election by a Lease: only the holder reconciles.
 
-The client library's never gives a Lease back, so that each restart would cost the whole lease time, and it cannot be
-stopped. The rules are the same: the time of a change is taken from our own clock, so that clocks need not agree; a
-leader that cannot renew stops in good time before another may take over.
+The election of the client library never releases its Lease, so that each restart would cost the whole lease time, and
+it cannot be stopped. The rules are the same: the time of a change is taken from the local clock, so that clocks need
+not agree; a leader that cannot renew stops before another candidate may take over.
 """
 
 import datetime as dt
@@ -27,9 +27,9 @@ class Terms:
     """Times of the election, in seconds.
 
     Attributes:
-        lease: how long others wait for a leader that is silent.
-        deadline: how long a leader that cannot renew goes on writing; shorter than `lease`.
-        retry: between two attempts.
+        lease: how long other candidates wait for a silent leader.
+        deadline: how long a leader that cannot renew keeps writing; shorter than `lease`.
+        retry: interval between two attempts.
     """
 
     lease: float = 15.0
@@ -54,11 +54,11 @@ class Leadership:
 
     @property
     def leads(self) -> bool:
-        """Whether this one may write now."""
+        """Whether this candidate may write now."""
         return self._clock() - self._renewed < self._terms.deadline
 
     def run(self, stop: threading.Event, began: Callable[[], None], lost: Callable[[], None]) -> None:
-        """Tries to lead and to go on leading until `stop`, and then gives the Lease back."""
+        """Acquires and renews the Lease until `stop`, and then releases it."""
         leading = False
         while not stop.is_set():
             self._try()
@@ -67,7 +67,7 @@ class Leadership:
                 log.info("%s leads", self._identity)
                 began()
             if leading and not self.leads:
-                log.error("%s could not renew its lease and leads no more", self._identity)
+                log.error("%s could not renew its lease and no longer leads", self._identity)
                 lost()
                 return
             stop.wait(self._terms.retry)
@@ -112,9 +112,9 @@ class Leadership:
             if found and found.get("spec", {}).get("holderIdentity") == self._identity:
                 patch = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}}
                 self._write(patch, found["metadata"]["resourceVersion"])
-                log.info("%s gave its lease back", self._identity)
+                log.info("%s released its lease", self._identity)
         except ClusterError as error:
-            log.warning("%s: the lease could not be given back: %s", self._identity, error)
+            log.warning("%s: the lease could not be released: %s", self._identity, error)
 
     def _write(self, patch: Manifest, resource_version: str) -> None:
         self._cluster.merge(self._lease, {"metadata": {"resourceVersion": resource_version}, "spec": patch["spec"]})

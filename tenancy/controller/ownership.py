@@ -1,4 +1,4 @@
-"""Which objects are ours, and what strangers have put into them. Pure; read from labels and managed fields."""
+"""Ownership of objects and of their fields, from labels and managed fields. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Any
 from policies.labels import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_US, TENANT
 from policies.model import Manifest
 
-# Where a field that somebody adds opens what the object is there to close: an egress rule in a policy that denies all,
-# a scope in a quota. Server-side apply leaves such fields to those who added them.
-_SEALED = frozenset(
+# In these kinds, a field that another manager adds can open what the object closes: an egress rule in a policy that
+# denies all, a scope in a quota. Server-side apply leaves such fields to the manager that added them.
+PROTECTED_KINDS = frozenset(
     {
         "NetworkPolicy",
         "ResourceQuota",
@@ -22,7 +22,7 @@ _NOT_OF_USERS = frozenset({"f:metadata", "f:status"})
 
 
 def is_ours(live: Mapping[str, Any], tenant: str) -> bool:
-    """Whether the controller made the object for this tenant: it has both our labels, and we applied fields of it."""
+    """Whether the controller created the object for this tenant: both our labels are on it, and we applied fields."""
     metadata = live["metadata"]
     labels = metadata.get("labels") or {}
     return (
@@ -32,13 +32,13 @@ def is_ours(live: Mapping[str, Any], tenant: str) -> bool:
     )
 
 
-def added_by_strangers(live: Manifest, wanted: Manifest) -> tuple[str, ...]:
-    """JSON pointers of fields in a sealed object that others set and that are not wanted.
+def foreign_fields(live: Manifest, wanted: Manifest) -> tuple[str, ...]:
+    """JSON pointers of unwanted fields that other managers set in an object of a protected kind.
 
-    What is wanted with another value is not among them: applying it by force brings it back, and taking it out first
-    would leave a gap. Of the elements of a list, the last comes first, because removing one moves those behind it.
+    A wanted field with another value is not among them: a forced apply corrects it, and removing it first would leave
+    a gap. List elements come last first, because removing one shifts those behind it.
     """
-    if live["kind"] not in _SEALED:
+    if live["kind"] not in PROTECTED_KINDS:
         return ()
     pointers: dict[str, None] = {}
     for entry in live["metadata"].get("managedFields", ()):
@@ -66,7 +66,7 @@ def _extra(theirs: Mapping[str, Any], wanted: Any, live: Any, at: str) -> Iterat
 
 
 def _step(name: str, live: Any) -> tuple[str | int, Any] | None:
-    """The key of a managed field in the object, and what is there; None if it is gone, or the object itself (`.`)."""
+    """The key of a managed field in the object and its value; None if it is gone, or for the object itself (`.`)."""
     kind, _, text = name.partition(":")
     if kind == "f" and isinstance(live, Mapping) and text in live:
         return text, live[text]

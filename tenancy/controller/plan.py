@@ -1,7 +1,7 @@
-"""From what is wanted and what is there to what is to be done. Pure, so that a table of examples can test it.
+"""Computes the actions that bring the cluster to the wanted state. Pure, so that a table of examples can test it.
 
-The rules: what does not exist is made; what is ours is brought back to what is wanted; what is not ours is left alone
-and named; what is ours and no longer wanted goes away. Ours is what `tenancy.controller.ownership` says.
+The rules: an object that does not exist is created; one of ours is corrected; one that is not ours is left alone and
+reported; one of ours that is no longer wanted is deleted. `tenancy.controller.ownership` decides which are ours.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from typing import Any
 
 from policies.model import Manifest
 from policies.tenant import TenantObjects
-from tenancy.controller.ownership import added_by_strangers, is_ours
-from tenancy.controller.snapshot import Observed
+from tenancy.controller.ownership import foreign_fields, is_ours
+from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Ref, ref_of
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
 from tenancy.kubernetes.pods import STOP_SECONDS, pods_to_end
 
-# Kubernetes puts it into each namespace; in one of ours it is adopted, unless somebody else has set our fields of it.
+# Kubernetes creates it in each namespace. In one of ours it is adopted, unless another manager has set our fields.
 MADE_BY_KUBERNETES = ("ServiceAccount", "default")
 
 _BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})
@@ -26,10 +26,10 @@ _BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Make an object, or bring it back.
+    """Create an object, or correct it.
 
     Attributes:
-        uid: of the object that was seen; "" if there was none.
+        uid: of the object in the snapshot; "" if there was none.
         force: take our fields back from other managers, which is right only for an object of ours.
     """
 
@@ -43,8 +43,8 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
-    """Take fields out of an object of ours that strangers added, if it is still the version that was seen."""
+class RemoveFields:
+    """Remove fields that other managers added to an object of ours, if it is still the version in the snapshot."""
 
     ref: Ref
     resource_version: str
@@ -53,10 +53,10 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove an object, if it is still the one that was seen.
+    """Delete an object, if it is still the one in the snapshot.
 
     Attributes:
-        grace_seconds: how long a pod's containers have to end; None: as long as the pod itself says.
+        grace_seconds: time for a pod's containers to end; None: the pod's own grace period.
     """
 
     ref: Ref
@@ -64,12 +64,12 @@ class Delete:
     grace_seconds: int | None = None
 
 
-Action = Apply | Strip | Delete
+Action = Apply | RemoveFields | Delete
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that is wanted and is not done; `reason` is one CamelCase word, `message` says what to do."""
+    """A wanted change that is not made; `reason` is one CamelCase word, `message` says what to do."""
 
     ref: Ref
     reason: str
@@ -78,7 +78,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An object as it was after we applied a manifest to it; as long as it is that, there is nothing to do."""
+    """The version of an object after our last apply; while it is unchanged, there is nothing to do."""
 
     uid: str
     resource_version: str
@@ -87,53 +87,53 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions, in their order, and what is refused."""
+    """Actions in their order, and refusals."""
 
     actions: tuple[Action, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
 
-def plan_tenant(tenant: str, wanted: TenantObjects, observed: Observed, remembered: Mapping[Ref, Applied]) -> Plan:
-    """What makes the tenant as wanted.
+def plan_tenant(tenant: str, wanted: TenantObjects, snapshot: Snapshot, remembered: Mapping[Ref, Applied]) -> Plan:
+    """The actions that bring the tenant to the wanted state.
 
     Args:
         tenant: name of the record.
-        wanted: what it shall be. If not all of its functions could be built, those that are there stay.
-        observed: what is there.
-        remembered: what is known from earlier rounds; may be empty.
+        wanted: the wanted objects. If not all functions could be built, the existing ones stay.
+        snapshot: the objects on the cluster.
+        remembered: versions after earlier applies; may be empty.
 
     Raises:
-        ValueError: the namespace is not among what is wanted: a builder is broken, and nothing follows from that.
+        ValueError: the namespace is not among the wanted objects: a builder is broken, and nothing may be concluded.
     """
     manifests = wanted.manifests
     if not manifests or ref_of(manifests[0]).kind != NAMESPACE:
         raise ValueError(f"{tenant}: nothing is done without its namespace among the manifests")
-    refusal = refusal_of_namespace(tenant, ref_of(manifests[0]), observed.namespace)
+    refusal = refusal_of_namespace(tenant, ref_of(manifests[0]), snapshot.namespace)
     if refusal:
         return Plan(refusals=(refusal,))
     actions: list[Action] = []
     refusals = []
     for manifest in manifests:
-        step = _step(tenant, manifest, observed, remembered)
+        step = _step(tenant, manifest, snapshot, remembered)
         if isinstance(step, Refusal):
             refusals.append(step)
         else:
             actions += step
     ended = [
         Delete(ref_of(pod), pod["metadata"]["uid"], STOP_SECONDS)
-        for pod in (pods_to_end(observed.pods or ()) if wanted.suspended else ())
+        for pod in (pods_to_end(snapshot.pods or ()) if wanted.suspended else ())
     ]
-    return Plan((*actions, *_superseded(tenant, wanted, observed), *ended), tuple(refusals))
+    return Plan((*actions, *_superseded(tenant, wanted, snapshot), *ended), tuple(refusals))
 
 
-def plan_removal(tenant: str, namespace: Ref, observed: Manifest | None) -> Plan:
-    """What removes a tenant whose offboarding is confirmed and whose grace period is over; empty once it is gone."""
-    if observed is None:
+def plan_removal(tenant: str, namespace: Ref, live: Manifest | None) -> Plan:
+    """The removal of a tenant whose offboarding is confirmed and whose grace period is over; empty once it is gone."""
+    if live is None:
         return Plan()
-    refusal = refusal_of_namespace(tenant, namespace, observed)
+    refusal = refusal_of_namespace(tenant, namespace, live)
     if refusal:
         return Plan(refusals=(refusal,))
-    return Plan((Delete(namespace, observed["metadata"]["uid"]),))
+    return Plan((Delete(namespace, live["metadata"]["uid"]),))
 
 
 def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> Refusal | None:
@@ -157,25 +157,25 @@ def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> 
 
 
 def content_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without what the API server and other controllers keep in it: alike if nobody changed it."""
+    """An object without the fields that the API server maintains; equal if nobody changed it."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _BOOKKEEPING}
     return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}
 
 
 def digest_of(manifest: Manifest) -> str:
-    """Two manifests with the same digest are the same."""
+    """A digest of the manifest; equal for equal manifests."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _step(
-    tenant: str, manifest: Manifest, observed: Observed, remembered: Mapping[Ref, Applied]
+    tenant: str, manifest: Manifest, snapshot: Snapshot, remembered: Mapping[Ref, Applied]
 ) -> list[Action] | Refusal:
     ref = ref_of(manifest)
-    if ref.kind in observed.missing_kinds:
+    if ref.kind in snapshot.missing_kinds:
         return Refusal(
             ref, "KindMissing", f"the cluster has no {ref.kind.kind} ({ref.kind.api_version}): osfaas platform check"
         )
-    live = observed.namespace if ref.kind == NAMESPACE else observed.objects.get(ref)
+    live = snapshot.namespace if ref.kind == NAMESPACE else snapshot.objects.get(ref)
     if live is None:
         return [Apply(manifest)]
     if is_ours(live, tenant):
@@ -191,17 +191,17 @@ def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | 
         return Refusal(ref, "Terminating", f"{ref} is being deleted; it is made anew then")
     if remembered == Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest)):
         return []
-    added = added_by_strangers(live, manifest)
-    strip = [Strip(ref, metadata["resourceVersion"], added)] if added else []
-    return [*strip, Apply(manifest, metadata["uid"], force=True)]
+    foreign = foreign_fields(live, manifest)
+    removal = [RemoveFields(ref, metadata["resourceVersion"], foreign)] if foreign else []
+    return [*removal, Apply(manifest, metadata["uid"], force=True)]
 
 
-def _superseded(tenant: str, wanted: TenantObjects, observed: Observed) -> tuple[Delete, ...]:
+def _superseded(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> tuple[Delete, ...]:
     kept = {ref_of(manifest) for manifest in wanted.manifests}
     kinds = OWNED_KINDS if not wanted.problems else [kind for kind in OWNED_KINDS if kind != KNATIVE_SERVICE]
     return tuple(
         Delete(ref, live["metadata"]["uid"])
-        for ref, live in observed.objects.items()
+        for ref, live in snapshot.objects.items()
         if ref not in kept
         and ref.kind in kinds
         and is_ours(live, tenant)

@@ -1,4 +1,4 @@
-"""What a record would change on the cluster, by the API server's own dry run: nothing is stored."""
+"""A dry run: the changes that a record would cause, computed by the API server. Nothing is stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from policies.model import Manifest, Platform
 from policies.tenant import build_tenant
 from tenancy.controller.plan import Apply, Delete, plan_tenant
-from tenancy.controller.snapshot import observe
+from tenancy.controller.snapshot import take_snapshot
 from tenancy.kubernetes.client import Cluster, Ref, ref_of
 from tenancy.kubernetes.kinds import NAMESPACE
 from tenancy.model.errors import ClusterError
@@ -16,11 +16,11 @@ from tenancy.model.suspension import spec_in_force
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One object that the controller would touch.
+    """One object that the controller would change.
 
     Attributes:
         before, after: None where there is none.
-        refused: what stands against it, in words; then `after` is what was wanted.
+        refused: why the change would be refused; `after` is then the wanted object.
     """
 
     ref: Ref
@@ -30,21 +30,21 @@ class Preview:
 
 
 def preview(cluster: Cluster, record: TenantRecord, platform: Platform) -> Iterator[Preview]:
-    """The objects that the controller would make, change, remove or refuse for this record.
+    """The objects that the controller would create, change, delete or refuse for this record.
 
     Raises:
-        ClusterError: the cluster does not say what is there.
+        ClusterError: the objects cannot be read.
     """
     wanted = build_tenant(spec_in_force(record, record.status.project), platform)
-    observed = observe(cluster, record.spec.namespace, wanted.manifests)
-    plan = plan_tenant(record.name, wanted, observed, {})
-    pods = {ref_of(pod): pod for pod in observed.pods or ()}
+    snapshot = take_snapshot(cluster, record.spec.namespace, wanted.manifests)
+    plan = plan_tenant(record.name, wanted, snapshot, {})
+    pods = {ref_of(pod): pod for pod in snapshot.pods or ()}
     for action in plan.actions:
-        before = observed.namespace if action.ref.kind == NAMESPACE else {**pods, **observed.objects}.get(action.ref)
+        before = snapshot.namespace if action.ref.kind == NAMESPACE else {**pods, **snapshot.objects}.get(action.ref)
         if isinstance(action, Delete):
             yield Preview(action.ref, before, None)
         elif isinstance(action, Apply):
-            yield _of_apply(cluster, action, before, namespace_is_there=observed.namespace is not None)
+            yield _of_apply(cluster, action, before, namespace_is_there=snapshot.namespace is not None)
     for problem in wanted.problems:
         yield Preview(Ref(NAMESPACE, "", record.spec.namespace), None, None, problem)
     for refusal in plan.refusals:
@@ -53,7 +53,7 @@ def preview(cluster: Cluster, record: TenantRecord, platform: Platform) -> Itera
 
 def _of_apply(cluster: Cluster, action: Apply, before: Manifest | None, *, namespace_is_there: bool) -> Preview:
     if not namespace_is_there and action.ref.kind != NAMESPACE:
-        # A dry run cannot put anything into a namespace that is not there.
+        # A dry run cannot create anything in a namespace that does not exist.
         return Preview(action.ref, before, action.manifest)
     try:
         after = cluster.apply(action.manifest, force=action.force, dry_run=True)

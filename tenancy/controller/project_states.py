@@ -1,4 +1,4 @@
-"""What is known of the tenants' projects in Keystone, kept between polls."""
+"""The states of the tenants' projects in Keystone, kept between polls."""
 
 from collections.abc import Iterable
 
@@ -9,21 +9,21 @@ from tenancy.model.record import ProjectState
 
 
 class ProjectStates:
-    """What is known of the tenants' projects; only complete answers change it."""
+    """Known states of the tenants' projects; only complete answers change them."""
 
     def __init__(self, keystone: KeystoneProjects) -> None:
         self._keystone = keystone
         self._known: dict[ProjectId, tuple[ProjectState, str]] = {}
 
     def of(self, project_id: ProjectId) -> tuple[ProjectState, str] | None:
-        """State and name of a project; None as long as Keystone has not said."""
+        """State and name of a project; None until Keystone has answered."""
         return self._known.get(project_id)
 
     def refresh(self, wanted: Iterable[ProjectId]) -> frozenset[ProjectId]:
-        """Asks Keystone; the projects of which something else is known now.
+        """Reads all projects from Keystone; returns those whose state changed.
 
         Raises:
-            ProjectsError: no complete answer; everything stays as it was known.
+            ProjectsError: no complete answer; the known states are unchanged.
         """
         listed = self._keystone.everything()
         known: dict[ProjectId, tuple[ProjectState, str]] = {}
@@ -33,15 +33,15 @@ class ProjectStates:
                 known[project_id] = found.state, found.name
             else:
                 known[project_id] = ProjectState.DELETED, self._known.get(project_id, (None, ""))[1]
-        changed = frozenset(project for project, news in known.items() if self._known.get(project) != news)
+        changed = frozenset(project for project, state in known.items() if self._known.get(project) != state)
         self._known = known
         return changed
 
     def refresh_one(self, project_id: ProjectId) -> None:
-        """Asks about one project, for a tenant that is new.
+        """Reads one project, for a new tenant.
 
         Raises:
-            ProjectsError: Keystone did not say.
+            ProjectsError: Keystone did not answer.
         """
         found = self._asked(project_id)
         self._known[project_id] = (found.state, found.name) if found else (ProjectState.DELETED, "")

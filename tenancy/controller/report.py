@@ -1,4 +1,4 @@
-"""What a round found and did, as the record's status: conditions whose reasons say what to do. Pure."""
+"""The result of a reconcile as the record's status and events. Pure."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.model import Manifest, TenantSpec
-from tenancy.controller.execute import Done
+from tenancy.controller.execute import ApplyResult
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA
 from tenancy.kubernetes.pods import names_of
@@ -26,18 +26,18 @@ _QUOTA_KINDS = frozenset({RESOURCE_QUOTA, LIMIT_RANGE})
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One round over a tenant.
+class ReconcileResult:
+    """The result of reconciling one tenant.
 
     Attributes:
         record: as it was read.
-        spec: what was built: the record's, with the suspension that is in force.
-        project: what is known of its project, and its name.
+        spec: the specification that was built: the record's, with the suspension that is in force.
+        project: state and name of its Keystone project.
         refusals: of the plan and of the API server.
         functions: every Knative Service of the namespace.
         problems: why functions of the specification could not be built.
-        pods: those that should not run as they do: of a suspended tenant all, else those made below its level; None if
-            pods could not be seen.
+        pods: misplaced ones: all pods of a suspended tenant, otherwise those created below its level; None if pods
+            could not be listed.
         offboarding: when it was first seen.
     """
 
@@ -55,29 +55,29 @@ class Round:
         return suspension_of(self.record, self.project[0])
 
 
-def status_of(round_: Round) -> TenantStatus:
-    """The status after a round."""
+def status_of(result: ReconcileResult) -> TenantStatus:
+    """The status after a reconcile."""
     conditions = [
-        _of_kinds(round_, ConditionType.NAMESPACE, lambda refusal: refusal.ref.kind == NAMESPACE, "Active"),
-        _of_kinds(round_, ConditionType.POLICIES, _is_policy, "Applied"),
-        _of_kinds(round_, ConditionType.QUOTA, lambda refusal: refusal.ref.kind in _QUOTA_KINDS, "Applied"),
-        _function(round_),
-        _pods(round_),
+        _of_kinds(result, ConditionType.NAMESPACE, lambda refusal: refusal.ref.kind == NAMESPACE, "Active"),
+        _of_kinds(result, ConditionType.POLICIES, _is_policy, "Applied"),
+        _of_kinds(result, ConditionType.QUOTA, lambda refusal: refusal.ref.kind in _QUOTA_KINDS, "Applied"),
+        _function(result),
+        _pods(result),
     ]
     return TenantStatus(
-        observed_generation=round_.record.generation,
-        project=round_.project[0],
-        project_name=round_.project[1],
-        functions=round_.functions,
-        conditions=(*conditions, _ready(round_, conditions)),
-        offboarding=round_.offboarding,
+        observed_generation=result.record.generation,
+        project=result.project[0],
+        project_name=result.project[1],
+        functions=result.functions,
+        conditions=(*conditions, _ready(result, conditions)),
+        offboarding=result.offboarding,
     )
 
 
 def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.datetime) -> dict[str, Any] | None:
-    """The merge patch that makes the status of a `Tenant` object this one; None if it is so already.
+    """The merge patch for the status of a `Tenant` object; None if the status is unchanged.
 
-    Times alone are no news: `lastTransitionTime` moves with a condition's status, `checkedAt` with the project.
+    Times alone are no change: `lastTransitionTime` moves with a condition's status, `checkedAt` with the project.
     """
     before = manifest.get("status") or {}
     last = {condition["type"]: condition for condition in before.get("conditions", ())}
@@ -112,61 +112,63 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """Something for the record's Kubernetes Events."""
+class KubernetesEvent:
+    """A Kubernetes Event about the record."""
 
     reason: str
     message: str
     warning: bool = False
 
 
-def news_of(before: TenantStatus, after: TenantStatus, done: Done) -> tuple[News, ...]:
-    """What is worth an event: what was done, and conditions that turned."""
-    news = []
-    if done.made:
-        news.append(News("Made", f"made {_named(done.made)}"))
-    if done.repaired:
-        news.append(News("Repaired", f"brought back {_named(done.repaired)}"))
-    if done.removed:
-        news.append(News("Removed", f"removed {_named(done.removed)}"))
+def events_of(before: TenantStatus, after: TenantStatus, applied: ApplyResult) -> tuple[KubernetesEvent, ...]:
+    """The events of a reconcile: changes that were made, and conditions that changed."""
+    events = []
+    if applied.made:
+        events.append(KubernetesEvent("Made", f"made {_named(applied.made)}"))
+    if applied.repaired:
+        events.append(KubernetesEvent("Repaired", f"brought back {_named(applied.repaired)}"))
+    if applied.removed:
+        events.append(KubernetesEvent("Removed", f"removed {_named(applied.removed)}"))
     known = {condition.type: (condition.status, condition.reason) for condition in before.conditions}
     for condition in after.conditions:
         if known.get(condition.type) != (condition.status, condition.reason):
             text = condition.message or f"{condition.type.value} is {condition.status}"
-            news.append(News(f"{condition.type.value}{condition.reason}", text, warning=condition.status is False))
-    return tuple(news)
+            events.append(
+                KubernetesEvent(f"{condition.type.value}{condition.reason}", text, warning=condition.status is False)
+            )
+    return tuple(events)
 
 
 def _is_policy(refusal: Refusal) -> bool:
     return refusal.ref.kind not in {NAMESPACE, KNATIVE_SERVICE, *_QUOTA_KINDS}
 
 
-def _of_kinds(round_: Round, type_: ConditionType, concerns: Any, good: str) -> Condition:
-    blocked = _blocked(round_)
+def _of_kinds(result: ReconcileResult, type_: ConditionType, applies_to: Any, good: str) -> Condition:
+    blocked = _blocked(result)
     if blocked and type_ is not ConditionType.NAMESPACE:
         return Condition(type_, None, blocked.reason, blocked.message)
-    refused = [refusal for refusal in round_.refusals if concerns(refusal)]
+    refused = [refusal for refusal in result.refusals if applies_to(refusal)]
     if refused:
         return Condition(type_, False, refused[0].reason, "; ".join(refusal.message for refusal in refused))
     return Condition(type_, True, good)
 
 
-def _blocked(round_: Round) -> Refusal | None:
-    """The refusal of the namespace itself, behind which nothing was tried."""
-    return next((refusal for refusal in round_.refusals if refusal.ref.kind == NAMESPACE), None)
+def _blocked(result: ReconcileResult) -> Refusal | None:
+    """The refusal of the namespace itself; nothing else was tried after it."""
+    return next((refusal for refusal in result.refusals if refusal.ref.kind == NAMESPACE), None)
 
 
-def _function(round_: Round) -> Condition:
+def _function(result: ReconcileResult) -> Condition:
     type_ = ConditionType.FUNCTION
-    usual = _of_kinds(round_, type_, lambda refusal: refusal.ref.kind == KNATIVE_SERVICE, "AllReady")
+    usual = _of_kinds(result, type_, lambda refusal: refusal.ref.kind == KNATIVE_SERVICE, "AllReady")
     if usual.status is not True:
         return usual
-    if round_.suspension:
-        return Condition(type_, False, "Suspended", round_.suspension.message)
-    if round_.problems:
-        return Condition(type_, False, "SpecImpossible", "; ".join(round_.problems))
-    known = {function.name: function for function in round_.functions}
-    for name in round_.spec.functions:
+    if result.suspension:
+        return Condition(type_, False, "Suspended", result.suspension.message)
+    if result.problems:
+        return Condition(type_, False, "SpecImpossible", "; ".join(result.problems))
+    known = {function.name: function for function in result.functions}
+    for name in result.spec.functions:
         function = known.get(name)
         if function is None:
             return Condition(type_, False, "NotReady", f"{name}: made just now, Knative has not said anything yet")
@@ -175,21 +177,21 @@ def _function(round_: Round) -> Condition:
     return usual
 
 
-def _pods(round_: Round) -> Condition:
-    type_, pods = ConditionType.PODS, round_.pods
-    blocked = _blocked(round_)
+def _pods(result: ReconcileResult) -> Condition:
+    type_, pods = ConditionType.PODS, result.pods
+    blocked = _blocked(result)
     if blocked:
         return Condition(type_, None, blocked.reason, blocked.message)
     if pods is None:
         return Condition(type_, None, "NotSeen", "the controller may not see the pods yet; it is tried again")
-    if round_.suspension:
+    if result.suspension:
         return Condition(type_, False, "Stopping", f"still running: {names_of(pods)}") if pods else _no_pods(type_)
     if pods:
         return Condition(
             type_,
             False,
             "BelowLevel",
-            f"made before the level was {round_.spec.isolation.value}: {names_of(pods)}. Pods of the catalogue's "
+            f"made before the level was {result.spec.isolation.value}: {names_of(pods)}. Pods of the catalogue's "
             "functions are replaced by themselves; restart the others, or suspend and resume the tenant",
         )
     return Condition(type_, True, "AtLevel")
@@ -199,11 +201,11 @@ def _no_pods(type_: ConditionType) -> Condition:
     return Condition(type_, True, "Stopped")
 
 
-def _ready(round_: Round, conditions: Sequence[Condition]) -> Condition:
-    type_, suspension = ConditionType.READY, round_.suspension
+def _ready(result: ReconcileResult, conditions: Sequence[Condition]) -> Condition:
+    type_, suspension = ConditionType.READY, result.suspension
     if suspension:
         return Condition(
-            type_, False, suspension.reason, f"{suspension.message}; {_what_ends(suspension, round_.record)}"
+            type_, False, suspension.reason, f"{suspension.message}; {_what_ends(suspension, result.record)}"
         )
     worst = _first_not_true(conditions)
     return Condition(type_, worst.status, worst.reason, worst.message) if worst else Condition(type_, True, "AllReady")

@@ -1,4 +1,4 @@
-"""What is there of a tenant now: all of it, or an error. A plan on a part would remove what it did not see."""
+"""A complete snapshot of a tenant's objects, or an error: a plan on a part would delete what it did not see."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from tenancy.model.errors import ForbiddenError, KindMissingError
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """A tenant on the cluster.
+class Snapshot:
+    """The objects of a tenant on the cluster.
 
     Attributes:
         namespace: its namespace, or None.
-        objects: everything of the owned kinds in it, the tenant's own objects too, and what else is wanted.
+        objects: all objects of the owned kinds in it, including the tenant's own, and any others that are wanted.
         missing_kinds: kinds that the cluster does not know.
         deployments: Knative's, in the namespace.
-        pods: all of the namespace; None if they may not be seen, because the binding that allows it is not there yet.
+        pods: all of the namespace; None if listing them is forbidden, because the RoleBinding does not exist yet.
     """
 
     namespace: Manifest | None
@@ -34,11 +34,11 @@ class Observed:
         return tuple(found for ref, found in self.objects.items() if ref.kind == KNATIVE_SERVICE)
 
 
-def observe(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[Manifest]) -> Observed:
-    """Looks at everything that a plan for the tenant needs.
+def take_snapshot(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[Manifest]) -> Snapshot:
+    """Reads everything that a plan for the tenant needs.
 
     Raises:
-        ClusterError: any part of it could not be had.
+        ClusterError: any part of it could not be read.
     """
     refs = [ref_of(manifest) for manifest in wanted]
     found = cluster.get(Ref(NAMESPACE, "", namespace))
@@ -62,7 +62,7 @@ def observe(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[Manifes
         else:
             objects.update({ref: other} if other else {})
     deployments, pods = _running(cluster, namespace)
-    return Observed(found, objects, frozenset(missing), deployments, pods)
+    return Snapshot(found, objects, frozenset(missing), deployments, pods)
 
 
 def _running(cluster: Cluster, namespace: NamespaceName) -> tuple[tuple[Manifest, ...], tuple[Manifest, ...] | None]:

@@ -1,4 +1,4 @@
-"""Names that wait for a round: each once, never two rounds over one name at a time, failures later and later."""
+"""A work queue with client-go's semantics: deduplication, one worker per name at a time, exponential backoff."""
 
 import heapq
 import threading
@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 60.0
+MAX_RETRY_SECONDS = 60.0
 
 
 class WorkQueue:
-    """A queue of names with a time each. Used by many threads."""
+    """A thread-safe queue of names, each with the time at which it is due."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class WorkQueue:
         self._closed = False
 
     def add(self, name: str, after: float = 0.0) -> None:
-        """Wants a round over `name` in so many seconds; an earlier wish stands."""
+        """Enqueues `name` for `after` seconds from now; an earlier due time is kept."""
         with self._changed:
             at = self._clock() + after
             if name in self._running:
@@ -47,23 +47,23 @@ class WorkQueue:
             return None
 
     def done(self, name: str, again_after: float | None = None) -> None:
-        """The round went well."""
+        """Marks `name` as processed and resets its backoff."""
         with self._changed:
             self._failures.pop(name, None)
             self._finish(name, again_after)
 
     def failed(self, name: str) -> float:
-        """The round did not; the next is in so many seconds, doubled each time."""
+        """Requeues `name` with exponential backoff; returns the delay in seconds."""
         with self._changed:
             count = self._failures[name] = self._failures.get(name, 0) + 1
-            delay = min(FIRST_RETRY_SECONDS * 2.0 ** min(count - 1, 16), LONGEST_RETRY_SECONDS)
-            # What happens meanwhile does not shorten it: that is what backing off means.
+            delay = min(FIRST_RETRY_SECONDS * 2.0 ** min(count - 1, 16), MAX_RETRY_SECONDS)
+            # Changes in the meantime do not shorten the backoff.
             self._again.pop(name, None)
             self._finish(name, delay)
             return delay
 
     def close(self) -> None:
-        """Lets every waiting thread go."""
+        """Closes the queue and wakes all waiting threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

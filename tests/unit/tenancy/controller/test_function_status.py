@@ -16,11 +16,11 @@ QUOTA = (
 )
 
 
-def service(status: str = "True", *, generation: int = 1, observed: int = 1, labels: Object | None = None) -> Object:
+def service(status: str = "True", *, generation: int = 1, snapshot: int = 1, labels: Object | None = None) -> Object:
     ready = {"type": "Ready", "status": status, "reason": "RevisionFailed", "message": "Revision failed"}
     return {
         "metadata": {"name": "f", "generation": generation, "labels": {CALLABLE: "true"} if labels is None else labels},
-        "status": {"observedGeneration": observed, "conditions": [{"type": "RoutesReady", "status": "False"}, ready]},
+        "status": {"observedGeneration": snapshot, "conditions": [{"type": "RoutesReady", "status": "False"}, ready]},
     }
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from policies.model import Manifest
 from policies.tenant import TenantObjects, tenant_manifests
-from tenancy.controller.ownership import added_by_strangers
-from tenancy.controller.plan import Applied, Apply, Delete, Plan, Strip, digest_of, plan_removal
+from tenancy.controller.ownership import foreign_fields
+from tenancy.controller.plan import Applied, Apply, Delete, Plan, RemoveFields, digest_of, plan_removal
 from tenancy.controller.plan import plan_tenant as plan_objects
-from tenancy.controller.snapshot import Observed
+from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Kind, Ref, ref_of
 from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, live_of, strangers
 
@@ -23,19 +23,19 @@ def wanted() -> Wanted:
     return tenant_manifests(SPEC, PLATFORM)
 
 
-def seen(*live: Manifest, **more: Any) -> Observed:
+def seen(*live: Manifest, **more: Any) -> Snapshot:
     """A cluster with these objects."""
     namespace = next((each for each in live if each["kind"] == "Namespace"), None)
     objects = {ref_of(each): each for each in live if each["kind"] != "Namespace"}
-    return Observed(namespace, objects, **more)
+    return Snapshot(namespace, objects, **more)
 
 
 def all_live(wanted: Wanted) -> list[Manifest]:
     return [live_of(manifest) for manifest in wanted]
 
 
-def plan_tenant(name: str, wanted: Wanted, observed: Observed, memory: dict[Ref, Applied]) -> Plan:
-    return plan_objects(name, TenantObjects(wanted), observed, memory)
+def plan_tenant(name: str, wanted: Wanted, snapshot: Snapshot, memory: dict[Ref, Applied]) -> Plan:
+    return plan_objects(name, TenantObjects(wanted), snapshot, memory)
 
 
 def remembered(wanted: Wanted) -> dict[Ref, Applied]:
@@ -180,7 +180,7 @@ def test_rules_that_somebody_added_are_taken_out(wanted: Wanted) -> None:
     plan = plan_tenant(NAME, wanted, seen(*lives), remembered(wanted))
     ref = ref_of(live)
     assert plan.actions == (
-        Strip(ref, "2", ("/spec/egress",)),
+        RemoveFields(ref, "2", ("/spec/egress",)),
         Apply(policy(wanted), live["metadata"]["uid"], force=True),
     )
 
@@ -208,7 +208,7 @@ def test_a_status_is_no_intruder() -> None:
             "fieldsV1": {"f:metadata": {"f:labels": {}}, "f:spec": {"f:hard": {"f:pods": {}, "f:a/b~c": {}}}},
         },
     ]
-    assert added_by_strangers(live, quota) == ("/spec/hard/a~1b~0c",)
+    assert foreign_fields(live, quota) == ("/spec/hard/a~1b~0c",)
 
 
 def test_elements_of_lists_are_taken_out_from_behind() -> None:
@@ -225,7 +225,7 @@ def test_elements_of_lists_are_taken_out_from_behind() -> None:
         "list": [{"name": "ours"}, {"name": "a"}, {"name": "b"}],
         "set": ["y", "x"],
     }
-    assert added_by_strangers(live, wanted) == ("/set/0", "/list/2", "/list/1")
+    assert foreign_fields(live, wanted) == ("/set/0", "/list/2", "/list/1")
 
 
 def test_what_is_wanted_with_another_value_is_brought_back_without_a_gap() -> None:
@@ -238,7 +238,7 @@ def test_what_is_wanted_with_another_value_is_brought_back_without_a_gap() -> No
         "metadata": {"managedFields": [entry]},
         "spec": {"policyTypes": ["Ingress"], "egress": [{}]},
     }
-    assert added_by_strangers(live, wanted) == ("/spec/egress",)
+    assert foreign_fields(live, wanted) == ("/spec/egress",)
 
 
 def test_removal_deletes_exactly_the_namespace_that_is_ours(wanted: Wanted) -> None:

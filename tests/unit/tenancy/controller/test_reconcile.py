@@ -11,7 +11,7 @@ from policies.access import CONTROLLER_ROLE
 from policies.model import IsolationLevel, Limits, Manifest, Platform, TenantSpec
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.reconcile import Reconciler, _settled, removal_is_due
-from tenancy.controller.report import Round
+from tenancy.controller.report import ReconcileResult
 from tenancy.kubernetes.client import Kind, Listing, Ref, ref_of
 from tenancy.kubernetes.kinds import DEPLOYMENT, KNATIVE_SERVICE, NAMESPACE, POD
 from tenancy.model.errors import ForbiddenError
@@ -213,8 +213,8 @@ OWN = FunctionStatus("own", ready=False, callable=False, reason="ImagePull", mes
 RECORD = TenantRecord(SPEC)
 
 
-def round_of(functions: tuple[FunctionStatus, ...], spec: TenantSpec = SPEC, **more: Any) -> Round:
-    return Round(TenantRecord(spec), spec, (ProjectState.ENABLED, "atlas"), functions=functions, **more)
+def round_of(functions: tuple[FunctionStatus, ...], spec: TenantSpec = SPEC, **more: Any) -> ReconcileResult:
+    return ReconcileResult(TenantRecord(spec), spec, (ProjectState.ENABLED, "atlas"), functions=functions, **more)
 
 
 def deployment(wanted: int, ready: int) -> Manifest:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from policies.names import ProjectId
-from tenancy.controller.execute import Done
+from tenancy.controller.execute import ApplyResult
 from tenancy.controller.plan import Refusal
-from tenancy.controller.report import Round, news_of, status_of, status_patch
+from tenancy.controller.report import ReconcileResult, events_of, status_of, status_patch
 from tenancy.directory.kubernetes_directory import tenant_of_record
 from tenancy.kubernetes.client import Kind, Ref
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, NAMESPACE, RESOURCE_QUOTA
@@ -33,15 +33,15 @@ RUNNING = FunctionStatus("checksums", ready=True)
 RECORD = TenantRecord(SPEC, generation=4)
 
 
-def round_of(record: TenantRecord = RECORD, **more: Any) -> Round:
+def round_of(record: TenantRecord = RECORD, **more: Any) -> ReconcileResult:
     project = more.pop("project", (ProjectState.ENABLED, "atlas"))
-    return Round(
+    return ReconcileResult(
         record, spec_in_force(record, project[0]), project, functions=more.pop("functions", (RUNNING,)), **more
     )
 
 
-def conditions(round_: Round) -> dict[str, tuple[bool | None, str, str]]:
-    return {each.type.value: (each.status, each.reason, each.message) for each in status_of(round_).conditions}
+def conditions(result: ReconcileResult) -> dict[str, tuple[bool | None, str, str]]:
+    return {each.type.value: (each.status, each.reason, each.message) for each in status_of(result).conditions}
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_why_a_tenant_is_stopped_is_the_reason_of_ready(
     record: TenantRecord, project: ProjectState, reason: str, said: str
 ) -> None:
     """And what ends it is in the message."""
-    round_ = round_of(record, project=(project, "atlas"), functions=())
-    status, found, message = conditions(round_)["Ready"]
+    result = round_of(record, project=(project, "atlas"), functions=())
+    status, found, message = conditions(result)["Ready"]
     assert (status, found) == (False, reason)
     assert said in message
 
@@ -229,10 +229,10 @@ def test_events_tell_what_was_done_and_what_turned() -> None:
     """And are silent when nothing happened."""
     before = TenantStatus()
     status = status_of(round_of(refusals=(Refusal(POLICY, "NotOurs", "remove it"),)))
-    news = {each.reason: each.warning for each in news_of(before, status, Done(repaired=(POLICY,)))}
+    news = {each.reason: each.warning for each in events_of(before, status, ApplyResult(repaired=(POLICY,)))}
     assert news["Repaired"] is False
     assert news["PoliciesNotOurs"] is True
-    assert news_of(status, status, Done()) == ()
+    assert events_of(status, status, ApplyResult()) == ()
 
 
 def test_an_id_of_a_project_is_in_the_sentence_that_names_the_command() -> None:

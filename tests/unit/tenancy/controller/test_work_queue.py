@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tenancy.controller.work_queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, WorkQueue
+from tenancy.controller.work_queue import FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS, WorkQueue
 
 
 class Clock:
@@ -74,7 +74,7 @@ def test_failures_wait_longer_each_time_up_to_a_bound(queue: WorkQueue, clock: C
         delays.append(queue.failed("a"))
         clock.now += delays[-1]
     assert delays[:4] == [FIRST_RETRY_SECONDS * factor for factor in (1, 2, 4, 8)]
-    assert delays[-1] == LONGEST_RETRY_SECONDS
+    assert delays[-1] == MAX_RETRY_SECONDS
     assert queue.get() == "a"
     queue.done("a", again_after=1)
     clock.now += 1
