@@ -1,8 +1,8 @@
-"""What an administrator does with tenants: each function changes one record, and says what it did.
+"""Use cases of administrators: onboard, update, suspend, resume, offboard. Each changes one record.
 
-The commands (`osfaas tenant …`) and the gateway's `/v1/projects` share these. They write the record only; the
-controller does the rest. Every one may be repeated: what is so already is not written again. A record that somebody
-else changed meanwhile is read anew, so nobody's change is lost.
+The commands (`osfaas tenant …`) and the gateway's `/v1/projects` share them. They only write the record; the
+controller does the rest. All are idempotent: an unchanged record is not written. After a conflicting write the record
+is read again, so no change is lost.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from policies.model import IsolationLevel, Limits, TenantSpec
 from tenancy.model.errors import AdministrationError, ConflictError, NotOnboardedError
 from tenancy.model.record import Offboarding, TenantRecord
 
-# What has them is given; only their names are needed, and they would load the clients of Kubernetes and OpenStack.
+# Needed for annotations only; importing them would load the clients of Kubernetes and OpenStack.
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
     from policies.names import ProjectId
     from tenancy.keystone_projects import Project
-    from tenancy.repository import Tenants
+    from tenancy.repository import TenantRepository
 
 DEFAULT_GRACE_SECONDS = 7 * 86_400
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What of a specification is asked for; None leaves it as it is, or at its default.
+class TenantPatch:
+    """A partial specification; None leaves a field unchanged, or at its default.
 
     Attributes:
         limits: fields of `Limits` by name.
@@ -43,11 +43,11 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a record.
+    """A record before and after a change.
 
     Attributes:
         before: None if there was none.
-        after: as stored, or, in a dry run, as it would be stored.
+        after: as stored, or as it would be stored in a dry run.
     """
 
     before: TenantRecord | None
@@ -59,7 +59,7 @@ class Outcome:
         return before is None or (before.spec, before.offboarding) != (self.after.spec, self.after.offboarding)
 
 
-def list_tenants(tenants: Tenants) -> tuple[TenantRecord, ...]:
+def list_tenants(tenants: TenantRepository) -> tuple[TenantRecord, ...]:
     """All records.
 
     Raises:
@@ -68,7 +68,7 @@ def list_tenants(tenants: Tenants) -> tuple[TenantRecord, ...]:
     return tenants.list()
 
 
-def get_tenant(tenants: Tenants, project_id: ProjectId) -> TenantRecord:
+def get_tenant(tenants: TenantRepository, project_id: ProjectId) -> TenantRecord:
     """The record of a project.
 
     Raises:
@@ -81,8 +81,8 @@ def get_tenant(tenants: Tenants, project_id: ProjectId) -> TenantRecord:
     return record
 
 
-def onboard(tenants: Tenants, project: Project, wishes: Wishes, *, dry_run: bool = False) -> Outcome:
-    """Makes a tenant of a project; one that is a tenant gets what is asked for beyond.
+def onboard(tenants: TenantRepository, project: Project, patch: TenantPatch, *, dry_run: bool = False) -> Outcome:
+    """Onboards a project. If it is onboarded already, only the fields of the patch are changed.
 
     Raises:
         AdministrationError: the project is disabled, or is being offboarded.
@@ -90,36 +90,36 @@ def onboard(tenants: Tenants, project: Project, wishes: Wishes, *, dry_run: bool
     """
     if not project.enabled:
         raise AdministrationError(f"project {project.name} is disabled in Keystone: enable it there first")
-    usual = Wishes(display_name=project.name)
+    defaults = TenantPatch(display_name=project.name)
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
         if record is None:
-            return _with(_with(TenantRecord(TenantSpec(project.id)), usual), wishes)
+            return _patched(_patched(TenantRecord(TenantSpec(project.id)), defaults), patch)
         if record.offboarding:
             raise AdministrationError(
                 f"project {project.name} is being offboarded: take that back first "
                 f"(osfaas tenant offboard {project.id} --cancel)"
             )
-        return _with(record, wishes)
+        return _patched(record, patch)
 
     return _change(tenants, project.id, wanted, dry_run=dry_run)
 
 
-def update(tenants: Tenants, project_id: ProjectId, wishes: Wishes, *, dry_run: bool = False) -> Outcome:
-    """Changes limits, level, functions or the name for people.
+def update(tenants: TenantRepository, project_id: ProjectId, patch: TenantPatch, *, dry_run: bool = False) -> Outcome:
+    """Changes limits, isolation level, functions or display name.
 
     Raises:
         NotOnboardedError: there is no such tenant.
         ClusterError, RecordError: the record cannot be read or stored.
     """
-    return _change(tenants, project_id, lambda record: _with(_there(record, project_id), wishes), dry_run=dry_run)
+    return _change(tenants, project_id, lambda record: _patched(_require(record, project_id), patch), dry_run=dry_run)
 
 
-def suspend(tenants: Tenants, project_id: ProjectId, reason: str, *, dry_run: bool = False) -> Outcome:
-    """Stops a tenant: nothing of it runs and its calls get 403 with the reason.
+def suspend(tenants: TenantRepository, project_id: ProjectId, reason: str, *, dry_run: bool = False) -> Outcome:
+    """Suspends a tenant: nothing of it runs, and its calls get 403 with the reason.
 
     Raises:
-        AdministrationError: without a reason.
+        AdministrationError: the reason is empty.
         NotOnboardedError: there is no such tenant.
         ClusterError, RecordError: the record cannot be read or stored.
     """
@@ -127,13 +127,13 @@ def suspend(tenants: Tenants, project_id: ProjectId, reason: str, *, dry_run: bo
         raise AdministrationError("a suspension needs a reason: the callers see it")
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
-        found = _there(record, project_id)
+        found = _require(record, project_id)
         return replace(found, spec=replace(found.spec, suspended=reason.strip()))
 
     return _change(tenants, project_id, wanted, dry_run=dry_run)
 
 
-def resume(tenants: Tenants, project_id: ProjectId, *, dry_run: bool = False) -> Outcome:
+def resume(tenants: TenantRepository, project_id: ProjectId, *, dry_run: bool = False) -> Outcome:
     """Ends a suspension.
 
     Raises:
@@ -143,7 +143,7 @@ def resume(tenants: Tenants, project_id: ProjectId, *, dry_run: bool = False) ->
     """
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
-        found = _there(record, project_id)
+        found = _require(record, project_id)
         if found.offboarding:
             raise AdministrationError(
                 f"the tenant is being offboarded, which suspends it: osfaas tenant offboard {project_id} --cancel"
@@ -154,14 +154,14 @@ def resume(tenants: Tenants, project_id: ProjectId, *, dry_run: bool = False) ->
 
 
 def offboard(
-    tenants: Tenants,
+    tenants: TenantRepository,
     project_id: ProjectId,
     *,
     now: dt.datetime,
     grace_seconds: int = DEFAULT_GRACE_SECONDS,
     dry_run: bool = False,
 ) -> Outcome:
-    """The first step of removal: the tenant is suspended, and the grace period begins. Nothing is removed yet.
+    """First step of offboarding: suspends the tenant and starts the grace period. Nothing is deleted yet.
 
     Raises:
         NotOnboardedError: there is no such tenant.
@@ -169,24 +169,26 @@ def offboard(
     """
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
-        found = _there(record, project_id)
-        # Repeated, it must not begin the grace period anew.
+        found = _require(record, project_id)
+        # Repeating it must not restart the grace period.
         return found if found.offboarding else replace(found, offboarding=Offboarding(_seconds(now), grace_seconds))
 
     return _change(tenants, project_id, wanted, dry_run=dry_run)
 
 
-def confirm_offboarding(tenants: Tenants, project_id: ProjectId, *, now: dt.datetime, dry_run: bool = False) -> Outcome:
-    """The second step: the controller deletes the namespace with everything in it, then the record.
+def confirm_offboarding(
+    tenants: TenantRepository, project_id: ProjectId, *, now: dt.datetime, dry_run: bool = False
+) -> Outcome:
+    """Second step of offboarding: the controller deletes the namespace with everything in it, then the record.
 
     Raises:
-        AdministrationError: the first step was not done, or its grace period is not over.
+        AdministrationError: the first step is missing, or its grace period is not over.
         NotOnboardedError: there is no such tenant.
         ClusterError, RecordError: the record cannot be read or stored.
     """
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
-        found = _there(record, project_id)
+        found = _require(record, project_id)
         if not found.offboarding:
             raise AdministrationError(f"offboarding was not asked for: osfaas tenant offboard {project_id}, first")
         if now < found.offboarding.over_at:
@@ -198,17 +200,17 @@ def confirm_offboarding(tenants: Tenants, project_id: ProjectId, *, now: dt.date
     return _change(tenants, project_id, wanted, dry_run=dry_run)
 
 
-def cancel_offboarding(tenants: Tenants, project_id: ProjectId, *, dry_run: bool = False) -> Outcome:
-    """Takes the first step back.
+def cancel_offboarding(tenants: TenantRepository, project_id: ProjectId, *, dry_run: bool = False) -> Outcome:
+    """Cancels the first step of offboarding.
 
     Raises:
-        AdministrationError: it is confirmed, so things may be gone already.
+        AdministrationError: it is confirmed, so objects may be deleted already.
         NotOnboardedError: there is no such tenant.
         ClusterError, RecordError: the record cannot be read or stored.
     """
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
-        found = _there(record, project_id)
+        found = _require(record, project_id)
         if found.offboarding and found.offboarding.confirmed:
             raise AdministrationError(
                 "offboarding is confirmed: its namespace may be gone already; onboard it anew later"
@@ -219,7 +221,7 @@ def cancel_offboarding(tenants: Tenants, project_id: ProjectId, *, dry_run: bool
 
 
 def _change(
-    tenants: Tenants,
+    tenants: TenantRepository,
     project_id: ProjectId,
     wanted: Callable[[TenantRecord | None], TenantRecord],
     *,
@@ -238,23 +240,23 @@ def _change(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _there(record: TenantRecord | None, project_id: ProjectId) -> TenantRecord:
+def _require(record: TenantRecord | None, project_id: ProjectId) -> TenantRecord:
     if record is None:
         raise NotOnboardedError(f"project {project_id} is not onboarded")
     return record
 
 
-def _with(record: TenantRecord, wishes: Wishes) -> TenantRecord:
+def _patched(record: TenantRecord, patch: TenantPatch) -> TenantRecord:
     spec = record.spec
     given: dict[str, Any] = {
         name: value
         for name in ("display_name", "isolation", "functions")
-        if (value := getattr(wishes, name)) is not None
+        if (value := getattr(patch, name)) is not None
     }
-    limits: dict[str, Any] = {**{name: getattr(spec.limits, name) for name in Limits.__slots__}, **dict(wishes.limits)}
+    limits: dict[str, Any] = {**{name: getattr(spec.limits, name) for name in Limits.__slots__}, **dict(patch.limits)}
     return replace(record, spec=replace(spec, limits=Limits(**limits), **given))
 
 
 def _seconds(moment: dt.datetime) -> dt.datetime:
-    """Without the fraction, which a record does not keep."""
+    """Truncated to whole seconds, the resolution of a record."""
     return moment.replace(microsecond=0)

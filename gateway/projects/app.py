@@ -28,10 +28,12 @@ from gateway.projects.administrator import AdministratorRules, Administrators
 from gateway.projects.routes import ProjectRoutes
 from gateway.settings import Settings
 from tenancy.keystone_projects import Projects
-from tenancy.repository import Tenants
+from tenancy.repository import TenantRepository
 
 
-def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tenants, projects: Projects) -> ASGIApp:
+def build_admin_app(
+    settings: Settings, identity: IdentityService, tenants: TenantRepository, projects: Projects
+) -> ASGIApp:
     """The application as ASGI.
 
     Args:

@@ -40,7 +40,7 @@ from tenancy.model.errors import (
     RecordError,
     UnavailableError,
 )
-from tenancy.repository import Tenants
+from tenancy.repository import TenantRepository
 
 MAX_BODY_BYTES = 65_536
 # A misspelt `dry_run` that were passed over would be no dry run.
@@ -54,7 +54,7 @@ Result = TypeVar("Result")
 class ProjectRoutes:
     """Endpoints of administrators. The service blocks, so it runs in threads."""
 
-    def __init__(self, administrators: Administrators, tenants: Tenants, projects: Projects) -> None:
+    def __init__(self, administrators: Administrators, tenants: TenantRepository, projects: Projects) -> None:
         self._administrators = administrators
         self._tenants = tenants
         self._projects = projects
@@ -142,13 +142,13 @@ class ProjectRoutes:
         return _answer(await _in_thread(work), status=200 if dry_run else 202)
 
 
-Step = Callable[[Tenants, ProjectId, bool], use_cases.Outcome]
+Step = Callable[[TenantRepository, ProjectId, bool], use_cases.Outcome]
 
 
 def change_steps(asked: Asked) -> list[Step]:
     """What has to be done for a PATCH."""
     steps: list[Step] = []
-    if asked.wishes != use_cases.Wishes():
+    if asked.wishes != use_cases.TenantPatch():
         steps.append(lambda tenants, project, dry: use_cases.update(tenants, project, asked.wishes, dry_run=dry))
     if asked.suspends:
         reason = asked.suspended

@@ -8,7 +8,7 @@ from gateway.serve import run
 from gateway.settings import Settings
 from tenancy.keystone_projects import connect_projects
 from tenancy.kubernetes.client import connect
-from tenancy.repository import ClusterTenants
+from tenancy.repository import KubernetesTenantRepository
 
 
 def serve() -> int:
@@ -17,6 +17,6 @@ def serve() -> int:
 
 
 def _build(settings: Settings, identity: IdentityService) -> ASGIApp:
-    tenants = ClusterTenants(connect(settings.kubeconfig))
+    tenants = KubernetesTenantRepository(connect(settings.kubeconfig))
     projects = connect_projects(timeout_seconds=settings.keystone_timeout_seconds)
     return build_admin_app(settings, identity, tenants, projects)

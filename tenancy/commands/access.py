@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from policies.model import Platform
     from tenancy.keystone_projects import KeystoneProjects, Project
     from tenancy.kubernetes.client import Cluster
-    from tenancy.repository import ClusterTenants
+    from tenancy.repository import KubernetesTenantRepository
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -46,11 +46,11 @@ class Access:
         return connect(self.kubeconfig, context=self.context)
 
     @cached_property
-    def tenants(self) -> "ClusterTenants":
+    def tenants(self) -> "KubernetesTenantRepository":
         """The records."""
-        from tenancy.repository import ClusterTenants
+        from tenancy.repository import KubernetesTenantRepository
 
-        return ClusterTenants(self.cluster)
+        return KubernetesTenantRepository(self.cluster)
 
     @cached_property
     def projects(self) -> "KeystoneProjects":

@@ -16,7 +16,7 @@ from tenancy.commands.access import EXIT_CODES, Access, project_argument, refusa
 from tenancy.commands.verify import verify
 from tenancy.commands.waiting import Until, has_stopped, is_gone, is_ready, wait_for
 from tenancy.model.record import TenantRecord, manifest_of
-from tenancy.use_cases import Outcome, Wishes
+from tenancy.use_cases import Outcome, TenantPatch
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -69,7 +69,7 @@ def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -
 tenant.add_command(verify)
 
 
-def _wishes(function: Callable[..., None]) -> Callable[..., None]:
+def _patch_options(function: Callable[..., None]) -> Callable[..., None]:
     usual = Limits()
     for name in reversed(Limits.__slots__):
         option = f"--{name.replace('_', '-')}"
@@ -113,26 +113,24 @@ def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 @tenant.command(epilog=EXIT_CODES)
-@_wishes
+@_patch_options
 @_writes(waits=True)
 def onboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Onboard a project. Idempotent: re-running changes only the options given."""
     with refusals_said():
         found = access.project(project, domain)
-        outcome = use_cases.onboard(access.tenants, found, _wishes_of(options), dry_run=options["dry_run"])
+        outcome = use_cases.onboard(access.tenants, found, _patch_of(options), dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
 
 
 @tenant.command("set", epilog=EXIT_CODES)
-@_wishes
+@_patch_options
 @_writes(waits=False)
 def set_(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Change limits, isolation level or functions."""
     with refusals_said():
-        wishes = _wishes_of(options)
-        outcome = use_cases.update(
-            access.tenants, access.tenant_id(project, domain), wishes, dry_run=options["dry_run"]
-        )
+        patch = _patch_of(options)
+        outcome = use_cases.update(access.tenants, access.tenant_id(project, domain), patch, dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
 
 
@@ -212,9 +210,9 @@ def list_(access: Access, form: str) -> None:
         click.echo(output.as_json(records) if form == "json" else output.as_table(records))
 
 
-def _wishes_of(options: dict[str, Any]) -> Wishes:
+def _patch_of(options: dict[str, Any]) -> TenantPatch:
     level = options["isolation"]
-    return Wishes(
+    return TenantPatch(
         display_name=options["display_name"],
         isolation=IsolationLevel(level) if level else None,
         functions=options["functions"] or None,

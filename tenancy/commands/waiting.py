@@ -13,7 +13,7 @@ from tenancy.model.record import Condition, ConditionType, TenantRecord
 from tenancy.model.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
 
 if TYPE_CHECKING:
-    from tenancy.repository import Tenants
+    from tenancy.repository import TenantRepository
 
 _LOOK_SECONDS = 0.3
 _STOPPED = frozenset({OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED})
@@ -39,7 +39,7 @@ def is_gone(record: TenantRecord | None) -> bool:
     return record is None
 
 
-def wait_for(tenants: "Tenants", project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
+def wait_for(tenants: "TenantRepository", project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
     """Waits and says what is going on; ends the program with `NOT_IN_TIME` if it does not come.
 
     Raises:

@@ -22,7 +22,7 @@ from tenancy.controller.work_queue import WorkQueue
 from tenancy.keystone_projects import connect_projects
 from tenancy.kubernetes.client import Cluster, Ref, connect
 from tenancy.kubernetes.kinds import TENANTS
-from tenancy.kubernetes.watches import SOURCES, Source, follow
+from tenancy.kubernetes.watches import WATCHED_KINDS, WatchedKind, watch_loop
 from tenancy.model.errors import ClusterError, ProjectsError, RecordError, TenancyError
 from tenancy.model.record import ConditionType, TenantRecord, record_of
 from tenancy.platform.platform_file import read_platform
@@ -107,8 +107,8 @@ class Controller:
         self._metrics.leading.set(1)
         for number in range(self._settings.workers):
             self._working.append(_start(f"worker-{number}", self._work))
-        for source in (Source(TENANTS, self._labels), *SOURCES):
-            _start(f"watch-{source.kind.kind}", lambda source=source: self._follow(source))
+        for watched in (WatchedKind(TENANTS, self._labels), *WATCHED_KINDS):
+            _start(f"watch-{watched.kind.kind}", lambda watched=watched: self._watch(watched))
         _start("keystone", self._poll)
         _start("resync", self._resync)
 
@@ -120,11 +120,11 @@ class Controller:
         """Whether all workers are alive; a restart may help if one died."""
         return all(thread.is_alive() for thread in self._working) or self._stop.is_set()
 
-    def _follow(self, source: Source) -> None:
-        def broke(source: Source) -> None:
-            self._metrics.watch_failures.labels(source.kind.kind).inc()
+    def _watch(self, watched: WatchedKind) -> None:
+        def on_failure(watched: WatchedKind) -> None:
+            self._metrics.watch_failures.labels(watched.kind.kind).inc()
 
-        follow(self._cluster, source, lambda name: self._queue.add(name, _SETTLE_SECONDS), broke, self._stop)
+        watch_loop(self._cluster, watched, lambda name: self._queue.add(name, _SETTLE_SECONDS), on_failure, self._stop)
 
     def _work(self) -> None:
         while (name := self._queue.get()) is not None:

@@ -1,4 +1,4 @@
-"""The directory: which tenant a Keystone project is, and where its functions are."""
+"""The tenant directory as the gateway uses it: tenants by Keystone project, with the addresses of their functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from policies.names import NamespaceName, ProjectId
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a function does not run, as the controller saw it last.
+    """Why a function does not run, as last reported by the controller.
 
     Attributes:
         reason: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `Unschedulable`, `NotReady`, ...
@@ -23,13 +23,13 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class FunctionAddress:
-    """Where a function is called.
+    """The address of a function.
 
     Attributes:
         url: base URL to connect to, without a trailing slash.
         host: value of the Host header by which an ingress routes; None: the URL's own.
-        callable: whether callers may send it requests of their own (/v1/invoke).
-        trouble: why it does not run; None as far as is known.
+        callable: whether callers may send it their own requests (/v1/invoke).
+        trouble: why it does not run; None if no reason is known.
     """
 
     url: str
@@ -47,7 +47,7 @@ class Tenant:
         namespace: its Kubernetes namespace.
         functions: the functions that it may call, by name.
         suspended: why it is suspended, or None.
-        limits: what it may use at once; None: the gateway's settings decide.
+        limits: its limits; None: the gateway's settings.
     """
 
     project_id: ProjectId
@@ -58,17 +58,17 @@ class Tenant:
 
 
 class TenantDirectory(Protocol):
-    """Read by the gateway on every call, so it answers from memory."""
+    """A lookup of tenants from memory, used on every call."""
 
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         """The tenant of a project.
 
         Raises:
-            NotOnboardedError: there is none.
-            DirectoryError: the directory has not been read yet.
+            NotOnboardedError: the project has no tenant.
+            DirectoryError: the directory has not been loaded yet.
         """
         ...
 
-    def contact_age_seconds(self) -> float | None:
-        """How long ago what the directory is made from was last seen; None before the first time."""
+    def sync_age_seconds(self) -> float | None:
+        """Seconds since the last contact with the source of the directory; None before the first."""
         ...

@@ -7,8 +7,8 @@
           echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
         suspended: "unpaid"          # optional: the reason
 
-The file is looked at again at most once a second, so a project that is added is served without a restart.
-A broken file changes nothing: the last good one stays in force and the log says what is wrong.
+The file is re-read at most once per second, so new projects are served without a restart. A broken file changes
+nothing: the last good one stays in force, and the error is logged.
 """
 
 import logging
@@ -35,7 +35,7 @@ class StaticDirectory:
         """Reads the file.
 
         Raises:
-            DirectoryError: it cannot be read or is not well formed.
+            DirectoryError: it cannot be read or is malformed.
         """
         self._path = path
         self._clock = clock
@@ -53,7 +53,7 @@ class StaticDirectory:
         except KeyError:
             raise NotOnboardedError(project_id) from None
 
-    def contact_age_seconds(self) -> float | None:
+    def sync_age_seconds(self) -> float | None:
         return max(0.0, self._clock() - self._recheck_at + RECHECK_SECONDS)
 
     def _reload(self) -> None:
@@ -63,7 +63,7 @@ class StaticDirectory:
                 self._tenants = read_tenants(self._path)
                 self._version = version
         except DirectoryError as error:
-            log.error("tenant directory unchanged: %s", error)  # noqa: TRY400 - the sentence is the news
+            log.error("tenant directory unchanged: %s", error)  # noqa: TRY400 - the traceback adds nothing
 
 
 def read_tenants(path: Path) -> Mapping[ProjectId, Tenant]:
@@ -96,7 +96,7 @@ def _tenant(entry: Mapping[str, Any]) -> Tenant:
         raise ValueError(f"unknown fields {sorted(unknown)}")
     project_id = entry["project_id"]
     if not isinstance(project_id, str) or not project_id:
-        # YAML reads 0123 as another number, and true as no name at all.
+        # YAML reads 0123 as an octal number, and true as a boolean.
         raise ValueError(f"project_id {project_id!r} has to be a string: put it in quotes")
     functions = {str(name): _address(address) for name, address in entry.get("functions", {}).items()}
     suspended = entry.get("suspended")

@@ -1,8 +1,8 @@
-"""The Kubernetes API as the control plane uses it: objects as JSON, by the official client's transport.
+"""The Kubernetes API as the control plane uses it: objects as JSON over the official client's transport.
 
-The client's typed models would drop the fields that they do not know, and its dynamic client keeps what it discovered
-in a file in /tmp that others can write to. So paths are found by discovery, once per kind, and kept in memory.
-Server-side apply is done under one field manager, and nothing here decides whether it may be forced.
+The client's typed models drop unknown fields, and its dynamic client caches discovery in a file in /tmp that others
+can write to. Paths are therefore discovered here, once per kind, and kept in memory. Server-side apply uses one field
+manager; callers decide whether it is forced.
 """
 
 import functools
@@ -34,9 +34,9 @@ from tenancy.model.errors import (
 
 log = logging.getLogger(__name__)
 
-# Seconds to connect, and to wait for an answer.
+# Seconds to connect, and to wait for a response.
 TIMEOUT = (5.0, 30.0)
-# A watch shows a bookmark about once a minute; a silence longer than this is a dead connection.
+# A watch sends a bookmark about once a minute; after a longer silence the connection is dead.
 WATCH_SILENCE_SECONDS = 100.0
 WATCH_SECONDS = 300
 PAGE = 500
@@ -52,7 +52,7 @@ _ERRORS: Mapping[int, type[ClusterError]] = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Kind:
-    """A kind of object, as manifests name it."""
+    """A kind of object by apiVersion and kind."""
 
     api_version: str
     kind: str
@@ -60,7 +60,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """One object; `namespace` is "" for one that has none."""
+    """A reference to one object; `namespace` is "" for cluster-scoped ones."""
 
     kind: Kind
     namespace: str
@@ -72,14 +72,14 @@ class Ref:
 
 
 def ref_of(manifest: Mapping[str, Any]) -> Ref:
-    """Which object a manifest is."""
+    """The reference to the object of a manifest."""
     metadata = manifest["metadata"]
     return Ref(Kind(manifest["apiVersion"], manifest["kind"]), metadata.get("namespace", ""), metadata["name"])
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a kind, and where a watch goes on from there."""
+    """All objects of a kind, and the resourceVersion from which to watch."""
 
     items: tuple[Manifest, ...]
     resource_version: str
@@ -131,7 +131,7 @@ class Cluster:
         """All objects of a kind: complete, or an error.
 
         Raises:
-            ExpiredError: they changed too much while the pages were read.
+            ExpiredError: the list expired while its pages were read.
             KindMissingError: the cluster has no such kind.
         """
         path, items, query = self._collection(kind, namespace), [], {"limit": str(PAGE)}
@@ -139,7 +139,7 @@ class Cluster:
             query["labelSelector"] = labels
         while True:
             page = self._call(_Request("GET", path, query))
-            # Items of a list do not say what they are.
+            # Items of a list carry neither apiVersion nor kind.
             items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
             metadata = page["metadata"]
             if not metadata.get("continue"):
@@ -147,10 +147,10 @@ class Cluster:
             query["continue"] = metadata["continue"]
 
     def watch(self, kind: Kind, since: str, *, labels: str = "") -> Iterator[Change]:
-        """Changes since a listing, until the server ends the watch (after minutes); go on from the last version seen.
+        """Changes since a listing, until the server ends the watch after minutes; resume from the last version.
 
         Raises:
-            ExpiredError: `since` is too old; list anew.
+            ExpiredError: `since` is too old; list again.
             UnavailableError: the connection broke or fell silent.
         """
         query = {
@@ -179,17 +179,17 @@ class Cluster:
     def apply(
         self, manifest: Manifest, *, force: bool, dry_run: bool = False, manager: str = FIELD_MANAGER
     ) -> Manifest:
-        """Server-side apply; what it answers is the object afterwards.
+        """Server-side apply; returns the object afterwards.
 
         Args:
-            manifest: all fields that we want to own, and no others.
+            manifest: exactly the fields to own.
             force: take fields from other managers.
             dry_run: let the server compute the result and store nothing.
             manager: the field manager.
 
         Raises:
             ConflictError: without `force`, another manager owns one of the fields.
-            ClusterError: an admission policy or a schema refuses it, or it has a uid that is not the object's.
+            ClusterError: an admission policy or a schema rejects it, or its uid is not the object's.
         """
         query = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
@@ -199,10 +199,10 @@ class Cluster:
         )
 
     def create(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, dry_run: bool = False) -> Manifest:
-        """Makes an object that must not exist.
+        """Creates an object.
 
         Raises:
-            ConflictError: it does.
+            ConflictError: it exists already.
         """
         ref = ref_of(manifest)
         query = {"fieldManager": manager, "fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
@@ -211,11 +211,11 @@ class Cluster:
     def merge(
         self, ref: Ref, patch: Mapping[str, Any], *, subresource: str = "", manager: str = FIELD_MANAGER
     ) -> Manifest:
-        """JSON merge patch; a `metadata.resourceVersion` in it makes it a condition.
+        """JSON merge patch; a `metadata.resourceVersion` in it is a precondition.
 
         Raises:
-            ConflictError: the resourceVersion is another.
-            NotFoundError: the object is not there.
+            ConflictError: the object has another resourceVersion.
+            NotFoundError: the object does not exist.
         """
         path = f"{self._path(ref)}/{subresource}" if subresource else self._path(ref)
         query = {"fieldManager": manager, "fieldValidation": "Strict"}
@@ -227,16 +227,16 @@ class Cluster:
         return self._call(_Request("PATCH", self._path(ref), query, list(operations), "application/json-patch+json"))
 
     def delete(self, ref: Ref, *, uid: str, resource_version: str = "", grace_seconds: int | None = None) -> None:
-        """Deletes exactly this object; one that is gone is fine.
+        """Deletes exactly this object; does nothing if it is gone.
 
         Args:
             ref: the object.
-            uid: of the object that was seen.
-            resource_version: "" if it may have changed meanwhile.
-            grace_seconds: how long a pod's containers have to end; None: as long as the pod itself says.
+            uid: precondition: the uid of the object.
+            resource_version: precondition: its version; "" for none.
+            grace_seconds: grace period of a pod; None: its own.
 
         Raises:
-            ConflictError: by this name there is another one now, or it changed.
+            ConflictError: another object has this name now, or it changed.
         """
         conditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
         options: dict[str, Any] = {
@@ -283,10 +283,10 @@ class Cluster:
     def _call(self, request: "_Request") -> Manifest:
         response = self._send(request, TIMEOUT)
         try:
-            answer: Manifest = json.loads(response.data)
+            body: Manifest = json.loads(response.data)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise UnavailableError(f"{request}: {error}") from error
-        return answer
+        return body
 
     def _send(self, request: "_Request", timeout: tuple[float, float]) -> urllib3.BaseHTTPResponse:
         body, content_type = request.body, request.content_type
@@ -296,7 +296,7 @@ class Cluster:
                 request.path,
                 query_params=list(request.query.items()),
                 header_params={"Accept": "application/json", "Content-Type": content_type},
-                # The client turns only some content types into JSON by itself.
+                # The client serialises only some content types as JSON.
                 body=json.dumps(body) if content_type.endswith("+yaml") else body,
                 auth_settings=["BearerToken"],
             )
@@ -309,7 +309,7 @@ class Cluster:
 
 
 def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Cluster:
-    """The cluster of a kubeconfig; without one, the one in which we run, or the usual kubeconfig ($KUBECONFIG).
+    """Connects by a kubeconfig; without one, to the cluster in which we run, or by the default ($KUBECONFIG).
 
     Raises:
         UnavailableError: no usable configuration.
@@ -320,13 +320,13 @@ def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Cl
 def load_configuration(
     kubeconfig: Path | None = None, *, context: str | None = None
 ) -> kubernetes.client.Configuration:
-    """The same for those who need the official client itself.
+    """The same configuration, for the official client.
 
     Raises:
         UnavailableError: no usable configuration.
     """
     configuration = kubernetes.client.Configuration()
-    # Watches hold one connection each.
+    # Each watch holds one connection.
     configuration.connection_pool_maxsize = 32
     inside = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
     load: Any = kubernetes.config.load_incluster_config
@@ -340,10 +340,10 @@ def load_configuration(
     return configuration
 
 
-def _error(status: int, message: str, asked: str) -> ClusterError:
+def _error(status: int, message: str, request: str) -> ClusterError:
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR or not status:
-        return UnavailableError(f"{asked}: {status} {message}")
-    return _ERRORS.get(status, ClusterError)(f"{asked}: {status} {message}")
+        return UnavailableError(f"{request}: {status} {message}")
+    return _ERRORS.get(status, ClusterError)(f"{request}: {status} {message}")
 
 
 def _message(response: urllib3.BaseHTTPResponse) -> str:

@@ -11,8 +11,8 @@ KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 POD = Kind("v1", "Pod")
 
-# What a tenant's namespace may contain of ours. Nothing of another kind is ever looked at, and so never removed. The
-# controller's role (manifests/controller/access.yaml) has to allow all of it: one refused list stops every round.
+# Kinds of our objects in a tenant's namespace. Other kinds are never read, and so never deleted. The controller's role
+# (manifests/controller/access.yaml) must allow all of them: one forbidden list stops every reconcile.
 OWNED_KINDS = (
     RESOURCE_QUOTA,
     LIMIT_RANGE,
@@ -24,5 +24,5 @@ OWNED_KINDS = (
     KNATIVE_SERVICE,
 )
 
-# Knative puts it on everything that belongs to one of its Services.
+# Knative's label on the objects of a Service.
 SERVICE_LABEL = "serving.knative.dev/service"

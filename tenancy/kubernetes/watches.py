@@ -1,7 +1,7 @@
-"""What makes a tenant be looked at: changes of its record and of what is in its namespace. A watch per kind.
+"""Watch loops, one per kind, that enqueue a tenant when its record or an object in its namespace changes.
 
-A change says only *that* something happened; the round reads the state itself. So a lost event costs time and never
-correctness, and whatever a watch has missed comes with the listing that begins it anew.
+The controller is level-triggered: an event says only *that* something changed, and the reconcile reads the state
+itself. A lost event therefore costs time but never correctness, and the list that restarts a watch covers the gap.
 """
 
 import logging
@@ -19,33 +19,33 @@ from tenancy.model.errors import ClusterError, ExpiredError, KindMissingError
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
-# A kind that the cluster does not know may be installed later.
+# A kind that the cluster does not serve may be installed later.
 _MISSING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A kind that is watched, and which of it."""
+class WatchedKind:
+    """A kind to watch, and a label selector."""
 
     kind: Kind
     labels: str = ""
 
 
 _OURS = f"{MANAGED_BY}={MANAGED_BY_US}"
-# Besides the records themselves.
-SOURCES = (
-    Source(NAMESPACE, TENANT),
-    *(Source(kind, _OURS) for kind in OWNED_KINDS if kind != KNATIVE_SERVICE),
-    # The tenants' own as well: their state is in the record.
-    Source(KNATIVE_SERVICE),
-    # Changes when a function scales, which alone shows that a Deployment may want pods that a quota refuses: a watch of
-    # Deployments would show the variables of all pods of the cluster.
-    Source(Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler"), SERVICE_LABEL),
+# In addition to the records themselves.
+WATCHED_KINDS = (
+    WatchedKind(NAMESPACE, TENANT),
+    *(WatchedKind(kind, _OURS) for kind in OWNED_KINDS if kind != KNATIVE_SERVICE),
+    # Includes the tenants' own Services: their state is in the record.
+    WatchedKind(KNATIVE_SERVICE),
+    # Changes when a function scales: the only sign that a quota may refuse the pods of a Deployment. A watch of
+    # Deployments would expose the environment variables of all pods in the cluster.
+    WatchedKind(Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler"), SERVICE_LABEL),
 )
 
 
 def tenant_of_object(manifest: Manifest) -> str | None:
-    """Name of the tenant that an object concerns; names of records are those of their namespaces."""
+    """Name of the tenant that an object belongs to; a record has the name of its namespace."""
     metadata = manifest.get("metadata", {})
     if manifest.get("kind") in {TENANTS.kind, NAMESPACE.kind}:
         name = metadata.get("name", "")
@@ -54,41 +54,41 @@ def tenant_of_object(manifest: Manifest) -> str | None:
     return name if name.startswith(PREFIX) else None
 
 
-def follow(
+def watch_loop(
     cluster: Cluster,
-    source: Source,
-    concerns: Callable[[str], None],
-    broke: Callable[[Source], None],
+    watched: WatchedKind,
+    enqueue: Callable[[str], None],
+    on_failure: Callable[[WatchedKind], None],
     stop: threading.Event,
 ) -> None:
-    """Calls `concerns` with a tenant's name for everything there is and every change, until `stop`."""
+    """Lists and watches a kind; calls `enqueue` with the tenant's name for each object and change, until `stop`."""
     while not stop.is_set():
         try:
-            for name in _names(cluster, source):
+            for name in _names(cluster, watched):
                 if stop.is_set():
                     return
-                concerns(name)
+                enqueue(name)
         except ExpiredError:
-            log.debug("watch of %s: starting anew", source.kind.kind)
+            log.debug("watch of %s expired, listing again", watched.kind.kind)
         except KindMissingError:
             stop.wait(_MISSING_SECONDS)
         except ClusterError as error:
-            log.warning("watch of %s broke: %s", source.kind.kind, error)
-            broke(source)
+            log.warning("watch of %s broke: %s", watched.kind.kind, error)
+            on_failure(watched)
             stop.wait(_RETRY_SECONDS)
         except Exception:
-            # A watch that ended for good would leave everything to the rounds over all tenants.
-            log.exception("watch of %s: a defect", source.kind.kind)
-            broke(source)
+            # Without its watch, only the periodic resync would notice changes of this kind.
+            log.exception("watch of %s failed unexpectedly", watched.kind.kind)
+            on_failure(watched)
             stop.wait(_RETRY_SECONDS)
 
 
-def _names(cluster: Cluster, source: Source) -> Iterator[str]:
-    listing = cluster.list(source.kind, labels=source.labels)
+def _names(cluster: Cluster, watched: WatchedKind) -> Iterator[str]:
+    listing = cluster.list(watched.kind, labels=watched.labels)
     yield from _of(listing.items)
     version = listing.resource_version
     while True:
-        for change in cluster.watch(source.kind, version, labels=source.labels):
+        for change in cluster.watch(watched.kind, version, labels=watched.labels):
             version = change.object["metadata"]["resourceVersion"]
             if change.type != "BOOKMARK":
                 yield from _of((change.object,))

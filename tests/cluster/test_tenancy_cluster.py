@@ -22,7 +22,7 @@ from tenancy.model.errors import (
     UnavailableError,
 )
 from tenancy.model.record import TenantRecord
-from tenancy.repository import ClusterTenants, ref_of_tenant
+from tenancy.repository import KubernetesTenantRepository, ref_of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +187,7 @@ def test_a_patch_of_a_version_that_is_gone_changes_nothing(kubernetes: Cluster, 
 
 def test_a_record_is_written_by_one_at_a_time(kubernetes: Cluster, tenants_known: None) -> None:
     """The second of two who read the same version is told so, and a field that is gone is gone."""
-    tenants = ClusterTenants(kubernetes)
+    tenants = KubernetesTenantRepository(kubernetes)
     project = ProjectId("controladapter1")
     first = tenants.create(TenantRecord(TenantSpec(project, suspended="new")))
     try:

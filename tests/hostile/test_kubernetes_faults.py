@@ -72,4 +72,4 @@ def test_nobody_is_called_unknown_or_known_while_the_api_server_fails(kubeconfig
     assert made.seen
     with pytest.raises(DirectoryError):
         directory.tenant_of("p")
-    assert directory.contact_age_seconds() is None
+    assert directory.sync_age_seconds() is None

@@ -30,7 +30,7 @@ class NoTenants:
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         raise NotOnboardedError(project_id)
 
-    def contact_age_seconds(self) -> float | None:
+    def sync_age_seconds(self) -> float | None:
         return 0.0
 
 

@@ -23,7 +23,7 @@ class Directory:
         address = FunctionAddress("http://i.test", "f.faas-p", callable=True, trouble=self.trouble)
         return Tenant(PROJECT, NamespaceName("faas-p"), {"f": address})
 
-    def contact_age_seconds(self) -> float | None:
+    def sync_age_seconds(self) -> float | None:
         return 0.0
 
 

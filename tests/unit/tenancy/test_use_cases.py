@@ -11,7 +11,7 @@ from tenancy import use_cases
 from tenancy.keystone_projects import Project
 from tenancy.model.errors import AdministrationError, ConflictError, NotOnboardedError
 from tenancy.model.record import TenantRecord, manifest_of, record_of
-from tenancy.use_cases import Wishes
+from tenancy.use_cases import TenantPatch
 
 P = ProjectId("p1")
 PROJECT = Project(P, "atlas", enabled=True)
@@ -62,21 +62,21 @@ def tenants() -> Stored:
 
 @pytest.fixture
 def onboarded(tenants: Stored) -> Stored:
-    use_cases.onboard(tenants, PROJECT, Wishes())
+    use_cases.onboard(tenants, PROJECT, TenantPatch())
     return tenants
 
 
 def test_a_disabled_project_is_not_onboarded(tenants: Stored) -> None:
     """It would be suspended at once."""
     with pytest.raises(AdministrationError, match="enable it there first"):
-        use_cases.onboard(tenants, replace(PROJECT, enabled=False), Wishes())
+        use_cases.onboard(tenants, replace(PROJECT, enabled=False), TenantPatch())
     assert tenants.writes == 0
 
 
 def test_what_is_not_there_is_not_changed(tenants: Stored) -> None:
     """Each act on a project without a record says so."""
     acts = (
-        lambda: use_cases.update(tenants, P, Wishes()),
+        lambda: use_cases.update(tenants, P, TenantPatch()),
         lambda: use_cases.suspend(tenants, P, "why"),
         lambda: use_cases.resume(tenants, P),
         lambda: use_cases.offboard(tenants, P, now=NOW),
@@ -116,7 +116,7 @@ def test_offboarding_is_not_confirmed_before_the_grace_period_is_over(onboarded:
 def test_while_it_is_being_offboarded_a_tenant_is_neither_onboarded_nor_resumed(onboarded: Stored) -> None:
     """The sentence names the way back."""
     use_cases.offboard(onboarded, P, now=NOW, grace_seconds=0)
-    for act in (lambda: use_cases.onboard(onboarded, PROJECT, Wishes()), lambda: use_cases.resume(onboarded, P)):
+    for act in (lambda: use_cases.onboard(onboarded, PROJECT, TenantPatch()), lambda: use_cases.resume(onboarded, P)):
         with pytest.raises(AdministrationError, match="--cancel"):
             act()
     assert use_cases.cancel_offboarding(onboarded, P).after.offboarding is None
@@ -131,10 +131,10 @@ def test_a_confirmed_offboarding_cannot_be_taken_back(onboarded: Stored) -> None
 
 
 def test_onboarding_twice_writes_once(onboarded: Stored) -> None:
-    """The second says that nothing changed; more wishes change only what they name."""
-    assert not use_cases.onboard(onboarded, PROJECT, Wishes()).changed
+    """The second says that nothing changed; another patch changes only the fields it names."""
+    assert not use_cases.onboard(onboarded, PROJECT, TenantPatch()).changed
     assert onboarded.writes == 1
-    outcome = use_cases.onboard(onboarded, replace(PROJECT, name="renamed"), Wishes(limits=(("pods", 3),)))
+    outcome = use_cases.onboard(onboarded, replace(PROJECT, name="renamed"), TenantPatch(limits=(("pods", 3),)))
     assert outcome.changed
     spec = outcome.after.spec
     assert (spec.limits.pods, spec.limits.cpu_millis, spec.display_name) == (3, 4000, "atlas")
@@ -142,7 +142,7 @@ def test_onboarding_twice_writes_once(onboarded: Stored) -> None:
 
 def test_a_dry_run_writes_nothing(tenants: Stored) -> None:
     """And tells what it would be."""
-    outcome = use_cases.onboard(tenants, PROJECT, Wishes(isolation=IsolationLevel.L2), dry_run=True)
+    outcome = use_cases.onboard(tenants, PROJECT, TenantPatch(isolation=IsolationLevel.L2), dry_run=True)
     assert (outcome.changed, outcome.after.spec.isolation, tenants.writes) == (True, IsolationLevel.L2, 0)
 
 

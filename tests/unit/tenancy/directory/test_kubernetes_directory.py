@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policies.names import ProjectId, namespace_of
-from tenancy.directory.kubernetes_directory import KubernetesDirectory, Rhythm, tenant_in
+from tenancy.directory.kubernetes_directory import KubernetesDirectory, WatchIntervals, tenant_in
 from tenancy.directory.protocol import Tenant
 from tenancy.kubernetes.client import Change, Kind, Listing
 from tenancy.model.errors import (
@@ -23,7 +23,7 @@ from tenancy.model.errors import (
 from tests.machine import scaled
 
 INGRESS = "http://ingress.test"
-QUICK = Rhythm(relist=60, first_pause=0.001, longest_pause=0.002)
+QUICK = WatchIntervals(relist=60, first_pause=0.001, max_pause=0.002)
 
 
 def manifest(project: str, *, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def follow() -> Iterator[Follow]:
 
     def start(*script: Any) -> KubernetesDirectory:
         cluster = Cluster(*script)
-        directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, rhythm=QUICK)
+        directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, intervals=QUICK)
         made.append(directory)
         directory.start()
         assert cluster.exhausted.wait(scaled(5)), cluster.asked
@@ -111,7 +111,7 @@ def test_before_the_first_list_nobody_is_called_unknown(follow: Follow) -> None:
     directory = follow(UnavailableError("refused"), UnavailableError("refused"))
     with pytest.raises(DirectoryError):
         directory.tenant_of(ProjectId("a"))
-    assert directory.contact_age_seconds() is None
+    assert directory.sync_age_seconds() is None
 
 
 def test_project_without_a_record_is_not_onboarded(follow: Follow) -> None:
@@ -126,7 +126,7 @@ def test_project_without_a_record_is_not_onboarded(follow: Follow) -> None:
 def test_failure_of_list_or_watch_keeps_what_is_known(follow: Follow, failure: Exception) -> None:
     directory = follow([manifest("a")], failure, failure, failure)
     assert known(directory, "a")
-    assert directory.contact_age_seconds() is not None
+    assert directory.sync_age_seconds() is not None
 
 
 def test_expired_watch_is_followed_by_a_new_list(follow: Follow) -> None:
@@ -172,7 +172,9 @@ def test_snapshot_is_replaced_and_never_changed(follow: Follow) -> None:
 
 
 def test_pauses_between_failures_grow_and_end_with_the_first_success() -> None:
-    directory = KubernetesDirectory(Cluster(), local_gateway_url=INGRESS, rhythm=Rhythm(first_pause=1, longest_pause=8))
+    directory = KubernetesDirectory(
+        Cluster(), local_gateway_url=INGRESS, intervals=WatchIntervals(first_pause=1, max_pause=8)
+    )
     waited: list[float] = []
     directory._ending.wait = waited.append  # type: ignore[method-assign, assignment]
     for _ in range(8):
@@ -187,7 +189,7 @@ def test_pauses_between_failures_grow_and_end_with_the_first_success() -> None:
 
 def test_server_that_ends_every_watch_at_once_is_not_asked_without_pause() -> None:
     cluster = Cluster([manifest("a")], *[None] * 20)
-    directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, rhythm=Rhythm(first_pause=0.02))
+    directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, intervals=WatchIntervals(first_pause=0.02))
     started = time.monotonic()
     directory.start()
     assert cluster.exhausted.wait(scaled(5))

@@ -8,7 +8,7 @@ import pytest
 
 from tenancy.kubernetes.client import Change, Listing
 from tenancy.kubernetes.kinds import TENANTS
-from tenancy.kubernetes.watches import Source, follow
+from tenancy.kubernetes.watches import WatchedKind, watch_loop
 from tenancy.model.errors import ExpiredError, UnavailableError
 
 
@@ -39,12 +39,12 @@ def test_watch_that_broke_begins_anew(monkeypatch: pytest.MonkeyPatch, failure: 
     monkeypatch.setattr("tenancy.kubernetes.watches._RETRY_SECONDS", 0.001)
     stop, names, breaks = threading.Event(), [], []
 
-    def concerns(name: str) -> None:
+    def enqueue(name: str) -> None:
         names.append(name)
         if name == "faas-b":
             stop.set()
 
     cluster: Any = Cluster(failure)
-    follow(cluster, Source(TENANTS), concerns, breaks.append, stop)
+    watch_loop(cluster, WatchedKind(TENANTS), enqueue, breaks.append, stop)
     assert names == ["faas-a", "faas-a", "faas-b"]
     assert len(breaks) == broken
