@@ -66,7 +66,7 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
     # Ending by a signal becomes an exception, so that the pods are removed.
     signal.signal(signal.SIGTERM, _end)
     # The official client takes half a second to load.
-    from tenancy.isolation.replay import Order, replay
+    from tenancy.isolation.replay import ReplayRequest, replay
     from tenancy.isolation.report import as_json, as_table
     from tenancy.isolation.verdict import exit_status
     from tenancy.kubernetes.client import load_configuration
@@ -75,7 +75,7 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
         platform = _platform(access)
         attacker = use_cases.get_tenant(access.tenants, access.tenant_id(project, domain)).spec
         victim = _victim(access, attacker, options["against"], domain)
-        order = Order(
+        order = ReplayRequest(
             tenant=attacker,
             victim=victim,
             platform=platform,

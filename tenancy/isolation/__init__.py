@@ -1,8 +1,7 @@
-"""Replaying attacks from inside a tenant: `osfaas tenant verify`.
+"""Replays attacks from inside a tenant: `osfaas tenant verify`.
 
-Pure: `attack` has the words; `network`, `inside`, `tenant_user` and `tenant_pods` the attacks as values, made for the
-`targets`; `pods` what is started, `verdict` what an outcome proves, `report` how it is told.
-Effects: `survey` finds the targets, `stage` starts and removes the pods, `asking` asks; `replay` is the story from
-start to end, `command` its command line.
-`probe_program` runs inside the pods, with nothing of this package around it.
+Pure: `attack` defines the values; `network_attacks`, `container_attacks`, `tenant_user_attacks` and
+`tenant_pod_attacks` build them for the `targets`; `pods` builds pods, `verdict` evaluates outcomes, `report` prints.
+Effects: `discovery` finds the targets, `fixtures` creates and removes the pods, `runners` run probes, `replay` does
+all of it. `probe_program` runs inside the pods, without anything else of this package.
 """

@@ -1,7 +1,7 @@
-"""An attack as a value: what is asked, what counts as refused, and what proves that the asking works.
+"""An attack as a value: the attempt, what counts as a refusal, and the positive control.
 
-A probe that is broken looks exactly like a defence. So each attack has an *open twin*: a question of the same kind that
-has to be answered, or a fact that Kubernetes vouches for. Without it a refusal proves nothing.
+A broken probe looks exactly like a defence. So each attack has a *positive control*: a probe of the same kind that must
+be answered, or a fact that Kubernetes reports. Without it a refusal proves nothing.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from policies.model import IsolationLevel, Manifest
 
 
 class Outcome(Enum):
-    """What became of one question."""
+    """The outcome of one probe."""
 
     ANSWERED = "answered"
-    REFUSED = "refused"  # somebody said no
-    TIMED_OUT = "timed out"  # nothing came back: what a dropped packet looks like
+    REFUSED = "refused"  # an explicit refusal
+    TIMED_OUT = "timed out"  # no response, as with a dropped packet
     BROKEN = "broken"  # anything else: a name that does not resolve, a program that crashed
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """An outcome and what was heard, in one line."""
+    """An outcome, and the response in one line."""
 
     outcome: Outcome
     said: str
@@ -29,11 +29,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A TCP connection from the probe pod; one that is accepted is an answer.
+    """A TCP connection from the probe pod; an accepted one counts as answered.
 
     Attributes:
-        sends: the first bytes, usually an HTTP request, so that the evidence shows who is there.
-        refused_with: text in the reply by which something on the way says no; "": whatever comes back is an answer.
+        sends: the first bytes, usually an HTTP request, so that the evidence shows the peer.
+        refused_with: text by which a proxy refuses in its reply; "": any reply counts as answered.
     """
 
     host: str
@@ -44,14 +44,14 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A name that the probe pod looks up."""
+    """A DNS lookup in the probe pod."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file that the probe pod reads; it is an answer if `telling` (a regular expression, multi-line) is in it."""
+    """A file that the probe pod reads; answered if `telling` (a multi-line regular expression) matches."""
 
     path: str
     telling: str = "."
@@ -63,52 +63,52 @@ class Request:
 
     Attributes:
         path: the collection for POST, the object for PATCH (merge patch) and DELETE.
-        refused_with: any of these texts in a 4xx reply is a refusal; another 4xx is a broken question.
-        kept: path of the field that is the point of it; admitted with another value there, it is refused all the same.
+        refused_with: any of these texts in a 4xx reply is a refusal; any other 4xx is a broken probe.
+        unchanged_field: path of the field that matters; a request admitted with another value there counts as refused.
     """
 
     method: str
     path: str
     body: Manifest
     refused_with: tuple[str, ...] = ("ValidatingAdmissionPolicy", " cannot ")
-    kept: tuple[str, ...] = ()
+    unchanged_field: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A twin that need not be asked: Kubernetes (the kubelet's probes, a condition) vouches for the target."""
+class Assumed:
+    """A control without a probe: a fact about the target that Kubernetes reports (kubelet probes, a condition)."""
 
     fact: str
     holds: bool
 
 
-Question = Connect | Resolve | Read | Request
+Probe = Connect | Resolve | Read | Request
 
 
 @dataclass(frozen=True, slots=True)
-class ByTheVictim:
-    """A twin that the victim's own pod asks of itself: somebody does listen there."""
+class VictimProbe:
+    """A control that the victim's own pod runs against itself: the port is open."""
 
-    question: Connect
+    connection: Connect
 
 
-Twin = Question | ByTheVictim | Known
+Control = Probe | VictimProbe | Assumed
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One way of breaking out of a tenant.
+    """One way to break out of a tenant.
 
     Attributes:
-        name: words with dashes; the test that proves its defence is `tests/isolation/test_<name>.py`.
-        replays: the pitfall, in a sentence.
+        name: words with dashes; the test of its defence is `tests/isolation/test_<name>.py`.
+        summary: the pitfall, in a sentence.
         fails_from: the lowest level that promises a refusal.
-        question: how it is tried.
-        twin: what has to be open for a refusal to count.
+        attempt: the probe that attacks.
+        control: the positive control; must succeed for a refusal to count.
     """
 
     name: str
-    replays: str
+    summary: str
     fails_from: IsolationLevel
-    question: Question
-    twin: Twin
+    attempt: Probe
+    control: Control

@@ -1,4 +1,4 @@
-"""Attacks that need no network: what the pod finds around itself. Pure."""
+"""Attacks on the pod's own container, without the network. Pure."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,20 @@ from policies.model import IsolationLevel
 from tenancy.isolation.attack import Attack, Read
 
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
-# The same files, read for what is always in them: the twin says that reading works.
+# The same files, read for content that is always there: the control shows that reading works.
 _STATUS = Read("/proc/self/status", r"^Name:.*$")
 _UID_MAP = Read("/proc/self/uid_map", r"\d+")
 
 
-def inside_attacks() -> Iterator[Attack]:
-    """Every attack that is a look at the pod's own process and files."""
+def container_attacks() -> Iterator[Attack]:
+    """Every attack that inspects the pod's own process and files."""
     level = IsolationLevel.L1
     yield Attack(
-        "service-account-token", "a token lies in every pod unless it is kept out", level, Read(_TOKEN), _STATUS
+        "service-account-token",
+        "a token lies in every pod unless it is kept out",
+        level,
+        Read(_TOKEN),
+        _STATUS,
     )
     yield Attack(
         "capabilities",

@@ -1,10 +1,10 @@
-"""Finds the targets of the attacks in the cluster."""
+"""Discovers the targets of the attacks in the cluster."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from policies.model import Platform
-from tenancy.isolation.targets import Endpoint, Targets
+from tenancy.isolation.targets import PlatformPod, Targets
 from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.model.errors import NotFoundError
 
@@ -12,22 +12,22 @@ _POD, _SERVICE, _NODE = Kind("v1", "Pod"), Kind("v1", "Service"), Kind("v1", "No
 _LOCAL_GATEWAY = "knative-local-gateway"
 
 
-def survey(
+def discover_targets(
     cluster: Cluster, platform: Platform, keystone: tuple[str, int] | None, store: tuple[str, int] | None
 ) -> Targets:
-    """The addresses as they are now.
+    """The current addresses of the targets.
 
     Raises:
-        ClusterError: the API server refuses to tell, or a part of the platform is not there.
+        ClusterError: the API server refuses, or a part of the platform is missing.
     """
     knative, istio = platform.knative_namespace, platform.istio_namespace
     return Targets(
         local_gateway=_cluster_ip(cluster, istio, _LOCAL_GATEWAY),
-        gateway=_endpoint(cluster, istio, platform.ingress_labels),
-        activator=_endpoint(cluster, knative, {"app": "activator"}),
-        autoscaler=_endpoint(cluster, knative, {"app": "autoscaler"}),
-        webhook=_endpoint(cluster, knative, {"app": "webhook"}),
-        istiod=_endpoint(cluster, istio, {"app": "istiod"}),
+        gateway=_platform_pod(cluster, istio, platform.ingress_labels),
+        activator=_platform_pod(cluster, knative, {"app": "activator"}),
+        autoscaler=_platform_pod(cluster, knative, {"app": "autoscaler"}),
+        webhook=_platform_pod(cluster, knative, {"app": "webhook"}),
+        istiod=_platform_pod(cluster, istio, {"app": "istiod"}),
         api=_cluster_ip(cluster, "default", "kubernetes"),
         node=_node(cluster),
         keystone=keystone,
@@ -48,13 +48,13 @@ def _cluster_ip(cluster: Cluster, namespace: str, name: str) -> str:
     return str(service["spec"]["clusterIP"])
 
 
-def _endpoint(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> Endpoint:
+def _platform_pod(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> PlatformPod:
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     pods = [pod for pod in cluster.list(_POD, namespace=namespace, labels=selector).items if pod["status"].get("podIP")]
     if not pods:
         raise NotFoundError(f"there is no running pod with {selector} in {namespace}")
     pod = max(pods, key=is_ready)
-    return Endpoint(pod["status"]["podIP"], is_ready(pod))
+    return PlatformPod(pod["status"]["podIP"], is_ready(pod))
 
 
 def _node(cluster: Cluster) -> str:
@@ -66,7 +66,7 @@ def _node(cluster: Cluster) -> str:
 
 
 def _only_store(platform: Platform) -> tuple[str, int] | None:
-    """The object store, when the platform names it by one single address."""
+    """The object store, if the platform names it by a single address."""
     for destination in platform.destinations:
         address, _, prefix = destination.cidr.partition("/")
         if prefix in {"", "32", "128"}:

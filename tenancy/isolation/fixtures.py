@@ -1,4 +1,4 @@
-"""What a replay puts into the cluster, and takes away again however it ends: two pods and a role binding."""
+"""Creates the objects of a replay and always removes them: two pods and a role binding."""
 
 import contextlib
 import secrets
@@ -21,14 +21,14 @@ _BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """What stands ready.
+class Fixtures:
+    """The objects of a replay, ready for use.
 
     Attributes:
-        probe: in the tenant's namespace.
-        decoy: in the victim's namespace.
-        address, word: where the decoy listens and what it says.
-        user: name of a user that has the role `edit` in the tenant's namespace.
+        probe: a pod in the tenant's namespace.
+        decoy: a pod in the victim's namespace.
+        address, word: address of the decoy, and the word with which it answers.
+        user: name of a user with the role `edit` in the tenant's namespace.
     """
 
     probe: PodName
@@ -39,8 +39,8 @@ class Stage:
 
 
 @contextlib.contextmanager
-def set_up(cluster: Cluster, tenant: NamespaceName, victim: NamespaceName, image: str) -> Iterator[Stage]:
-    """The stage for the time of the block; also Ctrl-C in the middle of setting it up takes everything away.
+def create_fixtures(cluster: Cluster, tenant: NamespaceName, victim: NamespaceName, image: str) -> Iterator[Fixtures]:
+    """Creates the fixtures for the duration of the block; even an interrupted set-up is cleaned up.
 
     Raises:
         ClusterError: a pod is refused or does not become ready; says why.
@@ -56,15 +56,15 @@ def set_up(cluster: Cluster, tenant: NamespaceName, victim: NamespaceName, image
             probe_pod(tenant, probe.name, image),
             decoy_pod(victim, decoy.name, image, word),
         ):
-            # Cleaning is arranged before anything is made: an interrupt may come in between.
+            # Registered before the object is created: an interrupt may come in between.
             cleaning.callback(_remove, cluster, ref_of(manifest))
             cluster.create(manifest, manager=_MANAGER)
         _await_ready(cluster, probe)
-        yield Stage(probe, decoy, _await_ready(cluster, decoy), word, user)
+        yield Fixtures(probe, decoy, _await_ready(cluster, decoy), word, user)
 
 
 def _sweep(cluster: Cluster, namespace: str) -> None:
-    """Takes away what an earlier replay left that was killed."""
+    """Removes the leftovers of an earlier replay that was killed."""
     selector = ",".join(f"{key}={value}" for key, value in VERIFY_LABEL.items())
     for kind in (_POD, _BINDING):
         for item in cluster.list(kind, namespace=namespace, labels=selector).items:

@@ -1,14 +1,14 @@
-"""Attacks over the network: what a function could connect to. Pure.
+"""Attacks over the network: connections that a function could open. Pure.
 
-All of them are refused from L2 on. A connection that is accepted is a breach whatever comes back, because the promise
-is that there is no way; only at the local gateway does Envoy's own refusal (level L3) count as one too.
+All of them are refused from L2 on. An accepted connection is a breach whatever the response, because the promise is
+that there is no route; only at the local gateway does Envoy's own refusal (level L3) count as a refusal too.
 """
 
 from collections.abc import Iterator
 
 from policies.model import IsolationLevel
-from tenancy.isolation.attack import Attack, ByTheVictim, Connect, Known, Question, Twin
-from tenancy.isolation.targets import FUNCTION_PORTS, Endpoint, Scene
+from tenancy.isolation.attack import Assumed, Attack, Connect, Control, Probe, VictimProbe
+from tenancy.isolation.targets import FUNCTION_PORTS, Context, PlatformPod
 
 _METADATA = "169.254.169.254"
 _ENVOY_SAYS_NO = "RBAC: access denied"
@@ -16,13 +16,13 @@ _ISTIOD_PORTS = (15010, 15012, 15017, 8080)
 _L2 = IsolationLevel.L2
 
 
-def network_attacks(scene: Scene) -> Iterator[Attack]:
-    """Every attack that needs nothing but a connection from the tenant's pod."""
-    yield from _local_gateway(scene)
-    yield from _activator(scene)
-    yield from _victim_pods(scene)
-    yield from _control_planes(scene)
-    yield from _outside(scene)
+def network_attacks(context: Context) -> Iterator[Attack]:
+    """Every attack that only needs a connection from the tenant's pod."""
+    yield from _local_gateway(context)
+    yield from _activator(context)
+    yield from _victim_pods(context)
+    yield from _control_planes(context)
+    yield from _outside(context)
 
 
 def http(host: str, path: str = "/", method: str = "GET", **headers: str) -> str:
@@ -31,16 +31,16 @@ def http(host: str, path: str = "/", method: str = "GET", **headers: str) -> str
     return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n"
 
 
-def _attack(name: str, replays: str, question: Question, twin: Twin) -> Attack:
-    return Attack(name, replays, _L2, question, twin)
+def _attack(name: str, summary: str, attempt: Probe, control: Control) -> Attack:
+    return Attack(name, summary, _L2, attempt, control)
 
 
-def _ready(endpoint: Endpoint, who: str) -> Known:
-    return Known(f"the kubelet's own probes reach {who} at {endpoint.address}", endpoint.ready)
+def _ready(pod: PlatformPod, name: str) -> Assumed:
+    return Assumed(f"the kubelet's own probes reach {name} at {pod.address}", pod.ready)
 
 
-def _local_gateway(scene: Scene) -> Iterator[Attack]:
-    targets, request = scene.targets, http(scene.victim.host)
+def _local_gateway(context: Context) -> Iterator[Attack]:
+    targets, request = context.targets, http(context.victim.host)
     ready = _ready(targets.gateway, "the gateway pod")
     yield _attack(
         "local-gateway-by-cluster-ip",
@@ -57,8 +57,8 @@ def _local_gateway(scene: Scene) -> Iterator[Attack]:
         )
 
 
-def _activator(scene: Scene) -> Iterator[Attack]:
-    victim, activator = scene.victim, scene.targets.activator
+def _activator(context: Context) -> Iterator[Attack]:
+    victim, activator = context.victim, context.targets.activator
     forged = {"Knative_Serving_Namespace": victim.namespace, "Knative_Serving_Revision": victim.revision}
     for port in (8012, 8013):
         yield _attack(
@@ -75,17 +75,17 @@ def _activator(scene: Scene) -> Iterator[Attack]:
     )
 
 
-def _victim_pods(scene: Scene) -> Iterator[Attack]:
-    address = scene.victim.decoy
+def _victim_pods(context: Context) -> Iterator[Attack]:
+    address = context.victim.decoy
     for port, what in FUNCTION_PORTS.items():
         path = "/wait-for-drain" if port == 8022 else "/"  # noqa: PLR2004
-        question = Connect(address, port, http(address, path))
-        told = f"another tenant's pod, asked directly at {port} ({what})"
-        yield _attack(f"pod-ip-{port}", told, question, ByTheVictim(question))
+        attempt = Connect(address, port, http(address, path))
+        summary = f"another tenant's pod, asked directly at {port} ({what})"
+        yield _attack(f"pod-ip-{port}", summary, attempt, VictimProbe(attempt))
 
 
-def _control_planes(scene: Scene) -> Iterator[Attack]:
-    targets = scene.targets
+def _control_planes(context: Context) -> Iterator[Attack]:
+    targets = context.targets
     yield _attack(
         "autoscaler",
         "the autoscaler takes metrics from whoever connects to 8080",
@@ -109,26 +109,26 @@ def _control_planes(scene: Scene) -> Iterator[Attack]:
         "kubernetes-api",
         "the Kubernetes API, even without a token",
         Connect(targets.api, 443),
-        Known("this command itself asks the Kubernetes API", holds=True),
+        Assumed("this command itself asks the Kubernetes API", holds=True),
     )
     yield _attack(
         "kubelet",
         "the kubelet of the node: exec and logs of every pod for whoever it trusts; and with it the node's own address",
         Connect(targets.node, 10250),
-        Known(f"the node {targets.node} is Ready: its kubelet runs", holds=bool(targets.node)),
+        Assumed(f"the node {targets.node} is Ready: its kubelet runs", holds=bool(targets.node)),
     )
 
 
-def _outside(scene: Scene) -> Iterator[Attack]:
-    targets, store = scene.targets, scene.targets.store
-    may_go: Twin = Known("no object store was named (--store HOST:PORT)", holds=False)
+def _outside(context: Context) -> Iterator[Attack]:
+    targets, store = context.targets, context.targets.store
+    store_reached: Control = Assumed("no object store was named (--store HOST:PORT)", holds=False)
     if store:
-        may_go = Connect(store[0], store[1], http(store[0]))
+        store_reached = Connect(store[0], store[1], http(store[0]))
     yield _attack(
         "metadata-address",
         "the cloud's metadata service gives credentials of the node",
         Connect(_METADATA, 80, http(_METADATA, "/openstack/latest/meta_data.json")),
-        may_go,
+        store_reached,
     )
     if targets.keystone:
         host, port = targets.keystone
@@ -136,5 +136,5 @@ def _outside(scene: Scene) -> Iterator[Attack]:
             "keystone",
             "a function that got hold of a token or password could use it at Keystone",
             Connect(host, port, http(host, "/v3")),
-            may_go,
+            store_reached,
         )

@@ -6,7 +6,7 @@ from policies.labels import MANAGED_BY
 from policies.model import Manifest
 from tenancy.isolation.targets import FUNCTION_PORTS
 
-# A replay that was killed leaves its pods; they end by themselves, and the next replay takes them away by this label.
+# A killed replay leaves its pods: they end by themselves, and the next replay removes them by this label.
 VERIFY_LABEL = {MANAGED_BY: "osfaas-verify"}
 _LIFETIME_SECONDS = 300
 _PROGRAM_VARIABLE = "OSFAAS_PROBE"
@@ -14,17 +14,17 @@ _PROGRAM = Path(__file__).with_name("probe_program.py")
 
 
 def probe_command(*words: str) -> list[str]:
-    """The command line that runs the program of a pod that carries it, as all pods made here do."""
+    """The command line that runs the probe program, which all pods built here carry."""
     return ["python3", "-c", f"import os; exec(os.environ['{_PROGRAM_VARIABLE}'])", *words]
 
 
 def probe_pod(namespace: str, name: str, image: str) -> Manifest:
-    """A pod that waits to be told what to try."""
+    """A pod that waits for probes."""
     return restricted_pod(namespace, name, image, ["python3", "-c", f"import time; time.sleep({_LIFETIME_SECONDS})"])
 
 
 def decoy_pod(namespace: str, name: str, image: str, word: str) -> Manifest:
-    """A pod that listens on every port of a function pod and says a word that only the asker can know."""
+    """A pod that listens on every port of a function pod and answers with a secret word."""
     ports = list(FUNCTION_PORTS)
     pod = restricted_pod(namespace, name, image, probe_command("serve", word, *map(str, ports)))
     pod["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": ports[0]}, "periodSeconds": 1}
@@ -32,10 +32,10 @@ def decoy_pod(namespace: str, name: str, image: str, word: str) -> Manifest:
 
 
 def restricted_pod(namespace: str, name: str, image: str, command: list[str]) -> Manifest:
-    """A pod as Pod Security `restricted` wants it, and labelled like a function's pod, so that it gets what one gets.
+    """A pod that satisfies Pod Security `restricted` and has the labels of a function's pod.
 
-    What levels add (user namespaces, read-only root, runtime class) is left to the cluster's admission: setting it here
-    would hide that it is not enforced. No sidecar: an attacker would not ask for one.
+    The additions of levels (user namespaces, read-only root, runtime class) are left to the cluster's admission:
+    setting them here would hide that they are not enforced. No sidecar: an attacker would not request one.
     """
     amount = {"cpu": "50m", "memory": "48Mi"}
     container: Manifest = {

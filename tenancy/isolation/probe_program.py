@@ -1,7 +1,7 @@
-"""Runs inside a probe pod; sent there as text, so it knows the standard library and nothing else.
+"""Runs inside a probe pod; it is sent there as text, so it uses only the standard library.
 
-`serve WORD PORT...` answers every connection on these ports with the word. `ask` reads questions from one line of its
-input, a JSON list, asks all at once and prints a JSON list of `[outcome, said]` in the same order:
+`serve WORD PORT...` answers every connection on these ports with the word. `ask` reads probes as a JSON list from one
+line of its input, runs all concurrently and prints a JSON list of `[outcome, said]` in the same order:
 
     {"kind": "connect", "host": ..., "port": ..., "sends": ..., "refused_with": ..., "seconds": ...}
     {"kind": "resolve", "name": ...}      {"kind": "read", "path": ..., "telling": <regular expression>}
@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# What a firewall that rejects instead of dropping, or a CNI that filters at the socket, makes of a connection.
+# Errors from a firewall that rejects instead of dropping, or from a CNI that filters at the socket.
 _REJECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EACCES)
-_LONGEST_SAID = 160
+_MAX_SAID_CHARACTERS = 160
 _LISTENING_SECONDS = 15
 
 
@@ -43,62 +43,62 @@ def _answer_all(listener: socket.socket, word: str) -> None:
             continue
 
 
-def ask(questions: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    if not questions:
+def ask(probes: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    if not probes:
         return []
-    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
-        return list(pool.map(_ask_safely, questions))
+    with ThreadPoolExecutor(max_workers=len(probes)) as pool:
+        return list(pool.map(_run_safely, probes))
 
 
-def _ask_safely(question: dict[str, Any]) -> tuple[str, str]:
-    ways = {"connect": _connect, "resolve": _resolve, "read": _read}
+def _run_safely(probe: dict[str, Any]) -> tuple[str, str]:
+    runners = {"connect": _connect, "resolve": _resolve, "read": _read}
     try:
-        outcome, said = ways[question["kind"]](question)
-    except Exception as error:  # noqa: BLE001 - one broken question must not take the others with it
+        outcome, said = runners[probe["kind"]](probe)
+    except Exception as error:  # noqa: BLE001 - one broken probe must not affect the others
         outcome, said = "broken", repr(error)
-    return outcome, " ".join(said.split())[:_LONGEST_SAID]
+    return outcome, " ".join(said.split())[:_MAX_SAID_CHARACTERS]
 
 
-def _connect(question: dict[str, Any]) -> tuple[str, str]:
-    seconds = question["seconds"]
+def _connect(probe: dict[str, Any]) -> tuple[str, str]:
+    seconds = probe["seconds"]
     try:
-        connection = socket.create_connection((question["host"], question["port"]), timeout=seconds)
+        connection = socket.create_connection((probe["host"], probe["port"]), timeout=seconds)
     except TimeoutError:
         return "timed out", f"no answer within {seconds} s"
     except OSError as error:
         return ("refused" if error.errno in _REJECTED else "broken"), str(error)
     with connection:
-        heard = _hear(connection, question["sends"]) if question["sends"] else ""
-    if question["refused_with"] and question["refused_with"] in heard:
+        heard = _hear(connection, probe["sends"]) if probe["sends"] else ""
+    if probe["refused_with"] and probe["refused_with"] in heard:
         return "refused", heard
     return "answered", heard or "the connection was accepted, nothing was said"
 
 
 def _hear(connection: socket.socket, sends: str) -> str:
-    # A function that sleeps has to wake up first.
+    # A function scaled to zero has to start first.
     connection.settimeout(_LISTENING_SECONDS)
     try:
         connection.sendall(sends.encode("latin-1"))
         heard = b""
-        while len(heard) < _LONGEST_SAID * 10 and (more := connection.recv(4096)):
+        while len(heard) < _MAX_SAID_CHARACTERS * 10 and (more := connection.recv(4096)):
             heard += more
     except OSError:
         pass
     return heard.decode("latin-1")
 
 
-def _resolve(question: dict[str, Any]) -> tuple[str, str]:
-    return "answered", str(socket.getaddrinfo(question["name"], 80, proto=socket.IPPROTO_TCP)[0][4][0])
+def _resolve(probe: dict[str, Any]) -> tuple[str, str]:
+    return "answered", str(socket.getaddrinfo(probe["name"], 80, proto=socket.IPPROTO_TCP)[0][4][0])
 
 
-def _read(question: dict[str, Any]) -> tuple[str, str]:
+def _read(probe: dict[str, Any]) -> tuple[str, str]:
     try:
-        text = Path(question["path"]).read_text()
+        text = Path(probe["path"]).read_text()
     except FileNotFoundError:
         return "refused", "there is no such file"
     except PermissionError as error:
         return "refused", str(error)
-    found = re.search(question["telling"], text, re.MULTILINE)
+    found = re.search(probe["telling"], text, re.MULTILINE)
     return ("answered", found.group()) if found else ("refused", text)
 
 

@@ -1,4 +1,4 @@
-"""Asking the questions of attacks: in a pod by exec, or of the Kubernetes API as the tenant's user."""
+"""Runs probes: in a pod by exec, or at the Kubernetes API as the tenant's user."""
 
 import json
 from collections.abc import Sequence
@@ -16,41 +16,41 @@ from tenancy.isolation.attack import Connect, Evidence, Outcome, Read, Request, 
 from tenancy.isolation.pods import probe_command
 
 CONNECT_SECONDS = 3.0
-_ALL_SECONDS = 60
+_EXEC_SECONDS = 60
 _OK, _CLIENT_ERROR, _SERVER_ERROR = 200, 400, 500
 _MERGE_PATCH, _JSON = "application/merge-patch+json", "application/json"
 
-InPod = Connect | Resolve | Read
+PodProbe = Connect | Resolve | Read
 
 
 @dataclass(frozen=True, slots=True)
 class PodName:
-    """A pod in which the probe's program is."""
+    """A pod that carries the probe program."""
 
     namespace: str
     name: str
 
 
-def ask_in_pod(configuration: client.Configuration, pod: PodName, questions: Sequence[InPod]) -> tuple[Evidence, ...]:
-    """Asks all at once from inside a pod; when that fails as a whole, every one of them is broken."""
-    if not questions:
+def run_in_pod(configuration: client.Configuration, pod: PodName, probes: Sequence[PodProbe]) -> tuple[Evidence, ...]:
+    """Runs all probes concurrently inside a pod; if the exec fails, all of them are broken."""
+    if not probes:
         return ()
-    told = json.dumps([_question(question) for question in questions])
+    line = json.dumps([_encoded(probe) for probe in probes])
     try:
-        printed = _run(configuration, pod, told)
+        printed = _run(configuration, pod, line)
         answers = json.loads(printed)
     except (ApiException, WebSocketException, OSError, ValueError) as error:
-        return tuple(Evidence(Outcome.BROKEN, f"the probe pod did not answer: {error}"[:300]) for _ in questions)
+        return tuple(Evidence(Outcome.BROKEN, f"the probe pod did not answer: {error}"[:300]) for _ in probes)
     return tuple(Evidence(Outcome(outcome), said) for outcome, said in answers)
 
 
-def _question(question: InPod) -> dict[str, Any]:
-    kind = type(question).__name__.lower()
-    return {"kind": kind, **asdict(question), **({"seconds": CONNECT_SECONDS} if kind == "connect" else {})}
+def _encoded(probe: PodProbe) -> dict[str, Any]:
+    kind = type(probe).__name__.lower()
+    return {"kind": kind, **asdict(probe), **({"seconds": CONNECT_SECONDS} if kind == "connect" else {})}
 
 
 def _run(configuration: client.Configuration, pod: PodName, line: str) -> str:
-    # A client of its own: `stream` changes the one that it is given while it runs.
+    # A separate client: `stream` modifies the one that it is given.
     core = client.CoreV1Api(client.ApiClient(configuration))
     session = stream(
         core.connect_get_namespaced_pod_exec,
@@ -66,7 +66,7 @@ def _run(configuration: client.Configuration, pod: PodName, line: str) -> str:
     )
     try:
         session.write_stdin(line + "\n")
-        session.run_forever(timeout=_ALL_SECONDS)
+        session.run_forever(timeout=_EXEC_SECONDS)
         printed, complaints = session.read_stdout(), session.read_stderr()
         if not printed:
             raise ValueError(complaints or session.read_channel(ERROR_CHANNEL) or "it said nothing")
@@ -76,14 +76,14 @@ def _run(configuration: client.Configuration, pod: PodName, line: str) -> str:
 
 
 class TenantUser:
-    """A user of the Kubernetes API, by impersonation; has the rights that a RoleBinding gives it."""
+    """A user of the Kubernetes API by impersonation, with the permissions of its RoleBindings."""
 
     def __init__(self, configuration: client.Configuration, user: str) -> None:
         self._client = client.ApiClient(configuration)
         self._client.set_default_header("Impersonate-User", user)  # type: ignore[no-untyped-call]
         self._client.set_default_header("Impersonate-Group", "system:authenticated")  # type: ignore[no-untyped-call]
 
-    def ask(self, request: Request) -> Evidence:
+    def send(self, request: Request) -> Evidence:
         """Sends the request as a server-side dry run."""
         prepared = self._client.param_serialize(
             request.method,
@@ -100,11 +100,11 @@ class TenantUser:
             response = self._client.call_api(*prepared, _request_timeout=(5, 30)).response
         except (ApiException, urllib3.exceptions.HTTPError) as error:
             return Evidence(Outcome.BROKEN, str(error)[:300])
-        return judge_reply(request, response.status, response.data.decode(errors="replace"))
+        return evaluate_reply(request, response.status, response.data.decode(errors="replace"))
 
 
-def judge_reply(request: Request, status: int, body: str) -> Evidence:
-    """An answer, a refusal for one of the reasons that the request names, or something that proves nothing."""
+def evaluate_reply(request: Request, status: int, body: str) -> Evidence:
+    """Classifies a reply as answered, as refused for one of the request's reasons, or as proving nothing."""
     if _OK <= status < _CLIENT_ERROR:
         return _admitted(request, status, json.loads(body))
     try:
@@ -117,9 +117,11 @@ def judge_reply(request: Request, status: int, body: str) -> Evidence:
 
 
 def _admitted(request: Request, status: int, result: Any) -> Evidence:
-    wanted, got = _field(request.body, request.kept), _field(result, request.kept)
-    if request.kept and wanted != got:
-        return Evidence(Outcome.REFUSED, f"{status}: admitted, but with {'.'.join(request.kept)} {got} for {wanted}")
+    wanted, got = _field(request.body, request.unchanged_field), _field(result, request.unchanged_field)
+    if request.unchanged_field and wanted != got:
+        return Evidence(
+            Outcome.REFUSED, f"{status}: admitted, but with {'.'.join(request.unchanged_field)} {got} for {wanted}"
+        )
     return Evidence(Outcome.ANSWERED, f"{status}: {request.method} {request.path} was admitted")
 
 

@@ -1,4 +1,4 @@
-"""What there is to attack, as `survey` found it: plain values, so that the list of attacks is a function of them."""
+"""The targets of attacks as plain values, so that the list of attacks is a pure function of them."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ FUNCTION_PORTS = {8012: "http1", 8013: "h2c", 8112: "https", 8022: "drain", 9090
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class PlatformPod:
     """A pod of the platform.
 
     Attributes:
-        ready: whether its own readiness probe, asked by the kubelet, succeeds: somebody listens there.
+        ready: whether its readiness probe succeeds, so that its port is open.
     """
 
     address: str
@@ -24,11 +24,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """The other tenant.
+    """The tenant that is attacked.
 
     Attributes:
         decoy: address of a pod in its namespace that listens on every port of a function pod.
-        word: what the decoy says; seen by the attacker, it proves where the answer came from.
+        word: the decoy's answer; if the attacker sees it, the decoy was reached.
     """
 
     namespace: NamespaceName
@@ -47,22 +47,22 @@ class Victim:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Addresses.
+    """Addresses of the platform and of its surroundings.
 
     Attributes:
         local_gateway: ClusterIP of Knative's local gateway.
         api: ClusterIP of the Kubernetes API.
         node: the address of a node, for its kubelet.
-        keystone: host and port of OpenStack's identity service, if it was told; it is not attacked otherwise.
-        store: host and port of the object store, where a function may go; without it nothing outside can be proved.
+        keystone: host and port of Keystone, if given; it is not attacked otherwise.
+        store: host and port of the object store, which functions may reach; without it nothing outside can be proved.
     """
 
     local_gateway: str
-    gateway: Endpoint
-    activator: Endpoint
-    autoscaler: Endpoint
-    webhook: Endpoint
-    istiod: Endpoint
+    gateway: PlatformPod
+    activator: PlatformPod
+    autoscaler: PlatformPod
+    webhook: PlatformPod
+    istiod: PlatformPod
     api: str
     node: str
     keystone: tuple[str, int] | None
@@ -70,8 +70,8 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Everything that the list of attacks is made from."""
+class Context:
+    """The input of the list of attacks."""
 
     tenant: TenantSpec
     platform: Platform

@@ -1,4 +1,4 @@
-"""Pods that somebody with the role `edit` would like to run. Pure; dry runs, as in `tenant_user`."""
+"""Attacks by pods that a user with the role `edit` creates. Pure; dry runs, as in `tenant_user_attacks`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,53 +6,64 @@ from dataclasses import dataclass, field
 from policies.model import IsolationLevel, Manifest
 from tenancy.isolation.attack import Attack, Request
 from tenancy.isolation.pods import restricted_pod
-from tenancy.isolation.targets import Scene
+from tenancy.isolation.targets import Context
 
 _NAME = "osfaas-verify"
 _ADMISSION = "ValidatingAdmissionPolicy"
 _RESTRICTED = ("violates PodSecurity", _ADMISSION)
-_GREEDY_CONTAINERS = 20
+_CONTAINERS_OVER_QUOTA = 20
 _SYSTEM: Manifest = {"priorityClassName": "system-node-critical"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What differs from a pod that is admitted.
+class _PodVariant:
+    """The differences to a pod that is admitted.
 
     Attributes:
         spec: fields of the pod's spec.
         security: fields of its container's securityContext.
-        refused_with, kept: see `Request`.
-        harmless: fields of the spec of its twin, which asks for the same kind of thing in an allowed way.
+        refused_with, unchanged_field: see `Request`.
+        harmless: fields of the spec of its positive control: the same kind of request in an allowed form.
     """
 
     name: str
-    replays: str
+    summary: str
     fails_from: IsolationLevel
     spec: Manifest
     security: Manifest
     refused_with: tuple[str, ...]
-    kept: tuple[str, ...] = ()
+    unchanged_field: tuple[str, ...] = ()
     harmless: Manifest = field(default_factory=dict)
 
 
-def tenant_pod_attacks(scene: Scene) -> Iterator[Attack]:
-    """One attack for each wish; its twin is the same pod without the wish, or with a harmless one."""
-    for wish in (*_node_wishes(), *_identity_wishes(scene), *_sandbox_wishes(scene), *_placement_wishes(scene)):
-        attempt = _pod(scene, wish.spec, wish.security, refused_with=wish.refused_with, kept=wish.kept)
-        yield Attack(wish.name, wish.replays, wish.fails_from, attempt, _pod(scene, wish.harmless, {}))
+def tenant_pod_attacks(context: Context) -> Iterator[Attack]:
+    """One attack per variant; its control is the same pod unchanged, or with a harmless difference."""
+    for variant in (
+        *_node_variants(),
+        *_identity_variants(context),
+        *_sandbox_variants(context),
+        *_placement_variants(context),
+    ):
+        attempt = _pod(
+            context,
+            variant.spec,
+            variant.security,
+            refused_with=variant.refused_with,
+            unchanged_field=variant.unchanged_field,
+        )
+        yield Attack(variant.name, variant.summary, variant.fails_from, attempt, _pod(context, variant.harmless, {}))
 
 
-def _node_wishes() -> Iterator[_Wish]:
+def _node_variants() -> Iterator[_PodVariant]:
     level = IsolationLevel.L1
     disk: Manifest = {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
-    yield _Wish("host-path", "a hostPath volume is the node's disk", level, disk, {}, _RESTRICTED)
+    yield _PodVariant("host-path", "a hostPath volume is the node's disk", level, disk, {}, _RESTRICTED)
     # Without the two others the API server refuses the pod as contradictory, which proves nothing.
     privileged = {"privileged": True, "allowPrivilegeEscalation": True, "runAsNonRoot": False}
-    yield _Wish("privileged-pod", "a privileged container is the node", level, {}, privileged, _RESTRICTED)
+    yield _PodVariant("privileged-pod", "a privileged container is the node", level, {}, privileged, _RESTRICTED)
     # The API server itself refuses it together with a user namespace, which levels from L3 on set.
     network: Manifest = {"hostNetwork": True}
-    yield _Wish(
+    yield _PodVariant(
         "host-network",
         "on the node's network no policy counts",
         level,
@@ -60,7 +71,7 @@ def _node_wishes() -> Iterator[_Wish]:
         {},
         (*_RESTRICTED, "spec.hostNetwork: Forbidden: when `hostUsers` is false"),
     )
-    yield _Wish(
+    yield _PodVariant(
         "host-users",
         "root in a pod without a user namespace is root on the node, once it is out",
         IsolationLevel.L3,
@@ -71,9 +82,9 @@ def _node_wishes() -> Iterator[_Wish]:
     )
 
 
-def _identity_wishes(scene: Scene) -> Iterator[_Wish]:
+def _identity_variants(context: Context) -> Iterator[_PodVariant]:
     level = IsolationLevel.L1
-    yield _Wish(
+    yield _PodVariant(
         "pod-asks-for-token",
         "a pod with a service-account token speaks to the Kubernetes API as that account",
         level,
@@ -81,13 +92,15 @@ def _identity_wishes(scene: Scene) -> Iterator[_Wish]:
         {},
         (_ADMISSION,),
     )
-    yield _Wish("quota-exhaustion", "one tenant takes the CPU of all", level, _greed(scene), {}, ("exceeded quota",))
+    yield _PodVariant(
+        "quota-exhaustion", "one tenant takes the CPU of all", level, _over_quota(context), {}, ("exceeded quota",)
+    )
 
 
-def _sandbox_wishes(scene: Scene) -> Iterator[_Wish]:
-    """Only for tenants whose level says how their pods run."""
-    if scene.tenant.isolation >= IsolationLevel.L4:
-        yield _Wish(
+def _sandbox_variants(context: Context) -> Iterator[_PodVariant]:
+    """Variants for tenants whose level prescribes a sandbox."""
+    if context.tenant.isolation >= IsolationLevel.L4:
+        yield _PodVariant(
             "no-sandbox",
             "a pod that asks for no sandbox shares the node's kernel",
             IsolationLevel.L4,
@@ -98,9 +111,9 @@ def _sandbox_wishes(scene: Scene) -> Iterator[_Wish]:
         )
 
 
-def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
-    """Ways onto the nodes of another tenant, from every level: it is the victim who was promised nodes of its own."""
-    level, label, victim = IsolationLevel.L1, scene.platform.node_pool_label, scene.victim.namespace
+def _placement_variants(context: Context) -> Iterator[_PodVariant]:
+    """Variants that aim at the nodes of another tenant, at every level: the promise was made to the victim."""
+    level, label, victim = IsolationLevel.L1, context.platform.node_pool_label, context.victim.namespace
     everything: Manifest = {"tolerations": [{"operator": "Exists"}]}
     its_taint: Manifest = {"tolerations": [{"key": label, "operator": "Exists"}]}
     expression = {"key": label, "operator": "In", "values": [victim]}
@@ -110,35 +123,40 @@ def _placement_wishes(scene: Scene) -> Iterator[_Wish]:
     usual = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
     harmless = {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [{**usual, "tolerationSeconds": 30}]}
     beside = "a pod on another tenant's node shares its caches and cores"
-    for name, how, spec, kept in (
+    for name, how, spec, unchanged_field in (
         ("foreign-node", beside, {"nodeSelector": {label: victim}, **everything}, ("spec", "nodeSelector")),
         ("foreign-node-affinity", beside, {"affinity": affinity, **its_taint}, ("spec", "affinity")),
         ("foreign-node-name", f"{beside}; a node that is named is reached past its taint", {"nodeName": "any"}, ()),
         ("system-priority", "a pod of the system's priority pushes others off their nodes", _SYSTEM, ()),
     ):
-        yield _Wish(name, how, level, spec, {}, (_ADMISSION,), kept, harmless)
+        yield _PodVariant(name, how, level, spec, {}, (_ADMISSION,), unchanged_field, harmless)
 
 
 def _pod(
-    scene: Scene, spec: Manifest, security: Manifest, *, refused_with: tuple[str, ...] = (), kept: tuple[str, ...] = ()
+    context: Context,
+    spec: Manifest,
+    security: Manifest,
+    *,
+    refused_with: tuple[str, ...] = (),
+    unchanged_field: tuple[str, ...] = (),
 ) -> Request:
-    pod = restricted_pod(scene.tenant.namespace, _NAME, _image(scene), [])
+    pod = restricted_pod(context.tenant.namespace, _NAME, _image(context), [])
     container = pod["spec"]["containers"][0]
     container["securityContext"] |= security
     pod["spec"] |= spec
-    path = f"/api/v1/namespaces/{scene.tenant.namespace}/pods"
-    return Request("POST", path, pod, refused_with, kept)
+    path = f"/api/v1/namespaces/{context.tenant.namespace}/pods"
+    return Request("POST", path, pod, refused_with, unchanged_field)
 
 
-def _image(scene: Scene) -> str:
-    """Any that the platform knows; nothing is ever started from it."""
-    return next(iter(scene.platform.functions.values())).image
+def _image(context: Context) -> str:
+    """Any image of the platform; no container is ever started from it."""
+    return next(iter(context.platform.functions.values())).image
 
 
-def _greed(scene: Scene) -> Manifest:
-    """Containers that are each within the LimitRange and together beyond the quota, whatever is added for sidecars."""
-    container = restricted_pod(scene.tenant.namespace, _NAME, _image(scene), [])["spec"]["containers"][0]
-    amount = {"cpu": f"{scene.tenant.limits.cpu_millis}m", "memory": "32Mi"}
+def _over_quota(context: Context) -> Manifest:
+    """Containers that are each within the LimitRange and together exceed the quota, with or without sidecars."""
+    container = restricted_pod(context.tenant.namespace, _NAME, _image(context), [])["spec"]["containers"][0]
+    amount = {"cpu": f"{context.tenant.limits.cpu_millis}m", "memory": "32Mi"}
     resources = {"requests": amount, "limits": amount}
-    names = (f"probe-{number}" for number in range(_GREEDY_CONTAINERS))
+    names = (f"probe-{number}" for number in range(_CONTAINERS_OVER_QUOTA))
     return {"containers": [{**container, "resources": resources, "name": name} for name in names]}

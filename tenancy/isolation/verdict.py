@@ -1,4 +1,4 @@
-"""What outcomes prove. Pure."""
+"""Evaluates outcomes. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,33 +9,33 @@ from tenancy.isolation.attack import Attack, Evidence, Outcome
 
 
 class Verdict(Enum):
-    """What is known after an attack and its open twin."""
+    """The conclusion from an attack and its positive control."""
 
     DEFENDED = "defended"
     BREACHED = "BREACHED"
-    NOT_PROMISED = "not promised"  # it worked, and the level does not say that it would not
-    UNPROVEN = "unproven"  # the question broke, or its twin was closed too: nothing is known
+    NOT_PROMISED = "not promised"  # it worked, and the level does not promise otherwise
+    UNPROVEN = "unproven"  # the probe broke, or its control failed: nothing is known
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One attack, what became of it and of its twin, and what that means."""
+    """One attack with the evidence of its attempt and of its control, and the verdict."""
 
     attack: Attack
     evidence: Evidence
-    twin: Evidence
+    control: Evidence
     verdict: Verdict
 
 
-def judge(attack: Attack, evidence: Evidence, twin: Evidence, level: IsolationLevel) -> Finding:
-    """The finding. Only a clear refusal beside an open twin is a defence; an answer is one without any twin."""
-    return Finding(attack, evidence, twin, _verdict(attack, evidence, twin, level))
+def evaluate(attack: Attack, evidence: Evidence, control: Evidence, level: IsolationLevel) -> Finding:
+    """Evaluates one attack: a refusal needs a positive control to be a defence; an answer is a breach without one."""
+    return Finding(attack, evidence, control, _verdict(attack, evidence, control, level))
 
 
-def _verdict(attack: Attack, evidence: Evidence, twin: Evidence, level: IsolationLevel) -> Verdict:
+def _verdict(attack: Attack, evidence: Evidence, control: Evidence, level: IsolationLevel) -> Verdict:
     if evidence.outcome is Outcome.ANSWERED:
         return Verdict.BREACHED if level >= attack.fails_from else Verdict.NOT_PROMISED
-    if evidence.outcome is Outcome.BROKEN or twin.outcome is not Outcome.ANSWERED:
+    if evidence.outcome is Outcome.BROKEN or control.outcome is not Outcome.ANSWERED:
         return Verdict.UNPROVEN
     return Verdict.DEFENDED
 

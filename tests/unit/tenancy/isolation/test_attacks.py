@@ -1,19 +1,19 @@
-"""The list of attacks: complete, told apart, and never without a twin that could be closed."""
+"""The list of attacks: complete, with unique names, each with a positive control that can fail."""
 
 import pytest
 
 from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
-from tenancy.isolation.attack import Connect, Known, Request
+from tenancy.isolation.attack import Assumed, Connect, Request
 from tenancy.isolation.attacks import all_attacks
-from tenancy.isolation.targets import FUNCTION_PORTS, Endpoint, Scene, Targets, Victim
+from tenancy.isolation.targets import FUNCTION_PORTS, Context, PlatformPod, Targets, Victim
 
-SOMEWHERE = Endpoint("10.0.0.1", ready=True)
+SOMEWHERE = PlatformPod("10.0.0.1", ready=True)
 
 
-def scene(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, store: bool = True) -> Scene:
-    endpoint = Endpoint("10.0.0.1", ready)
-    return Scene(
+def context(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, store: bool = True) -> Context:
+    endpoint = PlatformPod("10.0.0.1", ready)
+    return Context(
         tenant=TenantSpec(ProjectId("a"), isolation=level),
         platform=Platform(
             functions={"checksums": CatalogueFunction(name="checksums", image="image")},
@@ -28,48 +28,48 @@ def scene(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, stor
 
 
 def test_a_target_that_does_not_run_cannot_prove_a_defence() -> None:
-    """The twin of everything at the platform's own pods is closed when they are not ready, or no store is known."""
-    twins = {attack.name: attack.twin for attack in all_attacks(scene(ready=False, store=False))}
+    """Controls at the platform's own pods fail when the pods are not ready, or no store is known."""
+    controls = {attack.name: attack.control for attack in all_attacks(context(ready=False, store=False))}
     for name in ("local-gateway-by-cluster-ip", "activator-by-host", "autoscaler", "knative-webhook", "istiod-15010"):
-        assert isinstance(twins[name], Known)
-        assert not twins[name].holds
+        assert isinstance(controls[name], Assumed)
+        assert not controls[name].holds
     for name in ("metadata-address", "keystone"):
-        assert twins[name] == Known("no object store was named (--store HOST:PORT)", holds=False)
+        assert controls[name] == Assumed("no object store was named (--store HOST:PORT)", holds=False)
 
 
 def test_names_are_unique_and_every_knative_port_is_tried() -> None:
     """The report and the tests find attacks by name."""
-    attacks = all_attacks(scene())
+    attacks = all_attacks(context())
     names = [attack.name for attack in attacks]
     assert len(names) == len(set(names))
     tried = {
-        each.question.port for each in attacks if isinstance(each.question, Connect) and each.name.startswith("pod-ip")
+        each.attempt.port for each in attacks if isinstance(each.attempt, Connect) and each.name.startswith("pod-ip")
     }
     assert tried == set(FUNCTION_PORTS)
 
 
 def test_the_activator_is_asked_for_the_victims_revision() -> None:
     """By the headers that Knative's own ingress would set."""
-    questions = {attack.name: attack.question for attack in all_attacks(scene())}
-    question = questions["activator-forged-headers-8012"]
-    assert isinstance(question, Connect)
-    assert "Knative-Serving-Namespace: faas-b\r\n" in question.sends
-    assert "Knative-Serving-Revision: checksums-00001\r\n" in question.sends
+    attempts = {attack.name: attack.attempt for attack in all_attacks(context())}
+    attempt = attempts["activator-forged-headers-8012"]
+    assert isinstance(attempt, Connect)
+    assert "Knative-Serving-Namespace: faas-b\r\n" in attempt.sends
+    assert "Knative-Serving-Revision: checksums-00001\r\n" in attempt.sends
 
 
-def test_an_attack_over_the_api_differs_from_its_twin() -> None:
-    """Otherwise the twin would be the attack itself; the sandbox is about what admission adds."""
-    for attack in all_attacks(scene(IsolationLevel.L5)):
-        if isinstance(attack.question, Request) and attack.name != "no-sandbox":
-            assert isinstance(attack.twin, Request)
-            assert (attack.question.path, attack.question.body) != (attack.twin.path, attack.twin.body), attack.name
+def test_an_attack_over_the_api_differs_from_its_control() -> None:
+    """Otherwise the control would be the attack itself; the sandbox is about what admission adds."""
+    for attack in all_attacks(context(IsolationLevel.L5)):
+        if isinstance(attack.attempt, Request) and attack.name != "no-sandbox":
+            assert isinstance(attack.control, Request)
+            assert (attack.attempt.path, attack.attempt.body) != (attack.control.path, attack.control.body), attack.name
 
 
 def test_the_sandbox_is_tried_only_where_the_level_promises_it() -> None:
     """From L4 on."""
 
     def names(level: IsolationLevel) -> set[str]:
-        return {attack.name for attack in all_attacks(scene(level))}
+        return {attack.name for attack in all_attacks(context(level))}
 
     assert names(IsolationLevel.L4) - names(IsolationLevel.L3) == {"no-sandbox"}
     assert names(IsolationLevel.L5) == names(IsolationLevel.L4)
@@ -78,15 +78,15 @@ def test_the_sandbox_is_tried_only_where_the_level_promises_it() -> None:
 @pytest.mark.parametrize("level", IsolationLevel)
 def test_another_tenants_nodes_are_tried_from_every_level(level: IsolationLevel) -> None:
     """They were promised to that other tenant, whatever the level of who tries."""
-    attacks = {attack.name: attack for attack in all_attacks(scene(level))}
+    attacks = {attack.name: attack for attack in all_attacks(context(level))}
     for name in ("foreign-node", "foreign-node-affinity", "foreign-node-name", "system-priority"):
         assert attacks[name].fails_from is IsolationLevel.L1
-        assert isinstance(attacks[name].twin, Request)
+        assert isinstance(attacks[name].control, Request)
 
 
 def test_a_deletion_asks_for_its_dry_run_in_the_body() -> None:
     """The API server does not look at the query of a DELETE that has a body: it would really delete."""
-    questions = [attack.question for attack in all_attacks(scene())]
-    deletions = [each for each in questions if isinstance(each, Request) and each.method == "DELETE"]
+    attempts = [attack.attempt for attack in all_attacks(context())]
+    deletions = [each for each in attempts if isinstance(each, Request) and each.method == "DELETE"]
     assert deletions
     assert all(each.body["dryRun"] == ["All"] for each in deletions)
