@@ -8,30 +8,30 @@ from policies.model import Manifest
 
 
 class Enforcement(Enum):
-    """What two pods and a policy between them have shown."""
+    """Result of the probe of NetworkPolicies: two pods with a policy between them."""
 
     NOT_TRIED = "not tried"
     ENFORCED = "enforced"
     IGNORED = "ignored"
-    # The pods could not talk without a policy either, so nothing is proved.
+    # The pods could not connect without a policy either, so nothing is proved.
     UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """A cluster, as far as it matters here.
+class ClusterFacts:
+    """The facts about a cluster that the checks need.
 
     Attributes:
-        kubernetes, knative, istio: versions as they call themselves; "" if it is not there or does not say.
-        has_knative, has_istio: whether they are there at all.
+        kubernetes, knative, istio: reported versions; "" if it is not installed or reports none.
+        has_knative, has_istio: whether they are installed.
         kinds: names of the CustomResourceDefinitions, and `group/version/kind` of the admission kinds that are served.
         daemonsets: names of all DaemonSets.
         knative_config: Knative's ConfigMaps, by name.
         mesh_config: istiod's mesh configuration.
         network_policies: all of Knative's, Istio's and our own namespace.
-        missing: objects of `policies.platform` that are not there, as words.
-        ambient_namespaces: those that ask for the ambient mesh.
-        tenant_roles: ClusterRoles that administrators usually give to tenants (edit, admin), with their rules.
+        missing: descriptions of objects of `policies.platform` that do not exist.
+        ambient_namespaces: namespaces that use the ambient mesh.
+        tenant_roles: ClusterRoles that administrators commonly grant to tenants (edit, admin), with their rules.
         runtime_classes: their names.
         enforcement: of NetworkPolicies.
         translated_gateways: Services of Istio's namespace whose port 80 leads to another port of the pods that Istio's
@@ -59,7 +59,7 @@ class Facts:
 
 
 class Severity(Enum):
-    """How much it matters."""
+    """The severity of a finding."""
 
     UNSAFE = "unsafe"
     MISSING = "missing"
@@ -68,15 +68,15 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One problem of the cluster.
 
     Attributes:
-        code: short, stable, for scripts.
-        what: a sentence: what is so, and what follows from it.
+        code: short and stable, for scripts.
+        message: a sentence: the problem and its consequence.
         remedy: a sentence: what to do.
     """
 
     severity: Severity
     code: str
-    what: str
+    message: str
     remedy: str

@@ -1,6 +1,6 @@
-"""The platform file: the cluster as the operator set it up, in YAML; on a cluster, one key of a ConfigMap.
+"""The platform file: the operator's description of the cluster, in YAML; on a cluster, one key of a ConfigMap.
 
-    functions:                                   # the catalogue; the only field that must be there
+    functions:                                   # the catalogue; the only required field
       checksums:
         image: registry.example.org/osfaas/checksums@sha256:…
         cpu_millis: 500                          # this and the rest: see policies.model.CatalogueFunction
@@ -10,8 +10,8 @@
     sandbox_runtime_class: gvisor                # this and the rest: see policies.model.Platform
     sidecars: false
 
-The fields are those of `policies.model.Platform`, under the same names. What is left out has the default there. Unknown
-fields are refused, because a misspelled one would silently leave a default in force.
+The fields are those of `policies.model.Platform`, with the same names and defaults. Unknown fields are rejected,
+because a misspelled one would silently leave a default in force.
 """
 
 import ipaddress
@@ -31,17 +31,17 @@ _HIGHEST_PORT = 65535
 
 
 class _Document(BaseModel):
-    # Reaches into the dataclasses as well: they have no configuration of their own.
+    # Applies to the dataclasses as well: they have no configuration of their own.
     model_config = ConfigDict(extra="forbid", strict=True)
 
     platform: Platform
 
 
 def read_platform(path: Path) -> Platform:
-    """The platform in the file.
+    """Reads the platform from a file.
 
     Raises:
-        PlatformFileError: it cannot be read, is not YAML, or has unknown, missing or impossible fields; names them.
+        PlatformFileError: it cannot be read, is not YAML, or has unknown, missing or invalid fields; names them.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -54,15 +54,15 @@ def read_platform(path: Path) -> Platform:
 
 
 def platform_of(document: Any) -> Platform:
-    """The platform in a document that was read from YAML.
+    """The platform in a parsed YAML document.
 
     Raises:
-        PlatformFileError: it has unknown, missing or impossible fields; names them.
+        PlatformFileError: it has unknown, missing or invalid fields; names them.
     """
     if not isinstance(document, dict):
         raise PlatformFileError("expected fields, at least 'functions'")
     try:
-        # By way of JSON, where a list is the strict form of a tuple.
+        # Through JSON, where a list is the strict form of a tuple.
         text = json.dumps({"platform": {**document, "functions": _named(document.get("functions"))}})
         platform = _Document.model_validate_json(text).platform
     except ValidationError as error:

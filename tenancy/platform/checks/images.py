@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 
 from policies.model import Platform
-from tenancy.platform.cluster_facts import Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
-def check_images(facts: Facts, platform: Platform) -> Iterator[Finding]:
+def check_images(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     """Findings about images without a digest."""
     images = {
         **facts.images,

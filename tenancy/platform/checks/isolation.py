@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from policies.model import Platform
-from tenancy.platform.cluster_facts import Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 
 
-def check_isolation(facts: Facts, platform: Platform) -> Iterator[Finding]:
+def check_isolation(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     """Findings about sidecars, the ambient mesh and the RuntimeClass."""
     has_cni = any(name.startswith("istio-cni") for name in facts.daemonsets)
     if platform.sidecars and not has_cni:

@@ -1,12 +1,12 @@
-"""Whether Knative is told what keeps tenants apart."""
+"""Checks Knative's settings for the isolation of tenants."""
 
 import re
 from collections.abc import Iterator
 
 from policies.model import Platform
-from tenancy.platform.cluster_facts import Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 
-# Fields of a pod that are the operator's to decide.
+# Fields of a pod that only the operator may set.
 CLOSED_FEATURES = (
     "kubernetes.podspec-affinity",
     "kubernetes.podspec-hostaliases",
@@ -19,16 +19,16 @@ CLOSED_FEATURES = (
     "tag-header-based-routing",
 )
 DEFAULT_DOMAIN_TEMPLATE = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
-# Names of registries that exist on no network.
+# Registry names that exist on no network.
 LOCAL_REGISTRIES = frozenset({"kind.local", "ko.local", "dev.local"})
 ISTIO_INGRESS = "istio.ingress.networking.knative.dev"
 # Knative's own default of max-revision-timeout-seconds.
-_LONGEST_SECONDS = 600
+_DEFAULT_MAX_SECONDS = 600
 _SETTINGS = "Use the settings in manifests/platform/knative.yaml."
 
 
-def check_knative(facts: Facts, platform: Platform) -> Iterator[Finding]:
-    """Findings about Knative's ConfigMaps; a key that is not there has Knative's default."""
+def check_knative(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
+    """Findings about Knative's ConfigMaps; a missing key has Knative's default."""
     if not facts.has_knative:
         return
     yield from _names(facts)
@@ -62,8 +62,10 @@ def check_knative(facts: Facts, platform: Platform) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _timeouts(facts: Facts, platform: Platform) -> Iterator[Finding]:
-    longest = int(facts.knative_config.get("config-defaults", {}).get("max-revision-timeout-seconds", _LONGEST_SECONDS))
+def _timeouts(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
+    longest = int(
+        facts.knative_config.get("config-defaults", {}).get("max-revision-timeout-seconds", _DEFAULT_MAX_SECONDS)
+    )
     slow = sorted(name for name, function in platform.functions.items() if function.timeout_seconds > longest)
     if slow:
         yield Finding(
@@ -73,7 +75,7 @@ def _timeouts(facts: Facts, platform: Platform) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _names(facts: Facts) -> Iterator[Finding]:
+def _names(facts: ClusterFacts) -> Iterator[Finding]:
     network = facts.knative_config.get("config-network", {})
     template = network.get("domain-template", DEFAULT_DOMAIN_TEMPLATE)
     if not re.fullmatch(r"\{\{\.Name\}\}\.\{\{\.Namespace\}\}\..+", template.replace(" ", "")):
@@ -96,7 +98,7 @@ def _names(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _features(facts: Facts) -> Iterator[Finding]:
+def _features(facts: ClusterFacts) -> Iterator[Finding]:
     features = facts.knative_config.get("config-features", {})
     opened = [name for name in CLOSED_FEATURES if features.get(name, "disabled").lower() != "disabled"]
     if opened:

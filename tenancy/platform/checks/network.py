@@ -1,4 +1,4 @@
-"""Whether NetworkPolicies count, and whether others undo ours."""
+"""Checks that NetworkPolicies are enforced, and that no others override ours."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from policies.labels import MANAGED_BY, MANAGED_BY_US
 from policies.model import Manifest, Platform
 from policies.ports import AUTOSCALER_STATS, CALLS, LOCAL_GATEWAY, XDS
-from tenancy.platform.cluster_facts import Enforcement, Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Enforcement, Finding, Severity
 
-# DaemonSets and kinds by which network plugins are known.
+# DaemonSets and kinds that identify network plugins.
 ENFORCING = {
     "cilium": "Cilium",
     "calico-node": "Calico",
@@ -21,12 +21,12 @@ ENFORCING = {
     "antreaagentinfos.crd.antrea.io": "Antrea",
 }
 IGNORING = {"kube-flannel-ds": "Flannel", "kube-flannel": "Flannel"}
-# Ports that nobody may open to everybody: local gateway, activator, autoscaler, xDS.
-GUARDED = frozenset({LOCAL_GATEWAY, *CALLS, AUTOSCALER_STATS, XDS})
+# Ports that no policy may open to everybody: local gateway, activator, autoscaler, xDS.
+PROTECTED_PORTS = frozenset({LOCAL_GATEWAY, *CALLS, AUTOSCALER_STATS, XDS})
 PLACEHOLDER = "192.0.2."
 
 
-def check_network(facts: Facts, platform: Platform) -> Iterator[Finding]:
+def check_network(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     """Findings about NetworkPolicies."""
     yield from _enforcement(facts)
     yield from _opened(facts, platform)
@@ -48,7 +48,7 @@ def check_network(facts: Facts, platform: Platform) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _enforcement(facts: Facts) -> Iterator[Finding]:
+def _enforcement(facts: ClusterFacts) -> Iterator[Finding]:
     names = facts.daemonsets | facts.kinds
     known = sorted({plugin for name, plugin in ENFORCING.items() if name in names})
     ignoring = sorted({plugin for name, plugin in IGNORING.items() if name in names and not known})
@@ -84,7 +84,7 @@ def _enforcement(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _opened(facts: Facts, platform: Platform) -> Iterator[Finding]:
+def _opened(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     shared = {platform.istio_namespace, platform.knative_namespace}
     for policy in facts.network_policies:
         metadata = policy["metadata"]
@@ -102,7 +102,7 @@ def _opened(facts: Facts, platform: Platform) -> Iterator[Finding]:
 
 
 def _open_to_all(rule: dict[str, Any]) -> Iterator[int | str]:
-    """The guarded ports of a rule that names no peer, or all namespaces."""
+    """The protected ports in a rule without peers, or with all namespaces as peer."""
     peers = rule.get("from")
     if peers and not any(_is_everybody(peer) for peer in peers):
         return
@@ -114,7 +114,7 @@ def _open_to_all(rule: dict[str, Any]) -> Iterator[int | str]:
         if first is None or isinstance(first, str):
             yield first or "all ports"
         else:
-            yield from (port for port in GUARDED if first <= port <= entry.get("endPort", first))
+            yield from (port for port in PROTECTED_PORTS if first <= port <= entry.get("endPort", first))
 
 
 def _is_everybody(peer: dict[str, Any]) -> bool:
@@ -123,7 +123,7 @@ def _is_everybody(peer: dict[str, Any]) -> bool:
     return peer.get("namespaceSelector") == {} and not peer.get("podSelector")
 
 
-def _placeholders(facts: Facts, platform: Platform) -> Iterator[Finding]:
+def _placeholders(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     for policy in facts.network_policies:
         if policy["metadata"]["namespace"] == platform.system_namespace and PLACEHOLDER in _blocks(policy):
             yield Finding(

@@ -1,13 +1,13 @@
-"""What somebody may do who was given Kubernetes' usual roles in a tenant's namespace."""
+"""Checks what Kubernetes' default roles allow in a tenant's namespace."""
 
 from collections.abc import Iterator
 
 from policies.model import Manifest, Platform
-from tenancy.platform.cluster_facts import Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 
-WRITING = frozenset({"*", "create", "update", "patch", "delete"})
-# Group → resources by which a tenant takes another's calls, or opens what is closed.
-TAKEN: dict[str, frozenset[str]] = {
+WRITE_VERBS = frozenset({"*", "create", "update", "patch", "delete"})
+# Group → resources that let a tenant take over another's calls, or override our policies.
+DANGEROUS_RESOURCES: dict[str, frozenset[str]] = {
     "networking.istio.io": frozenset({"*"}),
     "security.istio.io": frozenset({"*"}),
     "extensions.istio.io": frozenset({"*"}),
@@ -16,8 +16,8 @@ TAKEN: dict[str, frozenset[str]] = {
 }
 
 
-def check_rbac(facts: Facts, _platform: Platform) -> Iterator[Finding]:
-    """Findings about aggregated roles. Our admission policies refuse most of it in tenants' namespaces all the same."""
+def check_rbac(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
+    """Findings about aggregated roles. Our admission policies refuse most of this in tenants' namespaces anyway."""
     for role in facts.tenant_roles:
         found = sorted(set(_dangerous(role)))
         if found:
@@ -31,10 +31,10 @@ def check_rbac(facts: Facts, _platform: Platform) -> Iterator[Finding]:
 
 def _dangerous(role: Manifest) -> Iterator[str]:
     for rule in role.get("rules") or ():
-        if not WRITING & set(rule.get("verbs", ())):
+        if not WRITE_VERBS & set(rule.get("verbs", ())):
             continue
         for group in rule.get("apiGroups", ()):
-            for wanted, resources in TAKEN.items():
+            for wanted, resources in DANGEROUS_RESOURCES.items():
                 if group not in {wanted, "*"}:
                     continue
                 given = set(rule.get("resources", ()))

@@ -9,9 +9,9 @@ from tenancy.platform.checks.knative import check_knative
 from tenancy.platform.checks.network import check_network
 from tenancy.platform.checks.rbac import check_rbac
 from tenancy.platform.checks.versions import check_kinds, check_versions
-from tenancy.platform.cluster_facts import Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 
-CHECKS: tuple[Callable[[Facts, Platform], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[ClusterFacts, Platform], Iterator[Finding]], ...] = (
     check_versions,
     check_kinds,
     check_network,
@@ -22,7 +22,7 @@ CHECKS: tuple[Callable[[Facts, Platform], Iterator[Finding]], ...] = (
 )
 
 
-def run_checks(facts: Facts, platform: Platform) -> tuple[Finding, ...]:
+def run_checks(facts: ClusterFacts, platform: Platform) -> tuple[Finding, ...]:
     """All findings, the unsafe ones first."""
     findings = [finding for check in CHECKS for finding in check(facts, platform)]
     order = list(Severity)

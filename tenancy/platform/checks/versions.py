@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 from policies.model import Platform
-from tenancy.platform.cluster_facts import Facts, Finding, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 
 Version = tuple[int, int]
 
-# Below the first, something that the product needs is not there; the second and third are what it was tried with.
+# Minimum, oldest and newest tested version. Below the minimum, a feature that the product needs is missing.
 KUBERNETES: tuple[Version, Version, Version] = (1, 34), (1, 35), (1, 36)
 KNATIVE: tuple[Version, Version, Version] = (1, 15), (1, 15), (1, 23)
 ISTIO: tuple[Version, Version, Version] = (1, 29), (1, 30), (1, 31)
@@ -20,12 +20,12 @@ TENANT_KIND = "tenants.osfaas.dev"
 
 
 def version_of(text: str) -> Version | None:
-    """Major and minor of `v1.36.3`, `1.30-alpha`, `knative-v1.15.2`; None where there is none."""
+    """Major and minor of `v1.36.3`, `1.30-alpha`, `knative-v1.15.2`; None if the text contains none."""
     found = re.search(r"(?<!\d)v?(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else None
 
 
-def check_versions(facts: Facts, _platform: Platform) -> Iterator[Finding]:
+def check_versions(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
     """Findings about the versions of the components."""
     parts = [("Kubernetes", facts.kubernetes, KUBERNETES, True)]
     parts += [("Knative Serving", facts.knative, KNATIVE, facts.has_knative)]
@@ -57,7 +57,7 @@ def check_versions(facts: Facts, _platform: Platform) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def check_kinds(facts: Facts, _platform: Platform) -> Iterator[Finding]:
+def check_kinds(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
     """Findings about kinds that the API server does not serve, and about missing policies."""
     if TENANT_KIND not in facts.kinds:
         yield Finding(

@@ -9,7 +9,7 @@ from policies.model import CatalogueFunction, Platform
 from policies.platform import platform_manifests
 from tenancy.platform.checks.runner import run_checks
 from tenancy.platform.checks.versions import ADMISSION_KINDS, TENANT_KIND, version_of
-from tenancy.platform.cluster_facts import Enforcement, Facts, Severity
+from tenancy.platform.cluster_facts import ClusterFacts, Enforcement, Severity
 from tests.unit.manifests.rendered import rendered
 
 DIGEST = f"@sha256:{'0' * 64}"
@@ -21,10 +21,10 @@ def ours() -> dict[str, dict[str, str]]:
     return {item["metadata"]["name"]: item["data"] for item in rendered("manifests/platform")}
 
 
-def sound() -> Facts:
+def sound() -> ClusterFacts:
     """A cluster as `install` leaves it, with the probe passed and istio-cni there."""
     policies = [item for item in platform_manifests(PLATFORM) if item["kind"] == "NetworkPolicy"]
-    return Facts(
+    return ClusterFacts(
         kubernetes="v1.36.3",
         knative="1.23.0",
         istio="1.30.1",
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_said(code: str, severity: Severity, changed: dict[str,
     findings = run_checks(replace(sound(), **changed), PLATFORM)
     assert {(finding.code, finding.severity) for finding in findings} == {(code, severity)}
     for finding in findings:
-        assert finding.what.endswith(".")
+        assert finding.message.endswith(".")
         assert finding.remedy.endswith(".")
 
 
@@ -176,18 +176,18 @@ def test_an_image_without_a_digest_is_said(image: str):
     """Whoever may push to the registry decides what runs, and two pods may run two things."""
     own = run_checks(replace(sound(), images={**sound().images, "osfaas-controller": image}), PLATFORM)
     assert [(finding.code, finding.severity) for finding in own] == [("image.no_digest", Severity.ADVICE)]
-    assert f"osfaas-controller ({image})" in own[0].what
-    assert "osfaas-gateway" not in own[0].what
+    assert f"osfaas-controller ({image})" in own[0].message
+    assert "osfaas-gateway" not in own[0].message
 
     functions = {**PLATFORM.functions, "words": CatalogueFunction(name="words", image=image)}
     theirs = run_checks(sound(), replace(PLATFORM, functions=functions))
     assert [(finding.code, finding.severity) for finding in theirs] == [("image.no_digest", Severity.ADVICE)]
-    assert f"function words ({image})" in theirs[0].what
+    assert f"function words ({image})" in theirs[0].message
 
 
 def test_unsafe_findings_come_first():
     """Whatever was looked at first."""
-    findings = run_checks(Facts(), Platform(functions={}))
+    findings = run_checks(ClusterFacts(), Platform(functions={}))
     order = [list(Severity).index(finding.severity) for finding in findings]
     assert order == sorted(order)
     assert order[0] == 0
