@@ -1,7 +1,7 @@
-"""Keystone's projects, by openstacksdk. Every answer is complete, or an error; what is absent was asked for by id.
+"""Looks up projects in Keystone with openstacksdk. Every result is complete, or an error.
 
-The credential comes from where OpenStack's tools look for one (`clouds.yaml` with `OS_CLOUD`, or `OS_*` variables). It
-needs a role that may list and show projects: `reader` on the system, or `admin`.
+The credential comes from `clouds.yaml` with `OS_CLOUD`, or from `OS_*` variables. It needs a role that may list and
+show projects: `reader` on the system, or `admin`.
 """
 
 import logging
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 CREDENTIAL_HINT = (
     "Set OS_CLOUD to an entry of clouds.yaml, or OS_AUTH_URL and the other OS_* variables of a credential."
 )
-# More pages than this is a server that goes round in circles.
-_MOST_PAGES = 10_000
+# A server with more pages than this loops.
+_MAX_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project as Keystone has it."""
+    """A project in Keystone."""
 
     id: ProjectId
     name: str
@@ -43,14 +43,14 @@ class Project:
 
 
 class Projects(Protocol):
-    """Looking up projects."""
+    """A lookup of projects."""
 
     def by_id(self, project_id: ProjectId) -> Project:
         """The project of an id.
 
         Raises:
-            NoSuchProjectError: Keystone says that there is none.
-            ProjectsError: Keystone did not say.
+            NoSuchProjectError: Keystone has no such project.
+            ProjectsError: Keystone did not answer.
         """
         ...
 
@@ -58,8 +58,8 @@ class Projects(Protocol):
         """The project of a name in a domain (name or id).
 
         Raises:
-            NoSuchProjectError: there is none of that name, or no such domain.
-            ProjectsError: Keystone did not say.
+            NoSuchProjectError: Keystone has no project of that name, or no such domain.
+            ProjectsError: Keystone did not answer.
         """
         ...
 
@@ -72,15 +72,15 @@ class KeystoneProjects:
         self._connection = connection
 
     def everything(self) -> Mapping[ProjectId, Project]:
-        """All projects that Keystone lists; what is absent is not thereby deleted.
+        """All projects that Keystone lists; a missing project is not thereby deleted.
 
         Raises:
-            ProjectsError: an error, a page that is not one, or a list that cannot be whole: Keystone cut it short, or
-                the credential's own project is not in it.
+            ProjectsError: an error, a malformed page, or an incomplete list: Keystone truncated it, or the credential's
+                own project is missing.
         """
         found: dict[ProjectId, Project] = {}
         url = "/projects"
-        for _page in range(_MOST_PAGES):
+        for _page in range(_MAX_PAGES):
             body = self._get(url)
             try:
                 found.update((project.id, project) for project in map(_project, body["projects"]))
@@ -117,7 +117,7 @@ class KeystoneProjects:
         domain_id = self._domain_id(domain)
         body = self._get(f"/projects?name={quote(name, safe='')}&domain_id={quote(domain_id, safe='')}")
         try:
-            # Not trusting the filter: a server that ignores it would name any project.
+            # The filter is not trusted: a server that ignores it would return any project.
             matching = [
                 project
                 for project in map(_project, body["projects"])
@@ -142,12 +142,12 @@ class KeystoneProjects:
             raise
 
     def _is_absent(self, error: ProjectsError) -> bool:
-        """Whether Keystone knows no such thing.
+        """Whether Keystone has no such object.
 
-        It says the same of everything to a credential whose own project is disabled.
+        Keystone also answers 404 for everything if the credential's own project is disabled.
 
         Raises:
-            ProjectsError: it does not answer this credential at all.
+            ProjectsError: Keystone does not accept this credential at all.
         """
         if not _says_not_found(error.__cause__):
             return False
@@ -162,7 +162,7 @@ class KeystoneProjects:
 
     def _get(self, url: str) -> Any:
         try:
-            # The SDK's own `projects()` hides how a list ended; its session, retries and errors do serve.
+            # The SDK's `projects()` hides how a list ended, so only its session, retries and errors are used.
             response = self._connection.identity.get(url)
             openstack.exceptions.raise_from_response(response)
             return response.json()
@@ -171,9 +171,9 @@ class KeystoneProjects:
 
 
 def _says_not_found(error: BaseException | None) -> bool:
-    """Whether it is Keystone that knows no such thing.
+    """Whether the 404 comes from Keystone itself.
 
-    A proxy whose Keystone is not there says 404 too, in its own words.
+    A proxy without its Keystone answers 404 too, with another body.
     """
     if not isinstance(error, openstack.exceptions.NotFoundException | ksa_exceptions.NotFound):
         return False
@@ -185,7 +185,7 @@ def _says_not_found(error: BaseException | None) -> bool:
 
 
 def connect_projects(*, timeout_seconds: float = 10) -> KeystoneProjects:
-    """Keystone as the environment names it.
+    """Connects to the Keystone in the environment.
 
     Raises:
         ProjectsError: no usable credential in `OS_*` or `clouds.yaml`.

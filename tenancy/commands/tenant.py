@@ -1,4 +1,4 @@
-"""`osfaas tenant …`: an administrator's commands. They write the record; the controller does the rest."""
+"""`osfaas tenant …`: administrators' commands. They write the record; the controller does the rest."""
 
 import datetime as dt
 import re
@@ -20,7 +20,7 @@ from tenancy.use_cases import Outcome, TenantPatch
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-# The least that the definition of Tenant takes, and the help.
+# The minimum in the CRD, and the help text.
 _LIMITS = {
     "pods": (1, "Maximum number of function pods at once."),
     "cpu_millis": (100, "CPU of all function pods together, in thousandths of a core."),
@@ -70,12 +70,12 @@ tenant.add_command(verify)
 
 
 def _patch_options(function: Callable[..., None]) -> Callable[..., None]:
-    usual = Limits()
+    defaults = Limits()
     for name in reversed(Limits.__slots__):
         option = f"--{name.replace('_', '-')}"
-        least, words = _LIMITS[name]
-        words = f"{words} New tenants: {getattr(usual, name)}."
-        function = click.option(option, name, type=click.IntRange(least), help=words)(function)
+        minimum, words = _LIMITS[name]
+        words = f"{words} New tenants: {getattr(defaults, name)}."
+        function = click.option(option, name, type=click.IntRange(minimum), help=words)(function)
     function = click.option(
         "--function",
         "functions",

@@ -63,7 +63,7 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
     While it runs, each of the two tenants has one more pod and the first one a role binding; they are removed at its
     end. What is tried over the Kubernetes API is a dry run.
     """
-    # Ending by a signal becomes an exception, so that the pods are removed.
+    # A signal becomes an exception, so that the pods are removed.
     signal.signal(signal.SIGTERM, _end)
     # The official client takes half a second to load.
     from tenancy.isolation.replay import ReplayRequest, replay
@@ -98,7 +98,7 @@ def _platform(access: Access) -> Platform:
 
 
 def _victim(access: Access, attacker: TenantSpec, against: str | None, domain: str | None) -> TenantSpec:
-    """The tenant that is meant, or the first one that is not the attacker."""
+    """The given tenant, or the first one that is not the attacker."""
     wanted = access.tenant_id(against, domain) if against else None
     for record in use_cases.list_tenants(access.tenants):
         if record.spec.project_id != attacker.project_id and wanted in {None, record.spec.project_id}:

@@ -1,25 +1,25 @@
-"""Errors of the tenancy package; who shows them decides how they look. Their messages say what to do.
+"""Errors of the tenancy package. Their messages say what to do; callers decide how to show them.
 
 TenancyError
 ├── NotOnboardedError        no tenant for this project
 ├── DirectoryError           the gateway's directory
 ├── RecordError              a Tenant object
 ├── PlatformFileError        the platform file
-├── AdministrationError      an administrator asks for what is not allowed now
-├── ProjectsError            Keystone gave no usable answer; nothing follows from it
+├── AdministrationError      not allowed in the tenant's current state
+├── ProjectsError            Keystone gave no usable answer; nothing may be concluded
 │   └── NoSuchProjectError   Keystone says that there is no such project
 └── ClusterError             the Kubernetes API
-    ├── UnavailableError     it did not answer, or asks to come back later
-    ├── ForbiddenError       a right is missing, or admission refuses
-    ├── ConflictError        somebody else owns a field, or was faster
-    ├── ExpiredError         a watch or a list has to be started anew
-    ├── NotFoundError        the object is not there
-    └── KindMissingError     the cluster does not know such a kind of object
+    ├── UnavailableError     it did not answer, or asks to retry later
+    ├── ForbiddenError       a permission is missing, or admission refuses
+    ├── ConflictError        another writer owns a field, or was faster
+    ├── ExpiredError         a watch or a list must be restarted
+    ├── NotFoundError        the object does not exist
+    └── KindMissingError     the cluster does not serve this kind
 """
 
 
 class TenancyError(Exception):
-    """Base of all of them."""
+    """Base of all errors of this package."""
 
 
 class NotOnboardedError(TenancyError):
@@ -27,19 +27,19 @@ class NotOnboardedError(TenancyError):
 
 
 class DirectoryError(TenancyError):
-    """The directory cannot be read or is not well formed; the message says what and where."""
+    """The directory cannot be read or is malformed; the message says what and where."""
 
 
 class RecordError(TenancyError):
-    """A Tenant object is not as it should be; the message says which and what."""
+    """A Tenant object is malformed; the message names the object and the problem."""
 
 
 class PlatformFileError(TenancyError):
-    """The platform file cannot be read or is not as it should be; the message names the file and the fields."""
+    """The platform file cannot be read or is invalid; the message names the file and the fields."""
 
 
 class AdministrationError(TenancyError):
-    """What an administrator asks for is not allowed in the tenant's present state; the message says why."""
+    """The operation is not allowed in the tenant's current state; the message says why."""
 
 
 class ProjectsError(TenancyError):
@@ -51,15 +51,15 @@ class NoSuchProjectError(ProjectsError):
 
 
 class ClusterError(TenancyError):
-    """The Kubernetes API refuses; the message is its own, with what was asked."""
+    """The Kubernetes API refuses; the message is its own, with the request."""
 
 
 class UnavailableError(ClusterError):
-    """The Kubernetes API does not answer, or asks to come back later."""
+    """The Kubernetes API does not answer, or asks to retry later."""
 
 
 class ForbiddenError(ClusterError):
-    """We may not do this, or an admission policy refuses it."""
+    """A permission is missing, or an admission policy refuses."""
 
 
 class ConflictError(ClusterError):
@@ -67,7 +67,7 @@ class ConflictError(ClusterError):
 
 
 class ExpiredError(ClusterError):
-    """The resourceVersion is too old: list anew."""
+    """The resourceVersion is too old: list again."""
 
 
 class NotFoundError(ClusterError):
@@ -75,4 +75,4 @@ class NotFoundError(ClusterError):
 
 
 class KindMissingError(ClusterError):
-    """The cluster does not know such a kind; what brings it (Istio, Knative, our CRD) is not installed."""
+    """The cluster does not serve this kind: Istio, Knative or our CRD is not installed."""

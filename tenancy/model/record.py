@@ -1,7 +1,7 @@
 """The record of a tenant: the cluster-scoped custom resource `Tenant` (`manifests/crd/tenants.yaml`), as values.
 
-The administrator writes `spec`; the controller alone writes `status`; the gateway reads both. The name of a record is
-the name of the namespace, which is derived from the project id, so a project can have only one.
+The administrator writes `spec`; only the controller writes `status`; the gateway reads both. A record has the name of
+its namespace, which is derived from the project id, so a project can have only one.
 
     apiVersion: osfaas.dev/v1alpha1
     kind: Tenant
@@ -19,7 +19,7 @@ the name of the namespace, which is derived from the project id, so a project ca
       project: {state: Enabled, name: atlas, checkedAt: 2026-11-24T12:00:00Z}     # Enabled, Disabled, Deleted, Unknown
       functions:
         - {name: checksums, ready: true, callable: true, reason: "", message: ""}
-      offboarding: {requestedAt: 2026-11-24T12:00:00Z, observedAt: 2026-11-24T12:00:01Z}         # while it is asked for
+      offboarding: {requestedAt: 2026-11-24T12:00:00Z, observedAt: 2026-11-24T12:00:01Z}         # while requested
       conditions: [{type: Ready, status: "True", reason: AllReady, message: "", lastTransitionTime: …}]
 """
 
@@ -36,7 +36,7 @@ from tenancy.model.errors import RecordError
 
 
 class ProjectState(Enum):
-    """What Keystone says of the project; `UNKNOWN` until it has answered in full."""
+    """The state of the project in Keystone; `UNKNOWN` until it has answered in full."""
 
     ENABLED = "Enabled"
     DISABLED = "Disabled"
@@ -71,7 +71,7 @@ class FunctionStatus:
 
     Attributes:
         ready: whether Knative calls it Ready.
-        callable: whether /v1/invoke may reach it.
+        callable: whether /v1/invoke may call it.
         reason: why it does not run: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `NotReady`, ...; empty when it does.
         message: the same in words, for the caller's sentence and the administrator.
     """
@@ -85,7 +85,7 @@ class FunctionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Offboarding:
-    """The first of the two steps: asked for at a time; after the grace period it can be confirmed."""
+    """A requested offboarding; it can be confirmed after the grace period."""
 
     requested_at: dt.datetime
     grace_seconds: int
@@ -98,7 +98,7 @@ class Offboarding:
 
 @dataclass(frozen=True, slots=True)
 class ObservedOffboarding:
-    """When the controller first saw an offboarding: no writer of records can put that into the past."""
+    """The time at which the controller first saw an offboarding; no writer of records can backdate it."""
 
     requested_at: dt.datetime
     observed_at: dt.datetime
@@ -106,7 +106,7 @@ class ObservedOffboarding:
 
 @dataclass(frozen=True, slots=True)
 class TenantStatus:
-    """What the controller saw last."""
+    """The status that the controller reported last."""
 
     observed_generation: int = 0
     project: ProjectState = ProjectState.UNKNOWN
@@ -121,8 +121,8 @@ class TenantRecord:
     """One `Tenant` object.
 
     Attributes:
-        generation: of the spec, as Kubernetes counts; 0 for a record that was never stored.
-        resource_version: as read, for optimistic writes; "" for a record that was never stored.
+        generation: Kubernetes' generation of the spec; 0 for a record that was never stored.
+        resource_version: as read, for optimistic locking; "" for a record that was never stored.
     """
 
     spec: TenantSpec
@@ -137,27 +137,29 @@ class TenantRecord:
 
     @property
     def removable_from(self) -> dt.datetime | None:
-        """The end of the grace period, counted from when the controller saw the first step; None: it has not yet."""
-        asked, seen = self.offboarding, self.status.offboarding
-        if asked is None or seen is None or seen.requested_at != asked.requested_at:
+        """End of the grace period, counted from when the controller first saw the offboarding; None: not seen yet."""
+        requested, seen = self.offboarding, self.status.offboarding
+        if requested is None or seen is None or seen.requested_at != requested.requested_at:
             return None
-        return max(asked.requested_at, seen.observed_at) + dt.timedelta(seconds=asked.grace_seconds)
+        return max(requested.requested_at, seen.observed_at) + dt.timedelta(seconds=requested.grace_seconds)
 
     def observed_offboarding(self, now: dt.datetime) -> ObservedOffboarding | None:
-        """What the status has to say of the offboarding: seen before, or now for the first time."""
-        asked, seen = self.offboarding, self.status.offboarding
-        if asked is None:
+        """The offboarding for the status: as observed before, or now for the first time."""
+        requested, seen = self.offboarding, self.status.offboarding
+        if requested is None:
             return None
         return (
-            seen if seen and seen.requested_at == asked.requested_at else ObservedOffboarding(asked.requested_at, now)
+            seen
+            if seen and seen.requested_at == requested.requested_at
+            else ObservedOffboarding(requested.requested_at, now)
         )
 
 
 def record_of(manifest: Mapping[str, Any]) -> TenantRecord:
-    """The record in a `Tenant` object as the API server gives it.
+    """Parses a `Tenant` object from the API server.
 
     Raises:
-        RecordError: a field is missing or not as the CRD wants it; names the record and the field.
+        RecordError: a field is missing or violates the CRD; names the record and the field.
     """
     metadata = manifest.get("metadata", {})
     try:

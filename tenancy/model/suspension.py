@@ -1,4 +1,4 @@
-"""Whether a tenant is suspended, and why: the one rule, for the gateway and for the controller. Pure."""
+"""Whether a tenant is suspended, and why: one rule for gateway and controller. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ class Suspension:
 
     Attributes:
         reason: one CamelCase word, of the `Ready` condition.
-        message: what callers and administrators read.
+        message: shown to callers and administrators.
     """
 
     reason: str
@@ -25,12 +25,12 @@ class Suspension:
 def suspension_of(record: TenantRecord, project: ProjectState) -> Suspension | None:
     """The suspension of a tenant, or None.
 
-    `Unknown` is no reason: Keystone may just be away. What only an administrator can end comes before what ends with
-    the project's own state.
+    `Unknown` is no reason: Keystone may be unreachable. Reasons that only an administrator can end take precedence over
+    reasons that end with the state of the project.
 
     Args:
         record: of the tenant.
-        project: what is known of the project.
+        project: the state of its project.
     """
     if record.offboarding is not None:
         return Suspension(OFFBOARDING, "the project is being offboarded")
@@ -44,6 +44,6 @@ def suspension_of(record: TenantRecord, project: ProjectState) -> Suspension | N
 
 
 def spec_in_force(record: TenantRecord, project: ProjectState) -> TenantSpec:
-    """The specification to build: the record's, with the suspension that is in force."""
+    """The specification to build: the record's, with the current suspension."""
     suspension = suspension_of(record, project)
     return replace(record.spec, suspended=suspension.message if suspension else None)
