@@ -39,8 +39,8 @@ _FORBIDDEN_KINDS = (
     resources("telemetry.istio.io", "*"),
     resources("gateway.networking.k8s.io", "*"),
     resources("networking.k8s.io", "ingresses"),
-    # They add up: one that allows everything undoes the default deny. And whoever removes ours opens the namespace
-    # until the controller comes by.
+    # They are additive: one that allows everything undoes the default deny. Deleting ours opens the namespace until
+    # the controller recreates it.
     resources("networking.k8s.io", "networkpolicies", operations=("CREATE", "UPDATE", "DELETE")),
     resources("networking.internal.knative.dev", "*"),
     resources("serving.knative.dev", "domainmappings"),

@@ -190,7 +190,7 @@ def confirm_offboarding(
     def wanted(record: TenantRecord | None) -> TenantRecord:
         found = _require(record, project_id)
         if not found.offboarding:
-            raise AdministrationError(f"offboarding was not asked for: osfaas tenant offboard {project_id}, first")
+            raise AdministrationError(f"offboarding was not requested: run osfaas tenant offboard {project_id} first")
         if now < found.offboarding.over_at:
             raise AdministrationError(
                 f"the grace period lasts until {found.offboarding.over_at:%Y-%m-%d %H:%M:%S %Z}: confirm it then"
@@ -213,7 +213,7 @@ def cancel_offboarding(tenants: TenantRepository, project_id: ProjectId, *, dry_
         found = _require(record, project_id)
         if found.offboarding and found.offboarding.confirmed:
             raise AdministrationError(
-                "offboarding is confirmed: its namespace may be gone already; onboard it anew later"
+                "offboarding is confirmed: its namespace may be deleted already; onboard it again later"
             )
         return replace(found, offboarding=None)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tenancy.controller.endpoint import Endpoint
+from tenancy.controller.endpoint import HealthServer
 from tenancy.controller.execute import NoLongerLeadingError
 from tenancy.controller.leadership import LEASE, Leadership, Terms
 from tenancy.controller.metrics import ControllerMetrics
@@ -94,7 +94,9 @@ class Controller:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
-        with Endpoint(self._settings.listen_host, self._settings.listen_port, self._metrics.registry, self._is_healthy):
+        with HealthServer(
+            self._settings.listen_host, self._settings.listen_port, self._metrics.registry, self._is_healthy
+        ):
             self._leadership.run(self._stop, self._begin, self._lose)
         self._stop.set()
         self._queue.close()

@@ -19,7 +19,7 @@ class _Quiet(WSGIRequestHandler):
         """Probes and scrapes are not logged."""
 
 
-class Endpoint:
+class HealthServer:
     """Serves in its own thread for the duration of a `with` block."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, is_healthy: Callable[[], bool]) -> None:

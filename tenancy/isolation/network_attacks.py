@@ -48,10 +48,10 @@ def _local_gateway(context: Context) -> Iterator[Attack]:
         Connect(targets.local_gateway, 80, request, _ENVOY_SAYS_NO),
         ready,
     )
-    for port, what in ((8081, "behind the Service's back"), (80, "at its public port")):
+    for port, what in ((8081, "bypassing the Service"), (80, "at their public port")):
         yield _attack(
             f"local-gateway-by-pod-ip-{port}",
-            f"the same gateway pods, asked {what}",
+            f"the same gateway pods, {what}",
             Connect(targets.gateway.address, port, request, _ENVOY_SAYS_NO),
             ready,
         )
@@ -80,7 +80,7 @@ def _victim_pods(context: Context) -> Iterator[Attack]:
     for port, what in FUNCTION_PORTS.items():
         path = "/wait-for-drain" if port == 8022 else "/"  # noqa: PLR2004
         attempt = Connect(address, port, http(address, path))
-        summary = f"another tenant's pod, asked directly at {port} ({what})"
+        summary = f"another tenant's pod, directly at port {port} ({what})"
         yield _attack(f"pod-ip-{port}", summary, attempt, VictimProbe(attempt))
 
 
@@ -88,7 +88,7 @@ def _control_planes(context: Context) -> Iterator[Attack]:
     targets = context.targets
     yield _attack(
         "autoscaler",
-        "the autoscaler takes metrics from whoever connects to 8080",
+        "the autoscaler accepts metrics from any client on 8080",
         Connect(targets.autoscaler.address, 8080, http("autoscaler")),
         _ready(targets.autoscaler, "the autoscaler"),
     )
@@ -101,7 +101,7 @@ def _control_planes(context: Context) -> Iterator[Attack]:
     for port in _ISTIOD_PORTS:
         yield _attack(
             f"istiod-{port}",
-            "istiod tells the mesh's configuration (15010 without asking who), signs certificates, shows its state",
+            "istiod serves the mesh's configuration (15010 without authentication), signs certificates",
             Connect(targets.istiod.address, port, http("istiod", "/debug/configz")),
             _ready(targets.istiod, "istiod"),
         )
@@ -113,7 +113,7 @@ def _control_planes(context: Context) -> Iterator[Attack]:
     )
     yield _attack(
         "kubelet",
-        "the kubelet of the node: exec and logs of every pod for whoever it trusts; and with it the node's own address",
+        "the kubelet of the node: exec and logs of every pod for trusted clients; also the node's own address",
         Connect(targets.node, 10250),
         Assumed(f"the node {targets.node} is Ready: its kubelet runs", holds=bool(targets.node)),
     )

@@ -119,7 +119,7 @@ def _placement_variants(context: Context) -> Iterator[_PodVariant]:
     expression = {"key": label, "operator": "In", "values": [victim]}
     required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-    # What Kubernetes itself gives to every pod, and a selector that says nothing about whose nodes they are.
+    # A toleration that Kubernetes gives to every pod, and a selector that is independent of tenants' nodes.
     usual = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
     harmless = {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [{**usual, "tolerationSeconds": 30}]}
     beside = "a pod on another tenant's node shares its caches and cores"

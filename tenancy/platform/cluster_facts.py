@@ -1,4 +1,4 @@
-"""What `check` looks at, as values: read by `collect`, checked by `checks`."""
+"""The facts about a cluster as values: read by `collect`, checked by `checks`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -48,7 +48,7 @@ def verify_platform(rollout: Rollout, platform: Platform, *, function: str, imag
                 start_seconds=rollout.wait_seconds,
             )  # fmt: skip
             if said != "answered 200":
-                raise PlatformError(f"the function was asked through the local gateway, and it {said}")
+                raise PlatformError(f"the request to the function through the local gateway failed: {said}")
 
 
 @contextmanager
@@ -74,4 +74,4 @@ def _not_ready(cluster: Cluster, spec: TenantSpec, function: str) -> str:
             if condition["status"] == "True":
                 return ""
             return f"{condition.get('reason', '')} {condition.get('message', '')}".strip() or "not Ready"
-    return "Knative has not looked at it yet"
+    return "Knative has not reconciled it yet"

@@ -585,7 +585,7 @@ def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
     """Before the grace period is over it cannot be confirmed; unconfirmed, nothing is removed after it."""
     project = lab.project()
     namespace = lab.onboard(project, project)
-    assert "was not asked for" in lab.osfaas("offboard", project, "--confirm", code=1)
+    assert "was not requested" in lab.osfaas("offboard", project, "--confirm", code=1)
     lab.osfaas("offboard", project, "--grace", "1h", "--wait")
     assert not lab.is_there("services.serving.knative.dev", "checksums", namespace)
     assert "grace period lasts until" in lab.osfaas("offboard", project, "--confirm", code=1)

@@ -19,6 +19,6 @@ def check_images(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     if moving:
         yield Finding(
             Severity.ADVICE, "image.no_digest",
-            f"Images without a digest: {', '.join(moving)}. Whoever may push to their registry decides what runs.",
+            f"Images without a digest: {', '.join(moving)}. Anyone who may push to their registry decides what runs.",
             "Write NAME@sha256:… in the overlay's `images` (`digest`) and in the platform file.",
         )  # fmt: skip

@@ -104,7 +104,7 @@ def _features(facts: ClusterFacts) -> Iterator[Finding]:
     if opened:
         yield Finding(
             Severity.UNSAFE, "knative.features",
-            f"Who may write Knative Services decides where and as what pods run: {', '.join(opened)}.",
+            f"Anyone who may write Knative Services decides where and as what pods run: {', '.join(opened)}.",
             "Set them to disabled.",
         )  # fmt: skip
     if features.get("secure-pod-defaults", "disabled").lower() not in {"enabled", "allowrootbounded"}:

@@ -23,9 +23,9 @@ def check_rbac(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
         if found:
             yield Finding(
                 Severity.ADVICE, "rights.aggregated",
-                f"Whoever has the role {role['metadata']['name']} in a tenant's namespace may write"
-                f" {', '.join(found)}. Only our admission policies stand between that and other tenants' calls.",
-                "Give tenants no such role; a role of their own needs read access and nothing more.",
+                f"Users with the role {role['metadata']['name']} in a tenant's namespace may write"
+                f" {', '.join(found)}. Only our admission policies protect other tenants' calls from that.",
+                "Do not grant tenants this role; grant a role of their own with read access only.",
             )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def test_a_suspension_without_a_reason_is_refused(onboarded: Stored) -> None:
 
 def test_offboarding_is_not_confirmed_before_it_was_asked_for(onboarded: Stored) -> None:
     """Two steps."""
-    with pytest.raises(AdministrationError, match="was not asked for"):
+    with pytest.raises(AdministrationError, match="was not requested"):
         use_cases.confirm_offboarding(onboarded, P, now=NOW)
 
 
