@@ -27,11 +27,13 @@ from gateway.server.clients import keystone_client
 from gateway.server.keystone import build_keystone, token_form
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
-from tenancy.projects import Projects
-from tenancy.tenants import Tenants
+from tenancy.keystone_projects import Projects
+from tenancy.repository import TenantRepository
 
 
-def build_admin_app(settings: Settings, identity: IdentityService, tenants: Tenants, projects: Projects) -> ASGIApp:
+def build_admin_app(
+    settings: Settings, identity: IdentityService, tenants: TenantRepository, projects: Projects
+) -> ASGIApp:
     """Builds the ASGI application.
 
     Args:

@@ -7,8 +7,8 @@ from typing import Any
 from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 from policies.model import IsolationLevel, Limits
-from tenancy.record import TenantRecord, timestamp
-from tenancy.service import Wishes
+from tenancy.model.record import TenantRecord, timestamp
+from tenancy.use_cases import TenantPatch
 
 _WISHES = frozenset(["display_name", "isolation", "functions", "limits"])
 _MOST_LIMIT = 2**53
@@ -25,7 +25,7 @@ class ProjectChange:
         cancels_offboarding: whether `offboarding` is present; it can only be null.
     """
 
-    wishes: Wishes
+    wishes: TenantPatch
     suspends: bool = False
     suspended: str | None = None
     cancels_offboarding: bool = False
@@ -94,7 +94,7 @@ def document_of(record: TenantRecord) -> dict[str, Any]:
     }
 
 
-def _wishes(fields: Mapping[str, Any]) -> Wishes:
+def _wishes(fields: Mapping[str, Any]) -> TenantPatch:
     name, level, functions = (fields.get(field) for field in ("display_name", "isolation", "functions"))
     limits = fields.get("limits", {})
     if name is not None and not isinstance(name, str):
@@ -110,7 +110,7 @@ def _wishes(fields: Mapping[str, Any]) -> Wishes:
             raise _malformed(unknown_name("field", field, Limits.__slots__))
     if not all(type(value) is int and 0 <= value < _MOST_LIMIT for value in limits.values()):
         raise _malformed("'limits' are whole numbers, not negative")
-    return Wishes(
+    return TenantPatch(
         display_name=name,
         isolation=None if level is None else IsolationLevel(level),
         functions=None if functions is None else tuple(functions),

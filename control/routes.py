@@ -28,8 +28,9 @@ from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
 from gateway.telemetry.cadf import record
 from policies.names import ProjectId
-from tenancy import service
-from tenancy.errors import (
+from tenancy import use_cases
+from tenancy.keystone_projects import Projects
+from tenancy.model.errors import (
     AdministrationError,
     ClusterError,
     ConflictError,
@@ -39,8 +40,7 @@ from tenancy.errors import (
     RecordError,
     UnavailableError,
 )
-from tenancy.projects import Projects
-from tenancy.tenants import Tenants
+from tenancy.repository import TenantRepository
 
 MAX_BODY_BYTES = 65_536
 # An ignored misspelling of `dry_run` would execute the change.
@@ -54,7 +54,7 @@ Result = TypeVar("Result")
 class ProjectRoutes:
     """Endpoints of the administrators' API. The service blocks, so it runs in threads."""
 
-    def __init__(self, administrators: Administrators, tenants: Tenants, projects: Projects) -> None:
+    def __init__(self, administrators: Administrators, tenants: TenantRepository, projects: Projects) -> None:
         self._administrators = administrators
         self._tenants = tenants
         self._projects = projects
@@ -97,12 +97,12 @@ class ProjectRoutes:
         return response
 
     async def _list(self, _request: Request) -> Response:
-        records = await _in_thread(lambda: service.list_tenants(self._tenants))
+        records = await _in_thread(lambda: use_cases.list_tenants(self._tenants))
         return JSONResponse({"projects": [document_of(record) for record in records]}, headers=UNCACHEABLE)
 
     async def _show(self, request: Request) -> Response:
         project = _project(request)
-        record = await _in_thread(lambda: service.get_tenant(self._tenants, project))
+        record = await _in_thread(lambda: use_cases.get_tenant(self._tenants, project))
         return JSONResponse({"project": document_of(record)}, headers=UNCACHEABLE)
 
     async def _onboard(self, request: Request) -> Response:
@@ -111,9 +111,9 @@ class ProjectRoutes:
             json_of(await read_body(request, max_bytes=MAX_BODY_BYTES) or b'{"project": {}}'), states=False
         )
 
-        def work() -> service.Outcome:
+        def work() -> use_cases.Outcome:
             found = self._projects.by_id(project)
-            return service.onboard(self._tenants, found, change.wishes, dry_run=dry_run)
+            return use_cases.onboard(self._tenants, found, change.wishes, dry_run=dry_run)
 
         outcome = await _in_thread(work)
         return _answer(outcome, created=outcome.before is None and not dry_run)
@@ -135,30 +135,30 @@ class ProjectRoutes:
         project, dry_run, now = _project(request), _flag(request, "dry_run"), dt.datetime.now(dt.UTC)
         grace_seconds = _grace_seconds(request)
 
-        def work() -> service.Outcome:
+        def work() -> use_cases.Outcome:
             if _flag(request, "confirm"):
-                return service.confirm_offboarding(self._tenants, project, now=now, dry_run=dry_run)
-            return service.offboard(self._tenants, project, now=now, grace_seconds=grace_seconds, dry_run=dry_run)
+                return use_cases.confirm_offboarding(self._tenants, project, now=now, dry_run=dry_run)
+            return use_cases.offboard(self._tenants, project, now=now, grace_seconds=grace_seconds, dry_run=dry_run)
 
         return _answer(await _in_thread(work), status=200 if dry_run else 202)
 
 
-Step = Callable[[Tenants, ProjectId, bool], service.Outcome]
+Step = Callable[[TenantRepository, ProjectId, bool], use_cases.Outcome]
 
 
 def change_steps(change: ProjectChange) -> list[Step]:
     """The steps of a PATCH."""
     steps: list[Step] = []
-    if change.wishes != service.Wishes():
-        steps.append(lambda tenants, project, dry: service.update(tenants, project, change.wishes, dry_run=dry))
+    if change.wishes != use_cases.TenantPatch():
+        steps.append(lambda tenants, project, dry: use_cases.update(tenants, project, change.wishes, dry_run=dry))
     if change.suspends:
         reason = change.suspended
         if reason is None:
-            steps.append(lambda tenants, project, dry: service.resume(tenants, project, dry_run=dry))
+            steps.append(lambda tenants, project, dry: use_cases.resume(tenants, project, dry_run=dry))
         else:
-            steps.append(lambda tenants, project, dry: service.suspend(tenants, project, reason, dry_run=dry))
+            steps.append(lambda tenants, project, dry: use_cases.suspend(tenants, project, reason, dry_run=dry))
     if change.cancels_offboarding:
-        steps.append(lambda tenants, project, dry: service.cancel_offboarding(tenants, project, dry_run=dry))
+        steps.append(lambda tenants, project, dry: use_cases.cancel_offboarding(tenants, project, dry_run=dry))
     return steps
 
 
@@ -177,7 +177,7 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
         raise GatewayError(ErrorCode.PROJECT_REFUSED, why=str(error)[:400]) from error
 
 
-def _answer(outcome: service.Outcome, *, created: bool = False, status: int = 200) -> Response:
+def _answer(outcome: use_cases.Outcome, *, created: bool = False, status: int = 200) -> Response:
     document = {"project": document_of(outcome.after), "changed": outcome.changed}
     return JSONResponse(document, 201 if created else status, headers=UNCACHEABLE)
 
@@ -197,7 +197,7 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _grace_seconds(request: Request) -> int:
-    value = request.query_params.get("grace_seconds", str(service.DEFAULT_GRACE_SECONDS))
+    value = request.query_params.get("grace_seconds", str(use_cases.DEFAULT_GRACE_SECONDS))
     if not (value.isascii() and value.isdecimal() and len(value) < 12 and int(value) <= _LONGEST_GRACE_SECONDS):  # noqa: PLR2004
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="'grace_seconds' is a whole number of seconds")
     return int(value)

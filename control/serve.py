@@ -6,9 +6,9 @@ from control.app import build_admin_app
 from gateway.identity.credential import IdentityService
 from gateway.server.serve import run
 from gateway.settings import Settings
-from tenancy.cluster import connect
-from tenancy.projects import connect_projects
-from tenancy.tenants import ClusterTenants
+from tenancy.keystone_projects import connect_projects
+from tenancy.kubernetes.client import connect
+from tenancy.repository import KubernetesTenantRepository
 
 
 def serve() -> int:
@@ -17,6 +17,6 @@ def serve() -> int:
 
 
 def _build(settings: Settings, identity: IdentityService) -> ASGIApp:
-    tenants = ClusterTenants(connect(settings.kubeconfig))
+    tenants = KubernetesTenantRepository(connect(settings.kubeconfig))
     projects = connect_projects(timeout_seconds=settings.keystone_timeout_seconds)
     return build_admin_app(settings, identity, tenants, projects)

@@ -1,13 +1,11 @@
-"""Identities inside a tenant's namespace: one service account, which may do nothing and hands out no token, and the
-controller's right to see and to end the pods there.
-"""
+"""Identities in a tenant's namespace: an unprivileged service account, and the controller's RoleBinding."""
 
 from policies.metadata import tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
 
-# Kubernetes makes it in every namespace; server-side apply only turns its token off. It has no binding.
+# Kubernetes creates it in every namespace; server-side apply only disables its token. It has no binding.
 SERVICE_ACCOUNT = "default"
-# Of manifests/controller/access.yaml. Bound in tenants' namespaces only: pods of others show their variables.
+# From manifests/controller/access.yaml. Bound in tenants' namespaces only: pods expose their environment variables.
 CONTROLLER_ROLE = "osfaas-controller-in-tenants"
 
 
@@ -22,7 +20,7 @@ def build_service_account(spec: TenantSpec) -> Manifest:
 
 
 def build_controller_binding(spec: TenantSpec, platform: Platform) -> Manifest:
-    """The RoleBinding by which the controller sees pods and Deployments of this namespace, and ends its pods."""
+    """The RoleBinding that lets the controller list pods and Deployments of this namespace, and delete pods."""
     account = {
         "kind": "ServiceAccount",
         "name": platform.controller_account,

@@ -1,7 +1,7 @@
-"""Admission policies in general: where they hold, who is exempt, how a policy and its binding look.
+"""Building blocks of admission policies: scope, exemptions, policies and bindings.
 
-The API server judges by itself (CEL): no webhook of ours stands in its way, and none can be down. All policies hold
-in tenants' namespaces only, by their labels, and refuse when they cannot be evaluated.
+The API server evaluates them itself (CEL), so there is no webhook that could be down. All policies apply to tenants'
+namespaces only, by their labels, and fail closed.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ TENANT_NAMESPACES: dict[str, Any] = {"matchExpressions": [{"key": TENANT, "opera
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that has to be true.
+    """One validation.
 
     Attributes:
-        expression: CEL, true when the object is fine.
-        message: what is wrong, for whoever sent it.
+        expression: CEL, true if the object is valid.
+        message: the problem, shown to the client.
     """
 
     expression: str
@@ -43,7 +43,7 @@ def resources(group: str, *names: str, operations: Sequence[str] = ("CREATE", "U
 
 
 def exempt(platform: Platform) -> list[dict[str, str]]:
-    """MatchConditions that leave out the platform's own controllers and its administrators."""
+    """MatchConditions that exempt the platform's own controllers and its administrators."""
     controller = f"system:serviceaccount:{platform.system_namespace}:{platform.controller_account}"
     groups = [f"system:serviceaccounts:{platform.knative_namespace}", *platform.admin_groups]
     return [
@@ -58,7 +58,7 @@ def exempt(platform: Platform) -> list[dict[str, str]]:
 def validating(
     name: str, match: dict[str, Any], rules: Sequence[Rule], conditions: Sequence[dict[str, str]] = ()
 ) -> tuple[Manifest, Manifest]:
-    """A ValidatingAdmissionPolicy and the binding that puts it in force."""
+    """A ValidatingAdmissionPolicy and its binding."""
     spec: dict[str, Any] = {
         "failurePolicy": "Fail",
         "matchConstraints": match,
@@ -75,7 +75,7 @@ def validating(
 def mutating(
     name: str, match: dict[str, Any], mutations: Sequence[dict[str, Any]], conditions: Sequence[dict[str, str]] = ()
 ) -> tuple[Manifest, Manifest]:
-    """A MutatingAdmissionPolicy and the binding that puts it in force."""
+    """A MutatingAdmissionPolicy and its binding."""
     spec: dict[str, Any] = {
         "failurePolicy": "Fail",
         "reinvocationPolicy": "Never",

@@ -1,4 +1,4 @@
-"""What nobody but the platform writes in tenants' namespaces, and what of the namespaces themselves nobody changes."""
+"""Admission of objects in tenants' namespaces: kinds and labels that only the platform may write."""
 
 from policies.admission import TENANT_NAMESPACES, Rule, exempt, mutating, quoted, quoted_list, resources, validating
 from policies.labels import (
@@ -21,7 +21,7 @@ _PROTECTED_LABELS = (
     INJECTION_LABEL,
     "istio.io/rev",
     "istio.io/dataplane-mode",
-    # Sends the traffic of the namespace through a proxy of somebody's choice.
+    # Routes the traffic of the namespace through an arbitrary proxy.
     "istio.io/use-waypoint",
     "istio.io/use-waypoint-namespace",
     "istio.io/ingress-use-waypoint",
@@ -31,7 +31,7 @@ _PROTECTED_LABELS = (
     "pod-security.kubernetes.io/enforce",
     "pod-security.kubernetes.io/enforce-version",
 )
-# Kinds that route traffic, vouch for it, or open the network beside the NetworkPolicies.
+# Kinds that route or authorise traffic, or open the network past the NetworkPolicies.
 _FORBIDDEN_KINDS = (
     resources("networking.istio.io", "*"),
     resources("security.istio.io", "*"),
@@ -39,8 +39,8 @@ _FORBIDDEN_KINDS = (
     resources("telemetry.istio.io", "*"),
     resources("gateway.networking.k8s.io", "*"),
     resources("networking.k8s.io", "ingresses"),
-    # They add up: one that allows everything undoes the default deny. And whoever removes ours opens the namespace
-    # until the controller comes by.
+    # They are additive: one that allows everything undoes the default deny. Deleting ours opens the namespace until
+    # the controller recreates it.
     resources("networking.k8s.io", "networkpolicies", operations=("CREATE", "UPDATE", "DELETE")),
     resources("networking.internal.knative.dev", "*"),
     resources("serving.knative.dev", "domainmappings"),

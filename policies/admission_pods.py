@@ -1,8 +1,7 @@
-"""What pods of tenants get and must have, by level: user namespaces, a sandboxed runtime, the tenant's own nodes; and
-where no tenant's pod may go.
+"""Admission of tenants' pods by level: user namespaces, sandboxed runtime, the tenant's own nodes, placement.
 
-Knative's pod template has no field for the first and none that is on for the others, so the API server sets them on
-the pods themselves, and refuses a pod that, however it came about, is without.
+Knative's pod template has no field for the first, and those for the others are disabled. The API server therefore sets
+them on the pods themselves, and refuses any pod without them.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from policies.model import IsolationLevel, Manifest, Platform
 
 
 def build_pod_admission(platform: Platform) -> tuple[Manifest, ...]:
-    """Mutating and validating policies on pods; those of the levels that the platform cannot give are left out."""
+    """Mutating and validating policies on pods; those of levels that the platform does not support are omitted."""
     parts = [*_no_token(platform), *_user_namespace(platform), *_placement(platform)]
     if platform.sandbox_runtime_class is not None:
         parts += [*_sandbox(platform.sandbox_runtime_class), *_node_pool(platform)]
@@ -31,7 +30,7 @@ def _set(fields: str) -> dict[str, Any]:
 
 
 def _no_token(platform: Platform) -> tuple[Manifest, ...]:
-    """A sidecar's token is for Istio's certificate authority alone; nothing else takes it."""
+    """A sidecar's token is valid for Istio's certificate authority only."""
     token = "source.?serviceAccountToken.hasValue()"  # noqa: S105 - a CEL expression
     if platform.sidecars:
         token += " && source.serviceAccountToken.?audience.orValue('') != 'istio-ca'"
@@ -45,9 +44,9 @@ def _no_token(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def _user_namespace(platform: Platform) -> tuple[Manifest, ...]:
-    """From L3 on; a sandbox whose runtime takes no such pods has a kernel of its own in its place.
+    """Applies from L3 on; a sandbox whose runtime supports no such pods has its own kernel instead.
 
-    Without any sandbox, L4 and L5 cannot be had, but a namespace may bear them: its pods then have what L3 gives.
+    Without a sandbox, L4 and L5 are not available, but a namespace may have their label: its pods then get L3.
     """
     match = _pods(namespaces_from(IsolationLevel.L3))
     if platform.sandbox_runtime_class is not None and not platform.sandbox_user_namespaces:
@@ -71,12 +70,12 @@ def _sandbox(runtime_class: str) -> tuple[Manifest, ...]:
 
 
 def _placement(platform: Platform) -> tuple[Manifest, ...]:
-    """At every level: no pod gets onto the nodes of another tenant, past their taint or past the scheduler.
+    """At every level: keeps pods off the nodes of other tenants, whether past their taint or past the scheduler.
 
-    A toleration is what lets a pod in, and may be added to a pod that is there already, hence UPDATE. A node that is
-    named makes the scheduler, which honours taints, superfluous; it names one itself by another request (`binding`).
-    The pool's label in a selector leads nowhere without the toleration, unless a node lacks its taint. What a pod had
-    before this policy came stays, so that others may still write to it.
+    A toleration admits a pod, and may be added to an existing pod, hence UPDATE. A pod with `nodeName` bypasses the
+    scheduler, which honours taints; the scheduler itself sets it by another request (`binding`). The pool's label in a
+    selector is useless without the toleration, unless a node lacks its taint. Tolerations that a pod had before this
+    policy existed stay valid, so that other writers can still update it.
     """
     label, owner = quoted(platform.node_pool_label), "namespaceObject.metadata.name"
     tolerations = "object.spec.?tolerations.orValue([])"
@@ -112,10 +111,10 @@ def _placement(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def _node_pool(platform: Platform) -> tuple[Manifest, ...]:
-    """The tenant's nodes bear its namespace's name as a label and as a taint.
+    """The tenant's nodes have its namespace's name as a label and as a taint.
 
-    Both fields are atomic to Kubernetes, which an apply configuration may not touch; hence JSON patches. A selector of
-    the pod's own is replaced: it could only lead away from the tenant's nodes, or nowhere.
+    Both fields are atomic in Kubernetes and cannot be set by an apply configuration; hence JSON patches. The pod's own
+    selector is replaced: it could only select other nodes, or none.
     """
     match = _pods(namespaces_from(IsolationLevel.L5))
     label, owner = quoted(platform.node_pool_label), "namespaceObject.metadata.name"

@@ -8,8 +8,8 @@ from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import CatalogueFunction, Manifest, Platform, TenantSpec
 from policies.quota import pods_that_fit
 
-# The first look comes too early for any process. Without a period of ours the next one is ten seconds later, and a cold
-# caller waits for it.
+# The first probe comes before any process is ready. By default the next one follows after ten seconds, which a cold
+# call would have to wait for.
 _READINESS = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 5}
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -21,10 +21,10 @@ _RESTRICTED = {
 
 
 def build_function(spec: TenantSpec, platform: Platform, function: CatalogueFunction) -> Manifest:
-    """The Knative Service: reachable from inside the cluster only, asleep when nobody calls."""
+    """The Knative Service: reachable only from inside the cluster, scaled to zero when idle."""
     metadata = tenant_metadata(spec, function.name)
     metadata["labels"] |= {KNATIVE_VISIBILITY: CLUSTER_LOCAL, CALLABLE: "true" if function.callable else "false"}
-    # How a pod is isolated is decided when it is made: with another level, there has to be another revision.
+    # The isolation of a pod is decided when it is created: another level needs another revision.
     labels = {**tenant_labels(spec), ISOLATION: spec.isolation.value}
     template = {
         "metadata": {"labels": labels, "annotations": _annotations(spec, platform, function)},
@@ -45,7 +45,7 @@ def _annotations(spec: TenantSpec, platform: Platform, function: CatalogueFuncti
     }
     if function.window_seconds is not None:
         scale["autoscaling.knative.dev/window"] = f"{function.window_seconds}s"
-    # A quota refuses pods whose queue-proxy names no resources; the LimitRange would fill in; this says it outright.
+    # A quota refuses pods whose queue-proxy has no resources; the LimitRange would add them; this sets them explicitly.
     sidecar = "queue.sidecar.serving.knative.dev"
     memory = f"{platform.queue_proxy_memory_mib}Mi"
     return {
@@ -75,9 +75,9 @@ def _pod(function: CatalogueFunction) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "containerConcurrency": function.concurrency,
-        # One limit for the whole call. The begin of the answer gets the same, or Knative fills in the cluster's
-        # default, which would cut a call that says nothing while it is given a large object; how long a function may
-        # be silent is bounded by the gateway.
+        # One limit for the whole call. The start of the response gets the same, or Knative uses the cluster's default,
+        # which would abort a call that is silent while it receives a large object; the gateway bounds how long a
+        # function may be silent.
         "timeoutSeconds": function.timeout_seconds,
         "responseStartTimeoutSeconds": function.timeout_seconds,
         "containers": [container],

@@ -1,4 +1,4 @@
-"""Labels, annotations and names of ours in Kubernetes, each in one place."""
+"""Our labels, annotations and names in Kubernetes."""
 
 API_GROUP = "osfaas.dev"
 API_VERSION = "v1alpha1"
@@ -8,7 +8,7 @@ TENANT_KIND = "Tenant"
 # The field manager of server-side apply; an object that it has never written is not ours.
 FIELD_MANAGER = "osfaas-controller"
 
-# On every object that the controller made, tenants' namespaces included.
+# On every object that the controller created, tenants' namespaces included.
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY_US = "osfaas"
 # On a tenant's namespace and everything in it that is ours: the name of the Tenant record.
@@ -16,18 +16,18 @@ TENANT = "osfaas.dev/tenant"
 # On a tenant's namespace: the Keystone project (a label value cannot hold every id, an annotation can).
 PROJECT_ANNOTATION = "osfaas.dev/project-id"
 # On a tenant's namespace: L1 to L5. The admission policies read it. On pods of the catalogue's functions: the level at
-# which they were made.
+# which they were created.
 ISOLATION = "osfaas.dev/isolation"
 # On a Knative Service of a tenant: "true" makes it reachable through /v1/invoke.
 CALLABLE = "osfaas.dev/callable"
-# On the namespaces of the platform itself that take part: gateway and controller.
+# On the namespaces of gateway and controller.
 SYSTEM = "osfaas.dev/system"
-# On the namespace of the monitoring: its pods may ask for our metrics.
+# On the namespace of the monitoring: its pods may scrape our metrics.
 MONITORING = "osfaas.dev/monitoring"
 
-# Knative's own: which visibility a Knative Service has, and which service a pod, a revision or a Service belongs to.
+# Knative's labels: the visibility of a Knative Service, and the Service of a pod, a revision or a Kubernetes Service.
 KNATIVE_VISIBILITY = "networking.knative.dev/visibility"
 CLUSTER_LOCAL = "cluster-local"
 KNATIVE_SERVICE = "serving.knative.dev/service"
-# Kubernetes puts it on every namespace and lets nobody change it.
+# Set by Kubernetes on every namespace; immutable.
 NAMESPACE_NAME = "kubernetes.io/metadata.name"

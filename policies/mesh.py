@@ -1,8 +1,7 @@
-"""Istio's part: what the gateways' Envoy refuses, and, where tenants' pods have sidecars, who may call those.
+"""Istio's policies: requests that the gateways refuse, and, with sidecars, the permitted callers of tenants' pods.
 
-Istio matches policies on what it knows for certain only with mutual TLS. The gateways' Envoy hears plain HTTP from
-inside the cluster, so its policies speak of ports, hosts and headers; who may connect there at all is decided by
-NetworkPolicies (`policies.platform_network`).
+Istio identifies callers only with mutual TLS. The gateways receive plain HTTP from inside the cluster, so their
+policies match ports, hosts and headers; NetworkPolicies (`policies.platform_network`) decide who may connect at all.
 """
 
 from typing import Any
@@ -25,7 +24,7 @@ FORGED_HEADERS = (
     "K-Kubelet-Probe",
     "K-Original-Host",
 )
-# Names that exist inside the cluster only.
+# Names that exist only inside the cluster.
 _INNER_HOSTS = ("*.svc", "*.svc:*", "*.svc.cluster.local", "*.svc.cluster.local:*")
 
 
@@ -35,10 +34,10 @@ def has_sidecars(spec: TenantSpec, platform: Platform) -> bool:
 
 
 def build_gateway_authorization(platform: Platform) -> tuple[Manifest, ...]:
-    """What the shared gateways refuse, whoever asks."""
+    """Requests that the shared gateways refuse from any client."""
     forged = [{"when": [{"key": f"request.headers[{header}]", "values": ["*"]}]} for header in FORGED_HEADERS]
     probes = {"when": [{"key": "request.headers[User-Agent]", "values": ["kube-probe/*"]}]}
-    # Should a Knative Service lose its cluster-local visibility, its inner name still is not served outside.
+    # If a Knative Service loses its cluster-local visibility, its internal name is still not served outside.
     inner = {"to": [{"operation": {"hosts": list(_INNER_HOSTS), "notPorts": [str(LOCAL_GATEWAY)]}}]}
     return (
         _deny_at_gateways(platform, "osfaas-forged-headers", [*forged, probes]),
@@ -47,11 +46,11 @@ def build_gateway_authorization(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def build_tenant_mesh(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
-    """Mutual TLS only, and callers by their SPIFFE identity; nothing where the tenant's pods have no sidecars."""
+    """Strict mutual TLS, and callers by SPIFFE identity; empty if the tenant's pods have no sidecars."""
     if not has_sidecars(spec, platform):
         return ()
     pods = {"matchLabels": {TENANT: str(spec.namespace)}}
-    # The kubelet, which is in no mesh, drains pods through this port; NetworkPolicies keep everybody else away from it.
+    # The kubelet, which is outside the mesh, drains pods through this port; NetworkPolicies block all others.
     strict = {"selector": pods, "mtls": {"mode": "STRICT"}, "portLevelMtls": {str(DRAIN): {"mode": "PERMISSIVE"}}}
     callers = [] if spec.suspended is not None else _callers(platform)
     return (
@@ -65,7 +64,7 @@ def build_tenant_mesh(spec: TenantSpec, platform: Platform) -> tuple[Manifest, .
             "apiVersion": "security.istio.io/v1",
             "kind": "AuthorizationPolicy",
             "metadata": tenant_metadata(spec, "osfaas-callers"),
-            "spec": {"selector": pods, "action": "ALLOW", "rules": [*callers, *_tending(platform)]},
+            "spec": {"selector": pods, "action": "ALLOW", "rules": [*callers, *_maintenance(platform)]},
         },
     )
 
@@ -74,8 +73,8 @@ def _callers(platform: Platform) -> list[dict[str, Any]]:
     return [_allow([platform.istio_namespace, platform.knative_namespace], CALLS)]
 
 
-def _tending(platform: Platform) -> list[dict[str, Any]]:
-    """The autoscaler's look at the load, and the kubelet's drain, which has no identity."""
+def _maintenance(platform: Platform) -> list[dict[str, Any]]:
+    """The autoscaler's metrics, and the kubelet's drain, which has no identity."""
     drain = {"to": [{"operation": {"ports": [str(DRAIN)]}}]}
     return [_allow([platform.knative_namespace], (AUTOSCALER_METRICS,)), drain]
 

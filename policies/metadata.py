@@ -1,4 +1,4 @@
-"""What every object of a tenant, and every object of the platform, says of itself."""
+"""Metadata of the objects of tenants and of the platform."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from policies.model import TenantSpec
 
 
 def tenant_labels(spec: TenantSpec) -> dict[str, str]:
-    """By these the controller finds what is its own and whose it is."""
+    """The labels by which the controller recognises its own objects and their tenant."""
     return {MANAGED_BY: MANAGED_BY_US, TENANT: spec.namespace}
 
 

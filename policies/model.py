@@ -1,7 +1,8 @@
-"""What the builders read: a tenant as the administrator wants it, and the platform that it lives on.
+"""Input of the builders: a tenant as the administrator wants it, and the platform it runs on.
 
-These values flow one way: the record of a tenant (`tenancy.record`) and the platform file (`tenancy.platform_file`)
-become a `TenantSpec` and a `Platform`; builders turn the two into manifests; nothing here knows where they came from.
+These values flow one way: the record of a tenant (`tenancy.model.record`) and the platform file
+(`tenancy.platform.platform_file`) become a `TenantSpec` and a `Platform`, and builders turn these two into manifests.
+Nothing here knows where they came from.
 """
 
 from collections.abc import Mapping
@@ -32,15 +33,15 @@ class IsolationLevel(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a project may use at once. The quota of its namespace and the budgets of the gateway are made from this.
+    """The limits of a project: source of its namespace's quota and of the gateway's limits.
 
     Attributes:
-        pods: most function pods at once, over all functions.
+        pods: maximum number of function pods, over all functions.
         cpu_millis: CPU of all function pods together, in thousandths of a core.
         memory_mib: memory of all function pods together, in MiB.
-        concurrent_calls: calls that the gateway lets run at once.
-        requests_per_second: calls that the gateway takes per second, averaged.
-        bytes_per_second: object bytes that may be read per second, averaged; 0: not limited.
+        concurrent_calls: maximum number of concurrent calls in the gateway.
+        requests_per_second: maximum number of calls per second, averaged.
+        bytes_per_second: maximum number of object bytes read per second, averaged; 0: unlimited.
     """
 
     pods: int = 10
@@ -56,11 +57,11 @@ class TenantSpec:
     """A tenant as the administrator wants it.
 
     Attributes:
-        project_id: the Keystone project; everything of the tenant is named after it.
+        project_id: the Keystone project; the tenant's objects are named after it.
         display_name: for people; never an identity.
-        isolation: how much stands between it and its neighbours.
+        isolation: the isolation level.
         limits: see `Limits`.
-        functions: names of the functions of the platform's catalogue that it has.
+        functions: names of its functions in the platform's catalogue.
         suspended: why it is suspended, or None. A suspended tenant keeps its namespace and runs nothing.
     """
 
@@ -85,12 +86,12 @@ class CatalogueFunction:
         port: where it listens ($PORT is set by Knative).
         health_path: of the readiness probe.
         cpu_millis, memory_mib: request and limit of one pod's function container.
-        concurrency: calls that one pod works on at once (Knative's containerConcurrency).
-        timeout_seconds: longest call; the gateway's own limit must not be shorter.
-        max_scale: most pods per tenant, capped by the tenant's `Limits.pods`.
-        window_seconds: how long without a call until it sleeps; None: the cluster's default.
+        concurrency: concurrent calls per pod (Knative's containerConcurrency).
+        timeout_seconds: maximum duration of a call; the gateway's own limit must not be shorter.
+        max_scale: maximum number of pods per tenant, capped by the tenant's `Limits.pods`.
+        window_seconds: idle time before it scales to zero; None: the cluster's default.
         environment: variables of the container.
-        callable: whether /v1/invoke reaches it. Checksums are asked for by other routes, which decide what it reads.
+        callable: whether /v1/invoke may call it. Checksums have their own routes, which decide what the function reads.
     """
 
     name: str
@@ -109,7 +110,7 @@ class CatalogueFunction:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where functions may connect to besides DNS: an address block (CIDR) and its TCP ports."""
+    """A destination that functions may connect to besides DNS: an address block (CIDR) and its TCP ports."""
 
     cidr: str
     ports: tuple[int, ...]
@@ -125,23 +126,22 @@ class Platform:
         dns_namespace, dns_labels, dns_ports: the pods that answer DNS.
         ingress_labels: of the gateway pods (Envoy) that carry Knative's local gateway.
         gateway_labels: of our own gateway's pods.
-        local_gateway_url: where our gateway sends calls, to be told apart by Host.
-        destinations: where functions may connect to: the object store.
+        local_gateway_url: base URL of all calls to functions, which are distinguished by Host.
+        destinations: destinations of functions: the object store.
         functions: the catalogue, by name.
         queue_proxy_cpu_millis: request of Knative's sidecar in each pod.
-        queue_proxy_cpu_limit_millis: its limit. It stands between a cold pod and its first call: with little more than
-            it needs at rest, each start takes seconds longer.
+        queue_proxy_cpu_limit_millis: its limit. A limit close to its idle use makes each cold start seconds slower.
         queue_proxy_memory_mib: its request and limit.
-        further_services: Knative Services that a tenant's namespace has room for beside those of the catalogue.
+        further_services: quota of Knative Services in a tenant's namespace in addition to those of the catalogue.
         sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
-        sandbox_user_namespaces: whether the sandbox's runtime takes pods with `hostUsers: false`; on one that does not
-            (gVisor, Kata) the kubelet refuses them, and the guest's own kernel stands in their place.
+        sandbox_user_namespaces: whether the sandbox's runtime supports `hostUsers: false`; without it
+            (gVisor, Kata) the kubelet refuses such pods, and the guest's own kernel isolates them instead.
         node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant. The same key
             and value are the taint of those nodes.
         sidecars: whether istio-cni puts sidecars into tenants' pods (mTLS and policies on them from L3 on). Knative's
-            own pods need them too, or nothing of its traffic is recognised.
+            own pods need them too, or its traffic is not recognised.
         controller_account: service account of our controller in `system_namespace`.
-        admin_groups: groups of users whom the admission policies let through.
+        admin_groups: groups of users that are exempt from the admission policies.
     """
 
     functions: Mapping[str, CatalogueFunction]

@@ -1,8 +1,8 @@
-"""Names of what belongs to a tenant, each derived from the Keystone project id and from nothing else.
+"""Names of a tenant's objects, each derived from the Keystone project id alone.
 
 Project names are mutable and repeat across domains; ids are neither. Keystone makes ids of 32 hex digits,
-but identity backends may bring others, so what does not fit a DNS label is hashed. The two forms cannot
-meet: plain ids are at most 50 characters of `[a-z0-9]`, hashed ones contain a dash.
+but identity backends may use others, so an id that is no DNS label is hashed. The two forms cannot
+collide: plain ids are at most 50 characters of `[a-z0-9]`, hashed ones contain a dash.
 """
 
 import hashlib
@@ -25,5 +25,5 @@ def namespace_of(project_id: ProjectId) -> NamespaceName:
 
 
 def function_host(function: str, namespace: NamespaceName) -> str:
-    """The Host by which Knative's local gateway knows a function."""
+    """The Host of a function at Knative's local gateway."""
     return f"{function}.{namespace}.svc.cluster.local"

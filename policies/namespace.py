@@ -5,8 +5,8 @@ from policies.mesh import INJECTION_LABEL, has_sidecars
 from policies.metadata import tenant_labels
 from policies.model import Manifest, Platform, TenantSpec
 
-# No version is named, so the newest rules of the cluster hold. Enforced for pods; audit and warn make the same
-# visible on what makes pods (Deployments, Knative Services).
+# Without a version, the cluster's newest rules apply. Enforced for pods; audit and warn report violations on their
+# controllers (Deployments, Knative Services).
 _POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 

@@ -1,7 +1,7 @@
-"""Who may connect to whom in a tenant's namespace: nobody, but for the flows that Knative needs.
+"""NetworkPolicies of a tenant's namespace: default deny, and the flows that Knative needs.
 
-Every rule names its ports: a rule without them would open the port of the function itself, past queue-proxy, and
-queue-proxy's own 8022, which ends a pod for anybody who asks.
+Every rule names its ports: a rule without ports would open the function's own port, bypassing queue-proxy, and
+queue-proxy's 8022, which ends a pod for any client.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,8 +62,8 @@ def ingress(platform: Platform) -> Peer:
 def build_network_policies(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
     """The NetworkPolicies of the namespace; below level L2 only while the tenant is suspended.
 
-    A suspended tenant, of any level, has the default deny alone: nothing reaches its pods, and they reach nothing,
-    from the moment of the suspension until they have ended.
+    A suspended tenant, of any level, has only the default deny: nothing reaches its pods, and they reach nothing, from
+    the suspension until they have ended.
     """
     if spec.suspended is not None:
         return (_policy(spec, DENY_ALL, ["Ingress", "Egress"]),)
@@ -73,7 +73,7 @@ def build_network_policies(spec: TenantSpec, platform: Platform) -> tuple[Manife
         _policy(spec, DENY_ALL, ["Ingress", "Egress"]),
         _policy(spec, CALLS_IN, ["Ingress"], ingress=_calls(platform)),
         _policy(spec, METRICS_IN, ["Ingress"], ingress=_metrics(platform)),
-        _policy(spec, OUT, ["Egress"], egress=_ways_out(spec, platform)),
+        _policy(spec, OUT, ["Egress"], egress=_egress(spec, platform)),
     )
 
 
@@ -86,7 +86,7 @@ def _metrics(platform: Platform) -> list[Rule]:
     return [{"from": [autoscaler(platform)], "ports": network_ports([AUTOSCALER_METRICS])}]
 
 
-def _ways_out(spec: TenantSpec, platform: Platform) -> list[Rule]:
+def _egress(spec: TenantSpec, platform: Platform) -> list[Rule]:
     dns = pods_in(platform.dns_namespace, platform.dns_labels)
     rules: list[Rule] = [{"to": [dns], "ports": network_ports(platform.dns_ports, ("UDP", "TCP"))}]
     rules += [

@@ -1,4 +1,4 @@
-"""All objects that the platform needs beside Istio, Knative and our own Deployments, in the order of application."""
+"""All objects of the platform besides Istio, Knative and our own Deployments, in the order of application."""
 
 from policies.admission_objects import build_object_admission
 from policies.admission_pods import build_pod_admission

@@ -1,7 +1,7 @@
-"""NetworkPolicies that close what all tenants share: Knative's activator and autoscaler, the local gateway, istiod.
+"""NetworkPolicies that protect shared components: Knative's activator and autoscaler, the local gateway, istiod.
 
-NetworkPolicies add up. An operator's own (monitoring on 9090 or 15014, say) open their flow beside these; so does
-Istio's chart with `global.networkPolicy.enabled=true`, which admits everybody and must stay off.
+NetworkPolicies are additive. An operator's own (for monitoring on 9090 or 15014) open further flows; so does Istio's
+chart with `global.networkPolicy.enabled=true`, which admits everybody and must stay off.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ def build_platform_network_policies(platform: Platform) -> tuple[Manifest, ...]:
 
 def _of_knative(platform: Platform) -> tuple[Manifest, ...]:
     place = platform.knative_namespace
-    # The activator calls whatever tenant it is told to: whoever reaches it reaches everybody.
+    # The activator calls any tenant that a request names: a client that reaches it reaches all tenants.
     calls: list[Rule] = [{"from": [ingress(platform), autoscaler(platform)], "ports": network_ports(CALLS)}]
-    # Autoscalers pass statistics on to the one that leads; without the activator's, it crashes in a loop.
+    # Autoscalers forward statistics to their leader; without the activator's statistics it crashes in a loop.
     stats: list[Rule] = [
         {"from": [activator(platform), autoscaler(platform)], "ports": network_ports([AUTOSCALER_STATS])}
     ]
@@ -50,7 +50,7 @@ def _of_istio(platform: Platform) -> tuple[Manifest, ...]:
         {"from": _proxies(platform), "ports": network_ports([XDS])},
     ]
     gateway: list[Rule] = [
-        # What the ingress shows to the world stays as it is; load balancers and kubelets have no labels.
+        # The public ports stay open; load balancers and kubelets have no labels.
         {"ports": network_ports([*INGRESS_PUBLIC, INGRESS_HEALTH])},
         {"from": _local_callers(platform), "ports": network_ports([LOCAL_GATEWAY])},
     ]
@@ -61,7 +61,7 @@ def _of_istio(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def _closed(namespace: str, name: str, labels: Mapping[str, str], rules: list[Rule]) -> Manifest:
-    """Nothing gets into these pods but by the rules."""
+    """A policy that admits only the given ingress rules."""
     return network_policy(platform_metadata(f"osfaas-{name}", namespace), labels, ["Ingress"], ingress=rules)
 
 
@@ -72,15 +72,15 @@ def _local_callers(platform: Platform) -> list[Peer]:
 
 
 def _proxies(platform: Platform) -> list[Peer]:
-    """Who has an Envoy to configure: any namespace of the operator's, and tenants' when they have sidecars."""
+    """Namespaces with an Envoy to configure: the operator's, and tenants' if they have sidecars."""
     if platform.sidecars:
         return [{"namespaceSelector": {}}]
     return [{"namespaceSelector": {"matchExpressions": [{"key": TENANT, "operator": "DoesNotExist"}]}}]
 
 
 def _api_server(port: int) -> Rule:
-    """A webhook's port, open to all: the API server has no label and, when it is managed, no known address.
+    """Opens a webhook's port to all: the API server has no label and, if managed, no known address.
 
-    The webhooks speak TLS and judge objects that are shown to them; they give nothing away and change nothing.
+    The webhooks use TLS and validate the objects in requests; they disclose nothing and change nothing.
     """
     return {"ports": network_ports([port])}

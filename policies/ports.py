@@ -5,19 +5,19 @@ HTTP1 = 8012
 H2C = 8013
 HTTPS = 8112
 CALLS = (HTTP1, H2C, HTTPS)
-# Of queue-proxy: the kubelet drains a pod through it; plain HTTP that asks nobody's name.
+# Of queue-proxy: the kubelet drains a pod through it; plain HTTP without authentication.
 DRAIN = 8022
 # The autoscaler reads each queue-proxy's load here.
 AUTOSCALER_METRICS = 9090
 # The activator tells the autoscaler its load here (websocket); blocked, it crashes in a loop.
 AUTOSCALER_STATS = 8080
-# Knative's admission webhooks, asked by the API server.
+# Knative's admission webhooks, called by the API server.
 WEBHOOK = 8443
-# Istio's configuration, over mutual TLS; its plain twin 15010 is for nobody.
+# Istio's configuration, over mutual TLS; its plaintext counterpart 15010 is closed.
 XDS = 15012
 ISTIO_WEBHOOK = 15017
 # Knative's local gateway, on the same Envoy pods as the ingress.
 LOCAL_GATEWAY = 8081
-# What the ingress shows to the world, behind its Service's 80 and 443, and its health.
+# The public ports of the ingress, behind its Service's 80 and 443, and its health port.
 INGRESS_PUBLIC = (80, 443, 8080, 8443)
 INGRESS_HEALTH = 15021

@@ -1,7 +1,7 @@
-"""What a namespace may hold: ResourceQuota and LimitRange, made from the `Limits` that the gateway's budgets use.
+"""ResourceQuota and LimitRange of a namespace, built from the same `Limits` that the gateway uses.
 
-`Limits` speak of function containers. Each pod also has Knative's queue-proxy, which the quota has to leave room for,
-or the last pods that were promised never start.
+`Limits` count function containers. Each pod also has Knative's queue-proxy, which the quota must include, or the last
+promised pods never start.
 """
 
 from policies.errors import PolicyError
@@ -11,14 +11,14 @@ from policies.model import CatalogueFunction, Limits, Manifest, Platform, Tenant
 QUOTA_NAME = "osfaas"
 LIMIT_RANGE_NAME = "osfaas"
 
-# Knative keeps 20 old revisions of a service by default, beside the one at work and the one on its way.
+# Knative keeps 20 old revisions of a service by default, besides the current and the next one.
 _REVISIONS_PER_SERVICE = 22
 _EPHEMERAL_MIB = 256
 _CONTAINERS_PER_POD = 2
 
 
 def pods_that_fit(function: CatalogueFunction, limits: Limits) -> int:
-    """How many pods of this function the limits hold, at most its own `max_scale`; 0: not one."""
+    """Number of pods of this function within the limits, capped by its `max_scale`; 0: none fits."""
     return max(
         0,
         min(
@@ -31,7 +31,7 @@ def pods_that_fit(function: CatalogueFunction, limits: Limits) -> int:
 
 
 def require_room(function: CatalogueFunction, limits: Limits) -> None:
-    """Raises PolicyError when not even one pod of the function fits, because then every call would hang."""
+    """Raises PolicyError if not even one pod of the function fits, because every call would hang."""
     if pods_that_fit(function, limits) < 1:
         raise PolicyError(
             f"the limits ({limits.pods} pods, {limits.cpu_millis} millicores, {limits.memory_mib} MiB) are too small"
@@ -41,7 +41,7 @@ def require_room(function: CatalogueFunction, limits: Limits) -> None:
 
 
 def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
-    """The ResourceQuota. A suspended tenant's allows no pod, so that nothing wakes whatever else goes wrong."""
+    """The ResourceQuota. A suspended tenant's allows no pod, so that nothing starts whatever else goes wrong."""
     pods = 0 if spec.suspended is not None else spec.limits.pods
     sidecars = {"requests": platform.queue_proxy_cpu_millis, "limits": platform.queue_proxy_cpu_limit_millis}
     memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib
@@ -62,7 +62,7 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
 
 
 def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
-    """Objects live in etcd, which is everybody's. A revision makes two Services, a Knative Service one more."""
+    """Limits objects in etcd, which is shared. A revision needs two Services, a Knative Service one more."""
     services = len(spec.functions) + platform.further_services
     revisions = services * _REVISIONS_PER_SERVICE
     counts = {
@@ -91,14 +91,14 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
 
 
 def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
-    """The LimitRange: what a container gets that says nothing, queue-proxy included, and the most that one may have."""
-    usual = {
+    """The LimitRange: defaults of containers without resources, queue-proxy included, and the maximum of each."""
+    defaults = {
         "cpu": f"{platform.queue_proxy_cpu_limit_millis}m",
         "memory": f"{platform.queue_proxy_memory_mib}Mi",
         "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
     }
-    asked = {**usual, "cpu": f"{platform.queue_proxy_cpu_millis}m"}
-    most = {
+    requests = {**defaults, "cpu": f"{platform.queue_proxy_cpu_millis}m"}
+    maximum = {
         "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_limit_millis)}m",
         "memory": f"{max(spec.limits.memory_mib, platform.queue_proxy_memory_mib)}Mi",
         "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
@@ -107,5 +107,5 @@ def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
         "apiVersion": "v1",
         "kind": "LimitRange",
         "metadata": tenant_metadata(spec, LIMIT_RANGE_NAME),
-        "spec": {"limits": [{"type": "Container", "default": usual, "defaultRequest": asked, "max": most}]},
+        "spec": {"limits": [{"type": "Container", "default": defaults, "defaultRequest": requests, "max": maximum}]},
     }

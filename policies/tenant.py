@@ -14,11 +14,11 @@ from policies.quota import build_limit_range, build_quota, require_room
 
 @dataclass(frozen=True, slots=True)
 class TenantObjects:
-    """What can be built of a tenant.
+    """The objects of a tenant.
 
     Attributes:
-        manifests: the namespace first, what runs last.
-        problems: why functions of the specification are not among them, a sentence each.
+        manifests: the namespace first, functions last.
+        problems: why functions of the specification are missing, one sentence each.
         suspended: whether no pod of the tenant may run.
     """
 
@@ -28,14 +28,14 @@ class TenantObjects:
 
 
 def build_tenant(spec: TenantSpec, platform: Platform) -> TenantObjects:
-    """The objects that the tenant has. What isolates and limits it is always among them.
+    """Builds the objects of a tenant. Those that isolate and limit it are always included.
 
-    Only functions can be impossible: one that is not in the catalogue, limits too small for its pod, a level that the
-    platform cannot give. A tenant whose functions cannot be built has to be closed, limited and suspended all the same.
+    Only functions can fail to build: not in the catalogue, limits too small for one pod, an unsupported level. Even
+    then the tenant must be isolated, limited and suspended.
 
-    A suspended tenant has no Knative Service: without it there is no route and no pod, and a resume makes the same one
-    again from the catalogue, which holds all of its state. The controller removes Knative Services of its own that are
-    not in the answer, and pods that are still there; the quota allows no new one.
+    A suspended tenant has no Knative Service: without it there is no route and no pod, and a resume creates it again
+    from the catalogue, which holds all of its state. The controller deletes its Knative Services that are not in the
+    result, and remaining pods; the quota allows no new ones.
     """
     foundation = (
         build_namespace(spec, platform),
@@ -65,7 +65,7 @@ def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ..
     """All objects of a tenant.
 
     Raises:
-        PolicyError: an unknown function, a level that the platform cannot give, or limits too small for one pod.
+        PolicyError: an unknown function, a level that the platform does not support, or limits too small for one pod.
     """
     built = build_tenant(spec, platform)
     if built.problems:
@@ -74,7 +74,7 @@ def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ..
 
 
 def require_level(spec: TenantSpec, platform: Platform) -> None:
-    """Raises PolicyError when the platform cannot give the level."""
+    """Raises PolicyError if the platform does not support the level."""
     if spec.isolation >= IsolationLevel.L4 and platform.sandbox_runtime_class is None:
         raise PolicyError(
             f"level {spec.isolation.value} needs a sandboxed runtime (gVisor or Kata), and this platform names no"

@@ -9,8 +9,8 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
-from tenancy.directory import Tenant, TenantDirectory
-from tenancy.errors import DirectoryError, NotOnboardedError
+from tenancy.directory.protocol import Tenant, TenantDirectory
+from tenancy.model.errors import DirectoryError, NotOnboardedError
 
 
 class Admission:

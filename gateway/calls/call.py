@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from gateway.errors import GatewayError
 from gateway.limits.background_throttle import PIECE_BYTES
 from gateway.objects.model import ByteStream, Capability, ObjectStore
 from gateway.upstream.function_client import FunctionClient, never_abort
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 Pause = Callable[[], Awaitable[None]]
 

@@ -18,7 +18,7 @@ from gateway.invoke.target import Target
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import NOBODY_THERE, FunctionClient, FunctionRequest
 from gateway.upstream.timing import server_timing
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 _NOT_FOUND = 404
 

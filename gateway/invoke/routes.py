@@ -12,7 +12,7 @@ from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import target_of
 from gateway.limits.limiter import ProjectLimiter
 from gateway.telemetry.outcome import BROKEN, GONE
-from tenancy.directory import FunctionAddress, Tenant
+from tenancy.directory.protocol import FunctionAddress, Tenant
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

@@ -27,7 +27,7 @@ from gateway.server.clients import check_authorities
 from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
-from tenancy.directory import TenantDirectory
+from tenancy.directory.protocol import TenantDirectory
 
 
 class AnyName(PathConvertor):
@@ -55,7 +55,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     metrics, recorder = Metrics(), recorder_of(settings)
 
     def directory_age() -> float:
-        age = directory.contact_age_seconds()
+        age = directory.sync_age_seconds()
         return math.nan if age is None else age
 
     metrics.directory_age.set_function(directory_age)
@@ -69,7 +69,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
             yield {PROJECT_OF: services.project_of}
 
     app = Starlette(
-        routes=routes(settings, metrics, lambda: directory.contact_age_seconds() is not None), lifespan=lifespan
+        routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
     )
     install_error_handlers(app)
     limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)

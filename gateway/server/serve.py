@@ -18,12 +18,12 @@ from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.server.app import build_app
 from gateway.settings import Settings, settings_from
 from gateway.telemetry.logs import configure_logging
-from tenancy.cluster import connect
-from tenancy.directory import TenantDirectory
-from tenancy.errors import TenancyError
-from tenancy.kubernetes_directory import KubernetesDirectory
-from tenancy.projects import CREDENTIAL_HINT
-from tenancy.static_directory import StaticDirectory
+from tenancy.directory.kubernetes_directory import KubernetesDirectory
+from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.static_directory import StaticDirectory
+from tenancy.keystone_projects import CREDENTIAL_HINT
+from tenancy.kubernetes.client import connect
+from tenancy.model.errors import TenancyError
 
 log = logging.getLogger("gateway")
 

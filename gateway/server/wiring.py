@@ -45,7 +45,7 @@ from gateway.settings import Settings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient, FunctionTimeouts
 from policies.model import Limits
-from tenancy.directory import TenantDirectory
+from tenancy.directory.protocol import TenantDirectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from gateway.errors import ErrorCode, GatewayError
 from policies.names import ProjectId
-from tenancy.directory import TenantDirectory, Trouble
-from tenancy.errors import TenancyError
+from tenancy.directory.protocol import TenantDirectory, Trouble
+from tenancy.model.errors import TenancyError
 
 QUOTA = "QuotaExceeded"
 # Problems that waiting does not solve: somebody has to act first.

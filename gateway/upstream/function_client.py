@@ -18,7 +18,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.retries import RetryWindow
 from gateway.telemetry.trace import outgoing
 from gateway.upstream.timing import phases
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 log = logging.getLogger(__name__)
 

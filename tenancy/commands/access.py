@@ -1,4 +1,4 @@
-"""What the commands of administrators work with: the cluster, Keystone, and the project that was meant."""
+"""Access of administrators' commands to the cluster and to Keystone."""
 
 import os
 import sys
@@ -13,20 +13,14 @@ import click
 
 from policies.errors import PolicyError
 from policies.names import ProjectId
-from tenancy.errors import (
-    NoSuchProjectError,
-    NotOnboardedError,
-    ProjectsError,
-    TenancyError,
-    UnavailableError,
-)
+from tenancy.model.errors import NoSuchProjectError, NotOnboardedError, ProjectsError, TenancyError, UnavailableError
 
-# The clients of Kubernetes and OpenStack take ten times as long to load as all that help and completion need.
+# Loading the clients of Kubernetes and OpenStack takes ten times as long as help and completion.
 if TYPE_CHECKING:
     from policies.model import Platform
-    from tenancy.cluster import Cluster
-    from tenancy.projects import KeystoneProjects, Project
-    from tenancy.tenants import ClusterTenants
+    from tenancy.keystone_projects import KeystoneProjects, Project
+    from tenancy.kubernetes.client import Cluster
+    from tenancy.repository import KubernetesTenantRepository
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -38,7 +32,7 @@ EXIT_CODES = (
 
 @dataclass
 class Access:
-    """Opened when needed: showing a tenant by id asks no Keystone."""
+    """Lazily opened connections: showing a tenant by id needs no Keystone."""
 
     kubeconfig: Path | None
     context: str | None
@@ -47,36 +41,36 @@ class Access:
     @cached_property
     def cluster(self) -> "Cluster":
         """The cluster."""
-        from tenancy.cluster import connect
+        from tenancy.kubernetes.client import connect
 
         return connect(self.kubeconfig, context=self.context)
 
     @cached_property
-    def tenants(self) -> "ClusterTenants":
+    def tenants(self) -> "KubernetesTenantRepository":
         """The records."""
-        from tenancy.tenants import ClusterTenants
+        from tenancy.repository import KubernetesTenantRepository
 
-        return ClusterTenants(self.cluster)
+        return KubernetesTenantRepository(self.cluster)
 
     @cached_property
     def projects(self) -> "KeystoneProjects":
         """Keystone."""
-        from tenancy.projects import connect_projects
+        from tenancy.keystone_projects import connect_projects
 
         return connect_projects()
 
     @property
     def platform(self) -> "Platform | None":
-        """The platform, if its file was named."""
-        from tenancy.platform_file import read_platform
+        """The platform, if a platform file was given."""
+        from tenancy.platform.platform_file import read_platform
 
         return read_platform(self.platform_file) if self.platform_file else None
 
     def project(self, word: str, domain: str | None) -> "Project":
-        """The project that an administrator means: by id; else by name in a domain.
+        """Finds a project by id, or by name in a domain.
 
         Raises:
-            ProjectsError: there is none, or Keystone did not say.
+            ProjectsError: there is no such project, or Keystone did not answer.
         """
         if domain is None:
             try:
@@ -86,11 +80,11 @@ class Access:
         return self.projects.by_name(word, domain)
 
     def tenant_id(self, word: str, domain: str | None) -> ProjectId:
-        """The project id of a tenant; one that is given by id needs no Keystone, so a deleted project works too.
+        """Project id of a tenant. A known id needs no Keystone, so a deleted project works too.
 
         Raises:
-            ProjectsError: there is no such project, or Keystone did not say.
-            ClusterError: the cluster did not say.
+            ProjectsError: there is no such project, or Keystone did not answer.
+            ClusterError: the cluster did not answer.
         """
         if domain is None and self.tenants.get(ProjectId(word)) is not None:
             return ProjectId(word)
@@ -99,7 +93,7 @@ class Access:
 
 @contextmanager
 def refusals_said() -> Iterator[None]:
-    """Turns our errors into a sentence and an exit code."""
+    """Prints our errors as a sentence, and exits with their code."""
     try:
         yield
     except (TenancyError, PolicyError) as error:
@@ -108,7 +102,7 @@ def refusals_said() -> Iterator[None]:
 
 
 def exit_code_of(error: Exception) -> int:
-    """See `EXIT_CODES`."""
+    """The exit code of an error; see `EXIT_CODES`."""
     if isinstance(error, NoSuchProjectError | NotOnboardedError):
         return NO_SUCH
     if isinstance(error, UnavailableError | ProjectsError):
@@ -117,7 +111,7 @@ def exit_code_of(error: Exception) -> int:
 
 
 def project_argument(function: F) -> F:
-    """Which tenant is meant."""
+    """Adds the argument PROJECT and the option --domain."""
     named = click.argument("project", metavar="PROJECT")(function)
     return click.option(
         "--domain", help="PROJECT is a name in this domain (name or id). Default: an id, or a name in Default."

@@ -66,9 +66,9 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
     that may list projects. With several replicas, one leads. Exit codes: 0 ended by a signal, 1 lost the
     lead, 2 cannot start.
     """
-    from tenancy.controller import ControllerSettings, run_controller
-    from tenancy.errors import TenancyError
-    from tenancy.leadership import Terms
+    from tenancy.controller.controller import ControllerSettings, run_controller
+    from tenancy.controller.leadership import Terms
+    from tenancy.model.errors import TenancyError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = ControllerSettings(

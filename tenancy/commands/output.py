@@ -1,14 +1,14 @@
-"""How records look to an administrator: tables, JSON, differences."""
+"""Prints records as tables, JSON and diffs."""
 
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tenancy.record import ConditionType, TenantRecord, manifest_of, timestamp
+from tenancy.model.record import ConditionType, TenantRecord, manifest_of, timestamp
 
 _WORDS = {True: "yes", False: "no", None: "unknown"}
-# Of the API server, and different after each write.
+# Maintained by the API server; they differ after each write.
 _BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"})
 
 
@@ -19,7 +19,7 @@ def as_json(records: TenantRecord | Sequence[TenantRecord]) -> str:
 
 
 def as_table(records: Iterable[TenantRecord]) -> str:
-    """A line per tenant."""
+    """One line per tenant."""
     rows = [("PROJECT ID", "NAME", "LEVEL", "READY", "REASON", "KEYSTONE", "FUNCTIONS")]
     for record in records:
         ready, reason = _readiness(record)
@@ -38,7 +38,7 @@ def as_table(records: Iterable[TenantRecord]) -> str:
 
 
 def as_page(record: TenantRecord) -> str:
-    """Everything of one tenant."""
+    """All fields of one tenant."""
     spec, limits = record.spec, record.spec.limits
     ready, reason = _readiness(record)
     rows = [

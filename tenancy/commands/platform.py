@@ -1,4 +1,4 @@
-"""`osfaas platform …`. What the commands do is in `tenancy.platform.actions`, imported when one runs."""
+"""`osfaas platform …`. The actions are in `tenancy.platform.actions`, imported on demand."""
 
 import sys
 from collections.abc import Callable

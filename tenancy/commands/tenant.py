@@ -1,4 +1,4 @@
-"""`osfaas tenant …`: an administrator's commands. They write the record; the controller does the rest."""
+"""`osfaas tenant …`: administrators' commands. They write the record; the controller does the rest."""
 
 import datetime as dt
 import re
@@ -10,17 +10,17 @@ import click
 
 from policies.model import IsolationLevel, Limits
 from policies.names import ProjectId
-from tenancy import service
+from tenancy import use_cases
 from tenancy.commands import output
 from tenancy.commands.access import EXIT_CODES, Access, project_argument, refusals_said
+from tenancy.commands.verify import verify
 from tenancy.commands.waiting import Until, has_stopped, is_gone, is_ready, wait_for
-from tenancy.record import TenantRecord, manifest_of
-from tenancy.service import Outcome, Wishes
-from tenancy.verify.command import verify
+from tenancy.model.record import TenantRecord, manifest_of
+from tenancy.use_cases import Outcome, TenantPatch
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-# The least that the definition of Tenant takes, and the help.
+# The minimum in the CRD, and the help text.
 _LIMITS = {
     "pods": (1, "Maximum number of function pods at once."),
     "cpu_millis": (100, "CPU of all function pods together, in thousandths of a core."),
@@ -69,13 +69,13 @@ def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -
 tenant.add_command(verify)
 
 
-def _wishes(function: Callable[..., None]) -> Callable[..., None]:
-    usual = Limits()
+def _patch_options(function: Callable[..., None]) -> Callable[..., None]:
+    defaults = Limits()
     for name in reversed(Limits.__slots__):
         option = f"--{name.replace('_', '-')}"
-        least, words = _LIMITS[name]
-        words = f"{words} New tenants: {getattr(usual, name)}."
-        function = click.option(option, name, type=click.IntRange(least), help=words)(function)
+        minimum, words = _LIMITS[name]
+        words = f"{words} New tenants: {getattr(defaults, name)}."
+        function = click.option(option, name, type=click.IntRange(minimum), help=words)(function)
     function = click.option(
         "--function",
         "functions",
@@ -113,24 +113,24 @@ def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 @tenant.command(epilog=EXIT_CODES)
-@_wishes
+@_patch_options
 @_writes(waits=True)
 def onboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Onboard a project. Idempotent: re-running changes only the options given."""
     with refusals_said():
         found = access.project(project, domain)
-        outcome = service.onboard(access.tenants, found, _wishes_of(options), dry_run=options["dry_run"])
+        outcome = use_cases.onboard(access.tenants, found, _patch_of(options), dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
 
 
 @tenant.command("set", epilog=EXIT_CODES)
-@_wishes
+@_patch_options
 @_writes(waits=False)
 def set_(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Change limits, isolation level or functions."""
     with refusals_said():
-        wishes = _wishes_of(options)
-        outcome = service.update(access.tenants, access.tenant_id(project, domain), wishes, dry_run=options["dry_run"])
+        patch = _patch_of(options)
+        outcome = use_cases.update(access.tenants, access.tenant_id(project, domain), patch, dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
 
 
@@ -144,7 +144,7 @@ def suspend(access: Access, project: str, domain: str | None, **options: Any) ->
     """
     with refusals_said():
         project_id = access.tenant_id(project, domain)
-        outcome = service.suspend(access.tenants, project_id, options["reason"], dry_run=options["dry_run"])
+        outcome = use_cases.suspend(access.tenants, project_id, options["reason"], dry_run=options["dry_run"])
         _finish(access, outcome, has_stopped, options)
 
 
@@ -153,7 +153,7 @@ def suspend(access: Access, project: str, domain: str | None, **options: Any) ->
 def resume(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """End a suspension."""
     with refusals_said():
-        outcome = service.resume(access.tenants, access.tenant_id(project, domain), dry_run=options["dry_run"])
+        outcome = use_cases.resume(access.tenants, access.tenant_id(project, domain), dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
 
 
@@ -175,12 +175,12 @@ def offboard(access: Access, project: str, domain: str | None, **options: Any) -
         project_id, now = access.tenant_id(project, domain), dt.datetime.now(dt.UTC)
         dry_run, tenants = options["dry_run"], access.tenants
         if options["confirm"]:
-            outcome = service.confirm_offboarding(tenants, project_id, now=now, dry_run=dry_run)
+            outcome = use_cases.confirm_offboarding(tenants, project_id, now=now, dry_run=dry_run)
         elif options["cancel"]:
-            outcome = service.cancel_offboarding(tenants, project_id, dry_run=dry_run)
+            outcome = use_cases.cancel_offboarding(tenants, project_id, dry_run=dry_run)
         else:
             grace = options["grace"]
-            outcome = service.offboard(tenants, project_id, now=now, grace_seconds=grace, dry_run=dry_run)
+            outcome = use_cases.offboard(tenants, project_id, now=now, grace_seconds=grace, dry_run=dry_run)
         until: Until = is_gone if options["confirm"] else is_ready if options["cancel"] else has_stopped
         _finish(access, outcome, until, options)
 
@@ -194,7 +194,7 @@ def offboard(access: Access, project: str, domain: str | None, **options: Any) -
 def show(access: Access, project: str, domain: str | None, form: str) -> None:
     """Show a tenant: limits, conditions, functions."""
     with refusals_said():
-        record = service.get_tenant(access.tenants, access.tenant_id(project, domain))
+        record = use_cases.get_tenant(access.tenants, access.tenant_id(project, domain))
         click.echo(output.as_json(record) if form == "json" else output.as_page(record))
 
 
@@ -206,13 +206,13 @@ def show(access: Access, project: str, domain: str | None, form: str) -> None:
 def list_(access: Access, form: str) -> None:
     """List all tenants."""
     with refusals_said():
-        records = service.list_tenants(access.tenants)
+        records = use_cases.list_tenants(access.tenants)
         click.echo(output.as_json(records) if form == "json" else output.as_table(records))
 
 
-def _wishes_of(options: dict[str, Any]) -> Wishes:
+def _patch_of(options: dict[str, Any]) -> TenantPatch:
     level = options["isolation"]
-    return Wishes(
+    return TenantPatch(
         display_name=options["display_name"],
         isolation=IsolationLevel(level) if level else None,
         functions=options["functions"] or None,
@@ -233,7 +233,7 @@ def _finish(access: Access, outcome: Outcome, until: Until, options: dict[str, A
 
 
 def _show_difference(access: Access, outcome: Outcome) -> None:
-    from tenancy.preview import preview
+    from tenancy.controller.preview import preview
 
     before = manifest_of(outcome.before) if outcome.before else None
     text = output.difference(f"Tenant {outcome.after.name}", before, manifest_of(outcome.after))

@@ -1,4 +1,4 @@
-"""Waits for the controller, and shows what it does."""
+"""Waits for the controller and prints its progress."""
 
 import sys
 import time
@@ -9,13 +9,13 @@ import click
 
 from policies.names import ProjectId
 from tenancy.commands.access import NOT_IN_TIME
-from tenancy.record import Condition, ConditionType, TenantRecord
-from tenancy.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
+from tenancy.model.record import Condition, ConditionType, TenantRecord
+from tenancy.model.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
 
 if TYPE_CHECKING:
-    from tenancy.tenants import Tenants
+    from tenancy.repository import TenantRepository
 
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 _STOPPED = frozenset({OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED})
 
 # The record, or None when it is gone.
@@ -23,12 +23,12 @@ Until = Callable[[TenantRecord | None], bool]
 
 
 def is_ready(record: TenantRecord | None) -> bool:
-    """Whether the controller has brought everything to what the record says now."""
+    """Whether the controller has applied the current record."""
     return _of(record, ConditionType.READY, lambda ready: ready.status is True)
 
 
 def has_stopped(record: TenantRecord | None) -> bool:
-    """Whether the controller has stopped the tenant, and no pod of it runs any more."""
+    """Whether the tenant is suspended and none of its pods runs any more."""
     if not _of(record, ConditionType.READY, lambda ready: ready.status is False and ready.reason in _STOPPED):
         return False
     return _of(record, ConditionType.PODS, lambda pods: pods.status is True)
@@ -39,25 +39,25 @@ def is_gone(record: TenantRecord | None) -> bool:
     return record is None
 
 
-def wait_for(tenants: "Tenants", project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
-    """Waits and says what is going on; ends the program with `NOT_IN_TIME` if it does not come.
+def wait_for(tenants: "TenantRepository", project_id: ProjectId, until: Until, seconds: float) -> TenantRecord | None:
+    """Waits and prints progress; exits with `NOT_IN_TIME` at the timeout.
 
     Raises:
         ClusterError, RecordError: the record cannot be read.
     """
-    deadline, said = time.monotonic() + seconds, ""
+    deadline, printed = time.monotonic() + seconds, ""
     while True:
         record = tenants.get(project_id)
         if until(record):
             return record
-        news = _progress(record)
-        if news != said:
-            click.echo(news, err=True)
-            said = news
+        progress = _progress(record)
+        if progress != printed:
+            click.echo(progress, err=True)
+            printed = progress
         if time.monotonic() > deadline:
             click.echo(f"osfaas: not so within {seconds:g} s; the controller goes on", err=True)
             sys.exit(NOT_IN_TIME)
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _of(record: TenantRecord | None, type_: ConditionType, holds: Callable[[Condition], bool]) -> bool:

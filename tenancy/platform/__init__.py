@@ -1,5 +1,6 @@
-"""The cluster under the tenants: installing what it needs, judging what it is, and seeing it work.
+"""The platform under the tenants: installs it, checks it, verifies that it works.
 
-`install` lays Istio, Knative and ourselves on a cluster; `facts` and `judge` say what is missing or unsafe; `verify`
-calls a function. Pure decisions are in `sources`, `readiness` and `judge`; the rest asks Kubernetes, helm or kubectl.
+`install` puts Istio, Knative and this product on a cluster; `collect` reads facts, and `checks` report what is missing
+or unsafe; `verify` calls a function. `sources`, `readiness` and `checks` are pure; the rest uses Kubernetes, helm or
+kubectl.
 """

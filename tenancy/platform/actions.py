@@ -1,37 +1,37 @@
-"""What `osfaas platform …` does: install the platform, check it, see it work."""
+"""The actions of `osfaas platform …`: install, check, verify."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from policies.model import Manifest, Platform
-from tenancy.cluster import Cluster, connect
+from tenancy.kubernetes.client import Cluster, connect
+from tenancy.platform.checks.runner import run_checks
+from tenancy.platform.cluster_facts import Enforcement, Finding, Severity
 from tenancy.platform.collect import collect_facts
 from tenancy.platform.errors import PlatformError
-from tenancy.platform.facts import Enforcement, Finding, Severity
 from tenancy.platform.helm import Charts, Helm
 from tenancy.platform.install import (
     Istio,
     install_istio,
     install_knative,
-    install_ourselves,
     install_policies,
+    install_product,
     overlay_problems,
     platform_in,
 )
-from tenancy.platform.judge import judge
+from tenancy.platform.platform_file import read_platform
 from tenancy.platform.probes import try_enforcement
 from tenancy.platform.rollout import DEPLOYMENT, Rollout, Say
-from tenancy.platform.sources import laid_over, read_manifests, read_values, render
+from tenancy.platform.sources import merge_values, read_manifests, read_values, render
 from tenancy.platform.verify import verify_platform
-from tenancy.platform_file import read_platform
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found."""
+    """The findings of a check."""
 
     findings: tuple[Finding, ...]
     enforcement: Enforcement
@@ -43,7 +43,10 @@ class Report:
 
     def as_json(self) -> str:
         """A list of findings."""
-        plain = [asdict(finding) | {"severity": finding.severity.value} for finding in self.findings]
+        plain = [
+            {"severity": each.severity.value, "code": each.code, "what": each.message, "remedy": each.remedy}
+            for each in self.findings
+        ]
         return json.dumps(plain, indent=2)
 
     def as_text(self) -> str:
@@ -52,7 +55,7 @@ class Report:
         for finding in self.findings:
             lines += [
                 f"{finding.severity.value.upper():8}{finding.code}",
-                f"        {finding.what}",
+                f"        {finding.message}",
                 f"        → {finding.remedy}",
             ]
         counts = {severity: sum(each.severity is severity for each in self.findings) for severity in Severity}
@@ -61,16 +64,16 @@ class Report:
 
 
 def install(overlay: Path, platform_file: Path | None, options: Mapping[str, Any], say: Say) -> None:
-    """Installs everything, or brings what is there to what is wanted.
+    """Installs everything; idempotent.
 
     Args:
         overlay: the operator's kustomization.
         platform_file: None: the one in the overlay.
         options: of the command, by name.
-        say: takes each line of the report.
+        say: called with each line of the report.
 
     Raises:
-        PlatformError, ClusterError: something is refused, or not ready in time.
+        PlatformError, ClusterError: an object is refused, or not ready in time.
     """
     manifests = render(options["kubectl"], overlay)
     described = read_platform(platform_file) if platform_file else platform_in(manifests)
@@ -80,16 +83,16 @@ def install(overlay: Path, platform_file: Path | None, options: Mapping[str, Any
     rollout = Rollout(cluster, say, options["wait_seconds"], options["dry_run"])
     _install_others(rollout, described, options)
     install_policies(rollout, described)
-    install_ourselves(rollout, manifests, described)
+    install_product(rollout, manifests, described)
 
 
 def check(
     platform_file: Path, *, probe: bool, probe_image: str | None, kubeconfig: Path | None, context: str | None
 ) -> Report:
-    """What is missing or unsafe on the cluster.
+    """Checks what is missing or unsafe on the cluster.
 
     Raises:
-        PlatformError, ClusterError: it cannot be told.
+        PlatformError, ClusterError: the check could not be completed.
     """
     described = read_platform(platform_file)
     cluster = connect(kubeconfig, context=context)
@@ -97,7 +100,7 @@ def check(
     if probe:
         enforcement = try_enforcement(cluster, probe_image or _own_image(cluster, described))
     facts = collect_facts(cluster, described, enforcement)
-    return Report(judge(facts, described), facts.enforcement)
+    return Report(run_checks(facts, described), facts.enforcement)
 
 
 def verify(
@@ -110,10 +113,10 @@ def verify(
     kubeconfig: Path | None,
     context: str | None,
 ) -> None:
-    """Sees a scratch tenant's function answer.
+    """Verifies that the function of a scratch tenant answers.
 
     Raises:
-        PlatformError, ClusterError: it does not.
+        PlatformError, ClusterError: it does not answer.
     """
     described = read_platform(platform_file)
     cluster = connect(kubeconfig, context=context)
@@ -125,7 +128,7 @@ def _install_others(rollout: Rollout, described: Platform, options: Mapping[str,
     settings: Path = options["settings"]
     if options["istio_charts"]:
         values = (
-            laid_over(
+            merge_values(
                 read_values(settings / "istio" / f"{name}.yaml"),
                 read_values(options[f"{option}_values"]) if options[f"{option}_values"] else {},
             )
@@ -140,7 +143,7 @@ def _install_others(rollout: Rollout, described: Platform, options: Mapping[str,
 
 
 def _own_image(cluster: Cluster, described: Platform) -> str:
-    """The gateway's own image is on the cluster, and has a Python."""
+    """The image of the running gateway: it is available on the cluster and contains Python."""
     for item in cluster.list(DEPLOYMENT, namespace=described.system_namespace).items:
         template = item["spec"]["template"]
         if described.gateway_labels.items() <= template["metadata"].get("labels", {}).items():

@@ -1,4 +1,4 @@
-"""Reads the facts from a cluster; it writes nothing."""
+"""Collects the facts from a cluster, read-only."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +8,10 @@ import yaml
 from policies.model import Manifest, Platform
 from policies.platform import platform_manifests
 from policies.ports import LOCAL_GATEWAY
-from tenancy.cluster import Cluster, Kind, Ref, ref_of
-from tenancy.errors import KindMissingError
-from tenancy.platform.facts import Enforcement, Facts
-from tenancy.platform.judge import ADMISSION_KINDS, version_of
+from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
+from tenancy.model.errors import KindMissingError
+from tenancy.platform.checks.versions import ADMISSION_KINDS, version_of
+from tenancy.platform.cluster_facts import ClusterFacts, Enforcement
 from tenancy.platform.rollout import CRD, DEPLOYMENT
 
 _DAEMON_SET = Kind("apps/v1", "DaemonSet")
@@ -22,22 +22,24 @@ _CLUSTER_ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
 _RUNTIME_CLASS = Kind("node.k8s.io/v1", "RuntimeClass")
 _SERVICE = Kind("v1", "Service")
 _HTTP = 80
-# Istio's own, made for Knative.
+# Istio's own label, introduced for Knative.
 _NO_TRANSLATION = "experimental.istio.io/disable-gateway-port-translation"
 _TENANT_ROLES = ("edit", "admin")
 
 
-def collect_facts(cluster: Cluster, platform: Platform, enforcement: Enforcement = Enforcement.NOT_TRIED) -> Facts:
-    """What `check` looks at.
+def collect_facts(
+    cluster: Cluster, platform: Platform, enforcement: Enforcement = Enforcement.NOT_TRIED
+) -> ClusterFacts:
+    """Reads the facts for the checks.
 
     Raises:
-        ClusterError: the cluster does not answer, or not to us.
+        ClusterError: the cluster does not answer, or refuses.
     """
     istiod = cluster.get(Ref(DEPLOYMENT, platform.istio_namespace, "istiod"))
     knative = cluster.get(Ref(DEPLOYMENT, platform.knative_namespace, "controller"))
     roles = (cluster.get(Ref(_CLUSTER_ROLE, "", name)) for name in _TENANT_ROLES)
     namespaces = cluster.list(_NAMESPACE).items
-    return Facts(
+    return ClusterFacts(
         kubernetes=_oldest_kubelet(cluster),
         knative=_version(knative),
         istio=_version(istiod),
@@ -66,7 +68,7 @@ def collect_facts(cluster: Cluster, platform: Platform, enforcement: Enforcement
 
 
 def _oldest_kubelet(cluster: Cluster) -> str:
-    """A node that lags behind decides what pods can have."""
+    """The oldest node decides which features pods can use."""
     versions = [str(item["status"]["nodeInfo"]["kubeletVersion"]) for item in cluster.list(_NODE).items]
     return min(versions, key=lambda text: version_of(text) or (0, 0), default="")
 
@@ -77,7 +79,7 @@ def _version(deployment: Manifest | None) -> str:
     label = str(deployment["metadata"].get("labels", {}).get("app.kubernetes.io/version", ""))
     image = str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
     tag = image.partition("@")[0].rpartition(":")[2]
-    # Istio's charts call themselves 1.0.0 before they are released.
+    # Istio's charts have the version 1.0.0 before they are released.
     return tag if version_of(tag) or label == "1.0.0" else label
 
 
@@ -115,8 +117,8 @@ def _network_policies(cluster: Cluster, platform: Platform) -> Iterator[Manifest
 def _translated_gateways(cluster: Cluster, platform: Platform) -> Iterator[str]:
     for item in cluster.list(_SERVICE, namespace=platform.istio_namespace).items:
         ports = item["spec"].get("ports") or []
-        leads_away = any(port["port"] == _HTTP and port.get("targetPort", _HTTP) == LOCAL_GATEWAY for port in ports)
-        if leads_away and _NO_TRANSLATION not in item["metadata"].get("labels", {}):
+        translated = any(port["port"] == _HTTP and port.get("targetPort", _HTTP) == LOCAL_GATEWAY for port in ports)
+        if translated and _NO_TRANSLATION not in item["metadata"].get("labels", {}):
             yield item["metadata"]["name"]
 
 

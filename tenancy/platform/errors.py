@@ -1,7 +1,7 @@
-"""The error of this package; its messages say what to do."""
+"""The error of this package. Its messages say what to do."""
 
-from tenancy.errors import TenancyError
+from tenancy.model.errors import TenancyError
 
 
 class PlatformError(TenancyError):
-    """Something of the platform cannot be read, installed, or does not become ready."""
+    """A part of the platform cannot be read or installed, or does not become ready."""

@@ -16,7 +16,7 @@ _SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Charts:
-    """Where charts are: Istio's release archive or source tree, a Helm repository, or an OCI registry.
+    """The source of charts: Istio's release archive or source tree, a Helm repository, or an OCI registry.
 
     Attributes:
         place: a folder, `https://…` of a repository, or `oci://…`.
@@ -27,7 +27,7 @@ class Charts:
     version: str | None = None
 
     def words(self, chart: str) -> list[str]:
-        """How helm names one of them.
+        """Helm's arguments for one chart.
 
         Raises:
             PlatformError: the folder has no such chart.

@@ -1,7 +1,7 @@
-"""Lays the platform on a cluster: Istio, Knative Serving, what they must be told, our kinds, policies and Deployments.
+"""Installs the platform on a cluster: Istio, Knative Serving with our settings, our kinds, policies and Deployments.
 
-Every part may be repeated; what is so already stays. The order matters twice: Istio's kinds come before Knative's
-Gateways, and our policies come before our own Deployments, so that nothing is open for a while.
+Every step is idempotent. The order matters twice: Istio's kinds come before Knative's Gateways, and our policies come
+before our own Deployments, so that nothing is unprotected in between.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ import yaml
 
 from policies.model import Manifest, Platform
 from policies.platform import platform_manifests
-from tenancy.errors import PlatformFileError
+from tenancy.model.errors import PlatformFileError
 from tenancy.platform.errors import PlatformError
 from tenancy.platform.helm import Charts, Helm
+from tenancy.platform.platform_file import platform_of
 from tenancy.platform.rollout import Rollout
-from tenancy.platform.sources import combined, queue_proxy_settings, staged, with_settings
-from tenancy.platform_file import platform_of
+from tenancy.platform.sources import apply_phases, combined, queue_proxy_settings, with_settings
 
 INGRESS = "istio-ingressgateway"
 PLATFORM_CONFIG = "osfaas-platform"
@@ -25,7 +25,7 @@ PLATFORM_CONFIG = "osfaas-platform"
 
 @dataclass(frozen=True, slots=True)
 class Istio:
-    """What Istio is installed from.
+    """The sources of the Istio installation.
 
     Attributes:
         istiod, ingress: Helm values of the two charts.
@@ -37,10 +37,10 @@ class Istio:
 
 
 def install_istio(rollout: Rollout, helm: Helm, istio: Istio, namespace: str) -> None:
-    """The kinds, the control plane, then the ingress gateway, whose pods the control plane completes at admission.
+    """Installs the kinds, the control plane, then the ingress gateway, whose pods the control plane injects.
 
     Raises:
-        PlatformError: helm refuses, or it does not become ready in time; says why.
+        PlatformError: helm fails, or a release does not become ready in time; says why.
     """
     releases: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
         ("istio-base", "base", {}),
@@ -61,47 +61,47 @@ def install_istio(rollout: Rollout, helm: Helm, istio: Istio, namespace: str) ->
 def install_knative(
     rollout: Rollout, manifests: Sequence[Manifest], settings: Sequence[Manifest], platform: Platform
 ) -> None:
-    """Knative's official manifests, net-istio's among them, with our ConfigMaps laid over theirs from the start.
+    """Installs Knative's official manifests and net-istio, with our ConfigMaps merged into theirs from the start.
 
-    Where `settings` speak of queue-proxy's size, the platform file wins.
+    For the size of queue-proxy, the platform file overrides `settings`.
 
     Raises:
         PlatformError: the cluster refuses an object, or a part does not become ready in time; says why.
     """
     over = combined(settings, [queue_proxy_settings(platform)])
-    stages = staged(with_settings(manifests, over))
-    with rollout.step(f"Knative Serving, {len(stages)} objects"):
-        rollout.apply(stages)
+    phases = apply_phases(with_settings(manifests, over))
+    with rollout.step(f"Knative Serving, {len(phases)} objects"):
+        rollout.apply(phases)
         rollout.wait_for_deployments(platform.knative_namespace)
 
 
 def install_policies(rollout: Rollout, platform: Platform) -> None:
-    """NetworkPolicies, AuthorizationPolicies and admission policies of the platform."""
-    stages = staged(platform_manifests(platform))
-    with rollout.step(f"policies of the platform, {len(stages)} objects"):
-        rollout.apply(stages)
+    """Installs NetworkPolicies, AuthorizationPolicies and admission policies of the platform."""
+    phases = apply_phases(platform_manifests(platform))
+    with rollout.step(f"policies of the platform, {len(phases)} objects"):
+        rollout.apply(phases)
 
 
-def install_ourselves(rollout: Rollout, overlay: Sequence[Manifest], platform: Platform) -> None:
-    """Our kinds, namespace, gateway and controller.
+def install_product(rollout: Rollout, overlay: Sequence[Manifest], platform: Platform) -> None:
+    """Installs our kinds, namespace, gateway and controller.
 
     Raises:
         PlatformError: an object is refused, or a Deployment does not become available in time; says why.
     """
-    stages = staged(overlay)
+    phases = apply_phases(overlay)
     namespace = platform.system_namespace
     names = [item["metadata"]["name"] for item in overlay if item["kind"] == "Deployment"]
-    with rollout.step(f"{', '.join(names) or 'our kinds'}, {len(stages)} objects"):
-        rollout.apply(stages)
+    with rollout.step(f"{', '.join(names) or 'our kinds'}, {len(phases)} objects"):
+        rollout.apply(phases)
         if names:
             rollout.wait_for_deployments(namespace, names)
 
 
 def platform_in(overlay: Sequence[Manifest]) -> Platform:
-    """The platform file that the overlay gives to the controller.
+    """The platform file in the overlay, which the controller will use.
 
     Raises:
-        PlatformError: it gives none, or one that is not as it should be.
+        PlatformError: the overlay contains none, or an invalid one.
     """
     for item in overlay:
         name = item["metadata"]["name"]
@@ -114,7 +114,7 @@ def platform_in(overlay: Sequence[Manifest]) -> Platform:
 
 
 def overlay_problems(overlay: Sequence[Manifest], platform: Platform) -> list[str]:
-    """Where the overlay and the platform file, which the policies are made from, contradict each other."""
+    """Contradictions between the overlay and the platform file, from which the policies are built."""
     problems = []
     try:
         if platform_in(overlay) != platform:

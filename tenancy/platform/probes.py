@@ -1,4 +1,4 @@
-"""Short-lived pods that connect somewhere and say what came of it."""
+"""Short-lived pods that send one HTTP request and report its outcome."""
 
 import secrets
 import time
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.cluster import Cluster, Kind, Ref, ref_of
-from tenancy.errors import ClusterError
+from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
+from tenancy.model.errors import ClusterError
+from tenancy.platform.cluster_facts import Enforcement
 from tenancy.platform.errors import PlatformError
-from tenancy.platform.facts import Enforcement
 from tenancy.platform.rollout import FIELD_MANAGER
 
 NAMESPACE, POD = Kind("v1", "Namespace"), Kind("v1", "Pod")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
 PORT = 8080
 _PAUSE_SECONDS = 0.3
-# Prints one line, `answered STATUS` or `failed WHY`, where the kubelet takes it into the pod's status.
-_ASK = """
+# Writes one line, `answered STATUS` or `failed WHY`, which the kubelet copies into the pod's status.
+_PROGRAM = """
 import sys, urllib.error, urllib.request
 url, host, seconds = sys.argv[1:]
 try:
@@ -34,12 +34,12 @@ open("/dev/termination-log", "w").write(said)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a pod asks by HTTP.
+class HttpProbe:
+    """An HTTP request from a pod.
 
     Attributes:
         host: value of the Host header, or "" for the URL's own.
-        seconds: how long it waits.
+        seconds: timeout.
     """
 
     url: str
@@ -49,7 +49,7 @@ class Question:
 
 @contextmanager
 def scratch_namespace(cluster: Cluster, prefix: str) -> Iterator[str]:
-    """A namespace that goes away; pods can be made in it at once."""
+    """A temporary namespace in which pods can be created at once."""
     name = f"{prefix}-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "istio-injection": "disabled"}
     made = cluster.create(
@@ -62,27 +62,27 @@ def scratch_namespace(cluster: Cluster, prefix: str) -> Iterator[str]:
         cluster.delete(ref_of(made), uid=made["metadata"]["uid"])
 
 
-def try_enforcement(cluster: Cluster, image: str, *, patience_seconds: float = 60.0) -> Enforcement:
-    """Two pods that can talk, then a policy that forbids it: whether they still can.
+def try_enforcement(cluster: Cluster, image: str, *, start_seconds: float = 60.0) -> Enforcement:
+    """Tests whether a NetworkPolicy stops one pod from reaching another.
 
     Args:
-        cluster: where.
+        cluster: the cluster to test.
         image: has `python3` in its path and may run as any user.
-        patience_seconds: for each pod to start.
+        start_seconds: timeout for each pod to start.
     """
     with scratch_namespace(cluster, "osfaas-probe") as namespace:
         serve = ["python3", "-m", "http.server", str(PORT), "--directory", "/tmp"]  # noqa: S108 - served to one pod
         server = cluster.create(pod(namespace, "server", image, serve), manager=FIELD_MANAGER)
         try:
-            address = _address(cluster, server, patience_seconds)
-            question = Question(f"http://{address}:{PORT}/")
-            if not _answers_soon(cluster, namespace, image, question, patience_seconds):
+            address = _address(cluster, server, start_seconds)
+            probe = HttpProbe(f"http://{address}:{PORT}/")
+            if not _answers_soon(cluster, namespace, image, probe, start_seconds):
                 return Enforcement.UNCLEAR
             cluster.apply(_deny(namespace), force=True, manager=FIELD_MANAGER)
-            # It counts within a second or two; a plugin that needs longer than ten is of no use for revocation.
+            # A policy takes effect within a second or two; a plugin that needs more than ten is useless for revocation.
             for _ in range(3):
                 time.sleep(2)
-                said = ask(cluster, namespace, image, question, patience_seconds=patience_seconds)
+                said = run_probe(cluster, namespace, image, probe, start_seconds=start_seconds)
                 if said.startswith("failed"):
                     return Enforcement.ENFORCED
         except PlatformError:
@@ -90,29 +90,29 @@ def try_enforcement(cluster: Cluster, image: str, *, patience_seconds: float = 6
     return Enforcement.IGNORED
 
 
-def ask(
+def run_probe(
     cluster: Cluster,
     namespace: str,
     image: str,
-    question: Question,
+    probe: HttpProbe,
     *,
     labels: Mapping[str, str] | None = None,
-    patience_seconds: float = 60.0,
+    start_seconds: float = 60.0,
 ) -> str:
-    """What a pod in this namespace hears: `answered STATUS` or `failed WHY`. The pod goes away.
+    """Sends the request from a temporary pod in this namespace; returns `answered STATUS` or `failed WHY`.
 
     Raises:
         PlatformError: the pod did not run.
     """
-    words = ["python3", "-c", _ASK, question.url, question.host, str(question.seconds)]
+    words = ["python3", "-c", _PROGRAM, probe.url, probe.host, str(probe.seconds)]
     name = f"osfaas-ask-{secrets.token_hex(3)}"
-    # Never Ready, so that no Service whose selector fits its labels sends calls to it.
+    # Never Ready, so that no Service whose selector matches sends calls to it.
     gates = [{"conditionType": "osfaas.dev/never"}]
     made = cluster.create(
         pod(namespace, name, image, words, labels=labels, readinessGates=gates), manager=FIELD_MANAGER
     )
     try:
-        return _last_words(cluster, made, patience_seconds + question.seconds)
+        return _termination_message(cluster, made, start_seconds + probe.seconds)
     finally:
         cluster.delete(ref_of(made), uid=made["metadata"]["uid"])
 
@@ -126,7 +126,7 @@ def pod(
     labels: Mapping[str, str] | None = None,
     **fields: object,
 ) -> Manifest:
-    """A restricted pod that runs once."""
+    """A pod that satisfies Pod Security `restricted` and runs once."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -160,10 +160,11 @@ def pod(
     }
 
 
-def _answers_soon(cluster: Cluster, namespace: str, image: str, question: Question, patience: float) -> bool:
-    """The server may need a moment after its pod has an address."""
+def _answers_soon(cluster: Cluster, namespace: str, image: str, probe: HttpProbe, start_seconds: float) -> bool:
+    """Whether the server answers; it may need a moment after its pod has an address."""
     return any(
-        ask(cluster, namespace, image, question, patience_seconds=patience).startswith("answered") for _ in range(3)
+        run_probe(cluster, namespace, image, probe, start_seconds=start_seconds).startswith("answered")
+        for _ in range(3)
     )
 
 
@@ -194,7 +195,7 @@ def _address(cluster: Cluster, made: Manifest, seconds: float) -> str:
     raise PlatformError(f"{ref_of(made)} did not start within {seconds:.0f} s")
 
 
-def _last_words(cluster: Cluster, made: Manifest, seconds: float) -> str:
+def _termination_message(cluster: Cluster, made: Manifest, seconds: float) -> str:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

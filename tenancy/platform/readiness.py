@@ -1,4 +1,4 @@
-"""Whether Deployments are there, and in words why they are not."""
+"""Whether Deployments are available, and why not."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from policies.model import Manifest
 
 
 def is_available(deployment: Manifest) -> bool:
-    """Whether all replicas of the newest kind answer; an answer about an older specification does not count."""
+    """Whether all replicas of the current generation are available."""
     status, spec = deployment.get("status", {}), deployment["spec"]
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return False
@@ -18,7 +18,7 @@ def is_available(deployment: Manifest) -> bool:
 
 
 def why_not(deployment: Manifest, pods: Iterable[Manifest], replica_sets: Iterable[Manifest]) -> str:
-    """What keeps a Deployment back: refused pods, an image, a crash, a missing Secret, no room; one sentence."""
+    """Why a Deployment is not available: refused pods, image, crash, missing Secret, no capacity; one sentence."""
     name = deployment["metadata"]["name"]
     selector = deployment["spec"]["selector"].get("matchLabels", {})
     for item in replica_sets:

@@ -1,4 +1,4 @@
-"""Applies manifests in stages, and waits until what they start is there."""
+"""Applies manifests in phases, and waits until their Deployments are available."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.cluster import Cluster, Kind, ref_of
-from tenancy.errors import ClusterError, ConflictError, KindMissingError, NotFoundError, UnavailableError
+from tenancy.kubernetes.client import Cluster, Kind, ref_of
+from tenancy.model.errors import ClusterError, ConflictError, KindMissingError, NotFoundError, UnavailableError
 from tenancy.platform.errors import PlatformError
 from tenancy.platform.readiness import is_available, why_not
-from tenancy.platform.sources import Stages
+from tenancy.platform.sources import ApplyPhases
 
-# Not the controller's: what is installed is the operator's, and the controller never takes it for its own.
+# Not the controller's: installed objects belong to the operator, and the controller must not treat them as its own.
 FIELD_MANAGER = "osfaas-install"
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 DEPLOYMENT, REPLICA_SET, POD = Kind("apps/v1", "Deployment"), Kind("apps/v1", "ReplicaSet"), Kind("v1", "Pod")
@@ -23,12 +23,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """How things get onto a cluster.
+    """Applies manifests to a cluster and reports progress.
 
     Attributes:
-        say: takes each line of the report.
-        wait_seconds: longest wait for one thing to become ready.
-        dry_run: store nothing, and say what would change.
+        say: called with each line of the report.
+        wait_seconds: timeout for each object to become ready.
+        dry_run: store nothing, and report what would change.
     """
 
     cluster: Cluster
@@ -38,7 +38,7 @@ class Rollout:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Says how long it took, also when it failed."""
+        """Reports the duration of the block, also on failure."""
         started = time.monotonic()
         try:
             yield
@@ -47,29 +47,29 @@ class Rollout:
             raise
         self.say(f"{what}: {time.monotonic() - started:.1f} s")
 
-    def apply(self, stages: Stages) -> None:
-        """Kinds, then objects, then instances, each as soon as the cluster takes it.
+    def apply(self, phases: ApplyPhases) -> None:
+        """Applies kinds, then objects, then instances, each as soon as the cluster accepts it.
 
         Raises:
-            PlatformError: it refuses one, or does not take it in time; names the object.
+            PlatformError: an object is refused, or not accepted in time; names the object.
         """
         if self.dry_run:
-            for item in (*stages.kinds, *stages.objects, *stages.instances):
+            for item in (*phases.kinds, *phases.objects, *phases.instances):
                 self._preview(item)
             return
-        for item in stages.kinds:
+        for item in phases.kinds:
             self._apply(item)
-        self.wait_for_kinds(item["metadata"]["name"] for item in stages.kinds)
-        for item in (*stages.objects, *stages.instances):
+        self.wait_for_kinds(item["metadata"]["name"] for item in phases.kinds)
+        for item in (*phases.objects, *phases.instances):
             self._apply(item)
 
     def wait_for_kinds(self, names: Iterable[str]) -> None:
-        """Until the API server serves these CustomResourceDefinitions."""
+        """Waits until the API server serves these CustomResourceDefinitions."""
         awaited = set(names)
 
         def problem() -> str:
             for item in self.cluster.list(CRD).items if awaited else ():
-                # A kind that is just stored has a null there.
+                # A kind that was just stored has null conditions.
                 conditions = item.get("status", {}).get("conditions") or ()
                 if any(each["type"] == "Established" and each["status"] == "True" for each in conditions):
                     awaited.discard(item["metadata"]["name"])
@@ -78,10 +78,10 @@ class Rollout:
         self.wait("custom resource definitions", problem)
 
     def wait_for_deployments(self, namespace: str, names: Iterable[str] = ()) -> None:
-        """Until these Deployments, or all of the namespace, are available.
+        """Waits until these Deployments, or all of the namespace, are available.
 
         Raises:
-            PlatformError: they are not in time; says why.
+            PlatformError: they are not available in time; says why.
         """
         wanted = set(names)
 
@@ -105,10 +105,10 @@ class Rollout:
             self.wait(f"Deployments of {namespace}", problem, reasons)
 
     def wait(self, what: str, problem: Callable[[], str], reasons: Callable[[], str] = lambda: "") -> None:
-        """Asks until there is no problem.
+        """Polls until there is no problem.
 
         Raises:
-            PlatformError: there is one still; with the reasons.
+            PlatformError: a problem remains at the timeout; with the reasons.
         """
         deadline = time.monotonic() + self.wait_seconds
         while True:
@@ -123,7 +123,7 @@ class Rollout:
             time.sleep(_PAUSE_SECONDS)
 
     def _apply(self, item: Manifest) -> None:
-        """A webhook that is still starting, or a kind that is not served yet, is waited for; a refusal is not."""
+        """Applies one object; retries while a webhook starts or a kind is not served yet, but not after a refusal."""
         deadline = time.monotonic() + self.wait_seconds
         while True:
             try:

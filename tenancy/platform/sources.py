@@ -1,4 +1,4 @@
-"""Where manifests come from, and what is made of them before they are applied."""
+"""Reads manifests from their sources, and prepares them to be applied."""
 
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ _CRD = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, slots=True)
-class Stages:
-    """Manifests in the order in which a cluster can take them.
+class ApplyPhases:
+    """Manifests in the order in which a cluster accepts them.
 
     Attributes:
-        kinds: CustomResourceDefinitions; they have to be established before anything else counts.
-        objects: namespaces first, then the rest in the order given.
-        instances: objects of the kinds above. Webhooks that start in `objects` may have to answer for them.
+        kinds: CustomResourceDefinitions; they must be established first.
+        objects: namespaces first, then the rest in the given order.
+        instances: objects of the kinds above. They may need webhooks that start in `objects`.
     """
 
     kinds: tuple[Manifest, ...]
@@ -35,8 +35,8 @@ class Stages:
         return len(self.kinds) + len(self.objects) + len(self.instances)
 
 
-def staged(manifests: Iterable[Manifest]) -> Stages:
-    """The stages of these manifests; of two for one object the first counts, as Knative's releases repeat some."""
+def apply_phases(manifests: Iterable[Manifest]) -> ApplyPhases:
+    """Orders manifests into phases. Duplicates are dropped, because Knative's releases repeat some objects."""
     unique: dict[tuple[str, str, str], Manifest] = {}
     for item in manifests:
         metadata = item["metadata"]
@@ -47,20 +47,20 @@ def staged(manifests: Iterable[Manifest]) -> Stages:
     instances = tuple(item for item in rest if (item["apiVersion"].partition("/")[0], item["kind"]) in made)
     objects = [item for item in rest if item not in instances]
     objects.sort(key=lambda item: item["kind"] != "Namespace")
-    return Stages(kinds, tuple(objects), instances)
+    return ApplyPhases(kinds, tuple(objects), instances)
 
 
 def with_settings(manifests: Iterable[Manifest], settings: Iterable[Manifest]) -> list[Manifest]:
-    """The manifests, with our ConfigMaps laid over theirs; ours that they do not have come behind.
+    """The manifests with our ConfigMaps merged into theirs; our additional ones are appended.
 
-    Examples (`_example`) go away: they are comments, and a checksum guards them against being edited.
+    Examples (`_example`) are removed: they are comments, and a checksum protects them against edits.
     """
     wanted = {_identity(item): item for item in settings}
-    result = [_overlaid(item, wanted.pop(_identity(item), None)) for item in manifests]
+    result = [_merged(item, wanted.pop(_identity(item), None)) for item in manifests]
     return result + list(wanted.values())
 
 
-def _overlaid(item: Manifest, over: Manifest | None) -> Manifest:
+def _merged(item: Manifest, over: Manifest | None) -> Manifest:
     if item["kind"] != "ConfigMap":
         return item
     data = {key: text for key, text in (item.get("data") or {}).items() if key != "_example"}
@@ -75,7 +75,7 @@ def _identity(item: Manifest) -> tuple[str, str, str]:
 
 
 def queue_proxy_settings(platform: Platform) -> Manifest:
-    """Knative's sidecar with the figures that the tenants' quotas are made from."""
+    """The resources of Knative's sidecar, consistent with the tenants' quotas."""
     memory = f"{platform.queue_proxy_memory_mib}Mi"
     return {
         "apiVersion": "v1",
@@ -91,7 +91,7 @@ def queue_proxy_settings(platform: Platform) -> Manifest:
 
 
 def combined(*layers: Iterable[Manifest]) -> list[Manifest]:
-    """Several layers of ConfigMaps as one; later ones win key by key."""
+    """Merges layers of ConfigMaps; later ones override key by key."""
     result: list[Manifest] = []
     for layer in layers:
         result = with_settings(result, layer)
@@ -102,7 +102,7 @@ def read_manifests(source: str) -> list[Manifest]:
     """All objects of a file, of a folder's `*.yaml` in the order of their names, or of a URL.
 
     Raises:
-        PlatformError: it cannot be read, or is not YAML; names the source.
+        PlatformError: the source cannot be read, or is not YAML; names it.
     """
     if source.startswith("http://"):
         raise PlatformError(f"{source}: manifests may be changed on their way over http; use https, or a file")
@@ -122,7 +122,7 @@ def render(kubectl: str, folder: Path) -> list[Manifest]:
     """The objects of a kustomization.
 
     Raises:
-        PlatformError: kubectl is missing, or refuses; with its words.
+        PlatformError: kubectl is missing or fails; with its message.
     """
     words = [kubectl, "kustomize", str(folder)]
     try:
@@ -151,12 +151,12 @@ def read_values(file: Path) -> dict[str, Any]:
     return values
 
 
-def laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Helm's own way of merging values: mappings key by key, everything else replaced."""
+def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merges values as Helm does: mappings key by key, everything else is replaced."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
-        result[key] = laid_over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        result[key] = merge_values(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

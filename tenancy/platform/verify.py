@@ -1,4 +1,4 @@
-"""Sees the platform work: everything is available, and a function of a tenant made for the purpose answers."""
+"""Verifies the platform: all Deployments are available, and a function of a scratch tenant answers."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,26 +8,26 @@ from policies.metadata import tenant_labels
 from policies.model import Platform, TenantSpec
 from policies.names import ProjectId, function_host
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Cluster, Kind, Ref
+from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.platform.errors import PlatformError
-from tenancy.platform.probes import NAMESPACE, Question, ask
+from tenancy.platform.probes import NAMESPACE, HttpProbe, run_probe
 from tenancy.platform.rollout import Rollout
-from tenancy.platform.sources import staged
+from tenancy.platform.sources import apply_phases
 
 KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
 
 
 def verify_platform(rollout: Rollout, platform: Platform, *, function: str, image: str) -> None:
-    """Says each step and its time.
+    """Runs the verification and reports each step with its duration.
 
     Args:
-        rollout: the cluster, and where the report goes.
+        rollout: the cluster and the report.
         platform: its description.
-        function: of the catalogue; it is asked for its health path.
-        image: of the pod that asks; has `python3`.
+        function: of the catalogue; its health path is requested.
+        image: of the probe pod; needs `python3`.
 
     Raises:
-        PlatformError: a step did not succeed; says why.
+        PlatformError: a step failed; says why.
     """
     for namespace in (platform.istio_namespace, platform.knative_namespace, platform.system_namespace):
         with rollout.step(f"Deployments of {namespace} available"):
@@ -41,23 +41,23 @@ def verify_platform(rollout: Rollout, platform: Platform, *, function: str, imag
         with rollout.step(f"function {function} of a scratch tenant Ready"):
             rollout.wait(f"function {function}", lambda: _not_ready(rollout.cluster, spec, function))
         health = platform.functions[function].health_path
-        question = Question(platform.local_gateway_url + health, function_host(function, spec.namespace), seconds=30.0)
-        with rollout.step(f"{question.host}{health} answers through the local gateway"):
-            said = ask(
-                rollout.cluster, platform.system_namespace, image, question, labels=platform.gateway_labels,
-                patience_seconds=rollout.wait_seconds,
+        probe = HttpProbe(platform.local_gateway_url + health, function_host(function, spec.namespace), seconds=30.0)
+        with rollout.step(f"{probe.host}{health} answers through the local gateway"):
+            said = run_probe(
+                rollout.cluster, platform.system_namespace, image, probe, labels=platform.gateway_labels,
+                start_seconds=rollout.wait_seconds,
             )  # fmt: skip
             if said != "answered 200":
-                raise PlatformError(f"the function was asked through the local gateway, and it {said}")
+                raise PlatformError(f"the request to the function through the local gateway failed: {said}")
 
 
 @contextmanager
 def scratch_tenant(rollout: Rollout, platform: Platform, spec: TenantSpec) -> Iterator[None]:
-    """The objects of a tenant without a record; the controller leaves alone what it has not written."""
+    """Creates a tenant's objects without a record; the controller ignores objects that it has not written."""
     cluster = rollout.cluster
     try:
         with rollout.step(f"scratch tenant {spec.namespace}"):
-            rollout.apply(staged(tenant_manifests(spec, platform)))
+            rollout.apply(apply_phases(tenant_manifests(spec, platform)))
         yield
     finally:
         ref = Ref(NAMESPACE, "", spec.namespace)
@@ -74,4 +74,4 @@ def _not_ready(cluster: Cluster, spec: TenantSpec, function: str) -> str:
             if condition["status"] == "True":
                 return ""
             return f"{condition.get('reason', '')} {condition.get('message', '')}".strip() or "not Ready"
-    return "Knative has not looked at it yet"
+    return "Knative has not reconciled it yet"

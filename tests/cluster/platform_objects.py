@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from tenancy.cluster import Cluster, ref_of
-from tenancy.errors import ConflictError
+from tenancy.kubernetes.client import Cluster, ref_of
+from tenancy.model.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,9 +15,9 @@ from kubernetes import client, config
 
 from policies.labels import API_GROUP, API_VERSION
 from policies.names import ProjectId, namespace_of
-from tenancy.cluster import Cluster
-from tenancy.errors import DirectoryError, NotOnboardedError
-from tenancy.kubernetes_directory import KubernetesDirectory, Rhythm
+from tenancy.directory.kubernetes_directory import KubernetesDirectory, WatchIntervals
+from tenancy.kubernetes.client import Cluster
+from tenancy.model.errors import DirectoryError, NotOnboardedError
 from tests.cluster.progress import say
 from tests.machine import scaled
 
@@ -136,7 +136,7 @@ def directory(cluster: Testbed, cable: Cable) -> Iterator[KubernetesDirectory]:
     made = KubernetesDirectory(
         Cluster(client.ApiClient(configuration)),
         local_gateway_url=_INGRESS,
-        rhythm=Rhythm(first_pause=0.2, longest_pause=1),
+        intervals=WatchIntervals(first_pause=0.2, max_pause=1),
     )
     made.start()
     yield made
@@ -162,7 +162,7 @@ def seconds_until(true: Callable[[], bool], *, within: float) -> float:
 def test_a_new_record_is_served_a_suspended_one_refused_and_a_deleted_one_unknown_within_a_second(
     records: Records, directory: KubernetesDirectory
 ) -> None:
-    seconds_until(lambda: directory.contact_age_seconds() is not None, within=20)
+    seconds_until(lambda: directory.sync_age_seconds() is not None, within=20)
     started = time.monotonic()
     project = records.create(limits={"concurrentCalls": 3})
     seconds_until(lambda: known(directory, project), within=1)
@@ -207,12 +207,12 @@ def test_an_outage_of_the_api_server_changes_nothing_and_what_came_meanwhile_is_
         assert known(directory, removed)
         assert not known(directory, meanwhile)
         time.sleep(0.5)
-    assert (directory.contact_age_seconds() or 0) > 55
+    assert (directory.sync_age_seconds() or 0) > 55
     cable.plug()
     back = seconds_until(lambda: known(directory, meanwhile) and not known(directory, removed), within=5)
     say(f"after 60 s without the API server: everything known {back:.2f} s after its return")
     assert known(directory, before)
-    assert (directory.contact_age_seconds() or 60) < 5
+    assert (directory.sync_age_seconds() or 60) < 5
 
 
 def test_without_the_api_server_from_the_start_nobody_is_called_unknown(
@@ -220,14 +220,14 @@ def test_without_the_api_server_from_the_start_nobody_is_called_unknown(
 ) -> None:
     cable.pull()
     directory.close()
-    fresh = KubernetesDirectory(directory._records, local_gateway_url=_INGRESS, rhythm=Rhythm(longest_pause=0.5))
+    fresh = KubernetesDirectory(directory._records, local_gateway_url=_INGRESS, intervals=WatchIntervals(max_pause=0.5))
     fresh.start()
     time.sleep(1)
     with pytest.raises(DirectoryError):
         fresh.tenant_of(ProjectId("0" * 32))
-    assert fresh.contact_age_seconds() is None
+    assert fresh.sync_age_seconds() is None
     cable.plug()
-    seconds_until(lambda: fresh.contact_age_seconds() is not None, within=5)
+    seconds_until(lambda: fresh.sync_age_seconds() is not None, within=5)
     with pytest.raises(NotOnboardedError):
         fresh.tenant_of(ProjectId("0" * 32))
     fresh.close()

@@ -8,13 +8,13 @@ import pytest
 
 import tenancy.platform.probes as probing
 from policies.model import Platform
-from tenancy.cluster import Ref, connect, ref_of
+from tenancy.kubernetes.client import Ref, connect, ref_of
+from tenancy.platform.checks.runner import run_checks
+from tenancy.platform.cluster_facts import Enforcement
 from tenancy.platform.collect import collect_facts
-from tenancy.platform.facts import Enforcement
-from tenancy.platform.judge import judge
-from tenancy.platform.probes import Question, ask, scratch_namespace, try_enforcement
+from tenancy.platform.probes import HttpProbe, run_probe, scratch_namespace, try_enforcement
 from tenancy.platform.rollout import Rollout
-from tenancy.platform.sources import render, staged
+from tenancy.platform.sources import apply_phases, render
 from tests.cluster.commands import CommandError, wait_until
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.progress import say
@@ -23,7 +23,7 @@ from tests.cluster.testbed import PROBE_IMAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tenancy.cluster import Cluster
+    from tenancy.kubernetes.client import Cluster
     from tests.cluster.testbed import Testbed
 
 CONTROLLER = "--as=system:serviceaccount:osfaas-system:osfaas-controller"
@@ -47,7 +47,7 @@ def identities(cluster: Testbed, api: Cluster) -> Iterator[Testbed]:
     overlay = render(cluster.kubectl.words[0], CHECKOUT / "manifests" / "overlays" / "example")
     rights = [item for item in overlay if item["kind"] in RIGHTS]
     made = [item for item in rights if _is_absent(api, ref_of(item))]
-    Rollout(api, say, 60).apply(staged(made))
+    Rollout(api, say, 60).apply(apply_phases(made))
     yield cluster
     for item in reversed(made):
         found = api.get(ref_of(item))
@@ -85,7 +85,7 @@ def test_without_the_policy_the_controller_could(identities: Testbed, api: Clust
     try:
         wait_until("the policy is gone", lambda: not _refusal(identities, CONTROLLER, *WRITES[0]), seconds=20)
     finally:
-        Rollout(api, say, 60).apply(staged([binding]))
+        Rollout(api, say, 60).apply(apply_phases([binding]))
     wait_until("the policy is back", lambda: bool(_refusal(identities, CONTROLLER, *WRITES[0])), seconds=20)
 
 
@@ -129,12 +129,12 @@ def test_the_probe_would_notice_a_network_that_ignores_policies(api: Cluster, mo
 
 def test_a_probe_that_cannot_run_proves_nothing(api: Cluster) -> None:
     """No such image."""
-    assert try_enforcement(api, "dev.local/no-such:image", patience_seconds=5) is Enforcement.UNCLEAR
+    assert try_enforcement(api, "dev.local/no-such:image", start_seconds=5) is Enforcement.UNCLEAR
 
 
 def test_what_the_harness_installed_lacks_nothing_but_policies(api: Cluster) -> None:
     """Istio and Knative come from the product's own installation, so check has nothing to say against them."""
-    findings = judge(collect_facts(api, Platform(functions={})), Platform(functions={}))
+    findings = run_checks(collect_facts(api, Platform(functions={})), Platform(functions={}))
     serious = {finding.code for finding in findings if finding.severity.value != "advice"}
     assert serious <= {"policies.missing", "kind.tenant", "overlay.placeholder"}
 
@@ -148,7 +148,7 @@ def server(identities: Testbed, api: Cluster) -> Iterator[str]:
     policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
     # An installed product's policies name the addresses of its site; those of the manifests would lock it out.
     made = [item for item in policies if _is_absent(api, ref_of(item))]
-    Rollout(api, say, 60).apply(staged(made))
+    Rollout(api, say, 60).apply(apply_phases(made))
     listen = ["python3", "-m", "http.server", "8788", "--directory", "/tmp"]
     gates = [{"conditionType": "osfaas.dev/never"}]
     labels = {**Platform(functions={}).gateway_labels, "app.kubernetes.io/part-of": "osfaas"}
@@ -164,12 +164,12 @@ def server(identities: Testbed, api: Cluster) -> Iterator[str]:
 
 def test_nobody_but_the_edge_reaches_the_gateway(server: str, api: Cluster) -> None:
     """From any namespace: closed. From the ingress pods' place, with their labels: open."""
-    question = Question(f"http://{server}:8788/")
+    question = HttpProbe(f"http://{server}:8788/")
     with scratch_namespace(api, "platform-try") as elsewhere:
-        assert ask(api, elsewhere, PROBE_IMAGE, question).startswith("failed")
-        assert ask(api, elsewhere, PROBE_IMAGE, question, labels={"istio": "ingressgateway"}).startswith("failed")
+        assert run_probe(api, elsewhere, PROBE_IMAGE, question).startswith("failed")
+        assert run_probe(api, elsewhere, PROBE_IMAGE, question, labels={"istio": "ingressgateway"}).startswith("failed")
     ingress = {"istio": "ingressgateway"}
-    assert ask(api, "istio-system", PROBE_IMAGE, question, labels=ingress) == "answered 200"
+    assert run_probe(api, "istio-system", PROBE_IMAGE, question, labels=ingress) == "answered 200"
 
 
 def test_the_gateway_reaches_the_local_gateway_and_no_pod_of_anybody(server: str, api: Cluster) -> None:
@@ -178,12 +178,12 @@ def test_the_gateway_reaches_the_local_gateway_and_no_pod_of_anybody(server: str
     with scratch_namespace(api, "platform-try") as elsewhere:
         listen = ["python3", "-m", "http.server", "8080", "--directory", "/tmp"]
         pod = api.create(probing.pod(elsewhere, "listens", PROBE_IMAGE, listen))
-        question = Question(f"http://{probing._address(api, pod, 60)}:8080/")
-        assert ask(api, elsewhere, PROBE_IMAGE, question) == "answered 200"
-        said = ask(api, "osfaas-system", PROBE_IMAGE, question, labels=platform.gateway_labels)
+        question = HttpProbe(f"http://{probing._address(api, pod, 60)}:8080/")
+        assert run_probe(api, elsewhere, PROBE_IMAGE, question) == "answered 200"
+        said = run_probe(api, "osfaas-system", PROBE_IMAGE, question, labels=platform.gateway_labels)
         assert said.startswith("failed")
-    local = Question(platform.local_gateway_url, host="nobody.nowhere.svc.cluster.local")
-    assert ask(api, "osfaas-system", PROBE_IMAGE, local, labels=platform.gateway_labels) == "answered 404"
+    local = HttpProbe(platform.local_gateway_url, host="nobody.nowhere.svc.cluster.local")
+    assert run_probe(api, "osfaas-system", PROBE_IMAGE, local, labels=platform.gateway_labels) == "answered 404"
 
 
 def _refusal(cluster: Testbed, identity: str, *words: str) -> str:

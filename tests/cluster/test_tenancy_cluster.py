@@ -9,12 +9,20 @@ import pytest
 from policies.labels import FIELD_MANAGER
 from policies.model import TenantSpec
 from policies.names import ProjectId
-from tenancy import cluster as adapter
-from tenancy.cluster import Cluster, Kind, Ref, connect, ref_of
-from tenancy.errors import ClusterError, ConflictError, ExpiredError, KindMissingError, NotFoundError, UnavailableError
-from tenancy.ownership import added_by_strangers
-from tenancy.record import TenantRecord
-from tenancy.tenants import TENANTS, ClusterTenants, ref_of_tenant
+from tenancy.controller.ownership import foreign_fields
+from tenancy.kubernetes import client as adapter
+from tenancy.kubernetes.client import Cluster, Kind, Ref, connect, ref_of
+from tenancy.kubernetes.kinds import TENANTS
+from tenancy.model.errors import (
+    ClusterError,
+    ConflictError,
+    ExpiredError,
+    KindMissingError,
+    NotFoundError,
+    UnavailableError,
+)
+from tenancy.model.record import TenantRecord
+from tenancy.repository import KubernetesTenantRepository, ref_of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,13 +164,13 @@ def test_a_field_that_a_stranger_added_is_found_and_taken_out(
     """In the managed fields that a real API server keeps; a status or a default is no stranger's."""
     wanted = deny_all(namespace, "sealed")
     live = kubernetes.apply(wanted, force=False)
-    assert added_by_strangers(live, wanted) == ()
+    assert foreign_fields(live, wanted) == ()
     words = ("networkpolicy", "sealed", "-n", namespace, "--type=merge", "-p", '{"spec": {"egress": [{}]}}')
     cluster.kubectl("patch", *words)
     live = kubernetes.apply(wanted, force=True)
     # The reason for all this: a forced apply leaves the hole open.
     assert live["spec"]["egress"] == [{}]
-    assert added_by_strangers(live, wanted) == ("/spec/egress",)
+    assert foreign_fields(live, wanted) == ("/spec/egress",)
     closed = kubernetes.patch(ref_of(live), [{"op": "remove", "path": "/spec/egress"}])
     assert "egress" not in closed["spec"]
     assert {entry["manager"] for entry in closed["metadata"]["managedFields"]} == {FIELD_MANAGER}
@@ -179,7 +187,7 @@ def test_a_patch_of_a_version_that_is_gone_changes_nothing(kubernetes: Cluster, 
 
 def test_a_record_is_written_by_one_at_a_time(kubernetes: Cluster, tenants_known: None) -> None:
     """The second of two who read the same version is told so, and a field that is gone is gone."""
-    tenants = ClusterTenants(kubernetes)
+    tenants = KubernetesTenantRepository(kubernetes)
     project = ProjectId("controladapter1")
     first = tenants.create(TenantRecord(TenantSpec(project, suspended="new")))
     try:

@@ -30,10 +30,10 @@ from localcloud.services import free_ports
 from policies.admission_pods import build_pod_admission
 from policies.model import Platform
 from policies.names import ProjectId, namespace_of
-from tenancy.cluster import connect
-from tenancy.errors import ProjectsError
-from tenancy.projects import KeystoneProjects
-from tenancy.verify.pods import restricted_pod
+from tenancy.isolation.pods import restricted_pod
+from tenancy.keystone_projects import KeystoneProjects
+from tenancy.kubernetes.client import connect
+from tenancy.model.errors import ProjectsError
 from tests.cluster.commands import CommandError, wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.platform_objects import platform_objects
@@ -585,7 +585,7 @@ def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
     """Before the grace period is over it cannot be confirmed; unconfirmed, nothing is removed after it."""
     project = lab.project()
     namespace = lab.onboard(project, project)
-    assert "was not asked for" in lab.osfaas("offboard", project, "--confirm", code=1)
+    assert "was not requested" in lab.osfaas("offboard", project, "--confirm", code=1)
     lab.osfaas("offboard", project, "--grace", "1h", "--wait")
     assert not lab.is_there("services.serving.knative.dev", "checksums", namespace)
     assert "grace period lasts until" in lab.osfaas("offboard", project, "--confirm", code=1)

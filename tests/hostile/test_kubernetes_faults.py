@@ -1,7 +1,7 @@
 """Family 10: a Kubernetes API that is down, refuses, lies or forgets. Where each case is shown:
 
-- down: `tests/unit/tenancy/test_kubernetes_directory.py` (what is known stays), `test_execute.py` (the round ends),
-  `test_leadership.py` (the leader stops in time), `tests/cluster/test_gateway_directory.py` (a real one that goes away)
+- down: `tests/unit/tenancy/directory/test_kubernetes_directory.py` (what is known stays), `test_execute.py` (the round
+  ends), `test_leadership.py` (the leader stops in time), `tests/cluster/test_gateway_directory.py` (one that goes away)
 - 409 storm: `tests/cluster/test_tenancy_cluster.py` (one writes at a time), `test_plan.py`, `test_leadership.py`
 - 410 Gone: `test_kubernetes_directory.py` (a new list), `test_tenancy_cluster.py` (the real one says it)
 - watch silently dead: the pauses and the relisting in `test_kubernetes_directory.py`; over a real socket not shown
@@ -17,8 +17,8 @@ import time
 import pytest
 from fronts import Front, hang_up, reset, says, status
 
-from tenancy.errors import DirectoryError
-from tenancy.kubernetes_directory import KubernetesDirectory
+from tenancy.directory.kubernetes_directory import KubernetesDirectory
+from tenancy.model.errors import DirectoryError
 from tests.machine import scaled
 
 FAULTS = {
@@ -60,7 +60,7 @@ users: [{{name: u, user: {{token: t}}}}]
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_nobody_is_called_unknown_or_known_while_the_api_server_fails(kubeconfig, fault):
     """Neither a tenant nor a stranger: not known yet, which is a 503."""
-    from tenancy.cluster import connect
+    from tenancy.kubernetes.client import connect
 
     made, path = kubeconfig
     made.fault = fault
@@ -72,4 +72,4 @@ def test_nobody_is_called_unknown_or_known_while_the_api_server_fails(kubeconfig
     assert made.seen
     with pytest.raises(DirectoryError):
         directory.tenant_of("p")
-    assert directory.contact_age_seconds() is None
+    assert directory.sync_age_seconds() is None

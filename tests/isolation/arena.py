@@ -1,11 +1,11 @@
-"""The stage on which all attacks are replayed: three attackers, two victims, and defences that can be taken away.
+"""The fixtures of all attacks: three attackers, two victims, and defences that can be removed.
 
-- the *tenant*, at level L3: nothing that it tries may work;
-- the *low* tenant, at level L1: what a tenant could do without the network's default deny;
-- the *outsider*, in a namespace that is no tenant's (L0): what a pod can do when nobody thought of it.
+- the *tenant*, at level L3: none of its attacks may work;
+- the *low* tenant, at level L1: shows what a tenant can do without the network's default deny;
+- the *outsider*, in a namespace of no tenant (L0): shows what an unrestricted pod can do.
 
-The tenant and the low one attack a victim at level L3, the outsider the low tenant, which nobody protects from it.
-`low_victim` is the tenant's attack on the low one, `top` a tenant at level L5 without any pod.
+The tenant and the low tenant attack a victim at level L3; the outsider attacks the low tenant, which is not protected
+from it. `low_victim` is the tenant's attack on the low tenant, `top` a tenant at level L5 without any pod.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
-from tenancy.cluster import Cluster, Kind, Ref
-from tenancy.verify.attack import Attack, Evidence, Outcome
-from tenancy.verify.attacks import all_attacks
-from tenancy.verify.replay import ask
-from tenancy.verify.stage import Stage
-from tenancy.verify.targets import Scene, Targets, Victim
-from tenancy.verify.verdict import Finding, Verdict, judge
+from tenancy.isolation.attack import Attack, Evidence, Outcome
+from tenancy.isolation.attacks import all_attacks
+from tenancy.isolation.fixtures import Fixtures
+from tenancy.isolation.replay import run_probes
+from tenancy.isolation.targets import Context, Targets, Victim
+from tenancy.isolation.verdict import Finding, Verdict, evaluate
+from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tests.cluster.commands import wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from kubernetes import client
 
-    from tenancy.verify.asking import PodName
+    from tenancy.isolation.runners import PodName
     from tests.cluster.testbed import Testbed
 
 IMAGE = "dev.local/checksums:test"
@@ -63,10 +63,10 @@ MUTATION = Kind(ADMISSION, "MutatingAdmissionPolicyBinding")
 
 @dataclass(frozen=True)
 class Place:
-    """Where attacks start, and on whom.
+    """The origin and the victim of attacks.
 
     Attributes:
-        spec: the tenant that the attacker is; for the outsider, whose namespace is no tenant's, one that stands in.
+        spec: the attacking tenant; a substitute for the outsider, whose namespace belongs to no tenant.
     """
 
     spec: TenantSpec
@@ -77,7 +77,7 @@ class Place:
 
 @dataclass
 class Arena:
-    """Asks attacks by name, with and without defences."""
+    """Runs attacks by name, with and without defences."""
 
     cluster: Testbed
     objects: Cluster
@@ -91,29 +91,31 @@ class Arena:
     defended: Mapping[str, Finding] = field(default_factory=dict)
 
     def attack(self, name: str, place: Place) -> Attack:
-        scene = Scene(place.spec, PLATFORM, place.victim, self.targets)
-        return next(each for each in all_attacks(scene) if each.name == name)
+        context = Context(place.spec, PLATFORM, place.victim, self.targets)
+        return next(each for each in all_attacks(context) if each.name == name)
 
     def find(self, names: list[str], place: Place) -> dict[str, Finding]:
-        """What becomes of these attacks now, each with its twin."""
+        """The findings of these attacks now, each with its positive control."""
         attacks = [self.attack(name, place) for name in names]
-        stage = Stage(place.probe, place.decoy, place.victim.decoy, place.victim.word, user_of(place.spec))
-        answers = ask(self.configuration, stage, [*(a.question for a in attacks), *(a.twin for a in attacks)])
+        fixtures = Fixtures(place.probe, place.decoy, place.victim.decoy, place.victim.word, user_of(place.spec))
+        answers = run_probes(
+            self.configuration, fixtures, [*(a.attempt for a in attacks), *(a.control for a in attacks)]
+        )
         pairs = zip(attacks, answers, answers[len(attacks) :], strict=False)
         level = place.spec.isolation
-        return {attack.name: judge(attack, evidence, twin, level) for attack, evidence, twin in pairs}
+        return {attack.name: evaluate(attack, evidence, control, level) for attack, evidence, control in pairs}
 
     def assert_defended(self, name: str) -> None:
-        """The attack failed from inside the tenant while all defences stood, and its twin was open."""
+        """The attack failed from inside the tenant with all defences in place, and its positive control succeeded."""
         finding = self.defended[name]
         assert finding.verdict is Verdict.DEFENDED, finding
 
     def expect_answered(self, name: str, place: Place) -> Evidence:
-        """The attack works, at the latest when the cluster has had time to notice what was taken away."""
+        """The attack works, at the latest when the cluster has applied the removal of the defence."""
         return self._expect(name, place, {Outcome.ANSWERED})
 
     def expect_refused(self, name: str, place: Place) -> Evidence:
-        """The attack fails clearly while its twin is open."""
+        """The attack is refused while its positive control succeeds."""
         return self._expect(name, place, REFUSALS)
 
     def _expect(self, name: str, place: Place, wanted: AbstractSet[Outcome]) -> Evidence:
@@ -122,7 +124,7 @@ class Arena:
         def as_wanted() -> bool:
             finding = self.find([name], place)[name]
             seen.append(finding)
-            return finding.evidence.outcome in wanted and finding.twin.outcome is Outcome.ANSWERED
+            return finding.evidence.outcome in wanted and finding.control.outcome is Outcome.ANSWERED
 
         try:
             wait_until(name, as_wanted, seconds=SETTLING_SECONDS, pause=0.5)
@@ -132,18 +134,18 @@ class Arena:
 
     @contextlib.contextmanager
     def without(self, *refs: Ref) -> Iterator[None]:
-        """The block without these objects of the defence; they are back afterwards."""
-        kept = []
+        """Removes these objects of the defence for the block, and restores them afterwards."""
+        saved = []
         for ref in refs:
             found = self.objects.get(ref)
-            assert found is not None, f"there is no {ref} to take away"
-            kept.append(found)
+            assert found is not None, f"there is no {ref} to remove"
+            saved.append(found)
         try:
-            for ref, item in zip(refs, kept, strict=True):
+            for ref, item in zip(refs, saved, strict=True):
                 self.objects.delete(ref, uid=item["metadata"]["uid"])
             yield
         finally:
-            for item in kept:
+            for item in saved:
                 metadata = {
                     key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]
                 }

@@ -1,4 +1,4 @@
-"""Builds the arena once for the whole run, and leaves the cluster as it was."""
+"""Creates the arena once per run, and leaves the cluster as it was."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kubernetes.client import ApiClient
 from policies.labels import MANAGED_BY
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Cluster, load_configuration
-from tenancy.errors import ClusterError
-from tenancy.verify.asking import PodName
-from tenancy.verify.attacks import all_attacks
-from tenancy.verify.pods import decoy_pod, probe_pod
-from tenancy.verify.survey import survey
-from tenancy.verify.targets import Scene, Victim
+from tenancy.isolation.attacks import all_attacks
+from tenancy.isolation.discovery import discover_targets
+from tenancy.isolation.pods import decoy_pod, probe_pod
+from tenancy.isolation.runners import PodName
+from tenancy.isolation.targets import Context, Victim
+from tenancy.kubernetes.client import Cluster, load_configuration
+from tenancy.model.errors import ClusterError
 from tests.cluster.commands import run
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.platform_objects import platform_objects
@@ -58,7 +58,7 @@ _RUNTIME_CLASS = {
 
 @pytest.fixture(scope="session")
 def arena(cluster: Testbed) -> Iterator[Arena]:
-    """The stage, with every attack of the tenant tried once while all defences stand."""
+    """The fixtures, with every attack of the tenant run once while all defences are in place."""
     configuration = load_configuration(cluster.running.layout.host_kubeconfig)
     objects = Cluster(ApiClient(configuration))
     with contextlib.ExitStack() as ending:
@@ -71,11 +71,11 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
             outside = ending.enter_context(cluster.namespace("iso-outside"))
             ending.enter_context(_openstack(cluster))
             places = _places(cluster, outside)
-            targets = survey(objects, PLATFORM, (OPENSTACK_ADDRESS, KEYSTONE_PORT), None)
-            stage = Arena(cluster, objects, configuration, targets, **places)
-            scene = Scene(TENANT, PLATFORM, stage.tenant.victim, targets)
-            stage.defended = stage.find([each.name for each in all_attacks(scene)], stage.tenant)
-        yield stage
+            targets = discover_targets(objects, PLATFORM, (OPENSTACK_ADDRESS, KEYSTONE_PORT), None)
+            arena = Arena(cluster, objects, configuration, targets, **places)
+            context = Context(TENANT, PLATFORM, arena.tenant.victim, targets)
+            arena.defended = arena.find([each.name for each in all_attacks(context)], arena.tenant)
+        yield arena
 
 
 def _onboard(objects: Cluster, spec: TenantSpec) -> None:

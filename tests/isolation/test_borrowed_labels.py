@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tenancy.verify.asking import PodName
-from tenancy.verify.pods import probe_pod
+from tenancy.isolation.pods import probe_pod
+from tenancy.isolation.runners import PodName
 from tests.isolation.arena import IMAGE, LOW, PLATFORM, REFUSALS, VICTIM
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def test_no_tenants_pod_gets_there(arena: Arena, place: str, way: str) -> None:
 
 
 def test_a_pod_of_a_tenant_with_nodes_of_its_own_is_sent_to_them(arena: Arena) -> None:
-    """One admission policy sets the selector, so that what the pod wishes is not kept even without the other."""
+    """One admission policy sets the selector, so that the pod's own selector is not kept even without the other."""
     with arena.without(_PLACEMENT):
         arena.expect_refused("foreign-node", arena.top)
 

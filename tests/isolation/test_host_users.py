@@ -14,10 +14,10 @@ _SECOND = "ValidatingAdmissionPolicy 'osfaas-pods-user-namespace'"
 
 
 def test_a_tenants_user_may_not(arena: Arena) -> None:
-    """One admission policy turns the wish down silently, a second one refuses it should the first be gone."""
+    """One admission policy overrides the field silently; a second one refuses it if the first is missing."""
     arena.assert_defended("host-users")
     with arena.without(mutation("osfaas-pods-user-namespace")):
-        # Its twin is refused then as well: a pod that says nothing has no user namespace either.
+        # Its positive control is refused then as well: a pod without the field has no user namespace either.
         wait_until("the second policy's refusal", lambda: _SECOND in _heard(arena), seconds=20)
         with arena.without(validation("osfaas-pods-user-namespace")):
             arena.expect_answered("host-users", arena.tenant)

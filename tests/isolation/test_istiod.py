@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tenancy.verify.verdict import Verdict
+from tenancy.isolation.verdict import Verdict
 from tests.isolation.arena import REFUSALS, network_policy
 
 if TYPE_CHECKING:

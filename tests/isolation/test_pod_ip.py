@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.attack import Outcome
-from tenancy.verify.targets import FUNCTION_PORTS
-from tenancy.verify.verdict import Verdict
+from tenancy.isolation.attack import Outcome
+from tenancy.isolation.targets import FUNCTION_PORTS
+from tenancy.isolation.verdict import Verdict
 from tests.isolation.arena import REFUSALS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_the_victims_policy_keeps_out_pods_that_may_connect_anywhere(arena: Aren
     """The attacker at level L1 may connect anywhere; the victim's default deny is enough."""
     found = arena.find(_ALL, arena.low)
     assert {found[name].evidence.outcome for name in _ALL} <= REFUSALS, found
-    assert {found[name].twin.outcome for name in _ALL} == {Outcome.ANSWERED}, found
+    assert {found[name].control.outcome for name in _ALL} == {Outcome.ANSWERED}, found
 
 
 def test_without_both_policies_every_port_answers(arena: Arena) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.cluster import Kind, Ref
+from tenancy.kubernetes.client import Kind, Ref
 from tests.isolation.arena import TENANT
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tenancy.record import TenantRecord, manifest_of
+from tenancy.model.record import TenantRecord, manifest_of
 from tests.cluster.commands import wait_until
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.facts import OPENSTACK_ADDRESS

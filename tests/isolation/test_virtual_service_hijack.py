@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.verify.verdict import Verdict
+from tenancy.isolation.verdict import Verdict
 from tests.isolation.arena import validation
 
 if TYPE_CHECKING:

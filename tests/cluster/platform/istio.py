@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tenancy.platform import install as product
 from tenancy.platform.helm import Charts, Helm
 from tenancy.platform.install import Istio
-from tenancy.platform.sources import laid_over, read_values
+from tenancy.platform.sources import merge_values, read_values
 from tests.cluster.layout import CHECKOUT, LAYOUT
 from tests.cluster.platform.rollout import rollout
 
@@ -60,7 +60,7 @@ def install_istio(kubectl: Kubectl) -> None:
     values = CHECKOUT / "manifests" / "platform" / "istio"
     istio = Istio(
         Charts(str(_CHARTS)),
-        istiod=laid_over(read_values(values / "istiod.yaml"), _PILOT_VALUES),
-        ingress=laid_over(read_values(values / "gateway.yaml"), _GATEWAY_VALUES),
+        istiod=merge_values(read_values(values / "istiod.yaml"), _PILOT_VALUES),
+        ingress=merge_values(read_values(values / "gateway.yaml"), _GATEWAY_VALUES),
     )
     product.install_istio(rollout(kubectl), helm, istio, NAMESPACE)

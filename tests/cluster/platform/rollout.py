@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenancy.cluster import connect
+from tenancy.kubernetes.client import connect
 from tenancy.platform.rollout import Rollout
 from tests.cluster.progress import say
 

@@ -24,7 +24,7 @@ from gateway.http.middleware import RequestIdMiddleware, StrictHeadMiddleware
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})

@@ -30,8 +30,8 @@ from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef,
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import FunctionAddress, Tenant
-from tenancy.errors import NotOnboardedError
+from tenancy.directory.protocol import FunctionAddress, Tenant
+from tenancy.model.errors import NotOnboardedError
 from tests.machine import scaled, settled
 
 REF = ObjectRef("c", "o")

@@ -20,7 +20,7 @@ from gateway.objects.http import StoreFailureError, StoreUnreachableError, refus
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat
 from gateway.upstream.function_client import ReplyCutError
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import FunctionAddress, Tenant
+from tenancy.directory.protocol import FunctionAddress, Tenant
 
 STAT = ObjectStat("p", "http://swift.test/v1/AUTH_p", ObjectRef("c", "o"), "e", 9, ObjectKind.PLAIN, "text/plain")
 CALLER = Caller("t", "u", "n", ProjectId("p"), "n", frozenset(), 0)

@@ -20,7 +20,7 @@ from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import FunctionAddress, Tenant
+from tenancy.directory.protocol import FunctionAddress, Tenant
 
 MD5 = "0123456789abcdef0123456789abcdef"
 ADLER = "11e60398"

@@ -17,7 +17,7 @@ from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import Tenant
+from tenancy.directory.protocol import Tenant
 from tests.machine import scaled, settled
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)

@@ -20,8 +20,8 @@ from gateway.openapi import openapi_document
 from gateway.server.app import build_app, routes
 from gateway.settings import Settings
 from policies.names import ProjectId
-from tenancy.directory import Tenant
-from tenancy.errors import NotOnboardedError
+from tenancy.directory.protocol import Tenant
+from tenancy.model.errors import NotOnboardedError
 
 PUBLIC_URL = "https://faas.example/base"
 
@@ -30,7 +30,7 @@ class NoTenants:
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         raise NotOnboardedError(project_id)
 
-    def contact_age_seconds(self) -> float | None:
+    def sync_age_seconds(self) -> float | None:
         return 0.0
 
 

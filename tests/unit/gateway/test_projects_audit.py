@@ -18,7 +18,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
-from tenancy.errors import UnavailableError
+from tenancy.model.errors import UnavailableError
 
 ADMIN = Administrator("u", "root", "system")
 

@@ -5,8 +5,8 @@ import pytest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.upstream.diagnostics import PERMANENT_PROBLEMS, FunctionDiagnostics, error_for
 from policies.names import NamespaceName, ProjectId
-from tenancy.directory import FunctionAddress, Tenant, Trouble
-from tenancy.errors import NotOnboardedError
+from tenancy.directory.protocol import FunctionAddress, Tenant, Trouble
+from tenancy.model.errors import NotOnboardedError
 
 PROJECT = ProjectId("p")
 SILENT = GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f")
@@ -23,7 +23,7 @@ class Directory:
         address = FunctionAddress("http://i.test", "f.faas-p", callable=True, trouble=self.trouble)
         return Tenant(PROJECT, NamespaceName("faas-p"), {"f": address})
 
-    def contact_age_seconds(self) -> float | None:
+    def sync_age_seconds(self) -> float | None:
         return 0.0
 
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.telemetry.trace import Trace, enter
 from gateway.upstream.function_client import FunctionClient, FunctionRequest, FunctionTimeouts, abort_when
-from tenancy.directory import FunctionAddress
+from tenancy.directory.protocol import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

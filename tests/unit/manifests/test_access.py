@@ -10,10 +10,10 @@ from policies.access import CONTROLLER_ROLE, build_controller_binding
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
 from policies.tenant import tenant_manifests
-from tenancy.cluster import Kind, ref_of
-from tenancy.observe import OWNED_KINDS
+from tenancy.kubernetes.client import Kind, ref_of
+from tenancy.kubernetes.kinds import OWNED_KINDS
+from tenancy.kubernetes.watches import WATCHED_KINDS
 from tenancy.platform.install import platform_in
-from tenancy.triggers import SOURCES
 from tests.unit.manifests.rendered import kustomizations, one, rendered
 
 READING = {"get", "list", "watch"}
@@ -80,7 +80,7 @@ def granted(kind: Kind) -> set[str]:
     return {verb for rule in found if plural in rule["resources"] for verb in rule["verbs"]}
 
 
-@pytest.mark.parametrize("kind", [source.kind for source in SOURCES], ids=str)
+@pytest.mark.parametrize("kind", [watched.kind for watched in WATCHED_KINDS], ids=str)
 def test_the_controller_may_watch_what_it_watches(kind: Kind):
     """A forbidden watch starts anew for ever, and nothing is repaired."""
     assert granted(kind) >= READING

@@ -12,7 +12,7 @@ import yaml
 from gateway.http.metrics import Metrics
 from gateway.limits.model import NAMES
 from gateway.telemetry.outcome import Outcome
-from tenancy.metrics import ControllerMetrics
+from tenancy.controller.metrics import ControllerMetrics
 from tests.unit.manifests.rendered import CHECKOUT, MANIFESTS
 
 FOLDER = MANIFESTS / "monitoring"

@@ -13,7 +13,7 @@ from tenancy.commands.access import exit_code_of
 from tenancy.commands.controller import controller
 from tenancy.commands.tenant import tenant
 from tenancy.commands.waiting import has_stopped, is_gone, is_ready
-from tenancy.errors import (
+from tenancy.model.errors import (
     AdministrationError,
     ConflictError,
     NoSuchProjectError,
@@ -21,7 +21,7 @@ from tenancy.errors import (
     ProjectsError,
     UnavailableError,
 )
-from tenancy.record import Condition, ConditionType, FunctionStatus, ProjectState, TenantRecord, TenantStatus
+from tenancy.model.record import Condition, ConditionType, FunctionStatus, ProjectState, TenantRecord, TenantStatus
 from tests.unit.tenancy.objects import SPEC
 
 READY = Condition(ConditionType.READY, True, "AllReady")

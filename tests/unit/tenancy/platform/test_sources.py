@@ -16,13 +16,13 @@ from tenancy.platform.errors import PlatformError
 from tenancy.platform.helm import Charts
 from tenancy.platform.install import overlay_problems, platform_in
 from tenancy.platform.sources import (
+    apply_phases,
     combined,
-    laid_over,
+    merge_values,
     queue_proxy_settings,
     read_manifests,
     read_values,
     render,
-    staged,
     with_settings,
 )
 from tests.unit.manifests.rendered import KUBECTL, MANIFESTS, rendered
@@ -98,7 +98,7 @@ def test_kinds_come_first_and_their_instances_last():
     image = thing("Image", "queue", "caching.internal.knative.dev/v1alpha1")
     deployment, namespace = thing("Deployment", "webhook", "apps/v1"), thing("Namespace", "knative-serving")
     kind = crd("caching.internal.knative.dev", "Image")
-    stages = staged([image, deployment, kind, namespace])
+    stages = apply_phases([image, deployment, kind, namespace])
     assert stages.kinds == (kind,)
     assert stages.objects == (namespace, deployment)
     assert stages.instances == (image,)
@@ -108,7 +108,7 @@ def test_kinds_come_first_and_their_instances_last():
 def test_an_object_that_is_given_twice_counts_once():
     """Knative's releases repeat the CRDs in two files."""
     first, second = thing("ConfigMap", "a", data={"x": "1"}), thing("ConfigMap", "a", data={"x": "2"})
-    assert staged([first, second]).objects == (first,)
+    assert apply_phases([first, second]).objects == (first,)
 
 
 def test_settings_are_laid_over_and_examples_dropped():
@@ -153,7 +153,7 @@ def test_the_settings_in_the_tree_fit_the_default_platform():
 def test_values_merge_as_helm_merges_them():
     """Mappings by key, lists as a whole, null to take something away."""
     below = {"a": {"x": 1, "y": 2}, "list": [1], "gone": {"z": 1}}
-    assert laid_over(below, {"a": {"y": 3}, "list": [2], "gone": None}) == {
+    assert merge_values(below, {"a": {"y": 3}, "list": [2], "gone": None}) == {
         "a": {"x": 1, "y": 3}, "list": [2], "gone": None,
     }  # fmt: skip
 

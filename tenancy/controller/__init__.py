@@ -1,0 +1,5 @@
+"""The controller: reconciles each `Tenant` with what is on the cluster.
+
+Pure: `plan`, `ownership`, `function_status`, `report`. Effects: `snapshot` reads, `execute` writes, `reconcile`
+does both for one tenant. `controller` runs it: watches, work queue, workers, leader election.
+"""

@@ -1,0 +1,224 @@
+"""Wires the controller: watches, work queue, workers, Keystone poll, leader election. The work is in `reconcile`."""
+
+import hashlib
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tenancy.controller.endpoint import HealthServer
+from tenancy.controller.execute import NoLongerLeadingError
+from tenancy.controller.leadership import LEASE, Leadership, Terms
+from tenancy.controller.metrics import ControllerMetrics
+from tenancy.controller.project_states import ProjectStates
+from tenancy.controller.reconcile import Reconciler
+from tenancy.controller.work_queue import WorkQueue
+from tenancy.keystone_projects import connect_projects
+from tenancy.kubernetes.client import Cluster, Ref, connect
+from tenancy.kubernetes.kinds import TENANTS
+from tenancy.kubernetes.watches import WATCHED_KINDS, WatchedKind, watch_loop
+from tenancy.model.errors import ClusterError, ProjectsError, RecordError, TenancyError
+from tenancy.model.record import ConditionType, TenantRecord, record_of
+from tenancy.platform.platform_file import read_platform
+
+log = logging.getLogger(__name__)
+
+_LEASE_NAME = "osfaas-controller"
+# Changes that arrive together cause one reconcile.
+_SETTLE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """Settings of a controller.
+
+    Attributes:
+        platform_file: see `tenancy.platform.platform_file`.
+        kubeconfig: None: the cluster in which the controller runs.
+        listen_host, listen_port: of the health and metrics endpoint.
+        workers: maximum number of concurrent reconciles.
+        poll_seconds: interval between two reads of Keystone's projects.
+        resync_seconds: interval between two reconciles of all tenants, regardless of the watches.
+        terms: times of the leader election.
+        selector: labels of the records that this controller manages; others belong to another controller.
+    """
+
+    platform_file: Path
+    kubeconfig: Path | None = None
+    listen_host: str = "0.0.0.0"  # noqa: S104 - the kubelet and Prometheus connect from outside the pod
+    listen_port: int = 8790
+    workers: int = 4
+    poll_seconds: float = 60.0
+    resync_seconds: float = 300.0
+    terms: Terms = field(default_factory=Terms)
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+
+class Controller:
+    """One replica: stands by until it leads, and exits when it loses the lead, to be restarted."""
+
+    def __init__(self, settings: ControllerSettings, cluster: Cluster, states: ProjectStates) -> None:
+        """Reads the platform file.
+
+        Raises:
+            PlatformFileError: it is not valid.
+        """
+        self._settings = settings
+        self._cluster = cluster
+        self._states = states
+        self._metrics = ControllerMetrics()
+        self._queue = WorkQueue()
+        self._stop = threading.Event()
+        self._failed = False
+        self._labels = ",".join(sorted(f"{key}={value}" for key, value in settings.selector.items()))
+        platform = read_platform(settings.platform_file)
+        identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        lease = Ref(LEASE, platform.system_namespace, lease_name(self._labels))
+        self._leadership = Leadership(cluster, lease, identity, settings.terms)
+        self._reconciler = Reconciler(
+            cluster, platform, states, self._metrics, lambda: self._leadership.leads, settings.selector
+        )
+        self._working: list[threading.Thread] = []
+
+    def run(self) -> int:
+        """Runs until a signal ends it.
+
+        Returns:
+            0 after SIGTERM or SIGINT, 1 when it lost the lead.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        with HealthServer(
+            self._settings.listen_host, self._settings.listen_port, self._metrics.registry, self._is_healthy
+        ):
+            self._leadership.run(self._stop, self._begin, self._lose)
+        self._stop.set()
+        self._queue.close()
+        for thread in self._working:
+            # A running reconcile ends; it writes nothing any more without the lease.
+            thread.join(timeout=self._settings.terms.deadline)
+        return int(self._failed)
+
+    def _begin(self) -> None:
+        self._metrics.leading.set(1)
+        for number in range(self._settings.workers):
+            self._working.append(_start(f"worker-{number}", self._work))
+        for watched in (WatchedKind(TENANTS, self._labels), *WATCHED_KINDS):
+            _start(f"watch-{watched.kind.kind}", lambda watched=watched: self._watch(watched))
+        _start("keystone", self._poll)
+        _start("resync", self._resync)
+
+    def _lose(self) -> None:
+        self._metrics.leading.set(0)
+        self._failed = True
+
+    def _is_healthy(self) -> bool:
+        """Whether all workers are alive; a restart may help if one died."""
+        return all(thread.is_alive() for thread in self._working) or self._stop.is_set()
+
+    def _watch(self, watched: WatchedKind) -> None:
+        def on_failure(watched: WatchedKind) -> None:
+            self._metrics.watch_failures.labels(watched.kind.kind).inc()
+
+        watch_loop(self._cluster, watched, lambda name: self._queue.add(name, _SETTLE_SECONDS), on_failure, self._stop)
+
+    def _work(self) -> None:
+        while (name := self._queue.get()) is not None:
+            result, again = "done", None
+            try:
+                with self._metrics.round_seconds.time():
+                    again = self._reconciler.reconcile(name)
+            except NoLongerLeadingError:
+                self._failed = True
+                return self._stop.set()
+            except RecordError as error:
+                # The next write of the record enqueues it again.
+                log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
+                result = "refused"
+            except ClusterError as error:
+                log.warning("tenant %s: %s", name, error)
+                result = "unavailable"
+            except Exception:
+                log.exception("reconciling tenant %s failed unexpectedly", name)
+                result = "failed"
+            self._metrics.rounds.labels(result).inc()
+            if result in {"unavailable", "failed"}:
+                self._queue.failed(name)
+            else:
+                self._queue.done(name, again)
+        return None
+
+    def _poll(self) -> None:
+        while not self._stop.is_set():
+            try:
+                projects = {record.spec.project_id: record for record in self._records()}
+                for project_id in self._states.refresh(projects):
+                    self._queue.add(projects[project_id].name)
+                self._metrics.keystone_polls.labels("complete").inc()
+                self._metrics.keystone_complete.set_to_current_time()
+            except ProjectsError as error:
+                log.warning("the states of the projects are unchanged: %s", error)
+                self._metrics.keystone_polls.labels("unusable").inc()
+            except TenancyError as error:
+                log.warning("the tenants cannot be listed: %s", error)
+            except Exception:
+                log.exception("reading Keystone's projects failed unexpectedly")
+            self._stop.wait(self._settings.poll_seconds)
+
+    def _resync(self) -> None:
+        while not self._stop.wait(self._settings.resync_seconds):
+            try:
+                for record in self._records():
+                    self._queue.add(record.name)
+            except ClusterError as error:
+                log.warning("the tenants cannot be listed: %s", error)
+            except Exception:
+                log.exception("the periodic resync failed unexpectedly")
+
+    def _records(self) -> list[TenantRecord]:
+        """The well-formed records; the others are reported when they are reconciled."""
+        records = []
+        for manifest in self._cluster.list(TENANTS, labels=self._labels).items:
+            try:
+                records.append(record_of(manifest))
+            except RecordError as error:
+                log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
+        self._count(records)
+        return records
+
+    def _count(self, records: list[TenantRecord]) -> None:
+        ready = (
+            condition
+            for record in records
+            for condition in record.status.conditions
+            if condition.type is ConditionType.READY
+        )
+        self._metrics.tenants.clear()
+        for (status, reason), number in Counter((str(found.status), found.reason) for found in ready).items():
+            self._metrics.tenants.labels(status, reason).set(number)
+
+
+def lease_name(labels: str) -> str:
+    """Name of the Lease: controllers that manage different records do not compete."""
+    return f"{_LEASE_NAME}-{hashlib.sha256(labels.encode()).hexdigest()[:8]}" if labels else _LEASE_NAME
+
+
+def run_controller(settings: ControllerSettings) -> int:
+    """Runs a controller until a signal ends it; its exit code.
+
+    Raises:
+        TenancyError: no cluster, no credential or no platform file.
+    """
+    return Controller(settings, connect(settings.kubeconfig), ProjectStates(connect_projects())).run()
+
+
+def _start(name: str, run: object) -> threading.Thread:
+    thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
+    thread.start()
+    return thread

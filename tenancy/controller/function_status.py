@@ -1,0 +1,105 @@
+"""The state of functions from Knative's conditions, their Deployments and their pods. Pure.
+
+Knative's conditions are not complete: with an exceeded quota a Knative Service stays Ready and its calls hang, because
+only the Deployment knows that its pods were refused. The gateway reads only the record, so the reason is stored there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from policies.labels import CALLABLE
+from policies.model import Manifest
+from tenancy.kubernetes.kinds import SERVICE_LABEL
+from tenancy.model.record import FunctionStatus
+
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+_CRASH = frozenset({"CrashLoopBackOff", "RunContainerError", "StartError"})
+_CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError"})
+_MAX_CHARACTERS = 400
+
+
+def function_statuses(
+    services: Iterable[Manifest], deployments: Sequence[Manifest], pods: Sequence[Manifest]
+) -> tuple[FunctionStatus, ...]:
+    """The state of each Knative Service of a namespace, by name."""
+    found = [
+        _status(service, [*_of(service, deployments)], [*_of(service, pods)])
+        for service in services
+        if not service["metadata"].get("deletionTimestamp")
+    ]
+    return tuple(sorted(found, key=lambda function: function.name))
+
+
+def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[Manifest]) -> FunctionStatus:
+    ready, condition = _ready(service)
+    reason, message = "", ""
+    running = any(deployment.get("status", {}).get("readyReplicas") for deployment in deployments)
+    if not (ready and running):
+        reason, message = _problem(deployments, pods)
+    if not ready and not reason:
+        reason = "NotReady"
+        message = condition.get("message") or condition.get("reason") or "Knative has not said yet whether it is ready"
+    return FunctionStatus(
+        name=service["metadata"]["name"],
+        ready=ready,
+        callable=service["metadata"].get("labels", {}).get(CALLABLE) == "true",
+        reason=reason,
+        message=message[:_MAX_CHARACTERS],
+    )
+
+
+def _ready(service: Manifest) -> tuple[bool, Mapping[str, Any]]:
+    status = service.get("status", {})
+    conditions = (each for each in status.get("conditions", ()) if each.get("type") == "Ready")
+    condition: Mapping[str, Any] = next(conditions, {})
+    # A condition of an earlier generation says nothing about this one.
+    current = status.get("observedGeneration") == service["metadata"].get("generation")
+    return current and condition.get("status") == "True", condition
+
+
+def _of(service: Manifest, objects: Iterable[Manifest]) -> Iterator[Manifest]:
+    name = service["metadata"]["name"]
+    return (each for each in objects if each["metadata"].get("labels", {}).get(SERVICE_LABEL) == name)
+
+
+def _problem(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple[str, str]:
+    for deployment in deployments:
+        for condition in deployment.get("status", {}).get("conditions", ()):
+            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+                return _refused(condition.get("message", ""))
+    for pod in pods:
+        found = _pod_problem(pod)
+        if found:
+            return found
+    return "", ""
+
+
+def _refused(message: str) -> tuple[str, str]:
+    if "exceeded quota" in message:
+        return "QuotaExceeded", f"no room for its pod in the project's quota: {_after(message, 'is forbidden: ')}"
+    return "PodRefused", f"the cluster refuses its pod: {message}"
+
+
+def _pod_problem(pod: Manifest) -> tuple[str, str] | None:
+    if pod["metadata"].get("deletionTimestamp"):
+        return None
+    status = pod.get("status", {})
+    for condition in status.get("conditions", ()):
+        if condition.get("reason") == "Unschedulable" and condition.get("status") == "False":
+            return "Unschedulable", f"no node has room for its pod: {condition.get('message', '')}"
+    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        waiting = container.get("state", {}).get("waiting", {})
+        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        if reason in _IMAGE:
+            return "ImagePull", f"its image cannot be had ({reason}): {message}"
+        if reason in _CRASH:
+            ended = container.get("lastState", {}).get("terminated", {})
+            how = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode', '?')}" if ended else message
+            return "CrashLoop", f"its container {container.get('name')} keeps ending: {how}"
+        if reason in _CONFIGURATION:
+            return "ContainerConfiguration", f"its container {container.get('name')} cannot be made: {message}"
+    return None
+
+
+def _after(message: str, mark: str) -> str:
+    return message.rpartition(mark)[2]

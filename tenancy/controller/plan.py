@@ -1,0 +1,209 @@
+"""Computes the actions that bring the cluster to the wanted state. Pure, so that a table of examples can test it.
+
+The rules: an object that does not exist is created; one of ours is corrected; one that is not ours is left alone and
+reported; one of ours that is no longer wanted is deleted. `tenancy.controller.ownership` decides which are ours.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from policies.model import Manifest
+from policies.tenant import TenantObjects
+from tenancy.controller.ownership import foreign_fields, is_ours
+from tenancy.controller.snapshot import Snapshot
+from tenancy.kubernetes.client import Ref, ref_of
+from tenancy.kubernetes.kinds import KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
+from tenancy.kubernetes.pods import STOP_SECONDS, pods_to_end
+
+# Kubernetes creates it in each namespace. In one of ours it is adopted, unless another manager has set our fields.
+MADE_BY_KUBERNETES = ("ServiceAccount", "default")
+
+_BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Create an object, or correct it.
+
+    Attributes:
+        uid: of the object in the snapshot; "" if there was none.
+        force: take our fields back from other managers, which is right only for an object of ours.
+    """
+
+    manifest: Manifest
+    uid: str = ""
+    force: bool = False
+
+    @property
+    def ref(self) -> Ref:
+        return ref_of(self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFields:
+    """Remove fields that other managers added to an object of ours, if it is still the version in the snapshot."""
+
+    ref: Ref
+    resource_version: str
+    pointers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an object, if it is still the one in the snapshot.
+
+    Attributes:
+        grace_seconds: time for a pod's containers to end; None: the pod's own grace period.
+    """
+
+    ref: Ref
+    uid: str
+    grace_seconds: int | None = None
+
+
+Action = Apply | RemoveFields | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A wanted change that is not made; `reason` is one CamelCase word, `message` says what to do."""
+
+    ref: Ref
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The version of an object after our last apply; while it is unchanged, there is nothing to do."""
+
+    uid: str
+    resource_version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions in their order, and refusals."""
+
+    actions: tuple[Action, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+def plan_tenant(tenant: str, wanted: TenantObjects, snapshot: Snapshot, remembered: Mapping[Ref, Applied]) -> Plan:
+    """The actions that bring the tenant to the wanted state.
+
+    Args:
+        tenant: name of the record.
+        wanted: the wanted objects. If not all functions could be built, the existing ones stay.
+        snapshot: the objects on the cluster.
+        remembered: versions after earlier applies; may be empty.
+
+    Raises:
+        ValueError: the namespace is not among the wanted objects: a builder is broken, and nothing may be concluded.
+    """
+    manifests = wanted.manifests
+    if not manifests or ref_of(manifests[0]).kind != NAMESPACE:
+        raise ValueError(f"{tenant}: nothing is done without its namespace among the manifests")
+    refusal = refusal_of_namespace(tenant, ref_of(manifests[0]), snapshot.namespace)
+    if refusal:
+        return Plan(refusals=(refusal,))
+    actions: list[Action] = []
+    refusals = []
+    for manifest in manifests:
+        step = _step(tenant, manifest, snapshot, remembered)
+        if isinstance(step, Refusal):
+            refusals.append(step)
+        else:
+            actions += step
+    ended = [
+        Delete(ref_of(pod), pod["metadata"]["uid"], STOP_SECONDS)
+        for pod in (pods_to_end(snapshot.pods or ()) if wanted.suspended else ())
+    ]
+    return Plan((*actions, *_superseded(tenant, wanted, snapshot), *ended), tuple(refusals))
+
+
+def plan_removal(tenant: str, namespace: Ref, live: Manifest | None) -> Plan:
+    """The removal of a tenant whose offboarding is confirmed and whose grace period is over; empty once it is gone."""
+    if live is None:
+        return Plan()
+    refusal = refusal_of_namespace(tenant, namespace, live)
+    if refusal:
+        return Plan(refusals=(refusal,))
+    return Plan((Delete(namespace, live["metadata"]["uid"]),))
+
+
+def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> Refusal | None:
+    """Why nothing may be done in this namespace now, or None."""
+    if live is None:
+        return None
+    if not is_ours(live, tenant):
+        return Refusal(
+            namespace,
+            "NotOurs",
+            f"the namespace {namespace.name} exists and was not made by this controller: "
+            "nothing in it is touched. Remove or rename what uses it, then the tenant is built by itself",
+        )
+    if live["metadata"].get("deletionTimestamp"):
+        return Refusal(
+            namespace,
+            "Terminating",
+            f"the namespace {namespace.name} is being deleted; nothing is made until it is gone",
+        )
+    return None
+
+
+def content_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without the fields that the API server maintains; equal if nobody changed it."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _BOOKKEEPING}
+    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}
+
+
+def digest_of(manifest: Manifest) -> str:
+    """A digest of the manifest; equal for equal manifests."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _step(
+    tenant: str, manifest: Manifest, snapshot: Snapshot, remembered: Mapping[Ref, Applied]
+) -> list[Action] | Refusal:
+    ref = ref_of(manifest)
+    if ref.kind in snapshot.missing_kinds:
+        return Refusal(
+            ref, "KindMissing", f"the cluster has no {ref.kind.kind} ({ref.kind.api_version}): osfaas platform check"
+        )
+    live = snapshot.namespace if ref.kind == NAMESPACE else snapshot.objects.get(ref)
+    if live is None:
+        return [Apply(manifest)]
+    if is_ours(live, tenant):
+        return _repair(ref, manifest, live, remembered.get(ref))
+    if (ref.kind.kind, ref.name) == MADE_BY_KUBERNETES:
+        return [Apply(manifest, live["metadata"]["uid"])]
+    return Refusal(ref, "NotOurs", f"{ref} exists and was not made by this controller: remove or rename it")
+
+
+def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | None) -> list[Action] | Refusal:
+    metadata = live["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return Refusal(ref, "Terminating", f"{ref} is being deleted; it is made anew then")
+    if remembered == Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest)):
+        return []
+    foreign = foreign_fields(live, manifest)
+    removal = [RemoveFields(ref, metadata["resourceVersion"], foreign)] if foreign else []
+    return [*removal, Apply(manifest, metadata["uid"], force=True)]
+
+
+def _superseded(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> tuple[Delete, ...]:
+    kept = {ref_of(manifest) for manifest in wanted.manifests}
+    kinds = OWNED_KINDS if not wanted.problems else [kind for kind in OWNED_KINDS if kind != KNATIVE_SERVICE]
+    return tuple(
+        Delete(ref, live["metadata"]["uid"])
+        for ref, live in snapshot.objects.items()
+        if ref not in kept
+        and ref.kind in kinds
+        and is_ours(live, tenant)
+        and not live["metadata"].get("deletionTimestamp")
+    )

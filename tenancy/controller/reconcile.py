@@ -1,0 +1,225 @@
+"""Reconciles one tenant: snapshot → plan → execute → report."""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from policies.labels import FIELD_MANAGER
+from policies.model import Manifest, Platform, TenantSpec
+from policies.tenant import build_tenant
+from tenancy.controller.execute import ApplyResult, execute
+from tenancy.controller.function_status import function_statuses
+from tenancy.controller.metrics import ControllerMetrics
+from tenancy.controller.plan import Applied, plan_removal, plan_tenant
+from tenancy.controller.project_states import ProjectStates
+from tenancy.controller.report import KubernetesEvent, ReconcileResult, events_of, status_of, status_patch
+from tenancy.controller.snapshot import Snapshot, take_snapshot
+from tenancy.kubernetes.client import Cluster, Kind, Ref
+from tenancy.kubernetes.kinds import NAMESPACE, POD
+from tenancy.kubernetes.pods import pods_below_level, running_pods
+from tenancy.model.errors import ClusterError, ForbiddenError, ProjectsError
+from tenancy.model.record import ProjectState, TenantRecord, record_of
+from tenancy.model.suspension import spec_in_force
+from tenancy.repository import ref_of_tenant
+
+log = logging.getLogger(__name__)
+
+# Requeue delay while the wanted state is not reached and no watch will announce it. It doubles as long as nothing
+# changes, because a function that never runs must not cost as much as one that is starting.
+SOON_SECONDS, LATEST_SECONDS = 4.0, 64.0
+# Time that a removal waits for pods to end.
+_TIME_FOR_PODS = dt.timedelta(seconds=60)
+EVENT = Kind("v1", "Event")
+# Events of cluster-scoped objects live here.
+_EVENTS_NAMESPACE = "default"
+
+
+def now_utc() -> dt.datetime:
+    """The time of day."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass
+class Reconciler:
+    """Reconciles tenants with their records; must not be called for one tenant twice at the same time."""
+
+    cluster: Cluster
+    platform: Platform
+    states: ProjectStates
+    metrics: ControllerMetrics
+    may_write: Callable[[], bool]
+    selector: Mapping[str, str] = field(default_factory=dict)
+    clock: Callable[[], dt.datetime] = now_utc
+    _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
+    # Consecutive reconciles of a tenant in which nothing changed.
+    _idle_rounds: dict[str, int] = field(default_factory=dict)
+
+    def reconcile(self, name: str) -> float | None:
+        """Reconciles the tenant of this name.
+
+        Returns:
+            Seconds after which to reconcile again even if nothing changes; None: not needed.
+
+        Raises:
+            ClusterError: the API server gave no complete answer; what could not be read was not changed.
+            RecordError: the record is not well formed.
+            NoLongerLeadingError: another replica leads.
+        """
+        manifest = self.cluster.get(ref_of_tenant(name))
+        if manifest is None or not self.selector.items() <= manifest["metadata"].get("labels", {}).items():
+            # Deleting a record deletes nothing else.
+            self._forget(name)
+            return None
+        record = record_of(manifest)
+        project = self._project_of(record)
+        if self._may_remove(record):
+            return self._remove(record, manifest)
+        spec = spec_in_force(record, project[0])
+        wanted = build_tenant(spec, self.platform)
+        snapshot = take_snapshot(self.cluster, spec.namespace, wanted.manifests)
+        remembered = self._remembered.setdefault(name, {})
+        plan = plan_tenant(name, wanted, snapshot, remembered)
+        applied = execute(self.cluster, plan, snapshot, remembered, self.may_write)
+        result = ReconcileResult(
+            record,
+            spec,
+            project,
+            refusals=(*plan.refusals, *applied.failures),
+            functions=function_statuses(snapshot.services, snapshot.deployments, snapshot.pods or ()),
+            problems=wanted.problems,
+            pods=self._misplaced(spec, snapshot),
+            offboarding=record.observed_offboarding(self.clock()),
+        )
+        changed = self._report(manifest, result, applied)
+        waits = bool(result.refusals) or not _settled(result, snapshot.deployments)
+        self._idle_rounds[name] = 0 if changed or not waits else self._idle_rounds.get(name, 0) + 1
+        return self._due(record, waits=waits)
+
+    def _misplaced(self, spec: TenantSpec, snapshot: Snapshot) -> tuple[Manifest, ...] | None:
+        """The pods that must end or be replaced; None if they could not be listed."""
+        if snapshot.pods is None:
+            return None
+        if spec.suspended is not None:
+            return running_pods(snapshot.pods)
+        return pods_below_level(snapshot.pods, spec, self.platform)
+
+    def _may_remove(self, record: TenantRecord) -> bool:
+        def has_pods() -> bool:
+            try:
+                return bool(running_pods(self.cluster.list(POD, namespace=record.spec.namespace).items))
+            except ForbiddenError:
+                # The RoleBinding that allows listing them is deleted with the namespace.
+                return False
+
+        return removal_is_due(record, self.clock(), has_pods)
+
+    def _forget(self, name: str) -> None:
+        self._remembered.pop(name, None)
+        self._idle_rounds.pop(name, None)
+
+    def _project_of(self, record: TenantRecord) -> tuple[ProjectState, str]:
+        """State and name of the project; until Keystone has answered, those in the record."""
+        known = self.states.of(record.spec.project_id)
+        if known is None and record.status.project is ProjectState.UNKNOWN:
+            try:
+                self.states.refresh_one(record.spec.project_id)
+            except ProjectsError as error:
+                log.warning("tenant %s: its project is not known yet: %s", record.name, error)
+            known = self.states.of(record.spec.project_id)
+        return known or (record.status.project, record.status.project_name)
+
+    def _remove(self, record: TenantRecord, manifest: Manifest) -> float | None:
+        namespace = Ref(NAMESPACE, "", record.spec.namespace)
+        snapshot = Snapshot(self.cluster.get(namespace))
+        plan = plan_removal(record.name, namespace, snapshot.namespace)
+        if not plan.actions and not plan.refusals:
+            log.info("tenant %s: its namespace is gone; deleting the record", record.name)
+            if self.may_write():
+                self.cluster.delete(ref_of_tenant(record.name), uid=manifest["metadata"]["uid"])
+            self._forget(record.name)
+            return None
+        applied = execute(self.cluster, plan, snapshot, {}, self.may_write)
+        spec = spec_in_force(record, record.status.project)
+        project = record.status.project, record.status.project_name
+        refusals, seen = (*plan.refusals, *applied.failures), record.observed_offboarding(self.clock())
+        self._report(manifest, ReconcileResult(record, spec, project, refusals, pods=None, offboarding=seen), applied)
+        return SOON_SECONDS
+
+    def _report(self, manifest: Manifest, result: ReconcileResult, applied: ApplyResult) -> bool:
+        """Logs, counts and stores the result; returns whether anything changed."""
+        for change, refs in (("made", applied.made), ("repaired", applied.repaired), ("removed", applied.removed)):
+            for ref in refs:
+                log.info("tenant %s: %s %s", result.record.name, change, ref)
+                self.metrics.changes.labels(change, ref.kind.kind).inc()
+        for refusal in result.refusals:
+            self.metrics.changes.labels("refused", refusal.ref.kind.kind).inc()
+        status = status_of(result)
+        patch = status_patch(manifest, status, self.clock())
+        if patch and self.may_write():
+            self.cluster.merge(ref_of_tenant(result.record.name), patch, subresource="status")
+        for event in events_of(result.record.status, status, applied):
+            self._record_event(manifest, event)
+        return patch is not None or bool(applied.made or applied.repaired or applied.removed)
+
+    def _record_event(self, manifest: Manifest, event: KubernetesEvent) -> None:
+        at = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
+        metadata = manifest["metadata"]
+        body: Manifest = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{self.clock().timestamp():.6f}.{abs(hash(event)):x}"[:253],
+                "namespace": _EVENTS_NAMESPACE,
+            },
+            "involvedObject": {
+                **{key: manifest[key] for key in ("apiVersion", "kind")},
+                **{key: metadata[key] for key in ("name", "uid", "resourceVersion")},
+            },
+            "reason": event.reason,
+            "message": event.message[:1000],
+            "type": "Warning" if event.warning else "Normal",
+            "source": {"component": FIELD_MANAGER},
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }
+        try:
+            self.cluster.create(body)
+        except ClusterError as error:
+            # Events are informational; the status says the same.
+            log.warning("tenant %s: the event could not be created: %s", metadata["name"], error)
+
+    def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
+        due = [min(SOON_SECONDS * 2.0 ** min(self._idle_rounds[record.name], 8), LATEST_SECONDS)] if waits else []
+        if record.offboarding and record.offboarding.confirmed:
+            over_at = record.removable_from or self.clock()
+            due.append(max(SOON_SECONDS, (over_at - self.clock()).total_seconds()))
+        return min(due, default=None)
+
+
+def removal_is_due(record: TenantRecord, now: dt.datetime, has_pods: Callable[[], bool]) -> bool:
+    """Whether both steps are done and the pods, which are suspended since the first, have ended or have had time to.
+
+    Kubernetes revisits a terminating namespace that contains pods only after half of their grace period, which for a
+    function is minutes.
+    """
+    over_at = record.removable_from
+    if record.offboarding is None or not record.offboarding.confirmed or over_at is None or now < over_at:
+        return False
+    return now > over_at + _TIME_FOR_PODS or not has_pods()
+
+
+def _settled(result: ReconcileResult, deployments: Iterable[Manifest]) -> bool:
+    """Whether the tenant is stable. Pods are not watched, so a tenant with a pending one is reconciled again."""
+    if result.pods is None or result.pods:
+        return False
+    if result.suspension:
+        return True
+    running = {function.name for function in result.functions if function.ready and not function.reason}
+    complete = all(
+        deployment.get("status", {}).get("readyReplicas", 0) >= deployment["spec"].get("replicas", 1)
+        for deployment in deployments
+    )
+    wanted = () if result.problems else result.spec.functions
+    return complete and running.issuperset(wanted) and len(running) == len(result.functions)

@@ -1,0 +1,74 @@
+"""The tenant directory as the gateway uses it: tenants by Keystone project, with the addresses of their functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from policies.model import Limits
+from policies.names import NamespaceName, ProjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a function does not run, as last reported by the controller.
+
+    Attributes:
+        reason: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `Unschedulable`, `NotReady`, ...
+        message: the same in words.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionAddress:
+    """The address of a function.
+
+    Attributes:
+        url: base URL to connect to, without a trailing slash.
+        host: value of the Host header by which an ingress routes; None: the URL's own.
+        callable: whether callers may send it their own requests (/v1/invoke).
+        trouble: why it does not run; None if no reason is known.
+    """
+
+    url: str
+    host: str | None = None
+    callable: bool = False
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An onboarded project.
+
+    Attributes:
+        project_id: the Keystone project.
+        namespace: its Kubernetes namespace.
+        functions: the functions that it may call, by name.
+        suspended: why it is suspended, or None.
+        limits: its limits; None: the gateway's settings.
+    """
+
+    project_id: ProjectId
+    namespace: NamespaceName
+    functions: Mapping[str, FunctionAddress]
+    suspended: str | None = None
+    limits: Limits | None = None
+
+
+class TenantDirectory(Protocol):
+    """A lookup of tenants from memory, used on every call."""
+
+    def tenant_of(self, project_id: ProjectId) -> Tenant:
+        """The tenant of a project.
+
+        Raises:
+            NotOnboardedError: the project has no tenant.
+            DirectoryError: the directory has not been loaded yet.
+        """
+        ...
+
+    def sync_age_seconds(self) -> float | None:
+        """Seconds since the last contact with the source of the directory; None before the first."""
+        ...

@@ -1,0 +1,123 @@
+"""A directory in a YAML file, for one machine and for sites that generate it.
+
+    tenants:
+      - project_id: 3d1f…
+        functions:
+          checksums: {url: "http://127.0.0.1:8081"}
+          echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
+        suspended: "unpaid"          # optional: the reason
+
+The file is re-read at most once per second, so new projects are served without a restart. A broken file changes
+nothing: the last good one stays in force, and the error is logged.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policies.names import ProjectId, namespace_of
+from tenancy.directory.protocol import FunctionAddress, Tenant
+from tenancy.model.errors import DirectoryError, NotOnboardedError
+
+log = logging.getLogger(__name__)
+
+RECHECK_SECONDS = 1.0
+
+
+class StaticDirectory:
+    """`TenantDirectory` from a file."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Reads the file.
+
+        Raises:
+            DirectoryError: it cannot be read or is malformed.
+        """
+        self._path = path
+        self._clock = clock
+        self._version = _version(path)
+        self._tenants = read_tenants(path)
+        self._recheck_at = clock() + RECHECK_SECONDS
+
+    def tenant_of(self, project_id: ProjectId) -> Tenant:
+        now = self._clock()
+        if now >= self._recheck_at:
+            self._recheck_at = now + RECHECK_SECONDS
+            self._reload()
+        try:
+            return self._tenants[project_id]
+        except KeyError:
+            raise NotOnboardedError(project_id) from None
+
+    def sync_age_seconds(self) -> float | None:
+        return max(0.0, self._clock() - self._recheck_at + RECHECK_SECONDS)
+
+    def _reload(self) -> None:
+        try:
+            version = _version(self._path)
+            if version != self._version:
+                self._tenants = read_tenants(self._path)
+                self._version = version
+        except DirectoryError as error:
+            log.error("tenant directory unchanged: %s", error)  # noqa: TRY400 - the traceback adds nothing
+
+
+def read_tenants(path: Path) -> Mapping[ProjectId, Tenant]:
+    """The tenants in the file, by project.
+
+    Raises:
+        DirectoryError: it cannot be read, is not YAML, has unknown or missing fields, or names a project twice.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DirectoryError(f"{path}: {error}") from error
+    if not isinstance(document, dict) or set(document) != {"tenants"} or not isinstance(document["tenants"], list):
+        raise DirectoryError(f"{path}: expected one list 'tenants'")
+    tenants: dict[ProjectId, Tenant] = {}
+    for number, entry in enumerate(document["tenants"], start=1):
+        try:
+            tenant = _tenant(entry)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DirectoryError(f"{path}: tenant {number}: {error!r}") from error
+        if tenant.project_id in tenants:
+            raise DirectoryError(f"{path}: tenant {number}: project {tenant.project_id} is listed twice")
+        tenants[tenant.project_id] = tenant
+    return tenants
+
+
+def _tenant(entry: Mapping[str, Any]) -> Tenant:
+    unknown = set(entry) - {"project_id", "functions", "suspended"}
+    if unknown:
+        raise ValueError(f"unknown fields {sorted(unknown)}")
+    project_id = entry["project_id"]
+    if not isinstance(project_id, str) or not project_id:
+        # YAML reads 0123 as an octal number, and true as a boolean.
+        raise ValueError(f"project_id {project_id!r} has to be a string: put it in quotes")
+    functions = {str(name): _address(address) for name, address in entry.get("functions", {}).items()}
+    suspended = entry.get("suspended")
+    return Tenant(
+        ProjectId(project_id), namespace_of(ProjectId(project_id)), functions, str(suspended) if suspended else None
+    )
+
+
+def _address(address: Mapping[str, Any]) -> FunctionAddress:
+    unknown = set(address) - {"url", "host", "callable"}
+    url, host, callable_ = address["url"], address.get("host"), address.get("callable", False)
+    if unknown or not isinstance(url, str) or not isinstance(host, str | None) or not isinstance(callable_, bool):
+        raise ValueError(
+            f"a function has a 'url' and maybe a 'host', both strings, and 'callable', true or false, not {address!r}"
+        )
+    return FunctionAddress(url.rstrip("/"), host, callable=callable_)
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DirectoryError(f"{path}: {error.strerror}") from error
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

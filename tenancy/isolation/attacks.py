@@ -1,0 +1,18 @@
+"""The list of all attacks. Pure."""
+
+from tenancy.isolation.attack import Attack
+from tenancy.isolation.container_attacks import container_attacks
+from tenancy.isolation.network_attacks import network_attacks
+from tenancy.isolation.targets import Context
+from tenancy.isolation.tenant_pod_attacks import tenant_pod_attacks
+from tenancy.isolation.tenant_user_attacks import tenant_user_attacks
+
+
+def all_attacks(context: Context) -> tuple[Attack, ...]:
+    """Every attack, in the order of the report."""
+    return (
+        *network_attacks(context),
+        *container_attacks(),
+        *tenant_user_attacks(context),
+        *tenant_pod_attacks(context),
+    )

@@ -1,0 +1,74 @@
+"""Discovers the targets of the attacks in the cluster."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from policies.model import Platform
+from tenancy.isolation.targets import PlatformPod, Targets
+from tenancy.kubernetes.client import Cluster, Kind, Ref
+from tenancy.model.errors import NotFoundError
+
+_POD, _SERVICE, _NODE = Kind("v1", "Pod"), Kind("v1", "Service"), Kind("v1", "Node")
+_LOCAL_GATEWAY = "knative-local-gateway"
+
+
+def discover_targets(
+    cluster: Cluster, platform: Platform, keystone: tuple[str, int] | None, store: tuple[str, int] | None
+) -> Targets:
+    """The current addresses of the targets.
+
+    Raises:
+        ClusterError: the API server refuses, or a part of the platform is missing.
+    """
+    knative, istio = platform.knative_namespace, platform.istio_namespace
+    return Targets(
+        local_gateway=_cluster_ip(cluster, istio, _LOCAL_GATEWAY),
+        gateway=_platform_pod(cluster, istio, platform.ingress_labels),
+        activator=_platform_pod(cluster, knative, {"app": "activator"}),
+        autoscaler=_platform_pod(cluster, knative, {"app": "autoscaler"}),
+        webhook=_platform_pod(cluster, knative, {"app": "webhook"}),
+        istiod=_platform_pod(cluster, istio, {"app": "istiod"}),
+        api=_cluster_ip(cluster, "default", "kubernetes"),
+        node=_node(cluster),
+        keystone=keystone,
+        store=store or _only_store(platform),
+    )
+
+
+def is_ready(item: Mapping[str, Any]) -> bool:
+    """Whether a pod or a node has the condition Ready."""
+    conditions = item.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _cluster_ip(cluster: Cluster, namespace: str, name: str) -> str:
+    service = cluster.get(Ref(_SERVICE, namespace, name))
+    if service is None:
+        raise NotFoundError(f"there is no Service {name} in {namespace}")
+    return str(service["spec"]["clusterIP"])
+
+
+def _platform_pod(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> PlatformPod:
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    pods = [pod for pod in cluster.list(_POD, namespace=namespace, labels=selector).items if pod["status"].get("podIP")]
+    if not pods:
+        raise NotFoundError(f"there is no running pod with {selector} in {namespace}")
+    pod = max(pods, key=is_ready)
+    return PlatformPod(pod["status"]["podIP"], is_ready(pod))
+
+
+def _node(cluster: Cluster) -> str:
+    for node in filter(is_ready, cluster.list(_NODE).items):
+        for address in node["status"]["addresses"]:
+            if address["type"] == "InternalIP":
+                return str(address["address"])
+    raise NotFoundError("no node is ready")
+
+
+def _only_store(platform: Platform) -> tuple[str, int] | None:
+    """The object store, if the platform names it by a single address."""
+    for destination in platform.destinations:
+        address, _, prefix = destination.cidr.partition("/")
+        if prefix in {"", "32", "128"}:
+            return address, destination.ports[0]
+    return None

@@ -1,0 +1,162 @@
+"""Attacks by pods that a user with the role `edit` creates. Pure; dry runs, as in `tenant_user_attacks`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from policies.model import IsolationLevel, Manifest
+from tenancy.isolation.attack import Attack, Request
+from tenancy.isolation.pods import restricted_pod
+from tenancy.isolation.targets import Context
+
+_NAME = "osfaas-verify"
+_ADMISSION = "ValidatingAdmissionPolicy"
+_RESTRICTED = ("violates PodSecurity", _ADMISSION)
+_CONTAINERS_OVER_QUOTA = 20
+_SYSTEM: Manifest = {"priorityClassName": "system-node-critical"}
+
+
+@dataclass(frozen=True, slots=True)
+class _PodVariant:
+    """The differences to a pod that is admitted.
+
+    Attributes:
+        spec: fields of the pod's spec.
+        security: fields of its container's securityContext.
+        refused_with, unchanged_field: see `Request`.
+        harmless: fields of the spec of its positive control: the same kind of request in an allowed form.
+    """
+
+    name: str
+    summary: str
+    fails_from: IsolationLevel
+    spec: Manifest
+    security: Manifest
+    refused_with: tuple[str, ...]
+    unchanged_field: tuple[str, ...] = ()
+    harmless: Manifest = field(default_factory=dict)
+
+
+def tenant_pod_attacks(context: Context) -> Iterator[Attack]:
+    """One attack per variant; its control is the same pod unchanged, or with a harmless difference."""
+    for variant in (
+        *_node_variants(),
+        *_identity_variants(context),
+        *_sandbox_variants(context),
+        *_placement_variants(context),
+    ):
+        attempt = _pod(
+            context,
+            variant.spec,
+            variant.security,
+            refused_with=variant.refused_with,
+            unchanged_field=variant.unchanged_field,
+        )
+        yield Attack(variant.name, variant.summary, variant.fails_from, attempt, _pod(context, variant.harmless, {}))
+
+
+def _node_variants() -> Iterator[_PodVariant]:
+    level = IsolationLevel.L1
+    disk: Manifest = {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
+    yield _PodVariant("host-path", "a hostPath volume is the node's disk", level, disk, {}, _RESTRICTED)
+    # Without the two others the API server refuses the pod as contradictory, which proves nothing.
+    privileged = {"privileged": True, "allowPrivilegeEscalation": True, "runAsNonRoot": False}
+    yield _PodVariant("privileged-pod", "a privileged container is the node", level, {}, privileged, _RESTRICTED)
+    # The API server itself refuses it together with a user namespace, which levels from L3 on set.
+    network: Manifest = {"hostNetwork": True}
+    yield _PodVariant(
+        "host-network",
+        "on the node's network no policy counts",
+        level,
+        network,
+        {},
+        (*_RESTRICTED, "spec.hostNetwork: Forbidden: when `hostUsers` is false"),
+    )
+    yield _PodVariant(
+        "host-users",
+        "root in a pod without a user namespace is root on the node, once it is out",
+        IsolationLevel.L3,
+        {"hostUsers": True},
+        {},
+        (_ADMISSION,),
+        ("spec", "hostUsers"),
+    )
+
+
+def _identity_variants(context: Context) -> Iterator[_PodVariant]:
+    level = IsolationLevel.L1
+    yield _PodVariant(
+        "pod-asks-for-token",
+        "a pod with a service-account token speaks to the Kubernetes API as that account",
+        level,
+        {"automountServiceAccountToken": True},
+        {},
+        (_ADMISSION,),
+    )
+    yield _PodVariant(
+        "quota-exhaustion", "one tenant takes the CPU of all", level, _over_quota(context), {}, ("exceeded quota",)
+    )
+
+
+def _sandbox_variants(context: Context) -> Iterator[_PodVariant]:
+    """Variants for tenants whose level prescribes a sandbox."""
+    if context.tenant.isolation >= IsolationLevel.L4:
+        yield _PodVariant(
+            "no-sandbox",
+            "a pod that asks for no sandbox shares the node's kernel",
+            IsolationLevel.L4,
+            {},
+            {},
+            (_ADMISSION,),
+            ("spec", "runtimeClassName"),
+        )
+
+
+def _placement_variants(context: Context) -> Iterator[_PodVariant]:
+    """Variants that aim at the nodes of another tenant, at every level: the promise was made to the victim."""
+    level, label, victim = IsolationLevel.L1, context.platform.node_pool_label, context.victim.namespace
+    everything: Manifest = {"tolerations": [{"operator": "Exists"}]}
+    its_taint: Manifest = {"tolerations": [{"key": label, "operator": "Exists"}]}
+    expression = {"key": label, "operator": "In", "values": [victim]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    # A toleration that Kubernetes gives to every pod, and a selector that is independent of tenants' nodes.
+    usual = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    harmless = {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [{**usual, "tolerationSeconds": 30}]}
+    beside = "a pod on another tenant's node shares its caches and cores"
+    for name, how, spec, unchanged_field in (
+        ("foreign-node", beside, {"nodeSelector": {label: victim}, **everything}, ("spec", "nodeSelector")),
+        ("foreign-node-affinity", beside, {"affinity": affinity, **its_taint}, ("spec", "affinity")),
+        ("foreign-node-name", f"{beside}; a node that is named is reached past its taint", {"nodeName": "any"}, ()),
+        ("system-priority", "a pod of the system's priority pushes others off their nodes", _SYSTEM, ()),
+    ):
+        yield _PodVariant(name, how, level, spec, {}, (_ADMISSION,), unchanged_field, harmless)
+
+
+def _pod(
+    context: Context,
+    spec: Manifest,
+    security: Manifest,
+    *,
+    refused_with: tuple[str, ...] = (),
+    unchanged_field: tuple[str, ...] = (),
+) -> Request:
+    pod = restricted_pod(context.tenant.namespace, _NAME, _image(context), [])
+    container = pod["spec"]["containers"][0]
+    container["securityContext"] |= security
+    pod["spec"] |= spec
+    path = f"/api/v1/namespaces/{context.tenant.namespace}/pods"
+    return Request("POST", path, pod, refused_with, unchanged_field)
+
+
+def _image(context: Context) -> str:
+    """Any image of the platform; no container is ever started from it."""
+    return next(iter(context.platform.functions.values())).image
+
+
+def _over_quota(context: Context) -> Manifest:
+    """Containers that are each within the LimitRange and together exceed the quota, with or without sidecars."""
+    container = restricted_pod(context.tenant.namespace, _NAME, _image(context), [])["spec"]["containers"][0]
+    amount = {"cpu": f"{context.tenant.limits.cpu_millis}m", "memory": "32Mi"}
+    resources = {"requests": amount, "limits": amount}
+    names = (f"probe-{number}" for number in range(_CONTAINERS_OVER_QUOTA))
+    return {"containers": [{**container, "resources": resources, "name": name} for name in names]}

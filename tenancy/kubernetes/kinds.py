@@ -1,0 +1,28 @@
+"""The kinds of Kubernetes objects that the controller and the directory work with."""
+
+from policies.labels import API_GROUP, API_VERSION, TENANT_KIND
+from tenancy.kubernetes.client import Kind
+
+TENANTS = Kind(f"{API_GROUP}/{API_VERSION}", TENANT_KIND)
+NAMESPACE = Kind("v1", "Namespace")
+RESOURCE_QUOTA = Kind("v1", "ResourceQuota")
+LIMIT_RANGE = Kind("v1", "LimitRange")
+KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
+DEPLOYMENT = Kind("apps/v1", "Deployment")
+POD = Kind("v1", "Pod")
+
+# Kinds of our objects in a tenant's namespace. Other kinds are never read, and so never deleted. The controller's role
+# (manifests/controller/access.yaml) must allow all of them: one forbidden list stops every reconcile.
+OWNED_KINDS = (
+    RESOURCE_QUOTA,
+    LIMIT_RANGE,
+    Kind("v1", "ServiceAccount"),
+    Kind("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    Kind("networking.k8s.io/v1", "NetworkPolicy"),
+    Kind("security.istio.io/v1", "AuthorizationPolicy"),
+    Kind("security.istio.io/v1", "PeerAuthentication"),
+    KNATIVE_SERVICE,
+)
+
+# Knative's label on the objects of a Service.
+SERVICE_LABEL = "serving.knative.dev/service"

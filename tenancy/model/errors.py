@@ -1,0 +1,78 @@
+"""Errors of the tenancy package. Their messages say what to do; callers decide how to show them.
+
+TenancyError
+├── NotOnboardedError        no tenant for this project
+├── DirectoryError           the gateway's directory
+├── RecordError              a Tenant object
+├── PlatformFileError        the platform file
+├── AdministrationError      not allowed in the tenant's current state
+├── ProjectsError            Keystone gave no usable answer; nothing may be concluded
+│   └── NoSuchProjectError   Keystone says that there is no such project
+└── ClusterError             the Kubernetes API
+    ├── UnavailableError     it did not answer, or asks to retry later
+    ├── ForbiddenError       a permission is missing, or admission refuses
+    ├── ConflictError        another writer owns a field, or was faster
+    ├── ExpiredError         a watch or a list must be restarted
+    ├── NotFoundError        the object does not exist
+    └── KindMissingError     the cluster does not serve this kind
+"""
+
+
+class TenancyError(Exception):
+    """Base of all errors of this package."""
+
+
+class NotOnboardedError(TenancyError):
+    """The project has no tenant."""
+
+
+class DirectoryError(TenancyError):
+    """The directory cannot be read or is malformed; the message says what and where."""
+
+
+class RecordError(TenancyError):
+    """A Tenant object is malformed; the message names the object and the problem."""
+
+
+class PlatformFileError(TenancyError):
+    """The platform file cannot be read or is invalid; the message names the file and the fields."""
+
+
+class AdministrationError(TenancyError):
+    """The operation is not allowed in the tenant's current state; the message says why."""
+
+
+class ProjectsError(TenancyError):
+    """Keystone did not answer, or not in full: nothing may be concluded."""
+
+
+class NoSuchProjectError(ProjectsError):
+    """Keystone says that there is no such project."""
+
+
+class ClusterError(TenancyError):
+    """The Kubernetes API refuses; the message is its own, with the request."""
+
+
+class UnavailableError(ClusterError):
+    """The Kubernetes API does not answer, or asks to retry later."""
+
+
+class ForbiddenError(ClusterError):
+    """A permission is missing, or an admission policy refuses."""
+
+
+class ConflictError(ClusterError):
+    """Another field manager owns a field, the object has changed since it was read, or it exists already."""
+
+
+class ExpiredError(ClusterError):
+    """The resourceVersion is too old: list again."""
+
+
+class NotFoundError(ClusterError):
+    """The object is not there."""
+
+
+class KindMissingError(ClusterError):
+    """The cluster does not serve this kind: Istio, Knative or our CRD is not installed."""

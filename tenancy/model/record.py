@@ -1,0 +1,286 @@
+"""The record of a tenant: the cluster-scoped custom resource `Tenant` (`manifests/crd/tenants.yaml`), as values.
+
+The administrator writes `spec`; only the controller writes `status`; the gateway reads both. A record has the name of
+its namespace, which is derived from the project id, so a project can have only one.
+
+    apiVersion: osfaas.dev/v1alpha1
+    kind: Tenant
+    metadata: {name: faas-3d1f…}
+    spec:
+      projectID: 3d1f…
+      displayName: ATLAS
+      isolation: L3
+      limits: {pods: 10, cpuMillis: 4000, memoryMiB: 4096, concurrentCalls: 32, requestsPerSecond: 50}
+      functions: [checksums]
+      suspended: "unpaid"                       # optional: the reason
+      offboarding: {requestedAt: 2026-11-24T12:00:00Z, graceSeconds: 604800, confirmed: false}   # optional
+    status:
+      observedGeneration: 3
+      project: {state: Enabled, name: atlas, checkedAt: 2026-11-24T12:00:00Z}     # Enabled, Disabled, Deleted, Unknown
+      functions:
+        - {name: checksums, ready: true, callable: true, reason: "", message: ""}
+      offboarding: {requestedAt: 2026-11-24T12:00:00Z, observedAt: 2026-11-24T12:00:01Z}         # while requested
+      conditions: [{type: Ready, status: "True", reason: AllReady, message: "", lastTransitionTime: …}]
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from policies.labels import API_GROUP, API_VERSION, TENANT_KIND
+from policies.model import IsolationLevel, Limits, Manifest, TenantSpec
+from policies.names import ProjectId
+from tenancy.model.errors import RecordError
+
+
+class ProjectState(Enum):
+    """The state of the project in Keystone; `UNKNOWN` until it has answered in full."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+    DELETED = "Deleted"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(Enum):
+    """The conditions of a record, in the order in which a tenant is built."""
+
+    NAMESPACE = "Namespace"
+    POLICIES = "Policies"
+    QUOTA = "Quota"
+    FUNCTION = "Function"
+    PODS = "Pods"
+    READY = "Ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition (Kubernetes API conventions); `reason` is one CamelCase word, `message` says what to do."""
+
+    type: ConditionType
+    status: bool | None
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStatus:
+    """A Knative Service of the tenant.
+
+    Attributes:
+        ready: whether Knative calls it Ready.
+        callable: whether /v1/invoke may call it.
+        reason: why it does not run: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `NotReady`, ...; empty when it does.
+        message: the same in words, for the caller's sentence and the administrator.
+    """
+
+    name: str
+    ready: bool
+    callable: bool = True
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offboarding:
+    """A requested offboarding; it can be confirmed after the grace period."""
+
+    requested_at: dt.datetime
+    grace_seconds: int
+    confirmed: bool = False
+
+    @property
+    def over_at(self) -> dt.datetime:
+        return self.requested_at + dt.timedelta(seconds=self.grace_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedOffboarding:
+    """The time at which the controller first saw an offboarding; no writer of records can backdate it."""
+
+    requested_at: dt.datetime
+    observed_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStatus:
+    """The status that the controller reported last."""
+
+    observed_generation: int = 0
+    project: ProjectState = ProjectState.UNKNOWN
+    project_name: str = ""
+    functions: tuple[FunctionStatus, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    offboarding: ObservedOffboarding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRecord:
+    """One `Tenant` object.
+
+    Attributes:
+        generation: Kubernetes' generation of the spec; 0 for a record that was never stored.
+        resource_version: as read, for optimistic locking; "" for a record that was never stored.
+    """
+
+    spec: TenantSpec
+    status: TenantStatus = field(default_factory=TenantStatus)
+    offboarding: Offboarding | None = None
+    generation: int = 0
+    resource_version: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.spec.namespace
+
+    @property
+    def removable_from(self) -> dt.datetime | None:
+        """End of the grace period, counted from when the controller first saw the offboarding; None: not seen yet."""
+        requested, seen = self.offboarding, self.status.offboarding
+        if requested is None or seen is None or seen.requested_at != requested.requested_at:
+            return None
+        return max(requested.requested_at, seen.observed_at) + dt.timedelta(seconds=requested.grace_seconds)
+
+    def observed_offboarding(self, now: dt.datetime) -> ObservedOffboarding | None:
+        """The offboarding for the status: as observed before, or now for the first time."""
+        requested, seen = self.offboarding, self.status.offboarding
+        if requested is None:
+            return None
+        return (
+            seen
+            if seen and seen.requested_at == requested.requested_at
+            else ObservedOffboarding(requested.requested_at, now)
+        )
+
+
+def record_of(manifest: Mapping[str, Any]) -> TenantRecord:
+    """Parses a `Tenant` object from the API server.
+
+    Raises:
+        RecordError: a field is missing or violates the CRD; names the record and the field.
+    """
+    metadata = manifest.get("metadata", {})
+    try:
+        spec, status = manifest["spec"], manifest.get("status") or {}
+        record = TenantRecord(
+            spec=_spec(spec),
+            status=_status(status),
+            offboarding=_offboarding(spec.get("offboarding")),
+            generation=int(metadata.get("generation", 0)),
+            resource_version=str(metadata.get("resourceVersion", "")),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"Tenant {metadata.get('name')}: {error!r}") from error
+    if metadata.get("name") != record.name:
+        raise RecordError(
+            f"Tenant {metadata.get('name')}: has to be named {record.name}, after its project {record.spec.project_id}"
+        )
+    return record
+
+
+def manifest_of(record: TenantRecord) -> Manifest:
+    """The `Tenant` object to apply: name and spec, without status."""
+    spec, limits = record.spec, record.spec.limits
+    fields: dict[str, Any] = {
+        "projectID": spec.project_id,
+        "displayName": spec.display_name,
+        "isolation": spec.isolation.value,
+        "limits": {
+            "pods": limits.pods,
+            "cpuMillis": limits.cpu_millis,
+            "memoryMiB": limits.memory_mib,
+            "concurrentCalls": limits.concurrent_calls,
+            "requestsPerSecond": limits.requests_per_second,
+            "bytesPerSecond": limits.bytes_per_second,
+        },
+        "functions": list(spec.functions),
+    }
+    if spec.suspended is not None:
+        fields["suspended"] = spec.suspended
+    if record.offboarding:
+        fields["offboarding"] = {
+            "requestedAt": timestamp(record.offboarding.requested_at),
+            "graceSeconds": record.offboarding.grace_seconds,
+            "confirmed": record.offboarding.confirmed,
+        }
+    return {
+        "apiVersion": f"{API_GROUP}/{API_VERSION}",
+        "kind": TENANT_KIND,
+        "metadata": {"name": record.name},
+        "spec": fields,
+    }
+
+
+def timestamp(moment: dt.datetime) -> str:
+    """RFC 3339 in UTC, whole seconds, as Kubernetes writes `metav1.Time`."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _spec(spec: Mapping[str, Any]) -> TenantSpec:
+    limits = spec.get("limits", {})
+    usual = Limits()
+    return TenantSpec(
+        project_id=ProjectId(spec["projectID"]),
+        display_name=spec.get("displayName", ""),
+        isolation=IsolationLevel(spec.get("isolation", IsolationLevel.L3.value)),
+        limits=Limits(
+            pods=int(limits.get("pods", usual.pods)),
+            cpu_millis=int(limits.get("cpuMillis", usual.cpu_millis)),
+            memory_mib=int(limits.get("memoryMiB", usual.memory_mib)),
+            concurrent_calls=int(limits.get("concurrentCalls", usual.concurrent_calls)),
+            requests_per_second=int(limits.get("requestsPerSecond", usual.requests_per_second)),
+            bytes_per_second=int(limits.get("bytesPerSecond", usual.bytes_per_second)),
+        ),
+        functions=tuple(spec.get("functions", ())),
+        suspended=spec.get("suspended") or None,
+    )
+
+
+def _status(status: Mapping[str, Any]) -> TenantStatus:
+    project = status.get("project", {})
+    return TenantStatus(
+        observed_generation=int(status.get("observedGeneration", 0)),
+        project=ProjectState(project.get("state", ProjectState.UNKNOWN.value)),
+        project_name=project.get("name", ""),
+        functions=tuple(
+            FunctionStatus(
+                name=function["name"],
+                ready=bool(function.get("ready")),
+                callable=bool(function.get("callable")),
+                reason=function.get("reason", ""),
+                message=function.get("message", ""),
+            )
+            for function in status.get("functions", ())
+        ),
+        conditions=tuple(
+            Condition(
+                type=ConditionType(condition["type"]),
+                status={"True": True, "False": False}.get(condition["status"]),
+                reason=condition.get("reason", ""),
+                message=condition.get("message", ""),
+            )
+            for condition in status.get("conditions", ())
+        ),
+        offboarding=_observed_offboarding(status.get("offboarding")),
+    )
+
+
+def _observed_offboarding(value: Mapping[str, Any] | None) -> ObservedOffboarding | None:
+    if not value:
+        return None
+    return ObservedOffboarding(
+        requested_at=dt.datetime.fromisoformat(value["requestedAt"]),
+        observed_at=dt.datetime.fromisoformat(value["observedAt"]),
+    )
+
+
+def _offboarding(value: Mapping[str, Any] | None) -> Offboarding | None:
+    if not value:
+        return None
+    return Offboarding(
+        requested_at=dt.datetime.fromisoformat(value["requestedAt"]),
+        grace_seconds=int(value["graceSeconds"]),
+        confirmed=bool(value.get("confirmed")),
+    )

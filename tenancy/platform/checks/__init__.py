@@ -1,0 +1,1 @@
+"""Checks of a cluster, one module per subject; each yields findings from the same facts."""

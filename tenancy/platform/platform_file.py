@@ -1,0 +1,118 @@
+"""The platform file: the operator's description of the cluster, in YAML; on a cluster, one key of a ConfigMap.
+
+    functions:                                   # the catalogue; the only required field
+      checksums:
+        image: registry.example.org/osfaas/checksums@sha256:…
+        cpu_millis: 500                          # this and the rest: see policies.model.CatalogueFunction
+        environment: {MAX_STREAMS: "8"}
+    destinations:                                # where functions may connect to: the object store
+      - {cidr: 192.0.2.0/24, ports: [443]}
+    sandbox_runtime_class: gvisor                # this and the rest: see policies.model.Platform
+    sidecars: false
+
+The fields are those of `policies.model.Platform`, with the same names and defaults. Unknown fields are rejected,
+because a misspelled one would silently leave a default in force.
+"""
+
+import ipaddress
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from policies.model import Platform
+from tenancy.model.errors import PlatformFileError
+
+_FUNCTION_NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
+_HIGHEST_PORT = 65535
+
+
+class _Document(BaseModel):
+    # Applies to the dataclasses as well: they have no configuration of their own.
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    platform: Platform
+
+
+def read_platform(path: Path) -> Platform:
+    """Reads the platform from a file.
+
+    Raises:
+        PlatformFileError: it cannot be read, is not YAML, or has unknown, missing or invalid fields; names them.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PlatformFileError(f"{path}: {error}") from error
+    try:
+        return platform_of(document)
+    except PlatformFileError as error:
+        raise PlatformFileError(f"{path}: {error}") from error
+
+
+def platform_of(document: Any) -> Platform:
+    """The platform in a parsed YAML document.
+
+    Raises:
+        PlatformFileError: it has unknown, missing or invalid fields; names them.
+    """
+    if not isinstance(document, dict):
+        raise PlatformFileError("expected fields, at least 'functions'")
+    try:
+        # Through JSON, where a list is the strict form of a tuple.
+        text = json.dumps({"platform": {**document, "functions": _named(document.get("functions"))}})
+        platform = _Document.model_validate_json(text).platform
+    except ValidationError as error:
+        raise PlatformFileError("; ".join(_sentence(part) for part in error.errors())) from error
+    except TypeError as error:
+        raise PlatformFileError(str(error)) from error
+    problems = [*_function_problems(platform), *_destination_problems(platform)]
+    if problems:
+        raise PlatformFileError("; ".join(problems))
+    return platform
+
+
+def _named(functions: Any) -> Any:
+    if not isinstance(functions, dict):
+        return functions
+    return {
+        name: {"name": name, **fields} if isinstance(fields, dict) else fields for name, fields in functions.items()
+    }
+
+
+def _sentence(part: Any) -> str:
+    where = ".".join(str(step) for step in part["loc"][1:])
+    return f"{where}: {part['msg']}"
+
+
+def _function_problems(platform: Platform) -> list[str]:
+    problems = []
+    for name, function in platform.functions.items():
+        if not _FUNCTION_NAME.fullmatch(name):
+            problems.append(f"functions.{name}: has to be a DNS label of at most 50 characters")
+        if function.name != name:
+            problems.append(f"functions.{name}.name: is {function.name}")
+        numbers = ("cpu_millis", "memory_mib", "concurrency", "timeout_seconds", "max_scale", "window_seconds")
+        for field in numbers:
+            value = getattr(function, field)
+            if value is not None and value < 1:
+                problems.append(f"functions.{name}.{field}: has to be at least 1")
+        if not 1 <= function.port <= _HIGHEST_PORT:
+            problems.append(f"functions.{name}.port: is no TCP port")
+    return problems
+
+
+def _destination_problems(platform: Platform) -> list[str]:
+    problems = []
+    for number, destination in enumerate(platform.destinations, start=1):
+        try:
+            ipaddress.ip_network(destination.cidr)
+        except ValueError as error:
+            problems.append(f"destination {number}: {error}")
+        # A rule without ports would open all of them.
+        if not destination.ports or not all(1 <= port <= _HIGHEST_PORT for port in destination.ports):
+            problems.append(f"destination {number}: needs ports, each from 1 to {_HIGHEST_PORT}")
+    return problems

@@ -1,0 +1,92 @@
+"""The list of attacks: complete, with unique names, each with a positive control that can fail."""
+
+import pytest
+
+from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
+from policies.names import NamespaceName, ProjectId
+from tenancy.isolation.attack import Assumed, Connect, Request
+from tenancy.isolation.attacks import all_attacks
+from tenancy.isolation.targets import FUNCTION_PORTS, Context, PlatformPod, Targets, Victim
+
+SOMEWHERE = PlatformPod("10.0.0.1", ready=True)
+
+
+def context(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, store: bool = True) -> Context:
+    endpoint = PlatformPod("10.0.0.1", ready)
+    return Context(
+        tenant=TenantSpec(ProjectId("a"), isolation=level),
+        platform=Platform(
+            functions={"checksums": CatalogueFunction(name="checksums", image="image")},
+            destinations=(Destination("192.0.2.1/32", (443,)),),
+        ),
+        victim=Victim(NamespaceName("faas-b"), "checksums", "10.0.0.9", "word"),
+        targets=Targets(
+            "10.96.0.1", endpoint, endpoint, endpoint, endpoint, endpoint, "10.96.0.2", "10.10.0.2",
+            ("192.0.2.2", 5000), ("192.0.2.1", 443) if store else None,
+        ),
+    )  # fmt: skip
+
+
+def test_a_target_that_does_not_run_cannot_prove_a_defence() -> None:
+    """Controls at the platform's own pods fail when the pods are not ready, or no store is known."""
+    controls = {attack.name: attack.control for attack in all_attacks(context(ready=False, store=False))}
+    for name in ("local-gateway-by-cluster-ip", "activator-by-host", "autoscaler", "knative-webhook", "istiod-15010"):
+        assert isinstance(controls[name], Assumed)
+        assert not controls[name].holds
+    for name in ("metadata-address", "keystone"):
+        assert controls[name] == Assumed("no object store was named (--store HOST:PORT)", holds=False)
+
+
+def test_names_are_unique_and_every_knative_port_is_tried() -> None:
+    """The report and the tests find attacks by name."""
+    attacks = all_attacks(context())
+    names = [attack.name for attack in attacks]
+    assert len(names) == len(set(names))
+    tried = {
+        each.attempt.port for each in attacks if isinstance(each.attempt, Connect) and each.name.startswith("pod-ip")
+    }
+    assert tried == set(FUNCTION_PORTS)
+
+
+def test_the_activator_is_asked_for_the_victims_revision() -> None:
+    """By the headers that Knative's own ingress would set."""
+    attempts = {attack.name: attack.attempt for attack in all_attacks(context())}
+    attempt = attempts["activator-forged-headers-8012"]
+    assert isinstance(attempt, Connect)
+    assert "Knative-Serving-Namespace: faas-b\r\n" in attempt.sends
+    assert "Knative-Serving-Revision: checksums-00001\r\n" in attempt.sends
+
+
+def test_an_attack_over_the_api_differs_from_its_control() -> None:
+    """Otherwise the control would be the attack itself; the sandbox is about what admission adds."""
+    for attack in all_attacks(context(IsolationLevel.L5)):
+        if isinstance(attack.attempt, Request) and attack.name != "no-sandbox":
+            assert isinstance(attack.control, Request)
+            assert (attack.attempt.path, attack.attempt.body) != (attack.control.path, attack.control.body), attack.name
+
+
+def test_the_sandbox_is_tried_only_where_the_level_promises_it() -> None:
+    """From L4 on."""
+
+    def names(level: IsolationLevel) -> set[str]:
+        return {attack.name for attack in all_attacks(context(level))}
+
+    assert names(IsolationLevel.L4) - names(IsolationLevel.L3) == {"no-sandbox"}
+    assert names(IsolationLevel.L5) == names(IsolationLevel.L4)
+
+
+@pytest.mark.parametrize("level", IsolationLevel)
+def test_another_tenants_nodes_are_tried_from_every_level(level: IsolationLevel) -> None:
+    """They were promised to that other tenant, whatever the level of who tries."""
+    attacks = {attack.name: attack for attack in all_attacks(context(level))}
+    for name in ("foreign-node", "foreign-node-affinity", "foreign-node-name", "system-priority"):
+        assert attacks[name].fails_from is IsolationLevel.L1
+        assert isinstance(attacks[name].control, Request)
+
+
+def test_a_deletion_asks_for_its_dry_run_in_the_body() -> None:
+    """The API server does not look at the query of a DELETE that has a body: it would really delete."""
+    attempts = [attack.attempt for attack in all_attacks(context())]
+    deletions = [each for each in attempts if isinstance(each, Request) and each.method == "DELETE"]
+    assert deletions
+    assert all(each.body["dryRun"] == ["All"] for each in deletions)

@@ -1,0 +1,100 @@
+"""The program of the probe pod against real sockets: it tells answered, refused, timed out and broken apart."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenancy.isolation import pods
+from tests.machine import scaled
+
+PROGRAM = Path(pods.__file__).with_name("probe_program.py").read_text()
+
+
+def ask(*questions: dict[str, Any]) -> list[tuple[str, str]]:
+    line = json.dumps(list(questions)) + "\n"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "ask"],
+        input=line,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=scaled(60),
+    )
+    return [(outcome, said) for outcome, said in json.loads(done.stdout)]
+
+
+def connect(port: int, host: str = "127.0.0.1", refused_with: str = "") -> dict[str, Any]:
+    sends = "GET / HTTP/1.1\r\n\r\n"
+    return {"kind": "connect", "host": host, "port": port, "sends": sends, "refused_with": refused_with, "seconds": 1}
+
+
+@pytest.fixture
+def decoy() -> Iterator[int]:
+    """The program serving on a port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, "serve", "secret", str(port)])
+    try:
+        deadline = time.monotonic() + scaled(30)
+        while ask(connect(port))[0][0] != "answered":
+            assert time.monotonic() < deadline
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_nobody_listens() -> None:
+    """Refused, not timed out."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert ask(connect(port))[0][0] == "refused"
+
+
+def test_nothing_comes_back() -> None:
+    """A full backlog drops the connection, as a policy does."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        assert ask(connect(address[1]))[0][0] == "timed out"
+        for each in waiting:
+            each.close()
+
+
+def test_a_question_that_cannot_be_asked_is_broken_and_takes_no_other_with_it(decoy: int) -> None:
+    """A name that does not resolve, a kind that nobody knows."""
+    broken, unknown, fine = ask(connect(80, host="no-such-host.invalid"), {"kind": "smell"}, connect(decoy))
+    assert (broken[0], unknown[0], fine[0]) == ("broken", "broken", "answered")
+
+
+def test_an_answer_tells_who_is_there(decoy: int) -> None:
+    """The decoy's word and port come back; the words of a refuser make it a refusal."""
+    answered, refused = ask(connect(decoy), connect(decoy, refused_with="secret on"))
+    assert answered[0] == "answered"
+    assert f"secret on {decoy}" in answered[1]
+    assert refused[0] == "refused"
+
+
+def test_a_file_answers_if_the_telling_line_is_in_it(tmp_path: Path) -> None:
+    """A missing file and one without the line refuse; one that cannot be read as text is broken."""
+    (tmp_path / "status").write_text("Name: x\nSeccomp:\t0\n")
+    told = {"kind": "read", "path": str(tmp_path / "status")}
+    outcomes = ask(
+        {**told, "telling": r"^Seccomp:\s*0$"},
+        {**told, "telling": r"^Seccomp:\s*2$"},
+        {**told, "path": str(tmp_path / "missing"), "telling": "."},
+        {**told, "path": str(tmp_path), "telling": "."},
+    )
+    assert [outcome for outcome, _ in outcomes] == ["answered", "refused", "refused", "broken"]
