@@ -81,8 +81,10 @@ test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every
 test-mutants: $(VENV)/.mutants  ## mutmut on identity, access rules, header hygiene and names; GROUPS="names" for some of them
 	@$(BIN)/python -m tests.mutants $(GROUPS)
 
-test-long: install  ## the same at length: five minutes of kills, a quarter of an hour of load, 100,000 failing reads
+test-long: install  ## the same at length, on a machine that does nothing else: ten minutes of attack, kills, load, 100,000 failing reads, latencies
 	@$(BIN)/python -m pytest tests/long -q -s -m long
+	@$(BIN)/python -m pytest tests/hostile -q -s -m long
+	@$(BIN)/python -m pytest tests/integration -q -s -m long
 
 integration: install  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q

@@ -1,4 +1,4 @@
-"""A federation that asks for much at once, beside a user who works interactively."""
+"""A federation that asks for much at once, beside a user who works interactively. Latency needs an idle machine."""
 
 import asyncio
 import random
@@ -16,6 +16,7 @@ LARGEST_RATIO = 2
 ATTEMPTS = 3
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_users_latency_at_most_doubles_beside_twenty_heads_of_a_federation(start_gateway, cloud, bucket, alice):
     """The federation's objects go through the gateway, the worst case: Swift shows keys to owners only."""

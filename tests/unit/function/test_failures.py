@@ -242,7 +242,7 @@ async def test_too_busy(function, source, within):
     caller = await function(concurrency=1, queue=0)
     source.scripts = [source.stall(10), source.good]
     first = asyncio.create_task(caller.source(source))
-    await within(2, lambda: source.asked)
+    await within(lambda: source.asked)
     for reply in (await caller.source(source), await caller.body(b"x", size=1)):
         assert_failed(reply, "too_busy")
         assert int(reply.headers["Retry-After"]) > 0
@@ -257,7 +257,7 @@ async def test_a_queue_is_worked_off(function, source, within):
     caller = await function(concurrency=1, queue=2)
     source.scripts = [source.stall(10), source.good]
     first = asyncio.create_task(caller.source(source))
-    await within(2, lambda: source.asked)
+    await within(lambda: source.asked)
     others = [asyncio.create_task(caller.source(source)) for _ in range(2)]
     await asyncio.sleep(0.1)
     assert len(source.asked) == 1

@@ -36,32 +36,32 @@ async def chunked(data):
 async def test_after_an_answer(function, source, within):
     caller = await function()
     assert (await caller.source(source, NAMES)).status == 200
-    await within(1, lambda: buffers() == 0)
+    await within(lambda: buffers() == 0)
     assert (await caller.body(source.data, size=len(source.data), algorithms=",".join(NAMES))).status == 200
-    await within(1, lambda: buffers() == 0)
-    await within(1, lambda: not digest_threads())
+    await within(lambda: buffers() == 0)
+    await within(lambda: not digest_threads())
 
 
 async def test_after_a_failure(function, source, within):
     caller = await function(attempts=1)
     source.scripts = [source.cut(2_500_000)]
     assert (await caller.source(source, NAMES)).code == "short_read"
-    await within(1, lambda: buffers() == 0)
+    await within(lambda: buffers() == 0)
     for size in (len(source.data) - 1, len(source.data) + 1):
         reply = await caller.body(chunked(source.data), size=size, algorithms=",".join(NAMES))
         assert reply.code == "short_read"
-        await within(1, lambda: buffers() == 0)
-    await within(1, lambda: not digest_threads())
+        await within(lambda: buffers() == 0)
+    await within(lambda: not digest_threads())
 
 
 async def test_after_a_caller_who_leaves(function, source, within):
     caller = await function()
     source.scripts = [source.stall(2_500_000)]
     task = asyncio.create_task(caller.source(source, NAMES))
-    await within(2, lambda: source.asked)
+    await within(lambda: source.asked)
     await asyncio.sleep(0.1)
     task.cancel()
-    await within(2, lambda: buffers() == 0 and not digest_threads())
+    await within(lambda: buffers() == 0 and not digest_threads())
 
 
 def test_a_stop_ends_the_threads_of_a_pipeline_that_nobody_closes():
