@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from client.errors import CommandError
-from client.exchange import Patience, fetch
+from client.exchange import RetryPolicy, fetch
 from client.location import locate
 from client.login import Login
 
@@ -18,23 +18,23 @@ _GIVEN = re.compile(r"[0-9a-f]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ChecksumQuery:
     """Which digest of which object.
 
     Attributes:
         where: see `locate`.
         algorithm: any name that the gateway knows.
         bases: see `locate`.
-        patience: how long a busy service is asked again.
+        retry: how long a busy service is tried again.
     """
 
     where: str
     algorithm: str
     bases: tuple[str, ...]
-    patience: Patience
+    retry: RetryPolicy
 
 
-def get_digest(login: Login, question: Question) -> str:
+def get_digest(login: Login, query: ChecksumQuery) -> str:
     """The digest of an object, lowercase hex.
 
     Raises:
@@ -42,9 +42,9 @@ def get_digest(login: Login, question: Question) -> str:
     """
     answer = fetch(
         login,
-        _url(login, question),
+        _url(login, query),
         most=MAX_ANSWER_BYTES,
-        patience=question.patience,
+        retry=query.retry,
         headers={"Accept": "text/plain"},
     )
     value = answer.decode("ascii", "replace").strip()
@@ -53,12 +53,12 @@ def get_digest(login: Login, question: Question) -> str:
     return value
 
 
-def put_digest(login: Login, question: Question, value: str, *, force: bool) -> str:
+def put_digest(login: Login, query: ChecksumQuery, value: str, *, force: bool) -> str:
     """Keeps a digest with its object, once it is found to be the right one; the digest as it is kept.
 
     Args:
         login: whose object it is.
-        question: which digest it is.
+        query: which digest it is.
         value: the digest in hex.
         force: compute it anew, and replace what is kept, even if it is known.
 
@@ -70,24 +70,24 @@ def put_digest(login: Login, question: Question, value: str, *, force: bool) -> 
         raise CommandError(f"'{value}' is not a digest in hex.")
     if not force:
         # Nothing is written for a value that is wrong.
-        _compare(_document(login, question), question.algorithm, given)
-    document = _document(login, question, "&store=true&force=true" if force else "&store=true")
-    found = _compare(document, question.algorithm, given)
+        _compare(_document(login, query), query.algorithm, given)
+    document = _document(login, query, "&store=true&force=true" if force else "&store=true")
+    found = _compare(document, query.algorithm, given)
     if not document.get("stored"):
         raise CommandError("The digest is right, but the store did not let this token keep it with the object.")
     return found
 
 
-def _url(login: Login, question: Question) -> str:
-    location = locate(question.where, login, question.bases)
-    url = f"{login.gateway}{location.path}?algorithm={quote(question.algorithm, safe='')}"
+def _url(login: Login, query: ChecksumQuery) -> str:
+    location = locate(query.where, login, query.bases)
+    url = f"{login.gateway}{location.path}?algorithm={quote(query.algorithm, safe='')}"
     return url if location.version is None else f"{url}&version-id={quote(location.version, safe='')}"
 
 
-def _document(login: Login, question: Question, options: str = "") -> Mapping[str, object]:
-    url = _url(login, question) + options
+def _document(login: Login, query: ChecksumQuery, options: str = "") -> Mapping[str, object]:
+    url = _url(login, query) + options
     headers = {"Accept": "application/json"}
-    answer = fetch(login, url, most=MAX_ANSWER_BYTES, patience=question.patience, headers=headers)
+    answer = fetch(login, url, most=MAX_ANSWER_BYTES, retry=query.retry, headers=headers)
     try:
         document = json.loads(answer)
     except ValueError as error:

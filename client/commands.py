@@ -10,7 +10,7 @@ import click
 from client.errors import CommandError
 
 if TYPE_CHECKING:
-    from client.checksums import Question
+    from client.checksums import ChecksumQuery
     from client.login import Login
 
 DEFAULT_ALGORITHM = "adler32"
@@ -71,8 +71,8 @@ def get(endpoint: str | None, **naming: Any) -> None:
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest  # noqa: PLC0415
 
-    question = _question(**naming)
-    click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, question))))
+    query = _query(**naming)
+    click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
 
 
 @checksum.command()
@@ -84,10 +84,10 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import put_digest  # noqa: PLC0415
 
-    question = _question(**naming)
-    stored = _done(lambda: with_login(endpoint, lambda login: put_digest(login, question, value, force=force)))
+    query = _query(**naming)
+    stored = _done(lambda: with_login(endpoint, lambda login: put_digest(login, query, value, force=force)))
     # Not on stdout: programs of storage federations call this command.
-    click.echo(f"osfaas: {question.algorithm} {stored} is correct and is stored with the object", err=True)
+    click.echo(f"osfaas: {query.algorithm} {stored} is correct and is stored with the object", err=True)
 
 
 @checksum.command("list")
@@ -109,17 +109,17 @@ def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> No
     Exit status: 0 all checksums were printed, 1 some were not, or no object begins with the prefix.
     """
     from client.access import with_login  # noqa: PLC0415
-    from client.exchange import Patience  # noqa: PLC0415
-    from client.listing import Wanted, count_of, digests_of, md5sum_line  # noqa: PLC0415
+    from client.exchange import RetryPolicy  # noqa: PLC0415
+    from client.listing import ListQuery, count_of, digests_of, md5sum_line  # noqa: PLC0415
 
-    wanted, trying = Wanted(**naming), Patience(patience)
+    query, retry = ListQuery(**naming), RetryPolicy(patience)
     printed: set[str] = set()  # with a second login, the work begins anew
     failed: set[str] = set()
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
 
     def print_all(login: "Login") -> None:
-        length = count_of(login, wanted, trying)
-        lines = (line for line in digests_of(login, wanted, trying) if line["object"] not in printed)
+        length = count_of(login, query, retry)
+        lines = (line for line in digests_of(login, query, retry) if line["object"] not in printed)
         with click.progressbar(lines, length=length, show_pos=True, hidden=hidden, file=sys.stderr) as bar:
             for line in bar:
                 printed.add(line["object"])
@@ -130,24 +130,24 @@ def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> No
                     click.echo(md5sum_line(next(iter(line["digests"].values())), line["object"]))
                 if error is not None:
                     failed.add(line["object"])
-                    click.echo(f"osfaas: {wanted.container}/{line['object']}: {error['message']}", err=True)
+                    click.echo(f"osfaas: {query.container}/{line['object']}: {error['message']}", err=True)
 
     _done(lambda: with_login(endpoint, print_all))
     click.echo(f"osfaas: {len(printed)} objects, {len(failed)} failed", err=True)
-    if wanted.prefix and not printed:
-        click.echo(f"osfaas: no object in the container '{wanted.container}' begins with '{wanted.prefix}'", err=True)
-    if failed or (wanted.prefix and not printed):
+    if query.prefix and not printed:
+        click.echo(f"osfaas: no object in the container '{query.container}' begins with '{query.prefix}'", err=True)
+    if failed or (query.prefix and not printed):
         sys.exit(1)
 
 
-def _question(
+def _query(
     *, words: tuple[str, ...], url: str | None, algorithm: str | None, bases: tuple[str, ...], patience: float
-) -> "Question":
-    from client.checksums import Question  # noqa: PLC0415
-    from client.exchange import Patience  # noqa: PLC0415
+) -> "ChecksumQuery":
+    from client.checksums import ChecksumQuery  # noqa: PLC0415
+    from client.exchange import RetryPolicy  # noqa: PLC0415
 
     where, name = _object_of(words, url, algorithm)
-    return Question(where, name, bases, Patience(patience))
+    return ChecksumQuery(where, name, bases, RetryPolicy(patience))
 
 
 def _object_of(words: tuple[str, ...], url: str | None, algorithm: str | None) -> tuple[str, str]:

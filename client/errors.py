@@ -1,4 +1,4 @@
-"""What a command says when it cannot do its work."""
+"""Errors of commands, each with the sentence that the user reads."""
 
 
 class CommandError(Exception):

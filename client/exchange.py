@@ -30,7 +30,7 @@ Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a busy or restarting service is asked again (seconds in all)."""
 
     seconds: float
@@ -65,7 +65,7 @@ def ask(
     login: Login,
     url: str,
     *,
-    patience: Patience,
+    retry: RetryPolicy,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
@@ -73,13 +73,13 @@ def ask(
 ) -> http.client.HTTPResponse:
     """The good answer to a request that changes nothing when it is repeated, its body unread.
 
-    A refusal with `Retry-After`, and a connection that cannot be made or breaks, are tried again while patience lasts.
-    It begins anew after a request that was waited for long: the computation goes on, and who asks again joins it.
+    A refusal with `Retry-After`, and a connection that cannot be made or breaks, are retried until `retry` ends.
+    The time starts again after a request that the service held for long: its computation goes on, and a retry joins it.
 
     Args:
         login: whose token is sent.
         url: of the gateway or of the object store.
-        patience: how long it is tried again.
+        retry: for how long.
         method: of the request.
         headers: beside those that every request has.
         body: of the request.
@@ -88,9 +88,7 @@ def ask(
     Raises:
         TokenRefusedError, CommandError: with the service's own sentence.
     """
-    return _answered(
-        login, url, _unread, patience=patience, method=method, headers=headers, body=body, meanings=meanings
-    )
+    return _answered(login, url, _unread, retry=retry, method=method, headers=headers, body=body, meanings=meanings)
 
 
 def fetch(
@@ -98,7 +96,7 @@ def fetch(
     url: str,
     *,
     most: int,
-    patience: Patience,
+    retry: RetryPolicy,
     headers: Mapping[str, str] | None = None,
     meanings: Mapping[int, str] | None = None,
 ) -> bytes:
@@ -114,7 +112,7 @@ def fetch(
             raise http.client.IncompleteRead(body, response.length)
         return body
 
-    return _answered(login, url, whole, patience=patience, method="GET", headers=headers, body=None, meanings=meanings)
+    return _answered(login, url, whole, retry=retry, method="GET", headers=headers, body=None, meanings=meanings)
 
 
 def _unread(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
@@ -126,16 +124,16 @@ def _answered(
     url: str,
     take: Callable[[http.client.HTTPResponse], Taken],
     *,
-    patience: Patience,
+    retry: RetryPolicy,
     method: str,
     headers: Mapping[str, str] | None,
     body: bytes | None,
     meanings: Mapping[int, str] | None,
 ) -> Taken:
     service = "object store" if login.swift and url.startswith(login.swift) else "gateway"
-    deadline, joins = patience.clock() + patience.seconds, _JOINS
+    deadline, joins = retry.clock() + retry.seconds, _JOINS
     while True:
-        started = patience.clock()
+        started = retry.clock()
         try:
             response = send(login, url, method=method, headers=headers, body=body)
             if response.status in _GOOD:
@@ -145,11 +143,11 @@ def _answered(
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             failure = CommandError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
             wait = _BETWEEN_CONNECTIONS_SECONDS
-        if patience.clock() - started > LONG_SECONDS and joins:
-            deadline, joins = patience.clock() + patience.seconds, joins - 1
-        if wait is None or patience.clock() + wait > deadline:
+        if retry.clock() - started > LONG_SECONDS and joins:
+            deadline, joins = retry.clock() + retry.seconds, joins - 1
+        if wait is None or retry.clock() + wait > deadline:
             raise failure
-        patience.sleep(wait)
+        retry.sleep(wait)
 
 
 def _refusal(response: http.client.HTTPResponse, service: str, meanings: Mapping[int, str]) -> CommandError:
@@ -161,7 +159,7 @@ def _refusal(response: http.client.HTTPResponse, service: str, meanings: Mapping
 
 
 def _sentence(response: http.client.HTTPResponse) -> str | None:
-    """What the service says in words; a page of a proxy is none."""
+    """The sentence in an error response, or None for a proxy's page."""
     text = response.read(65_536).decode("utf-8", "replace").strip()
     media_type = response.getheader("Content-Type", "").partition(";")[0]
     if media_type == "application/json":

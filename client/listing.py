@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from client.errors import CommandError, TokenRefusedError
-from client.exchange import Patience, ask, fetch
+from client.exchange import RetryPolicy, ask, fetch
 from client.login import Login
 
 PAGE = 1_000
@@ -20,7 +20,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ListQuery:
     """Which objects, and what of them.
 
     Attributes:
@@ -34,28 +34,28 @@ class Wanted:
     store: bool
 
 
-def count_of(login: Login, wanted: Wanted, patience: Patience) -> int | None:
+def count_of(login: Login, query: ListQuery, retry: RetryPolicy) -> int | None:
     """How many objects there will be, if Swift knows without counting."""
-    if wanted.prefix:
+    if query.prefix:
         return None
-    meanings = _meanings(login, wanted)
-    answer = ask(login, _container(login, wanted), patience=patience, method="HEAD", meanings=meanings)
+    meanings = _meanings(login, query)
+    answer = ask(login, _container(login, query), retry=retry, method="HEAD", meanings=meanings)
     count = answer.getheader("X-Container-Object-Count", "")
     return int(count) if count.isdecimal() else None
 
 
-def digests_of(login: Login, wanted: Wanted, patience: Patience) -> Iterator[dict[str, Any]]:
+def digests_of(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[dict[str, Any]]:
     """A line of the gateway for each object, in no certain order; what failed has the field `error`.
 
     Raises:
         TokenRefusedError: what has not come may come with a new login.
         CommandError: the container cannot be listed, or the gateway takes no list.
     """
-    for names in _pages(login, wanted, patience):
+    for names in _pages(login, query, retry):
         missing = dict.fromkeys(names)
         last: dict[str, dict[str, Any]] = {}
         for _ in range(ROUNDS):
-            for line in _asked(login, wanted, list(missing), patience):
+            for line in _asked(login, query, list(missing), retry):
                 name = str(line.get("object"))
                 if name not in missing:
                     continue
@@ -71,21 +71,21 @@ def digests_of(login: Login, wanted: Wanted, patience: Patience) -> Iterator[dic
             if not missing:
                 break
         for name in missing:
-            yield last.get(name) or _unanswered(wanted, name)
+            yield last.get(name) or _unanswered(query, name)
 
 
-def _asked(login: Login, wanted: Wanted, names: list[str], patience: Patience) -> Iterator[dict[str, Any]]:
+def _asked(login: Login, query: ListQuery, names: list[str], retry: RetryPolicy) -> Iterator[dict[str, Any]]:
     """The lines of one request; an answer that breaks off has fewer."""
     order = {
-        "objects": [{"container": wanted.container, "object": name} for name in names],
-        "algorithms": [wanted.algorithm],
-        "store": wanted.store,
+        "objects": [{"container": query.container, "object": name} for name in names],
+        "algorithms": [query.algorithm],
+        "store": query.store,
     }
     url, headers = f"{login.gateway}/v1/checksums", {"Content-Type": "application/json"}
     answer = ask(
         login,
         url,
-        patience=patience,
+        retry=retry,
         method="POST",
         headers=headers,
         body=json.dumps(order, ensure_ascii=False).encode(),
@@ -98,18 +98,18 @@ def _asked(login: Login, wanted: Wanted, names: list[str], patience: Patience) -
         return
 
 
-def _unanswered(wanted: Wanted, name: str) -> dict[str, Any]:
+def _unanswered(query: ListQuery, name: str) -> dict[str, Any]:
     message = "The gateway's answer broke off before this object."
-    return {"container": wanted.container, "object": name, "error": {"code": 502, "message": message}}
+    return {"container": query.container, "object": name, "error": {"code": 502, "message": message}}
 
 
-def _pages(login: Login, wanted: Wanted, patience: Patience) -> Iterator[list[str]]:
+def _pages(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[list[str]]:
     """Names of objects, some at a time (Swift API, "Show container details and list objects")."""
-    marker, meanings = "", _meanings(login, wanted)
+    marker, meanings = "", _meanings(login, query)
     while True:
-        query = urlencode({"format": "json", "limit": PAGE, "prefix": wanted.prefix, "marker": marker})
-        url = f"{_container(login, wanted)}?{query}"
-        answer = fetch(login, url, most=MAX_LIST_BYTES, patience=patience, meanings=meanings)
+        parameters = urlencode({"format": "json", "limit": PAGE, "prefix": query.prefix, "marker": marker})
+        url = f"{_container(login, query)}?{parameters}"
+        answer = fetch(login, url, most=MAX_LIST_BYTES, retry=retry, meanings=meanings)
         try:
             names = [str(entry["name"]) for entry in json.loads(answer)]
         except (ValueError, LookupError, TypeError) as error:
@@ -120,18 +120,18 @@ def _pages(login: Login, wanted: Wanted, patience: Patience) -> Iterator[list[st
         marker = names[-1]
 
 
-def _container(login: Login, wanted: Wanted) -> str:
+def _container(login: Login, query: ListQuery) -> str:
     if login.swift is None:
         raise CommandError("The catalog has no service 'object-store', so the container cannot be listed.")
-    return f"{login.swift}/{quote(wanted.container, safe='')}"
+    return f"{login.swift}/{quote(query.container, safe='')}"
 
 
-def _meanings(login: Login, wanted: Wanted) -> dict[int, str]:
+def _meanings(login: Login, query: ListQuery) -> dict[int, str]:
     """Swift's errors are pages without a sentence."""
     account = (login.swift or "").rpartition("/")[2]
     return {
-        403: f"this credential may not list the container '{wanted.container}'",
-        404: f"there is no container '{wanted.container}' in the project's account {account}",
+        403: f"this credential may not list the container '{query.container}'",
+        404: f"there is no container '{query.container}' in the project's account {account}",
     }
 
 

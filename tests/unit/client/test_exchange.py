@@ -11,7 +11,7 @@ import pytest
 
 from client import exchange
 from client.errors import CommandError, TokenRefusedError
-from client.exchange import Patience, ask, fetch
+from client.exchange import RetryPolicy, ask, fetch
 from client.login import Login
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -68,18 +68,18 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def patience(self, seconds: float = 60) -> Patience:
-        return Patience(seconds, self.sleep, lambda: self.now)
+    def retry(self, seconds: float = 60) -> RetryPolicy:
+        return RetryPolicy(seconds, self.sleep, lambda: self.now)
 
 
 def login(url: str, swift: str | None = None) -> Login:
     return Login(token="the-token", issued_at=0, expires_at=0, gateway=url, swift=swift, s3=None, verify=True)
 
 
-def sentence(server: Server, *replies: Reply | None, patience: Patience | None = None) -> str:
+def sentence(server: Server, *replies: Reply | None, retry: RetryPolicy | None = None) -> str:
     server.replies = list(replies)
     with pytest.raises(CommandError) as caught:
-        ask(login(server.url), server.url + "/x", patience=patience or Time().patience())
+        ask(login(server.url), server.url + "/x", retry=retry or Time().retry())
     return str(caught.value)
 
 
@@ -111,13 +111,13 @@ def test_page_that_is_no_sentence_is_not_repeated(server: Server, headers: dict[
 def test_refused_token_is_told_apart(server: Server) -> None:
     server.replies = [(401, TEXT, b"Not valid.")]
     with pytest.raises(TokenRefusedError):
-        ask(login(server.url), server.url + "/x", patience=Time().patience())
+        ask(login(server.url), server.url + "/x", retry=Time().retry())
 
 
 def test_busy_service_is_asked_again_when_it_says_so(server: Server) -> None:
     clock = Time()
     server.replies = [(503, {**TEXT, "Retry-After": "7"}, b"Busy."), (429, {**TEXT, "Retry-After": "2"}, b"Full."), OK]
-    answer = ask(login(server.url), server.url + "/x?y=z", patience=clock.patience())
+    answer = ask(login(server.url), server.url + "/x?y=z", retry=clock.retry())
     assert answer.read() == b"11e60398\n"
     assert clock.slept == [7, 2]
     assert server.seen == [("GET", "/x?y=z", "the-token")] * 3
@@ -126,7 +126,7 @@ def test_busy_service_is_asked_again_when_it_says_so(server: Server) -> None:
 def test_date_in_retry_after_is_understood(server: Server) -> None:
     clock = Time()
     server.replies = [(503, {"Retry-After": formatdate(time.time() + 30, usegmt=True)}, b""), OK]
-    ask(login(server.url), server.url + "/x", patience=clock.patience())
+    ask(login(server.url), server.url + "/x", retry=clock.retry())
     assert 25 < clock.slept[0] <= 31
 
 
@@ -136,33 +136,33 @@ def test_refusal_without_a_time_that_can_be_waited_for_is_final(server: Server, 
     assert len(server.seen) == 1
 
 
-def test_patience_ends(server: Server) -> None:
+def test_retries_end(server: Server) -> None:
     clock = Time()
-    assert sentence(server, (503, {**TEXT, "Retry-After": "20"}, b"Busy."), patience=clock.patience()) == "Busy."
+    assert sentence(server, (503, {**TEXT, "Retry-After": "20"}, b"Busy."), retry=clock.retry()) == "Busy."
     assert clock.slept == [20, 20, 20]
 
 
 def test_connection_that_breaks_is_tried_again(server: Server) -> None:
     server.replies = [None, OK]
-    assert ask(login(server.url), server.url + "/x", patience=Time().patience()).status == 200
+    assert ask(login(server.url), server.url + "/x", retry=Time().retry()).status == 200
 
 
 @pytest.mark.parametrize("cut", [b"11e6", b"11e60398", b""])
 def test_answer_that_breaks_off_is_asked_for_again(server: Server, cut: bytes) -> None:
     """A part of a digest is hex too."""
     server.replies = [(200, {**TEXT, "Content-Length": "65", "Connection": "close"}, cut), OK]
-    assert fetch(login(server.url), server.url + "/x", most=1_000, patience=Time().patience()) == b"11e60398\n"
+    assert fetch(login(server.url), server.url + "/x", most=1_000, retry=Time().retry()) == b"11e60398\n"
     server.replies = [(200, {**TEXT, "Content-Length": "65", "Connection": "close"}, cut)]
     with pytest.raises(CommandError):
-        fetch(login(server.url), server.url + "/x", most=1_000, patience=Time().patience(3))
+        fetch(login(server.url), server.url + "/x", most=1_000, retry=Time().retry(3))
 
 
 def test_answer_that_is_longer_than_any_may_be_is_none(server: Server) -> None:
     with pytest.raises(CommandError):
-        fetch(login(server.url), server.url + "/x", most=4, patience=Time().patience(3))
+        fetch(login(server.url), server.url + "/x", most=4, retry=Time().retry(3))
 
 
-def test_patience_begins_anew_after_a_request_that_was_waited_for(
+def test_retries_begin_anew_after_a_request_that_was_waited_for(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Time()
@@ -174,7 +174,7 @@ def test_patience_begins_anew_after_a_request_that_was_waited_for(
 
     monkeypatch.setattr(exchange, "send", send)
     server.replies = [(504, {**TEXT, "Retry-After": "1"}, b"Computing."), None, OK]
-    assert fetch(login(server.url), server.url + "/x", most=1_000, patience=clock.patience()) == b"11e60398\n"
+    assert fetch(login(server.url), server.url + "/x", most=1_000, retry=clock.retry()) == b"11e60398\n"
 
 
 def test_computation_that_never_ends_is_not_waited_for_for_ever(
@@ -187,9 +187,7 @@ def test_computation_that_never_ends_is_not_waited_for_for_ever(
         return plainly_send(*arguments, **named)
 
     monkeypatch.setattr(exchange, "send", send)
-    assert (
-        sentence(server, (504, {**TEXT, "Retry-After": "1"}, b"Computing."), patience=clock.patience()) == "Computing."
-    )
+    assert sentence(server, (504, {**TEXT, "Retry-After": "1"}, b"Computing."), retry=clock.retry()) == "Computing."
     assert len(server.seen) < 12
 
 
@@ -197,7 +195,7 @@ def test_service_that_is_not_there_is_named() -> None:
     with pytest.raises(
         CommandError, match=r"^The gateway at http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"
     ):
-        ask(login(""), "http://127.0.0.1:1/x?secret", patience=Time().patience(3))
+        ask(login(""), "http://127.0.0.1:1/x?secret", retry=Time().retry(3))
 
 
 def test_object_store_that_answers_without_a_sentence_is_named_with_what_it_means(server: Server) -> None:
@@ -205,11 +203,11 @@ def test_object_store_that_answers_without_a_sentence_is_named_with_what_it_mean
     server.replies = [(404, {"Content-Type": "text/html", "X-Openstack-Request-Id": "tx1"}, b"<html>Not Found</html>")]
     there = login("http://gateway.test", f"{server.url}/v1/AUTH_a")
     with pytest.raises(CommandError) as refused:
-        ask(there, f"{server.url}/v1/AUTH_a/c", patience=Time().patience(), meanings={404: "there is no container 'c'"})
+        ask(there, f"{server.url}/v1/AUTH_a/c", retry=Time().retry(), meanings={404: "there is no container 'c'"})
     assert str(refused.value) == "The object store answered 404 Not Found: there is no container 'c'. (tx1)"
 
 
 def test_object_store_that_is_not_there_is_named() -> None:
     there = login("http://gateway.test", "http://127.0.0.1:1/v1/AUTH_a")
     with pytest.raises(CommandError, match=r"^The object store at http://127\.0\.0\.1:1 cannot be reached: "):
-        ask(there, "http://127.0.0.1:1/v1/AUTH_a/c", patience=Time().patience(3))
+        ask(there, "http://127.0.0.1:1/v1/AUTH_a/c", retry=Time().retry(3))

@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 from client import access, listing
 from client.commands import checksum
 from client.errors import TokenRefusedError
-from client.exchange import Patience
+from client.exchange import RetryPolicy
 from client.login import Login
 
-WANTED = listing.Wanted("c", "", "md5", store=False)
+QUERY = listing.ListQuery("c", "", "md5", store=False)
 
 
 def login(*, expires_in: float = 3_600) -> Login:
@@ -103,7 +103,7 @@ def test_line_about_the_token_is_not_the_last_word_on_an_object(monkeypatch: pyt
     monkeypatch.setattr(listing, "_pages", lambda *_: iter([["a", "b"]]))
     answer = [json.dumps(each).encode() for each in (good("a"), bad("b", 401))]
     monkeypatch.setattr(listing, "ask", lambda *_, **__: answer)
-    found = listing.digests_of(login(), WANTED, Patience(0))
+    found = listing.digests_of(login(), QUERY, RetryPolicy(0))
     assert next(found)["object"] == "a"
     with pytest.raises(TokenRefusedError):
         next(found)
@@ -113,4 +113,4 @@ def test_computation_that_goes_on_is_asked_for_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(listing, "_pages", lambda *_: iter([["a"]]))
     answers = [[json.dumps(bad("a", 504)).encode()], [json.dumps(good("a")).encode()]]
     monkeypatch.setattr(listing, "ask", lambda *_, **__: answers.pop(0))
-    assert [line.get("error") for line in listing.digests_of(login(), WANTED, Patience(0))] == [None]
+    assert [line.get("error") for line in listing.digests_of(login(), QUERY, RetryPolicy(0))] == [None]
