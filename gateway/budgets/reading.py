@@ -13,7 +13,8 @@ from gateway.budgets.allowance import Payer
 from gateway.budgets.project import ProjectBudgets
 from gateway.errors import GatewayError, Kind
 
-# More than one function reads and digests (docs/performance.md), so that leaving early is never cheaper than staying.
+# More than one function reads and digests (docs/explanation/performance.md), so that leaving early is never cheaper
+# than staying.
 FASTEST_BYTES_PER_SECOND = 1 << 30
 # The function did not begin.
 _NOTHING_READ = frozenset(

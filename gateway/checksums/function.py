@@ -1,4 +1,4 @@
-"""The contract with the checksums function (`docs/function.md`), and the checks of what it answers.
+"""The contract with the checksums function (`docs/reference/checksums-function.md`), and the checks of what it answers.
 
 A function belongs to a tenant, so its answer is as trustworthy as the tenant's pods: it is read with a
 bound, and counts only if it speaks of the object and the algorithms that were asked about.

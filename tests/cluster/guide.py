@@ -1,4 +1,4 @@
-"""The shell commands of docs/operator-guide.md, as this cluster runs them: the guide's words, this site's names."""
+"""The shell commands of the operator guide, as this cluster runs them: the guide's words, this site's names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cluster.layout import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_GUIDE = CHECKOUT / "docs" / "operator-guide.md"
+_GUIDE = CHECKOUT / "docs" / "how-to" / "operator-guide.md"
 _BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 

@@ -14,7 +14,7 @@ from tests.machine import scaled
 CHECKOUT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```bash\n((?:(?!```).)*)```\n\n```(?:text|json)\n(.*?)```", re.DOTALL)
 PLACEHOLDER = "https://faas.example.org"
-AT_LEAST = {"README.md": 1, "docs/dynafed.md": 1, "docs/user-guide.md": 9}
+AT_LEAST = {"README.md": 1, "docs/how-to/storage-federations.md": 1, "docs/how-to/user-guide.md": 9}
 BLOCKS = [
     pytest.param(commands, output, id=f"{page}-{number}")
     for page in AT_LEAST
@@ -73,7 +73,7 @@ def test_documented_commands_print_what_the_page_says(environment, commands, out
 
 def test_roles_of_a_federation_are_assigned_by_the_documented_commands(environment, cloud):
     """Where a project's name stands in two domains, and by an administrator."""
-    text = (CHECKOUT / "docs" / "dynafed.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / "how-to" / "storage-federations.md").read_text(encoding="utf-8")
     commands = "\n".join(re.findall(r"^openstack role add .*$", text, re.MULTILINE))
     assert commands.count("role add") == 2
     run(commands, environment | {"OS_CLOUD": "admin", "PROJECT": cloud.users["alice"].project_id})

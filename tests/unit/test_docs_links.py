@@ -8,7 +8,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
     *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
 ]
 _CODE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -48,10 +48,10 @@ def test_a_link_to_nothing_is_seen(tmp_path: Path) -> None:
 
 def test_the_documents_have_links() -> None:
     """Otherwise the first test proves nothing."""
-    assert "docs/architecture.md" in links(CHECKOUT / "README.md")
+    assert "docs/explanation/architecture.md" in links(CHECKOUT / "README.md")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.name))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(CHECKOUT)))
 def test_relative_links_lead_to_a_file_and_a_heading(document: Path) -> None:
     """What a reader clicks on is there."""
     assert broken(document) == []

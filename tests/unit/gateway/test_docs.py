@@ -10,7 +10,7 @@ from gateway.errors import Kind
 from gateway.settings import settings_table
 from policies.model import CatalogueFunction, Platform
 
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
 
 
 def errors_table() -> str:

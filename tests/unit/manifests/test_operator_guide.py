@@ -9,7 +9,7 @@ import pytest
 from gateway.cli import main
 from tests.unit.manifests.rendered import CHECKOUT
 
-GUIDE = CHECKOUT / "docs" / "operator-guide.md"
+GUIDE = CHECKOUT / "docs" / "how-to" / "operator-guide.md"
 
 
 def commands() -> list[str]:
