@@ -1,6 +1,6 @@
 """The settings: read once from the environment, frozen, units in their names.
 
-Every field here is documented in `docs/reference/http.md`, in a table made from this class. The credential with
+Every field here is documented in `docs/reference/settings.md`, in a table made from this class. The credential with
 which the gateway asks Keystone is not among them: it comes from where OpenStack's own tools look for one
 (`OS_CLOUD` with `clouds.yaml`, or `OS_AUTH_URL`, `OS_USERNAME`, `OS_APPLICATION_CREDENTIAL_ID`, …).
 """

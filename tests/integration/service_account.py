@@ -1,4 +1,4 @@
-"""The account of a storage federation, as an operator makes it: see docs/how-to/storage-federations.md."""
+"""The account of a storage federation, as an operator makes it: see docs/how-to/federation-credential.md."""
 
 import contextlib
 import json

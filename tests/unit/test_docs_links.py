@@ -10,9 +10,19 @@ DOCUMENTS = [
     *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((CHECKOUT / "docs").rglob("*.md")),
 ]
+# Comments, error sentences and help texts that name a page.
+_NAMED = re.compile(r"\bdocs/(?:[\w-]+/)*[\w-]+\.(?:md|json|svg)\b")
 _CODE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _ELSEWHERE = re.compile(r"[a-z]+:")
+
+
+def tracked() -> list[Path]:
+    """Source files that may name a page."""
+    folders = ("gateway", "tenancy", "policies", "client", "functions", "localcloud", "manifests", "tests", ".ci")
+    files = [path for folder in folders for path in (CHECKOUT / folder).rglob("*")]
+    named = [path for path in files if path.suffix in {".py", ".yaml", ".mk", ".sh", ""} and path.is_file()]
+    return [*(CHECKOUT / name for name in ("Makefile", "Dockerfile", "mkdocs.yml")), *named]
 
 
 def links(document: Path) -> list[str]:
@@ -55,3 +65,10 @@ def test_the_documents_have_links() -> None:
 def test_relative_links_lead_to_a_file_and_a_heading(document: Path) -> None:
     """What a reader clicks on is there."""
     assert broken(document) == []
+
+
+def test_every_page_that_the_code_names_exists() -> None:
+    """Comments, error sentences and manifests send readers to pages."""
+    for file in tracked():
+        for page in set(_NAMED.findall(file.read_text(encoding="utf-8"))):
+            assert (CHECKOUT / page).exists(), (file, page)
