@@ -117,7 +117,8 @@ bench-quick: install .cache/bench/.installed  ## the same with little work: show
 	@touch $@
 
 docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fails on a dead link
-	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict --quiet
+	@# Not --quiet: it hides warnings before --strict can count them.
+	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -10,6 +10,8 @@ import pytest
 from gateway.cli import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+_TOP = "gateway|tenancy|policies|client|functions|localcloud|manifests|tests|docs"
+_PATH = re.compile(rf"(?<![\w./-])(?:{_TOP})/[\w./-]*\w(?=[`)*/ ,:;]|$)", re.MULTILINE)
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
@@ -66,7 +68,8 @@ def test_a_wrong_option_would_be_noticed() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_every_path_into_the_tree_exists(page: Path) -> None:
     """A page that names a moved folder sends its readers away."""
-    for path in set(re.findall(r"(?<![\w/-])(?:manifests|docs)/[\w/-]+(?:\.\w+)?", page.read_text(encoding="utf-8"))):
+    text = page.read_text(encoding="utf-8")
+    for path in set(_PATH.findall(text)):
         assert (CHECKOUT / path).exists(), path
 
 

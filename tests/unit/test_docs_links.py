@@ -72,3 +72,12 @@ def test_every_page_that_the_code_names_exists() -> None:
     for file in tracked():
         for page in set(_NAMED.findall(file.read_text(encoding="utf-8"))):
             assert (CHECKOUT / page).exists(), (file, page)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(CHECKOUT)))
+def test_pages_of_the_site_link_to_pages_of_the_site(document: Path) -> None:
+    """A link into the tree would be dead on the site."""
+    site = CHECKOUT / "docs"
+    if document.is_relative_to(site):
+        targets = [(document.parent / link.partition("#")[0]).resolve() for link in links(document)]
+        assert [target for target in targets if not target.is_relative_to(site)] == []
