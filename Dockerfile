@@ -1,6 +1,6 @@
 # The gateway. Build: docker build -t osfaas-gateway .
 # PYTHON is any image with Python 3.11 or later and its venv module; in production one that is named by its digest
-# (docs/operator-guide.md).
+# (docs/how-to/run-without-kubernetes.md).
 ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS build

@@ -106,8 +106,8 @@ clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Ruc
 bench: install .cache/bench/.installed  ## the product and its peers side by side: table, JSON, chart (eleven minutes and more)
 	@$(BIN)/python -m tests.bench
 
-bench-docs: install .cache/bench/.installed  ## the same, and into docs/performance.md; on a machine that does nothing else
-	@$(BIN)/python -m tests.bench --docs docs/performance.md
+bench-docs: install .cache/bench/.installed  ## the same, and into docs/explanation/performance.md; on a machine that does nothing else
+	@$(BIN)/python -m tests.bench --docs docs/explanation/performance.md
 
 bench-quick: install .cache/bench/.installed  ## the same with little work: shows that everything runs, and no figures to keep
 	@$(BIN)/python -m tests.bench --runs 1 --requests 200 --object-mib 32 --out .cache/bench/quick.json
@@ -119,7 +119,8 @@ bench-quick: install .cache/bench/.installed  ## the same with little work: show
 	@touch $@
 
 docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fails on a dead link
-	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict --quiet
+	@# Not --quiet: it hides warnings before --strict can count them.
+	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

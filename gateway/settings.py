@@ -1,7 +1,7 @@
 """Settings: read once from the environment, frozen, with units in their names.
 
-The table in `docs/reference.md` is generated from this class. The gateway's Keystone credential is not a setting: it
-comes from where OpenStack's own tools look for one
+The table in `docs/reference/settings.md` is generated from this class. The gateway's Keystone credential is not a
+setting: it comes from where OpenStack's own tools look for one
 (`OS_CLOUD` with `clouds.yaml`, or `OS_AUTH_URL`, `OS_USERNAME`, `OS_APPLICATION_CREDENTIAL_ID`, …).
 """
 

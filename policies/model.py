@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 class IsolationLevel(Enum):
-    """The ladder of `docs/security.md`; each level contains the ones below it."""
+    """The ladder of `docs/explanation/isolation-levels.md`; each level contains the ones below it."""
 
     L1 = "L1"
     L2 = "L2"

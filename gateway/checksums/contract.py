@@ -1,4 +1,4 @@
-"""The contract with the checksums function (`docs/function.md`): algorithms in, digests out."""
+"""The contract with the checksums function (`docs/reference/checksums-function.md`): algorithms in, digests out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

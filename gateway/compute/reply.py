@@ -1,4 +1,4 @@
-"""The reply of a function to an order about one object (`docs/function.md`).
+"""The reply of a function to an order about one object (`docs/reference/checksums-function.md`).
 
 A function belongs to a tenant, so its reply is as trustworthy as the tenant's pods: it is read with a bound, and counts
 only if it is about the object that the order named.

@@ -13,7 +13,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 
-# More than a function can read and digest (docs/performance.md), so leaving early is never cheaper than staying.
+# More than a function can read and digest (docs/explanation/performance.md): leaving early is never cheaper.
 FASTEST_BYTES_PER_SECOND = 1 << 30
 # The function did not start.
 _NOTHING_READ = frozenset(

@@ -1,4 +1,4 @@
-"""What clients cannot do, in their own words, as docs/dynafed.md lists it; one that learns it fails here."""
+"""Limits of storage clients, as the page on storage federations lists them; a client that learns one fails here."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def tell(cluster: RunningCluster) -> None:
         "a shell on the node:  make cluster-shell",
         f"from this machine:    export KUBECONFIG={layout.host_kubeconfig}",
         f"logs of its programs: {layout.logs}",
-        "stand-ins:            net-istio, the load balancer of the API server (docs/test-cluster.md)",
+        "stand-ins:            net-istio, the load balancer of the API server (docs/how-to/test-cluster.md)",
         "to end it:            Ctrl-C",
     ):
         say(line)

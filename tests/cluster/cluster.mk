@@ -1,4 +1,4 @@
-# The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/test-cluster.md.
+# The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/how-to/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
 .PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance cluster-judge bench-cluster
 

@@ -16,7 +16,7 @@ import httpx
 import yaml
 
 from tests.cluster.commands import PYTHON_PROGRAMS, CommandError, run
-from tests.cluster.guide import commands
+from tests.cluster.guide import INSTALLATION, commands
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.certificates import make_authority
 from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
@@ -251,7 +251,7 @@ def _secrets(cluster: Testbed, openstack: OpenStack, folder: Path) -> None:
     # An earlier run on the same cluster may have left them on their way out.
     cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=180s")
     cluster.kubectl("delete", "secret", "osfaas-edge-tls", "-n", "istio-system", "--ignore-not-found")
-    for words in commands("Install", "kubectl"):
+    for words in commands(INSTALLATION, "kubectl"):
         try:
             run([*cluster.kubectl.words, *words], folder=folder)
         except CommandError as error:

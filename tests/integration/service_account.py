@@ -1,4 +1,4 @@
-"""The account of a storage federation, as an operator makes it: see docs/dynafed.md."""
+"""The account of a storage federation, as an operator makes it: see docs/how-to/federation-credential.md."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
-RULES = Path(__file__).resolve().parents[2] / "docs" / "access-rules" / "dynafed.json"
+RULES = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "access-rules" / "dynafed.json"
 
 
 def restricted_token(cloud) -> str:

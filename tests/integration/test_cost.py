@@ -18,7 +18,7 @@ def cpu_seconds(*arguments: str | Path, **environment: str) -> float:
 
 
 def test_a_cached_authorisation_costs_at_most_an_eighth_of_keystonemiddlewares(gateway, cloud, alice):
-    """The goal is a twentieth (docs/performance.md); the rest is room for a machine that does other things too."""
+    """The goal is a twentieth (docs/explanation/performance.md); the rest allows for a machine under other load."""
     ours = min(
         cpu_seconds(sys.executable, SUBJECTS / "authorisation.py", CALLS, BENCH_TOKEN=alice, **gateway.service.env)
         for _ in range(2)

@@ -1,30 +1,41 @@
 """The commands of the documentation that have their output behind them print it, with the objects of `make demo`."""
 
+import hashlib
 import os
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
-from localcloud.demo import upload
+from localcloud.demo import content_of, upload
 from tests.machine import scaled
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```bash\n((?:(?!```).)*)```\n\n```(?:text|json)\n(.*?)```", re.DOTALL)
 PLACEHOLDER = "https://faas.example.org"
-AT_LEAST = {"README.md": 1, "docs/dynafed.md": 1, "docs/user-guide.md": 9}
+TUTORIAL = "docs/tutorials/first-checksum.md"
+# Pages whose examples run here, and how many each has. The tutorial of onboarding runs in tests/cluster.
+AT_LEAST = {
+    "README.md": 1,
+    TUTORIAL: 8,
+    "docs/how-to/get-checksums.md": 6,
+    "docs/how-to/many-objects.md": 1,
+    "docs/how-to/command-line.md": 3,
+    "docs/how-to/dynafed.md": 1,
+}
 BLOCKS = [
-    pytest.param(commands, output, id=f"{page}-{number}")
+    pytest.param(page, commands, output, id=f"{page}-{number}")
     for page in AT_LEAST
     for number, (commands, output) in enumerate(BLOCK.findall((CHECKOUT / page).read_text(encoding="utf-8")))
 ]
 
 
 @pytest.fixture(scope="module")
-def environment(cloud, gateway, start_gateway, tmp_path_factory):
-    """A shell's, as the demo's commands prepare it; curl's gateway is one that has computed nothing yet."""
+def environment(request, cloud, gateway, start_gateway, tmp_path_factory):
+    """A shell's for each page, as the demo's commands prepare it; curl's gateway has computed nothing yet."""
     home = tmp_path_factory.mktemp("home")
     upload(cloud, home)
     # Its progress would stand on the same line as the output.
@@ -62,7 +73,13 @@ def test_no_page_loses_the_outputs_that_are_compared(page):
     assert len(BLOCK.findall((CHECKOUT / page).read_text(encoding="utf-8"))) >= AT_LEAST[page]
 
 
-@pytest.mark.parametrize(("commands", "output"), BLOCKS)
+def test_every_page_with_outputs_runs_here_or_on_the_cluster():
+    pages = [str(page.relative_to(CHECKOUT)) for page in (CHECKOUT / "docs").rglob("*.md")]
+    with_outputs = {page for page in pages if BLOCK.search((CHECKOUT / page).read_text(encoding="utf-8"))}
+    assert with_outputs | {"README.md"} == AT_LEAST.keys() | {"docs/tutorials/onboard-a-project.md"}
+
+
+@pytest.mark.parametrize(("environment", "commands", "output"), BLOCKS, indirect=["environment"], scope="module")
 def test_documented_commands_print_what_the_page_says(environment, commands, output):
     """Each line of the page is a line of the output; `…` is anything."""
     printed = run(commands, environment)
@@ -71,9 +88,23 @@ def test_documented_commands_print_what_the_page_says(environment, commands, out
         assert any(re.fullmatch(expected, each) for each in printed), (line, printed)
 
 
+def test_the_tutorials_table_has_the_digests_of_the_files():
+    """The rows that the demo prints cannot be run here; they are compared with other programs' digests."""
+    text = (CHECKOUT / TUTORIAL).read_text(encoding="utf-8")
+    rows = re.findall(r"^    (\S+) +([\d,]+)  (\w+) +([0-9a-f]+) +(?:computed|native) +[\d.]+  ok$", text, re.MULTILINE)
+    assert len(rows) == 3
+    for name, size, algorithm, digest in rows:
+        content = content_of(name)
+        right = (
+            f"{zlib.adler32(content):08x}" if algorithm == "adler32" else hashlib.new(algorithm, content).hexdigest()
+        )
+        assert (size, digest) == (f"{len(content):,}", right)
+
+
+@pytest.mark.parametrize("environment", ["docs/how-to/federation-credential.md"], indirect=True, scope="module")
 def test_roles_of_a_federation_are_assigned_by_the_documented_commands(environment, cloud):
     """Where a project's name stands in two domains, and by an administrator."""
-    text = (CHECKOUT / "docs" / "dynafed.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / "how-to" / "federation-credential.md").read_text(encoding="utf-8")
     commands = "\n".join(re.findall(r"^openstack role add .*$", text, re.MULTILINE))
     assert commands.count("role add") == 2
     run(commands, environment | {"OS_CLOUD": "admin", "PROJECT": cloud.users["alice"].project_id})

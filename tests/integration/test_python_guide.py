@@ -1,4 +1,4 @@
-"""Every program of docs/python.md runs against the real thing and prints what the page says."""
+"""Every program of docs/how-to/python.md runs against the real thing and prints what the page says."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from keystoneauth1.adapter import Adapter
 from localcloud.demo import content_of
 from tests.machine import scaled
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "python.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
 

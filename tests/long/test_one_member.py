@@ -80,7 +80,7 @@ def p99(values: list[float]) -> float:
 def tenants(start_gateway, cloud) -> Iterator:
     """A gateway with a function of the neighbour's that answers at once, and one of the attacker's that only reads."""
     fast = plainly(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-    # What an onboarded project gets (docs/tenants.md).
+    # What an onboarded project gets (docs/reference/tenant.md).
     settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "50", "OSFAAS_PROJECT_BYTES_PER_SECOND": str(100 * MIB)}
     with echo(fast) as answering, echo() as sink, start_gateway(**settings) as gateway:
         functions = {

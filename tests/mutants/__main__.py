@@ -3,7 +3,7 @@
 mutmut changes one thing of a function at a time and runs the tests that reach it; a change that no test notices is a
 survivor. It works on a copy in `.cache/mutants`, because it writes beside what it reads. Prints killed and total of
 each group, and the survivors; exits with 1 if a group is below the least share. Why what survives does stands in
-docs/testing.md.
+docs/how-to/tests.md.
 """
 
 import argparse

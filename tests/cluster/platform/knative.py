@@ -26,7 +26,7 @@ _LEFT_OUT = {"HorizontalPodAutoscaler", "PodDisruptionBudget"}
 # Settings of this cluster, over those of the product.
 _SETTINGS: dict[str, dict[str, str]] = {
     "config-deployment": {"queue-sidecar-image": "dev.local/knative-queue:test"},
-    # Tests wait for these: seconds, not minutes. Documented in docs/test-cluster.md.
+    # Tests wait for these: seconds, not minutes. Documented in docs/how-to/test-cluster.md.
     "config-autoscaler": {"scale-to-zero-grace-period": "5s", "stable-window": "10s"},
     "config-domain": {"example.test": ""},
 }

@@ -1,7 +1,8 @@
-"""The tables in the reference are those that the code makes."""
+"""The tables of the documentation agree with the code."""
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from gateway.errors import ErrorCode
 from gateway.settings import settings_table
 from policies.model import CatalogueFunction, Platform
 
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[3] / "docs"
+REFERENCE = DOCS / "reference"
 
 
 def errors_table() -> str:
@@ -32,13 +34,12 @@ def default(field: dataclasses.Field[object]) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "heading"),
-    [(Platform, "## platform.yaml"), (CatalogueFunction, "Of a function:")],
+    [(Platform, "# platform.yaml"), (CatalogueFunction, "Of a function:")],
     ids=["platform", "function"],
 )
 def test_every_field_of_the_platform_file_is_there_with_its_default(kind: type, heading: str) -> None:
-    table = (
-        REFERENCE.read_text(encoding="utf-8").partition(heading)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
-    )
+    text = (REFERENCE / "platform-yaml.md").read_text(encoding="utf-8")
+    table = text.partition(heading)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     shown = [line.split(" | ")[:2] for line in table.splitlines()]
     wanted = [[f"| `{field.name}`", default(field)] for field in dataclasses.fields(kind) if field.name != "name"]
     assert sorted(shown) == sorted(wanted)
@@ -46,5 +47,21 @@ def test_every_field_of_the_platform_file_is_there_with_its_default(kind: type, 
 
 @pytest.mark.parametrize(("name", "table"), [("settings", settings_table()), ("errors", errors_table())])
 def test_table_in_the_reference_is_what_the_code_says(name: str, table: str) -> None:
-    text = REFERENCE.read_text(encoding="utf-8")
+    text = (REFERENCE / f"{name}.md").read_text(encoding="utf-8")
     assert text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0] == table
+
+
+def test_troubleshooting_has_every_error_code_once_with_its_status() -> None:
+    """A caller finds the cause of each error of the closed list, and no code that does not exist."""
+    text = (DOCS / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(function\.[\w.]+)` \| (\d{3}) \|", text, re.MULTILINE)
+    assert sorted(rows) == sorted((kind.code, str(kind.status)) for kind in ErrorCode)
+
+
+def test_no_page_names_an_error_code_that_does_not_exist() -> None:
+    """Pages quote codes in tables and in prose."""
+    in_the_log_only = {"function.caller.gone", "function.reply.broken"}
+    known = {kind.code for kind in ErrorCode} | in_the_log_only
+    for page in DOCS.rglob("*.md"):
+        named = set(re.findall(r"`(function\.[a-z0-9_]+\.[a-z0-9_]+)`", page.read_text(encoding="utf-8")))
+        assert named <= known, page

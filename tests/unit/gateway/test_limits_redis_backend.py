@@ -237,7 +237,7 @@ async def test_password_of_the_store_gets_into_no_log(caplog: pytest.LogCaptureF
 
 
 async def test_rights_that_the_guide_gives_are_enough_and_reach_no_other_key(valkey: Valkey) -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "operator-guide.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "share-limits.md").read_text(encoding="utf-8")
     rights = re.search(r"an ACL of `([^`]+)`", guide)
     assert rights is not None
     with Redis(port=valkey.port) as administrator:
