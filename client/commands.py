@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from client.login import Login
 
 DEFAULT_ALGORITHM = "adler32"
-DEFAULT_PATIENCE_SECONDS = 120.0
-_PATIENCE = "Keep retrying a busy or unreachable service for this many seconds."
+DEFAULT_RETRY_SECONDS = 120.0
+_RETRY = "Keep retrying a busy or unreachable service for this many seconds."
 
 
 @click.group()
@@ -27,7 +27,7 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
     """What names an object and a digest, with the option names of dynafed-storage among ours."""
     for decorate in (
         click.argument("words", nargs=-1, metavar="[[TYPE] PATH]"),
-        click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help=_PATIENCE),
+        click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY),
         click.option(
             "--base",
             "bases",
@@ -45,7 +45,7 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("-u", "--url", metavar="URL", help="Object: its URL in Swift or S3, or container/object."),
         click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway."),
-        # dynafed-storage has these; they mean nothing here, and a script that passes them shall not break.
+        # dynafed-storage has these; they mean nothing here, but a script that passes them must not break.
         click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False),
         click.option("-c", "--config", multiple=True, hidden=True, expose_value=False),
         click.option("--logfile", hidden=True, expose_value=False),
@@ -101,8 +101,8 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 )
 @click.option("--store", is_flag=True, help="Store the checksums in the objects' metadata.")
 @click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway.")
-@click.option("--patience", default=DEFAULT_PATIENCE_SECONDS, show_default=True, help=_PATIENCE)
-def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> None:
+@click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY)
+def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) -> None:
     """Print the checksums of all objects of a container.
 
     The output is lines as md5sum writes them, or a JSON object per line. Errors and a summary are written to stderr.
@@ -112,7 +112,7 @@ def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> No
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.listing import ListQuery, count_of, digests_of, md5sum_line  # noqa: PLC0415
 
-    query, retry = ListQuery(**naming), RetryPolicy(patience)
+    query, retry = ListQuery(**naming), RetryPolicy(retry_seconds)
     printed: set[str] = set()  # with a second login, the work begins anew
     failed: set[str] = set()
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
@@ -141,13 +141,13 @@ def list_(endpoint: str | None, form: str, patience: float, **naming: Any) -> No
 
 
 def _query(
-    *, words: tuple[str, ...], url: str | None, algorithm: str | None, bases: tuple[str, ...], patience: float
+    *, words: tuple[str, ...], url: str | None, algorithm: str | None, bases: tuple[str, ...], retry_seconds: float
 ) -> "ChecksumQuery":
     from client.checksums import ChecksumQuery  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
 
     where, name = _object_of(words, url, algorithm)
-    return ChecksumQuery(where, name, bases, RetryPolicy(patience))
+    return ChecksumQuery(where, name, bases, RetryPolicy(retry_seconds))
 
 
 def _object_of(words: tuple[str, ...], url: str | None, algorithm: str | None) -> tuple[str, str]:

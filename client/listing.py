@@ -12,7 +12,7 @@ from client.exchange import RetryPolicy, ask, fetch
 from client.login import Login
 
 PAGE = 1_000
-# What a second request may mend: no room, or a side that did not answer.
+# Errors that a second request may not meet: a limit, or a service that did not answer.
 _PASSING = frozenset([409, 429, 502, 503, 504])
 _UNAUTHORIZED = 401
 MAX_LIST_BYTES = 16 << 20

@@ -1,8 +1,8 @@
 """A login: a token, where it is good for, and the file in which it waits for the next run.
 
-A script that is called for every file cannot ask Keystone each time. What Keystone said is kept in a file that
+A script that is called for every file cannot ask Keystone each time. Its answer is kept in a file that
 only its owner can read, under a name that is made from everything the login depends on: all `OS_*` variables
-and the content of the `clouds.yaml` files. Whoever changes one of them gets another login.
+and the content of the `clouds.yaml` files. A change of one of them leads to another login.
 """
 
 import contextlib
@@ -138,7 +138,7 @@ class LoginCache:
                 return None
             try:
                 kept = json.load(file)
-                # Whoever can write to the folder could give a login of ours another one's name.
+                # A user who can write to the folder could rename one login to another.
                 if kept.pop("binding") != self._binding:
                     return None
                 return Login(**{**kept, "cached": True})

@@ -10,7 +10,7 @@ from policies.model import IsolationLevel, Limits
 from tenancy.model.record import TenantRecord, timestamp
 from tenancy.use_cases import TenantPatch
 
-_WISHES = frozenset(["display_name", "isolation", "functions", "limits"])
+_PATCH_FIELDS = frozenset(["display_name", "isolation", "functions", "limits"])
 _MOST_LIMIT = 2**53
 
 
@@ -19,13 +19,13 @@ class ProjectChange:
     """A parsed change of a project.
 
     Attributes:
-        wishes: changed fields of the specification.
+        patch: changed fields of the specification.
         suspends: whether `suspended` is present.
         suspended: the reason, or None to resume.
         cancels_offboarding: whether `offboarding` is present; it can only be null.
     """
 
-    wishes: TenantPatch
+    patch: TenantPatch
     suspends: bool = False
     suspended: str | None = None
     cancels_offboarding: bool = False
@@ -44,7 +44,7 @@ def parse_change(body: Any, *, states: bool) -> ProjectChange:
     fields = body.get("project") if isinstance(body, dict) and set(body) == {"project"} else None
     if not isinstance(fields, dict):
         raise _malformed("the body has to be an object 'project'")
-    known = _WISHES | ({"suspended", "offboarding"} if states else set())
+    known = _PATCH_FIELDS | ({"suspended", "offboarding"} if states else set())
     for name in fields:
         if name not in known:
             raise _malformed(unknown_name("field", name, known))
@@ -53,7 +53,7 @@ def parse_change(body: Any, *, states: bool) -> ProjectChange:
         raise _malformed("'suspended' is the reason, or null")
     if fields.get("offboarding") is not None:
         raise _malformed("'offboarding' can only be taken back, with null; DELETE asks for it")
-    return ProjectChange(_wishes(fields), "suspended" in fields, suspended, "offboarding" in fields)
+    return ProjectChange(_patch(fields), "suspended" in fields, suspended, "offboarding" in fields)
 
 
 def document_of(record: TenantRecord) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def document_of(record: TenantRecord) -> dict[str, Any]:
     }
 
 
-def _wishes(fields: Mapping[str, Any]) -> TenantPatch:
+def _patch(fields: Mapping[str, Any]) -> TenantPatch:
     name, level, functions = (fields.get(field) for field in ("display_name", "isolation", "functions"))
     limits = fields.get("limits", {})
     if name is not None and not isinstance(name, str):

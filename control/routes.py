@@ -113,7 +113,7 @@ class ProjectRoutes:
 
         def work() -> use_cases.Outcome:
             found = self._projects.by_id(project)
-            return use_cases.onboard(self._tenants, found, change.wishes, dry_run=dry_run)
+            return use_cases.onboard(self._tenants, found, change.patch, dry_run=dry_run)
 
         outcome = await _in_thread(work)
         return _answer(outcome, created=outcome.before is None and not dry_run)
@@ -149,8 +149,8 @@ Step = Callable[[TenantRepository, ProjectId, bool], use_cases.Outcome]
 def change_steps(change: ProjectChange) -> list[Step]:
     """The steps of a PATCH."""
     steps: list[Step] = []
-    if change.wishes != use_cases.TenantPatch():
-        steps.append(lambda tenants, project, dry: use_cases.update(tenants, project, change.wishes, dry_run=dry))
+    if change.patch != use_cases.TenantPatch():
+        steps.append(lambda tenants, project, dry: use_cases.update(tenants, project, change.patch, dry_run=dry))
     if change.suspends:
         reason = change.suspended
         if reason is None:

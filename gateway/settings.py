@@ -257,7 +257,7 @@ class Settings(BaseSettings):
         description="How long after a failure repeatable work is retried: computations and stats while a function or "
         "the store is unreachable, invocations while there is no connection.",
     )
-    function_trouble_seconds: float = Field(
+    function_problem_seconds: float = Field(
         10,
         ge=0,
         description="Time without an answer after which a known permanent failure of the function ends the call.",

@@ -23,9 +23,9 @@ class _Flight(Generic[Value]):
 class SingleFlight(Generic[Key, Value]):
     """Joins concurrent calls with the same key.
 
-    The work runs in a task of its own, so one caller that leaves does not take it from the others; when
-    the last one leaves, the work is cancelled. One that has run out of patience does not leave: it is told to come
-    back, so the work goes on even if nobody waits. Nothing is remembered after the end: caches do that.
+    The work runs in a task of its own: if a caller disconnects, the others still get the result, and if the last one
+    does, the work is cancelled. A caller whose wait times out is told to ask again, so the work goes on even if nobody
+    waits. Nothing is remembered after the end: caches do that.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,11 @@ class SingleFlight(Generic[Key, Value]):
     def __contains__(self, key: Key) -> bool:
         return key in self._flights
 
-    async def run(
-        self, key: Key, start: Callable[[], Awaitable[Value]], *, patience_seconds: float | None = None
-    ) -> Value:
+    async def run(self, key: Key, start: Callable[[], Awaitable[Value]], *, wait_seconds: float | None = None) -> Value:
         """The result of the work under `key`, started here unless it runs already; raises what it raises.
 
         Raises:
-            StillRunningError: it was not there within `patience_seconds`; the work goes on.
+            StillRunningError: it was not there within `wait_seconds`; the work goes on.
         """
         flight = self._flights.get(key)
         if flight is None:
@@ -49,7 +47,7 @@ class SingleFlight(Generic[Key, Value]):
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiters += 1
         try:
-            await asyncio.wait([flight.task], timeout=patience_seconds)
+            await asyncio.wait([flight.task], timeout=wait_seconds)
             if not flight.task.done():
                 flight.promised = True
                 raise StillRunningError

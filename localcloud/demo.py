@@ -51,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the table")
     once: bool = parser.parse_args().once
-    # Whoever ends it, its processes and its folders end with it.
+    # However it ends, its processes and its folders end with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         say("==> Keystone and Swift on loopback")

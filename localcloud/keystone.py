@@ -48,7 +48,7 @@ control_socket_disable = True
 
 
 def pre_request(worker, request):
-    # Keystone judges the token of a request before it begins a context, so by what the thread looked up for the request
+    # Keystone validates the token of a request before it begins a context, so by what the thread looked up for the request
     # before it: a project that was disabled for that one still is. Without an old context it looks anew.
     from oslo_context import context
 

@@ -38,7 +38,7 @@ def main() -> int:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     status = child.wait()
-    # Until the last of them is gone, its port may still answer, to whoever waits for the next one's.
+    # Until the last of them is gone, its port may still answer a client that waits for the next one.
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-child.pid, 0)

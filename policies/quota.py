@@ -30,7 +30,7 @@ def pods_that_fit(function: CatalogueFunction, limits: Limits) -> int:
     )
 
 
-def require_room(function: CatalogueFunction, limits: Limits) -> None:
+def require_capacity(function: CatalogueFunction, limits: Limits) -> None:
     """Raises PolicyError if not even one pod of the function fits, because every call would hang."""
     if pods_that_fit(function, limits) < 1:
         raise PolicyError(

@@ -9,7 +9,7 @@ from policies.mesh import build_tenant_mesh
 from policies.model import CatalogueFunction, IsolationLevel, Manifest, Platform, TenantSpec
 from policies.namespace import build_namespace
 from policies.network import build_network_policies
-from policies.quota import build_limit_range, build_quota, require_room
+from policies.quota import build_limit_range, build_quota, require_capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +87,5 @@ def _function(name: str, spec: TenantSpec, platform: Platform) -> CatalogueFunct
     if function is None:
         known = ", ".join(sorted(platform.functions)) or "none"
         raise PolicyError(f"the platform has no function {name}; its catalogue has: {known}")
-    require_room(function, spec.limits)
+    require_capacity(function, spec.limits)
     return function

@@ -11,7 +11,7 @@ from tenancy.directory.protocol import Tenant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request that may be served. Only `Admission` makes one, so whoever has a `Call` need not check again.
+    """One request that may be served. Only `Admission` makes one, so code that has a `Call` need not check again.
 
     Attributes:
         caller: the token's user and project.

@@ -58,7 +58,7 @@ class Runner:
             joined = key in self._flights
             try:
                 result: Result = await self._flights.run(
-                    key, lambda: self._compute(job), patience_seconds=max(0, deadline - time.monotonic())
+                    key, lambda: self._compute(job), wait_seconds=max(0, deadline - time.monotonic())
                 )
             except StillRunningError as error:
                 raise GatewayError(ErrorCode.STILL_COMPUTING, seconds=self._slots.answer_seconds) from error

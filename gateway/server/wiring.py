@@ -135,7 +135,7 @@ def function_timeouts(settings: Settings) -> FunctionTimeouts:
         connect_seconds=settings.function_connect_seconds,
         silence_seconds=settings.function_silence_seconds,
         total_seconds=settings.function_timeout_seconds,
-        problem_seconds=settings.function_trouble_seconds,
+        problem_seconds=settings.function_problem_seconds,
         retry_seconds=settings.retry_seconds,
     )
 

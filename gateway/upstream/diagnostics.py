@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gateway.errors import ErrorCode, GatewayError
 from policies.names import ProjectId
-from tenancy.directory.protocol import TenantDirectory, Trouble
+from tenancy.directory.protocol import FunctionProblem, TenantDirectory
 from tenancy.model.errors import TenancyError
 
 QUOTA = "QuotaExceeded"
@@ -17,10 +17,10 @@ _LONGEST_SENTENCE = 300
 
 # For a status with a reason but no message.
 _WORDS = {
-    QUOTA: "there is no room for its pod",
+    QUOTA: "the quota has no capacity for its pod",
     "ImagePull": "its image cannot be pulled",
     "CrashLoop": "it ends again and again right after its start",
-    "Unschedulable": "the cluster has no room for its pod",
+    "Unschedulable": "the cluster has no capacity for its pod",
     "NotReady": "it is not ready yet",
 }
 
@@ -48,15 +48,15 @@ class FunctionDiagnostics:
 
         return check
 
-    def _problem(self, project_id: ProjectId, function: str) -> Trouble | None:
+    def _problem(self, project_id: ProjectId, function: str) -> FunctionProblem | None:
         try:
             address = self._directory.tenant_of(project_id).functions.get(function)
         except TenancyError:
             return None
-        return address.trouble if address else None
+        return address.problem if address else None
 
 
-def error_for(problem: Trouble, function: str) -> GatewayError:
+def error_for(problem: FunctionProblem, function: str) -> GatewayError:
     """The error for a problem: FUNCTION_QUOTA for an exhausted quota, else FUNCTION_NOT_RUNNING."""
     words = "".join(character if character.isprintable() else " " for character in problem.message)
     why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(problem.reason, problem.reason)

@@ -76,7 +76,7 @@ def _problem(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple
 
 def _refused(message: str) -> tuple[str, str]:
     if "exceeded quota" in message:
-        return "QuotaExceeded", f"no room for its pod in the project's quota: {_after(message, 'is forbidden: ')}"
+        return "QuotaExceeded", f"no capacity for its pod in the project's quota: {_after(message, 'is forbidden: ')}"
     return "PodRefused", f"the cluster refuses its pod: {message}"
 
 
@@ -86,7 +86,7 @@ def _pod_problem(pod: Manifest) -> tuple[str, str] | None:
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition.get("reason") == "Unschedulable" and condition.get("status") == "False":
-            return "Unschedulable", f"no node has room for its pod: {condition.get('message', '')}"
+            return "Unschedulable", f"no node has capacity for its pod: {condition.get('message', '')}"
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         waiting = container.get("state", {}).get("waiting", {})
         reason, message = waiting.get("reason", ""), waiting.get("message", "")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from policies.names import ProjectId, function_host
-from tenancy.directory.protocol import FunctionAddress, Tenant, Trouble
+from tenancy.directory.protocol import FunctionAddress, FunctionProblem, Tenant
 from tenancy.kubernetes.client import Change, Kind, Listing
 from tenancy.kubernetes.kinds import TENANTS
 from tenancy.model.errors import ClusterError, DirectoryError, ExpiredError, NotOnboardedError
@@ -204,7 +204,7 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
             function_host(name, spec.namespace),
             callable=state is not None and state.callable,
             # With an exceeded quota Knative still reports a function as ready, but no pod of it starts.
-            trouble=Trouble(state.reason or "NotReady", state.message)
+            problem=FunctionProblem(state.reason or "NotReady", state.message)
             if state and (state.reason or not state.ready)
             else None,
         )

@@ -9,7 +9,7 @@ from policies.names import NamespaceName, ProjectId
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class FunctionProblem:
     """Why a function does not run, as last reported by the controller.
 
     Attributes:
@@ -29,13 +29,13 @@ class FunctionAddress:
         url: base URL to connect to, without a trailing slash.
         host: value of the Host header by which an ingress routes; None: the URL's own.
         callable: whether callers may send it their own requests (/v1/invoke).
-        trouble: why it does not run; None if no reason is known.
+        problem: why it does not run; None if no reason is known.
     """
 
     url: str
     host: str | None = None
     callable: bool = False
-    trouble: Trouble | None = None
+    problem: FunctionProblem | None = None
 
 
 @dataclass(frozen=True, slots=True)

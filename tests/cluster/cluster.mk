@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/how-to/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance cluster-judge bench-cluster
+.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance cluster-cyclonus bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -46,5 +46,5 @@ test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Kn
 bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## P8 and P9: cold start, and 200 idle tenants (BENCH_TENANTS), on a cluster of their own; half an hour
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin
 
-cluster-judge: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (three quarters of an hour)
+cluster-cyclonus: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (three quarters of an hour)
 	@TEST_CLUSTER_JUDGE=all $(BIN)/python -m pytest tests/cluster/test_policy_judge.py -q -s -p tests.cluster.plugin

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A fifth of its default set, chosen for what tenants' isolation rests on: whom a policy is for, policies that come and
 # go, labels that change, namespaces by label, address blocks. The whole set takes three quarters of an hour:
-# TEST_CLUSTER_JUDGE=all, or `make cluster-judge`. Its last result is in docs/how-to/test-cluster.md.
+# TEST_CLUSTER_JUDGE=all, or `make cluster-cyclonus`. Its last result is in docs/how-to/test-cluster.md.
 _TAGS = ("target", "action", "namespaces-by-label", "peer-ipblock")
 
 

@@ -126,7 +126,11 @@ FAILURES = {
     "object-of-another-project": (["-u", "{swift}/v1/AUTH_0/data/zeros"], 1, "lies in no store of this project"),
     "another-host": (["-u", "https://elsewhere.test/data/zeros"], 1, "lies in no store of this project"),
     "no-object-in-the-url": (["-u", "{swift}/data"], 1, "names no object"),
-    "gateway-not-there": (["-e", "http://127.0.0.1:9", "--patience", "0", "-u", "data/zeros"], 1, "cannot be reached"),
+    "gateway-not-there": (
+        ["-e", "http://127.0.0.1:9", "--retry-seconds", "0", "-u", "data/zeros"],
+        1,
+        "cannot be reached",
+    ),
     "name-not-utf8": (["data/\udcff"], 1, "not UTF-8"),
     "nothing": ([], 2, "Name an object"),
     "named-twice": (["-u", "data/zeros", "/data/zeros"], 2, "named twice"),

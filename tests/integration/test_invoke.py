@@ -417,7 +417,7 @@ def test_function_that_stops_taking_the_body_is_given_up_after_its_silence(start
     def never(connection, _seen):
         time.sleep(60)
 
-    patience = {"OSFAAS_FUNCTION_SILENCE_SECONDS": "2", "OSFAAS_FUNCTION_TROUBLE_SECONDS": "1"}
+    patience = {"OSFAAS_FUNCTION_SILENCE_SECONDS": "2", "OSFAAS_FUNCTION_PROBLEM_SECONDS": "1"}
     with (
         echo(never, eager=True) as backend,
         gateway_before(start_gateway, cloud, backend, **patience) as gateway,

@@ -54,4 +54,4 @@ class ChecksumsError(Exception):
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: nobody waits for the answer any more
-    """The caller has gone; whoever reads or hashes for it must let go at once."""
+    """The caller has disconnected; threads that read or hash for it must stop at once."""

@@ -182,7 +182,7 @@ class Worker:
             self.failure = self.failure or failure
         finally:
             self._ring.release(buffer)  # also after a failure, or the reader would wait for ever
-            del buffer  # the failure's traceback keeps this frame, which shall not keep the memory
+            del buffer  # the failure's traceback keeps this frame, which must not keep the memory
 
 
 class Pipeline:

@@ -140,7 +140,7 @@ class Connection(http.client.HTTPConnection):
         tls.do_handshake()
 
     def shutdown(self) -> None:
-        """Wakes whoever connects, reads or writes; the socket's owner still closes it."""
+        """Wakes a thread that connects, reads or writes; the socket's owner still closes it."""
         if self._open is not None:
             # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that
             # is not connected or gone already needs no shutdown.
@@ -180,7 +180,7 @@ class Reading:
             self._read_in_attempts()
             self._pipeline.submit(self._buffer, self._filled)
         finally:
-            del self._buffer  # the traceback of a failure keeps this object for a while; it shall not keep a MiB
+            del self._buffer  # the traceback of a failure keeps this object for a while; it must not keep a MiB
 
     def _read_in_attempts(self) -> None:
         attempt, last_break = 1, self._span.start

@@ -19,7 +19,7 @@ _RETRY_AFTER_SECONDS = 2
 
 
 class Threads:
-    """Runs blocking functions for one computation; whoever is cancelled waits until its function has let go."""
+    """Runs blocking functions for one computation; a cancelled caller waits until its function has returned."""
 
     def __init__(self, executor: ThreadPoolExecutor, stop: Stop) -> None:
         self._executor = executor

@@ -81,7 +81,7 @@ async def test_failure_that_another_attempt_would_meet_too_is_told_at_once(failu
 @pytest.mark.parametrize(
     "failure", [ReplyCutError("f"), GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f")], ids=repr
 )
-async def test_function_with_a_trouble_that_lasts_is_not_waited_for(failure: GatewayError) -> None:
+async def test_function_with_a_problem_that_lasts_is_not_waited_for(failure: GatewayError) -> None:
     function = Function(failure)
     with pytest.raises(GatewayError):
         await digests(function, GatewayError(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="no image"))

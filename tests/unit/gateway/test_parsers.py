@@ -491,7 +491,7 @@ def test_order_for_many_objects_names_objects_or_fails_line_by_line(text: str) -
 def test_what_an_administrator_asks_is_understood_or_refused(document: Any, states: bool) -> None:
     for body in (document, {"project": document}, {"project": {"isolation": document, "limits": document}}):
         asked = unless_refused(MALFORMED, lambda body=body: parse_change(body, states=states))  # type: ignore[misc]
-        assert asked is None or hash(asked.wishes)
+        assert asked is None or hash(asked.patch)
 
 
 STAT = ObjectStat(

@@ -18,5 +18,5 @@ def test_level_that_is_none_is_refused(level: Any) -> None:
 
 
 def test_level_is_read() -> None:
-    assert parse_change({"project": {"isolation": "L2"}}, states=False).wishes.isolation is IsolationLevel.L2
-    assert parse_change({"project": {}}, states=False).wishes.isolation is None
+    assert parse_change({"project": {"isolation": "L2"}}, states=False).patch.isolation is IsolationLevel.L2
+    assert parse_change({"project": {}}, states=False).patch.isolation is None

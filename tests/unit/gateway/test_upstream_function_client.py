@@ -34,7 +34,7 @@ async def client(**timeouts: float) -> AsyncIterator[FunctionClient]:
         yield FunctionClient(session, FunctionTimeouts(**seconds))
 
 
-async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> None:
+async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> None:
     closed = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,7 +56,7 @@ async def test_known_lasting_trouble_ends_the_waiting_and_the_connection() -> No
     assert caught.value.kind is ErrorCode.FUNCTION_QUOTA
 
 
-async def test_trouble_of_a_function_that_answers_is_nobodys_business() -> None:
+async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1 << 16)
         await asyncio.sleep(0.3)
@@ -126,20 +126,20 @@ async def test_call_is_not_sent_again(call: FunctionRequest, error: type[aiohttp
     assert caught.value.message == "The function 'f' could not be reached. Try again shortly."
 
 
-async def test_waiting_for_a_connection_ends_with_its_time_and_with_a_known_trouble() -> None:
+async def test_waiting_for_a_connection_ends_with_its_time_and_with_a_known_problem() -> None:
     async with client(retry_seconds=0.5) as functions:
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(FunctionAddress("http://127.0.0.1:1"), FunctionRequest("f")):
                 pass
     assert caught.value.kind is ErrorCode.FUNCTION_UNREACHABLE
     async with client(retry_seconds=60) as functions:
-        trouble = GatewayError(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="no image")
+        problem = GatewayError(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="no image")
         with pytest.raises(GatewayError) as caught:
             async with functions.exchange(
-                FunctionAddress("http://127.0.0.1:1"), FunctionRequest("f", permanent_failure=lambda: trouble)
+                FunctionAddress("http://127.0.0.1:1"), FunctionRequest("f", permanent_failure=lambda: problem)
             ):
                 pass
-    assert caught.value is trouble
+    assert caught.value is problem
 
 
 async def test_it_is_said_which_limit_ended_a_call() -> None:

@@ -66,13 +66,13 @@ def pod(
 def test_knative_says_ready_and_yet_no_pod_runs(
     deployments: list[Object], pods: list[Object], reason: str, said: str
 ) -> None:
-    """Its calls would hang without a word; asleep is no trouble."""
+    """Its calls would hang without a word; asleep is no problem."""
     (found,) = function_statuses([service()], deployments, pods)
     assert (found.ready, found.reason) == (True, reason)
     assert said in found.message
 
 
-def test_one_more_pod_that_finds_no_room_is_no_trouble_while_others_run() -> None:
+def test_one_more_pod_that_finds_no_room_is_no_problem_while_others_run() -> None:
     """The function answers; it only does not grow."""
     (found,) = function_statuses([service()], [deployment(ready=2, failure=QUOTA)], [])
     assert found == FunctionStatus("f", ready=True)

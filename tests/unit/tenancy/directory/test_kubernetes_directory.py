@@ -220,7 +220,7 @@ def test_function_of_the_specification_is_known_before_the_controller_reports_an
     (address,) = tenant("a").functions.values()
     assert (address.url, address.host) == (INGRESS, "checksums.faas-a.svc.cluster.local")
     assert not address.callable
-    assert address.trouble is None
+    assert address.problem is None
 
 
 def test_callable_functions_and_troubles_come_from_the_status() -> None:
@@ -234,11 +234,11 @@ def test_callable_functions_and_troubles_come_from_the_status() -> None:
             ]
         },
     ).functions
-    assert functions["checksums"].trouble is not None
-    assert functions["checksums"].trouble.reason == "QuotaExceeded"
+    assert functions["checksums"].problem is not None
+    assert functions["checksums"].problem.reason == "QuotaExceeded"
     assert [functions[name].callable for name in ("checksums", "echo", "late")] == [False, True, False]
-    assert functions["echo"].trouble is None
-    assert functions["late"].trouble is not None
+    assert functions["echo"].problem is None
+    assert functions["late"].problem is not None
 
 
 def test_limits_of_the_record_are_the_tenants() -> None:
