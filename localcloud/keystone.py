@@ -48,8 +48,9 @@ control_socket_disable = True
 
 
 def pre_request(worker, request):
-    # Keystone validates the token of a request before it begins a context, so by what the thread looked up for the request
-    # before it: a project that was disabled for that one still is. Without an old context it looks anew.
+    # Keystone validates the token of a request before it creates a context, so it uses what the thread looked up for the
+    # previous request: a project that was disabled in between still counts as enabled. Without an old context it looks
+    # again.
     from oslo_context import context
 
     vars(context._request_store).clear()
