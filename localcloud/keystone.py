@@ -48,9 +48,8 @@ control_socket_disable = True
 
 
 def pre_request(worker, request):
-    # Keystone validates the token of a request before it creates a context, so it uses what the thread looked up for the
-    # previous request: a project that was disabled in between still counts as enabled. Without an old context it looks
-    # again.
+    # Keystone validates a token before it creates a context, so it uses what the thread looked up for the previous
+    # request: a project that was disabled in between still counts as enabled. Without an old context it looks again.
     from oslo_context import context
 
     vars(context._request_store).clear()
