@@ -196,7 +196,8 @@ class RedisLimitBackend:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 found = await work()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError: uvloop raises it for a write to a connection that has just been closed.
             self._failed(error)
             return None
         if self._away_until is not None:

@@ -186,6 +186,23 @@ async def test_without_the_store_each_process_holds_the_limit_by_itself(
     assert "each process counts for itself" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("unable to perform operation; the handler is closed"), OSError(), TimeoutError()], ids=repr
+)
+async def test_connection_that_is_closed_at_the_moment_of_writing_fails_no_call(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """uvloop's transports raise a RuntimeError then, which the store's client passes on."""
+    first, _ = replicas
+
+    async def closed(**_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(first.backend, "_consume", closed)
+    assert await first.draws(3) == 3
+    assert first.shares == 0
+
+
 async def test_replicas_share_again_when_the_store_is_back_with_the_calls_that_run(
     valkey: Valkey, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
