@@ -82,9 +82,9 @@ test-mutants: $(VENV)/.mutants  ## mutmut on identity, access rules, header hygi
 	@$(BIN)/python -m tests.mutants $(GROUPS)
 
 test-long: install  ## the same at length, on a machine that does nothing else: ten minutes of attack, kills, load, 100,000 failing reads, latencies
-	@$(BIN)/python -m pytest tests/long -q -s -m long
 	@$(BIN)/python -m pytest tests/hostile -q -s -m long
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
+	@$(BIN)/python -m pytest tests/long -q -s -m long
 
 integration: install  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
@@ -119,7 +119,8 @@ bench-quick: install .cache/bench/.installed  ## the same with little work: show
 	@touch $@
 
 docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fails on a dead link
-	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict --quiet
+	@# Not --quiet: it hides warnings before --strict can count them.
+	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
