@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ONCE ?=
+WHOLE ?=
 # Processes that share the unit tests.
 WORKERS ?= 2
 
@@ -50,8 +51,8 @@ test: install  ## lint, types, unit tests and the main story on a real Keystone 
 # All that CI runs without a cluster, and nothing twice.
 test-all: test further-integration hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
 
-test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone; root makes the user and removes it
-	@PYTHON=$(PYTHON) tests/newcomer/run.sh
+test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone (WHOLE=1: and `make test`); root makes the user and removes it
+	@WHOLE=$(WHOLE) PYTHON=$(PYTHON) tests/newcomer/run.sh
 
 unit: install  ## decisions, without a network
 	@$(BIN)/python -m pytest tests/unit -q --numprocesses=$(WORKERS) --dist=worksteal
@@ -82,9 +83,9 @@ test-mutants: $(VENV)/.mutants  ## mutmut on identity, access rules, header hygi
 	@$(BIN)/python -m tests.mutants $(GROUPS)
 
 test-long: install  ## the same at length, on a machine that does nothing else: ten minutes of attack, kills, load, 100,000 failing reads, latencies
-	@$(BIN)/python -m pytest tests/long -q -s -m long
 	@$(BIN)/python -m pytest tests/hostile -q -s -m long
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
+	@$(BIN)/python -m pytest tests/long -q -s -m long
 
 integration: install  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q

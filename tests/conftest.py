@@ -1,12 +1,19 @@
-"""For all tests: the longest time that one may take scales with the speed of the machine, as all deadlines do."""
+"""For all tests: timeouts scale with the speed of the machine, and a thousand sockets may be open, also as a user."""
+
+import resource
 
 import pytest
 
 from tests.machine import scaled
 
+OPEN_FILES = 4_096
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # The soft limit of an ordinary user is often 1,024.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(OPEN_FILES, hard)), hard))
     if config.option.timeout is None:
         config.option.timeout = scaled(float(config.getini("timeout")))
 

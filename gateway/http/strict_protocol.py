@@ -293,13 +293,15 @@ class StrictProtocol(HttpToolsProtocol):
         self.cycle = self._cycle_of(
             self.scope, expects_continue=self.expect_100_continue and version != "1.0", keep_alive=keep_alive
         )
-        self._manager.starts.start(
-            self._subject, functools.partial(self._start_asgi_task, self.cycle, self.app), self.loop
-        )
+        begin = functools.partial(self._start_asgi_task, self.cycle, self.app)
+        self._manager.starts.start(self._subject, begin, self.loop, gone=self._is_gone)
 
     def _subject(self) -> str:
         project_of: ProjectOf | None = self.app_state.get(PROJECT_OF)
         return project_of(self.headers) if project_of else ""
+
+    def _is_gone(self) -> bool:
+        return self.cycle is None
 
     def _cycle_of(self, scope: Any, *, expects_continue: bool, keep_alive: bool) -> StrictCycle:
         return StrictCycle(

@@ -80,8 +80,11 @@ class TokenCache:
         return caller
 
     def project_of(self, token: str) -> str:
-        """The project of a recently accepted token, or "": for fair queueing, not for access."""
-        caller = self._callers.get(token)
+        """The project of a token that was accepted lately, or "": for fair queueing, not for access.
+
+        A token that Keystone has to be asked about again does not queue among made-up ones.
+        """
+        caller = self._callers.get(token) or self._last_known.get(token)
         return caller.project_id if caller is not None else ""
 
     async def caller_of(self, token: str) -> Caller:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -214,8 +213,8 @@ class FunctionClient:
 
     async def _send(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
         window: RetryWindow | None = None
-        idempotent = call.method in _IDEMPOTENT and call.body is None
-        for attempt in itertools.count(1):
+        attempts_left = _IDEMPOTENT_ATTEMPTS if call.method in _IDEMPOTENT and call.body is None else 1
+        while True:
             try:
                 return await self._send_once(address, call)
             except aiohttp.ClientSSLError:
@@ -228,12 +227,10 @@ class FunctionClient:
                 log.warning("trying again: no connection to the function '%s'", call.function)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 # Kept connections that the other side has closed fail one by one, each with the request it is used for.
-                window = window or RetryWindow(self._timeouts.retry_seconds)
-                last = call.repeated or not idempotent or attempt >= _IDEMPOTENT_ATTEMPTS
-                if last or not await window.wait():
+                window, attempts_left = window or RetryWindow(self._timeouts.retry_seconds), attempts_left - 1
+                if call.repeated or not attempts_left or not await window.wait():
                     raise
                 log.warning("trying again: the connection to the function '%s' ended without an answer", call.function)
-        raise AssertionError("unreachable")
 
     async def _send_once(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
         fields = call.fields.copy()

@@ -1,7 +1,6 @@
 """A thousand hostile connections: each is gone within 15 seconds, and other requests are answered meanwhile."""
 
 import http.client
-import resource
 import socket
 import time
 
@@ -54,8 +53,6 @@ def ended(sock: socket.socket) -> bool:
 def test_thousand_hostile_connections_end_and_other_requests_are_answered(gateway, timed):
     """At length, on a machine that does nothing else, the p99 of other requests does not double either."""
     port = gateway.service.port
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
     latencies(port, count=200)
     calm = least_p99(port)
     sockets = [hostile(port, number) for number in range(SOCKETS)]

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `make demo ONCE=1` as an ordinary user with a fresh clone of what is committed, run by root. User and clone go away.
+# `make demo ONCE=1`, and with WHOLE=1 `make test` too, as an ordinary user with a fresh clone of what is committed, run by
+# root. User and clone go away.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 [ "$(id -u)" -eq 0 ] || { echo "tests/newcomer needs root, to make the user" >&2; exit 2; }
@@ -39,6 +40,7 @@ chown -R "$user": .
 echo "==> make demo ONCE=1, as $user"
 started=$SECONDS
 as_newcomer make demo ONCE=1 PYTHON="${PYTHON:-python3}"
+if [ -n "${WHOLE:-}" ]; then as_newcomer make test PYTHON="${PYTHON:-python3}"; fi
 echo "==> it took $((SECONDS - started)) seconds"
 if [ -n "$(processes)" ]; then
   echo "processes are left:" >&2

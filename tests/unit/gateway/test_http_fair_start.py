@@ -63,3 +63,16 @@ async def test_request_that_cannot_be_started_does_not_keep_others_waiting() -> 
         starts.start(lambda: "a", begin, loop)
     await settled()
     assert seen == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+
+
+async def test_requests_whose_connections_have_ended_are_neither_started_nor_kept() -> None:
+    """Connections that come faster than requests are started, and leave at once, must not pile up."""
+    loop, starts, seen = asyncio.get_running_loop(), FairStart(), list[str]()
+    for number in range(10_000):
+        starts.start(lambda: "", lambda: seen.append("gone"), loop, gone=lambda number=number: number >= 2)
+    starts.start(lambda: "b", lambda: seen.append("b"), loop)
+    starts.start(lambda: "", lambda: seen.append("late"), loop)
+    await asyncio.sleep(0)
+    assert starts.waiting == 0
+    await settled()
+    assert seen == ["gone", "gone", "b", "late"]

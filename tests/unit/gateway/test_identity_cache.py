@@ -337,3 +337,15 @@ async def test_unknown_token_whose_turn_does_not_come_is_told_to_come_again() ->
     identity.gate.set()
     await asyncio.gather(*flood)
     assert (await identity.cache.caller_of("late")).token == "late"
+
+
+async def test_token_to_ask_about_again_queues_with_its_project_and_a_refused_or_unknown_one_with_none() -> None:
+    identity = Identity(seconds=1, outage_seconds=60)
+    await identity.cache.caller_of("known")
+    project = (await identity.cache.caller_of("known")).project_id
+    identity.pass_time(2)
+    assert identity.cache.project_of("known") == project
+    assert identity.cache.project_of("made-up") == ""
+    identity.cache.forget("known")
+    assert identity.cache.project_of("known") == ""
+    assert identity.asked == ["known"]
