@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 import pytest
-from gateway.cli import main
+
+from client.cli import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_TOP = "gateway|tenancy|policies|client|functions|localcloud|manifests|tests|docs"
+_TOP = "gateway|control|tenancy|policies|client|functions|localcloud|manifests|tests|docs"
 _PATH = re.compile(rf"(?<![\w./-])(?:{_TOP})/[\w./-]*\w(?=[`)*/ ,:;]|$)", re.MULTILINE)
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
