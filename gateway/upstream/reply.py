@@ -1,0 +1,111 @@
+"""The reply of an upstream: its head, and its body as it arrives."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+Fields = list[tuple[bytes, bytes]]
+
+# Reading from the upstream pauses above the first mark and goes on below the second one (bytes).
+HIGH_WATER, LOW_WATER = 262_144, 65_536
+
+
+class Reply:
+    """A reply whose head has arrived. One consumer reads the body; the rest of it waits in the network.
+
+    Attributes:
+        status: 200 to 599 or higher; never an interim one.
+        fields: header fields in their order, names in lower case; trailers are dropped.
+        complete: the whole body has arrived.
+    """
+
+    __slots__ = ("_abort", "_buffered", "_failure", "_flow", "_pieces", "_waiter", "complete", "fields", "status")
+
+    def __init__(self, status: int, fields: Fields, flow: Callable[[bool], None], abort: Callable[[], None]) -> None:
+        """Reads nothing.
+
+        Args:
+            status: of the head.
+            fields: of the head.
+            flow: pauses (False) or resumes (True) reading from the upstream.
+            abort: ends the connection.
+        """
+        self.status = status
+        self.fields = fields
+        self.complete = False
+        self._flow: Callable[[bool], None] | None = flow
+        self._abort: Callable[[], None] | None = abort
+        self._pieces: deque[bytes] = deque()
+        self._buffered = 0
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def field(self, name: bytes) -> bytes | None:
+        """The first value of a field (name in lower case), or None."""
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
+
+    def read_nowait(self) -> bytes:
+        """All of the body that has arrived and has not been read."""
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._took(len(data))
+        return data
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body.
+
+        Raises:
+            UpstreamError: it ended too early, or too late.
+        """
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._took(len(piece))
+                yield piece
+            if self._failure is not None:
+                raise self._failure
+            if self.complete:
+                return
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    async def read(self) -> bytes:
+        """The whole body; see `pieces`."""
+        return b"".join([piece async for piece in self.pieces()])
+
+    def close(self) -> None:
+        """Ends the connection unless the whole reply has arrived."""
+        if self._abort is not None and not self.complete:
+            self._abort()
+
+    def feed(self, piece: bytes) -> None:
+        """A part of the body arrived."""
+        self._pieces.append(piece)
+        self._buffered += len(piece)
+        if self._buffered > HIGH_WATER and self._flow is not None:
+            self._flow(False)
+        self._wake()
+
+    def end(self, failure: Exception | None = None) -> None:
+        """The body is complete, or never will be. Releases the connection, which other requests may use now."""
+        if not self.complete and self._failure is None:
+            self.complete, self._failure = failure is None, failure
+        self._flow = self._abort = None
+        self._wake()
+
+    def _took(self, size: int) -> None:
+        before, self._buffered = self._buffered, self._buffered - size
+        if self._flow is not None and before > LOW_WATER >= self._buffered:
+            self._flow(True)
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

@@ -1,0 +1,47 @@
+"""Requests as bytes: targets and values are sent exactly as they are given."""
+
+import re
+from collections.abc import AsyncIterator, Iterable
+
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
+_BREAKS = re.compile(rb"[\r\n\x00]")
+
+
+def request_head(method: str, target: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Request line, fields and the empty line (RFC 9112, 3).
+
+    Raises:
+        ValueError: a part of it would end its line, and so become another field or another request.
+    """
+    if not _TARGET.fullmatch(target) or not method.isalpha():
+        raise ValueError("not a request line")
+    parts = [method.encode("ascii"), b" ", target, b" HTTP/1.1\r\n"]
+    for name, value in fields:
+        if _BREAKS.search(value) or not _NAME.fullmatch(name):
+            raise ValueError("not a header field")
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+async def framed(body: AsyncIterator[bytes], length: int | None) -> AsyncIterator[tuple[bytes, ...]]:
+    """What is sent for each piece of a body: as it is if its length is known, else as a chunk (RFC 9112, 7.1).
+
+    Raises:
+        ValueError: the body has another length.
+    """
+    left = length
+    async for piece in body:
+        if left is None:
+            if piece:
+                yield b"%x\r\n" % len(piece), piece, b"\r\n"
+        else:
+            left -= len(piece)
+            if left < 0:
+                raise ValueError("the body is longer than its Content-Length")
+            yield (piece,)
+    if left:
+        raise ValueError("the body is shorter than its Content-Length")
+    if left is None:
+        yield (b"0\r\n\r\n",)
