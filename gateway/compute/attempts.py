@@ -3,8 +3,6 @@
 import logging
 import time
 
-import aiohttp
-
 from gateway.compute.job import CapabilityRefusedError, Job, Result
 from gateway.compute.object_function import ObjectFunction, Target
 from gateway.errors import ErrorCode, GatewayError
@@ -12,6 +10,7 @@ from gateway.http.metrics import Metrics
 from gateway.objects.http import StoreFailureError
 from gateway.objects.model import Capability, ObjectStore, SignedUrl
 from gateway.retries import RetryWindow
+from gateway.upstream.errors import CertificateRejectedError
 from gateway.upstream.function_client import ReplyCutError
 
 # A function or a store that was killed and comes back.
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def is_transient(error: GatewayError) -> bool:
     """Whether another attempt, seconds later, may succeed."""
-    if isinstance(error.__cause__, aiohttp.ClientSSLError):
+    if isinstance(error.__cause__, CertificateRejectedError):
         return False  # it would meet the same certificate
     return error.kind in _AWAY or isinstance(error, StoreFailureError | ReplyCutError)
 

@@ -10,7 +10,7 @@ from gateway.compute.reply import read_reply, result_of, strong_etag
 from gateway.errors import GatewayError
 from gateway.limits.background_throttle import PIECE_BYTES
 from gateway.objects.model import ByteStream, Capability, ObjectStore
-from gateway.upstream.function_client import FunctionClient, never_abort
+from gateway.upstream.function_client import FunctionClient, FunctionRequest, never_abort
 from tenancy.directory.protocol import FunctionAddress
 
 Pause = Callable[[], Awaitable[None]]
@@ -59,59 +59,46 @@ class ObjectFunction:
     async def _send_url(self, job: Job[Result], target: Target, url: str) -> Mapping[str, Any]:
         source = {"url": url, "etag": strong_etag(job.stat), "size": job.stat.size}
         body = json.dumps({"source": source, **job.contract.order()}).encode()
-        fields = {"X-Openstack-Request-Id": job.call.context.request_id, "Content-Type": "application/json"}
-        async with self._client.post(
-            target.address,
-            job.contract.function,
-            fields,
-            body,
-            permanent_failure=target.permanent_failure,
-            timings=job.call.context.timings,
-        ) as response:
-            return await read_reply(response, job.contract.function)
+        return await self._send(job, target, {"Content-Type": "application/json"}, body)
 
     async def _send_bytes(self, job: Job[Result], target: Target) -> Mapping[str, Any]:
-        etag, size = strong_etag(job.stat), str(job.stat.size)
+        etag = strong_etag(job.stat)
         fields = {
-            "X-Openstack-Request-Id": job.call.context.request_id,
             "Content-Type": "application/octet-stream",
-            "Content-Length": size,
-            "X-Object-Size": size,
+            "X-Object-Size": str(job.stat.size),
             **({"X-Object-Etag": etag} if etag else {}),
             **job.contract.fields(),
         }
-        function = job.contract.function
         async with self._store.reading(job.call.caller, job.stat) as pieces:
-            body = _Body(pieces, target.pause)
-            try:
-                async with self._client.post(target.address, function, fields, body.pieces()) as response:
-                    reply = await read_reply(response, function)
-            except GatewayError:
-                if body.failure is not None:
-                    raise body.failure from None
-                raise
-        if body.failure is not None:
-            raise body.failure
-        return reply
+            return await self._send(job, target, fields, _paced(pieces, target.pause))
+
+    async def _send(
+        self, job: Job[Result], target: Target, fields: Mapping[str, str], body: bytes | AsyncIterator[bytes]
+    ) -> Mapping[str, Any]:
+        context = job.call.context
+        request = FunctionRequest(
+            job.contract.function,
+            fields=[
+                (name.encode("ascii"), value.encode("utf-8"))
+                for name, value in {"X-Openstack-Request-Id": context.request_id, **fields}.items()
+            ],
+            body=body,
+            length=job.stat.size,
+            tracestate=False,
+            repeated=True,
+            permanent_failure=target.permanent_failure,
+            timings=context.timings,
+        )
+        async with self._client.exchange(target.address, request) as reply:
+            return await read_reply(reply, job.contract.function)
 
 
-class _Body:
-    """The bytes of an object on their way. The HTTP client wraps a failure of the store, so it is kept here as well."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], pause: Pause | None) -> None:
-        self._pieces = pieces
-        self._pause = pause
-        self.failure: GatewayError | None = None
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        passed = 0
-        try:
-            async for piece in self._pieces:
-                yield piece
-                passed += len(piece)
-                if self._pause is not None and passed >= PIECE_BYTES:
-                    passed = 0
-                    await self._pause()
-        except GatewayError as error:
-            self.failure = error
-            raise
+async def _paced(pieces: AsyncIterator[bytes], pause: Pause | None) -> AsyncIterator[bytes]:
+    """The bytes of an object on their way."""
+    passed = 0
+    async for piece in pieces:
+        yield piece
+        passed += len(piece)
+        if pause is not None and passed >= PIECE_BYTES:
+            passed = 0
+            await pause()

@@ -8,13 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-
 from gateway.compute.job import CapabilityRefusedError, Contract, Result
 from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.http import incomplete
 from gateway.objects.model import ObjectKind, ObjectStat, is_weak
 from gateway.upstream.function_client import NOBODY_THERE
+from gateway.upstream.reply import Reply
 
 MAX_REPLY_BYTES = 65_536
 _OK = 200
@@ -40,14 +39,14 @@ def strong_etag(stat: ObjectStat) -> str | None:
     return None if is_weak(stat.etag) else stat.etag
 
 
-async def read_reply(response: aiohttp.ClientResponse, function: str) -> Mapping[str, Any]:
+async def read_reply(response: Reply, function: str) -> Mapping[str, Any]:
     """The JSON object of a reply. Its content decides, not the status: signs of life fix the status early.
 
     Raises:
         GatewayError: FUNCTION_FAILED, FUNCTION_UNREACHABLE.
     """
     body = bytearray()
-    async for piece in response.content.iter_any():
+    async for piece in response.pieces():
         # Signs of life are blanks before the document.
         body += piece if body else piece.lstrip()
         if len(body) > MAX_REPLY_BYTES:

@@ -1,7 +1,6 @@
 """Streams the body of a caller's request to a function, up to a size limit."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 from starlette.types import Receive
@@ -37,8 +36,7 @@ class InboundBody:
         self._ended = asyncio.Event()
         self.begun = False
         self.gone = False
-        self.failure: GatewayError | None = None
-        self._offered_at: float | None = None
+        self._refused = False
         if not self.expected:
             self._ended.set()
 
@@ -46,7 +44,7 @@ class InboundBody:
         """The body.
 
         Raises:
-            GatewayError: REQUEST_BODY_TOO_LARGE; kept in `failure` too, because HTTP clients wrap what goes wrong.
+            GatewayError: REQUEST_BODY_TOO_LARGE.
             ConnectionError: the caller left in the middle of it.
         """
         self.begun = True
@@ -60,27 +58,23 @@ class InboundBody:
                 piece = message.get("body", b"")
                 size += len(piece)
                 if size > self._limit:
-                    self.failure = GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=self._limit)
-                    raise self.failure
+                    self._refused = True
+                    raise GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=self._limit)
                 if piece:
-                    self._offered_at = time.monotonic()
                     yield piece
-                    self._offered_at = None
                 if not message.get("more_body", False):
                     return
         finally:
-            self._offered_at = None
             self._ended.set()
 
-    @property
-    def waiting_seconds(self) -> float:
-        """How long the last piece has been waiting to be read. During that time a disconnect is not detected."""
-        return 0.0 if self._offered_at is None else time.monotonic() - self._offered_at
+    def is_begun(self) -> bool:
+        """Whether a byte of it has been read, so that the request cannot be sent again."""
+        return self.begun
 
     async def until_gone(self) -> None:
         """Returns when the caller has disconnected. Bytes that arrive before that go to `pieces`."""
         await self._ended.wait()
-        while not self.gone and self.failure is None:
+        while not self.gone and not self._refused:
             self.gone = (await self._receive())["type"] == "http.disconnect"
         if not self.gone:
             await asyncio.Event().wait()

@@ -132,13 +132,10 @@ _NOT_MODIFIED = 304
 _BODYLESS_STATUSES = frozenset([204, 205, _NOT_MODIFIED])
 
 
-def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[tuple[str, str]]:
+def request_fields(head: RequestHead, caller: Caller, request_id: str) -> Fields:
     """The request header fields for a function: the caller's filtered fields, and identity fields.
 
-    `Host` and the length are added where the request is sent.
-
-    Raises:
-        GatewayError: REQUEST_MALFORMED, for a value that is not UTF-8 and so cannot be passed on as it is.
+    `Host` and the length are added where the request is sent. Values are bytes; they are passed on as they came.
     """
     nominated = _nominated(head.fields)
     kept = [
@@ -149,34 +146,33 @@ def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[t
         and name not in nominated
         and not name.startswith(_NOT_IN_PREFIXES)
     ]
-    return [*(_text(name, value) for name, value in kept), *identity_fields(caller, request_id)]
+    return [*kept, *identity_fields(caller, request_id)]
 
 
-def identity_fields(caller: Caller, request_id: str) -> list[tuple[str, str]]:
+def identity_fields(caller: Caller, request_id: str) -> Fields:
     """Identity fields of the caller, named as by keystonemiddleware. Ids only: names repeat and change."""
     return [
-        ("user-agent", USER_AGENT.decode()),
-        ("x-identity-status", "Confirmed"),
-        ("x-user-id", _plain(caller.user_id)),
-        ("x-project-id", _plain(caller.project_id)),
-        ("x-roles", ",".join(sorted(role for role in caller.roles if _PLAIN.fullmatch(role)))),
-        ("x-openstack-request-id", request_id),
+        (b"user-agent", USER_AGENT),
+        (b"x-identity-status", b"Confirmed"),
+        (b"x-user-id", _plain(caller.user_id)),
+        (b"x-project-id", _plain(caller.project_id)),
+        (b"x-roles", ",".join(sorted(role for role in caller.roles if _PLAIN.fullmatch(role))).encode("ascii")),
+        (b"x-openstack-request-id", request_id.encode("ascii")),
     ]
 
 
-def reply_fields(status: int, raw: Iterable[tuple[bytes, bytes]], *, function: str, host: str | None) -> Fields:
+def reply_fields(status: int, fields: Fields, *, function: str, host: str | None) -> Fields:
     """The response header fields for a caller: the filtered fields of a function's reply.
 
     Args:
         status: of the reply.
-        raw: its fields as they came.
+        fields: its header fields, names in lower case.
         function: its name, for Location.
         host: by which Host it was called.
 
     Raises:
         GatewayError: FUNCTION_FAILED, for a status or a framing that cannot be passed on.
     """
-    fields = [(name.lower(), value) for name, value in raw]
     if not 200 <= status <= 599:  # noqa: PLR2004 - an interim reply, a switch of protocols, or no status at all
         raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=f"it answered with the status {status}")
     _check_framing(status, fields, function)
@@ -252,12 +248,5 @@ def _nominated(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     )
 
 
-def _text(name: bytes, value: bytes) -> tuple[str, str]:
-    try:
-        return name.decode("ascii"), value.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the field {name.decode('ascii')} is not UTF-8") from error
-
-
-def _plain(word: str) -> str:
-    return word if _PLAIN.fullmatch(word) else quote(word, safe="")
+def _plain(word: str) -> bytes:
+    return (word if _PLAIN.fullmatch(word) else quote(word, safe="")).encode("ascii")

@@ -1,11 +1,8 @@
 """A streaming reverse proxy between callers and functions."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import aiohttp
-from multidict import CIMultiDict
 from starlette.types import Send
 
 from gateway.calls.call import Call
@@ -17,6 +14,7 @@ from gateway.invoke.headers import reply_fields, request_fields
 from gateway.invoke.target import Target
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import NOBODY_THERE, FunctionClient, FunctionRequest
+from gateway.upstream.reply import Reply
 from gateway.upstream.timing import server_timing
 from tenancy.directory.protocol import FunctionAddress
 
@@ -81,74 +79,56 @@ class Proxy:
         caller, function = invocation.call.caller, invocation.target.function
         started = False
         try:
-            async with self._client.exchange(invocation.address, self._request(invocation, body)) as response:
-                fields = self._reply_fields(invocation, response)
-                await send({"type": "http.response.start", "status": response.status, "headers": fields})
+            async with self._client.exchange(invocation.address, self._request(invocation, body)) as reply:
+                fields = self._reply_fields(invocation, reply)
+                await send({"type": "http.response.start", "status": reply.status, "headers": fields})
                 started = True
-                await _pass_body(response.content, send)
+                await _pass_body(reply, send)
         except GatewayError as error:
             if started:
                 raise ReplyBrokenError from error
-            if body.failure is not None:
-                raise body.failure from error
             raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error
 
     def _request(self, invocation: Invocation, body: InboundBody) -> FunctionRequest:
         head, caller, context = invocation.head, invocation.call.caller, invocation.call.context
-        fields = CIMultiDict(request_fields(head, caller, context.request_id))
-        if body.length is not None:
-            fields["Content-Length"] = str(body.length)
         return FunctionRequest(
             invocation.target.function,
             method=head.method,
             target=invocation.target.path_and_query,
-            fields=fields,
+            fields=request_fields(head, caller, context.request_id),
             body=body.pieces() if body.expected else None,
-            begun=lambda: body.begun,
-            permanent_failure=self._failure_check(invocation, body),
+            length=body.length,
+            begun=body.is_begun,
+            permanent_failure=self._diagnostics.permanent_failure(caller.project_id, invocation.target.function),
             timings=context.timings,
         )
 
-    def _failure_check(self, invocation: Invocation, body: InboundBody) -> Callable[[], GatewayError | None]:
-        """A check for a permanent failure of the function, or a body that it stopped reading."""
-        problem = self._diagnostics.permanent_failure(invocation.call.caller.project_id, invocation.target.function)
-        silence_seconds = self._client.silence_seconds
-
-        def check() -> GatewayError | None:
-            if body.waiting_seconds > silence_seconds:
-                why = f"it took nothing of the request for {silence_seconds:g} seconds"
-                return GatewayError(ErrorCode.FUNCTION_FAILED, function=invocation.target.function, why=why)
-            return problem()
-
-        return check
-
-    def _reply_fields(self, invocation: Invocation, response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
-        if _made_by_ingress(response):
+    def _reply_fields(self, invocation: Invocation, reply: Reply) -> list[tuple[bytes, bytes]]:
+        if _made_by_ingress(reply):
             raise GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=invocation.target.function)
         fields = reply_fields(
-            response.status,
-            response.raw_headers,
+            reply.status,
+            reply.fields,
             function=invocation.target.function,
             host=invocation.address.host,
         )
         return [*fields, (b"server-timing", server_timing(invocation.call.context.timings).encode("ascii"))]
 
 
-async def _pass_body(content: aiohttp.StreamReader, send: Send) -> None:
-    if content.is_eof():
+async def _pass_body(reply: Reply, send: Send) -> None:
+    if reply.complete:
         # A small reply arrives in one piece with its head, and is sent as one.
-        await send({"type": "http.response.body", "body": content.read_nowait(), "more_body": False})
+        await send({"type": "http.response.body", "body": reply.read_nowait(), "more_body": False})
         return
-    async for piece in content.iter_any():
+    async for piece in reply.pieces():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _made_by_ingress(response: aiohttp.ClientResponse) -> bool:
+def _made_by_ingress(reply: Reply) -> bool:
     """Whether the reply is Envoy's own: it adds the upstream's service time if there was an upstream."""
-    headers = response.headers
     return (
-        response.status in NOBODY_THERE | {_NOT_FOUND}
-        and headers.get("Server", "").lower() in {"envoy", "istio-envoy"}
-        and "X-Envoy-Upstream-Service-Time" not in headers
+        reply.status in NOBODY_THERE | {_NOT_FOUND}
+        and (reply.field(b"server") or b"").lower() in {b"envoy", b"istio-envoy"}
+        and reply.field(b"x-envoy-upstream-service-time") is None
     )

@@ -16,6 +16,7 @@ from gateway.identity.credential import IdentityService
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.resolver import StoreResolver
 from gateway.settings import Settings
+from gateway.upstream.function_client import FunctionClient, FunctionTimeouts
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +39,20 @@ class TlsTrust:
     cafile: Path | None
     insecure: bool
 
-    def ssl_parameter(self) -> ssl.SSLContext | bool:
-        """The value of aiohttp's parameter `ssl`.
+    def context(self) -> ssl.SSLContext:
+        """What a client of the target trusts.
 
         Raises:
             ValueError: the file holds no certificates, or is set although verification is off.
         """
         prefix = f"OSFAAS_{self.target.upper()}"
-        if self.cafile is None:
-            return not self.insecure
-        if self.insecure:
+        if self.insecure and self.cafile is not None:
             raise ValueError(f"{prefix}_CAFILE has no effect with {prefix}_INSECURE: set one of them")
         context = ssl.create_default_context()
+        if self.insecure:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.cafile is None:
+            return context
         try:
             context.load_verify_locations(self.cafile)
         except OSError as error:  # ssl.SSLError is one too
@@ -71,10 +74,10 @@ def check_authorities(settings: Settings) -> None:
     """Validates the TLS settings before the server starts; logs each target that is not verified.
 
     Raises:
-        ValueError: as `TlsTrust.ssl_parameter`.
+        ValueError: as `TlsTrust.context`.
     """
     for trust in (store_trust(settings), function_trust(settings)):
-        trust.ssl_parameter()
+        trust.context()
         if trust.insecure:
             log.warning("certificates of every %s are accepted: OSFAAS_%s_INSECURE", trust.target, trust.target.upper())
 
@@ -82,18 +85,29 @@ def check_authorities(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def open_clients(
     settings: Settings, identity: IdentityService, allowlist: StoreAllowlist
-) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession, httpx.AsyncClient]]:
+) -> AsyncIterator[tuple[FunctionClient, aiohttp.ClientSession, httpx.AsyncClient]]:
     """One client for functions, one for stores, one for Keystone; none follows redirects or keeps cookies.
 
     Addresses of functions come from the directory, which the operator controls. Stores come from catalogs, so their
     resolved addresses are checked.
     """
     async with (
-        _client(function_trust(settings), ThreadedResolver()) as functions,
+        FunctionClient(function_timeouts(settings), function_trust(settings).context()) as functions,
         _client(store_trust(settings), StoreResolver(ThreadedResolver(), allowlist)) as stores,
         keystone_client(settings, identity) as keystone_http,
     ):
         yield functions, stores, keystone_http
+
+
+def function_timeouts(settings: Settings) -> FunctionTimeouts:
+    """How long calls of functions may take."""
+    return FunctionTimeouts(
+        connect_seconds=settings.function_connect_seconds,
+        silence_seconds=settings.function_silence_seconds,
+        total_seconds=settings.function_timeout_seconds,
+        problem_seconds=settings.function_problem_seconds,
+        retry_seconds=settings.retry_seconds,
+    )
 
 
 def store_origins(settings: Settings) -> StoreAllowlist:
@@ -106,7 +120,7 @@ def store_origins(settings: Settings) -> StoreAllowlist:
 
 
 def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=trust.ssl_parameter(), resolver=resolver)
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, ssl=trust.context(), resolver=resolver)
     return aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,

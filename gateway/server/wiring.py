@@ -43,7 +43,7 @@ from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules, token_form
 from gateway.settings import Settings
 from gateway.upstream.diagnostics import FunctionDiagnostics
-from gateway.upstream.function_client import FunctionClient, FunctionTimeouts
+from gateway.upstream.function_client import FunctionClient
 from policies.model import Limits
 from tenancy.directory.protocol import TenantDirectory
 
@@ -67,13 +67,12 @@ async def open_services(
     """The components, for as long as the clients that they share are open."""
     allowlist = store_origins(settings)
     async with (
-        open_clients(settings, identity, allowlist) as (http, store_http, keystone_http),
+        open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
     ):
         limiter = ProjectLimiter(backend, limit_rules(settings), metrics)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
         admission = Admission(authenticator, directory, limiter)
-        functions = FunctionClient(http, function_timeouts(settings))
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         checksums = Checksums(
             admission=admission,
@@ -126,17 +125,6 @@ def limit_rules(settings: Settings) -> LimitRules:
         users=QueueLimits(size=settings.budget_queue, seconds=settings.budget_wait_seconds),
         # A storage federation takes a rejection for a failed transfer, so it waits as long as for an answer.
         services=QueueLimits(size=settings.service_queue, seconds=settings.answer_seconds),
-    )
-
-
-def function_timeouts(settings: Settings) -> FunctionTimeouts:
-    """How long calls of functions may take."""
-    return FunctionTimeouts(
-        connect_seconds=settings.function_connect_seconds,
-        silence_seconds=settings.function_silence_seconds,
-        total_seconds=settings.function_timeout_seconds,
-        problem_seconds=settings.function_problem_seconds,
-        retry_seconds=settings.retry_seconds,
     )
 
 

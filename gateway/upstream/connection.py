@@ -16,7 +16,7 @@ from gateway.upstream.errors import (
     DeadlineError,
     DisconnectedError,
     MalformedReplyError,
-    RequestBodyError,
+    NotTakenError,
     SilentError,
     TruncatedReplyError,
 )
@@ -106,6 +106,7 @@ class Connection(asyncio.Protocol):
 
         Raises:
             UpstreamError: all but `NotConnectedError`.
+            Exception: what the body raised, or `request.problem` returned.
         """
         transport = self._transport
         if transport is None or not self.is_usable:
@@ -158,7 +159,8 @@ class Connection(asyncio.Protocol):
         if now - self._started_at > timeouts.total:
             return DeadlineError(f"not finished after {timeouts.total:g} s")
         if self._expected_since is not None and now - self._expected_since > timeouts.silence:
-            return SilentError(f"nothing happened for {timeouts.silence:g} s")
+            kind = SilentError if self._drained is None else NotTakenError
+            return kind(f"nothing happened for {timeouts.silence:g} s")
         waits = self._head is not None and now - self._started_at >= timeouts.problem
         return request.problem() if waits else None
 
@@ -171,10 +173,8 @@ class Connection(asyncio.Protocol):
                 transport.writelines(parts)
                 if not self._writable:
                     await self._drain()
-        except Exception as error:  # noqa: BLE001 - of the caller's iterator; it becomes the cause
-            failure = RequestBodyError("the body of the request broke off")
-            failure.__cause__ = error
-            self._give_up(failure)
+        except Exception as error:  # noqa: BLE001 - of the caller's iterator; `send` or the reader of the reply raises it
+            self._give_up(error)
         else:
             self._sending, self._expected_since = None, self._loop.time()
             if self._request is not None and self._reply is not None and self._reply.complete:

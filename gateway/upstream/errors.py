@@ -29,9 +29,13 @@ class SilentError(UpstreamError):
     """The upstream neither sent nor took anything for too long."""
 
 
+class NotTakenError(SilentError):
+    """The upstream stopped reading the body of the request."""
+
+
 class DeadlineError(UpstreamError):
     """The exchange took too long as a whole."""
 
 
 class RequestBodyError(UpstreamError):
-    """The body of the request could not be read to its end."""
+    """The body of the request contradicts its length."""

@@ -1,33 +1,48 @@
 """HTTP client of tenants' functions, through the ingress that routes by Host."""
 
-import asyncio
 import contextlib
 import logging
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
-
-import aiohttp
-import yarl
-from multidict import CIMultiDict
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.retries import RetryWindow
 from gateway.telemetry.trace import outgoing
+from gateway.upstream.connection import Request, Timeouts
+from gateway.upstream.errors import (
+    CertificateRejectedError,
+    DeadlineError,
+    DisconnectedError,
+    MalformedReplyError,
+    NotConnectedError,
+    NotTakenError,
+    SilentError,
+    TruncatedReplyError,
+    UpstreamError,
+)
+from gateway.upstream.pool import Origin, Pool
+from gateway.upstream.reply import Reply
+from gateway.upstream.request import request_head
 from gateway.upstream.timing import phases
 from tenancy.directory.protocol import FunctionAddress
 
 log = logging.getLogger(__name__)
+
+Fields = Iterable[tuple[bytes, bytes]]
 
 # Statuses of an ingress, an activator or a queue-proxy without an upstream.
 NOBODY_THERE = frozenset([502, 503, 504])
 # Idempotent methods (RFC 9110, 9.2.2), and their maximum attempts when connections end without an answer.
 _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 _IDEMPOTENT_ATTEMPTS = 3
-# Interval of the check whether to abort the wait for a head.
-_CHECK_SECONDS = 1.0
+# Methods whose requests say that they have no body (RFC 9110, 8.6).
+_WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
 
 
 def never_abort() -> GatewayError | None:
@@ -55,20 +70,22 @@ class FunctionRequest:
     Attributes:
         function: its name, for error messages.
         target: path and query, percent-encoded; sent byte for byte.
-        fields: header fields, without Host.
-        body: any body that aiohttp accepts; None: no body.
+        fields: header fields, without Host and those that frame the body.
+        body: None: no body.
+        length: of a body that is an iterator, in bytes; None: it is sent in chunks.
         begun: whether a byte of the body has been read; from then on the request must not be retried.
         tracestate: whether the caller's `tracestate` is forwarded: its values are free text.
         repeated: the caller retries all of its work itself, so there is only one connection attempt here.
-        permanent_failure: the error of a permanent failure, or None; checked once a second while waiting for the head.
+        permanent_failure: the error of a permanent failure, or None; checked now and then while waiting for the head.
         timings: receives the phases of the wait for the head, in seconds.
     """
 
     function: str
     method: str = "POST"
     target: bytes = b"/"
-    fields: CIMultiDict[str] = field(default_factory=CIMultiDict)
-    body: Any = None
+    fields: Fields = ()
+    body: bytes | AsyncIterator[bytes] | None = None
+    length: int | None = None
     begun: Callable[[], bool] = lambda: False
     tracestate: bool = True
     repeated: bool = False
@@ -77,49 +94,10 @@ class FunctionRequest:
 
 
 @lru_cache(maxsize=1_024)
-def _url(text: str) -> yarl.URL:
-    """A URL that is sent unchanged; cached, because most calls use one of a few."""
-    return yarl.URL(text, encoded=True)
-
-
-class abort_when:  # noqa: N801 - used as `asyncio.timeout` is
-    """Aborts the block as soon as `check` returns an error; checked from `after_seconds` on.
-
-    A timer in place of a task: most waits end long before the first check. No closures: their reference cycles would
-    keep each call until the garbage collector runs.
-
-    Raises:
-        GatewayError: the error that `check` returned.
-    """
-
-    __slots__ = ("_check", "_failure", "_seconds", "_task", "_timer")
-
-    def __init__(self, check: Callable[[], GatewayError | None], *, after_seconds: float) -> None:
-        self._check = check
-        self._seconds = max(after_seconds, _CHECK_SECONDS)
-        self._failure: GatewayError | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._run_check)
-
-    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        assert self._task is not None
-        task, timer, self._task, self._timer = self._task, self._timer, None, None
-        if timer is not None:
-            timer.cancel()
-        # Another cancellation at the same moment is propagated.
-        if isinstance(error, asyncio.CancelledError) and self._failure is not None and task.uncancel() == 0:
-            raise self._failure from None
-
-    def _run_check(self) -> None:
-        self._failure, self._timer = self._check(), None
-        if self._failure is None:
-            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._run_check)
-        elif self._task is not None:
-            self._task.cancel()
+def _place(url: str) -> tuple[Origin, bytes, bytes]:
+    """Origin, authority and path of a base URL; cached, because most calls use one of a few."""
+    parts = urlsplit(url)
+    return Origin.of(url), parts.netloc.encode("ascii"), parts.path.encode("ascii")
 
 
 class ReplyCutError(GatewayError):
@@ -132,20 +110,22 @@ class ReplyCutError(GatewayError):
 class FunctionClient:
     """Sends requests to functions. Only the given parts of the caller's request are forwarded."""
 
-    def __init__(self, session: aiohttp.ClientSession, timeouts: FunctionTimeouts) -> None:
-        self._session = session
+    def __init__(self, timeouts: FunctionTimeouts, tls: ssl.SSLContext) -> None:
+        """Opens no connection. `tls`: for functions behind https."""
         self._timeouts = timeouts
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total_seconds,
-            connect=timeouts.connect_seconds,
-            sock_connect=timeouts.connect_seconds,
-            sock_read=timeouts.silence_seconds,
+        limits = Timeouts(
+            silence=timeouts.silence_seconds, total=timeouts.total_seconds, problem=timeouts.problem_seconds
         )
+        self._pool = Pool(limits, connect_seconds=timeouts.connect_seconds, tls=tls)
 
-    @property
-    def silence_seconds(self) -> float:
-        """How long a function may neither send nor receive anything."""
-        return self._timeouts.silence_seconds
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._pool.__aexit__(kind, error, traceback)
 
     @property
     def retry_seconds(self) -> float:
@@ -153,98 +133,95 @@ class FunctionClient:
         return self._timeouts.retry_seconds
 
     @contextlib.asynccontextmanager
-    async def post(
-        self,
-        address: FunctionAddress,
-        function: str,
-        headers: Mapping[str, str],
-        body: Any,
-        *,
-        permanent_failure: Callable[[], GatewayError | None] = never_abort,
-        timings: dict[str, float] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to a POST to the function's root, for work that the caller may repeat; see `exchange`."""
-        call = FunctionRequest(
-            function,
-            fields=CIMultiDict(headers),
-            body=body,
-            tracestate=False,
-            repeated=True,
-            permanent_failure=permanent_failure,
-            timings={} if timings is None else timings,
-        )
-        async with self.exchange(address, call) as response:
-            yield response
-
-    @contextlib.asynccontextmanager
-    async def exchange(self, address: FunctionAddress, call: FunctionRequest) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to a call; leaving the block before its end closes the connection.
+    async def exchange(self, address: FunctionAddress, call: FunctionRequest) -> AsyncIterator[Reply]:
+        """The reply to a call; leaving the block before its end closes the connection.
 
         Raises:
-            GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED, and the error of
-                `call.permanent_failure`.
+            GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED, the error of
+                `call.permanent_failure`, and that of the body's iterator.
         """
         try:
-            response = await self._head(address, call)
-            async with response:
-                yield response
-        except (aiohttp.ClientError, TimeoutError) as error:
+            reply = await self._head(address, call)
+            try:
+                yield reply
+            finally:
+                reply.close()
+        except UpstreamError as error:
             raise self._failure(error, call.function) from error
 
-    def _failure(self, error: Exception, function: str) -> GatewayError:
-        if isinstance(error, aiohttp.SocketTimeoutError):
-            why = f"nothing came of it for {self._timeouts.silence_seconds:g} seconds, which is the limit for silence"
-            return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
-        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
-            why = f"it worked for {self._timeouts.total_seconds:g} seconds, which is the limit for one call"
-            return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
-        if isinstance(error, aiohttp.ClientPayloadError):
+    def _failure(self, error: UpstreamError, function: str) -> GatewayError:
+        silence, total = self._timeouts.silence_seconds, self._timeouts.total_seconds
+        if isinstance(error, TruncatedReplyError):
             return ReplyCutError(function)
-        if isinstance(error, aiohttp.ClientConnectionError):
-            return GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
-        return GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why="its answer is not HTTP as it should be")
+        if isinstance(error, NotTakenError | MalformedReplyError):
+            taken = f"it took nothing of the request for {silence:g} seconds"
+            why = taken if isinstance(error, NotTakenError) else "its answer is not HTTP/1.1"
+            return GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=why)
+        if isinstance(error, SilentError | DeadlineError):
+            silent = f"nothing came of it for {silence:g} seconds, which is the limit for silence"
+            long = f"it worked for {total:g} seconds, which is the limit for one call"
+            why = silent if isinstance(error, SilentError) else long
+            return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
+        return GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
 
-    async def _head(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
+    async def _head(self, address: FunctionAddress, call: FunctionRequest) -> Reply:
         started = time.perf_counter()
-        async with abort_when(call.permanent_failure, after_seconds=self._timeouts.problem_seconds):
-            response = await self._send(address, call)
-        call.timings.update(phases(time.perf_counter() - started, response.headers.get("Server-Timing")))
-        return response
+        reply = await self._send(address, call, started)
+        said = reply.field(b"server-timing")
+        call.timings.update(phases(time.perf_counter() - started, said.decode("latin-1") if said else None))
+        return reply
 
-    async def _send(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
+    async def _send(self, address: FunctionAddress, call: FunctionRequest, started: float) -> Reply:
         window: RetryWindow | None = None
         attempts_left = _IDEMPOTENT_ATTEMPTS if call.method in _IDEMPOTENT and call.body is None else 1
         while True:
             try:
                 return await self._send_once(address, call)
-            except aiohttp.ClientSSLError:
-                raise  # another attempt meets the same certificate
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-                # There was no connection, so nothing was sent: any method may be retried.
-                window = window or RetryWindow(self._timeouts.retry_seconds)
-                if call.repeated or call.begun() or not await window.wait():
-                    raise
-                log.warning("trying again: no connection to the function '%s'", call.function)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            except (NotConnectedError, DisconnectedError) as error:
                 # Kept connections that the other side has closed fail one by one, each with the request it is used for.
-                window, attempts_left = window or RetryWindow(self._timeouts.retry_seconds), attempts_left - 1
-                if call.repeated or not attempts_left or not await window.wait():
+                attempts_left -= isinstance(error, DisconnectedError)
+                if not _is_repeatable(call, error) or not attempts_left:
                     raise
-                log.warning("trying again: the connection to the function '%s' ended without an answer", call.function)
+                self._check_failure(call, started)
+                window = window or RetryWindow(self._timeouts.retry_seconds)
+                if not await window.wait():
+                    raise
+                log.warning("trying again: the function '%s': %s", call.function, error)
 
-    async def _send_once(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
-        fields = call.fields.copy()
-        if address.host:
-            fields["Host"] = address.host
+    def _check_failure(self, call: FunctionRequest, started: float) -> None:
+        waited = time.perf_counter() - started
+        problem = call.permanent_failure() if waited >= self._timeouts.problem_seconds else None
+        if problem is not None:
+            raise problem
+
+    async def _send_once(self, address: FunctionAddress, call: FunctionRequest) -> Reply:
+        origin, authority, path = _place(address.url)
+        host = address.host.encode("ascii") if address.host else authority
         with outgoing("function") as trace_fields:
-            fields.update(trace_fields)
-            if not call.tracestate:
-                fields.popall("tracestate", None)
-            return await self._session.request(
-                call.method,
-                _url(address.url + call.target.decode("ascii")),
-                headers=fields,
-                data=call.body,
-                allow_redirects=False,
-                timeout=self._timeout,
+            trace = [
+                (name.encode("ascii"), value.encode("ascii"))
+                for name, value in trace_fields.items()
+                if call.tracestate or name != "tracestate"
+            ]
+            head = request_head(
+                call.method, path + call.target, [(b"host", host), *call.fields, *trace, *_framing(call)]
             )
+            body = call.body
+            if isinstance(body, bytes):
+                head, body = head + body, None
+            return await self._pool.send(origin, Request(head, call.method, body, call.length, call.permanent_failure))
+
+
+def _is_repeatable(call: FunctionRequest, error: UpstreamError) -> bool:
+    """Whether the request was not carried out, or may be carried out twice."""
+    if call.repeated or isinstance(error, CertificateRejectedError):
+        return False
+    return not call.begun() if isinstance(error, NotConnectedError) else True
+
+
+def _framing(call: FunctionRequest) -> Fields:
+    """The fields that say how long the body is (RFC 9112, 6)."""
+    if call.body is None:
+        return [(b"content-length", b"0")] if call.method in _WITH_LENGTH else []
+    length = len(call.body) if isinstance(call.body, bytes) else call.length
+    return [(b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)]

@@ -77,7 +77,7 @@ class Pool:
 
         Raises:
             UpstreamError: see its subclasses.
-            Exception: what `request.problem` returned.
+            Exception: what the body raised, or `request.problem` returned.
         """
         connection = self._kept(origin) or await self._connect(origin)
         self._busy[connection] = origin

@@ -3,6 +3,8 @@
 import re
 from collections.abc import AsyncIterator, Iterable
 
+from gateway.upstream.errors import RequestBodyError
+
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _BREAKS = re.compile(rb"[\r\n\x00]")
@@ -29,7 +31,7 @@ async def framed(body: AsyncIterator[bytes], length: int | None) -> AsyncIterato
     """What is sent for each piece of a body: as it is if its length is known, else as a chunk (RFC 9112, 7.1).
 
     Raises:
-        ValueError: the body has another length.
+        RequestBodyError: the body has another length.
     """
     left = length
     async for piece in body:
@@ -39,9 +41,9 @@ async def framed(body: AsyncIterator[bytes], length: int | None) -> AsyncIterato
         else:
             left -= len(piece)
             if left < 0:
-                raise ValueError("the body is longer than its Content-Length")
+                raise RequestBodyError("the body is longer than its Content-Length")
             yield (piece,)
     if left:
-        raise ValueError("the body is shorter than its Content-Length")
+        raise RequestBodyError("the body is shorter than its Content-Length")
     if left is None:
         yield (b"0\r\n\r\n",)

@@ -112,19 +112,16 @@ def test_only_what_was_asked_for_is_taken() -> None:
     assert digests_in({**GOOD, "error": None, "more": 1}, NATIVE, ("adler32",)) == {"adler32": ADLER}
 
 
-class Content:
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
-
-
 class Response:
+    """The part of a `Reply` that is read."""
+
     def __init__(self, status: int, *pieces: bytes) -> None:
         self.status = status
-        self.content = Content(list(pieces))
+        self._pieces = pieces
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
 
 
 class Client:
@@ -133,13 +130,14 @@ class Client:
     def __init__(self, response: Response) -> None:
         self.response = response
         self.headers: Mapping[str, str] = {}
+        self.length: int | None = None
         self.body = b""
 
     @contextlib.asynccontextmanager
-    async def post(
-        self, address: FunctionAddress, function: str, headers: Mapping[str, str], body: Any, **_: Any
-    ) -> AsyncIterator[Response]:
-        self.headers = headers
+    async def exchange(self, address: FunctionAddress, request: FunctionRequest) -> AsyncIterator[Response]:
+        self.headers = {name.decode(): value.decode() for name, value in request.fields}
+        self.length, body = request.length, request.body
+        assert body is not None
         self.body = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
         yield self.response
 
@@ -251,7 +249,7 @@ async def test_bytes_go_along_with_what_the_object_has_to_be() -> None:
     assert await compute(functions, ByteStream()) == GOOD["digests"]
     assert client.body == b"Wikipedia"
     assert client.headers["X-Object-Etag"] == MD5
-    assert client.headers["X-Object-Size"] == client.headers["Content-Length"] == "9"
+    assert (client.headers["X-Object-Size"], client.length) == ("9", 9)
     assert client.headers["X-Checksum-Algorithms"] == "adler32,md5"
 
 

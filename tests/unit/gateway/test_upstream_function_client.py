@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
-import gc
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
-import aiohttp
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.telemetry.trace import Trace, enter
-from gateway.upstream.function_client import FunctionClient, FunctionRequest, FunctionTimeouts, abort_when
+from gateway.upstream.connection import Request
+from gateway.upstream.errors import CertificateRejectedError, NotConnectedError, UpstreamError
+from gateway.upstream.function_client import FunctionClient, FunctionRequest, FunctionTimeouts
+from gateway.upstream.pool import Origin
+from gateway.upstream.reply import Reply
 from tenancy.directory.protocol import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -30,8 +32,8 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def client(**timeouts: float) -> AsyncIterator[FunctionClient]:
     seconds = {"connect_seconds": 1, "silence_seconds": 5, "total_seconds": 10, "problem_seconds": 0.1, **timeouts}
-    async with aiohttp.ClientSession() as session:
-        yield FunctionClient(session, FunctionTimeouts(**seconds))
+    async with FunctionClient(FunctionTimeouts(**seconds), ssl.create_default_context()) as functions:
+        yield functions
 
 
 async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> None:
@@ -78,17 +80,16 @@ async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
 class Refusing:
     """Makes a client's requests find no connection, `times` times; counts them."""
 
-    def __init__(self, functions: FunctionClient, error: type[aiohttp.ClientConnectorError], times: int = 9) -> None:
+    def __init__(self, functions: FunctionClient, error: type[UpstreamError], times: int = 9) -> None:
         self.sent, self._left, self._error = 0, times, error
-        self._request = functions._session._request
-        functions._session._request = self.request  # type: ignore[method-assign]
+        self._send = functions._pool.send
+        functions._pool.send = self.send  # type: ignore[method-assign]
 
-    async def request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+    async def send(self, origin: Origin, request: Request) -> Reply:
         self.sent += 1
         if self.sent <= self._left:
-            key = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
-            raise self._error(key, OSError(111, "refused"))
-        return await self._request(*arguments, **options)
+            raise self._error("refused")
+        return await self._send(origin, request)
 
 
 async def ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,7 +102,7 @@ async def ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH"])
 async def test_call_that_found_no_connection_is_sent_when_there_is_one_whatever_its_method(method: str) -> None:
     async with serving(ok) as url, client() as functions:
-        refusing = Refusing(functions, aiohttp.ClientConnectorError, times=2)
+        refusing = Refusing(functions, NotConnectedError, times=2)
         async with functions.exchange(FunctionAddress(url), FunctionRequest("f", method=method)) as response:
             assert await response.read() == b"ok"
     assert refusing.sent == 3
@@ -110,13 +111,13 @@ async def test_call_that_found_no_connection_is_sent_when_there_is_one_whatever_
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        (FunctionRequest("f", begun=lambda: True), aiohttp.ClientConnectorError),
-        (FunctionRequest("f", repeated=True), aiohttp.ClientConnectorError),
-        (FunctionRequest("f"), aiohttp.ClientConnectorSSLError),
+        (FunctionRequest("f", begun=lambda: True), NotConnectedError),
+        (FunctionRequest("f", repeated=True), NotConnectedError),
+        (FunctionRequest("f"), CertificateRejectedError),
     ],
     ids=["its body was begun", "the caller repeats all of it", "another attempt meets the same certificate"],
 )
-async def test_call_is_not_sent_again(call: FunctionRequest, error: type[aiohttp.ClientConnectorError]) -> None:
+async def test_call_is_not_sent_again(call: FunctionRequest, error: type[UpstreamError]) -> None:
     async with serving(ok) as url, client() as functions:
         refusing = Refusing(functions, error)
         with pytest.raises(GatewayError) as caught:
@@ -216,24 +217,6 @@ async def test_only_an_idempotent_call_outlives_kept_connections_that_are_closed
             assert await call(functions, url, method) == b"ok"
 
 
-async def test_calls_leave_nothing_for_the_garbage_collector() -> None:
-    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                writer.write(OK)
-
-    async with serving(each) as url, client() as functions:
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(10):
-                async with functions.exchange(FunctionAddress(url), FunctionRequest("f", method="GET")) as response:
-                    assert await response.read() == b"ok"
-            assert not [one for one in gc.get_objects() if isinstance(one, abort_when)]
-        finally:
-            gc.enable()
-
-
 async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only() -> None:
     heads: list[bytes] = []
 
@@ -247,7 +230,7 @@ async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only(
     async with serving(noting) as url, client() as functions:
         async with functions.exchange(FunctionAddress(url), FunctionRequest("f")):
             pass
-        async with functions.post(FunctionAddress(url), "f", {}, b""):
+        async with functions.exchange(FunctionAddress(url), FunctionRequest("f", tracestate=False)):
             pass
     assert [b"traceparent: 00-" + b"1" * 32 in head for head in heads] == [True, True]
     assert [b"vendor=secret" in head for head in heads] == [True, False]
