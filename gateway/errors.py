@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Self
 from starlette.responses import Response
 
 from gateway.json_text import json_bytes
+from gateway.limit_use import LimitUse
 
 # Fields that may carry a token; an answer that depends on it must not be shared by caches.
 CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
@@ -260,14 +261,6 @@ class ErrorCode(Enum):
         return self.value.status
 
 
-class LimitReached(NamedTuple):
-    """The exceeded limit of the project and its usage (`GET /v1/limits` lists all limits)."""
-
-    name: str
-    value: int
-    usage: float
-
-
 class GatewayError(Exception):
     """A request failed with one of the error codes.
 
@@ -288,7 +281,7 @@ class GatewayError(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         retry_after_seconds: int | None = None,
-        reached: LimitReached | None = None,
+        reached: LimitUse | None = None,
         **words: object,
     ) -> None:
         self.kind: Final = kind
@@ -323,10 +316,6 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
     headers = {**UNCACHEABLE, **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    if error.reached is not None:
-        # An Item of RFC 9651, for clients that get plain text.
-        name, value, usage = error.reached
-        headers["Osfaas-Limit"] = f"{name};value={value};usage={usage:.3f}"
     status = error.kind.status
     if plain:
         return Response(error.message + "\n", status, headers, media_type="text/plain")
@@ -346,7 +335,11 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
                 "status": status,
                 "title": title,
                 "detail": error.message,
-                **({} if error.reached is None else {"limit": error.reached._asdict()}),
+                **({} if error.reached is None else {"limit": _exceeded(error.reached)}),
             }
         ],
     }
+
+
+def _exceeded(use: LimitUse) -> dict[str, object]:
+    return {"name": use.name, "value": use.value, "usage": use.usage}

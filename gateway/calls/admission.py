@@ -58,7 +58,9 @@ class Admission:
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._limiter.count_call(call.subject, requests)
+        use = await self._limiter.count_call(call.subject, requests)
+        if use is not None:
+            call.context.limits[use.name] = use
 
     def token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
         """The answer to a caller whose token another service has rejected with TOKEN_INVALID.

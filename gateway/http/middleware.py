@@ -16,6 +16,7 @@ from gateway.http.context import RequestContext, context_of, open_context
 from gateway.http.head import REFUSAL, HeadLimits, read_head
 from gateway.http.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.http.respond import failure
+from gateway.limit_use import ratelimit_fields
 from gateway.telemetry.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
 from gateway.telemetry.trace import Recorder, Span, begun, enter, received
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Assigns each request an id and returns it as `X-Openstack-Request-Id`."""
+    """Assigns each request an id and returns it as `X-Openstack-Request-Id`, with the use of the project's limits."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +41,7 @@ class RequestIdMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], field]
+                message["headers"] = [*message["headers"], field, *ratelimit_fields(context.limits.values())]
             await send(message)
 
         await self._app(scope, receive, send_with_id)

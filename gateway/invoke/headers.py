@@ -116,6 +116,9 @@ _NOT_OUT = frozenset(
         b"service-worker-allowed",
         b"sourcemap",
         b"nel",
+        # They describe the project's limits at the gateway.
+        b"ratelimit",
+        b"ratelimit-policy",
         b"report-to",
         b"reporting-endpoints",
         b"x-accel-redirect",

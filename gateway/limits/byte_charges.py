@@ -26,7 +26,7 @@ async def charged_read(
     limiter: ProjectLimiter,
     subject: LimitSubject,
     size: int,
-    slot: AbstractAsyncContextManager[None],
+    slot: AbstractAsyncContextManager[object],
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[None]:

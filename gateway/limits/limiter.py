@@ -6,8 +6,9 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.errors import ErrorCode, GatewayError, LimitReached
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics, counter_of
+from gateway.limit_use import LimitUse
 from gateway.limits.backend import LimitBackend, LimitResult
 from gateway.limits.fair_queue import FairQueue, QueueFullError, QueueLimits
 from gateway.limits.model import (
@@ -16,7 +17,7 @@ from gateway.limits.model import (
     REQUESTS_PER_SECOND,
     LimitSubject,
 )
-from gateway.limits.token_bucket import Rate
+from gateway.limits.token_bucket import Rate, seconds_until_full
 from policies.model import Limits
 
 _KINDS = {
@@ -45,24 +46,6 @@ class LimitRules:
     services: QueueLimits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitUse:
-    """One limit as `/v1/limits` shows it.
-
-    Attributes:
-        value: the limit; 0 of a rate: not limited.
-        usage: current usage, in its own unit.
-        remaining: what can be taken now.
-        wait_seconds: seconds until something can be taken.
-    """
-
-    name: str
-    value: int
-    usage: float
-    remaining: float
-    wait_seconds: float
-
-
 class ProjectLimiter:
     """Enforces the limits of projects."""
 
@@ -72,13 +55,13 @@ class ProjectLimiter:
         self._queues = FairQueue(metrics.budget_waiting.inc)
         self._count = metrics.budget_calls
 
-    async def count_call(self, subject: LimitSubject, calls: int = 1) -> None:
-        """Counts one call, or a request that counts as several.
+    async def count_call(self, subject: LimitSubject, calls: int = 1) -> LimitUse | None:
+        """Counts one call, or a request that counts as several; the use afterwards, None if there is no limit.
 
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._consume(subject, REQUESTS_PER_SECOND, self.limits(subject).requests_per_second, calls)
+        return await self._consume(subject, REQUESTS_PER_SECOND, self.limits(subject).requests_per_second, calls)
 
     async def charge_bytes(self, subject: LimitSubject, size: int) -> None:
         """Charges an object before it is read: the caller all of it, the project as much as its debt may be.
@@ -121,8 +104,8 @@ class ProjectLimiter:
         return min(size, math.ceil(per_second * self._rules.debt_seconds))
 
     @contextlib.asynccontextmanager
-    async def slot(self, subject: LimitSubject) -> AsyncIterator[None]:
-        """Holds one of the project's slots.
+    async def slot(self, subject: LimitSubject) -> AsyncIterator[LimitUse]:
+        """Holds one of the project's slots; yields their use.
 
         Raises:
             GatewayError: TOO_MANY_AT_ONCE.
@@ -136,8 +119,7 @@ class ProjectLimiter:
             return await self._backend.slots_in_use(subject.key, limit)
 
         try:
-            await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
-            yield
+            yield await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
         finally:
             # Also after a wait that was cancelled: the slot may have been granted at that moment.
             await self._backend.release_slot(subject.key, call)
@@ -147,34 +129,33 @@ class ProjectLimiter:
         """All limits of a project with their current usage."""
         limits = self.limits(subject)
         slots = await self._backend.slots_in_use(subject.key, limits.concurrent_calls)
-        found = [
-            LimitUse(
-                name=CONCURRENT_CALLS,
-                value=limits.concurrent_calls,
-                usage=slots.usage,
-                remaining=slots.remaining,
-                wait_seconds=0.0,
-            )
-        ]
+        found = [self._use(CONCURRENT_CALLS, limits.concurrent_calls, slots)]
         rates = {
             REQUESTS_PER_SECOND: limits.requests_per_second,
             BYTES_PER_SECOND: limits.bytes_per_second,
         }
         for name, value in rates.items():
-            if not value:
-                found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf, wait_seconds=0.0))
-                continue
-            result = await self._backend.consume(subject.key, name, self._rate(value), 0)
-            found.append(
-                LimitUse(
-                    name=name,
-                    value=value,
-                    usage=result.usage,
-                    remaining=result.remaining,
-                    wait_seconds=result.wait_seconds,
-                )
-            )
+            if value:
+                result = await self._backend.consume(subject.key, name, self._rate(value), 0)
+                found.append(self._use(name, value, result))
+            else:
+                found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf))
         return tuple(found)
+
+    def _use(self, name: str, value: int, result: LimitResult) -> LimitUse:
+        capacity, reset_seconds = float(value), None
+        if name != CONCURRENT_CALLS:
+            rate = self._rate(value)
+            capacity, reset_seconds = rate.capacity, seconds_until_full(result.usage, rate)
+        return LimitUse(
+            name=name,
+            value=value,
+            usage=result.usage,
+            remaining=result.remaining,
+            wait_seconds=result.wait_seconds,
+            capacity=capacity,
+            reset_seconds=reset_seconds,
+        )
 
     def limits(self, subject: LimitSubject) -> Limits:
         """The limits of the subject's project."""
@@ -185,10 +166,10 @@ class ProjectLimiter:
 
     async def _consume(
         self, subject: LimitSubject, name: str, per_second: int, amount: int, *, bucket: str | None = None
-    ) -> None:
+    ) -> LimitUse | None:
         """Takes an amount out of the bucket `bucket`; the project's own bucket has the name of the limit."""
         if not per_second or not amount:
-            return
+            return None
         rate, bucket = self._rate(per_second), bucket or name
 
         async def attempt() -> LimitResult:
@@ -197,7 +178,7 @@ class ProjectLimiter:
         async def look() -> LimitResult:
             return await self._backend.consume(subject.key, bucket, rate, 0)
 
-        await self._wait(subject, name, per_second, attempt, look, bucket=bucket)
+        return await self._wait(subject, name, per_second, attempt, look, bucket=bucket)
 
     async def _wait(
         self,
@@ -208,7 +189,7 @@ class ProjectLimiter:
         look: Callable[[], Awaitable[LimitResult]],
         *,
         bucket: str,
-    ) -> None:
+    ) -> LimitUse:
         attempts = 0
 
         async def counted() -> LimitResult:
@@ -218,12 +199,13 @@ class ProjectLimiter:
 
         queue_limits = self._rules.services if subject.service else self._rules.users
         try:
-            await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
+            result = await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
         except QueueFullError:
             self._count.labels(name, "refused").inc()
-            raise refusal(subject, name, limit, await look(), own=bucket != name) from None
+            raise refusal(subject, self._use(name, limit, await look()), own=bucket != name) from None
         if bucket == name:
             counter_of(self._count, name, "granted" if attempts == 1 else "waited").inc()
+        return self._use(name, limit, result)
 
 
 def _caller_bytes(subject: LimitSubject) -> str:
@@ -231,16 +213,16 @@ def _caller_bytes(subject: LimitSubject) -> str:
     return f"{BYTES_PER_SECOND}:{subject.caller_id}"
 
 
-def refusal(subject: LimitSubject, name: str, limit: int, result: LimitResult, *, own: bool = False) -> GatewayError:
+def refusal(subject: LimitSubject, use: LimitUse, *, own: bool = False) -> GatewayError:
     """The error of an exceeded limit: the limit, its usage, and when to retry (whole seconds).
 
     `own`: the caller's own usage exceeds the limit, not the project's.
     """
     return GatewayError(
-        _KINDS[name],
+        _KINDS[use.name],
         project_id=subject.project_id,
         whose=f"{'this user in ' if own else ''}project {subject.project_id}",
-        retry_after_seconds=max(1, math.ceil(result.wait_seconds)),
-        reached=LimitReached(name, limit, result.usage),
-        limit=limit,
+        retry_after_seconds=max(1, math.ceil(use.wait_seconds)),
+        reached=use,
+        limit=use.value,
     )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.limits.limiter import LimitUse
+from gateway.limit_use import LimitUse
 from gateway.limits.model import BYTES_PER_SECOND, CONCURRENT_CALLS, REQUESTS_PER_SECOND
 from policies.model import Limits
 

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -196,13 +197,27 @@ def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_
     limit = refused.json()["errors"][0]["limit"]
     assert (limit["name"], limit["value"]) == ("bytes_per_second", 1)
     assert limit["usage"] > 1
-    assert refused.headers["Osfaas-Limit"].startswith("bytes_per_second;value=1;usage=")
+    assert '"bytes_per_second";r=0;t=' in refused.headers["RateLimit"]
     assert 90 <= int(refused.headers["Retry-After"]) <= 100
     (rate,) = after["limits"]["rate"]
     assert rate["limit"][0]["remaining"] == 0
     assert after["limits"]["absolute"]["totalBytesPerSecondUsed"] > 1
     # What is known needs no reading.
     assert known.status_code == 200
+
+
+def test_response_says_what_is_left_of_the_limits(start_gateway, bucket, alice):
+    bucket.put("left", b"x")
+    with start_gateway(OSFAAS_PROJECT_REQUESTS_PER_SECOND="100") as gateway:
+        digest = gateway.get(bucket.path("left"), alice)
+        invocation = gateway.get("/v1/invoke/echo/", alice)
+        free = gateway.get("/v1/")
+    calls = re.compile(r'"requests_per_second";r=\d{1,3};t=\d')
+    assert digest.headers["RateLimit-Policy"].startswith('"requests_per_second";q=')
+    assert calls.fullmatch(digest.headers["RateLimit"])
+    assert calls.match(invocation.headers["RateLimit"])
+    assert '"concurrent_calls";r=31' in invocation.headers["RateLimit"]
+    assert "RateLimit" not in free.headers
 
 
 def test_limits_need_a_token_and_no_more_than_the_role_for_reading(gateway, cloud):

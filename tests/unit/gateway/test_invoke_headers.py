@@ -298,3 +298,9 @@ def test_other_fields_go_on_in_both_directions(name: bytes) -> None:
 
 def test_field_of_a_reply_with_a_control_character_is_left_out() -> None:
     assert passed_on(200, [(b"x-a", b"1\r\nx: 2"), (b"x-b", b"\x00"), (b"x-c", b"\t")]) == [(b"x-c", b"\t")]
+
+
+def test_function_says_nothing_about_the_limits_of_its_project() -> None:
+    raw = [(b"RateLimit", b'"requests_per_second";r=1000000;t=1'), (b"RateLimit-Policy", b'"x";q=1')]
+    fields = reply_fields(200, raw, function="f", host=None)
+    assert not [name for name, _ in fields if name.startswith(b"ratelimit")]
