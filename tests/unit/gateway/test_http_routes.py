@@ -16,8 +16,8 @@ from gateway.digests import BY_WIRE_NAME
 from gateway.errors import ErrorCode
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService
-from gateway.openapi import openapi_document
 from gateway.server.app import build_app, routes
+from gateway.server.openapi import openapi_document
 from gateway.settings import Settings
 from policies.names import ProjectId
 from tenancy.directory.protocol import Tenant
