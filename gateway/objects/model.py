@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, Self
+from urllib.parse import unquote_to_bytes
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
@@ -28,6 +29,19 @@ class ObjectRef:
     container: str
     name: str
     version: str | None = None
+
+    @classmethod
+    def in_path(cls, path: bytes, version: str | None = None) -> Self:
+        """The object in the rest of a path, `{container}/{object}` as it was sent: decoded once, not normalised.
+
+        Raises:
+            GatewayError: REQUEST_MALFORMED.
+        """
+        try:
+            container, _, name = (unquote_to_bytes(part).decode("utf-8") for part in path.partition(b"/"))
+        except UnicodeDecodeError as error:
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not UTF-8") from error
+        return cls(container, name, version)
 
     def __post_init__(self) -> None:
         """Rejects names that no store accepts, or that a proxy could read as another path.
