@@ -62,7 +62,7 @@ class Administrators:
         """Authenticates the administrator of a request.
 
         Raises:
-            GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE, ADMIN_MISSING, ACCESS_RULE.
+            GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE, ADMIN_REQUIRED, ACCESS_DENIED_BY_RULE.
         """
 
         def parse(token: str, body: Mapping[str, Any]) -> Administrator:
@@ -86,7 +86,7 @@ def administrator_from(
     such as those of a trustee. An application credential counts as its user's own.
 
     Raises:
-        GatewayError: ADMIN_MISSING, ACCESS_RULE.
+        GatewayError: ADMIN_REQUIRED, ACCESS_DENIED_BY_RULE.
         KeyError, TypeError: it is not such an object.
     """
     system = bool((body.get("system") or {}).get("all"))
@@ -94,7 +94,7 @@ def administrator_from(
     scoped = system or (project is not None and project["id"] in rules.projects)
     roles = frozenset(each["name"] for each in body.get("roles", ()))
     if not scoped or rules.role not in roles or is_derived(body):
-        raise GatewayError(ErrorCode.ADMIN_MISSING, role=rules.role)
+        raise GatewayError(ErrorCode.ADMIN_REQUIRED, role=rules.role)
     user = body["user"]
     allowed = (body.get("application_credential") or {}).get("access_rules")
     caller = Caller(
@@ -112,5 +112,5 @@ def administrator_from(
     )
     service, path = rules.service_type, head.path.decode("ascii")
     if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
-        raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=service)
+        raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)
     return Administrator(user["id"], user["name"], "system" if system else f"project {caller.project_id}")

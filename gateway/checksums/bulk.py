@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 # A bulk request waits and retries when it meets one of these errors.
 RETRIED_ERRORS = frozenset(
-    [ErrorCode.TOO_MANY_AT_ONCE, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
+    [ErrorCode.CONCURRENCY_EXCEEDED, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
 )
 MAX_WAIT_SECONDS = 120.0
 # A list with more invalid names is rejected as a whole.

@@ -169,11 +169,11 @@ def _refuse_other_than_json(request: Request) -> None:
     """Rejects a body of another media type; a missing Content-Type is accepted.
 
     Raises:
-        GatewayError: MEDIA_TYPE.
+        GatewayError: REQUEST_MEDIA_TYPE.
     """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if media_type.lower() != "application/json":
-        raise GatewayError(ErrorCode.MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
+        raise GatewayError(ErrorCode.REQUEST_MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
 
 
 def named(bulk: BulkChecksumRequest, number: int) -> dict[str, object]:

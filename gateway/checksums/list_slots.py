@@ -77,7 +77,7 @@ class ListSlots:
             declared: length of the body; None if unknown.
 
         Raises:
-            GatewayError: LISTS_EXCEEDED.
+            GatewayError: BULK_EXCEEDED.
         """
         limits, project = self._limits, caller.project_id
         shares = {
@@ -90,7 +90,7 @@ class ListSlots:
         size = min(wanted, *(limit for limit, _ in shares.values()))
         for account, (limit, whose) in shares.items():
             if self._taken[account] + size > limit:
-                raise GatewayError(ErrorCode.LISTS_EXCEEDED, whose=whose, limit=limit)
+                raise GatewayError(ErrorCode.BULK_EXCEEDED, whose=whose, limit=limit)
         self._taken.update(dict.fromkeys(shares, size))
         slot = ListSlot(self._taken, tuple(shares), size)
         try:

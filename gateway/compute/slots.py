@@ -31,7 +31,7 @@ class ComputeSlots:
         """Charges an object of `size` bytes, then holds a slot.
 
         Raises:
-            GatewayError: BYTES_EXCEEDED, TOO_MANY_AT_ONCE.
+            GatewayError: BYTES_EXCEEDED, CONCURRENCY_EXCEEDED.
         """
         services, users = self.services, self.limiter
         slot: AbstractAsyncContextManager[object]

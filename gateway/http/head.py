@@ -97,8 +97,8 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     """The head of a request.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING; or the error
-            of the framing.
+        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or REQUEST_TRANSFER_CODING; or the
+            error of the framing.
     """
     if REFUSAL in scope:
         raise scope.pop(REFUSAL)
@@ -172,7 +172,7 @@ def check_framing(method: str, http_version: str, lengths: list[bytes], codings:
         codings: the values of every Transfer-Encoding.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED or TRANSFER_CODING.
+        GatewayError: REQUEST_MALFORMED or REQUEST_TRANSFER_CODING.
     """
     if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
         raise _malformed("its length is said more than once")
@@ -181,7 +181,7 @@ def check_framing(method: str, http_version: str, lengths: list[bytes], codings:
     if codings and http_version == "1.0":
         raise _malformed("HTTP/1.0 has no Transfer-Encoding")
     if codings and codings[0].lower() != b"chunked":
-        raise GatewayError(ErrorCode.TRANSFER_CODING)
+        raise GatewayError(ErrorCode.REQUEST_TRANSFER_CODING)
     if method in _BODYLESS and (codings or (lengths and int(lengths[0]))):
         raise _malformed(f"{method} takes no body")
 

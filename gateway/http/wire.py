@@ -62,8 +62,8 @@ def frame_head(data: bytes, searched: int, limits: WireLimits) -> Framed | None:
         limits: of the head.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, REQUEST_TARGET_TOO_LONG, REQUEST_HEAD_TOO_LARGE or TRANSFER_CODING; as soon
-            as it is detected, not only when the head is complete.
+        GatewayError: REQUEST_MALFORMED, REQUEST_TARGET_TOO_LONG, REQUEST_HEAD_TOO_LARGE or REQUEST_TRANSFER_CODING; as
+            soon as it is detected, not only when the head is complete.
     """
     end = data.find(_END, max(0, searched - len(_END)))
     if end < 0:

@@ -41,7 +41,7 @@ class Authenticator:
         """The caller of a request, authorised as a user.
 
         Raises:
-            GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_RULE, KEYSTONE_UNAVAILABLE.
+            GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_DENIED_BY_RULE, KEYSTONE_UNAVAILABLE.
         """
         caller = await self.identify(head)
         self.authorise(caller, head)
@@ -93,7 +93,7 @@ class Authenticator:
             readers: whether the reader role is enough.
 
         Raises:
-            GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_RULE.
+            GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_DENIED_BY_RULE.
         """
         rules = self._rules
         enough = {rules.call_role, rules.read_role} if readers else {rules.call_role}
@@ -103,7 +103,7 @@ class Authenticator:
             raise GatewayError(ErrorCode.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)
         path = head.path.decode("ascii")
         if not access_rules.allows(caller, service_type=rules.service_type, method=head.method, path=path):
-            raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=rules.service_type)
+            raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=rules.service_type)
 
     def invalidate(self, caller: Caller) -> None:
         """Drops a cached caller whose token another service has rejected, so that Keystone is asked next time."""

@@ -15,7 +15,7 @@ from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.single_flight import SingleFlight
 
 # Rejections of the token itself, which are cached.
-_LASTING = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.TOKEN_SCOPE])
+_LASTING = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.TOKEN_WRONG_SCOPE])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

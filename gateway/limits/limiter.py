@@ -21,7 +21,7 @@ from gateway.limits.token_bucket import Rate, seconds_until_full
 from policies.model import Limits
 
 _KINDS = {
-    CONCURRENT_CALLS: ErrorCode.TOO_MANY_AT_ONCE,
+    CONCURRENT_CALLS: ErrorCode.CONCURRENCY_EXCEEDED,
     REQUESTS_PER_SECOND: ErrorCode.RATE_EXCEEDED,
     BYTES_PER_SECOND: ErrorCode.BYTES_EXCEEDED,
 }
@@ -108,7 +108,7 @@ class ProjectLimiter:
         """Holds one of the project's slots; yields their use.
 
         Raises:
-            GatewayError: TOO_MANY_AT_ONCE.
+            GatewayError: CONCURRENCY_EXCEEDED.
         """
         call, limit = uuid.uuid4().hex, self.limits(subject).concurrent_calls
 

@@ -156,7 +156,7 @@ class ObjectStore(Protocol):
         """Opens the object's bytes, if it is unchanged since `stat`.
 
         Raises:
-            GatewayError: as `stat`, OBJECT_CHANGED; while reading also SHORT_READ.
+            GatewayError: as `stat`, OBJECT_CHANGED; while reading also OBJECT_TRUNCATED.
         """
         ...
 

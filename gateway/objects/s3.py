@@ -95,12 +95,12 @@ class Presigner:
         """URL and header fields of a request of the gateway's own.
 
         Raises:
-            GatewayError: S3_CREDENTIAL, without an S3, a valid name or a credential; KEYSTONE_UNAVAILABLE.
+            GatewayError: OBJECT_NO_EC2_CREDENTIAL, without an S3, a valid name or a credential; KEYSTONE_UNAVAILABLE.
         """
         endpoint = self.endpoint(caller)
         credentials = await self._usable_credentials(caller, ref) if endpoint else None
         if endpoint is None or credentials is None:
-            raise GatewayError(ErrorCode.S3_CREDENTIAL)
+            raise GatewayError(ErrorCode.OBJECT_NO_EC2_CREDENTIAL)
         return sign(endpoint, ref, credentials, region=self._rules.signing_region, method=method, headers=headers)
 
     async def _usable_credentials(self, caller: Caller, ref: ObjectRef) -> Credentials | None:

@@ -117,7 +117,7 @@ class SwiftStore:
                 read += len(piece)
                 yield piece
         except GatewayError as error:
-            if error.kind is ErrorCode.SHORT_READ:
+            if error.kind is ErrorCode.OBJECT_TRUNCATED:
                 async with self._client.exchange("GET", url, {**headers, "Range": f"bytes={read}-{read}"}) as response:
                     if response.status == CONFLICT:
                         raise incomplete() from error

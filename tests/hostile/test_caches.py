@@ -91,7 +91,7 @@ def test_remembered_digest_is_not_given_to_whom_the_store_refuses(faulty):
     assert faulty.get(path, faulty.fresh()).status_code == 200
     for user in ("bob", "carol"):
         response = faulty.get(path, faulty.fresh(user))
-        assert (response.status_code, code(response)) == (404, "function.object.not_found")
+        assert (response.status_code, code(response)) == (404, "object.not_found")
     token = faulty.fresh()
     faulty.store.fault = only(b"HEAD ", status(403))
     assert faulty.get(path, token).status_code == 403

@@ -193,7 +193,7 @@ def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_
         refused = gateway.get(path, alice, headers={"Accept": "application/json"})
         after = gateway.get("/v1/limits", alice).json()
         known = gateway.get(bucket.path("budget") + "?algorithm=md5", alice)
-    assert (refused.status_code, code(refused)) == (429, "function.bytes.exceeded")
+    assert (refused.status_code, code(refused)) == (429, "bytes.exceeded")
     limit = refused.json()["errors"][0]["limit"]
     assert (limit["name"], limit["value"]) == ("bytes_per_second", 1)
     assert limit["usage"] > 1
@@ -226,9 +226,7 @@ def test_limits_need_a_token_and_no_more_than_the_role_for_reading(gateway, clou
     reader = cloud.token("alice-reader")
     shown = gateway.get("/v1/limits", reader)
     assert (shown.status_code, shown.json()["usage"]["concurrent_calls"]["limit"]) == (200, 32)
-    assert code(gateway.get("/v1/checksums/c/o", reader, headers={"Accept": "application/json"})) == (
-        "function.role.missing"
-    )
+    assert code(gateway.get("/v1/checksums/c/o", reader, headers={"Accept": "application/json"})) == ("role.missing")
 
 
 def test_objects_of_one_call_count_as_calls_and_wait_for_their_turn(start_gateway, bucket, alice):

@@ -130,7 +130,7 @@ async def test_body_is_not_read_without_a_slot_and_none_is_kept_after_the_answer
     with house.slots.slot(CALLER, 1):
         refused = await house.post(path, body())
     assert (refused.status_code, "retry-after" in refused.headers, pieces) == (429, True, 0)
-    assert refused.json()["errors"][0]["code"] == "function.lists.exceeded"
+    assert refused.json()["errors"][0]["code"] == "bulk.exceeded"
     assert house.slots.taken == 0
     answers = [await house.post(path, {"objects": [ONE]}), await house.post(path, {"Records": [record(1)]})]
     assert {answer.status_code for answer in answers} <= {200, 204, 400}

@@ -25,7 +25,7 @@ def refused(slots: ListSlots, caller: Caller, length: int | None = 1) -> str:
     before = slots.taken
     with pytest.raises(GatewayError) as caught, slots.slot(caller, length):
         pass
-    assert caught.value.kind is ErrorCode.LISTS_EXCEEDED
+    assert caught.value.kind is ErrorCode.BULK_EXCEEDED
     assert caught.value.retry_after_seconds
     assert slots.taken == before
     return caught.value.message

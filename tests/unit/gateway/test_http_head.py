@@ -104,7 +104,7 @@ def test_length_that_two_parsers_could_read_differently_is_refused(fields: list[
 
 @pytest.mark.parametrize("coding", [b"gzip", b"identity", b"gzip, chunked", b"chunked, chunked", b"xchunked", b""])
 def test_transfer_coding_other_than_chunked_is_not_understood(coding: bytes) -> None:
-    assert refusal((TE, coding), method="POST") is ErrorCode.TRANSFER_CODING
+    assert refusal((TE, coding), method="POST") is ErrorCode.REQUEST_TRANSFER_CODING
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
@@ -340,30 +340,30 @@ def test_whatever_the_bytes_a_head_is_accepted_or_refused_as_ours(
         (
             [],
             {"path": b"/a b"},
-            "The request is not acceptable: the path has characters that must be percent-encoded, or a broken escape.",
+            "The request is malformed: the path has characters that must be percent-encoded, or a broken escape.",
         ),
         (
             [],
             {"query": b"a b"},
-            "The request is not acceptable: the query has characters that must be percent-encoded, or a broken escape.",
+            "The request is malformed: the query has characters that must be percent-encoded, or a broken escape.",
         ),
-        ([], {"path": b"/%00"}, "The request is not acceptable: NUL is not allowed."),
-        ([], {"query": b"%00"}, "The request is not acceptable: NUL is not allowed."),
+        ([], {"path": b"/%00"}, "The request is malformed: NUL is not allowed."),
+        ([], {"query": b"%00"}, "The request is malformed: NUL is not allowed."),
         (
             [(b"a", b"\r")],
             {},
-            "The request is not acceptable: a header field has a character that is not allowed.",
+            "The request is malformed: a header field has a character that is not allowed.",
         ),
-        ([HOST], {}, "The request is not acceptable: exactly one Host is needed."),
-        ([(b"host", b"@")], {"host": None}, "The request is not acceptable: Host is not a host with an optional port."),
-        ([(CL, b"1"), (CL, b"1")], {}, "The request is not acceptable: its length is said more than once."),
-        ([(CL, b"x")], {}, "The request is not acceptable: Content-Length is not a number."),
+        ([HOST], {}, "The request is malformed: exactly one Host is needed."),
+        ([(b"host", b"@")], {"host": None}, "The request is malformed: Host is not a host with an optional port."),
+        ([(CL, b"1"), (CL, b"1")], {}, "The request is malformed: its length is said more than once."),
+        ([(CL, b"x")], {}, "The request is malformed: Content-Length is not a number."),
         (
             [(TE, b"chunked")],
             {"http_version": "1.0"},
-            "The request is not acceptable: HTTP/1.0 has no Transfer-Encoding.",
+            "The request is malformed: HTTP/1.0 has no Transfer-Encoding.",
         ),
-        ([(CL, b"1")], {"method": "HEAD"}, "The request is not acceptable: HEAD takes no body."),
+        ([(CL, b"1")], {"method": "HEAD"}, "The request is malformed: HEAD takes no body."),
     ],
 )
 def test_caller_is_told_what_is_wrong_with_the_head(

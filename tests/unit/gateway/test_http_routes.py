@@ -115,14 +115,14 @@ async def test_healthcheck_answers_in_the_form_of_oslo_middleware(client: httpx.
 async def test_other_paths_are_nothing_and_nobody_is_redirected(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
-    assert answer.json()["errors"][0]["code"] == "function.route.not_found"
+    assert answer.json()["errors"][0]["code"] == "route.not_found"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "BREW"])
 async def test_other_methods_are_not_allowed(client: httpx.AsyncClient, method: str) -> None:
     answer = await client.request(method, "/v1/")
     assert answer.status_code == 405
-    assert answer.json()["errors"][0]["code"] == "function.method.not_allowed"
+    assert answer.json()["errors"][0]["code"] == "method.not_allowed"
     assert "GET" in answer.headers["allow"]
 
 

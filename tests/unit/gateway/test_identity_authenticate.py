@@ -94,7 +94,7 @@ async def test_callers_who_wait_for_one_verdict_get_an_error_each() -> None:
 @pytest.mark.parametrize(
     "verdict",
     [
-        GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped"),
+        GatewayError(ErrorCode.TOKEN_WRONG_SCOPE, scope="unscoped"),
         GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE),
         dataclasses.replace(CALLER, roles=frozenset(["reader"])),
         dataclasses.replace(CALLER, access_rules=()),
@@ -132,7 +132,7 @@ async def test_access_rules_are_held_against_the_method_and_the_path_as_sent(req
     rules = (AccessRule("function", "GET", "/v1/checksums/c/**"),)
     room = Room(dataclasses.replace(CALLER, access_rules=rules))
     error = await room.refusal(request_head)
-    assert error.kind is ErrorCode.ACCESS_RULE
+    assert error.kind is ErrorCode.ACCESS_DENIED_BY_RULE
     assert (await room.authenticator.caller_of(head(TOKEN))).user_id == "u"
 
 
@@ -140,7 +140,7 @@ async def test_service_token_does_not_switch_access_rules_off() -> None:
     request_head = RequestHead("GET", b"/v1/", b"", ((b"x-auth-token", TOKEN.encode()), (b"x-service-token", b"x")))
     assert (
         await Room(dataclasses.replace(CALLER, access_rules=())).refusal(request_head)
-    ).kind is ErrorCode.ACCESS_RULE
+    ).kind is ErrorCode.ACCESS_DENIED_BY_RULE
 
 
 async def test_tokens_of_another_format_are_asked_about_if_the_site_says_so() -> None:
@@ -187,7 +187,11 @@ SERVICE = dataclasses.replace(CALLER, roles=frozenset(["service", "reader"]))
             id="no-service",
         ),
         pytest.param(
-            dataclasses.replace(SERVICE, access_rules=()), LISTED, True, ErrorCode.ACCESS_RULE, id="access-rules"
+            dataclasses.replace(SERVICE, access_rules=()),
+            LISTED,
+            True,
+            ErrorCode.ACCESS_DENIED_BY_RULE,
+            id="access-rules",
         ),
     ],
 )
@@ -224,13 +228,13 @@ def test_role_for_reading_is_enough_only_on_routes_for_readers() -> None:
         (
             dataclasses.replace(CALLER, roles=frozenset()),
             True,
-            "The role 'member' on project p is needed; an operator can assign it.",
+            "The role 'member' on project p is required; an operator can assign it.",
         ),
         (
             SERVICE,
             True,
             (
-                "The role 'service' may ask for checksums only in projects that the operator has listed for it, and "
+                "The role 'service' may request checksums only in the projects that the operator has listed, and "
                 "project p is not one of them."
             ),
         ),
@@ -259,7 +263,7 @@ def test_rules_of_a_service_hold_for_its_own_service_type() -> None:
     caller = dataclasses.replace(CALLER, access_rules=(rule,), service_types=frozenset(["function", "object-store"]))
     with pytest.raises(GatewayError) as caught:
         Room().authenticator.authorise(caller, head(TOKEN))
-    assert caught.value.kind is ErrorCode.ACCESS_RULE
+    assert caught.value.kind is ErrorCode.ACCESS_DENIED_BY_RULE
 
 
 def aged(seconds: int) -> str:

@@ -106,7 +106,7 @@ async def test_caller_counts_for_thirty_seconds_and_use_does_not_prolong_it() ->
 
 
 @pytest.mark.parametrize(
-    "refusal", [GatewayError(ErrorCode.TOKEN_INVALID), GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped")]
+    "refusal", [GatewayError(ErrorCode.TOKEN_INVALID), GatewayError(ErrorCode.TOKEN_WRONG_SCOPE, scope="unscoped")]
 )
 async def test_refusal_is_remembered_for_its_own_time_with_its_sentence(refusal: GatewayError) -> None:
     identity = Identity(refusal_seconds=10)

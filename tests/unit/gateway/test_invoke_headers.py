@@ -280,7 +280,7 @@ def test_places_do_not_leave_the_function_by_its_host_in_front_of_another() -> N
 def test_value_that_is_not_utf_8_is_refused_with_the_name_of_its_field() -> None:
     with pytest.raises(GatewayError) as caught:
         request_fields(request_head([(b"X-Note", b"\xff")]), CALLER, "req-1")
-    assert caught.value.message == "The request is not acceptable: the field x-note is not UTF-8."
+    assert caught.value.message == "The request is malformed: the field x-note is not UTF-8."
     assert dict(request_fields(request_head([(b"X-Note", "ä".encode())]), CALLER, "req-1"))["x-note"] == "ä"
 
 

@@ -68,7 +68,7 @@ async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(back
     made = limiter(backend)
     async with full(made, A, 2):
         error = await refused(made.slot(A).__aenter__())
-        assert error.kind is ErrorCode.TOO_MANY_AT_ONCE
+        assert error.kind is ErrorCode.CONCURRENCY_EXCEEDED
         assert "Project a already has 2" in error.message
         assert error.reached is not None
         assert (error.reached.name, error.reached.value, error.reached.usage) == ("concurrent_calls", 2, 2)
@@ -163,7 +163,7 @@ class Clock:
     ("error", "seconds", "waits"),
     [
         (GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f", why="x", project_id="a"), 10, 0),
-        (GatewayError(ErrorCode.SHORT_READ), 1, 1024),
+        (GatewayError(ErrorCode.OBJECT_TRUNCATED), 1, 1024),
         (asyncio.CancelledError(), 2, 2048),
         (None, 1, 10 * 1024),
     ],
@@ -223,7 +223,7 @@ async def test_limits_of_the_record_come_before_those_of_the_settings(backend: L
     await made.count_call(recorded)
     assert (await refused(made.count_call(recorded))).kind is ErrorCode.RATE_EXCEEDED
     async with made.slot(recorded):
-        assert (await refused(made.slot(recorded).__aenter__())).kind is ErrorCode.TOO_MANY_AT_ONCE
+        assert (await refused(made.slot(recorded).__aenter__())).kind is ErrorCode.CONCURRENCY_EXCEEDED
         used = {limit.name: limit for limit in await made.use(recorded)}
     assert (used["concurrent_calls"].value, used["concurrent_calls"].usage) == (1, 1)
     assert (used["bytes_per_second"].value, used["bytes_per_second"].usage) == (7, 0)

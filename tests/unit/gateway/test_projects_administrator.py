@@ -45,7 +45,7 @@ def administrator(rules: AdministratorRules = LISTED, /, **body: Any) -> Adminis
 def test_nobody_else_is_an_administrator(body: dict[str, Any]) -> None:
     with pytest.raises(GatewayError) as caught:
         administrator(**body)
-    assert caught.value.kind is ErrorCode.ADMIN_MISSING
+    assert caught.value.kind is ErrorCode.ADMIN_REQUIRED
 
 
 @pytest.mark.parametrize("flags", [{}, {"is_admin_project": True}])
@@ -53,7 +53,7 @@ def test_no_project_makes_one_unless_it_is_listed(flags: dict[str, Any]) -> None
     """Whoever administers a domain can give himself the role on a project of his own."""
     with pytest.raises(GatewayError) as caught:
         administrator(RULES, **PROJECT, **flags)
-    assert caught.value.kind is ErrorCode.ADMIN_MISSING
+    assert caught.value.kind is ErrorCode.ADMIN_REQUIRED
 
 
 @pytest.mark.parametrize("rules", [RULES, LISTED])
@@ -121,4 +121,4 @@ def test_access_rules_bind_administrators_too(rules: list[dict[str, str]], allow
         return
     with pytest.raises(GatewayError) as caught:
         administrator(**body)
-    assert caught.value.kind is ErrorCode.ACCESS_RULE
+    assert caught.value.kind is ErrorCode.ACCESS_DENIED_BY_RULE

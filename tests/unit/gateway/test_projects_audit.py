@@ -29,7 +29,7 @@ class Administrators:
 
     async def administrator_of(self, _head: Any) -> Administrator:
         if self._known is None:
-            raise GatewayError(ErrorCode.ADMIN_MISSING, role="admin")
+            raise GatewayError(ErrorCode.ADMIN_REQUIRED, role="admin")
         return self._known
 
 

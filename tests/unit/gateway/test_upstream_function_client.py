@@ -44,7 +44,7 @@ async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> No
         writer.close()
 
     def permanent_failure() -> GatewayError:
-        return GatewayError(ErrorCode.FUNCTION_QUOTA, function="f", why="full")
+        return GatewayError(ErrorCode.FUNCTION_QUOTA_EXCEEDED, function="f", why="full")
 
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
@@ -53,7 +53,7 @@ async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> No
             ):
                 pass
         await closed.wait()
-    assert caught.value.kind is ErrorCode.FUNCTION_QUOTA
+    assert caught.value.kind is ErrorCode.FUNCTION_QUOTA_EXCEEDED
 
 
 async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
@@ -65,7 +65,7 @@ async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
         writer.close()
 
     def permanent_failure() -> GatewayError:
-        return GatewayError(ErrorCode.FUNCTION_QUOTA, function="f", why="full")
+        return GatewayError(ErrorCode.FUNCTION_QUOTA_EXCEEDED, function="f", why="full")
 
     async with (
         serving(late) as url,
