@@ -35,16 +35,6 @@ BYTES_PER_CALL = 65_536
 _FIELD = re.compile(rb'(?<!\\)"[ \t\r\n]*+:')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkRules:
-    """Limits of one bulk request, or of one request with events (see `Settings` for each)."""
-
-    default_algorithms: tuple[str, ...]
-    max_bytes: int
-    max_objects: int
-    concurrency: int
-
-
 class _Entry(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     container: str
     object: str

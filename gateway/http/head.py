@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.settings.server import RequestSettings
 
 _PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%[0-9A-Fa-f]{2})*+")
 _QUERY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]++|%[0-9A-Fa-f]{2})*+")
@@ -59,14 +60,6 @@ _IDENTITY_NAMES = frozenset(
 _BODYLESS = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadLimits:
-    """Maximum size of a head (bytes of names and values; number of fields)."""
-
-    max_bytes: int
-    max_fields: int
-
-
 @dataclass(frozen=True, slots=True)
 class RequestHead:
     """A validated head.
@@ -93,7 +86,7 @@ class RequestHead:
         return ", ".join(values) if values else None
 
 
-def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
+def read_head(scope: Scope, limits: RequestSettings) -> RequestHead:
     """The head of a request.
 
     Raises:
@@ -117,12 +110,12 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     return RequestHead(method, path, query, kept)
 
 
-def _check_size(path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: HeadLimits) -> None:
-    if len(fields) > limits.max_fields:
-        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_fields} fields")
+def _check_size(path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: RequestSettings) -> None:
+    if len(fields) > limits.head_max_fields:
+        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.head_max_fields} fields")
     size = len(path) + len(query) + sum(len(name) + len(value) for name, value in fields)
-    if size > limits.max_bytes:
-        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_bytes} bytes")
+    if size > limits.head_max_bytes:
+        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.head_max_bytes} bytes")
 
 
 def _check_target(path: bytes, query: bytes) -> None:

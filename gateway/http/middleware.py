@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
 from gateway.http.context import RequestContext, context_of, open_context
-from gateway.http.head import REFUSAL, HeadLimits, read_head
+from gateway.http.head import REFUSAL, read_head
 from gateway.http.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.http.respond import failure
 from gateway.limit_use import ratelimit_fields
+from gateway.settings.server import RequestSettings
 from gateway.telemetry.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
 from gateway.telemetry.trace import Recorder, Span, begun, enter, received
 
@@ -134,7 +135,7 @@ def _end(span: Span, context: RequestContext, method: str, status: int, outcome:
 class StrictHeadMiddleware:
     """Rejects invalid heads and strips header fields that claim an identity."""
 
-    def __init__(self, app: ASGIApp, limits: HeadLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestSettings) -> None:
         self._app = app
         self._limits = limits
 

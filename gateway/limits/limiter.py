@@ -4,7 +4,6 @@ import contextlib
 import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics, counter_of
@@ -18,6 +17,7 @@ from gateway.limits.model import (
     LimitSubject,
 )
 from gateway.limits.token_bucket import Rate, seconds_until_full
+from gateway.settings.limits import LimitSettings
 from policies.model import Limits
 
 _KINDS = {
@@ -27,31 +27,20 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitRules:
-    """Configuration of the limiter (see `Settings` for each).
-
-    Attributes:
-        defaults: limits of a project whose record has none.
-        burst_seconds: for how long an unused rate is kept.
-        debt_seconds: maximum wait of the whole project because of what one of its callers has read.
-        users: queue limits of users.
-        services: queue limits of service callers.
-    """
-
-    defaults: Limits
-    burst_seconds: float
-    debt_seconds: float
-    users: QueueLimits
-    services: QueueLimits
-
-
 class ProjectLimiter:
     """Enforces the limits of projects."""
 
-    def __init__(self, backend: LimitBackend, rules: LimitRules, metrics: Metrics) -> None:
+    def __init__(self, backend: LimitBackend, settings: LimitSettings, metrics: Metrics) -> None:
         self._backend = backend
-        self._rules = rules
+        self._settings = settings
+        self._defaults = Limits(
+            concurrent_calls=settings.project_concurrent_calls,
+            requests_per_second=settings.project_requests_per_second,
+            bytes_per_second=settings.project_bytes_per_second,
+        )
+        self._users = QueueLimits(size=settings.limit_queue_size, seconds=settings.limit_wait_seconds)
+        # A storage federation takes a rejection for a failed transfer, so it waits as long as for an answer.
+        self._services = QueueLimits(size=settings.service_queue_size, seconds=settings.response_timeout_seconds)
         self._queues = FairQueue(metrics.budget_waiting.inc)
         self._count = metrics.budget_calls
 
@@ -101,7 +90,7 @@ class ProjectLimiter:
             await self._backend.consume(subject.key, BYTES_PER_SECOND, rate, read - charged)
 
     def _of_project(self, size: int, per_second: int) -> int:
-        return min(size, math.ceil(per_second * self._rules.debt_seconds))
+        return min(size, math.ceil(per_second * self._settings.limit_debt_seconds))
 
     @contextlib.asynccontextmanager
     async def slot(self, subject: LimitSubject) -> AsyncIterator[LimitUse]:
@@ -159,10 +148,10 @@ class ProjectLimiter:
 
     def limits(self, subject: LimitSubject) -> Limits:
         """The limits of the subject's project."""
-        return self._rules.defaults if subject.limits is None else subject.limits
+        return self._defaults if subject.limits is None else subject.limits
 
     def _rate(self, per_second: int) -> Rate:
-        return Rate(per_second=per_second, burst_seconds=self._rules.burst_seconds)
+        return Rate(per_second=per_second, burst_seconds=self._settings.limit_burst_seconds)
 
     async def _consume(
         self, subject: LimitSubject, name: str, per_second: int, amount: int, *, bucket: str | None = None
@@ -197,7 +186,7 @@ class ProjectLimiter:
             attempts += 1
             return await attempt()
 
-        queue_limits = self._rules.services if subject.service else self._rules.users
+        queue_limits = self._services if subject.service else self._users
         try:
             result = await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
         except QueueFullError:

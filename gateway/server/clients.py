@@ -102,7 +102,7 @@ def store_origins(settings: Settings) -> StoreAllowlist:
     Raises:
         ValueError: a setting is not the URL of a store.
     """
-    return StoreAllowlist(listed=settings.store_origins, configured=(settings.swift_endpoint, settings.s3_endpoint))
+    return StoreAllowlist(listed=settings.store_allowlist, configured=(settings.swift_endpoint, settings.s3_endpoint))
 
 
 def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSession:

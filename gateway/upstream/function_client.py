@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.retries import RetryWindow
+from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import outgoing
 from gateway.upstream.timing import phases
 from tenancy.directory.protocol import FunctionAddress
@@ -32,20 +33,6 @@ _CHECK_SECONDS = 1.0
 
 def never_abort() -> GatewayError | None:
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionTimeouts:
-    """Timeouts of a function (seconds): connection, silence, total, and first check for a permanent failure.
-
-    `retry_seconds`: how long a connection is retried after the first failure.
-    """
-
-    connect_seconds: float
-    silence_seconds: float
-    total_seconds: float
-    problem_seconds: float = 10.0
-    retry_seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +119,25 @@ class ReplyCutError(GatewayError):
 class FunctionClient:
     """Sends requests to functions. Only the given parts of the caller's request are forwarded."""
 
-    def __init__(self, session: aiohttp.ClientSession, timeouts: FunctionTimeouts) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: FunctionSettings) -> None:
         self._session = session
-        self._timeouts = timeouts
+        self._settings = settings
         self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total_seconds,
-            connect=timeouts.connect_seconds,
-            sock_connect=timeouts.connect_seconds,
-            sock_read=timeouts.silence_seconds,
+            total=settings.function_timeout_seconds,
+            connect=settings.function_connect_timeout_seconds,
+            sock_connect=settings.function_connect_timeout_seconds,
+            sock_read=settings.function_idle_timeout_seconds,
         )
 
     @property
     def silence_seconds(self) -> float:
         """How long a function may neither send nor receive anything."""
-        return self._timeouts.silence_seconds
+        return self._settings.function_idle_timeout_seconds
 
     @property
     def retry_seconds(self) -> float:
         """How long failed work is retried, from the first failure on."""
-        return self._timeouts.retry_seconds
+        return self._settings.retry_seconds
 
     @contextlib.asynccontextmanager
     async def post(
@@ -193,10 +180,11 @@ class FunctionClient:
 
     def _failure(self, error: Exception, function: str) -> GatewayError:
         if isinstance(error, aiohttp.SocketTimeoutError):
-            why = f"nothing came of it for {self._timeouts.silence_seconds:g} seconds, which is the limit for silence"
+            seconds = self._settings.function_idle_timeout_seconds
+            why = f"nothing came of it for {seconds:g} seconds, which is the limit for silence"
             return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
-            why = f"it worked for {self._timeouts.total_seconds:g} seconds, which is the limit for one call"
+            why = f"it worked for {self._settings.function_timeout_seconds:g} seconds, which is the limit for one call"
             return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
         if isinstance(error, aiohttp.ClientPayloadError):
             return ReplyCutError(function)
@@ -206,7 +194,7 @@ class FunctionClient:
 
     async def _head(self, address: FunctionAddress, call: FunctionRequest) -> aiohttp.ClientResponse:
         started = time.perf_counter()
-        async with abort_when(call.permanent_failure, after_seconds=self._timeouts.problem_seconds):
+        async with abort_when(call.permanent_failure, after_seconds=self._settings.function_problem_seconds):
             response = await self._send(address, call)
         call.timings.update(phases(time.perf_counter() - started, response.headers.get("Server-Timing")))
         return response
@@ -221,13 +209,13 @@ class FunctionClient:
                 raise  # another attempt meets the same certificate
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 # There was no connection, so nothing was sent: any method may be retried.
-                window = window or RetryWindow(self._timeouts.retry_seconds)
+                window = window or RetryWindow(self._settings.retry_seconds)
                 if call.repeated or call.begun() or not await window.wait():
                     raise
                 log.warning("trying again: no connection to the function '%s'", call.function)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 # Kept connections that the other side has closed fail one by one, each with the request it is used for.
-                window, attempts_left = window or RetryWindow(self._timeouts.retry_seconds), attempts_left - 1
+                window, attempts_left = window or RetryWindow(self._settings.retry_seconds), attempts_left - 1
                 if call.repeated or not attempts_left or not await window.wait():
                     raise
                 log.warning("trying again: the connection to the function '%s' ended without an answer", call.function)

@@ -187,7 +187,7 @@ def test_catalog_that_is_missing_is_told_as_such(start_gateway, cloud, function,
 @pytest.fixture(scope="module")
 def unforgiving(start_gateway, cloud, function, bucket):
     """A gateway without the bound, whose circuit stays open."""
-    settings = {"OSFAAS_TOKEN_OUTAGE_SECONDS": "0", "OSFAAS_CIRCUIT_SECONDS": "60", "OSFAAS_CIRCUIT_FAILURES": "3"}
+    settings = {"OSFAAS_TOKEN_STALE_SECONDS": "0", "OSFAAS_CIRCUIT_SECONDS": "60", "OSFAAS_CIRCUIT_FAILURES": "3"}
     with made_faulty(start_gateway, cloud, function, bucket, **settings) as made:
         yield made
 

@@ -78,12 +78,12 @@ async def counted(made: list[Gateway], calls: int) -> list[float]:
 
 async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may(start_gateway, cloud, alice, valkey):
     settings = {
-        "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
+        "OSFAAS_LIMIT_STORE_URL": valkey.url,
+        "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
-        "OSFAAS_BUDGET_BURST_SECONDS": "40",
-        "OSFAAS_BUDGET_WAIT_SECONDS": "0",
-        "OSFAAS_PROJECT_COMPUTATIONS": "1000",
+        "OSFAAS_LIMIT_BURST_SECONDS": "40",
+        "OSFAAS_LIMIT_WAIT_SECONDS": "0",
+        "OSFAAS_PROJECT_CONCURRENT_CALLS": "1000",
     }
     with (
         echo(plainly(EMPTY)) as backend,
@@ -118,10 +118,10 @@ async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(star
         plainly(EMPTY)(connection, seen)
 
     settings = {
-        "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
-        "OSFAAS_PROJECT_COMPUTATIONS": "3",
-        "OSFAAS_BUDGET_WAIT_SECONDS": "30",
+        "OSFAAS_LIMIT_STORE_URL": valkey.url,
+        "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
+        "OSFAAS_PROJECT_CONCURRENT_CALLS": "3",
+        "OSFAAS_LIMIT_WAIT_SECONDS": "30",
     }
     with echo(slowly) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
         assert await statuses(made, alice, 40) == {200: 40}
@@ -130,12 +130,12 @@ async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(star
 
 async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(start_gateway, cloud, alice, valkey):
     settings = {
-        "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
+        "OSFAAS_LIMIT_STORE_URL": valkey.url,
+        "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
-        "OSFAAS_BUDGET_BURST_SECONDS": "100",
-        "OSFAAS_BUDGET_WAIT_SECONDS": "0",
-        "OSFAAS_PROJECT_COMPUTATIONS": "1000",
+        "OSFAAS_LIMIT_BURST_SECONDS": "100",
+        "OSFAAS_LIMIT_WAIT_SECONDS": "0",
+        "OSFAAS_PROJECT_CONCURRENT_CALLS": "1000",
     }
     with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
         assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [1, 1]
@@ -160,9 +160,9 @@ def test_large_object_that_its_caller_leaves_keeps_others_waiting_for_a_minute_a
     bucket.put("segment", random.Random(1).randbytes(10_000_000))
     bucket.put_large("huge", [f"{bucket.name}/segment"] * 1_000)
     bucket.put("small", b"small")
-    settings = {"OSFAAS_PROJECT_BYTES_PER_SECOND": "1000000", "OSFAAS_BUDGET_WAIT_SECONDS": "0"}
+    settings = {"OSFAAS_PROJECT_BYTES_PER_SECOND": "1000000", "OSFAAS_LIMIT_WAIT_SECONDS": "0"}
     if store:
-        settings |= {"OSFAAS_BUDGET_STORE_URL": valkey.url, "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5"}
+        settings |= {"OSFAAS_LIMIT_STORE_URL": valkey.url, "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": "5"}
     with bucket.readable_by(cloud.users["alice-member"]), start_gateway(**settings) as gateway:
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(
@@ -185,7 +185,7 @@ def test_large_object_that_its_caller_leaves_keeps_others_waiting_for_a_minute_a
 def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_gateway, cloud, bucket, alice):
     bucket.put("budget", b"x" * 100)
     path = bucket.path("budget") + "?algorithm=sha1&force=true"
-    with start_gateway(OSFAAS_PROJECT_BYTES_PER_SECOND="1", OSFAAS_BUDGET_WAIT_SECONDS="0.1") as gateway:
+    with start_gateway(OSFAAS_PROJECT_BYTES_PER_SECOND="1", OSFAAS_LIMIT_WAIT_SECONDS="0.1") as gateway:
         before = gateway.get("/v1/limits", alice).json()
         assert before["usage"]["bytes_per_second"] == {"limit": 1, "usage": 0}
         assert before["usage"]["requests_per_second"] == {"limit": -1, "usage": 0}
@@ -234,7 +234,7 @@ def test_objects_of_one_call_count_as_calls_and_wait_for_their_turn(start_gatewa
     for name in names:
         bucket.put(name, random.Random(name).randbytes(10))
     order = {"objects": [{"container": bucket.name, "object": name} for name in names], "algorithms": ["md5"]}
-    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "8", "OSFAAS_BUDGET_BURST_SECONDS": "0.125"}
+    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "8", "OSFAAS_LIMIT_BURST_SECONDS": "0.125"}
     with start_gateway(**settings) as gateway:
         started = time.monotonic()
         answer = gateway.call("POST", "/v1/checksums", alice, content=json.dumps(order))

@@ -199,7 +199,7 @@ def test_lines_fit_the_openapi_document(gateway, alice, bucket, few):
 
 def test_project_with_little_room_gets_all_its_answers(start_gateway, alice, bucket):
     contents = filled(bucket, 30, "room")
-    with start_gateway(OSFAAS_PROJECT_COMPUTATIONS="1", OSFAAS_BULK_AT_ONCE="4") as gateway:
+    with start_gateway(OSFAAS_PROJECT_CONCURRENT_CALLS="1", OSFAAS_BULK_CONCURRENCY="4") as gateway:
         lines = lines_of(post(gateway, alice, {"objects": entries(bucket, list(contents))}))
     assert [line for line in lines if "error" in line] == []
     assert len(lines) == 30
@@ -262,7 +262,7 @@ def half_sent(gateway, token: str, length: int) -> socket.socket:
 
 def test_lists_of_a_project_are_limited_from_before_their_body_to_the_end_of_their_answer(start_gateway, cloud, alice):
     order = {"objects": [{"container": "none", "object": "o"}]}
-    settings = {"OSFAAS_PROJECT_LIST_BYTES": str(1 << 20), "OSFAAS_LIST_BYTES": str(3 << 19)}
+    settings = {"OSFAAS_BULK_PROJECT_BYTES": str(1 << 20), "OSFAAS_BULK_PROCESS_BYTES": str(3 << 19)}
     with start_gateway(**settings, OSFAAS_TRANSFER_MIN_BYTES_PER_SECOND="0") as gateway:
         assert post(gateway, alice, order).status_code == 200
         first = half_sent(gateway, alice, 1 << 20)

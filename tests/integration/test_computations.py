@@ -161,7 +161,7 @@ async def test_a_project_with_too_many_computations_is_told_its_limit(
     bucket.put("over", b"over")
     bucket.put_large("long", ["data/gibibyte"] * 8)
     path = bucket.path("over") + "?algorithm=sha1"
-    with slow_gateway(start_gateway, cloud, function, OSFAAS_PROJECT_COMPUTATIONS="1") as (gateway, wire):
+    with slow_gateway(start_gateway, cloud, function, OSFAAS_PROJECT_CONCURRENT_CALLS="1") as (gateway, wire):
         async with aiohttp.ClientSession() as client:
             url = gateway.url + bucket.path("long") + "?algorithm=sha512,md5&force=true"
             reading = asyncio.ensure_future(client.get(url, headers={"X-Auth-Token": alice}))

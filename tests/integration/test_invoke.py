@@ -24,7 +24,7 @@ def code(response: httpx.Response) -> str:
 @contextlib.contextmanager
 def gateway_before(start_gateway, cloud, backend: Echo, **settings):
     """A gateway whose tenant alice has `echo`, callable; bob has nothing that can be called."""
-    with start_gateway(OSFAAS_FUNCTION_CONNECT_SECONDS="2", OSFAAS_RETRY_SECONDS="0.5", **settings) as gateway:
+    with start_gateway(OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS="2", OSFAAS_RETRY_SECONDS="0.5", **settings) as gateway:
         tenants = [
             {
                 "project_id": cloud.users["alice"].project_id,
@@ -417,7 +417,7 @@ def test_function_that_stops_taking_the_body_is_given_up_after_its_silence(start
     def never(connection, _seen):
         time.sleep(60)
 
-    patience = {"OSFAAS_FUNCTION_SILENCE_SECONDS": "2", "OSFAAS_FUNCTION_PROBLEM_SECONDS": "1"}
+    patience = {"OSFAAS_FUNCTION_IDLE_TIMEOUT_SECONDS": "2", "OSFAAS_FUNCTION_PROBLEM_SECONDS": "1"}
     with (
         echo(never, eager=True) as backend,
         gateway_before(start_gateway, cloud, backend, **patience) as gateway,
@@ -482,7 +482,7 @@ def test_calls_at_once_are_bounded(start_gateway, cloud, token):
     with (
         echo(wait) as backend,
         gateway_before(
-            start_gateway, cloud, backend, OSFAAS_PROJECT_COMPUTATIONS="1", OSFAAS_BUDGET_WAIT_SECONDS="0.1"
+            start_gateway, cloud, backend, OSFAAS_PROJECT_CONCURRENT_CALLS="1", OSFAAS_LIMIT_WAIT_SECONDS="0.1"
         ) as gateway,
     ):
         with raw(gateway) as connection:

@@ -129,7 +129,7 @@ async def test_twenty_heads_of_a_service_are_all_answered_by_two_places(start_ga
         bucket.put_large(f"line-{number}", ["data/segment"])
     with (
         start_gateway(
-            OSFAAS_SERVICE_PROJECTS=cloud.users["alice"].project_id, OSFAAS_SERVICE_COMPUTATIONS="2"
+            OSFAAS_SERVICE_PROJECTS=cloud.users["alice"].project_id, OSFAAS_SERVICE_CONCURRENCY="2"
         ) as gateway,
         readable(bucket, cloud),
     ):

@@ -47,7 +47,7 @@ def call(cloud, bucket, fronts, start_gateway, tmp_path, alice) -> Callable:
             functions={cloud.users["alice"].project_id: fronts["function"].url},
             OS_CLIENT_CONFIG_FILE=str(own),
             OSFAAS_SWIFT_ENDPOINT=f"{fronts['store'].url}/v1/AUTH_{{project_id}}",
-            OSFAAS_STORE_ORIGINS=fronts["store"].url,
+            OSFAAS_STORE_ALLOWLIST=fronts["store"].url,
             OSFAAS_CAPABILITIES="stream",
             **settings,
         ) as gateway:

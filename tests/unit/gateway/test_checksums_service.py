@@ -22,11 +22,11 @@ from gateway.http.metrics import Metrics
 from gateway.identity.caller import AccessRule, Caller
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
-from gateway.limits.fair_queue import QueueLimits
-from gateway.limits.limiter import LimitRules, ProjectLimiter
+from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.settings.limits import LimitSettings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
@@ -160,16 +160,18 @@ class House:
         self.store = store or Store()
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
-        rules = LimitRules(
-            defaults=Limits(
-                concurrent_calls=limit, requests_per_second=requests_per_second, bytes_per_second=bytes_per_second
-            ),
-            burst_seconds=1,
-            debt_seconds=60,
-            users=QueueLimits(size=4, seconds=0.02),
-            services=QueueLimits(size=4, seconds=60),
+        settings = LimitSettings.model_construct(
+            project_concurrent_calls=limit,
+            project_requests_per_second=requests_per_second,
+            project_bytes_per_second=bytes_per_second,
+            limit_burst_seconds=1,
+            limit_debt_seconds=60,
+            limit_queue_size=4,
+            limit_wait_seconds=0.02,
+            service_queue_size=4,
+            response_timeout_seconds=60,
         )
-        limiter = self.limiter = ProjectLimiter(InMemoryLimitBackend(), rules, Metrics())
+        limiter = self.limiter = ProjectLimiter(InMemoryLimitBackend(), settings, Metrics())
         known_tenants: Any = directory or Directory(TENANT)
         identity: Any = self.identity
         self.admission = Admission(identity, known_tenants, limiter)

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.head import HeadLimits, RequestHead, read_head
+from gateway.http.head import RequestHead, read_head
+from gateway.settings.server import RequestSettings
 
 HOST = (b"host", b"faas.example:8788")
-LIMITS = HeadLimits(max_bytes=4_096, max_fields=20)
+LIMITS = RequestSettings(head_max_bytes=4_096, head_max_fields=20)
 
 
 def scope(
@@ -195,14 +196,14 @@ def test_query_outside_of_the_uri_grammar_is_refused(query: bytes) -> None:
 
 
 def test_too_many_fields_are_refused() -> None:
-    fits = [(b"a", b"b")] * (LIMITS.max_fields - 1)
-    assert len(read(*fits).fields) == LIMITS.max_fields
+    fits = [(b"a", b"b")] * (LIMITS.head_max_fields - 1)
+    assert len(read(*fits).fields) == LIMITS.head_max_fields
     assert refusal(*fits, (b"a", b"b")) is ErrorCode.REQUEST_HEAD_TOO_LARGE
 
 
 @pytest.mark.parametrize("where", ["path", "query", "name", "value"])
 def test_head_that_is_too_large_is_refused_wherever_its_bytes_are(where: str) -> None:
-    room = LIMITS.max_bytes - len(b"/v1/") - len(b"".join(HOST))
+    room = LIMITS.head_max_bytes - len(b"/v1/") - len(b"".join(HOST))
 
     def sized(count: int) -> tuple[list[tuple[bytes, bytes]], dict[str, bytes]]:
         if where == "path":
@@ -383,7 +384,7 @@ def test_longest_length_that_every_parser_reads_is_accepted_and_no_leading_zero_
 
 def test_bytes_of_names_and_values_and_fields_all_count() -> None:
     used = len(b"/v1/") + len(b"a=b") + len(b"".join(HOST))
-    for first, second in ((1, LIMITS.max_bytes - used - 1), (LIMITS.max_bytes - used - 1, 1)):
+    for first, second in ((1, LIMITS.head_max_bytes - used - 1), (LIMITS.head_max_bytes - used - 1, 1)):
         assert read((b"n" * first, b"v" * second), query=b"a=b").all(b"n" * first) == ("v" * second,)
         for more in ((1, 0), (0, 1)):
             field = (b"n" * (first + more[0]), b"v" * (second + more[1]))

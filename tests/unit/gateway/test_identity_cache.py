@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
+from gateway.settings.identity import IdentitySettings
 from policies.names import ProjectId
 from tests.machine import settled
 
@@ -36,13 +37,13 @@ class Identity:
         self.on_lookup: list[tuple[str, str]] = []
         self.cache = TokenCache(
             self.validate,
-            CacheLimits(
-                entries=entries,
-                seconds=seconds,
-                refusal_seconds=refusal_seconds,
-                outage_seconds=outage_seconds,
-                max_concurrent_validations=STRANGERS,
-                validation_queue_timeout_seconds=validation_queue_timeout_seconds,
+            IdentitySettings(
+                token_cache_entries=entries,
+                token_cache_seconds=seconds,
+                token_rejection_cache_seconds=refusal_seconds,
+                token_stale_seconds=outage_seconds,
+                token_validation_concurrency=STRANGERS,
+                keystone_timeout_seconds=validation_queue_timeout_seconds,
             ),
             clock=lambda: self.wall,
             stopwatch=lambda: self.elapsed,

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.head import HeadLimits, RequestHead, read_head
+from gateway.http.head import RequestHead, read_head
 from gateway.identity.caller import Caller
 from gateway.invoke.headers import location_for_caller, reply_fields, request_fields
+from gateway.settings.server import RequestSettings
 from policies.names import ProjectId
 
 TOKEN = "gAAAAA-secret"
@@ -93,7 +94,9 @@ def test_strict_head_and_hygiene_together_leave_no_name_with_an_underscore(field
             ],
         ],
     }
-    sent = request_fields(read_head(scope, HeadLimits(max_bytes=1 << 16, max_fields=100)), CALLER, "req-1")
+    sent = request_fields(
+        read_head(scope, RequestSettings(head_max_bytes=1 << 16, head_max_fields=100)), CALLER, "req-1"
+    )
     assert not [name for name, _ in sent if "_" in name]
 
 

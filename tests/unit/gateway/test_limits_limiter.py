@@ -12,10 +12,11 @@ from gateway.http.metrics import Metrics
 from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.byte_charges import charged_read
 from gateway.limits.fair_queue import QueueLimits
-from gateway.limits.limiter import LimitRules, ProjectLimiter
+from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 from gateway.limits.redis_backend import open_redis_backend
 from gateway.limits.token_bucket import Rate
+from gateway.settings.limits import LimitSettings
 from policies.model import Limits
 from policies.names import ProjectId
 from tests.machine import scaled
@@ -39,12 +40,16 @@ def limiter(
 ) -> ProjectLimiter:
     return ProjectLimiter(
         backend,
-        LimitRules(
-            defaults=Limits(concurrent_calls=calls, requests_per_second=rate, bytes_per_second=size),
-            burst_seconds=1,
-            debt_seconds=60,
-            users=queue_limits,
-            services=QueueLimits(size=9, seconds=30),
+        LimitSettings(
+            project_concurrent_calls=calls,
+            project_requests_per_second=rate,
+            project_bytes_per_second=size,
+            limit_burst_seconds=1,
+            limit_debt_seconds=60,
+            limit_queue_size=queue_limits.size,
+            limit_wait_seconds=queue_limits.seconds,
+            service_queue_size=9,
+            response_timeout_seconds=30,
         ),
         Metrics(),
     )

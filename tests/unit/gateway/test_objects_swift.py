@@ -24,10 +24,11 @@ from gateway.objects.endpoints import account_of, endpoint_of
 from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
-from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
+from gateway.objects.swift import SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
 from gateway.server.clients import open_clients
 from gateway.settings import Settings
+from gateway.settings.upstream import StoreSettings
 from policies.names import ProjectId
 
 ACCOUNT = "http://swift.test/v1/AUTH_p"
@@ -50,10 +51,10 @@ CALLER = Caller(
     ),
 )
 PLAIN = {"etag": MD5, "content-length": "9"}
-RULES = SwiftRules(
+RULES = StoreSettings(
     interface="public",
-    region=None,
-    endpoint=None,
+    region_name=None,
+    swift_endpoint=None,
     capabilities=("tempurl", "s3", "stream"),
     capability_seconds=300,
     tempurl_digest="sha256",
@@ -96,7 +97,7 @@ def store(swift: Swift, presigned: str | None = None, **rules: Any) -> SwiftStor
     async def presign(_caller: Caller, _ref: ObjectRef) -> str | None:
         return presigned
 
-    return SwiftStore(swift, dataclasses.replace(RULES, **rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
+    return SwiftStore(swift, RULES.model_copy(update=rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
 
 
 def stat(ref: ObjectRef = REF, **headers: str) -> ObjectStat:

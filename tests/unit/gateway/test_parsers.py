@@ -29,7 +29,7 @@ from gateway.compute.reply import result_of
 from gateway.digests import ALGORITHMS, BY_WIRE_NAME, is_digest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.events.records import read_events
-from gateway.http.head import HeadLimits, RequestHead, read_head
+from gateway.http.head import RequestHead, read_head
 from gateway.http.query import parse_query
 from gateway.identity.access_rules import allows
 from gateway.identity.caller import AccessRule, Caller
@@ -42,6 +42,7 @@ from gateway.objects.endpoints import account_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
 from gateway.objects.stored import read_foreign, read_stored, write_stored
 from gateway.objects.swift import object_url
+from gateway.settings.server import RequestSettings
 from gateway.telemetry.trace import fields_of, received
 from policies.names import ProjectId, namespace_of
 
@@ -152,7 +153,7 @@ def test_head_that_passes_is_clean_and_passes_again(
 ) -> None:
     def read(kept: Iterable[tuple[bytes, bytes]]) -> RequestHead:
         scope = {"method": method, "raw_path": path, "query_string": query, "http_version": version}
-        return read_head({**scope, "headers": list(kept)}, HeadLimits(max_bytes=1_024, max_fields=8))
+        return read_head({**scope, "headers": list(kept)}, RequestSettings(head_max_bytes=1_024, head_max_fields=8))
 
     kinds = {
         ErrorCode.REQUEST_MALFORMED,
@@ -252,7 +253,10 @@ def test_fields_for_a_function_are_clean_and_stay_the_same_when_cleaned_again(
     scope = {"method": "GET", "raw_path": b"/v1/invoke/f/", "query_string": b"", "http_version": "1.1"}
     kinds = {ErrorCode.REQUEST_MALFORMED, ErrorCode.EXPECTATION_FAILED, ErrorCode.REQUEST_TRANSFER_CODING}
     head = unless_refused(
-        kinds, lambda: read_head({**scope, "headers": [HOST, *fields]}, HeadLimits(max_bytes=4_096, max_fields=20))
+        kinds,
+        lambda: read_head(
+            {**scope, "headers": [HOST, *fields]}, RequestSettings(head_max_bytes=4_096, head_max_fields=20)
+        ),
     )
     sent = unless_refused(MALFORMED, lambda: request_fields(head, CALLER, "req-1")) if head else None
     if sent is None:

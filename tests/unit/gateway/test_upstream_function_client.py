@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import Trace, enter
-from gateway.upstream.function_client import FunctionClient, FunctionRequest, FunctionTimeouts, abort_when
+from gateway.upstream.function_client import FunctionClient, FunctionRequest, abort_when
 from tenancy.directory.protocol import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,9 +30,15 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def client(**timeouts: float) -> AsyncIterator[FunctionClient]:
-    seconds = {"connect_seconds": 1, "silence_seconds": 5, "total_seconds": 10, "problem_seconds": 0.1, **timeouts}
+    seconds = {
+        "function_connect_timeout_seconds": 1,
+        "function_idle_timeout_seconds": 5,
+        "function_timeout_seconds": 10,
+        "function_problem_seconds": 0.1,
+        **timeouts,
+    }
     async with aiohttp.ClientSession() as session:
-        yield FunctionClient(session, FunctionTimeouts(**seconds))
+        yield FunctionClient(session, FunctionSettings(**seconds))
 
 
 async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> None:
@@ -69,7 +76,7 @@ async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
 
     async with (
         serving(late) as url,
-        client(problem_seconds=60) as functions,
+        client(function_problem_seconds=60) as functions,
         functions.exchange(FunctionAddress(url), FunctionRequest("f", permanent_failure=permanent_failure)) as response,
     ):
         assert await response.read() == b"ok"
@@ -164,11 +171,11 @@ async def test_it_is_said_which_limit_ended_a_call() -> None:
         assert caught.value.kind is ErrorCode.FUNCTION_TIMEOUT
         return caught.value.message
 
-    quiet = await failure(silent, silence_seconds=0.25)
+    quiet = await failure(silent, function_idle_timeout_seconds=0.25)
     assert (
         quiet == "The function 'f' did not finish: nothing came of it for 0.25 seconds, which is the limit for silence."
     )
-    busy = await failure(talkative, total_seconds=0.5)
+    busy = await failure(talkative, function_timeout_seconds=0.5)
     assert busy == "The function 'f' did not finish: it worked for 0.5 seconds, which is the limit for one call."
 
 
