@@ -82,6 +82,7 @@ class Reconciler:
         return due
 
     def _reconcile(self, name: str, versions: ObjectVersions | None) -> tuple[float | None, SettledState | None]:
+        """Reads directly and acts; returns when the tenant is due, and the input if there was nothing to do."""
         manifest = self.cluster.get(ref_of_tenant(name))
         if manifest is None or not self.selector.items() <= manifest["metadata"].get("labels", {}).items():
             # Deleting a record deletes nothing else.

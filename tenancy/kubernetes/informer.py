@@ -2,8 +2,8 @@
 
 Guaranteed:
 
-- Complete or absent: after `replace`, and until `lose`, a store has seen every change in the order of the server. The
-  server may be ahead of it, by a moment as a rule and by `WATCH_SILENCE_SECONDS` at most: then a silent watch is dead.
+- Complete or absent: after `replace`, and until `lose`, a store has seen every change that the server has sent, in the
+  server's order. A watch that sends nothing for `WATCH_SILENCE_SECONDS`, not even a bookmark, counts as broken.
 - Level-triggered: a store has the latest version of an object, not each one between.
 - At least once: `Store` calls `on_change` for the group of each listed object, of each change and of each object that a
   later list lacks, after the store has it. The same change may be announced several times.
@@ -12,7 +12,8 @@ Guaranteed:
 
 Not guaranteed:
 
-- That a store has what its own process has just written. Callers compare versions, or read directly.
+- That a store is current: it follows the server's watch cache, usually within milliseconds. It may lack what its own
+  process has just written. Callers compare versions, or read directly.
 - An order between the objects of different kinds: each has a watch of its own.
 - That a change that the server withholds is noticed before the next full list, every `WatchIntervals.relist`.
 """
