@@ -125,17 +125,41 @@ def test_write_of_the_controller_is_read_back_though_the_stores_have_not_seen_it
     assert running.reads_of_reconcile(CONFIRM_SECONDS)
 
 
-def test_change_during_the_reads_is_read_again() -> None:
-    """The versions from before the reads count, not those after."""
-    running = Running()
-    running.settle()
-    seen = running.versions
+def test_correction_of_a_change_that_the_stores_have_not_seen_is_read_back(running: Running) -> None:
+    """Nothing that is known from before a write counts after it, though all versions are the same."""
+    running.versions = ({NAME: "2"},)
+    assert running.reads_of_reconcile()
+    del running.cluster.objects[DENY_ALL]
+    assert running.reads_of_reconcile(CONFIRM_SECONDS)
+    assert DENY_ALL in running.cluster.objects
+    assert running.reads_of_reconcile()
+
+
+def test_change_that_needs_nothing_is_read_twice_as_well(running: Running) -> None:
+    """The second reading of other versions does not confirm these."""
+    running.versions = ({NAME: "2"},)
+    assert [running.reads_of_reconcile(after) > 0 for after in (CONFIRM_SECONDS, 1, CONFIRM_SECONDS, 1)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_change_during_the_reads_is_read_twice_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The versions from before the reads count, not those after: some reads may be older than the change."""
     running.versions = ({NAME: "2"},)
     running.reads_of_reconcile()
-    running.reads_of_reconcile(CONFIRM_SECONDS)
-    assert not running.reads_of_reconcile()
-    assert seen != running.versions
-    running.versions = ({NAME: "3"},)
+    read = running.cluster.list
+
+    def change_and_read(kind: Kind, **where: str) -> Listing:
+        running.versions = ({NAME: "3"},)
+        return read(kind, **where)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(running.cluster, "list", change_and_read)
+        running.reads_of_reconcile(CONFIRM_SECONDS)
+    assert running.reads_of_reconcile(CONFIRM_SECONDS)
     assert running.reads_of_reconcile()
 
 
@@ -164,7 +188,7 @@ def test_offboarding_that_runs_is_never_settled(running: Running) -> None:
     """Its time passes without a change of anything."""
     running.cluster.write(replace(RECORD, offboarding=Offboarding(NOON, grace_seconds=1000, confirmed=True)))
     running.versions = ({NAME: "2"},)
-    for _ in range(3):
+    for _ in range(5):
         assert running.reads_of_reconcile(CONFIRM_SECONDS)
     assert NAMESPACE in {ref.kind for ref in running.cluster.objects}
     running.reads_of_reconcile(1000)
