@@ -1,4 +1,4 @@
-"""Reconciles one tenant: snapshot → plan → execute → report."""
+"""Reconciles one tenant: snapshot → plan → execute → report; nothing of it if the tenant is known to be settled."""
 
 import datetime as dt
 import logging
@@ -14,7 +14,9 @@ from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.plan import Applied, plan_removal, plan_tenant
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.report import KubernetesEvent, ReconcileResult, events_of, status_of, status_patch
+from tenancy.controller.settled import SettledState, SettledTenants
 from tenancy.controller.snapshot import Snapshot, take_snapshot
+from tenancy.controller.stores import ObjectVersions
 from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.kubernetes.kinds import NAMESPACE, POD
 from tenancy.kubernetes.pods import pods_below_level, running_pods
@@ -49,8 +51,10 @@ class Reconciler:
     states: ProjectStates
     metrics: ControllerMetrics
     may_write: Callable[[], bool]
+    versions_of: Callable[[str], ObjectVersions | None]
     selector: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], dt.datetime] = now_utc
+    settled: SettledTenants = field(default_factory=SettledTenants)
     _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
     # Consecutive reconciles of a tenant in which nothing changed.
     _idle_rounds: dict[str, int] = field(default_factory=dict)
@@ -66,15 +70,28 @@ class Reconciler:
             RecordError: the record is not well formed.
             NoLongerLeadingError: another replica leads.
         """
+        # Before all reads: a change during them makes the versions differ the next time.
+        versions = self.versions_of(name)
+        if self.settled.needs_no_read(name, versions, self.states):
+            return None
+        settled = None
+        try:
+            due, settled = self._reconcile(name, versions)
+        finally:
+            self.settled.remember(name, settled)
+        return due
+
+    def _reconcile(self, name: str, versions: ObjectVersions | None) -> tuple[float | None, SettledState | None]:
+        """Reads directly and acts; returns when the tenant is due, and the input if there was nothing to do."""
         manifest = self.cluster.get(ref_of_tenant(name))
         if manifest is None or not self.selector.items() <= manifest["metadata"].get("labels", {}).items():
             # Deleting a record deletes nothing else.
             self._forget(name)
-            return None
+            return None, None
         record = record_of(manifest)
         project = self._project_of(record)
         if self._may_remove(record):
-            return self._remove(record, manifest)
+            return self._remove(record, manifest), None
         spec = spec_in_force(record, project[0])
         wanted = build_tenant(spec, self.platform)
         snapshot = take_snapshot(self.cluster, spec.namespace, wanted.manifests)
@@ -94,7 +111,10 @@ class Reconciler:
         changed = self._report(manifest, result, applied)
         waits = bool(result.refusals) or not _settled(result, snapshot.deployments)
         self._idle_rounds[name] = 0 if changed or not waits else self._idle_rounds.get(name, 0) + 1
-        return self._due(record, waits=waits)
+        due = self._due(record, waits=waits)
+        if versions is None or changed or due is not None:
+            return due, None
+        return None, SettledState(versions, record.spec.project_id, project)
 
     def _misplaced(self, spec: TenantSpec, snapshot: Snapshot) -> tuple[Manifest, ...] | None:
         """The pods that must end or be replaced; None if they could not be listed."""

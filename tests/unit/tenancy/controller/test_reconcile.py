@@ -97,7 +97,7 @@ class States:
 
 
 def reconciler(cluster: Cluster, platform: Platform = PLATFORM, states: States | None = None) -> Reconciler:
-    everything: Any = (cluster, platform, states or States(), ControllerMetrics(), lambda: True)
+    everything: Any = (cluster, platform, states or States(), ControllerMetrics(), lambda: True, lambda name: None)
     return Reconciler(*everything, clock=lambda: NOON)
 
 
