@@ -95,11 +95,11 @@ class AccessLogMiddleware:
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
         outcome = outcome_of(status, context.log.error)
-        counter_of(self._metrics.outcomes, context.route, f"{status // 100}xx", outcome).inc()
+        counter_of(self._metrics.request_outcomes, context.route, f"{status // 100}xx", outcome).inc()
         if span is not None:
             _end(span, context, method, status, outcome)
         counter_of(self._metrics.requests, context.route, method, status).inc()
-        histogram_of(self._metrics.request_seconds, context.route).observe(seconds)
+        histogram_of(self._metrics.request_duration, context.route).observe(seconds)
         if not access_log.isEnabledFor(logging.INFO):
             return
         line = {

@@ -78,7 +78,7 @@ class TokenCache:
             return caller
         refusal = self._refusals.get(token)
         if refusal is not None:
-            self._on_lookup("cache", "refused")
+            self._on_lookup("cache", "rejected")
             kind, words = refusal
             raise GatewayError.of(kind, words)
         return await self._flights.run(token, lambda: self._ask(token))
@@ -105,7 +105,7 @@ class TokenCache:
             if error.kind in _LASTING:
                 self.forget(token)
                 self._refusals[token] = error.kind, error.words
-            self._on_lookup("keystone", "refused" if error.kind in _LASTING else "unknown")
+            self._on_lookup("keystone", "rejected" if error.kind in _LASTING else "unknown")
             raise
         if caller.expires_at <= self._clock():
             self.forget(token)

@@ -41,8 +41,8 @@ class ProjectLimiter:
         self._users = QueueLimits(size=settings.limit_queue_size, seconds=settings.limit_wait_seconds)
         # A storage federation takes a rejection for a failed transfer, so it waits as long as for an answer.
         self._services = QueueLimits(size=settings.service_queue_size, seconds=settings.response_timeout_seconds)
-        self._queues = FairQueue(metrics.budget_waiting.inc)
-        self._count = metrics.budget_calls
+        self._queues = FairQueue(metrics.limit_queued_calls.inc)
+        self._count = metrics.limit_decisions
 
     async def count_call(self, subject: LimitSubject, calls: int = 1) -> LimitUse | None:
         """Counts one call, or a request that counts as several; the use afterwards, None if there is no limit.
@@ -190,7 +190,7 @@ class ProjectLimiter:
         try:
             result = await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
         except QueueFullError:
-            self._count.labels(name, "refused").inc()
+            self._count.labels(name, "rejected").inc()
             raise refusal(subject, self._use(name, limit, await look()), own=bucket != name) from None
         if bucket == name:
             counter_of(self._count, name, "granted" if attempts == 1 else "waited").inc()

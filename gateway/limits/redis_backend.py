@@ -91,7 +91,7 @@ class RedisLimitBackend:
         self._circuit = CircuitBreaker(CircuitRules(failures=1, seconds=RETRY_AFTER_SECONDS), _FAILURES)
         self._shared = True
         self._pending: set[asyncio.Task[Any]] = set()
-        metrics.budgets_shared.set(1)
+        metrics.limits_shared.set(1)
 
     async def consume(self, subject: str, bucket: str, rate: Rate, amount: float) -> LimitResult:
         own = self._local.consume_now(subject, bucket, rate, amount)
@@ -201,16 +201,16 @@ class RedisLimitBackend:
             return None
         if not self._shared:
             self._shared = True
-            self._metrics.budgets_shared.set(1)
+            self._metrics.limits_shared.set(1)
             log.warning("the store of the shared limits answers again: replicas share them")
             await self.renew()
         return found
 
     def _failed(self, error: Exception) -> None:
-        self._metrics.budget_store_failures.inc()
+        self._metrics.limit_store_failures.inc()
         if self._shared:
             self._shared = False
-            self._metrics.budgets_shared.set(0)
+            self._metrics.limits_shared.set(0)
             # Only the type: the message may contain the URL, and so the password.
             why = type(error).__name__
             log.warning("the store of the shared limits is unreachable (%s): each process counts by itself", why)

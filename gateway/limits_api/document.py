@@ -26,7 +26,7 @@ def limits_document(used: Iterable[LimitUse], record: Limits | None, *, now: dt.
     """The answer to `GET /v1/limits`.
 
     Args:
-        used: the budgets of the gateway, in the order in which they are shown.
+        used: the limits of the project, in the order in which they are shown.
         record: the limits of the project's record, which also size its namespace; None: there is no record.
         now: for `next-available`, in UTC.
     """

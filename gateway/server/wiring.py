@@ -140,7 +140,7 @@ def build_authenticator(
     cache = TokenCache(
         build_keystone(settings, identity, http).validate,
         settings,
-        on_lookup=lambda source, verdict: counter_of(metrics.tokens, source, verdict).inc(),
+        on_lookup=lambda source, verdict: counter_of(metrics.token_validations, source, verdict).inc(),
     )
     return Authenticator(cache, settings, auth_url=identity.auth_url)
 

@@ -138,7 +138,7 @@ class Controller:
         while (name := self._queue.get()) is not None:
             result, again = "done", None
             try:
-                with self._metrics.round_seconds.time():
+                with self._metrics.reconcile_duration.time():
                     again = self._reconciler.reconcile(name)
             except NoLongerLeadingError:
                 self._failed = True
@@ -146,14 +146,14 @@ class Controller:
             except RecordError as error:
                 # The next write of the record enqueues it again.
                 log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
-                result = "refused"
+                result = "invalid"
             except ClusterError as error:
                 log.warning("tenant %s: %s", name, error)
                 result = "unavailable"
             except Exception:
                 log.exception("reconciling tenant %s failed unexpectedly", name)
                 result = "failed"
-            self._metrics.rounds.labels(result).inc()
+            self._metrics.reconciles.labels(result).inc()
             if result in {"unavailable", "failed"}:
                 self._queue.failed(name)
             else:

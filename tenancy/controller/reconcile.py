@@ -57,7 +57,7 @@ class Reconciler:
     settled: SettledTenants = field(default_factory=SettledTenants)
     _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
     # Consecutive reconciles of a tenant in which nothing changed.
-    _idle_rounds: dict[str, int] = field(default_factory=dict)
+    _idle_reconciles: dict[str, int] = field(default_factory=dict)
 
     def reconcile(self, name: str) -> float | None:
         """Reconciles the tenant of this name.
@@ -110,7 +110,7 @@ class Reconciler:
         )
         changed = self._report(manifest, result, applied)
         waits = bool(result.refusals) or not _settled(result, snapshot.deployments)
-        self._idle_rounds[name] = 0 if changed or not waits else self._idle_rounds.get(name, 0) + 1
+        self._idle_reconciles[name] = 0 if changed or not waits else self._idle_reconciles.get(name, 0) + 1
         due = self._due(record, waits=waits)
         if versions is None or changed or due is not None:
             return due, None
@@ -136,7 +136,7 @@ class Reconciler:
 
     def _forget(self, name: str) -> None:
         self._remembered.pop(name, None)
-        self._idle_rounds.pop(name, None)
+        self._idle_reconciles.pop(name, None)
 
     def _project_of(self, record: TenantRecord) -> tuple[ProjectState, str]:
         """State and name of the project; until Keystone has answered, those in the record."""
@@ -168,19 +168,23 @@ class Reconciler:
 
     def _report(self, manifest: Manifest, result: ReconcileResult, applied: ApplyResult) -> bool:
         """Logs, counts and stores the result; returns whether anything changed."""
-        for change, refs in (("made", applied.made), ("repaired", applied.repaired), ("removed", applied.removed)):
+        for change, refs in (
+            ("created", applied.created),
+            ("corrected", applied.corrected),
+            ("deleted", applied.deleted),
+        ):
             for ref in refs:
                 log.info("tenant %s: %s %s", result.record.name, change, ref)
                 self.metrics.changes.labels(change, ref.kind.kind).inc()
         for refusal in result.refusals:
-            self.metrics.changes.labels("refused", refusal.ref.kind.kind).inc()
+            self.metrics.changes.labels("rejected", refusal.ref.kind.kind).inc()
         status = status_of(result)
         patch = status_patch(manifest, status, self.clock())
         if patch and self.may_write():
             self.cluster.merge(ref_of_tenant(result.record.name), patch, subresource="status")
         for event in events_of(result.record.status, status, applied):
             self._record_event(manifest, event)
-        return patch is not None or bool(applied.made or applied.repaired or applied.removed)
+        return patch is not None or bool(applied.created or applied.corrected or applied.deleted)
 
     def _record_event(self, manifest: Manifest, event: KubernetesEvent) -> None:
         at = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -211,7 +215,7 @@ class Reconciler:
             log.warning("tenant %s: the event could not be created: %s", metadata["name"], error)
 
     def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
-        due = [min(SOON_SECONDS * 2.0 ** min(self._idle_rounds[record.name], 8), LATEST_SECONDS)] if waits else []
+        due = [min(SOON_SECONDS * 2.0 ** min(self._idle_reconciles[record.name], 8), LATEST_SECONDS)] if waits else []
         if record.offboarding and record.offboarding.confirmed:
             over_at = record.removable_from or self.clock()
             due.append(max(SOON_SECONDS, (over_at - self.clock()).total_seconds()))

@@ -138,7 +138,7 @@ async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(sta
         "OSFAAS_PROJECT_CONCURRENT_CALLS": "1000",
     }
     with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
-        assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [1, 1]
+        assert [gateway.metric("osfaas_limits_shared") for gateway in made] == [1, 1]
         started = time.monotonic()
         work = asyncio.ensure_future(statuses(made, alice, 60))
         await asyncio.sleep(0.02)
@@ -147,9 +147,9 @@ async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(sta
         # Each has its hundred, and what flows in meanwhile.
         assert set(seen) <= {200, 429}
         assert 200 <= seen[200] <= 200 + 2 * (time.monotonic() - started) + 2
-        assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [0, 0]
+        assert [gateway.metric("osfaas_limits_shared") for gateway in made] == [0, 0]
         assert [gateway.get("/readyz").status_code for gateway in made] == [200, 200]
-        assert "each process counts for itself" in made[0].service.log.read_text()
+        assert "each process counts by itself" in made[0].service.log.read_text()
 
 
 @pytest.mark.parametrize("store", [False, True], ids=["of-its-own", "shared"])

@@ -226,10 +226,10 @@ async def test_what_is_counted_says_who_decided() -> None:
         await identity.refusal("odd")
     assert identity.on_lookup == [
         ("keystone", "accepted"),
-        ("keystone", "refused"),
+        ("keystone", "rejected"),
         ("keystone", "unknown"),
         ("cache", "accepted"),
-        ("cache", "refused"),
+        ("cache", "rejected"),
         ("keystone", "unknown"),
     ]
 
