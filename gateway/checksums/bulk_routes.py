@@ -83,7 +83,7 @@ class BulkRoutes:
         with contextlib.ExitStack() as held:
             slot = held.enter_context(self._slots.slot(call.caller, declared_length(request.headers)))
             bulk = await self._read(request, slot, call)
-            return _Lines(self._lines(bulk), context, held.pop_all().close)
+            return _LineStream(self._lines(bulk), context, held.pop_all().close)
 
     async def _read(self, request: Request, slot: ListSlot, call: Call) -> _BulkCall:
         body = await read_body(request, max_bytes=self._settings.bulk_body_max_bytes)
@@ -146,7 +146,7 @@ class BulkRoutes:
         return named(bulk.request, number) | error_body(failure, context.request_id)
 
 
-class _Lines(StreamingResponse):
+class _LineStream(StreamingResponse):
     """The streamed response. A disconnect of the caller cancels the work, and is logged."""
 
     def __init__(self, lines: AsyncGenerator[bytes, None], context: RequestContext, close: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.identity_headers import is_identity_header
 from gateway.settings.server import RequestSettings
 
 _PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%[0-9A-Fa-f]{2})*+")
@@ -27,36 +28,6 @@ _DIGITS = re.compile(rb"0|[1-9][0-9]{0,17}")
 # In a scope: the error with which the request was refused before it had fields (see strict_protocol).
 REFUSAL = "osfaas.refusal"
 
-# Fields in which identity-aware middleware and meshes pass on the caller's identity. A client must not set them.
-_IDENTITY_PREFIXES = (
-    b"x-user-",
-    b"x-project-",
-    b"x-tenant-",
-    b"x-domain-",
-    b"x-service-",
-    b"x-identity-",
-    b"x-envoy-",
-    b"x-forwarded-",
-    b"k-",
-    b"knative-",
-    b"openstack-system-scope",
-)
-_IDENTITY_NAMES = frozenset(
-    [
-        b"x-user",
-        b"x-tenant",
-        b"x-role",
-        b"x-roles",
-        b"x-is-admin-project",
-        b"x-auth-key",
-        b"x-key-manager-reference",
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"x-http-method-override",
-        b"forwarded",
-        b"remote-user",
-    ]
-)
 _BODYLESS = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
 
 
@@ -133,7 +104,7 @@ def _checked_fields(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[byt
             raise _malformed("a header field has a character that is not allowed")
         name = raw_name.lower()
         # An underscore reaches CGI-like software as a dash: `X_User_Id` is `X-User-Id` there.
-        if b"_" in name or name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES):
+        if is_identity_header(name):
             continue
         yield name, value
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
+from gateway.http.identity_headers import is_identity_header
 from gateway.identity.caller import Caller
 from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
 
@@ -37,18 +38,8 @@ _HOP_BY_HOP = frozenset(
 )
 # Fields of the infrastructure, in both directions: of Envoy and Istio, of Knative, of this gateway.
 _MACHINERY = (b"k-", b"knative-", b"x-envoy-", b"x-istio-", b"x-forwarded-", b"x-b3-", b"x-openstack-")
-# The caller's credentials; identity fields (only the gateway sets them); fields about the route.
-_NOT_IN_PREFIXES = (
-    *_MACHINERY,
-    b"x-user-",
-    b"x-project-",
-    b"x-tenant-",
-    b"x-domain-",
-    b"x-service-",
-    b"x-identity-",
-    b"x-system-",
-    b"openstack-",
-)
+# The caller's credentials, and fields about one hop; beside the identity headers, which only the gateway sets.
+_NOT_IN_PREFIXES = (*_MACHINERY, b"openstack-")
 _NOT_IN = frozenset(
     [
         b"host",
@@ -58,28 +49,12 @@ _NOT_IN = frozenset(
         b"x-auth-token",
         b"x-subject-token",
         b"x-storage-token",
-        b"x-auth-key",
         # The gateway's origin is shared by all tenants, so a function must not read its cookies.
         b"cookie",
         b"cookie2",
         # A probe's User-Agent makes Knative's proxy answer instead of the function.
         b"user-agent",
-        b"x-user",
-        b"x-tenant",
-        b"x-role",
-        b"x-roles",
-        b"x-is-admin-project",
-        b"remote-user",
-        b"forwarded",
         b"via",
-        b"x-real-ip",
-        b"x-client-ip",
-        b"x-original-url",
-        b"x-original-host",
-        b"x-rewrite-url",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
         b"x-request-id",
         # Valid trace context is forwarded with a span id of ours.
         b"traceparent",
@@ -151,6 +126,7 @@ def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[t
         and name not in _NOT_IN
         and name not in nominated
         and not name.startswith(_NOT_IN_PREFIXES)
+        and not is_identity_header(name)
     ]
     return [*(_text(name, value) for name, value in kept), *identity_fields(caller, request_id)]
 

@@ -72,11 +72,15 @@ def is_weak(etag: str) -> bool:
 
 
 class ObjectKind(Enum):
-    """How the store keeps the content; only the ETag of a plain object is its MD5."""
+    """How the store keeps the content: whole, as Swift's large object (static, dynamic), or as S3's multipart upload.
+
+    Only the ETag of a plain object is its MD5.
+    """
 
     PLAIN = "plain"
     STATIC_LARGE = "slo"
     DYNAMIC_LARGE = "dlo"
+    MULTIPART = "multipart"
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,17 +206,17 @@ def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_
     assert known.status_code == 200
 
 
-def test_response_says_what_is_left_of_the_limits(start_gateway, bucket, alice):
+def test_response_says_what_is_left_of_the_limits(start_gateway, cloud, bucket, alice):
     bucket.put("left", b"x")
-    with start_gateway(OSFAAS_PROJECT_REQUESTS_PER_SECOND="100") as gateway:
-        digest = gateway.get(bucket.path("left"), alice)
-        invocation = gateway.get("/v1/invoke/echo/", alice)
-        free = gateway.get("/v1/")
-    calls = re.compile(r'"requests_per_second";r=\d{1,3};t=\d')
-    assert digest.headers["RateLimit-Policy"].startswith('"requests_per_second";q=')
-    assert calls.fullmatch(digest.headers["RateLimit"])
-    assert calls.match(invocation.headers["RateLimit"])
-    assert '"concurrent_calls";r=31' in invocation.headers["RateLimit"]
+    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "100", "OSFAAS_PROJECT_CONCURRENT_CALLS": "9"}
+    calls = r'"requests_per_second";r=\d{1,3};t=\d'
+    with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
+        digest = made[0].get(bucket.path("left"), alice)
+        invocation = made[0].get(f"{INVOKE}/", alice)
+        free = made[0].get("/v1/")
+    assert re.fullmatch(r'"requests_per_second";q=\d+;w=\d+', digest.headers["RateLimit-Policy"])
+    assert re.fullmatch(calls, digest.headers["RateLimit"])
+    assert re.fullmatch(rf'{calls}, "concurrent_calls";r=8', invocation.headers["RateLimit"])
     assert "RateLimit" not in free.headers
 
 
