@@ -40,7 +40,7 @@ _OLD = (
     "open_rooms Lines NoRoomError Courtesy give_way WaitingBudget Places Payer Allowance too_slow Troubles",
     "unless_in_vain refuse_hopeless Turns distrust challenged is_no_stores is_name_of_inside refuse_strange",
     "StoreOrigins may_pass can_be_sent_again Order BulkOrder Wanted patiently side_by_side deed_of Observed RequestIds",
-    "StrictHead begin_log configure_logging log_computation answer_refusals closed_at News Strip added_by_strangers",
+    "StrictHead begin_log start_journal note_computation answer_refusals closed_at News Strip added_by_strangers",
     "Wishes open_twin vouched ledger budgets_shared call_role tenants_from",
 )
 OLD_NAMES = frozenset(" ".join(_OLD).split())

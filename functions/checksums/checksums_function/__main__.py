@@ -9,7 +9,7 @@ import sys
 import threading
 
 from .algorithms import preload
-from .journal import configure_logging, logger
+from .logs import configure_logging, logger
 from .server import serve
 from .settings import Settings, SettingsError
 

@@ -15,7 +15,7 @@ from aiohttp.http import HttpVersion11
 
 from .body import digest_body
 from .errors import ChecksumsError, Code, Stopped
-from .journal import log_computation, logger
+from .logs import log_computation, logger
 from .orders import BodyOrder, SourceOrder, parse_body_order, parse_source_order
 from .pipeline import Stop
 from .source import digest_source
