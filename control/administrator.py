@@ -11,8 +11,9 @@ from gateway.identity import access_rules
 from gateway.identity.authenticate import with_challenge
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import Keystone, is_derived
-from gateway.identity.tokens import TokenForm, token_of
+from gateway.identity.tokens import reject_malformed, token_of
 from gateway.identity.validation_limiter import ValidationLimiter
+from gateway.settings.identity import IdentitySettings
 from policies.names import ProjectId
 
 
@@ -23,15 +24,6 @@ class Administrator:
     user_id: str
     user_name: str
     scope: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdministratorRules:
-    """Requirements for administrators (see `Settings` for each)."""
-
-    role: str
-    service_type: str
-    projects: frozenset[str] = frozenset()
 
 
 class Administrators:
@@ -45,32 +37,30 @@ class Administrators:
         self,
         keystone: Keystone,
         validations: ValidationLimiter,
-        form: TokenForm,
-        rules: AdministratorRules,
+        settings: IdentitySettings,
         *,
-        www_authenticate_uri: str,
+        auth_url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keystone = keystone
         self._validations = validations
-        self._form = form
         self._clock = clock
-        self._rules = rules
-        self._www_authenticate_uri = www_authenticate_uri
+        self._settings = settings
+        self._www_authenticate_uri = settings.www_authenticate_uri or auth_url
 
     async def administrator_of(self, head: RequestHead) -> Administrator:
         """Authenticates the administrator of a request.
 
         Raises:
-            GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE, ADMIN_MISSING, ACCESS_RULE.
+            GatewayError: TOKEN_*, KEYSTONE_UNAVAILABLE, ADMIN_REQUIRED, ACCESS_DENIED_BY_RULE.
         """
 
         def parse(token: str, body: Mapping[str, Any]) -> Administrator:
-            return administrator_from(token, body, head, self._rules)
+            return administrator_from(token, body, head, self._settings)
 
         try:
             token = token_of(head)
-            self._form.reject_malformed(token, now=self._clock())
+            reject_malformed(token, self._settings, now=self._clock())
             async with self._validations.slot():
                 return await self._keystone.validate_as(token, parse)
         except GatewayError as error:
@@ -78,7 +68,7 @@ class Administrators:
 
 
 def administrator_from(
-    token: str, body: Mapping[str, Any], head: RequestHead, rules: AdministratorRules
+    token: str, body: Mapping[str, Any], head: RequestHead, settings: IdentitySettings
 ) -> Administrator:
     """The administrator in Keystone's `token` object.
 
@@ -86,15 +76,15 @@ def administrator_from(
     such as those of a trustee. An application credential counts as its user's own.
 
     Raises:
-        GatewayError: ADMIN_MISSING, ACCESS_RULE.
+        GatewayError: ADMIN_REQUIRED, ACCESS_DENIED_BY_RULE.
         KeyError, TypeError: it is not such an object.
     """
     system = bool((body.get("system") or {}).get("all"))
     project = body.get("project")
-    scoped = system or (project is not None and project["id"] in rules.projects)
+    scoped = system or (project is not None and project["id"] in settings.admin_projects)
     roles = frozenset(each["name"] for each in body.get("roles", ()))
-    if not scoped or rules.role not in roles or is_derived(body):
-        raise GatewayError(ErrorCode.ADMIN_MISSING, role=rules.role)
+    if not scoped or settings.admin_role not in roles or is_derived(body):
+        raise GatewayError(ErrorCode.ADMIN_REQUIRED, role=settings.admin_role)
     user = body["user"]
     allowed = (body.get("application_credential") or {}).get("access_rules")
     caller = Caller(
@@ -110,7 +100,7 @@ def administrator_from(
         if allowed is None
         else tuple(AccessRule(rule["service"], rule["method"], rule["path"]) for rule in allowed),
     )
-    service, path = rules.service_type, head.path.decode("ascii")
+    service, path = settings.service_type, head.path.decode("ascii")
     if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
-        raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=service)
+        raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)
     return Administrator(user["id"], user["name"], "system" if system else f"project {caller.project_id}")

@@ -14,17 +14,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from control.administrator import AdministratorRules, Administrators
+from control.administrator import Administrators
 from control.routes import ProjectRoutes
 from gateway.http.error_handlers import install_error_handlers
-from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.server.clients import keystone_client
-from gateway.server.keystone import build_keystone, token_form
+from gateway.server.keystone import build_keystone
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.keystone_projects import Projects
@@ -49,22 +48,18 @@ def build_admin_app(
         async with recording(recorder), keystone_client(settings, identity) as http:
             administrators = Administrators(
                 build_keystone(settings, identity, http),
-                ValidationLimiter(settings.token_validations, wait_seconds=settings.keystone_timeout_seconds),
-                token_form(settings),
-                AdministratorRules(
-                    role=settings.admin_role,
-                    service_type=settings.service_type,
-                    projects=frozenset(settings.admin_projects),
+                ValidationLimiter(
+                    settings.token_validation_concurrency, wait_seconds=settings.keystone_timeout_seconds
                 ),
-                www_authenticate_uri=settings.www_authenticate_uri or identity.auth_url,
+                settings,
+                auth_url=identity.auth_url,
             )
             app.state.projects = ProjectRoutes(administrators, tenants, projects)
             yield
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
     install_error_handlers(app)
-    limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
-    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, limits), metrics, recorder))
+    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, settings), metrics, recorder))
 
 
 def _routes(settings: Settings, metrics: Metrics) -> list[Route]:

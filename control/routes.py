@@ -172,9 +172,9 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
     except ProjectsError as error:
         raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE) from error
     except UnavailableError as error:
-        raise GatewayError(ErrorCode.CLUSTER_UNAVAILABLE) from error
+        raise GatewayError(ErrorCode.KUBERNETES_UNAVAILABLE) from error
     except (ClusterError, RecordError) as error:
-        raise GatewayError(ErrorCode.PROJECT_REFUSED, why=str(error)[:400]) from error
+        raise GatewayError(ErrorCode.TENANT_REJECTED, why=str(error)[:400]) from error
 
 
 def _answer(outcome: use_cases.Outcome, *, created: bool = False, status: int = 200) -> Response:
@@ -185,7 +185,7 @@ def _answer(outcome: use_cases.Outcome, *, created: bool = False, status: int = 
 def _project(request: Request) -> ProjectId:
     project = request.path_params["project"]
     if not _PROJECT.fullmatch(project):
-        raise GatewayError(ErrorCode.NO_SUCH_ROUTE)
+        raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
     return ProjectId(project)
 
 

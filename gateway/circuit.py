@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
+Failure = type[Exception] | tuple[type[Exception], ...]
+
 
 class CircuitOpenError(Exception):
     """The circuit is open: the last requests failed."""
@@ -69,10 +71,8 @@ class Circuit:
 class CircuitBreaker:
     """The circuit breaker of one upstream."""
 
-    def __init__(
-        self, rules: CircuitRules, failure: type[Exception], *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`failure`: the exception that counts as a failure. Any other end of a request counts as an answer."""
+    def __init__(self, rules: CircuitRules, failure: Failure, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`failure`: the exceptions that count as a failure. Any other end of a request counts as an answer."""
         self._rules = rules
         self._failure = failure
         self._clock = clock
@@ -110,7 +110,7 @@ class CircuitBreakers:
     def __init__(
         self,
         rules: CircuitRules,
-        failure: type[Exception],
+        failure: Failure,
         *,
         entries: int,
         clock: Callable[[], float] = time.monotonic,

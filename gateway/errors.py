@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Self
 from starlette.responses import Response
 
 from gateway.json_text import json_bytes
+from gateway.limit_use import LimitUse
 
 # Fields that may carry a token; an answer that depends on it must not be shared by caches.
 CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
@@ -25,247 +26,192 @@ UNCACHEABLE = {"Cache-Control": "no-store", "Vary": CREDENTIAL_FIELDS}
 
 
 class ErrorSpec(NamedTuple):
-    """Published code, HTTP status and sentence (`str.format` template) of an error."""
+    """HTTP status and sentence (`str.format` template) of an error."""
 
-    code: str
     status: int
     sentence: str
     retry_after_seconds: int | None = None
 
 
 class ErrorCode(Enum):
-    """All errors of the gateway."""
+    """All errors of the gateway. The published code is the name: `TOKEN_INVALID` is `token.invalid`."""
 
-    REQUEST_MALFORMED = ErrorSpec("function.request.malformed", 400, "The request is not acceptable: {why}.")
-    REQUEST_HEAD_TOO_LARGE = ErrorSpec("function.request.head_too_large", 431, "The request head is too large: {why}.")
-    REQUEST_BODY_TOO_LARGE = ErrorSpec(
-        "function.request.body_too_large", 413, "The body of the request is longer than {limit} bytes."
-    )
-    REQUEST_TARGET_TOO_LONG = ErrorSpec(
-        "function.request.target_too_long", 414, "The path and query of the request are longer than {limit} bytes."
-    )
-    REQUEST_TIMEOUT = ErrorSpec(
-        "function.request.timeout", 408, "The request did not arrive in time: its {part} was too slow."
-    )
-    MEDIA_TYPE = ErrorSpec(
-        "function.request.media_type", 415, "The body has to be {wanted}; its Content-Type is {media_type}."
-    )
-    EXPECTATION_FAILED = ErrorSpec("function.request.expectation", 417, "Only 'Expect: 100-continue' is understood.")
-    TRANSFER_CODING = ErrorSpec(
-        "function.request.transfer_coding", 501, "Only the transfer coding 'chunked' is understood."
-    )
-    NO_SUCH_ROUTE = ErrorSpec("function.route.not_found", 404, "There is nothing at this path. The API starts at /v1/.")
-    METHOD_NOT_ALLOWED = ErrorSpec("function.method.not_allowed", 405, "This path does not take the method {method}.")
+    REQUEST_MALFORMED = ErrorSpec(400, "The request is malformed: {why}.")
+    REQUEST_HEAD_TOO_LARGE = ErrorSpec(431, "The request head is too large: {why}.")
+    REQUEST_BODY_TOO_LARGE = ErrorSpec(413, "The body of the request is longer than {limit} bytes.")
+    REQUEST_TARGET_TOO_LONG = ErrorSpec(414, "The path and query of the request are longer than {limit} bytes.")
+    REQUEST_TIMEOUT = ErrorSpec(408, "The request did not arrive in time: its {part} was too slow.")
+    REQUEST_MEDIA_TYPE = ErrorSpec(415, "The body has to be {wanted}; its Content-Type is {media_type}.")
+    EXPECTATION_FAILED = ErrorSpec(417, "Only 'Expect: 100-continue' is supported.")
+    REQUEST_TRANSFER_CODING = ErrorSpec(501, "Only the transfer coding 'chunked' is supported.")
+    ROUTE_NOT_FOUND = ErrorSpec(404, "There is no such route. The API starts at /v1/.")
+    METHOD_NOT_ALLOWED = ErrorSpec(405, "The method {method} is not allowed for this path.")
 
     TOKEN_MISSING = ErrorSpec(
-        "function.token.missing",
         401,
-        "A Keystone token is needed: send X-Auth-Token, or Authorization: Bearer.",
+        "A Keystone token is required: send X-Auth-Token, or Authorization: Bearer.",
     )
     TOKEN_AMBIGUOUS = ErrorSpec(
-        "function.token.ambiguous",
         400,
         "Exactly one token may be sent, but this request carries more than one.",
     )
     TOKEN_INVALID = ErrorSpec(
-        "function.token.invalid",
         401,
         "The token is not valid: it is malformed, expired or revoked. Ask Keystone for a new one.",
     )
-    TOKEN_SCOPE = ErrorSpec(
-        "function.token.scope",
+    TOKEN_WRONG_SCOPE = ErrorSpec(
         403,
-        "The token is {scope}, but this service needs one that is scoped to a project.",
+        "The token is {scope}, but a token scoped to a project is required.",
     )
     ROLE_MISSING = ErrorSpec(
-        "function.role.missing",
         403,
-        "The role '{role}' on project {project_id} is needed; an operator can assign it.",
+        "The role '{role}' on project {project_id} is required; an operator can assign it.",
     )
     SERVICE_NOT_LISTED = ErrorSpec(
-        "function.service.not_listed",
         403,
-        "The role '{role}' may ask for checksums only in projects that the operator has listed for it, and project "
+        "The role '{role}' may request checksums only in the projects that the operator has listed, and project "
         "{project_id} is not one of them.",
     )
-    ACCESS_RULE = ErrorSpec(
-        "function.access_rule.denied",
+    ACCESS_DENIED_BY_RULE = ErrorSpec(
         403,
         "The access rules of this application credential do not allow {method} on this path of the service "
         "'{service}'.",
     )
 
-    NOT_ONBOARDED = ErrorSpec(
-        "function.tenant.not_onboarded",
+    TENANT_NOT_ONBOARDED = ErrorSpec(
         403,
         "Project {project_id} is not onboarded to this service. An administrator can do it with "
         "'osfaas tenant onboard {project_id}'.",
     )
     DIRECTORY_UNAVAILABLE = ErrorSpec(
-        "function.tenant.unavailable",
         503,
-        "The tenants are not known to this gateway yet, because it has not reached its cluster. Try again shortly.",
+        "The gateway has not read its tenants yet, because Kubernetes has not responded. Try again shortly.",
         retry_after_seconds=5,
     )
-    SUSPENDED = ErrorSpec("function.tenant.suspended", 403, "Project {project_id} is suspended: {reason}.")
+    TENANT_SUSPENDED = ErrorSpec(403, "Project {project_id} is suspended: {reason}.")
 
-    ADMIN_MISSING = ErrorSpec(
-        "function.admin.missing",
+    ADMIN_REQUIRED = ErrorSpec(
         403,
-        "An administrator's token is needed here, with the role '{role}' and scoped to the system "
+        "An administrator's token is required, with the role '{role}' and scoped to the system "
         "('openstack --os-system-scope all token issue') or to a project that the operator has listed. Tokens of "
-        "trusts, OAuth consumers and EC2 credentials are refused.",
+        "trusts, OAuth consumers and EC2 credentials are rejected.",
     )
-    PROJECT_NOT_FOUND = ErrorSpec("function.project.not_found", 404, "There is no such project here: {why}.")
-    PROJECT_CONFLICT = ErrorSpec("function.project.conflict", 409, "The project is not in a state for that: {why}.")
-    PROJECT_REFUSED = ErrorSpec("function.project.refused", 422, "The cluster does not take the record: {why}.")
-    CLUSTER_UNAVAILABLE = ErrorSpec(
-        "function.cluster.unavailable",
+    PROJECT_NOT_FOUND = ErrorSpec(404, "There is no such project: {why}.")
+    PROJECT_CONFLICT = ErrorSpec(409, "The state of the project does not allow this: {why}.")
+    TENANT_REJECTED = ErrorSpec(422, "Kubernetes rejected the Tenant: {why}.")
+    KUBERNETES_UNAVAILABLE = ErrorSpec(
         503,
-        "The Kubernetes API did not answer. Try again shortly.",
+        "The Kubernetes API did not respond. Try again shortly.",
         retry_after_seconds=5,
     )
 
-    OBJECT_NOT_FOUND = ErrorSpec(
-        "function.object.not_found", 404, "There is no such container or object in the project's account."
-    )
+    OBJECT_NOT_FOUND = ErrorSpec(404, "There is no such container or object in the project's account.")
     OBJECT_FORBIDDEN = ErrorSpec(
-        "function.object.forbidden",
         403,
-        "The object store does not let this token read the object ('openstack object show' is refused too). Ask an "
+        "The object store does not allow this token to read the object ('openstack object show' fails as well). Ask an "
         "owner of the container for a read ACL ('swift post --read-acl'), or an operator for a role that the store "
         "accepts.",
     )
-    OBJECT_ACCESS_RULE = ErrorSpec(
-        "function.object.access_rule",
+    OBJECT_DENIED_BY_RULE = ErrorSpec(
         403,
         "The object store does not accept this application credential. Its access rules have to allow HEAD and GET "
         "on /v1/** of the service 'object-store' too, because the object is read with the same token.",
     )
     OBJECT_CHANGED = ErrorSpec(
-        "function.object.changed",
         409,
-        "The object changed while it was read, so there is no digest to give. Ask again.",
+        "The object changed while it was read, so there is no digest. Try again.",
         retry_after_seconds=1,
     )
-    OBJECT_UNSUPPORTED = ErrorSpec("function.object.unsupported", 422, "This object has no digest to give: {why}.")
-    S3_CREDENTIAL = ErrorSpec(
-        "function.object.no_ec2_credential",
+    OBJECT_UNSUPPORTED = ErrorSpec(422, "There is no digest of this object: {why}.")
+    OBJECT_NO_EC2_CREDENTIAL = ErrorSpec(
         403,
-        "Objects in S3 are read with an EC2 credential of yours for this project: make one with "
+        "Objects in S3 are read with your EC2 credential for this project. Create one with "
         "'openstack ec2 credentials create'. A token of an application credential cannot use one.",
     )
-    ALGORITHM_UNKNOWN = ErrorSpec(
-        "function.algorithm.unknown", 400, "The algorithm '{algorithm}' is not known. Known are: {known}."
-    )
+    ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not known. Known are: {known}.")
 
-    TOO_MANY_AT_ONCE = ErrorSpec(
-        "function.quota.exceeded",
+    CONCURRENCY_EXCEEDED = ErrorSpec(
         429,
-        "Project {project_id} already has {limit} computations running, which is its limit. Try again shortly.",
+        "Project {project_id} already has {limit} calls running, which is its limit. Try again shortly.",
         retry_after_seconds=1,
     )
 
     RATE_EXCEEDED = ErrorSpec(
-        "function.rate.exceeded",
         429,
-        "Project {project_id} makes more calls than its limit of {limit} per second. Try again in a moment.",
+        "Project {project_id} exceeds its limit of {limit} calls per second. Try again shortly.",
         retry_after_seconds=1,
     )
     BYTES_EXCEEDED = ErrorSpec(
-        "function.bytes.exceeded",
         429,
         "More was read from the object store for {whose} than the limit of {limit} bytes per second allows. Try again "
         "later.",
         retry_after_seconds=1,
     )
 
-    LISTS_EXCEEDED = ErrorSpec(
-        "function.lists.exceeded",
+    BULK_EXCEEDED = ErrorSpec(
         429,
-        "The lists of objects and events of {whose} that are in work reach the limit of {limit} bytes at once. Try "
-        "again shortly.",
+        "The running bulk and event requests of {whose} reach the limit of {limit} bytes. Try again shortly.",
         retry_after_seconds=5,
     )
 
-    SHORT_READ = ErrorSpec(
-        "function.read.short",
+    OBJECT_TRUNCATED = ErrorSpec(
         502,
-        "The object could not be read to its end, so there is no digest to give. Ask again.",
+        "The object could not be read to its end, so there is no digest. Try again.",
         retry_after_seconds=1,
     )
-    FUNCTION_NOT_ENABLED = ErrorSpec(
-        "function.function.not_enabled", 403, "The function '{function}' is not enabled for project {project_id}."
-    )
+    FUNCTION_NOT_ENABLED = ErrorSpec(403, "The function '{function}' is not enabled for project {project_id}.")
     FUNCTION_NOT_FOUND = ErrorSpec(
-        "function.function.not_found",
         404,
         "Project {project_id} has no function '{function}' that can be called. A Knative Service in its namespace is "
         "called through the gateway if it has the label osfaas.dev/callable=true.",
     )
-    FUNCTION_QUOTA = ErrorSpec(
-        "function.function.quota",
+    FUNCTION_QUOTA_EXCEEDED = ErrorSpec(
         429,
         "The function '{function}' cannot start, because the quota does not allow it: {why}.",
         retry_after_seconds=15,
     )
     FUNCTION_NOT_RUNNING = ErrorSpec(
-        "function.function.not_running",
         503,
-        "The function '{function}' does not run: {why}.",
+        "The function '{function}' is not running: {why}.",
         retry_after_seconds=15,
     )
-    FUNCTION_FAILED = ErrorSpec("function.function.failed", 502, "The function '{function}' failed: {why}.")
+    FUNCTION_FAILED = ErrorSpec(502, "The function '{function}' failed: {why}.")
     FUNCTION_UNREACHABLE = ErrorSpec(
-        "function.function.unreachable",
         503,
         "The function '{function}' could not be reached. Try again shortly.",
         retry_after_seconds=5,
     )
     FUNCTION_BUSY = ErrorSpec(
-        "function.function.busy",
         503,
-        "The function '{function}' has as much work as it takes. Try again shortly.",
+        "The function '{function}' is at its capacity. Try again shortly.",
         retry_after_seconds=2,
     )
-    STILL_COMPUTING = ErrorSpec(
-        "function.checksum.computing",
+    COMPUTATION_RUNNING = ErrorSpec(
         504,
-        "The digest was not ready within {seconds:g} seconds. The computation goes on; ask again to wait for it.",
+        "The result was not ready within {seconds:g} seconds. The computation continues: repeat the request to wait "
+        "for it.",
         retry_after_seconds=1,
     )
-    FUNCTION_TIMEOUT = ErrorSpec("function.function.timeout", 504, "The function '{function}' did not finish: {why}.")
+    FUNCTION_TIMEOUT = ErrorSpec(504, "The function '{function}' did not finish: {why}.")
     KEYSTONE_UNAVAILABLE = ErrorSpec(
-        "function.keystone.unavailable",
         503,
-        "Keystone could not be asked about the token. This is not the token's fault; try again shortly.",
+        "Keystone did not respond, so the token could not be validated. It may be valid; try again shortly.",
         retry_after_seconds=5,
     )
     STORE_UNAVAILABLE = ErrorSpec(
-        "function.store.unavailable",
         503,
-        "The object store did not answer. Try again shortly.",
+        "The object store did not respond. Try again shortly.",
         retry_after_seconds=5,
     )
-    INTERNAL = ErrorSpec(
-        "function.internal", 500, "Something went wrong inside the gateway. Please report the request id."
-    )
+    INTERNAL = ErrorSpec(500, "An internal error occurred. Please report the request id.")
 
     @property
     def code(self) -> str:
-        return self.value.code
+        return self.name.lower().replace("_", ".", 1)
 
     @property
     def status(self) -> int:
         return self.value.status
-
-
-class LimitReached(NamedTuple):
-    """The exceeded limit of the project and its usage (`GET /v1/limits` lists all limits)."""
-
-    name: str
-    value: int
-    usage: float
 
 
 class GatewayError(Exception):
@@ -288,7 +234,7 @@ class GatewayError(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         retry_after_seconds: int | None = None,
-        reached: LimitReached | None = None,
+        reached: LimitUse | None = None,
         **words: object,
     ) -> None:
         self.kind: Final = kind
@@ -323,10 +269,6 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
     headers = {**UNCACHEABLE, **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    if error.reached is not None:
-        # An Item of RFC 9651, for clients that get plain text.
-        name, value, usage = error.reached
-        headers["Osfaas-Limit"] = f"{name};value={value};usage={usage:.3f}"
     status = error.kind.status
     if plain:
         return Response(error.message + "\n", status, headers, media_type="text/plain")
@@ -346,7 +288,11 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
                 "status": status,
                 "title": title,
                 "detail": error.message,
-                **({} if error.reached is None else {"limit": error.reached._asdict()}),
+                **({} if error.reached is None else {"limit": _exceeded(error.reached)}),
             }
         ],
     }
+
+
+def _exceeded(use: LimitUse) -> dict[str, object]:
+    return {"name": use.name, "value": use.value, "usage": use.usage}

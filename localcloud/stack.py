@@ -48,7 +48,7 @@ def gateway_service(
         "OSFAAS_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "OSFAAS_TENANTS_FILE": str(tenants),
         # On loopback, where a store has to be listed.
-        "OSFAAS_STORE_ORIGINS": cloud.swift_url,
+        "OSFAAS_STORE_ALLOWLIST": cloud.swift_url,
         **(env or {}),
     }
     return Service(name, [sys.executable, "-m", "client.cli", "serve"], port, cloud.state, settings)

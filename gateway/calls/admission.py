@@ -33,7 +33,7 @@ class Admission:
             counted: whether the request counts against the rate limit.
 
         Raises:
-            GatewayError: see `Authenticator.identify` and `.authorise`; NOT_ONBOARDED, SUSPENDED,
+            GatewayError: see `Authenticator.identify` and `.authorise`; TENANT_NOT_ONBOARDED, TENANT_SUSPENDED,
                 DIRECTORY_UNAVAILABLE, RATE_EXCEEDED.
         """
         assert context.head is not None
@@ -58,7 +58,9 @@ class Admission:
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._limiter.count_call(call.subject, requests)
+        use = await self._limiter.count_call(call.subject, requests)
+        if use is not None:
+            call.context.limits[use.name] = use
 
     def token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
         """The answer to a caller whose token another service has rejected with TOKEN_INVALID.
@@ -67,7 +69,7 @@ class Admission:
         object store.
         """
         if call.caller.access_rules is not None:
-            return GatewayError(ErrorCode.OBJECT_ACCESS_RULE)
+            return GatewayError(ErrorCode.OBJECT_DENIED_BY_RULE)
         self._identity.invalidate(call.caller)
         return self._identity.with_challenge(error)
 
@@ -75,9 +77,9 @@ class Admission:
         try:
             tenant = self._directory.tenant_of(caller.project_id)
         except NotOnboardedError as error:
-            raise GatewayError(ErrorCode.NOT_ONBOARDED, project_id=caller.project_id) from error
+            raise GatewayError(ErrorCode.TENANT_NOT_ONBOARDED, project_id=caller.project_id) from error
         except DirectoryError as error:
             raise GatewayError(ErrorCode.DIRECTORY_UNAVAILABLE) from error
         if tenant.suspended is not None:
-            raise GatewayError(ErrorCode.SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
+            raise GatewayError(ErrorCode.TENANT_SUSPENDED, project_id=caller.project_id, reason=tenant.suspended)
         return tenant

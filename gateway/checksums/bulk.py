@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 # A bulk request waits and retries when it meets one of these errors.
 RETRIED_ERRORS = frozenset(
-    [ErrorCode.TOO_MANY_AT_ONCE, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
+    [ErrorCode.CONCURRENCY_EXCEEDED, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
 )
 MAX_WAIT_SECONDS = 120.0
 # A list with more invalid names is rejected as a whole.
@@ -33,16 +33,6 @@ MAX_INVALID_ENTRIES = 100
 BYTES_PER_CALL = 65_536
 # The end of a field's name: a quote within a string has a backslash.
 _FIELD = re.compile(rb'(?<!\\)"[ \t\r\n]*+:')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkRules:
-    """Limits of one bulk request, or of one request with events (see `Settings` for each)."""
-
-    default_algorithms: tuple[str, ...]
-    max_bytes: int
-    max_objects: int
-    concurrency: int
 
 
 class _Entry(Struct, frozen=True, gc=False, forbid_unknown_fields=True):

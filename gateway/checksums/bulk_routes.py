@@ -15,7 +15,6 @@ from gateway.calls.call import Call
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import (
     BulkChecksumRequest,
-    BulkRules,
     InvalidEntry,
     calls_of,
     map_concurrently,
@@ -32,6 +31,7 @@ from gateway.http.disconnect import CallerGoneError, unless_gone
 from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
+from gateway.settings.limits import ChecksumSettings
 from gateway.telemetry.outcome import CALLER_GONE, GONE
 
 log = logging.getLogger(__name__)
@@ -58,10 +58,12 @@ class _BulkCall:
 class BulkRoutes:
     """The endpoint of bulk requests."""
 
-    def __init__(self, admission: Admission, checksums: Checksums, rules: BulkRules, slots: ListSlots) -> None:
+    def __init__(
+        self, admission: Admission, checksums: Checksums, settings: ChecksumSettings, slots: ListSlots
+    ) -> None:
         self._admission = admission
         self._checksums = checksums
-        self._rules = rules
+        self._settings = settings
         self._slots = slots
 
     async def many(self, request: Request) -> Response:
@@ -81,10 +83,10 @@ class BulkRoutes:
         with contextlib.ExitStack() as held:
             slot = held.enter_context(self._slots.slot(call.caller, declared_length(request.headers)))
             bulk = await self._read(request, slot, call)
-            return _Lines(self._lines(bulk), context, held.pop_all().close)
+            return _LineStream(self._lines(bulk), context, held.pop_all().close)
 
     async def _read(self, request: Request, slot: ListSlot, call: Call) -> _BulkCall:
-        body = await read_body(request, max_bytes=self._rules.max_bytes)
+        body = await read_body(request, max_bytes=self._settings.bulk_body_max_bytes)
         slot.shrink(len(body))
         paid = calls_of(len(body))
 
@@ -92,7 +94,9 @@ class BulkRoutes:
             await retry_when_limited(lambda: self._admission.count(call, paid - 1))
             async with self._slots.parsing:
                 return await parse_bulk_request(
-                    body, default_algorithms=self._rules.default_algorithms, max_objects=self._rules.max_objects
+                    body,
+                    default_algorithms=self._settings.default_algorithms,
+                    max_objects=self._settings.bulk_max_objects,
                 )
 
         return _BulkCall(call, await unless_gone(request.receive, read()), paid)
@@ -107,7 +111,7 @@ class BulkRoutes:
             failed += "error" in document
             return json_bytes({"index": number, **document}) + b"\n"
 
-        concurrency = min(self._rules.concurrency, count)
+        concurrency = min(self._settings.bulk_concurrency, count)
         results = map_concurrently(range(count), line, concurrency=concurrency, silence_seconds=SIGN_OF_LIFE_SECONDS)
         try:
             async with contextlib.aclosing(results):
@@ -142,7 +146,7 @@ class BulkRoutes:
         return named(bulk.request, number) | error_body(failure, context.request_id)
 
 
-class _Lines(StreamingResponse):
+class _LineStream(StreamingResponse):
     """The streamed response. A disconnect of the caller cancels the work, and is logged."""
 
     def __init__(self, lines: AsyncGenerator[bytes, None], context: RequestContext, close: Callable[[], None]) -> None:
@@ -169,11 +173,11 @@ def _refuse_other_than_json(request: Request) -> None:
     """Rejects a body of another media type; a missing Content-Type is accepted.
 
     Raises:
-        GatewayError: MEDIA_TYPE.
+        GatewayError: REQUEST_MEDIA_TYPE.
     """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if media_type.lower() != "application/json":
-        raise GatewayError(ErrorCode.MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
+        raise GatewayError(ErrorCode.REQUEST_MEDIA_TYPE, wanted="application/json", media_type=repr(media_type[:64]))
 
 
 def named(bulk: BulkChecksumRequest, number: int) -> dict[str, object]:

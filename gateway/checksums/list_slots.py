@@ -14,18 +14,10 @@ from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
+from gateway.settings.limits import ChecksumSettings
 
 # Memory of a request beside its body: its connection and its tasks.
 LEAST_BYTES = 32_768
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListLimits:
-    """Maximum bytes of concurrent bodies in one process (see `Settings` for each)."""
-
-    body_bytes: int
-    project_bytes: int
-    process_bytes: int
 
 
 @dataclass(slots=True)
@@ -62,8 +54,8 @@ def declared_length(headers: Mapping[str, str]) -> int | None:
 class ListSlots:
     """The slots of this process."""
 
-    def __init__(self, limits: ListLimits) -> None:
-        self._limits = limits
+    def __init__(self, settings: ChecksumSettings) -> None:
+        self._settings = settings
         self._taken: Counter[object] = Counter()
         # Bodies are parsed one at a time, so that their pauses of the event loop do not add up.
         self.parsing = asyncio.Lock()
@@ -77,20 +69,20 @@ class ListSlots:
             declared: length of the body; None if unknown.
 
         Raises:
-            GatewayError: LISTS_EXCEEDED.
+            GatewayError: BULK_EXCEEDED.
         """
-        limits, project = self._limits, caller.project_id
+        settings, project = self._settings, caller.project_id
         shares = {
-            (project, caller.user_id): (limits.project_bytes // 2, f"one user of project {project}"),
-            project: (limits.project_bytes, f"project {project}"),
-            None: (limits.process_bytes, "this gateway"),
+            (project, caller.user_id): (settings.bulk_project_bytes // 2, f"one user of project {project}"),
+            project: (settings.bulk_project_bytes, f"project {project}"),
+            None: (settings.bulk_process_bytes, "this gateway"),
         }
-        wanted = max(LEAST_BYTES, limits.body_bytes if declared is None else declared)
+        wanted = max(LEAST_BYTES, settings.bulk_body_max_bytes if declared is None else declared)
         # A single list of any size is accepted if there is no other.
         size = min(wanted, *(limit for limit, _ in shares.values()))
         for account, (limit, whose) in shares.items():
             if self._taken[account] + size > limit:
-                raise GatewayError(ErrorCode.LISTS_EXCEEDED, whose=whose, limit=limit)
+                raise GatewayError(ErrorCode.BULK_EXCEEDED, whose=whose, limit=limit)
         self._taken.update(dict.fromkeys(shares, size))
         slot = ListSlot(self._taken, tuple(shares), size)
         try:

@@ -1,7 +1,6 @@
 """HTTP routes of checksums: by object path, and by query with `bucket` and `file`."""
 
 from collections.abc import Callable, Mapping
-from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -110,14 +109,13 @@ class ChecksumRoutes:
 
 
 def ref_from_path(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]]:
-    """The object in the path: decoded once, not normalised.
+    """The object in the path.
 
     Raises:
         GatewayError: REQUEST_MALFORMED.
     """
     parameters = parse_query(head.query, PARAMETERS)
-    container, _, name = head.path.removeprefix(PREFIX).partition(b"/")
-    return ObjectRef(_text(container), _text(name), _version(parameters)), parameters
+    return ObjectRef.in_path(head.path.removeprefix(PREFIX), _version(parameters)), parameters
 
 
 def ref_from_query(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]]]:
@@ -192,13 +190,6 @@ def _common(context: RequestContext) -> dict[str, str]:
         "Vary": f"Accept, Want-Digest, Want-Repr-Digest, {CREDENTIAL_FIELDS}",
         "Server-Timing": server_timing(context.timings),
     }
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return unquote_to_bytes(raw).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not UTF-8") from error
 
 
 def _version(parameters: Mapping[str, list[str]]) -> str | None:

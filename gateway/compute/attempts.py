@@ -14,7 +14,7 @@ from gateway.upstream.errors import CertificateRejectedError
 from gateway.upstream.function_client import ReplyCutError
 
 # A function or a store that was killed and comes back.
-_AWAY = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.SHORT_READ])
+_AWAY = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.OBJECT_TRUNCATED])
 
 log = logging.getLogger(__name__)
 

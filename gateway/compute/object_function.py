@@ -48,7 +48,7 @@ class ObjectFunction:
 
         Raises:
             CapabilityRefusedError: the function may try again with another capability.
-            GatewayError: OBJECT_CHANGED, SHORT_READ, FUNCTION_*, and what reading the store raises.
+            GatewayError: OBJECT_CHANGED, OBJECT_TRUNCATED, FUNCTION_*, and what reading the store raises.
         """
         if isinstance(capability, ByteStream):
             reply = await self._send_bytes(job, target)

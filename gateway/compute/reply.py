@@ -20,8 +20,8 @@ _OK = 200
 
 _ERRORS = {
     "object_changed": ErrorCode.OBJECT_CHANGED,
-    "short_read": ErrorCode.SHORT_READ,
-    "source_unreachable": ErrorCode.SHORT_READ,
+    "short_read": ErrorCode.OBJECT_TRUNCATED,
+    "source_unreachable": ErrorCode.OBJECT_TRUNCATED,
     "too_busy": ErrorCode.FUNCTION_BUSY,
 }
 # The store did not honour the signed URL; another capability may still work.
@@ -67,7 +67,7 @@ def result_of(contract: Contract[Result], reply: Mapping[str, Any], stat: Object
 
     Raises:
         CapabilityRefusedError: the function may try again with another capability.
-        GatewayError: OBJECT_CHANGED, SHORT_READ, OBJECT_UNSUPPORTED, FUNCTION_BUSY, FUNCTION_FAILED.
+        GatewayError: OBJECT_CHANGED, OBJECT_TRUNCATED, OBJECT_UNSUPPORTED, FUNCTION_BUSY, FUNCTION_FAILED.
     """
     _check(reply, stat, contract.function)
     return contract.result(reply, stat)

@@ -48,8 +48,8 @@ class Runner:
         A user does not join what a service caller has started, because that may still wait in its queue.
 
         Raises:
-            GatewayError: STILL_COMPUTING after `answer_seconds`, and the computation goes on; FUNCTION_NOT_ENABLED,
-                TOO_MANY_AT_ONCE, BYTES_EXCEEDED, OBJECT_CHANGED; see `Attempts.result`.
+            GatewayError: COMPUTATION_RUNNING after `answer_seconds`, and the computation goes on; FUNCTION_NOT_ENABLED,
+                CONCURRENCY_EXCEEDED, BYTES_EXCEEDED, OBJECT_CHANGED; see `Attempts.result`.
         """
         deadline = time.monotonic() + self._slots.answer_seconds
         of_users = job.identity, False
@@ -61,7 +61,7 @@ class Runner:
                     key, lambda: self._compute(job), wait_seconds=max(0, deadline - time.monotonic())
                 )
             except StillRunningError as error:
-                raise GatewayError(ErrorCode.STILL_COMPUTING, seconds=self._slots.answer_seconds) from error
+                raise GatewayError(ErrorCode.COMPUTATION_RUNNING, seconds=self._slots.answer_seconds) from error
             except GatewayError as error:
                 # Ends at the latest when this caller is the starter itself.
                 if not joined or error.kind not in _OF_THE_STARTER:

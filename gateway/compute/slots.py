@@ -31,9 +31,11 @@ class ComputeSlots:
         """Charges an object of `size` bytes, then holds a slot.
 
         Raises:
-            GatewayError: BYTES_EXCEEDED, TOO_MANY_AT_ONCE.
+            GatewayError: BYTES_EXCEEDED, CONCURRENCY_EXCEEDED.
         """
-        slot = self.services.slot(call.caller.project_id) if call.of_service else self.limiter.slot(call.subject)
+        services, users = self.services, self.limiter
+        slot: AbstractAsyncContextManager[object]
+        slot = services.slot(call.caller.project_id) if call.of_service else users.slot(call.subject)
         return charged_read(self.limiter, call.subject, size, slot)
 
     def interactive(self, call: Call) -> AbstractContextManager[None]:

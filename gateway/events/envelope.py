@@ -105,7 +105,7 @@ def envelopes_of(headers: Mapping[str, str], body: bytes, *, most: int) -> Itera
         most: how many events a batch may have.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, MEDIA_TYPE.
+        GatewayError: REQUEST_MALFORMED, REQUEST_MEDIA_TYPE.
     """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == BATCH:
@@ -121,7 +121,9 @@ def envelopes_of(headers: Mapping[str, str], body: bytes, *, most: int) -> Itera
         yield Envelope("", _records(decode(_DATA, body)))
     else:
         raise GatewayError(
-            ErrorCode.MEDIA_TYPE, wanted=f"{STRUCTURED}, {BATCH} or application/json", media_type=repr(media_type[:64])
+            ErrorCode.REQUEST_MEDIA_TYPE,
+            wanted=f"{STRUCTURED}, {BATCH} or application/json",
+            media_type=repr(media_type[:64]),
         )
 
 

@@ -54,7 +54,7 @@ async def read_events(headers: Mapping[str, str], body: bytes, *, most: int) -> 
         most: maximum number of records.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, MEDIA_TYPE.
+        GatewayError: REQUEST_MALFORMED, REQUEST_MEDIA_TYPE.
     """
     envelopes, count = [], 0
     async for envelope in in_slices(envelopes_of(headers, body, most=most)):

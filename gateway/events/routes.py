@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.calls.admission import Admission
 from gateway.checksums.audit import record_service_call
-from gateway.checksums.bulk import BulkRules, calls_of, map_concurrently, retry_when_limited
+from gateway.checksums.bulk import calls_of, map_concurrently, retry_when_limited
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.negotiation import names_json, parse_algorithms
 from gateway.errors import UNCACHEABLE, GatewayError
@@ -27,6 +27,7 @@ from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
+from gateway.settings.limits import ChecksumSettings
 from gateway.telemetry.outcome import CALLER_GONE
 
 _DONE = 204
@@ -37,11 +38,11 @@ class EventRoutes:
     """The endpoint of object events."""
 
     def __init__(
-        self, admission: Admission, events: EventFlow, *, rules: BulkRules, slots: ListSlots, metrics: Metrics
+        self, admission: Admission, events: EventFlow, *, settings: ChecksumSettings, slots: ListSlots, metrics: Metrics
     ) -> None:
         self._admission = admission
         self._events = events
-        self._rules = rules
+        self._settings = settings
         self._slots = slots
         self._metrics = metrics
 
@@ -65,7 +66,7 @@ class EventRoutes:
         return Response(status_code=_DONE, headers=UNCACHEABLE)
 
     async def _outcomes(self, request: Request, slot: ListSlot, call: EventCall) -> Counter[str]:
-        body = await read_body(request, max_bytes=self._rules.max_bytes)
+        body = await read_body(request, max_bytes=self._settings.bulk_body_max_bytes)
         slot.shrink(len(body))
         paid = calls_of(len(body))
         events = await unless_gone(request.receive, self._read(dict(request.headers), body, call, paid))
@@ -75,7 +76,7 @@ class EventRoutes:
     async def _read(self, headers: dict[str, str], body: bytes, call: EventCall, paid: int) -> list[ObjectEvent]:
         await retry_when_limited(lambda: self._admission.count(call.call, paid - 1))
         async with self._slots.parsing:
-            return await read_events(headers, body, most=self._rules.max_objects)
+            return await read_events(headers, body, most=self._settings.bulk_max_objects)
 
     async def _all(self, whole: EventCall, events: list[ObjectEvent], paid: int) -> Counter[str]:
         """How many events had which outcome. The first `paid` of them are counted already, with the call itself."""
@@ -101,7 +102,7 @@ class EventRoutes:
 
         outcomes: Counter[str] = Counter()
         failures: list[GatewayError] = []
-        concurrency = min(self._rules.concurrency, len(events))
+        concurrency = min(self._settings.bulk_concurrency, len(events))
         results = map_concurrently(range(len(events)), one, concurrency=concurrency, silence_seconds=60)
         async with contextlib.aclosing(results):
             async for batch in results:
@@ -119,4 +120,4 @@ class EventRoutes:
 
     def _algorithms(self, head: RequestHead) -> tuple[str, ...]:
         names = parse_algorithms(parse_query(head.query, PARAMETERS).get("algorithm", []))
-        return tuple(names) or self._rules.default_algorithms
+        return tuple(names) or self._settings.default_algorithms

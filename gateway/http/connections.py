@@ -9,9 +9,7 @@ from collections import Counter
 from typing import Protocol
 
 from gateway.http.fair_start import FairStart
-from gateway.http.transfer_rate import TransferLimits
-from gateway.http.wire import WireLimits
-from gateway.settings import Settings
+from gateway.settings.server import RequestSettings
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +37,8 @@ class Connection(Protocol):
 class ConnectionManager:
     """Tracks every connection from its first moment to its last."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.wire = WireLimits(
-            head_bytes=settings.head_max_bytes,
-            target_bytes=settings.target_max_bytes,
-            field_bytes=settings.field_max_bytes,
-            fields=settings.head_max_fields,
-        )
-        self.transfer = TransferLimits(
-            head_seconds=settings.head_seconds,
-            window_seconds=settings.transfer_window_seconds,
-            bytes_per_second=settings.transfer_min_bytes_per_second,
-        )
+    def __init__(self, settings: RequestSettings) -> None:
+        self.settings = settings
         self.starts = FairStart()
         self._max = settings.max_connections
         self._max_per_client = settings.client_max_connections

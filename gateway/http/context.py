@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.types import Scope
 
 from gateway.errors import GatewayError
+from gateway.limit_use import LimitUse
 
 if TYPE_CHECKING:
     from gateway.http.head import RequestHead
@@ -80,6 +81,7 @@ class RequestContext:
         route: bounded name of the route, used as a metric label.
         log: further fields of the log line.
         timings: seconds spent in a component, shown as Server-Timing.
+        limits: use of the limits that the request was counted for, by name; told to the caller.
         trace: where the request stands in a trace.
         service_caller: the caller, if it is a service: its calls are audited.
     """
@@ -91,6 +93,7 @@ class RequestContext:
     route: str = "none"
     log: LogFields = field(default_factory=LogFields)
     timings: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, LimitUse] = field(default_factory=dict)
     trace: "Trace | None" = None
     service_caller: ServiceCaller | None = None
 

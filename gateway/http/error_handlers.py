@@ -36,4 +36,4 @@ def route_error(scope: Scope, status: int) -> GatewayError:
     """The error for a status of the router."""
     if status == ErrorCode.METHOD_NOT_ALLOWED.status:
         return GatewayError(ErrorCode.METHOD_NOT_ALLOWED, method=scope["method"])
-    return GatewayError(ErrorCode.NO_SUCH_ROUTE)
+    return GatewayError(ErrorCode.ROUTE_NOT_FOUND)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.identity_headers import is_identity_header
+from gateway.settings.server import RequestSettings
 
 _PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|%[0-9A-Fa-f]{2})*+")
 _QUERY = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]++|%[0-9A-Fa-f]{2})*+")
@@ -26,45 +28,7 @@ _DIGITS = re.compile(rb"0|[1-9][0-9]{0,17}")
 # In a scope: the error with which the request was refused before it had fields (see strict_protocol).
 REFUSAL = "osfaas.refusal"
 
-# Fields in which identity-aware middleware and meshes pass on the caller's identity. A client must not set them.
-_IDENTITY_PREFIXES = (
-    b"x-user-",
-    b"x-project-",
-    b"x-tenant-",
-    b"x-domain-",
-    b"x-service-",
-    b"x-identity-",
-    b"x-envoy-",
-    b"x-forwarded-",
-    b"k-",
-    b"knative-",
-    b"openstack-system-scope",
-)
-_IDENTITY_NAMES = frozenset(
-    [
-        b"x-user",
-        b"x-tenant",
-        b"x-role",
-        b"x-roles",
-        b"x-is-admin-project",
-        b"x-auth-key",
-        b"x-key-manager-reference",
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"x-http-method-override",
-        b"forwarded",
-        b"remote-user",
-    ]
-)
 _BODYLESS = frozenset(["GET", "HEAD", "DELETE", "OPTIONS"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadLimits:
-    """Maximum size of a head (bytes of names and values; number of fields)."""
-
-    max_bytes: int
-    max_fields: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +57,12 @@ class RequestHead:
         return ", ".join(values) if values else None
 
 
-def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
+def read_head(scope: Scope, limits: RequestSettings) -> RequestHead:
     """The head of a request.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or TRANSFER_CODING; or the error
-            of the framing.
+        GatewayError: REQUEST_MALFORMED, REQUEST_HEAD_TOO_LARGE, EXPECTATION_FAILED or REQUEST_TRANSFER_CODING; or the
+            error of the framing.
     """
     if REFUSAL in scope:
         raise scope.pop(REFUSAL)
@@ -117,12 +81,12 @@ def read_head(scope: Scope, limits: HeadLimits) -> RequestHead:
     return RequestHead(method, path, query, kept)
 
 
-def _check_size(path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: HeadLimits) -> None:
-    if len(fields) > limits.max_fields:
-        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_fields} fields")
+def _check_size(path: bytes, query: bytes, fields: tuple[tuple[bytes, bytes], ...], limits: RequestSettings) -> None:
+    if len(fields) > limits.head_max_fields:
+        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.head_max_fields} fields")
     size = len(path) + len(query) + sum(len(name) + len(value) for name, value in fields)
-    if size > limits.max_bytes:
-        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.max_bytes} bytes")
+    if size > limits.head_max_bytes:
+        raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=f"more than {limits.head_max_bytes} bytes")
 
 
 def _check_target(path: bytes, query: bytes) -> None:
@@ -140,7 +104,7 @@ def _checked_fields(fields: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[byt
             raise _malformed("a header field has a character that is not allowed")
         name = raw_name.lower()
         # An underscore reaches CGI-like software as a dash: `X_User_Id` is `X-User-Id` there.
-        if b"_" in name or name in _IDENTITY_NAMES or name.startswith(_IDENTITY_PREFIXES):
+        if is_identity_header(name):
             continue
         yield name, value
 
@@ -172,7 +136,7 @@ def check_framing(method: str, http_version: str, lengths: list[bytes], codings:
         codings: the values of every Transfer-Encoding.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED or TRANSFER_CODING.
+        GatewayError: REQUEST_MALFORMED or REQUEST_TRANSFER_CODING.
     """
     if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
         raise _malformed("its length is said more than once")
@@ -181,7 +145,7 @@ def check_framing(method: str, http_version: str, lengths: list[bytes], codings:
     if codings and http_version == "1.0":
         raise _malformed("HTTP/1.0 has no Transfer-Encoding")
     if codings and codings[0].lower() != b"chunked":
-        raise GatewayError(ErrorCode.TRANSFER_CODING)
+        raise GatewayError(ErrorCode.REQUEST_TRANSFER_CODING)
     if method in _BODYLESS and (codings or (lengths and int(lengths[0]))):
         raise _malformed(f"{method} takes no body")
 

@@ -33,24 +33,24 @@ class Metrics:
         self.requests = Counter(
             "osfaas_requests", "Answered requests.", ["route", "method", "status"], registry=self.registry
         )
-        self.outcomes = Counter(
-            "osfaas_outcomes",
+        self.request_outcomes = Counter(
+            "osfaas_request_outcomes",
             "Answered requests by outcome and responsible side.",
             ["route", "status_class", "outcome"],
             registry=self.registry,
         )
-        self.request_seconds = Histogram(
-            "osfaas_request_seconds",
+        self.request_duration = Histogram(
+            "osfaas_request_duration_seconds",
             "Time from the head of a request to the end of its answer.",
             ["route"],
             buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600, 1800),
             registry=self.registry,
         )
         self.in_flight = Gauge("osfaas_requests_in_flight", "Requests being answered.", registry=self.registry)
-        self.tokens = Counter(
-            "osfaas_tokens",
+        self.token_validations = Counter(
+            "osfaas_token_validations",
             "Token validations by source and result.",
-            ["source", "verdict"],
+            ["source", "result"],
             registry=self.registry,
         )
         self.computations = Counter(
@@ -59,27 +59,29 @@ class Metrics:
             ["capability", "outcome"],
             registry=self.registry,
         )
-        self.computed_bytes = Counter("osfaas_computed_bytes", "Bytes digested.", registry=self.registry)
+        self.computed_bytes = Counter(
+            "osfaas_computed_bytes", "Bytes of objects that computations have read.", registry=self.registry
+        )
         self.events = Counter("osfaas_events", "Object events by outcome.", ["outcome"], registry=self.registry)
         self.digests = Counter("osfaas_digests", "Digests returned, by source.", ["source"], registry=self.registry)
-        self.budget_calls = Counter(
-            "osfaas_budget_calls",
-            "Requests to a project's limits: granted at once, granted after waiting, refused.",
+        self.limit_decisions = Counter(
+            "osfaas_limit_decisions",
+            "Requests to a project's limits: granted at once, granted after waiting, rejected.",
             ["limit", "outcome"],
             registry=self.registry,
         )
-        self.budget_waiting = Gauge(
-            "osfaas_budget_waiting", "Calls that are queued for a limit.", registry=self.registry
+        self.limit_queued_calls = Gauge(
+            "osfaas_limit_queued_calls", "Calls that are queued for a limit.", registry=self.registry
         )
-        self.budgets_shared = Gauge(
-            "osfaas_budgets_shared",
+        self.limits_shared = Gauge(
+            "osfaas_limits_shared",
             "1 while replicas share the limits, 0 while each process counts by itself because the store is "
             "unreachable; NaN if no store is configured.",
             registry=self.registry,
         )
-        self.budgets_shared.set(math.nan)
-        self.budget_store_failures = Counter(
-            "osfaas_budget_store_failures",
+        self.limits_shared.set(math.nan)
+        self.limit_store_failures = Counter(
+            "osfaas_limit_store_failures",
             "Requests to the Redis of the shared limits that failed or timed out.",
             registry=self.registry,
         )

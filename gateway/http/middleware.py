@@ -13,9 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
 from gateway.http.context import RequestContext, context_of, open_context
-from gateway.http.head import REFUSAL, HeadLimits, read_head
+from gateway.http.head import REFUSAL, read_head
 from gateway.http.metrics import METHODS, Metrics, counter_of, histogram_of
 from gateway.http.respond import failure
+from gateway.limit_use import ratelimit_fields
+from gateway.settings.server import RequestSettings
 from gateway.telemetry.outcome import CALLER_GONE, FIRST_FAULT, GONE, Outcome, outcome_of
 from gateway.telemetry.trace import Recorder, Span, begun, enter, received
 
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Assigns each request an id and returns it as `X-Openstack-Request-Id`."""
+    """Assigns each request an id and returns it as `X-Openstack-Request-Id`, with the use of the project's limits."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +42,7 @@ class RequestIdMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], field]
+                message["headers"] = [*message["headers"], field, *ratelimit_fields(context.limits.values())]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -93,11 +95,11 @@ class AccessLogMiddleware:
         seconds = time.perf_counter() - context.started
         method = scope["method"] if scope["method"] in METHODS else "other"
         outcome = outcome_of(status, context.log.error)
-        counter_of(self._metrics.outcomes, context.route, f"{status // 100}xx", outcome).inc()
+        counter_of(self._metrics.request_outcomes, context.route, f"{status // 100}xx", outcome).inc()
         if span is not None:
             _end(span, context, method, status, outcome)
         counter_of(self._metrics.requests, context.route, method, status).inc()
-        histogram_of(self._metrics.request_seconds, context.route).observe(seconds)
+        histogram_of(self._metrics.request_duration, context.route).observe(seconds)
         if not access_log.isEnabledFor(logging.INFO):
             return
         line = {
@@ -133,7 +135,7 @@ def _end(span: Span, context: RequestContext, method: str, status: int, outcome:
 class StrictHeadMiddleware:
     """Rejects invalid heads and strips header fields that claim an identity."""
 
-    def __init__(self, app: ASGIApp, limits: HeadLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestSettings) -> None:
         self._app = app
         self._limits = limits
 

@@ -34,4 +34,6 @@ async def answer_or_error(
 def failure(context: RequestContext, error: GatewayError, *, plain: bool = False) -> Response:
     """The response to a request that ends with an error, which is logged with it."""
     context.log.fail(error)
+    if error.reached is not None:
+        context.limits[error.reached.name] = error.reached
     return error_response(error, request_id=context.request_id, plain=plain)

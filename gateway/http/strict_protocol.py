@@ -30,6 +30,8 @@ PROJECT_OF = "project_of"
 
 # Bytes of following requests that are kept while one is answered; beyond it the socket is not read.
 _HELD_MAX = 8_192
+# How long incoming bytes are discarded after the last answer, so that the caller can read it.
+_LINGER_SECONDS = 2.0
 
 
 class State(Enum):
@@ -112,14 +114,17 @@ class StrictProtocol(HttpToolsProtocol):
 
     def inspect(self, now: float) -> None:
         """Ends the connection if it is too slow."""
-        transfer = self._manager.transfer
         if self._state is State.LINGERING:
             if self.transport.outstanding():
                 # The rest of the answer; a client that reads it too slowly is dropped below.
                 self._since = now
-            elif self._since is not None and now - self._since >= transfer.linger_seconds:
+            elif self._since is not None and now - self._since >= _LINGER_SECONDS:
                 self.transport.abort()
-        elif self._state is State.HEAD and self._since is not None and now - self._since >= transfer.head_seconds:
+        elif (
+            self._state is State.HEAD
+            and self._since is not None
+            and now - self._since >= self._manager.settings.head_timeout_seconds
+        ):
             self._head_too_late()
         elif self._body_too_slow(now):
             self._refuse(GatewayError(ErrorCode.REQUEST_TIMEOUT, part="body"))
@@ -187,7 +192,7 @@ class StrictProtocol(HttpToolsProtocol):
             if self._held.startswith(b"\r\n"):
                 self._blank_line_seen, self._held = True, self._held[2:]
                 return bool(self._held)
-        framed = frame_head(self._held, self._searched, self._manager.wire)
+        framed = frame_head(self._held, self._searched, self._manager.settings)
         if framed is None:
             self._searched = len(self._held)
             return False
@@ -268,14 +273,14 @@ class StrictProtocol(HttpToolsProtocol):
         if self._state is not State.BODY or waits_for_us:
             self._upload.reset()
             return False
-        return self._upload.is_below_minimum(now, self._received, self._manager.transfer)
+        return self._upload.is_below_minimum(now, self._received, self._manager.settings)
 
     def _check_download(self, now: float) -> None:
         outstanding = self.transport.outstanding()
         if not outstanding:
             self._download.reset()
         elif self._download.is_below_minimum(
-            now, self.transport.written - outstanding, self._manager.transfer, self.transport.written
+            now, self.transport.written - outstanding, self._manager.settings, self.transport.written
         ):
             self.drop("it takes its answer too slowly")
 

@@ -3,22 +3,7 @@
 import math
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferLimits:
-    """Time and rate limits of a connection (slow clients).
-
-    Attributes:
-        head_seconds: maximum time for a whole head.
-        window_seconds: period over which a rate is measured.
-        bytes_per_second: minimum rate of a request's body and of reading an answer; 0: no minimum.
-        linger_seconds: how long incoming bytes are discarded after the last answer, so that the caller can read it.
-    """
-
-    head_seconds: float
-    window_seconds: float
-    bytes_per_second: int
-    linger_seconds: float = 2.0
+from gateway.settings.server import RequestSettings
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +18,7 @@ class MinRateMonitor:
         """Pauses the measurement: nothing is due, and the next window begins when something is."""
         self.since = None
 
-    def is_below_minimum(self, now: float, moved: int, limits: TransferLimits, due: float = math.inf) -> bool:
+    def is_below_minimum(self, now: float, moved: int, limits: RequestSettings, due: float = math.inf) -> bool:
         """Whether the window that ends now is below the minimum rate.
 
         Args:
@@ -46,8 +31,11 @@ class MinRateMonitor:
         if self.since is None:
             self.since, self.moved, self.due = now, moved, due
             return False
-        if now - self.since < limits.window_seconds:
+        if now - self.since < limits.transfer_window_seconds:
             return False
-        slow = moved - self.moved < limits.bytes_per_second * limits.window_seconds and moved < self.due
+        slow = (
+            moved - self.moved < limits.transfer_min_bytes_per_second * limits.transfer_window_seconds
+            and moved < self.due
+        )
         self.since, self.moved, self.due = now, moved, due
         return slow

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import check_framing, check_host
+from gateway.settings.server import RequestSettings
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
 _FIELD_LINE = rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n" % _TOKEN
@@ -29,16 +30,6 @@ _LINE_OVERHEAD = len(b"OPTIONS  HTTP/1.1\r\n") + 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WireLimits:
-    """Maximum sizes of a head in bytes, and its maximum number of fields."""
-
-    head_bytes: int
-    target_bytes: int
-    field_bytes: int
-    fields: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Framed:
     """A head that matches the grammar.
 
@@ -53,7 +44,7 @@ class Framed:
     length: int | None
 
 
-def frame_head(data: bytes, searched: int, limits: WireLimits) -> Framed | None:
+def frame_head(data: bytes, searched: int, limits: RequestSettings) -> Framed | None:
     """The head at the beginning of `data`, or None if it is not complete.
 
     Args:
@@ -62,16 +53,16 @@ def frame_head(data: bytes, searched: int, limits: WireLimits) -> Framed | None:
         limits: of the head.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, REQUEST_TARGET_TOO_LONG, REQUEST_HEAD_TOO_LARGE or TRANSFER_CODING; as soon
-            as it is detected, not only when the head is complete.
+        GatewayError: REQUEST_MALFORMED, REQUEST_TARGET_TOO_LONG, REQUEST_HEAD_TOO_LARGE or REQUEST_TRANSFER_CODING; as
+            soon as it is detected, not only when the head is complete.
     """
     end = data.find(_END, max(0, searched - len(_END)))
     if end < 0:
         _check_unfinished(data, searched, limits)
         return None
     end += len(_END)
-    if end > limits.head_bytes:
-        raise _too_large(f"more than {limits.head_bytes} bytes")
+    if end > limits.head_max_bytes:
+        raise _too_large(f"more than {limits.head_max_bytes} bytes")
     method, version, fields_at = _request_line(data, limits)
     if not _FIELDS.fullmatch(data, fields_at, end):
         raise _malformed("a header line is not a name, a colon and a value, and a line end of CR LF")
@@ -103,35 +94,35 @@ def _without_upgrade(head: bytes, values: dict[bytes, list[bytes]]) -> bytes:
     return _UPGRADE.sub(b"", head)
 
 
-def _request_line(data: bytes, limits: WireLimits) -> tuple[str, str, int]:
+def _request_line(data: bytes, limits: RequestSettings) -> tuple[str, str, int]:
     line = _REQUEST_LINE.match(data)
     if line is None:
         raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
-    if len(line[2]) > limits.target_bytes:
-        raise GatewayError(ErrorCode.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
+    if len(line[2]) > limits.target_max_bytes:
+        raise GatewayError(ErrorCode.REQUEST_TARGET_TOO_LONG, limit=limits.target_max_bytes)
     return line[1].decode("ascii"), f"1.{line[3].decode('ascii')}", line.end()
 
 
-def _check_fields(head: bytes, limits: WireLimits) -> None:
-    if head.count(b"\r\n") - 2 > limits.fields:
-        raise _too_large(f"more than {limits.fields} fields")
-    if len(head) > limits.field_bytes:
+def _check_fields(head: bytes, limits: RequestSettings) -> None:
+    if head.count(b"\r\n") - 2 > limits.head_max_fields:
+        raise _too_large(f"more than {limits.head_max_fields} fields")
+    if len(head) > limits.field_max_bytes:
         lines = head.split(b"\r\n")[1:]
-        if max(map(len, lines)) > limits.field_bytes:
-            raise _too_large(f"a field of more than {limits.field_bytes} bytes")
+        if max(map(len, lines)) > limits.field_max_bytes:
+            raise _too_large(f"a field of more than {limits.field_max_bytes} bytes")
 
 
-def _check_unfinished(data: bytes, searched: int, limits: WireLimits) -> None:
+def _check_unfinished(data: bytes, searched: int, limits: RequestSettings) -> None:
     if b"\r\n" in data:
         _request_line(data, limits)
     elif not _UNFINISHED_LINE.fullmatch(data):
         raise _malformed("its first line is not a method, a path and HTTP/1.1, with one blank between them")
-    elif len(data) > limits.target_bytes + _LINE_OVERHEAD:
-        raise GatewayError(ErrorCode.REQUEST_TARGET_TOO_LONG, limit=limits.target_bytes)
-    if len(data) > limits.head_bytes:
-        raise _too_large(f"more than {limits.head_bytes} bytes")
-    if data.count(b"\r\n") - 1 > limits.fields:
-        raise _too_large(f"more than {limits.fields} fields")
+    elif len(data) > limits.target_max_bytes + _LINE_OVERHEAD:
+        raise GatewayError(ErrorCode.REQUEST_TARGET_TOO_LONG, limit=limits.target_max_bytes)
+    if len(data) > limits.head_max_bytes:
+        raise _too_large(f"more than {limits.head_max_bytes} bytes")
+    if data.count(b"\r\n") - 1 > limits.head_max_fields:
+        raise _too_large(f"more than {limits.head_max_fields} fields")
     ends = data.count(b"\r\n")
     lone = data.count(b"\n") > ends or data.count(b"\r") - data.endswith(b"\r") > ends
     if lone or _CONTROL.search(data, searched):

@@ -2,27 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.identity import access_rules
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
-from gateway.identity.tokens import TokenForm, token_of
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityRules:
-    """Requirements for callers (see `Settings` for each)."""
-
-    service_type: str
-    call_role: str
-    www_authenticate_uri: str
-    token_form: TokenForm
-    service_role: str = "service"
-    service_projects: frozenset[str] = frozenset()
-    read_role: str = "reader"
+from gateway.identity.tokens import reject_malformed, token_of
+from gateway.settings.identity import IdentitySettings
 
 
 class Authenticator:
@@ -32,16 +19,25 @@ class Authenticator:
     the service role, which counts only in projects that the operator has listed and on routes that allow it.
     """
 
-    def __init__(self, tokens: TokenCache, rules: IdentityRules, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        tokens: TokenCache,
+        settings: IdentitySettings,
+        *,
+        auth_url: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`auth_url`: of Keystone, for callers without a valid token; the settings may name another one."""
         self._tokens = tokens
-        self._rules = rules
+        self._settings = settings
+        self._www_authenticate_uri = settings.www_authenticate_uri or auth_url
         self._clock = clock
 
     async def caller_of(self, head: RequestHead) -> Caller:
         """The caller of a request, authorised as a user.
 
         Raises:
-            GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_RULE, KEYSTONE_UNAVAILABLE.
+            GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_DENIED_BY_RULE, KEYSTONE_UNAVAILABLE.
         """
         caller = await self.identify(head)
         self.authorise(caller, head)
@@ -58,7 +54,7 @@ class Authenticator:
             known = self._tokens.known(token)
             if known is not None:
                 return known
-            self._rules.token_form.reject_malformed(token, now=self._clock())
+            reject_malformed(token, self._settings, now=self._clock())
             return await self._tokens.caller_of(token)
         except GatewayError as error:
             raise self.with_challenge(error) from error.__cause__
@@ -77,11 +73,11 @@ class Authenticator:
 
     def has_service_role(self, caller: Caller) -> bool:
         """Whether the caller has the service role, in any project."""
-        return self._rules.service_role in caller.roles
+        return self._settings.service_role in caller.roles
 
     def is_service(self, caller: Caller) -> bool:
         """Whether the caller is a service caller, in a listed project."""
-        return self.has_service_role(caller) and caller.project_id in self._rules.service_projects
+        return self.has_service_role(caller) and caller.project_id in self._settings.service_projects
 
     def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False, readers: bool = False) -> None:
         """Checks that the caller may make this request.
@@ -93,17 +89,19 @@ class Authenticator:
             readers: whether the reader role is enough.
 
         Raises:
-            GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_RULE.
+            GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_DENIED_BY_RULE.
         """
-        rules = self._rules
-        enough = {rules.call_role, rules.read_role} if readers else {rules.call_role}
+        settings = self._settings
+        enough = {settings.member_role, settings.reader_role} if readers else {settings.member_role}
         if not enough & caller.roles and not (services and self.is_service(caller)):
             if services and self.has_service_role(caller):
-                raise GatewayError(ErrorCode.SERVICE_NOT_LISTED, role=rules.service_role, project_id=caller.project_id)
-            raise GatewayError(ErrorCode.ROLE_MISSING, role=rules.call_role, project_id=caller.project_id)
+                raise GatewayError(
+                    ErrorCode.SERVICE_NOT_LISTED, role=settings.service_role, project_id=caller.project_id
+                )
+            raise GatewayError(ErrorCode.ROLE_MISSING, role=settings.member_role, project_id=caller.project_id)
         path = head.path.decode("ascii")
-        if not access_rules.allows(caller, service_type=rules.service_type, method=head.method, path=path):
-            raise GatewayError(ErrorCode.ACCESS_RULE, method=head.method, service=rules.service_type)
+        if not access_rules.allows(caller, service_type=settings.service_type, method=head.method, path=path):
+            raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=settings.service_type)
 
     def invalidate(self, caller: Caller) -> None:
         """Drops a cached caller whose token another service has rejected, so that Keystone is asked next time."""
@@ -111,7 +109,7 @@ class Authenticator:
 
     def with_challenge(self, error: GatewayError) -> GatewayError:
         """See the function `with_challenge`."""
-        return with_challenge(error, self._rules.www_authenticate_uri)
+        return with_challenge(error, self._www_authenticate_uri)
 
 
 def with_challenge(error: GatewayError, www_authenticate_uri: str) -> GatewayError:

@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from cachetools import TTLCache
 
@@ -12,31 +11,11 @@ from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.identity.recent import Recent
 from gateway.identity.validation_limiter import ValidationLimiter
+from gateway.settings.identity import IdentitySettings
 from gateway.single_flight import SingleFlight
 
 # Rejections of the token itself, which are cached.
-_LASTING = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.TOKEN_SCOPE])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheLimits:
-    """Bounds of the cache.
-
-    Attributes:
-        entries: maximum number of callers, and of rejections.
-        seconds: lifetime of a validation; a token's own expiry comes first.
-        refusal_seconds: lifetime of a rejection.
-        outage_seconds: how much longer a caller stays valid while Keystone is unreachable.
-        max_concurrent_validations: maximum concurrent validations of tokens that were not accepted recently.
-        validation_queue_timeout_seconds: maximum wait for such a validation to start.
-    """
-
-    entries: int
-    seconds: float
-    refusal_seconds: float
-    outage_seconds: float = 0
-    max_concurrent_validations: int = 16
-    validation_queue_timeout_seconds: float = 5
+_LASTING = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.TOKEN_WRONG_SCOPE])
 
 
 class TokenCache:
@@ -49,26 +28,27 @@ class TokenCache:
     def __init__(
         self,
         validate: Callable[[str], Awaitable[Caller]],
-        limits: CacheLimits,
+        settings: IdentitySettings,
         *,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.monotonic,
         on_lookup: Callable[[str, str], None] = lambda _source, _verdict: None,
     ) -> None:
+        entries, seconds = settings.token_cache_entries, settings.token_cache_seconds
         self._validate = validate
         self._clock = clock
         self._on_lookup = on_lookup
-        self._callers: Recent[Caller] = Recent(limits.entries, limits.seconds, stopwatch)
+        self._callers: Recent[Caller] = Recent(entries, seconds, stopwatch)
         # Used only in an outage; a rejection by Keystone or by another service removes the entry.
         self._last_known: TTLCache[str, Caller] = TTLCache(
-            limits.entries if limits.outage_seconds else 0, limits.seconds + limits.outage_seconds, timer=stopwatch
+            entries if settings.token_stale_seconds else 0, seconds + settings.token_stale_seconds, timer=stopwatch
         )
         self._refusals: TTLCache[str, tuple[ErrorCode, Mapping[str, object]]] = TTLCache(
-            limits.entries, limits.refusal_seconds, timer=stopwatch
+            entries, settings.token_rejection_cache_seconds, timer=stopwatch
         )
         self._flights: SingleFlight[str, Caller] = SingleFlight()
         self._validations = ValidationLimiter(
-            limits.max_concurrent_validations, wait_seconds=limits.validation_queue_timeout_seconds
+            settings.token_validation_concurrency, wait_seconds=settings.keystone_timeout_seconds
         )
 
     def known(self, token: str) -> Caller | None:
@@ -98,7 +78,7 @@ class TokenCache:
             return caller
         refusal = self._refusals.get(token)
         if refusal is not None:
-            self._on_lookup("cache", "refused")
+            self._on_lookup("cache", "rejected")
             kind, words = refusal
             raise GatewayError.of(kind, words)
         return await self._flights.run(token, lambda: self._ask(token))
@@ -125,7 +105,7 @@ class TokenCache:
             if error.kind in _LASTING:
                 self.forget(token)
                 self._refusals[token] = error.kind, error.words
-            self._on_lookup("keystone", "refused" if error.kind in _LASTING else "unknown")
+            self._on_lookup("keystone", "rejected" if error.kind in _LASTING else "unknown")
             raise
         if caller.expires_at <= self._clock():
             self.forget(token)

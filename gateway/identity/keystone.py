@@ -55,7 +55,7 @@ class Keystone:
         """Validates a token, and returns its caller.
 
         Raises:
-            GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
+            GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_WRONG_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
                 one that says nothing about the token). In doubt, no caller is returned.
         """
         return await self.validate_as(token, caller_from)
@@ -170,12 +170,12 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
     """Parses the `token` object of Keystone's answer.
 
     Raises:
-        GatewayError: TOKEN_SCOPE, if it is not scoped to a project.
+        GatewayError: TOKEN_WRONG_SCOPE, if it is not scoped to a project.
         AttributeError, KeyError, TypeError, ValueError: it is not such an object.
     """
     user = body["user"]
     if "project" not in body:
-        raise GatewayError(ErrorCode.TOKEN_SCOPE, scope=_scope_word(body))
+        raise GatewayError(ErrorCode.TOKEN_WRONG_SCOPE, scope=_scope_word(body))
     credential = body.get("application_credential") or {}
     rules = credential.get("access_rules")
     catalog = body.get("catalog", [])

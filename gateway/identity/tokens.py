@@ -2,10 +2,11 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
+import math
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
+from gateway.settings.identity import IdentitySettings
 
 MAX_TOKEN_CHARS = 8_192
 
@@ -62,44 +63,20 @@ def fernet_issued_at(token: str) -> int:
     return int.from_bytes(raw[1:9], "big")
 
 
-def reject_malformed(token: str, *, now: float, max_age_seconds: int, skew_seconds: int) -> None:
-    """Rejects a token that Keystone cannot accept: not Fernet, from the future, or too old.
+def reject_malformed(token: str, settings: IdentitySettings, *, now: float) -> None:
+    """Rejects a token that Keystone cannot accept: not Fernet, too long, from the future, or too old.
 
     Raises:
         GatewayError: TOKEN_INVALID.
     """
+    if settings.token_format != "fernet":  # noqa: S105 - a format, not a token
+        return
+    if len(token) > settings.token_max_chars:
+        raise GatewayError(ErrorCode.TOKEN_INVALID)
     try:
         issued_at = fernet_issued_at(token)
     except ValueError as error:
         raise GatewayError(ErrorCode.TOKEN_INVALID) from error
-    if issued_at > now + skew_seconds or (max_age_seconds and issued_at < now - max_age_seconds):
+    oldest = now - settings.token_max_age_seconds if settings.token_max_age_seconds else -math.inf
+    if not oldest <= issued_at <= now + settings.clock_skew_seconds:
         raise GatewayError(ErrorCode.TOKEN_INVALID)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenForm:
-    """Format requirements of tokens.
-
-    Attributes:
-        fernet_only: whether Keystone issues only Fernet tokens.
-        max_age_seconds: maximum age of a token; 0: any.
-        skew_seconds: how far in the future a token may have been issued.
-        max_chars: maximum length of a Fernet token.
-    """
-
-    fernet_only: bool
-    max_age_seconds: int
-    skew_seconds: int
-    max_chars: int = 512
-
-    def reject_malformed(self, token: str, *, now: float) -> None:
-        """Rejects a token that Keystone cannot accept.
-
-        Raises:
-            GatewayError: TOKEN_INVALID.
-        """
-        if not self.fernet_only:
-            return
-        if len(token) > self.max_chars:
-            raise GatewayError(ErrorCode.TOKEN_INVALID)
-        reject_malformed(token, now=now, max_age_seconds=self.max_age_seconds, skew_seconds=self.skew_seconds)

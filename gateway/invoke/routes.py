@@ -58,7 +58,8 @@ class InvokeRoutes:
         call = await self._admission.admit(context)
         address = callable_function(call.tenant, target.function)
         body = InboundBody(receive, head, self._body_max_bytes)
-        async with self._limiter.slot(call.subject):
+        async with self._limiter.slot(call.subject) as use:
+            context.limits[use.name] = use
             await self._proxy.carry(Invocation(call, head, target, address), body, send)
 
 

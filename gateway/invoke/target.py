@@ -30,14 +30,14 @@ def target_of(head: RequestHead) -> Target:
     """The target in the path `/v1/invoke/{function}/{path}`.
 
     Raises:
-        GatewayError: NO_SUCH_ROUTE, REQUEST_MALFORMED.
+        GatewayError: ROUTE_NOT_FOUND, REQUEST_MALFORMED.
     """
     if not head.path.startswith(PREFIX):
         # The router compares the decoded path. A prefix that is spelled with escapes is another path to access rules.
-        raise GatewayError(ErrorCode.NO_SUCH_ROUTE)
+        raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
     name, slash, rest = head.path.removeprefix(PREFIX).partition(b"/")
     if not _FUNCTION.fullmatch(name):
-        raise GatewayError(ErrorCode.NO_SUCH_ROUTE)
+        raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
     if _ENCODED_DIVIDER.search(rest):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
     segments = _ENCODED_DOT.sub(b".", rest).split(b"/")

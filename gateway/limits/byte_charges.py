@@ -17,7 +17,12 @@ from gateway.limits.model import LimitSubject
 FASTEST_BYTES_PER_SECOND = 1 << 30
 # The function did not start.
 _NOTHING_READ = frozenset(
-    [ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.FUNCTION_BUSY, ErrorCode.FUNCTION_QUOTA, ErrorCode.FUNCTION_NOT_RUNNING]
+    [
+        ErrorCode.FUNCTION_UNREACHABLE,
+        ErrorCode.FUNCTION_BUSY,
+        ErrorCode.FUNCTION_QUOTA_EXCEEDED,
+        ErrorCode.FUNCTION_NOT_RUNNING,
+    ]
 )
 
 
@@ -26,7 +31,7 @@ async def charged_read(
     limiter: ProjectLimiter,
     subject: LimitSubject,
     size: int,
-    slot: AbstractAsyncContextManager[None],
+    slot: AbstractAsyncContextManager[object],
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[None]:
@@ -40,7 +45,7 @@ async def charged_read(
         clock: in seconds.
 
     Raises:
-        GatewayError: BYTES_EXCEEDED, TOO_MANY_AT_ONCE.
+        GatewayError: BYTES_EXCEEDED, CONCURRENCY_EXCEEDED.
     """
     await limiter.charge_bytes(subject, size)
     read = 0

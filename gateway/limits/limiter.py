@@ -4,10 +4,10 @@ import contextlib
 import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
-from gateway.errors import ErrorCode, GatewayError, LimitReached
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics, counter_of
+from gateway.limit_use import LimitUse
 from gateway.limits.backend import LimitBackend, LimitResult
 from gateway.limits.fair_queue import FairQueue, QueueFullError, QueueLimits
 from gateway.limits.model import (
@@ -16,69 +16,41 @@ from gateway.limits.model import (
     REQUESTS_PER_SECOND,
     LimitSubject,
 )
-from gateway.limits.token_bucket import Rate
+from gateway.limits.token_bucket import Rate, seconds_until_full
+from gateway.settings.limits import LimitSettings
 from policies.model import Limits
 
 _KINDS = {
-    CONCURRENT_CALLS: ErrorCode.TOO_MANY_AT_ONCE,
+    CONCURRENT_CALLS: ErrorCode.CONCURRENCY_EXCEEDED,
     REQUESTS_PER_SECOND: ErrorCode.RATE_EXCEEDED,
     BYTES_PER_SECOND: ErrorCode.BYTES_EXCEEDED,
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitRules:
-    """Configuration of the limiter (see `Settings` for each).
-
-    Attributes:
-        defaults: limits of a project whose record has none.
-        burst_seconds: for how long an unused rate is kept.
-        debt_seconds: maximum wait of the whole project because of what one of its callers has read.
-        users: queue limits of users.
-        services: queue limits of service callers.
-    """
-
-    defaults: Limits
-    burst_seconds: float
-    debt_seconds: float
-    users: QueueLimits
-    services: QueueLimits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitUse:
-    """One limit as `/v1/limits` shows it.
-
-    Attributes:
-        value: the limit; 0 of a rate: not limited.
-        usage: current usage, in its own unit.
-        remaining: what can be taken now.
-        wait_seconds: seconds until something can be taken.
-    """
-
-    name: str
-    value: int
-    usage: float
-    remaining: float
-    wait_seconds: float
-
-
 class ProjectLimiter:
     """Enforces the limits of projects."""
 
-    def __init__(self, backend: LimitBackend, rules: LimitRules, metrics: Metrics) -> None:
+    def __init__(self, backend: LimitBackend, settings: LimitSettings, metrics: Metrics) -> None:
         self._backend = backend
-        self._rules = rules
-        self._queues = FairQueue(metrics.budget_waiting.inc)
-        self._count = metrics.budget_calls
+        self._settings = settings
+        self._defaults = Limits(
+            concurrent_calls=settings.project_concurrent_calls,
+            requests_per_second=settings.project_requests_per_second,
+            bytes_per_second=settings.project_bytes_per_second,
+        )
+        self._users = QueueLimits(size=settings.limit_queue_size, seconds=settings.limit_wait_seconds)
+        # A storage federation takes a rejection for a failed transfer, so it waits as long as for an answer.
+        self._services = QueueLimits(size=settings.service_queue_size, seconds=settings.response_timeout_seconds)
+        self._queues = FairQueue(metrics.limit_queued_calls.inc)
+        self._count = metrics.limit_decisions
 
-    async def count_call(self, subject: LimitSubject, calls: int = 1) -> None:
-        """Counts one call, or a request that counts as several.
+    async def count_call(self, subject: LimitSubject, calls: int = 1) -> LimitUse | None:
+        """Counts one call, or a request that counts as several; the use afterwards, None if there is no limit.
 
         Raises:
             GatewayError: RATE_EXCEEDED.
         """
-        await self._consume(subject, REQUESTS_PER_SECOND, self.limits(subject).requests_per_second, calls)
+        return await self._consume(subject, REQUESTS_PER_SECOND, self.limits(subject).requests_per_second, calls)
 
     async def charge_bytes(self, subject: LimitSubject, size: int) -> None:
         """Charges an object before it is read: the caller all of it, the project as much as its debt may be.
@@ -118,14 +90,14 @@ class ProjectLimiter:
             await self._backend.consume(subject.key, BYTES_PER_SECOND, rate, read - charged)
 
     def _of_project(self, size: int, per_second: int) -> int:
-        return min(size, math.ceil(per_second * self._rules.debt_seconds))
+        return min(size, math.ceil(per_second * self._settings.limit_debt_seconds))
 
     @contextlib.asynccontextmanager
-    async def slot(self, subject: LimitSubject) -> AsyncIterator[None]:
-        """Holds one of the project's slots.
+    async def slot(self, subject: LimitSubject) -> AsyncIterator[LimitUse]:
+        """Holds one of the project's slots; yields their use.
 
         Raises:
-            GatewayError: TOO_MANY_AT_ONCE.
+            GatewayError: CONCURRENCY_EXCEEDED.
         """
         call, limit = uuid.uuid4().hex, self.limits(subject).concurrent_calls
 
@@ -136,8 +108,7 @@ class ProjectLimiter:
             return await self._backend.slots_in_use(subject.key, limit)
 
         try:
-            await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
-            yield
+            yield await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
         finally:
             # Also after a wait that was cancelled: the slot may have been granted at that moment.
             await self._backend.release_slot(subject.key, call)
@@ -147,48 +118,47 @@ class ProjectLimiter:
         """All limits of a project with their current usage."""
         limits = self.limits(subject)
         slots = await self._backend.slots_in_use(subject.key, limits.concurrent_calls)
-        found = [
-            LimitUse(
-                name=CONCURRENT_CALLS,
-                value=limits.concurrent_calls,
-                usage=slots.usage,
-                remaining=slots.remaining,
-                wait_seconds=0.0,
-            )
-        ]
+        found = [self._use(CONCURRENT_CALLS, limits.concurrent_calls, slots)]
         rates = {
             REQUESTS_PER_SECOND: limits.requests_per_second,
             BYTES_PER_SECOND: limits.bytes_per_second,
         }
         for name, value in rates.items():
-            if not value:
-                found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf, wait_seconds=0.0))
-                continue
-            result = await self._backend.consume(subject.key, name, self._rate(value), 0)
-            found.append(
-                LimitUse(
-                    name=name,
-                    value=value,
-                    usage=result.usage,
-                    remaining=result.remaining,
-                    wait_seconds=result.wait_seconds,
-                )
-            )
+            if value:
+                result = await self._backend.consume(subject.key, name, self._rate(value), 0)
+                found.append(self._use(name, value, result))
+            else:
+                found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf))
         return tuple(found)
+
+    def _use(self, name: str, value: int, result: LimitResult) -> LimitUse:
+        capacity, reset_seconds = float(value), None
+        if name != CONCURRENT_CALLS:
+            rate = self._rate(value)
+            capacity, reset_seconds = rate.capacity, seconds_until_full(result.usage, rate)
+        return LimitUse(
+            name=name,
+            value=value,
+            usage=result.usage,
+            remaining=result.remaining,
+            wait_seconds=result.wait_seconds,
+            capacity=capacity,
+            reset_seconds=reset_seconds,
+        )
 
     def limits(self, subject: LimitSubject) -> Limits:
         """The limits of the subject's project."""
-        return self._rules.defaults if subject.limits is None else subject.limits
+        return self._defaults if subject.limits is None else subject.limits
 
     def _rate(self, per_second: int) -> Rate:
-        return Rate(per_second=per_second, burst_seconds=self._rules.burst_seconds)
+        return Rate(per_second=per_second, burst_seconds=self._settings.limit_burst_seconds)
 
     async def _consume(
         self, subject: LimitSubject, name: str, per_second: int, amount: int, *, bucket: str | None = None
-    ) -> None:
+    ) -> LimitUse | None:
         """Takes an amount out of the bucket `bucket`; the project's own bucket has the name of the limit."""
         if not per_second or not amount:
-            return
+            return None
         rate, bucket = self._rate(per_second), bucket or name
 
         async def attempt() -> LimitResult:
@@ -197,7 +167,7 @@ class ProjectLimiter:
         async def look() -> LimitResult:
             return await self._backend.consume(subject.key, bucket, rate, 0)
 
-        await self._wait(subject, name, per_second, attempt, look, bucket=bucket)
+        return await self._wait(subject, name, per_second, attempt, look, bucket=bucket)
 
     async def _wait(
         self,
@@ -208,7 +178,7 @@ class ProjectLimiter:
         look: Callable[[], Awaitable[LimitResult]],
         *,
         bucket: str,
-    ) -> None:
+    ) -> LimitUse:
         attempts = 0
 
         async def counted() -> LimitResult:
@@ -216,14 +186,15 @@ class ProjectLimiter:
             attempts += 1
             return await attempt()
 
-        queue_limits = self._rules.services if subject.service else self._rules.users
+        queue_limits = self._services if subject.service else self._users
         try:
-            await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
+            result = await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
         except QueueFullError:
-            self._count.labels(name, "refused").inc()
-            raise refusal(subject, name, limit, await look(), own=bucket != name) from None
+            self._count.labels(name, "rejected").inc()
+            raise refusal(subject, self._use(name, limit, await look()), own=bucket != name) from None
         if bucket == name:
             counter_of(self._count, name, "granted" if attempts == 1 else "waited").inc()
+        return self._use(name, limit, result)
 
 
 def _caller_bytes(subject: LimitSubject) -> str:
@@ -231,16 +202,16 @@ def _caller_bytes(subject: LimitSubject) -> str:
     return f"{BYTES_PER_SECOND}:{subject.caller_id}"
 
 
-def refusal(subject: LimitSubject, name: str, limit: int, result: LimitResult, *, own: bool = False) -> GatewayError:
+def refusal(subject: LimitSubject, use: LimitUse, *, own: bool = False) -> GatewayError:
     """The error of an exceeded limit: the limit, its usage, and when to retry (whole seconds).
 
     `own`: the caller's own usage exceeds the limit, not the project's.
     """
     return GatewayError(
-        _KINDS[name],
+        _KINDS[use.name],
         project_id=subject.project_id,
         whose=f"{'this user in ' if own else ''}project {subject.project_id}",
-        retry_after_seconds=max(1, math.ceil(result.wait_seconds)),
-        reached=LimitReached(name, limit, result.usage),
-        limit=limit,
+        retry_after_seconds=max(1, math.ceil(use.wait_seconds)),
+        reached=use,
+        limit=use.value,
     )

@@ -9,7 +9,6 @@ that dies releases its slots. Every step is one atomic script on the store's clo
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import RedisError
 
+from gateway.circuit import CircuitBreaker, CircuitOpenError, CircuitRules
 from gateway.http.metrics import Metrics
 from gateway.limits.backend import InMemoryLimitBackend, LimitResult, bucket_result, slot_result
 from gateway.limits.token_bucket import MIN_LEVEL, Rate
@@ -29,6 +29,8 @@ LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
 # While the store is unreachable, one call in this time tries it.
 RETRY_AFTER_SECONDS = 1.0
+# RuntimeError: uvloop raises it for a write to a connection that has just been closed.
+_FAILURES = (RedisError, OSError, TimeoutError, RuntimeError)
 _MAX_CONNECTIONS = 32
 _SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
@@ -86,9 +88,10 @@ class RedisLimitBackend:
         self._consume, self._acquire, self._renew = (
             redis.register_script(text) for text in (_CONSUME, _ACQUIRE_SLOT, _RENEW_LEASES)
         )
-        self._away_until: float | None = None
+        self._circuit = CircuitBreaker(CircuitRules(failures=1, seconds=RETRY_AFTER_SECONDS), _FAILURES)
+        self._shared = True
         self._pending: set[asyncio.Task[Any]] = set()
-        metrics.budgets_shared.set(1)
+        metrics.limits_shared.set(1)
 
     async def consume(self, subject: str, bucket: str, rate: Rate, amount: float) -> LimitResult:
         own = self._local.consume_now(subject, bucket, rate, amount)
@@ -187,34 +190,30 @@ class RedisLimitBackend:
 
     async def _call_store(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """The store's answer; None if there is none, or if the last attempt failed a moment ago."""
-        now = time.monotonic()
-        if self._away_until is not None:
-            if now < self._away_until:
-                return None
-            # This call tries the store; the others go on without it.
-            self._away_until = now + RETRY_AFTER_SECONDS
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                found = await work()
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError: uvloop raises it for a write to a connection that has just been closed.
+            with self._circuit.attempt():
+                async with asyncio.timeout(self._timeout_seconds):
+                    found = await work()
+        except CircuitOpenError:
+            return None
+        except _FAILURES as error:
             self._failed(error)
             return None
-        if self._away_until is not None:
-            self._away_until = None
-            self._metrics.budgets_shared.set(1)
-            log.warning("the store of the shared budgets answers again: replicas share them")
+        if not self._shared:
+            self._shared = True
+            self._metrics.limits_shared.set(1)
+            log.warning("the store of the shared limits answers again: replicas share them")
             await self.renew()
         return found
 
     def _failed(self, error: Exception) -> None:
-        self._metrics.budget_store_failures.inc()
-        if self._away_until is None:
-            self._metrics.budgets_shared.set(0)
-            # The kind of failure only: its message may hold the URL, and so the password.
+        self._metrics.limit_store_failures.inc()
+        if self._shared:
+            self._shared = False
+            self._metrics.limits_shared.set(0)
+            # Only the type: the message may contain the URL, and so the password.
             why = type(error).__name__
-            log.warning("the store of the shared budgets is away (%s): each process counts for itself", why)
-        self._away_until = time.monotonic() + RETRY_AFTER_SECONDS
+            log.warning("the store of the shared limits is unreachable (%s): each process counts by itself", why)
 
 
 @contextlib.asynccontextmanager

@@ -34,12 +34,12 @@ class ServiceCallerQueue:
         """Holds one of the project's slots, as soon as one is free.
 
         Raises:
-            GatewayError: TOO_MANY_AT_ONCE, if the queue is full.
+            GatewayError: CONCURRENCY_EXCEEDED, if the queue is full.
         """
         queue = self._queues.setdefault(project_id, _Queue(asyncio.Semaphore(self._limit)))
         if queue.size >= self._limit + self._max_queued:
             raise GatewayError(
-                ErrorCode.TOO_MANY_AT_ONCE,
+                ErrorCode.CONCURRENCY_EXCEEDED,
                 project_id=project_id,
                 limit=self._limit + self._max_queued,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,

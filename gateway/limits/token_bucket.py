@@ -49,3 +49,8 @@ def wait_seconds(level: float, rate: Rate) -> float:
 def usage(level: float, rate: Rate) -> float:
     """Average usage per second over the time that the bucket holds; above the rate: a debt."""
     return round((rate.capacity - level) / (rate.capacity / rate.per_second), 3)
+
+
+def seconds_until_full(usage: float, rate: Rate) -> float:
+    """Seconds until a bucket with this average usage is full again, if nothing is taken."""
+    return max(0.0, usage) * rate.capacity / rate.per_second**2

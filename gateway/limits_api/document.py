@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.limits.limiter import LimitUse
+from gateway.limit_use import LimitUse
 from gateway.limits.model import BYTES_PER_SECOND, CONCURRENT_CALLS, REQUESTS_PER_SECOND
 from policies.model import Limits
 
@@ -26,7 +26,7 @@ def limits_document(used: Iterable[LimitUse], record: Limits | None, *, now: dt.
     """The answer to `GET /v1/limits`.
 
     Args:
-        used: the budgets of the gateway, in the order in which they are shown.
+        used: the limits of the project, in the order in which they are shown.
         record: the limits of the project's record, which also size its namespace; None: there is no record.
         now: for `next-available`, in UTC.
     """

@@ -2,7 +2,7 @@
 
 No URL comes from a request. The catalog is Keystone's, so the operator controls it; but it is data, and a wrong or
 forged one must not lead to addresses that only the gateway can reach: its own loopback, the metadata service, names
-inside the cluster. A store at such an address has to be listed (`OSFAAS_STORE_ORIGINS`).
+inside the cluster. A store at such an address has to be listed (`OSFAAS_STORE_ALLOWLIST`).
 """
 
 import ipaddress
@@ -118,7 +118,7 @@ class StoreAllowlist:
             return False
         if origin in self._known or (not self._strict and _may_be_a_store(origin[1])):
             return True
-        log.error("an endpoint of the catalog is not one of OSFAAS_STORE_ORIGINS: %s://%s:%d", *origin)
+        log.error("an endpoint of the catalog is not one of OSFAAS_STORE_ALLOWLIST: %s://%s:%d", *origin)
         return False
 
 

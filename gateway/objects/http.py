@@ -100,7 +100,8 @@ class StoreClient:
             refusal: maps a status other than 200 to an error.
 
         Raises:
-            GatewayError: the error of `refusal`, STORE_UNAVAILABLE, OBJECT_CHANGED; while reading also SHORT_READ.
+            GatewayError: the error of `refusal`, STORE_UNAVAILABLE, OBJECT_CHANGED; while reading also
+                OBJECT_TRUNCATED.
         """
         async with self.exchange("GET", url, headers) as response:
             if response.status != OK:
@@ -128,7 +129,7 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
     """Yields the body, which must be `size` bytes long.
 
     Raises:
-        GatewayError: SHORT_READ.
+        GatewayError: OBJECT_TRUNCATED.
     """
     read = 0
     try:
@@ -136,9 +137,9 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
             read += len(piece)
             yield piece
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise GatewayError(ErrorCode.SHORT_READ) from error
+        raise GatewayError(ErrorCode.OBJECT_TRUNCATED) from error
     if read != size:
-        raise GatewayError(ErrorCode.SHORT_READ)
+        raise GatewayError(ErrorCode.OBJECT_TRUNCATED)
 
 
 def incomplete() -> GatewayError:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, Self
+from urllib.parse import unquote_to_bytes
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
@@ -28,6 +29,19 @@ class ObjectRef:
     container: str
     name: str
     version: str | None = None
+
+    @classmethod
+    def in_path(cls, path: bytes, version: str | None = None) -> Self:
+        """The object in the rest of a path, `{container}/{object}` as it was sent: decoded once, not normalised.
+
+        Raises:
+            GatewayError: REQUEST_MALFORMED.
+        """
+        try:
+            container, _, name = (unquote_to_bytes(part).decode("utf-8") for part in path.partition(b"/"))
+        except UnicodeDecodeError as error:
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not UTF-8") from error
+        return cls(container, name, version)
 
     def __post_init__(self) -> None:
         """Rejects names that no store accepts, or that a proxy could read as another path.
@@ -58,11 +72,15 @@ def is_weak(etag: str) -> bool:
 
 
 class ObjectKind(Enum):
-    """How the store keeps the content; only the ETag of a plain object is its MD5."""
+    """How the store keeps the content: whole, as Swift's large object (static, dynamic), or as S3's multipart upload.
+
+    Only the ETag of a plain object is its MD5.
+    """
 
     PLAIN = "plain"
     STATIC_LARGE = "slo"
     DYNAMIC_LARGE = "dlo"
+    MULTIPART = "multipart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +160,7 @@ class ObjectStore(Protocol):
         """Opens the object's bytes, if it is unchanged since `stat`.
 
         Raises:
-            GatewayError: as `stat`, OBJECT_CHANGED; while reading also SHORT_READ.
+            GatewayError: as `stat`, OBJECT_CHANGED; while reading also OBJECT_TRUNCATED.
         """
         ...
 

@@ -4,7 +4,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import httpx
@@ -19,23 +18,11 @@ from gateway.identity.outage import OutageError
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectRef
+from gateway.settings.upstream import StoreSettings
 
 log = logging.getLogger(__name__)
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Rules:
-    """Configuration of S3 (see `Settings` for each; credentials are cached like tokens)."""
-
-    interface: str
-    region: str | None
-    endpoint: str | None
-    signing_region: str
-    capability_seconds: int
-    credential_entries: int
-    credential_seconds: float
 
 
 class Presigner:
@@ -46,33 +33,33 @@ class Presigner:
         client: httpx.AsyncClient,
         *,
         auth_url: str,
-        rules: S3Rules,
+        settings: StoreSettings,
         allowlist: StoreAllowlist | None = None,
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._auth_url = auth_url
-        self._rules = rules
+        self._settings = settings
         self._allowlist = allowlist
         # By token, and no longer than a token itself is cached. A missing credential is not cached: one may be created.
         self._credentials: TTLCache[str, Credentials] = TTLCache(
-            rules.credential_entries, rules.credential_seconds, timer=stopwatch
+            settings.token_cache_entries, settings.token_cache_seconds, timer=stopwatch
         )
 
     @property
     def capability_seconds(self) -> int:
         """Lifetime of a signed URL."""
-        return self._rules.capability_seconds
+        return self._settings.capability_seconds
 
     def endpoint(self, caller: Caller) -> str | None:
         """URL of the caller's S3."""
-        rules = self._rules
+        settings = self._settings
         return endpoint_of(
             caller,
             service_type="s3",
-            interface=rules.interface,
-            region=rules.region,
-            configured=rules.endpoint,
+            interface=settings.interface,
+            region=settings.region_name,
+            configured=settings.s3_endpoint,
         )
 
     async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
@@ -86,8 +73,8 @@ class Presigner:
             credentials = None  # other capabilities may work
         if endpoint is None or credentials is None:
             return None
-        rules = self._rules
-        return presign(endpoint, ref, credentials, region=rules.signing_region, seconds=rules.capability_seconds)
+        settings = self._settings
+        return presign(endpoint, ref, credentials, region=settings.s3_region, seconds=settings.capability_seconds)
 
     async def signed(
         self, caller: Caller, ref: ObjectRef, method: str, headers: Mapping[str, str]
@@ -95,13 +82,13 @@ class Presigner:
         """URL and header fields of a request of the gateway's own.
 
         Raises:
-            GatewayError: S3_CREDENTIAL, without an S3, a valid name or a credential; KEYSTONE_UNAVAILABLE.
+            GatewayError: OBJECT_NO_EC2_CREDENTIAL, without an S3, a valid name or a credential; KEYSTONE_UNAVAILABLE.
         """
         endpoint = self.endpoint(caller)
         credentials = await self._usable_credentials(caller, ref) if endpoint else None
         if endpoint is None or credentials is None:
-            raise GatewayError(ErrorCode.S3_CREDENTIAL)
-        return sign(endpoint, ref, credentials, region=self._rules.signing_region, method=method, headers=headers)
+            raise GatewayError(ErrorCode.OBJECT_NO_EC2_CREDENTIAL)
+        return sign(endpoint, ref, credentials, region=self._settings.s3_region, method=method, headers=headers)
 
     async def _usable_credentials(self, caller: Caller, ref: ObjectRef) -> Credentials | None:
         """The caller's credential for this project.

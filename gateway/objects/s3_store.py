@@ -108,7 +108,7 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
         ref=ref,
         etag=etag,
         size=size,
-        kind=ObjectKind.STATIC_LARGE if _MULTIPART.search(etag) else ObjectKind.PLAIN,
+        kind=ObjectKind.MULTIPART if _MULTIPART.search(etag) else ObjectKind.PLAIN,
         content_type=headers.get("content-type", "application/octet-stream"),
         last_modified=headers.get("last-modified"),
         native=native,

@@ -5,7 +5,6 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
@@ -25,6 +24,7 @@ from gateway.objects.http import (
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
 from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
+from gateway.settings.upstream import StoreSettings
 
 META = "x-object-meta-"
 # A POST replaces all of these at once (Swift API, "Create or update object metadata"), and takes no condition: an
@@ -48,38 +48,27 @@ _NO_CONTENT, _ACCEPTED = 204, 202
 Presign = Callable[[Caller, ObjectRef], Awaitable[str | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class SwiftRules:
-    """How Swift is used (see `Settings` for each)."""
-
-    interface: str
-    region: str | None
-    endpoint: str | None
-    capabilities: tuple[str, ...]
-    capability_seconds: int
-    tempurl_digest: str
-    tempurl_set_key: bool
-
-
 class SwiftStore:
     """`ObjectStore` on Swift."""
 
     def __init__(
         self,
         client: StoreClient,
-        rules: SwiftRules,
+        settings: StoreSettings,
         presign: Presign,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._rules = rules
+        self._settings = settings
         self._presign = presign
         self._clock = clock
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
-        rules = self._rules
-        account = account_of(caller, interface=rules.interface, region=rules.region, configured=rules.endpoint)
+        settings = self._settings
+        account = account_of(
+            caller, interface=settings.interface, region=settings.region_name, configured=settings.swift_endpoint
+        )
         async with self._client.exchange("HEAD", object_url(account, ref), {**_auth(caller), **AS_STORED}) as response:
             if response.status not in {OK, _NO_CONTENT}:
                 raise refused(response.status)
@@ -87,7 +76,7 @@ class SwiftStore:
             return stat_from(caller.project_id, account, ref, headers)
 
     async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
-        for name in self._rules.capabilities:
+        for name in self._settings.capabilities:
             if name == "tempurl":
                 url = await self._temp_url(caller, stat)
             elif name == "s3":
@@ -97,7 +86,7 @@ class SwiftStore:
                 yield ByteStream()
                 continue
             if url is not None:
-                yield SignedUrl(name, url, self._rules.capability_seconds)
+                yield SignedUrl(name, url, self._settings.capability_seconds)
 
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -117,7 +106,7 @@ class SwiftStore:
                 read += len(piece)
                 yield piece
         except GatewayError as error:
-            if error.kind is ErrorCode.SHORT_READ:
+            if error.kind is ErrorCode.OBJECT_TRUNCATED:
                 async with self._client.exchange("GET", url, {**headers, "Range": f"bytes={read}-{read}"}) as response:
                     if response.status == CONFLICT:
                         raise incomplete() from error
@@ -141,12 +130,12 @@ class SwiftStore:
         key = await self._temp_url_key(caller, stat)
         if key is None:
             return None
-        expires_at = int(self._clock()) + self._rules.capability_seconds
+        expires_at = int(self._clock()) + self._settings.capability_seconds
         return sign_get(
             object_url(stat.account, stat.ref),
             key=key,
             expires_at=expires_at,
-            digest=self._rules.tempurl_digest,
+            digest=self._settings.tempurl_digest,
         )
 
     async def _temp_url_key(self, caller: Caller, stat: ObjectStat) -> str | None:
@@ -165,7 +154,7 @@ class SwiftStore:
         if of_account and any(of_account.values()):
             return _first_key(of_account)
         # A slot counts as free only if it was read: an unreadable slot may hold a key.
-        if of_container is None or not self._rules.tempurl_set_key:
+        if of_container is None or not self._settings.tempurl_set_key:
             return None
         return await self._set_key(caller, container)
 

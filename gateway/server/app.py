@@ -15,15 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.checksums.routes import check_default_algorithms
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
-from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
-from gateway.openapi import openapi_document
 from gateway.server.clients import check_authorities
+from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
@@ -72,8 +71,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
     )
     install_error_handlers(app)
-    limits = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
-    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, limits), metrics, recorder))
+    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, settings), metrics, recorder))
 
 
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:

@@ -16,7 +16,7 @@ from gateway.identity.credential import IdentityService
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.resolver import StoreResolver
 from gateway.settings import Settings
-from gateway.upstream.function_client import FunctionClient, FunctionTimeouts
+from gateway.upstream.function_client import FunctionClient
 
 log = logging.getLogger(__name__)
 
@@ -92,22 +92,11 @@ async def open_clients(
     resolved addresses are checked.
     """
     async with (
-        FunctionClient(function_timeouts(settings), function_trust(settings).context()) as functions,
+        FunctionClient(settings, function_trust(settings).context()) as functions,
         _client(store_trust(settings), StoreResolver(ThreadedResolver(), allowlist)) as stores,
         keystone_client(settings, identity) as keystone_http,
     ):
         yield functions, stores, keystone_http
-
-
-def function_timeouts(settings: Settings) -> FunctionTimeouts:
-    """How long calls of functions may take."""
-    return FunctionTimeouts(
-        connect_seconds=settings.function_connect_seconds,
-        silence_seconds=settings.function_silence_seconds,
-        total_seconds=settings.function_timeout_seconds,
-        problem_seconds=settings.function_problem_seconds,
-        retry_seconds=settings.retry_seconds,
-    )
 
 
 def store_origins(settings: Settings) -> StoreAllowlist:
@@ -116,7 +105,7 @@ def store_origins(settings: Settings) -> StoreAllowlist:
     Raises:
         ValueError: a setting is not the URL of a store.
     """
-    return StoreAllowlist(listed=settings.store_origins, configured=(settings.swift_endpoint, settings.s3_endpoint))
+    return StoreAllowlist(listed=settings.store_allowlist, configured=(settings.swift_endpoint, settings.s3_endpoint))
 
 
 def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSession:

@@ -5,7 +5,6 @@ import httpx
 from gateway.circuit import CircuitRules
 from gateway.identity.credential import IdentityService
 from gateway.identity.keystone import Keystone
-from gateway.identity.tokens import TokenForm
 from gateway.settings import Settings
 
 
@@ -23,13 +22,3 @@ def build_keystone(settings: Settings, identity: IdentityService, http: httpx.As
 def circuit_rules(settings: Settings) -> CircuitRules:
     """When the circuit to Keystone, or to the store, opens."""
     return CircuitRules(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
-
-
-def token_form(settings: Settings) -> TokenForm:
-    """Format checks that a token must pass before Keystone is asked."""
-    return TokenForm(
-        fernet_only=settings.token_format == "fernet",  # noqa: S105 - a format, not a token
-        max_age_seconds=settings.token_max_age_seconds,
-        skew_seconds=settings.clock_skew_seconds,
-        max_chars=settings.token_max_chars,
-    )

@@ -35,7 +35,7 @@ def open_directory(settings: Settings) -> TenantDirectory:
         DirectoryError: the file cannot be read.
         ClusterError: no usable cluster configuration.
     """
-    if settings.tenants_from == "file":
+    if settings.tenant_source == "file":
         return StaticDirectory(settings.tenants_file)
     directory = KubernetesDirectory(connect(settings.kubeconfig), local_gateway_url=settings.local_gateway_url)
     directory.start()

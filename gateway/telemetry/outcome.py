@@ -27,15 +27,15 @@ _BACKENDS = frozenset(
         ErrorCode.KEYSTONE_UNAVAILABLE,
         ErrorCode.STORE_UNAVAILABLE,
         ErrorCode.DIRECTORY_UNAVAILABLE,
-        ErrorCode.CLUSTER_UNAVAILABLE,
-        ErrorCode.SHORT_READ,
+        ErrorCode.KUBERNETES_UNAVAILABLE,
+        ErrorCode.OBJECT_TRUNCATED,
     )
 )
-_LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.TOO_MANY_AT_ONCE.status)
+_LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.CONCURRENCY_EXCEEDED.status)
 # Logged as the error of a caller that disconnected, even after the head of its answer.
-GONE = "function.caller.gone"
+GONE = "caller.gone"
 # What an answer that broke off behind its head is logged as.
-BROKEN = "function.reply.broken"
+BROKEN = "reply.truncated"
 
 
 def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one for each outcome

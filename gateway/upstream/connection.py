@@ -148,7 +148,10 @@ class Connection(asyncio.Protocol):
 
     def check(self, now: float, timeouts: Timeouts) -> None:
         """Ends an exchange that takes too long (`now`: the loop's clock)."""
-        failure = self._overdue(now, timeouts)
+        try:
+            failure = self._overdue(now, timeouts)
+        except Exception as error:  # noqa: BLE001 - of `problem`; the check of the other connections goes on
+            failure = error
         if failure is not None:
             self._give_up(failure)
 

@@ -57,8 +57,8 @@ class FunctionDiagnostics:
 
 
 def error_for(problem: FunctionProblem, function: str) -> GatewayError:
-    """The error for a problem: FUNCTION_QUOTA for an exhausted quota, else FUNCTION_NOT_RUNNING."""
+    """The error for a problem: FUNCTION_QUOTA_EXCEEDED for an exhausted quota, else FUNCTION_NOT_RUNNING."""
     words = "".join(character if character.isprintable() else " " for character in problem.message)
     why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(problem.reason, problem.reason)
-    kind = ErrorCode.FUNCTION_QUOTA if problem.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
+    kind = ErrorCode.FUNCTION_QUOTA_EXCEEDED if problem.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
     return GatewayError(kind, function=function, why=why)

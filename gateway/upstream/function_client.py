@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.retries import RetryWindow
+from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import outgoing
 from gateway.upstream.connection import Request, Timeouts
 from gateway.upstream.errors import (
@@ -40,27 +41,13 @@ Fields = Iterable[tuple[bytes, bytes]]
 NOBODY_THERE = frozenset([502, 503, 504])
 # Idempotent methods (RFC 9110, 9.2.2), and their maximum attempts when connections end without an answer.
 _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
-_IDEMPOTENT_ATTEMPTS = 3
+_IDEMPOTENT_ATTEMPTS = 2
 # Methods whose requests say that they have no body (RFC 9110, 8.6).
 _WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
 
 
 def never_abort() -> GatewayError | None:
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionTimeouts:
-    """Timeouts of a function (seconds): connection, silence, total, and first check for a permanent failure.
-
-    `retry_seconds`: how long a connection is retried after the first failure.
-    """
-
-    connect_seconds: float
-    silence_seconds: float
-    total_seconds: float
-    problem_seconds: float = 10.0
-    retry_seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +97,15 @@ class ReplyCutError(GatewayError):
 class FunctionClient:
     """Sends requests to functions. Only the given parts of the caller's request are forwarded."""
 
-    def __init__(self, timeouts: FunctionTimeouts, tls: ssl.SSLContext) -> None:
+    def __init__(self, settings: FunctionSettings, tls: ssl.SSLContext) -> None:
         """Opens no connection. `tls`: for functions behind https."""
-        self._timeouts = timeouts
-        limits = Timeouts(
-            silence=timeouts.silence_seconds, total=timeouts.total_seconds, problem=timeouts.problem_seconds
+        self._settings = settings
+        timeouts = Timeouts(
+            silence=settings.function_idle_timeout_seconds,
+            total=settings.function_timeout_seconds,
+            problem=settings.function_problem_seconds,
         )
-        self._pool = Pool(limits, connect_seconds=timeouts.connect_seconds, tls=tls)
+        self._pool = Pool(timeouts, connect_seconds=settings.function_connect_timeout_seconds, tls=tls)
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -130,7 +119,7 @@ class FunctionClient:
     @property
     def retry_seconds(self) -> float:
         """How long failed work is retried, from the first failure on."""
-        return self._timeouts.retry_seconds
+        return self._settings.retry_seconds
 
     @contextlib.asynccontextmanager
     async def exchange(self, address: FunctionAddress, call: FunctionRequest) -> AsyncIterator[Reply]:
@@ -150,7 +139,7 @@ class FunctionClient:
             raise self._failure(error, call.function) from error
 
     def _failure(self, error: UpstreamError, function: str) -> GatewayError:
-        silence, total = self._timeouts.silence_seconds, self._timeouts.total_seconds
+        silence, total = self._settings.function_idle_timeout_seconds, self._settings.function_timeout_seconds
         if isinstance(error, TruncatedReplyError):
             return ReplyCutError(function)
         if isinstance(error, NotTakenError | MalformedReplyError):
@@ -176,25 +165,25 @@ class FunctionClient:
         attempts_left = _IDEMPOTENT_ATTEMPTS if call.method in _IDEMPOTENT and call.body is None else 1
         while True:
             try:
-                return await self._send_once(address, call)
+                return await self._send_once(address, call, fresh=window is not None)
             except (NotConnectedError, DisconnectedError) as error:
-                # Kept connections that the other side has closed fail one by one, each with the request it is used for.
+                # A kept connection that the other side has closed fails with the request that it is used for.
                 attempts_left -= isinstance(error, DisconnectedError)
                 if not _is_repeatable(call, error) or not attempts_left:
                     raise
                 self._check_failure(call, started)
-                window = window or RetryWindow(self._timeouts.retry_seconds)
+                window = window or RetryWindow(self._settings.retry_seconds)
                 if not await window.wait():
                     raise
                 log.warning("trying again: the function '%s': %s", call.function, error)
 
     def _check_failure(self, call: FunctionRequest, started: float) -> None:
         waited = time.perf_counter() - started
-        problem = call.permanent_failure() if waited >= self._timeouts.problem_seconds else None
+        problem = call.permanent_failure() if waited >= self._settings.function_problem_seconds else None
         if problem is not None:
             raise problem
 
-    async def _send_once(self, address: FunctionAddress, call: FunctionRequest) -> Reply:
+    async def _send_once(self, address: FunctionAddress, call: FunctionRequest, *, fresh: bool) -> Reply:
         origin, authority, path = _place(address.url)
         host = address.host.encode("ascii") if address.host else authority
         with outgoing("function") as trace_fields:
@@ -209,7 +198,8 @@ class FunctionClient:
             body = call.body
             if isinstance(body, bytes):
                 head, body = head + body, None
-            return await self._pool.send(origin, Request(head, call.method, body, call.length, call.permanent_failure))
+            request = Request(head, call.method, body, call.length, call.permanent_failure)
+            return await self._pool.send(origin, request, fresh=fresh)
 
 
 def _is_repeatable(call: FunctionRequest, error: UpstreamError) -> bool:

@@ -72,14 +72,21 @@ class Pool:
         self._busy.clear()
         self._idle.clear()
 
-    async def send(self, origin: Origin, request: Request) -> Reply:
+    async def send(self, origin: Origin, request: Request, *, fresh: bool = False) -> Reply:
         """Sends a request over a kept or a new connection; the caller closes the reply.
+
+        Args:
+            origin: where it goes.
+            request: what is sent.
+            fresh: over a new connection, because a kept one has just turned out to be closed.
 
         Raises:
             UpstreamError: see its subclasses.
             Exception: what the body raised, or `request.problem` returned.
         """
-        connection = self._kept(origin) or await self._connect(origin)
+        connection = None if fresh else self._kept(origin)
+        if connection is None:
+            connection = await self._connect(origin)
         self._busy[connection] = origin
         if self._sweep_timer is None:
             self._sweep_timer = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)

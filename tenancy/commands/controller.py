@@ -44,7 +44,8 @@ import click
     type=click.FloatRange(1),
     default=300,
     show_default=True,
-    help="Interval in seconds at which all tenants are reconciled, in addition to watches.",
+    help="Interval in seconds at which all tenants are checked, in addition to watches. Those in which nothing that is "
+    "watched has changed are not read again.",
 )
 @click.option(
     "--lease-seconds",

@@ -8,7 +8,7 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +18,13 @@ from tenancy.controller.leadership import LEASE, Leadership, Terms
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.reconcile import Reconciler
+from tenancy.controller.stores import ObservedRecord, TenantStores, observed_record
 from tenancy.controller.work_queue import WorkQueue
 from tenancy.keystone_projects import connect_projects
 from tenancy.kubernetes.client import Cluster, Ref, connect
+from tenancy.kubernetes.informer import WatchedKind
 from tenancy.kubernetes.kinds import TENANTS
-from tenancy.kubernetes.watches import WATCHED_KINDS, WatchedKind, watch_loop
 from tenancy.model.errors import ClusterError, ProjectsError, RecordError, TenancyError
-from tenancy.model.record import ConditionType, TenantRecord, record_of
 from tenancy.platform.platform_file import read_platform
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class ControllerSettings:
         listen_host, listen_port: of the health and metrics endpoint.
         workers: maximum number of concurrent reconciles.
         poll_seconds: interval between two reads of Keystone's projects.
-        resync_seconds: interval between two reconciles of all tenants, regardless of the watches.
+        resync_seconds: interval at which all tenants are enqueued, regardless of the watches; see `settled`.
         terms: times of the leader election.
         selector: labels of the records that this controller manages; others belong to another controller.
     """
@@ -81,8 +81,15 @@ class Controller:
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         lease = Ref(LEASE, platform.system_namespace, lease_name(self._labels))
         self._leadership = Leadership(cluster, lease, identity, settings.terms)
+        self._stores = TenantStores(self._labels, self._enqueue, self._count_failure)
         self._reconciler = Reconciler(
-            cluster, platform, states, self._metrics, lambda: self._leadership.leads, settings.selector
+            cluster,
+            platform,
+            states,
+            self._metrics,
+            lambda: self._leadership.leads,
+            self._stores.versions_of,
+            settings.selector,
         )
         self._working: list[threading.Thread] = []
 
@@ -109,8 +116,7 @@ class Controller:
         self._metrics.leading.set(1)
         for number in range(self._settings.workers):
             self._working.append(_start(f"worker-{number}", self._work))
-        for watched in (WatchedKind(TENANTS, self._labels), *WATCHED_KINDS):
-            _start(f"watch-{watched.kind.kind}", lambda watched=watched: self._watch(watched))
+        self._stores.start(self._cluster, self._stop)
         _start("keystone", self._poll)
         _start("resync", self._resync)
 
@@ -122,17 +128,17 @@ class Controller:
         """Whether all workers are alive; a restart may help if one died."""
         return all(thread.is_alive() for thread in self._working) or self._stop.is_set()
 
-    def _watch(self, watched: WatchedKind) -> None:
-        def on_failure(watched: WatchedKind) -> None:
-            self._metrics.watch_failures.labels(watched.kind.kind).inc()
+    def _enqueue(self, name: str) -> None:
+        self._queue.add(name, _SETTLE_SECONDS)
 
-        watch_loop(self._cluster, watched, lambda name: self._queue.add(name, _SETTLE_SECONDS), on_failure, self._stop)
+    def _count_failure(self, watched: WatchedKind) -> None:
+        self._metrics.watch_failures.labels(watched.kind.kind).inc()
 
     def _work(self) -> None:
         while (name := self._queue.get()) is not None:
             result, again = "done", None
             try:
-                with self._metrics.round_seconds.time():
+                with self._metrics.reconcile_duration.time():
                     again = self._reconciler.reconcile(name)
             except NoLongerLeadingError:
                 self._failed = True
@@ -140,14 +146,14 @@ class Controller:
             except RecordError as error:
                 # The next write of the record enqueues it again.
                 log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
-                result = "refused"
+                result = "invalid"
             except ClusterError as error:
                 log.warning("tenant %s: %s", name, error)
                 result = "unavailable"
             except Exception:
                 log.exception("reconciling tenant %s failed unexpectedly", name)
                 result = "failed"
-            self._metrics.rounds.labels(result).inc()
+            self._metrics.reconciles.labels(result).inc()
             if result in {"unavailable", "failed"}:
                 self._queue.failed(name)
             else:
@@ -157,9 +163,9 @@ class Controller:
     def _poll(self) -> None:
         while not self._stop.is_set():
             try:
-                projects = {record.spec.project_id: record for record in self._records()}
-                for project_id in self._states.refresh(projects):
-                    self._queue.add(projects[project_id].name)
+                names = {record.project_id: record.name for record in self._records() if record.project_id}
+                for project_id in self._states.refresh(names):
+                    self._queue.add(names[project_id])
                 self._metrics.keystone_polls.labels("complete").inc()
                 self._metrics.keystone_complete.set_to_current_time()
             except ProjectsError as error:
@@ -181,26 +187,18 @@ class Controller:
             except Exception:
                 log.exception("the periodic resync failed unexpectedly")
 
-    def _records(self) -> list[TenantRecord]:
-        """The well-formed records; the others are reported when they are reconciled."""
-        records = []
-        for manifest in self._cluster.list(TENANTS, labels=self._labels).items:
-            try:
-                records.append(record_of(manifest))
-            except RecordError as error:
-                log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
+    def _records(self) -> tuple[ObservedRecord, ...]:
+        """All records, from their store or, while that is absent, from the API server."""
+        records = self._stores.records()
+        if records is None:
+            records = tuple(map(observed_record, self._cluster.list(TENANTS, labels=self._labels).items))
         self._count(records)
         return records
 
-    def _count(self, records: list[TenantRecord]) -> None:
-        ready = (
-            condition
-            for record in records
-            for condition in record.status.conditions
-            if condition.type is ConditionType.READY
-        )
+    def _count(self, records: Iterable[ObservedRecord]) -> None:
+        ready = Counter(record.ready for record in records if record.ready)
         self._metrics.tenants.clear()
-        for (status, reason), number in Counter((str(found.status), found.reason) for found in ready).items():
+        for (status, reason), number in ready.items():
             self._metrics.tenants.labels(status, reason).set(number)
 
 

@@ -20,16 +20,16 @@ class NoLongerLeadingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """The changes that were made, and those that the cluster refused.
+    """The changes, and those that Kubernetes rejected.
 
     Attributes:
-        made, repaired, removed: objects that changed; an apply that changed nothing is in none of them.
+        created, corrected, deleted: objects that changed; an apply that changed nothing is in none of them.
         failures: refusals of the API server, with its messages.
     """
 
-    made: tuple[Ref, ...] = ()
-    repaired: tuple[Ref, ...] = ()
-    removed: tuple[Ref, ...] = ()
+    created: tuple[Ref, ...] = ()
+    corrected: tuple[Ref, ...] = ()
+    deleted: tuple[Ref, ...] = ()
     failures: tuple[Refusal, ...] = ()
 
 
@@ -53,7 +53,7 @@ def execute(
         NoLongerLeadingError: `may_write` said no.
         UnavailableError: the API server does not answer; the rest was not tried.
     """
-    made, repaired, removed, failures = [], [], [], []
+    created, corrected, deleted, failures = [], [], [], []
     for action in plan.actions:
         if not may_write():
             raise NoLongerLeadingError
@@ -70,12 +70,12 @@ def execute(
             continue
         before = snapshot.namespace if ref.kind == NAMESPACE else snapshot.objects.get(ref)
         if after is None:
-            removed.append(ref)
+            deleted.append(ref)
         elif before is None:
-            made.append(ref)
-        elif content_of(after) != content_of(before) and ref not in repaired:
-            repaired.append(ref)
-    return ApplyResult(tuple(made), tuple(repaired), tuple(removed), tuple(failures))
+            created.append(ref)
+        elif content_of(after) != content_of(before) and ref not in corrected:
+            corrected.append(ref)
+    return ApplyResult(tuple(created), tuple(corrected), tuple(deleted), tuple(failures))
 
 
 def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applied]) -> Manifest | None:
@@ -103,6 +103,6 @@ def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applie
 def _failure(action: Action, error: ClusterError) -> Refusal:
     if isinstance(error, ConflictError):
         if isinstance(action, Apply) and not action.force:
-            return Refusal(action.ref, "NotOurs", f"{action.ref}: another field manager owns it: {error}")
+            return Refusal(action.ref, "NotOwned", f"{action.ref}: another field manager owns it: {error}")
         return Refusal(action.ref, "Changed", f"{action.ref} changed meanwhile; it is tried again: {error}")
     return Refusal(action.ref, "Refused", f"the cluster refuses {action.ref}: {error}")

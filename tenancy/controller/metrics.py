@@ -1,31 +1,33 @@
-"""The controller's figures for Prometheus, in a registry of their own."""
+"""The metrics of the controller, in a registry of their own."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ControllerMetrics:
-    """All of them, by what they count."""
+    """The metrics, by what they count."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.rounds = Counter(
-            "osfaas_controller_rounds",
-            "Rounds over tenants, by how they ended: done, refused, unavailable, failed.",
+        self.reconciles = Counter(
+            "osfaas_controller_reconciles",
+            "Reconciles of tenants, by result: done, invalid, unavailable, failed.",
             ["result"],
             registry=self.registry,
         )
-        self.round_seconds = Histogram(
-            "osfaas_controller_round_seconds", "Duration of a round over one tenant.", registry=self.registry
+        self.reconcile_duration = Histogram(
+            "osfaas_controller_reconcile_duration_seconds",
+            "Duration of a reconcile of one tenant.",
+            registry=self.registry,
         )
         self.changes = Counter(
             "osfaas_controller_changes",
-            "Objects that were made, repaired or removed, or that the cluster refused.",
+            "Objects that were created, corrected, deleted or rejected.",
             ["change", "kind"],
             registry=self.registry,
         )
         self.keystone_polls = Counter(
             "osfaas_controller_keystone_polls",
-            "Readings of Keystone's projects, by how they ended: complete or unusable.",
+            "Reads of Keystone's projects, by result: complete or unusable.",
             ["result"],
             registry=self.registry,
         )

@@ -143,15 +143,15 @@ def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> 
     if not is_ours(live, tenant):
         return Refusal(
             namespace,
-            "NotOurs",
-            f"the namespace {namespace.name} exists and was not made by this controller: "
+            "NotOwned",
+            f"the namespace {namespace.name} exists and was not created by this controller: "
             "nothing in it is touched. Remove or rename what uses it, then the tenant is built by itself",
         )
     if live["metadata"].get("deletionTimestamp"):
         return Refusal(
             namespace,
             "Terminating",
-            f"the namespace {namespace.name} is being deleted; nothing is made until it is gone",
+            f"the namespace {namespace.name} is being deleted; nothing is created until it is gone",
         )
     return None
 
@@ -173,7 +173,9 @@ def _step(
     ref = ref_of(manifest)
     if ref.kind in snapshot.missing_kinds:
         return Refusal(
-            ref, "KindMissing", f"the cluster has no {ref.kind.kind} ({ref.kind.api_version}): osfaas platform check"
+            ref,
+            "CRDNotInstalled",
+            f"the cluster has no {ref.kind.kind} ({ref.kind.api_version}): osfaas platform check",
         )
     live = snapshot.namespace if ref.kind == NAMESPACE else snapshot.objects.get(ref)
     if live is None:
@@ -182,13 +184,13 @@ def _step(
         return _repair(ref, manifest, live, remembered.get(ref))
     if (ref.kind.kind, ref.name) == MADE_BY_KUBERNETES:
         return [Apply(manifest, live["metadata"]["uid"])]
-    return Refusal(ref, "NotOurs", f"{ref} exists and was not made by this controller: remove or rename it")
+    return Refusal(ref, "NotOwned", f"{ref} exists and was not created by this controller: remove or rename it")
 
 
 def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | None) -> list[Action] | Refusal:
     metadata = live["metadata"]
     if metadata.get("deletionTimestamp"):
-        return Refusal(ref, "Terminating", f"{ref} is being deleted; it is made anew then")
+        return Refusal(ref, "Terminating", f"{ref} is being deleted; it is created again afterwards")
     if remembered == Applied(metadata["uid"], metadata["resourceVersion"], digest_of(manifest)):
         return []
     foreign = foreign_fields(live, manifest)

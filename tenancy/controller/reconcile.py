@@ -1,4 +1,4 @@
-"""Reconciles one tenant: snapshot → plan → execute → report."""
+"""Reconciles one tenant: snapshot → plan → execute → report; nothing of it if the tenant is known to be settled."""
 
 import datetime as dt
 import logging
@@ -14,7 +14,9 @@ from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.plan import Applied, plan_removal, plan_tenant
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.report import KubernetesEvent, ReconcileResult, events_of, status_of, status_patch
+from tenancy.controller.settled import SettledState, SettledTenants
 from tenancy.controller.snapshot import Snapshot, take_snapshot
+from tenancy.controller.stores import ObjectVersions
 from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.kubernetes.kinds import NAMESPACE, POD
 from tenancy.kubernetes.pods import pods_below_level, running_pods
@@ -49,11 +51,13 @@ class Reconciler:
     states: ProjectStates
     metrics: ControllerMetrics
     may_write: Callable[[], bool]
+    versions_of: Callable[[str], ObjectVersions | None]
     selector: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], dt.datetime] = now_utc
+    settled: SettledTenants = field(default_factory=SettledTenants)
     _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
     # Consecutive reconciles of a tenant in which nothing changed.
-    _idle_rounds: dict[str, int] = field(default_factory=dict)
+    _idle_reconciles: dict[str, int] = field(default_factory=dict)
 
     def reconcile(self, name: str) -> float | None:
         """Reconciles the tenant of this name.
@@ -66,15 +70,28 @@ class Reconciler:
             RecordError: the record is not well formed.
             NoLongerLeadingError: another replica leads.
         """
+        # Before all reads: a change during them makes the versions differ the next time.
+        versions = self.versions_of(name)
+        if self.settled.needs_no_read(name, versions, self.states):
+            return None
+        settled = None
+        try:
+            due, settled = self._reconcile(name, versions)
+        finally:
+            self.settled.remember(name, settled)
+        return due
+
+    def _reconcile(self, name: str, versions: ObjectVersions | None) -> tuple[float | None, SettledState | None]:
+        """Reads directly and acts; returns when the tenant is due, and the input if there was nothing to do."""
         manifest = self.cluster.get(ref_of_tenant(name))
         if manifest is None or not self.selector.items() <= manifest["metadata"].get("labels", {}).items():
             # Deleting a record deletes nothing else.
             self._forget(name)
-            return None
+            return None, None
         record = record_of(manifest)
         project = self._project_of(record)
         if self._may_remove(record):
-            return self._remove(record, manifest)
+            return self._remove(record, manifest), None
         spec = spec_in_force(record, project[0])
         wanted = build_tenant(spec, self.platform)
         snapshot = take_snapshot(self.cluster, spec.namespace, wanted.manifests)
@@ -93,8 +110,11 @@ class Reconciler:
         )
         changed = self._report(manifest, result, applied)
         waits = bool(result.refusals) or not _settled(result, snapshot.deployments)
-        self._idle_rounds[name] = 0 if changed or not waits else self._idle_rounds.get(name, 0) + 1
-        return self._due(record, waits=waits)
+        self._idle_reconciles[name] = 0 if changed or not waits else self._idle_reconciles.get(name, 0) + 1
+        due = self._due(record, waits=waits)
+        if versions is None or changed or due is not None:
+            return due, None
+        return None, SettledState(versions, record.spec.project_id, project)
 
     def _misplaced(self, spec: TenantSpec, snapshot: Snapshot) -> tuple[Manifest, ...] | None:
         """The pods that must end or be replaced; None if they could not be listed."""
@@ -116,7 +136,7 @@ class Reconciler:
 
     def _forget(self, name: str) -> None:
         self._remembered.pop(name, None)
-        self._idle_rounds.pop(name, None)
+        self._idle_reconciles.pop(name, None)
 
     def _project_of(self, record: TenantRecord) -> tuple[ProjectState, str]:
         """State and name of the project; until Keystone has answered, those in the record."""
@@ -148,19 +168,23 @@ class Reconciler:
 
     def _report(self, manifest: Manifest, result: ReconcileResult, applied: ApplyResult) -> bool:
         """Logs, counts and stores the result; returns whether anything changed."""
-        for change, refs in (("made", applied.made), ("repaired", applied.repaired), ("removed", applied.removed)):
+        for change, refs in (
+            ("created", applied.created),
+            ("corrected", applied.corrected),
+            ("deleted", applied.deleted),
+        ):
             for ref in refs:
                 log.info("tenant %s: %s %s", result.record.name, change, ref)
                 self.metrics.changes.labels(change, ref.kind.kind).inc()
         for refusal in result.refusals:
-            self.metrics.changes.labels("refused", refusal.ref.kind.kind).inc()
+            self.metrics.changes.labels("rejected", refusal.ref.kind.kind).inc()
         status = status_of(result)
         patch = status_patch(manifest, status, self.clock())
         if patch and self.may_write():
             self.cluster.merge(ref_of_tenant(result.record.name), patch, subresource="status")
         for event in events_of(result.record.status, status, applied):
             self._record_event(manifest, event)
-        return patch is not None or bool(applied.made or applied.repaired or applied.removed)
+        return patch is not None or bool(applied.created or applied.corrected or applied.deleted)
 
     def _record_event(self, manifest: Manifest, event: KubernetesEvent) -> None:
         at = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -191,7 +215,7 @@ class Reconciler:
             log.warning("tenant %s: the event could not be created: %s", metadata["name"], error)
 
     def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
-        due = [min(SOON_SECONDS * 2.0 ** min(self._idle_rounds[record.name], 8), LATEST_SECONDS)] if waits else []
+        due = [min(SOON_SECONDS * 2.0 ** min(self._idle_reconciles[record.name], 8), LATEST_SECONDS)] if waits else []
         if record.offboarding and record.offboarding.confirmed:
             over_at = record.removable_from or self.clock()
             due.append(max(SOON_SECONDS, (over_at - self.clock()).total_seconds()))

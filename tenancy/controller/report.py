@@ -123,12 +123,12 @@ class KubernetesEvent:
 def events_of(before: TenantStatus, after: TenantStatus, applied: ApplyResult) -> tuple[KubernetesEvent, ...]:
     """The events of a reconcile: changes that were made, and conditions that changed."""
     events = []
-    if applied.made:
-        events.append(KubernetesEvent("Made", f"made {_named(applied.made)}"))
-    if applied.repaired:
-        events.append(KubernetesEvent("Repaired", f"brought back {_named(applied.repaired)}"))
-    if applied.removed:
-        events.append(KubernetesEvent("Removed", f"removed {_named(applied.removed)}"))
+    if applied.created:
+        events.append(KubernetesEvent("Created", f"created {_named(applied.created)}"))
+    if applied.corrected:
+        events.append(KubernetesEvent("DriftCorrected", f"corrected {_named(applied.corrected)}"))
+    if applied.deleted:
+        events.append(KubernetesEvent("Deleted", f"deleted {_named(applied.deleted)}"))
     known = {condition.type: (condition.status, condition.reason) for condition in before.conditions}
     for condition in after.conditions:
         if known.get(condition.type) != (condition.status, condition.reason):
@@ -166,7 +166,7 @@ def _function(result: ReconcileResult) -> Condition:
     if result.suspension:
         return Condition(type_, False, "Suspended", result.suspension.message)
     if result.problems:
-        return Condition(type_, False, "SpecImpossible", "; ".join(result.problems))
+        return Condition(type_, False, "InvalidSpec", "; ".join(result.problems))
     known = {function.name: function for function in result.functions}
     for name in result.spec.functions:
         function = known.get(name)

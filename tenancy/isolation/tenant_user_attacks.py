@@ -90,7 +90,7 @@ def _names_and_routes(context: Context) -> Iterator[Attack]:
     }
     yield Attack(
         "public-visibility",
-        "a Knative Service without cluster-local visibility answers at the public gateway, past identity and budgets",
+        "a Knative Service without cluster-local visibility answers at the public gateway, past identity and limits",
         level,
         _create(context, "serving.knative.dev/v1", "services", public),
         control,

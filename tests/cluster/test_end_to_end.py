@@ -83,7 +83,7 @@ def test_a_project_that_is_not_onboarded_is_refused_with_the_command_that_helps(
     with product.caller("dave") as dave:
         answer = ask(dave, "note")
     assert answer.status_code == 403
-    assert answer.json()["errors"][0]["code"] == "function.tenant.not_onboarded"
+    assert answer.json()["errors"][0]["code"] == "tenant.not_onboarded"
 
 
 def test_a_call_without_a_token_stops_at_the_gateway(product: Product, tenants: dict[str, str]) -> None:
@@ -162,7 +162,7 @@ def test_an_administrator_onboards_over_the_api_and_nobody_else_does(product: Pr
     path, token = f"/v1/projects/{project}", str(session.get_token())
     with product.caller("carol", token=token) as carol, product.caller("admin", token=cloud.system_token()) as admin:
         refused = carol.put(path, json={"project": {}})
-        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "function.admin.missing")
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "admin.required")
         assert ask(carol, "note").status_code == 403
         assert admin.put(path, json={"project": {}}).status_code == 201
         try:

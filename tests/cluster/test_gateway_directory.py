@@ -15,8 +15,9 @@ from kubernetes import client, config
 
 from policies.labels import API_GROUP, API_VERSION
 from policies.names import ProjectId, namespace_of
-from tenancy.directory.kubernetes_directory import KubernetesDirectory, WatchIntervals
+from tenancy.directory.kubernetes_directory import KubernetesDirectory
 from tenancy.kubernetes.client import Cluster
+from tenancy.kubernetes.informer import WatchIntervals
 from tenancy.model.errors import DirectoryError, NotOnboardedError
 from tests.cluster.progress import say
 from tests.machine import scaled
@@ -127,16 +128,19 @@ def cable(cluster: Testbed) -> Iterator[Cable]:
 
 
 @pytest.fixture
-def directory(cluster: Testbed, cable: Cable) -> Iterator[KubernetesDirectory]:
-    """A directory whose only way to the API server is the cable."""
+def by_cable(cluster: Testbed, cable: Cable) -> Cluster:
+    """The API server, reached through the cable alone."""
     configuration = client.Configuration()
     file = str(cluster.running.layout.host_kubeconfig)
     config.load_kube_config(file, client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.host = f"https://127.0.0.1:{cable.port}"
+    return Cluster(client.ApiClient(configuration))
+
+
+@pytest.fixture
+def directory(by_cable: Cluster) -> Iterator[KubernetesDirectory]:
     made = KubernetesDirectory(
-        Cluster(client.ApiClient(configuration)),
-        local_gateway_url=_INGRESS,
-        intervals=WatchIntervals(first_pause=0.2, max_pause=1),
+        by_cable, local_gateway_url=_INGRESS, intervals=WatchIntervals(first_pause=0.2, max_pause=1)
     )
     made.start()
     yield made
@@ -216,11 +220,10 @@ def test_an_outage_of_the_api_server_changes_nothing_and_what_came_meanwhile_is_
 
 
 def test_without_the_api_server_from_the_start_nobody_is_called_unknown(
-    directory: KubernetesDirectory, cable: Cable, records: Records
+    by_cable: Cluster, cable: Cable, records: Records
 ) -> None:
     cable.pull()
-    directory.close()
-    fresh = KubernetesDirectory(directory._records, local_gateway_url=_INGRESS, intervals=WatchIntervals(max_pause=0.5))
+    fresh = KubernetesDirectory(by_cable, local_gateway_url=_INGRESS, intervals=WatchIntervals(max_pause=0.5))
     fresh.start()
     time.sleep(1)
     with pytest.raises(DirectoryError):

@@ -92,12 +92,12 @@ def test_nobody_but_an_administrator_gets_anything_done(api: Api, method: str) -
     """A member of the very project is none; nor is one without a token, with a bad one, or scoped to a project."""
     cloud = api.cloud
     tokens = {
-        None: (401, "function.token.missing"),
-        "gAAAAAforged": (401, "function.token.invalid"),
-        cloud.token("alice"): (403, "function.admin.missing"),
-        cloud.token("admin"): (403, "function.admin.missing"),
-        cloud.unscoped_token("admin"): (403, "function.admin.missing"),
-        cloud.application_credential_token("plain"): (403, "function.admin.missing"),
+        None: (401, "token.missing"),
+        "gAAAAAforged": (401, "token.invalid"),
+        cloud.token("alice"): (403, "admin.required"),
+        cloud.token("admin"): (403, "admin.required"),
+        cloud.unscoped_token("admin"): (403, "admin.required"),
+        cloud.application_credential_token("plain"): (403, "admin.required"),
     }
     for token, (status, word) in tokens.items():
         response = api.call(method, api.path, token=token, json={"project": {}} if method in {"PUT", "PATCH"} else None)
@@ -108,7 +108,7 @@ def test_nobody_but_an_administrator_gets_anything_done(api: Api, method: str) -
 
 def test_a_project_that_keystone_does_not_have_is_not_onboarded(api: Api) -> None:
     response = api.call("PUT", "/v1/projects/" + "0" * 32, json={"project": {}})
-    assert (response.status_code, code(response)) == (404, "function.project.not_found")
+    assert (response.status_code, code(response)) == (404, "project.not_found")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_a_project_that_keystone_does_not_have_is_not_onboarded(api: Api) -> Non
 )
 def test_what_is_not_a_wish_is_refused(api: Api, project: dict[str, Any]) -> None:
     response = api.call("PUT", api.path, json={"project": project})
-    assert (response.status_code, code(response)) == (400, "function.request.malformed")
+    assert (response.status_code, code(response)) == (400, "request.malformed")
     assert api.spec() is None
 
 
 def test_what_the_schema_of_the_record_refuses_is_told(api: Api) -> None:
     response = api.call("PUT", api.path, json={"project": {"limits": {"pods": 5000}}})
-    assert (response.status_code, code(response)) == (422, "function.project.refused")
+    assert (response.status_code, code(response)) == (422, "tenant.rejected")
     assert "pods" in response.json()["error"]["message"]
 
 
@@ -157,10 +157,10 @@ def test_a_project_lives_from_onboarding_to_offboarding(api: Api) -> None:
     assert both.status_code == 400
 
     early = api.call("DELETE", f"{api.path}?confirm=true")
-    assert (early.status_code, code(early)) == (409, "function.project.conflict")
+    assert (early.status_code, code(early)) == (409, "project.conflict")
     assert api.call("DELETE", f"{api.path}?grace_seconds=3600").status_code == 202
     waiting = api.call("DELETE", f"{api.path}?confirm=true")
-    assert (waiting.status_code, code(waiting)) == (409, "function.project.conflict")
+    assert (waiting.status_code, code(waiting)) == (409, "project.conflict")
     assert not (api.spec() or {})["offboarding"].get("confirmed")
     assert api.call("PATCH", api.path, json={"project": {"offboarding": None}}).status_code == 200
     assert "offboarding" not in (api.spec() or {})

@@ -344,9 +344,9 @@ def test_a_namespace_that_it_did_not_make_is_not_touched(lab: Lab) -> None:
     before = lab.cluster.kubectl.get("namespace", namespace)
     lab.osfaas("onboard", project, "--no-wait")
     lab.cluster.kubectl("label", "tenant", namespace, lab.label)
-    message = lab.await_condition(namespace, "False", "NotOurs", "Namespace")
+    message = lab.await_condition(namespace, "False", "NotOwned", "Namespace")
     assert "was not made by this controller" in message
-    assert lab.condition(namespace)[:2] == ("False", "NotOurs")
+    assert lab.condition(namespace)[:2] == ("False", "NotOwned")
     assert lab.cluster.kubectl.get("namespace", namespace) == before
     assert not lab.cluster.kubectl.get("networkpolicy", "-n", namespace)["items"]
     lab.cluster.kubectl("delete", "namespace", namespace)
@@ -531,7 +531,7 @@ def test_a_specification_that_cannot_be_built_is_suspended_all_the_same(lab: Lab
     namespace = lab.onboard(project, project)
     patch = json.dumps({"spec": {"functions": ["checksums", "nothing"]}})
     lab.cluster.kubectl("patch", "tenant", namespace, "--type=merge", "-p", patch)
-    assert "no function nothing" in lab.await_condition(namespace, "False", "SpecImpossible")
+    assert "no function nothing" in lab.await_condition(namespace, "False", "InvalidSpec")
     assert lab.is_there("services.serving.knative.dev", "checksums", namespace)
     lab.cluster.kubectl("delete", "networkpolicy", "osfaas-deny-all", "-n", namespace)
     wait_until("it is back", lambda: lab.is_there("networkpolicy", "osfaas-deny-all", namespace), seconds=20)

@@ -52,13 +52,13 @@ def toxic_gateway(cloud, function, start_gateway):
         settings = {
             "OS_CLIENT_CONFIG_FILE": str(clouds),
             "OSFAAS_SWIFT_ENDPOINT": f"http://127.0.0.1:{ways['store'].port}/v1/AUTH_{{project_id}}",
-            "OSFAAS_STORE_ORIGINS": "",
+            "OSFAAS_STORE_ALLOWLIST": "",
             "OSFAAS_CAPABILITIES": "stream",
             # Less than its answer takes at a kilobyte a second, however slow the machine.
             "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": "2",
             "OSFAAS_STORE_TIMEOUT_SECONDS": str(scaled(2)),
-            "OSFAAS_FUNCTION_CONNECT_SECONDS": str(scaled(2)),
-            "OSFAAS_FUNCTION_SILENCE_SECONDS": str(scaled(2)),
+            "OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS": str(scaled(2)),
+            "OSFAAS_FUNCTION_IDLE_TIMEOUT_SECONDS": str(scaled(2)),
             # As for the content: 51 KB.
             "OSFAAS_FUNCTION_TIMEOUT_SECONDS": str(min(scaled(5), 40)),
             "OSFAAS_RETRY_SECONDS": "0",

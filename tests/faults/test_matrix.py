@@ -37,12 +37,12 @@ TOXICS: dict[str, dict[str, int]] = {
 }
 Outcome = tuple[int, str | None]
 FINE: Outcome = (200, None)
-KEYSTONE: Outcome = (503, "function.keystone.unavailable")
-STORE: Outcome = (503, "function.store.unavailable")
-SHORT: Outcome = (502, "function.read.short")
-UNREACHABLE: Outcome = (503, "function.function.unreachable")
-FAILED: Outcome = (502, "function.function.failed")
-LATE: Outcome = (504, "function.function.timeout")
+KEYSTONE: Outcome = (503, "keystone.unavailable")
+STORE: Outcome = (503, "store.unavailable")
+SHORT: Outcome = (502, "object.truncated")
+UNREACHABLE: Outcome = (503, "function.unreachable")
+FAILED: Outcome = (502, "function.failed")
+LATE: Outcome = (504, "function.timeout")
 
 # By way and toxic, the outcomes at the three places.
 OUTCOMES: dict[tuple[str, str], tuple[Outcome, Outcome, Outcome]] = {

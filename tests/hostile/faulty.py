@@ -69,13 +69,13 @@ def made_faulty(start_gateway, cloud, function, bucket, **settings):
         patience = {
             "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(1.5)),
             "OSFAAS_STORE_TIMEOUT_SECONDS": str(scaled(3)),
-            "OSFAAS_FUNCTION_SILENCE_SECONDS": str(scaled(2)),
+            "OSFAAS_FUNCTION_IDLE_TIMEOUT_SECONDS": str(scaled(2)),
             "OSFAAS_FUNCTION_TIMEOUT_SECONDS": str(scaled(4)),
             "OSFAAS_RETRY_SECONDS": "0.3",
             "OSFAAS_TOKEN_CACHE_SECONDS": str(scaled(0.5)),
             "OSFAAS_CIRCUIT_SECONDS": "0.1",
             "OSFAAS_SWIFT_ENDPOINT": f"{before_store.url}/v1/AUTH_{{project_id}}",
-            "OSFAAS_STORE_ORIGINS": "",
+            "OSFAAS_STORE_ALLOWLIST": "",
         }
         chosen = {name: value for name, value in {**patience, **settings}.items() if value is not None}
         with start_gateway(OS_CLIENT_CONFIG_FILE=str(clouds), **chosen) as gateway:

@@ -118,7 +118,7 @@ def test_redirect_of_the_store_is_not_followed(faulty, canary, status_code):
     asked = len(canary.seen)
     faulty.store.fault = status(status_code, b"", f"Location: {canary.url}/v1/AUTH_p/c/o")
     response = faulty.get(faulty.path, faulty.fresh())
-    assert (response.status_code, code(response)) == (503, "function.store.unavailable")
+    assert (response.status_code, code(response)) == (503, "store.unavailable")
     assert len(canary.seen) == asked
 
 

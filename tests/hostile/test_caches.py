@@ -14,10 +14,11 @@ from faulty import VALIDATION, code
 from fronts import only, status
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.endpoints import endpoint_of
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+from gateway.settings.identity import IdentitySettings
 from tests.machine import scaled
 
 NO_OBJECT = "/v1/checksums/"
@@ -61,7 +62,9 @@ async def test_without_one_flight_for_all_each_asks():
         await asyncio.sleep(0.05)
         raise GatewayError(ErrorCode.TOKEN_INVALID)
 
-    cache = TokenCache(validate, CacheLimits(entries=10, seconds=1, refusal_seconds=1))
+    cache = TokenCache(
+        validate, IdentitySettings(token_cache_entries=10, token_cache_seconds=1, token_rejection_cache_seconds=1)
+    )
     cache._flights.run = lambda _, start: start()
     await asyncio.gather(*(cache.caller_of("t") for _ in range(100)), return_exceptions=True)
     assert len(asked) == 100
@@ -91,7 +94,7 @@ def test_remembered_digest_is_not_given_to_whom_the_store_refuses(faulty):
     assert faulty.get(path, faulty.fresh()).status_code == 200
     for user in ("bob", "carol"):
         response = faulty.get(path, faulty.fresh(user))
-        assert (response.status_code, code(response)) == (404, "function.object.not_found")
+        assert (response.status_code, code(response)) == (404, "object.not_found")
     token = faulty.fresh()
     faulty.store.fault = only(b"HEAD ", status(403))
     assert faulty.get(path, token).status_code == 403

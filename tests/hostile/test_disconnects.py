@@ -39,7 +39,7 @@ def test_store_that_breaks_off_a_stat_is_the_stores_failure(faulty, fault):
     token = faulty.fresh()
     faulty.store.fault = only(b"HEAD ", fault)
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (503, "function.store.unavailable")
+    assert (response.status_code, code(response)) == (503, "store.unavailable")
     faulty.calm()
     time.sleep(0.15)
     assert faulty.get(faulty.path, token).status_code == 200
@@ -87,7 +87,7 @@ def test_function_that_breaks_off_its_head_is_told_as_such(faulty, answer):
     faulty.invoked.answer = answer
     response = faulty.get("/v1/invoke/echo/", faulty.fresh())
     assert response.status_code in {502, 503}
-    assert code(response) in {"function.function.failed", "function.function.unreachable"}
+    assert code(response) in {"function.failed", "function.unreachable"}
 
 
 @pytest.mark.parametrize("answer", [b"abc", b""], ids=["in the body", "before the body"])

@@ -65,7 +65,7 @@ def test_nobody_unknown_gets_in_and_afterwards_everybody_does(faulty, fault):
     token, asked = faulty.fresh(), len(faulty.store.seen)
     faulty.keystone.fault = only(VALIDATION, fault)
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (503, "function.keystone.unavailable")
+    assert (response.status_code, code(response)) == (503, "keystone.unavailable")
     assert 0 < int(response.headers["Retry-After"]) <= 300
     assert len(faulty.store.seen) == asked
     assert faulty.get("/readyz", None).status_code == 200
@@ -91,7 +91,7 @@ def test_nonsense_about_a_token_does_not_keep_it_alive(faulty, fault):
     outlast_the_cache()
     faulty.keystone.fault = only(VALIDATION, fault)
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (503, "function.keystone.unavailable")
+    assert (response.status_code, code(response)) == (503, "keystone.unavailable")
 
 
 def test_revoked_token_that_was_seen_to_be_stays_out_when_keystone_goes_down(faulty):
@@ -167,7 +167,7 @@ def test_clock_that_is_ahead_ends_a_token_early_and_never_late(faulty, minutes):
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60 * minutes))
     faulty.keystone.fault = only(VALIDATION, status(200, token_until(until)))
     response = faulty.get(faulty.path, faulty.fresh())
-    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+    assert (response.status_code, code(response)) == (401, "token.invalid")
 
 
 def test_catalog_that_is_missing_is_told_as_such(start_gateway, cloud, function, bucket):
@@ -181,13 +181,13 @@ def test_catalog_that_is_missing_is_told_as_such(start_gateway, cloud, function,
 
         made.keystone.fault = only(VALIDATION, without_catalog)
         response = made.get(made.path, made.fresh())
-        assert (response.status_code, code(response)) == (422, "function.object.unsupported")
+        assert (response.status_code, code(response)) == (422, "object.unsupported")
 
 
 @pytest.fixture(scope="module")
 def unforgiving(start_gateway, cloud, function, bucket):
     """A gateway without the bound, whose circuit stays open."""
-    settings = {"OSFAAS_TOKEN_OUTAGE_SECONDS": "0", "OSFAAS_CIRCUIT_SECONDS": "60", "OSFAAS_CIRCUIT_FAILURES": "3"}
+    settings = {"OSFAAS_TOKEN_STALE_SECONDS": "0", "OSFAAS_CIRCUIT_SECONDS": "60", "OSFAAS_CIRCUIT_FAILURES": "3"}
     with made_faulty(start_gateway, cloud, function, bucket, **settings) as made:
         yield made
 
@@ -208,5 +208,5 @@ def test_keystone_that_is_silent_is_not_asked_by_everybody(unforgiving):
     before = unforgiving.keystone.count(VALIDATION)
     for number in range(10):
         response = unforgiving.get(NO_OBJECT, f"{token[:-8]}{number:08d}")
-        assert (response.status_code, code(response)) == (503, "function.keystone.unavailable")
+        assert (response.status_code, code(response)) == (503, "keystone.unavailable")
     assert 1 <= unforgiving.keystone.count(VALIDATION) - before <= 3

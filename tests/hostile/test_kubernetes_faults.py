@@ -3,8 +3,8 @@
 - down: `tests/unit/tenancy/directory/test_kubernetes_directory.py` (what is known stays), `test_execute.py` (the round
   ends), `test_leadership.py` (the leader stops in time), `tests/cluster/test_gateway_directory.py` (one that goes away)
 - 409 storm: `tests/cluster/test_tenancy_cluster.py` (one writes at a time), `test_plan.py`, `test_leadership.py`
-- 410 Gone: `test_kubernetes_directory.py` (a new list), `test_tenancy_cluster.py` (the real one says it)
-- watch silently dead: the pauses and the relisting in `test_kubernetes_directory.py`; over a real socket not shown
+- 410 Gone: `test_informer.py` (a new list), `test_tenancy_cluster.py` (the real one says it)
+- watch silently dead: the pauses and the relisting in `test_informer.py`; over a real socket not shown
 - partial list: `test_tenancy_cluster.py` (a list is whole though it comes in pages), `test_tenancy_lifecycle.py` (an
   empty list of projects changes nothing); here, a list that breaks off
 - quota denied: `test_execute.py` (one refusal does not keep the others back), `test_function_status.py`

@@ -82,7 +82,7 @@ def test_answer_that_is_not_one_is_the_functions_failure(faulty, raw):
     faulty.invoked.answer = plainly(raw)
     response = faulty.get("/v1/invoke/echo/", faulty.fresh())
     assert response.status_code in {502, 503}, response.status_code
-    assert code(response) in {"function.function.failed", "function.function.unreachable"}
+    assert code(response) in {"function.failed", "function.unreachable"}
 
 
 def test_early_hints_are_not_passed_on(faulty):
@@ -147,7 +147,7 @@ POISONED = {
 def test_digest_that_is_not_of_this_object_is_not_given(faulty, bobs, make):
     faulty.poisoned.answer = plainly(reply("Content-Type: application/json", body=make(bobs)))
     response = faulty.get("/v1/checksums/data/o?algorithm=sha1&force=true", faulty.fresh("bob"))
-    assert (response.status_code, code(response)) == (502, "function.function.failed")
+    assert (response.status_code, code(response)) == (502, "function.failed")
     assert "evil" not in response.text
     assert "X-Evil" not in response.headers
 
@@ -177,7 +177,7 @@ def test_answer_without_an_end_is_ended(faulty, bobs, piece):
     begun = time.monotonic()
     response = faulty.get("/v1/checksums/data/o?algorithm=sha1&force=true", faulty.fresh("bob"))
     assert (response.status_code, code(response)) in {
-        (502, "function.function.failed"),
-        (504, "function.function.timeout"),
+        (502, "function.failed"),
+        (504, "function.timeout"),
     }
     assert time.monotonic() - begun < scaled(15)

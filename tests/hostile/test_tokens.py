@@ -24,23 +24,23 @@ from gateway.identity.keystone import caller_from
 from tests.machine import scaled
 
 KINDS = {
-    "unscoped": (lambda cloud: cloud.unscoped_token("alice"), 403, "function.token.scope"),
-    "domain": (domain_token, 403, "function.token.scope"),
-    "system": (lambda cloud: cloud.system_token(), 403, "function.token.scope"),
-    "our own service token": (lambda cloud: cloud.token("osfaas"), 403, "function.service.not_listed"),
-    "another service's token": (lambda cloud: cloud.token("swift"), 403, "function.service.not_listed"),
-    "reader": (lambda cloud: cloud.token("alice-reader"), 403, "function.role.missing"),
-    "trust of a reader": (lambda cloud: trust_token(cloud, roles=["reader"]), 403, "function.role.missing"),
-    "not onboarded": (lambda cloud: cloud.token("dave"), 403, "function.tenant.not_onboarded"),
+    "unscoped": (lambda cloud: cloud.unscoped_token("alice"), 403, "token.wrong_scope"),
+    "domain": (domain_token, 403, "token.wrong_scope"),
+    "system": (lambda cloud: cloud.system_token(), 403, "token.wrong_scope"),
+    "our own service token": (lambda cloud: cloud.token("osfaas"), 403, "service.not_listed"),
+    "another service's token": (lambda cloud: cloud.token("swift"), 403, "service.not_listed"),
+    "reader": (lambda cloud: cloud.token("alice-reader"), 403, "role.missing"),
+    "trust of a reader": (lambda cloud: trust_token(cloud, roles=["reader"]), 403, "role.missing"),
+    "not onboarded": (lambda cloud: cloud.token("dave"), 403, "tenant.not_onboarded"),
     "rules without the store": (
         lambda cloud: cloud.application_credential_token("no-store"),
         403,
-        "function.object.access_rule",
+        "object.denied_by_rule",
     ),
-    "unscoped federated": (federated_token, 403, "function.token.scope"),
-    "federated reader": (lambda cloud: federated_project_token(cloud, roles=("reader",)), 403, "function.role.missing"),
-    "another project": (lambda cloud: cloud.token("bob"), 404, "function.object.not_found"),
-    "namesake in another domain": (lambda cloud: cloud.token("carol"), 404, "function.object.not_found"),
+    "unscoped federated": (federated_token, 403, "token.wrong_scope"),
+    "federated reader": (lambda cloud: federated_project_token(cloud, roles=("reader",)), 403, "role.missing"),
+    "another project": (lambda cloud: cloud.token("bob"), 404, "object.not_found"),
+    "namesake in another domain": (lambda cloud: cloud.token("carol"), 404, "object.not_found"),
 }
 
 
@@ -101,7 +101,7 @@ def test_token_that_has_expired_is_out(faulty):
     assert faulty.get(faulty.path, token).status_code == 200
     time.sleep(max(0.0, ends - time.time()) + 1)
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+    assert (response.status_code, code(response)) == (401, "token.invalid")
 
 
 def test_revoked_token_is_out_within_the_cache(faulty):
@@ -110,7 +110,7 @@ def test_revoked_token_is_out_within_the_cache(faulty):
     faulty.cloud.revoke(token)
     outlast_the_cache()
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+    assert (response.status_code, code(response)) == (401, "token.invalid")
 
 
 # What is changed in Keystone, by a victim's id and alice's project; and what the next call hears.
@@ -152,7 +152,7 @@ def test_who_loses_a_right_is_out_within_the_cache(faulty, lose):
     try:
         outlast_the_cache()
         response = faulty.get(no_object, token)
-        assert (response.status_code, code(response)) == (401, "function.token.invalid")
+        assert (response.status_code, code(response)) == (401, "token.invalid")
     finally:
         admin.patch(victim.project, json={"project": {"enabled": True}})
 
@@ -165,7 +165,7 @@ def test_trust_that_is_withdrawn_takes_its_token_along(faulty):
     cloud.session("alice").delete(f"{cloud.auth_url}/OS-TRUST/trusts/{identifier}")
     outlast_the_cache()
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+    assert (response.status_code, code(response)) == (401, "token.invalid")
 
 
 def test_identity_provider_that_is_removed_takes_its_users_along(faulty):
@@ -175,7 +175,7 @@ def test_identity_provider_that_is_removed_takes_its_users_along(faulty):
     cloud.session("admin").delete(f"{cloud.auth_url}/OS-FEDERATION/identity_providers/federated-manager")
     outlast_the_cache()
     response = faulty.get(faulty.path, token)
-    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+    assert (response.status_code, code(response)) == (401, "token.invalid")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_two_credentials_are_one_too_many(faulty, fields):
     token, other = faulty.fresh(), faulty.fresh("bob")
     sent = {name: value.format(token=token, other=other) for name, value in fields.items()}
     response = faulty.get(faulty.path, token, **sent)
-    assert (response.status_code, code(response)) == (400, "function.token.ambiguous")
+    assert (response.status_code, code(response)) == (400, "token.ambiguous")
 
 
 @pytest.mark.parametrize("account", ["AUTH_{b}", "../AUTH_{b}", "%2e%2e/AUTH_{b}", "..%2fAUTH_{b}"])
@@ -235,7 +235,7 @@ def test_delegated_token_does_not_bring_out_the_users_s3_keys(s3_gateway, cloud,
     keys = f"/v3/users/{cloud.users['alice'].id}/credentials/OS-EC2"
     before = cloud.keystone_requests("GET", keys)
     response = s3_gateway.get(path, make(cloud), headers={"Accept": "application/json"})
-    assert (response.status_code, code(response)) == (403, "function.object.forbidden")
+    assert (response.status_code, code(response)) == (403, "object.forbidden")
     assert cloud.keystone_requests("GET", keys) == before
     assert s3_gateway.get(path, cloud.token("alice")).status_code == 200
     assert cloud.keystone_requests("GET", keys) == before + 1

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.connections import ConnectionManager
-from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
 from gateway.http.receiving import strict_protocols
@@ -37,8 +36,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 def defended(app: ASGIApp, settings: Settings) -> ASGIApp:
     """The layers of the edge around an application."""
-    head = HeadLimits(max_bytes=settings.head_max_bytes, max_fields=settings.head_max_fields)
-    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, head), Metrics()))
+    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, settings), Metrics()))
 
 
 @contextlib.contextmanager

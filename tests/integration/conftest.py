@@ -67,7 +67,7 @@ def function(cloud: LocalCloud) -> Iterator[Service]:
 
 def patience() -> dict[str, str]:
     """How long a gateway waits by default for others to answer, on this machine."""
-    waits = ("keystone_timeout_seconds", "store_timeout_seconds", "budget_store_timeout_seconds")
+    waits = ("keystone_timeout_seconds", "store_timeout_seconds", "limit_store_timeout_seconds")
     return {f"OSFAAS_{name.upper()}": str(scaled(Settings.model_fields[name].default)) for name in waits}
 
 

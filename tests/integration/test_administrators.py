@@ -16,7 +16,7 @@ from token_makers import ec2_token, trust_token
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
 
-INSIDE, OUTSIDE = (503, "function.cluster.unavailable"), (403, "function.admin.missing")
+INSIDE, OUTSIDE = (503, "kubernetes.unavailable"), (403, "admin.required")
 Ask = Callable[[str], tuple[int, str]]
 
 

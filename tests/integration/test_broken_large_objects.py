@@ -34,7 +34,7 @@ def test_large_object_with_a_broken_segment_is_not_to_be_asked_for_again(
     try:
         with start_gateway(OSFAAS_CAPABILITIES=capability) as gateway:
             response = gateway.get(bucket.path(broken) + "?algorithm=sha256", alice, headers=JSON)
-            assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "function.object.unsupported")
+            assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "object.unsupported")
             assert "segment" in response.json()["error"]["message"]
             assert "Retry-After" not in response.headers
             assert gateway.metric("osfaas_computations_total", capability="tempurl", outcome="refused") == 0

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -77,12 +78,12 @@ async def counted(made: list[Gateway], calls: int) -> list[float]:
 
 async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may(start_gateway, cloud, alice, valkey):
     settings = {
-        "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
+        "OSFAAS_LIMIT_STORE_URL": valkey.url,
+        "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
-        "OSFAAS_BUDGET_BURST_SECONDS": "40",
-        "OSFAAS_BUDGET_WAIT_SECONDS": "0",
-        "OSFAAS_PROJECT_COMPUTATIONS": "1000",
+        "OSFAAS_LIMIT_BURST_SECONDS": "40",
+        "OSFAAS_LIMIT_WAIT_SECONDS": "0",
+        "OSFAAS_PROJECT_CONCURRENT_CALLS": "1000",
     }
     with (
         echo(plainly(EMPTY)) as backend,
@@ -117,10 +118,10 @@ async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(star
         plainly(EMPTY)(connection, seen)
 
     settings = {
-        "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
-        "OSFAAS_PROJECT_COMPUTATIONS": "3",
-        "OSFAAS_BUDGET_WAIT_SECONDS": "30",
+        "OSFAAS_LIMIT_STORE_URL": valkey.url,
+        "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
+        "OSFAAS_PROJECT_CONCURRENT_CALLS": "3",
+        "OSFAAS_LIMIT_WAIT_SECONDS": "30",
     }
     with echo(slowly) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
         assert await statuses(made, alice, 40) == {200: 40}
@@ -129,15 +130,15 @@ async def test_two_gateways_run_no_more_calls_at_once_together_than_one_may(star
 
 async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(start_gateway, cloud, alice, valkey):
     settings = {
-        "OSFAAS_BUDGET_STORE_URL": valkey.url,
-        "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": str(scaled(5)),
+        "OSFAAS_LIMIT_STORE_URL": valkey.url,
+        "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "1",
-        "OSFAAS_BUDGET_BURST_SECONDS": "100",
-        "OSFAAS_BUDGET_WAIT_SECONDS": "0",
-        "OSFAAS_PROJECT_COMPUTATIONS": "1000",
+        "OSFAAS_LIMIT_BURST_SECONDS": "100",
+        "OSFAAS_LIMIT_WAIT_SECONDS": "0",
+        "OSFAAS_PROJECT_CONCURRENT_CALLS": "1000",
     }
     with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
-        assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [1, 1]
+        assert [gateway.metric("osfaas_limits_shared") for gateway in made] == [1, 1]
         started = time.monotonic()
         work = asyncio.ensure_future(statuses(made, alice, 60))
         await asyncio.sleep(0.02)
@@ -146,9 +147,9 @@ async def test_calls_go_on_under_each_gateways_own_limit_when_the_store_dies(sta
         # Each has its hundred, and what flows in meanwhile.
         assert set(seen) <= {200, 429}
         assert 200 <= seen[200] <= 200 + 2 * (time.monotonic() - started) + 2
-        assert [gateway.metric("osfaas_budgets_shared") for gateway in made] == [0, 0]
+        assert [gateway.metric("osfaas_limits_shared") for gateway in made] == [0, 0]
         assert [gateway.get("/readyz").status_code for gateway in made] == [200, 200]
-        assert "each process counts for itself" in made[0].service.log.read_text()
+        assert "each process counts by itself" in made[0].service.log.read_text()
 
 
 @pytest.mark.parametrize("store", [False, True], ids=["of-its-own", "shared"])
@@ -159,9 +160,9 @@ def test_large_object_that_its_caller_leaves_keeps_others_waiting_for_a_minute_a
     bucket.put("segment", random.Random(1).randbytes(10_000_000))
     bucket.put_large("huge", [f"{bucket.name}/segment"] * 1_000)
     bucket.put("small", b"small")
-    settings = {"OSFAAS_PROJECT_BYTES_PER_SECOND": "1000000", "OSFAAS_BUDGET_WAIT_SECONDS": "0"}
+    settings = {"OSFAAS_PROJECT_BYTES_PER_SECOND": "1000000", "OSFAAS_LIMIT_WAIT_SECONDS": "0"}
     if store:
-        settings |= {"OSFAAS_BUDGET_STORE_URL": valkey.url, "OSFAAS_BUDGET_STORE_TIMEOUT_SECONDS": "5"}
+        settings |= {"OSFAAS_LIMIT_STORE_URL": valkey.url, "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": "5"}
     with bucket.readable_by(cloud.users["alice-member"]), start_gateway(**settings) as gateway:
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(
@@ -184,7 +185,7 @@ def test_large_object_that_its_caller_leaves_keeps_others_waiting_for_a_minute_a
 def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_gateway, cloud, bucket, alice):
     bucket.put("budget", b"x" * 100)
     path = bucket.path("budget") + "?algorithm=sha1&force=true"
-    with start_gateway(OSFAAS_PROJECT_BYTES_PER_SECOND="1", OSFAAS_BUDGET_WAIT_SECONDS="0.1") as gateway:
+    with start_gateway(OSFAAS_PROJECT_BYTES_PER_SECOND="1", OSFAAS_LIMIT_WAIT_SECONDS="0.1") as gateway:
         before = gateway.get("/v1/limits", alice).json()
         assert before["usage"]["bytes_per_second"] == {"limit": 1, "usage": 0}
         assert before["usage"]["requests_per_second"] == {"limit": -1, "usage": 0}
@@ -192,11 +193,11 @@ def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_
         refused = gateway.get(path, alice, headers={"Accept": "application/json"})
         after = gateway.get("/v1/limits", alice).json()
         known = gateway.get(bucket.path("budget") + "?algorithm=md5", alice)
-    assert (refused.status_code, code(refused)) == (429, "function.bytes.exceeded")
+    assert (refused.status_code, code(refused)) == (429, "bytes.exceeded")
     limit = refused.json()["errors"][0]["limit"]
     assert (limit["name"], limit["value"]) == ("bytes_per_second", 1)
     assert limit["usage"] > 1
-    assert refused.headers["Osfaas-Limit"].startswith("bytes_per_second;value=1;usage=")
+    assert '"bytes_per_second";r=0;t=' in refused.headers["RateLimit"]
     assert 90 <= int(refused.headers["Retry-After"]) <= 100
     (rate,) = after["limits"]["rate"]
     assert rate["limit"][0]["remaining"] == 0
@@ -205,15 +206,27 @@ def test_refusal_names_limit_value_and_usage_and_v1_limits_shows_the_same(start_
     assert known.status_code == 200
 
 
+def test_response_says_what_is_left_of_the_limits(start_gateway, cloud, bucket, alice):
+    bucket.put("left", b"x")
+    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "100", "OSFAAS_PROJECT_CONCURRENT_CALLS": "9"}
+    calls = r'"requests_per_second";r=\d{1,3};t=\d'
+    with echo(plainly(EMPTY)) as backend, gateways_before(start_gateway, cloud, backend, alice, **settings) as made:
+        digest = made[0].get(bucket.path("left"), alice)
+        invocation = made[0].get(f"{INVOKE}/", alice)
+        free = made[0].get("/v1/")
+    assert re.fullmatch(r'"requests_per_second";q=\d+;w=\d+', digest.headers["RateLimit-Policy"])
+    assert re.fullmatch(calls, digest.headers["RateLimit"])
+    assert re.fullmatch(rf'{calls}, "concurrent_calls";r=8', invocation.headers["RateLimit"])
+    assert "RateLimit" not in free.headers
+
+
 def test_limits_need_a_token_and_no_more_than_the_role_for_reading(gateway, cloud):
     assert gateway.get("/v1/limits").status_code == 401
     assert gateway.call("POST", "/v1/limits", cloud.token("alice")).status_code == 405
     reader = cloud.token("alice-reader")
     shown = gateway.get("/v1/limits", reader)
     assert (shown.status_code, shown.json()["usage"]["concurrent_calls"]["limit"]) == (200, 32)
-    assert code(gateway.get("/v1/checksums/c/o", reader, headers={"Accept": "application/json"})) == (
-        "function.role.missing"
-    )
+    assert code(gateway.get("/v1/checksums/c/o", reader, headers={"Accept": "application/json"})) == ("role.missing")
 
 
 def test_objects_of_one_call_count_as_calls_and_wait_for_their_turn(start_gateway, bucket, alice):
@@ -221,7 +234,7 @@ def test_objects_of_one_call_count_as_calls_and_wait_for_their_turn(start_gatewa
     for name in names:
         bucket.put(name, random.Random(name).randbytes(10))
     order = {"objects": [{"container": bucket.name, "object": name} for name in names], "algorithms": ["md5"]}
-    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "8", "OSFAAS_BUDGET_BURST_SECONDS": "0.125"}
+    settings = {"OSFAAS_PROJECT_REQUESTS_PER_SECOND": "8", "OSFAAS_LIMIT_BURST_SECONDS": "0.125"}
     with start_gateway(**settings) as gateway:
         started = time.monotonic()
         answer = gateway.call("POST", "/v1/checksums", alice, content=json.dumps(order))

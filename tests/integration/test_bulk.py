@@ -54,19 +54,19 @@ def code(response: httpx.Response) -> str:
 
 @pytest.mark.main_story
 def test_caller_without_a_token_gets_no_line(gateway):
-    assert code(post(gateway, None, {"objects": []})) == "function.token.missing"
+    assert code(post(gateway, None, {"objects": []})) == "token.missing"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'{"objects": 5}', b"[" * 50_000])
 def test_body_that_is_no_order_is_refused(gateway, alice, body):
-    assert code(post(gateway, alice, body)) == "function.request.malformed"
+    assert code(post(gateway, alice, body)) == "request.malformed"
 
 
 def test_body_of_another_type_than_json_is_refused(gateway, alice):
     body = b'{"objects": [{"container": "none", "object": "o"}]}'
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
         answer = post(gateway, alice, body, **{"Content-Type": media_type})
-        assert (answer.status_code, code(answer)) == (415, "function.request.media_type")
+        assert (answer.status_code, code(answer)) == (415, "request.media_type")
     for media_type in ("application/json", "Application/JSON; charset=utf-8"):
         assert post(gateway, alice, body, **{"Content-Type": media_type}).status_code == 200
 
@@ -82,7 +82,7 @@ def test_body_of_another_type_than_json_is_refused(gateway, alice):
 def test_field_that_is_there_twice_is_refused(gateway, alice, body):
     """What stands between may have read the other one."""
     answer = post(gateway, alice, body)
-    assert (answer.status_code, code(answer)) == (400, "function.request.malformed")
+    assert (answer.status_code, code(answer)) == (400, "request.malformed")
     assert "twice" in answer.json()["error"]["message"]
 
 
@@ -100,7 +100,7 @@ def test_list_that_is_none_is_refused_before_the_first_line(gateway, alice, obje
     print(
         f"{len(objects)} entries: {cpu_seconds(gateway.service.pid) - before:.2f} s of CPU, {len(answer.content)} bytes"
     )
-    assert (answer.status_code, code(answer)) == (400, "function.request.malformed")
+    assert (answer.status_code, code(answer)) == (400, "request.malformed")
 
 
 def test_http_1_0_gets_lines_without_chunks_that_end_with_the_connection(gateway, alice):
@@ -133,7 +133,7 @@ def test_body_that_is_too_long_is_refused_before_it_is_read(gateway, alice, chun
             while piece := connection.recv(65_536):
                 answer += piece
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"function.request.body_too_large" in answer
+    assert b"request.body_too_large" in answer
 
 
 def test_method_that_is_not_there_names_those_that_are(gateway, alice):
@@ -144,7 +144,7 @@ def test_method_that_is_not_there_names_those_that_are(gateway, alice):
 
 def test_access_rules_for_reading_one_do_not_allow_asking_for_many(gateway, cloud):
     token = cloud.application_credential_token("get-only")
-    assert code(post(gateway, token, {"objects": []})) == "function.access_rule.denied"
+    assert code(post(gateway, token, {"objects": []})) == "access.denied_by_rule"
 
 
 @pytest.mark.main_story
@@ -158,9 +158,9 @@ def test_every_object_is_answered_and_failures_stay_with_theirs(gateway, alice, 
     assert sorted(lines) == list(range(FEW))
     failed = {index: line["errors"][0]["code"] for index, line in lines.items() if "error" in line}
     assert failed == {
-        7: "function.request.malformed",
-        8: "function.object.not_found",
-        FEW // 2: "function.object.not_found",
+        7: "request.malformed",
+        8: "object.not_found",
+        FEW // 2: "object.not_found",
     }
     assert {key: lines[8][key] for key in ("container", "object", "version_id")} == {**asked[8], "version_id": None}
     for index, name in enumerate(names):
@@ -171,7 +171,7 @@ def test_every_object_is_answered_and_failures_stay_with_theirs(gateway, alice, 
 
 def test_project_of_another_gets_nothing(gateway, cloud, bucket, few):
     lines = lines_of(post(gateway, cloud.token("bob"), {"objects": entries(bucket, list(few)[:3])}))
-    assert [line["errors"][0]["code"] for line in lines] == ["function.object.not_found"] * 3
+    assert [line["errors"][0]["code"] for line in lines] == ["object.not_found"] * 3
 
 
 def test_algorithms_force_and_store_are_for_all(gateway, alice, bucket):
@@ -199,7 +199,7 @@ def test_lines_fit_the_openapi_document(gateway, alice, bucket, few):
 
 def test_project_with_little_room_gets_all_its_answers(start_gateway, alice, bucket):
     contents = filled(bucket, 30, "room")
-    with start_gateway(OSFAAS_PROJECT_COMPUTATIONS="1", OSFAAS_BULK_AT_ONCE="4") as gateway:
+    with start_gateway(OSFAAS_PROJECT_CONCURRENT_CALLS="1", OSFAAS_BULK_CONCURRENCY="4") as gateway:
         lines = lines_of(post(gateway, alice, {"objects": entries(bucket, list(contents))}))
     assert [line for line in lines if "error" in line] == []
     assert len(lines) == 30
@@ -245,9 +245,7 @@ def test_caller_who_leaves_is_logged_and_counted_as_gone(start_gateway, cloud, f
         gone = gateway.metric("osfaas_requests_total", route="checksums.bulk", method="POST", status="499")
         log = gateway.service.log.read_text(encoding="utf-8")
     lines = [json.loads(line) for line in log.splitlines() if '"checksums.bulk"' in line]
-    assert [(line["status"], line["outcome"], line["error"]) for line in lines] == [
-        (499, "gone", "function.caller.gone")
-    ] * 10
+    assert [(line["status"], line["outcome"], line["error"]) for line in lines] == [(499, "gone", "caller.gone")] * 10
     assert gone == 10
     assert "Task was destroyed" not in log
     assert "never retrieved" not in log
@@ -264,19 +262,19 @@ def half_sent(gateway, token: str, length: int) -> socket.socket:
 
 def test_lists_of_a_project_are_limited_from_before_their_body_to_the_end_of_their_answer(start_gateway, cloud, alice):
     order = {"objects": [{"container": "none", "object": "o"}]}
-    settings = {"OSFAAS_PROJECT_LIST_BYTES": str(1 << 20), "OSFAAS_LIST_BYTES": str(3 << 19)}
+    settings = {"OSFAAS_BULK_PROJECT_BYTES": str(1 << 20), "OSFAAS_BULK_PROCESS_BYTES": str(3 << 19)}
     with start_gateway(**settings, OSFAAS_TRANSFER_MIN_BYTES_PER_SECOND="0") as gateway:
         assert post(gateway, alice, order).status_code == 200
         first = half_sent(gateway, alice, 1 << 20)
         refused = until(lambda: post(gateway, alice, order), 429)
-        assert code(refused) == "function.lists.exceeded"
+        assert code(refused) == "bulk.exceeded"
         assert int(refused.headers["retry-after"]) > 0
         # It is the project's limit: another's is not touched, until the process itself has no more to give.
         bob = cloud.token("bob")
         assert post(gateway, bob, order).status_code == 200
         second = half_sent(gateway, bob, 1 << 19)
         full = until(lambda: post(gateway, bob, order), 429)
-        assert code(full) in {"function.lists.exceeded", "function.lists.busy"}
+        assert code(full) == "bulk.exceeded"
         first.close()
         second.close()
         assert until(lambda: post(gateway, alice, order), 200)
@@ -340,7 +338,7 @@ def test_ten_thousand_objects(start_gateway, cloud, function, bucket, alice):
         f"tests' own peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
     )
     failed = [line for line in lines if "error" in line]
-    assert [(line["index"], line["errors"][0]["code"]) for line in failed] == [(MANY // 2, "function.object.not_found")]
+    assert [(line["index"], line["errors"][0]["code"]) for line in failed] == [(MANY // 2, "object.not_found")]
     assert sorted(line["index"] for line in lines) == list(range(MANY))
     assert all(
         line["digests"]["adler32"] == contents[line["object"]].digests["adler32"]

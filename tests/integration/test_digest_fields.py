@@ -26,7 +26,7 @@ def b64(algorithm: str) -> str:
 
 def test_an_unknown_algorithm_is_an_error_as_an_order_and_nothing_as_a_wish(gateway, path, alice):
     ordered = gateway.get(path + "?algorithm=rot13", alice, headers={"Accept": "application/json"})
-    assert (ordered.status_code, ordered.json()["errors"][0]["code"]) == (400, "function.algorithm.unknown")
+    assert (ordered.status_code, ordered.json()["errors"][0]["code"]) == (400, "algorithm.unknown")
     wished = gateway.call("HEAD", path, alice, headers={"Want-Digest": "rot13"})
     assert (wished.status_code, "Digest" in wished.headers) == (200, False)
 
@@ -92,7 +92,7 @@ def test_unknown_parameter_is_refused_with_the_one_that_was_meant(gateway, path,
     response = gateway.call(method, url.replace("PATH", path), alice, headers={"Accept": "application/json"})
     assert response.status_code == 400
     if method != "HEAD":
-        assert response.json()["errors"][0]["code"] == "function.request.malformed"
+        assert response.json()["errors"][0]["code"] == "request.malformed"
         assert meant in response.json()["error"]["message"]
 
 
@@ -137,8 +137,8 @@ def test_answers_and_errors_fit_the_openapi_document(gateway, path, alice):
 
 def test_what_the_router_refuses_has_a_code_and_an_id(gateway):
     for response, code in (
-        (gateway.get("/no/such/path"), "function.route.not_found"),
-        (gateway.call("POST", "/v1/checksums/a/b"), "function.method.not_allowed"),
+        (gateway.get("/no/such/path"), "route.not_found"),
+        (gateway.call("POST", "/v1/checksums/a/b"), "method.not_allowed"),
     ):
         assert response.json()["errors"][0]["code"] == code
         assert response.json()["errors"][0]["request_id"] == response.headers["X-Openstack-Request-Id"]

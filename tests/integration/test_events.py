@@ -61,7 +61,7 @@ def test_events_need_a_token_and_a_role(counted, cloud, bucket):
     assert post(gateway, None, event, STRUCTURED).status_code == 401
     assert post(gateway, cloud.token("alice-reader"), event, STRUCTURED).status_code == 403
     refused = post(gateway, cloud.application_credential_token("get-only"), event, STRUCTURED)
-    assert refused.json()["errors"][0]["code"] == "function.access_rule.denied"
+    assert refused.json()["errors"][0]["code"] == "access.denied_by_rule"
 
 
 def test_events_of_a_bucket_reach_only_the_project_of_the_token(counted, start_gateway, cloud, bucket):
@@ -244,7 +244,7 @@ def test_forwarder_brings_a_token_along_and_gives_the_gateways_status_back(count
         assert bucket.head("forwarded ü")["X-Object-Meta-Sha256"] == content.digests["sha256"]
         refused = httpx.post(url, json={"no": "records"}, headers=headers, timeout=scaled(60))
         assert refused.status_code == 400
-        assert refused.json()["errors"][0]["code"] == "function.request.malformed"
+        assert refused.json()["errors"][0]["code"] == "request.malformed"
         assert httpx.get(f"{url}/healthz", timeout=scaled(60)).text == "ok"
 
 

@@ -32,21 +32,21 @@ JSON = {"Accept": "application/json"}
 
 def test_a_call_without_a_token_gets_the_challenge_of_keystone(gateway, path, cloud):
     response = gateway.get(path, headers=JSON)
-    assert (response.status_code, code(response)) == (401, "function.token.missing")
+    assert (response.status_code, code(response)) == (401, "token.missing")
     assert response.headers["WWW-Authenticate"] == f'Keystone uri="{cloud.auth_url}"'
     assert response.headers["X-Openstack-Request-Id"].startswith("req-")
 
 
 def test_two_tokens_are_refused_even_if_both_are_good(gateway, path, alice):
     response = gateway.get(path, alice, headers={**JSON, "Authorization": f"Bearer {alice}"})
-    assert (response.status_code, code(response)) == (400, "function.token.ambiguous")
+    assert (response.status_code, code(response)) == (400, "token.ambiguous")
 
 
 @pytest.mark.parametrize("token", ["nonsense", "g" * 180, "gAAAAAB" + "x" * 173])
 def test_what_is_no_token_of_keystones_is_refused_without_asking_it(gateway, path, cloud, token):
     before = cloud.keystone_requests("GET", "/v3/auth/tokens", agent=AGENT)
     response = gateway.get(path, token, headers=JSON)
-    assert (response.status_code, code(response)) == (401, "function.token.invalid")
+    assert (response.status_code, code(response)) == (401, "token.invalid")
     assert cloud.keystone_requests("GET", "/v3/auth/tokens", agent=AGENT) == before
 
 
@@ -61,19 +61,19 @@ def test_a_forged_token_of_the_right_form_is_refused_by_keystone_and_then_from_m
 def test_unscoped_and_system_scoped_tokens_are_refused_with_the_reason(gateway, path, cloud):
     for token, word in ((cloud.unscoped_token("alice"), "unscoped"), (cloud.system_token(), "system")):
         response = gateway.get(path, token, headers=JSON)
-        assert (response.status_code, code(response)) == (403, "function.token.scope")
+        assert (response.status_code, code(response)) == (403, "token.wrong_scope")
         assert word in response.json()["error"]["message"]
 
 
 def test_a_reader_is_told_which_role_is_missing(gateway, path, cloud):
     response = gateway.get(path, cloud.token("alice-reader"), headers=JSON)
-    assert (response.status_code, code(response)) == (403, "function.role.missing")
+    assert (response.status_code, code(response)) == (403, "role.missing")
     assert "'member'" in response.json()["error"]["message"]
 
 
 def test_a_project_that_is_not_onboarded_is_told_how_it_can_be(gateway, path, cloud):
     response = gateway.get(path, cloud.token("dave"), headers=JSON)
-    assert (response.status_code, code(response)) == (403, "function.tenant.not_onboarded")
+    assert (response.status_code, code(response)) == (403, "tenant.not_onboarded")
     assert f"osfaas tenant onboard {cloud.users['dave'].project_id}" in response.json()["error"]["message"]
 
 
@@ -112,7 +112,7 @@ def test_a_rule_for_the_objects_of_one_level_does_not_reach_below_it_by_an_encod
 
 def test_a_credential_without_a_rule_for_the_object_store_is_told_so(gateway, path, cloud):
     response = gateway.get(path, cloud.application_credential_token("no-store"), headers=JSON)
-    assert (response.status_code, code(response)) == (403, "function.object.access_rule")
+    assert (response.status_code, code(response)) == (403, "object.denied_by_rule")
     assert "'object-store'" in response.json()["error"]["message"]
 
 
@@ -171,7 +171,7 @@ def test_while_keystone_is_silent_known_callers_are_served_and_unknown_ones_told
             response = gateway.get(path, fresh, headers=JSON)
         finally:
             cloud.services["keystone"].signal(signal.SIGCONT)
-        assert (response.status_code, code(response)) == (503, "function.keystone.unavailable")
+        assert (response.status_code, code(response)) == (503, "keystone.unavailable")
         assert int(response.headers["Retry-After"]) > 0
         assert gateway.get(path, fresh).status_code == 200
         assert gateway.get("/readyz").status_code == 200

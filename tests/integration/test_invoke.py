@@ -24,7 +24,7 @@ def code(response: httpx.Response) -> str:
 @contextlib.contextmanager
 def gateway_before(start_gateway, cloud, backend: Echo, **settings):
     """A gateway whose tenant alice has `echo`, callable; bob has nothing that can be called."""
-    with start_gateway(OSFAAS_FUNCTION_CONNECT_SECONDS="2", OSFAAS_RETRY_SECONDS="0.5", **settings) as gateway:
+    with start_gateway(OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS="2", OSFAAS_RETRY_SECONDS="0.5", **settings) as gateway:
         tenants = [
             {
                 "project_id": cloud.users["alice"].project_id,
@@ -65,14 +65,14 @@ def token(cloud):
 def test_function_that_is_not_marked_callable_is_not_there(invoked, backend, token, name):
     before = len(backend.seen)
     response = invoked.get(f"/v1/invoke/{name}/x", token)
-    assert (response.status_code, code(response)) == (404, "function.function.not_found")
+    assert (response.status_code, code(response)) == (404, "function.not_found")
     assert len(backend.seen) == before
 
 
 def test_function_of_another_project_is_not_there(invoked, cloud, backend):
     before = len(backend.seen)
     response = invoked.get(f"{INVOKE}/x", cloud.token("bob"))
-    assert (response.status_code, code(response)) == (404, "function.function.not_found")
+    assert (response.status_code, code(response)) == (404, "function.not_found")
     assert len(backend.seen) == before
 
 
@@ -108,7 +108,7 @@ def test_names_that_are_not_a_functions_name_lead_nowhere(invoked, backend, toke
 def test_paths_that_mean_another_one_further_on_are_refused(invoked, backend, token, path):
     before = len(backend.seen)
     response = invoked.get(INVOKE + path, token)
-    assert (response.status_code, code(response)) == (400, "function.request.malformed")
+    assert (response.status_code, code(response)) == (400, "request.malformed")
     assert len(backend.seen) == before
 
 
@@ -117,10 +117,10 @@ def test_access_rules_hold_for_the_path_that_is_sent(invoked, backend, cloud):
     token = restricted(cloud, rules)
     before = len(backend.seen)
     for path in ("/private/x", "/public/x/y", "/publicx", "/public", "//public/x"):
-        assert code(invoked.get(INVOKE + path, token)) == "function.access_rule.denied", path
+        assert code(invoked.get(INVOKE + path, token)) == "access.denied_by_rule", path
     for path in ("/public/../private/x", "/public/%2e%2e/private"):
         assert invoked.get(INVOKE + path, token).status_code in {400, 403}
-    assert code(invoked.call("POST", f"{INVOKE}/public/x", token)) == "function.access_rule.denied"
+    assert code(invoked.call("POST", f"{INVOKE}/public/x", token)) == "access.denied_by_rule"
     assert len(backend.seen) == before
     assert invoked.get(f"{INVOKE}/public/x", token).status_code == 200
     assert backend.seen[-1].line == b"GET /public/x HTTP/1.1"
@@ -237,7 +237,7 @@ def test_body_over_the_limit_is_refused_by_its_length_and_by_its_size(start_gate
         gateway_before(start_gateway, cloud, backend, OSFAAS_INVOKE_BODY_MAX_BYTES="10") as gateway,
     ):
         declared = gateway.call("POST", f"{INVOKE}/b", token, content=b"x" * 11)
-        assert (declared.status_code, code(declared)) == (413, "function.request.body_too_large")
+        assert (declared.status_code, code(declared)) == (413, "request.body_too_large")
         assert not backend.seen
         with raw(gateway) as connection:
             connection.sendall(head("POST", f"{INVOKE}/b", token, "Transfer-Encoding: chunked"))
@@ -249,7 +249,7 @@ def test_body_over_the_limit_is_refused_by_its_length_and_by_its_size(start_gate
 
 def test_function_that_cannot_be_reached_is_503(invoked, token):
     response = invoked.get("/v1/invoke/gone/x", token)
-    assert (response.status_code, code(response)) == (503, "function.function.unreachable")
+    assert (response.status_code, code(response)) == (503, "function.unreachable")
     assert response.headers["retry-after"]
 
 
@@ -273,7 +273,7 @@ def test_function_that_cannot_be_reached_is_503(invoked, token):
 def test_reply_that_is_not_http_as_it_should_be_is_the_functions_failure(start_gateway, invoked, cloud, token, reply):
     with told(invoked, cloud, plainly(reply)):
         response = invoked.get(f"{INVOKE}/r", token)
-    assert (response.status_code, code(response)) == (502, "function.function.failed")
+    assert (response.status_code, code(response)) == (502, "function.failed")
 
 
 def test_poisoned_fields_of_a_reply_do_not_reach_the_caller(invoked, cloud, token):
@@ -320,7 +320,7 @@ def test_errors_of_the_function_are_its_own(invoked, cloud, token):
 def test_answer_of_the_ingress_alone_is_not_taken_for_the_functions(invoked, cloud, token, status):
     with told(invoked, cloud, plainly(b"HTTP/1.1 %d No\r\nServer: istio-envoy\r\nContent-Length: 0\r\n\r\n" % status)):
         response = invoked.get(f"{INVOKE}/r", token)
-    assert (response.status_code, code(response)) == (503, "function.function.unreachable")
+    assert (response.status_code, code(response)) == (503, "function.unreachable")
 
 
 def test_reply_that_breaks_off_breaks_off_for_the_caller_too(invoked, cloud, token):
@@ -417,7 +417,7 @@ def test_function_that_stops_taking_the_body_is_given_up_after_its_silence(start
     def never(connection, _seen):
         time.sleep(60)
 
-    patience = {"OSFAAS_FUNCTION_SILENCE_SECONDS": "2", "OSFAAS_FUNCTION_PROBLEM_SECONDS": "1"}
+    patience = {"OSFAAS_FUNCTION_IDLE_TIMEOUT_SECONDS": "2", "OSFAAS_FUNCTION_PROBLEM_SECONDS": "1"}
     with (
         echo(never, eager=True) as backend,
         gateway_before(start_gateway, cloud, backend, **patience) as gateway,
@@ -482,7 +482,7 @@ def test_calls_at_once_are_bounded(start_gateway, cloud, token):
     with (
         echo(wait) as backend,
         gateway_before(
-            start_gateway, cloud, backend, OSFAAS_PROJECT_COMPUTATIONS="1", OSFAAS_BUDGET_WAIT_SECONDS="0.1"
+            start_gateway, cloud, backend, OSFAAS_PROJECT_CONCURRENT_CALLS="1", OSFAAS_LIMIT_WAIT_SECONDS="0.1"
         ) as gateway,
     ):
         with raw(gateway) as connection:
@@ -490,7 +490,7 @@ def test_calls_at_once_are_bounded(start_gateway, cloud, token):
             wait_until(lambda: backend.seen)
             response = gateway.get(f"{INVOKE}/r", token)
             leave.set()
-            assert (response.status_code, code(response)) == (429, "function.quota.exceeded")
+            assert (response.status_code, code(response)) == (429, "concurrency.exceeded")
         wait_until(lambda: gateway.get(f"{INVOKE}/r", token).status_code == 200)
 
 

@@ -30,7 +30,7 @@ NAMES = [
 def test_a_missing_object_or_container_is_not_found(gateway, bucket, alice):
     for path in (bucket.path("no-such"), "/v1/checksums/no-such-container/x"):
         response = gateway.get(path, alice, headers={"Accept": "application/json"})
-        assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "function.object.not_found")
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "object.not_found")
 
 
 def openstack(cloud, user: str, program: str, *arguments: str) -> int:
@@ -54,7 +54,7 @@ def test_a_member_without_an_acl_is_refused_by_swift_and_with_one_is_served_by_s
     bucket.put("acl", b"for members")
     member = cloud.token("alice-member")
     response = gateway.get(bucket.path("acl"), member, headers={"Accept": "application/json"})
-    assert (response.status_code, response.json()["errors"][0]["code"]) == (403, "function.object.forbidden")
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (403, "object.forbidden")
     # What the sentence says to check is refused too, and what it says to ask for helps.
     sentence = response.json()["error"]["message"]
     assert "'openstack object show'" in sentence

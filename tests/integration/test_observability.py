@@ -156,9 +156,9 @@ def test_no_token_and_no_signed_url_is_in_the_log_of_calls_that_work_and_calls_t
 
 def test_outcomes_are_counted_by_whose_doing_they_were(gateway, alice):
     labels = {"route": "none", "status_class": "4xx", "outcome": "refused"}
-    before = gateway.metric("osfaas_outcomes_total", **labels)
+    before = gateway.metric("osfaas_request_outcomes_total", **labels)
     gateway.get("/v1/no-such-thing", alice)
     deadline = time.monotonic() + scaled(30)
-    while gateway.metric("osfaas_outcomes_total", **labels) < before + 1:
+    while gateway.metric("osfaas_request_outcomes_total", **labels) < before + 1:
         assert time.monotonic() < deadline
-    assert gateway.metric("osfaas_outcomes_total", **labels) == before + 1
+    assert gateway.metric("osfaas_request_outcomes_total", **labels) == before + 1

@@ -48,7 +48,7 @@ def test_function_that_is_dead_for_good_is_said_to_be_when_the_time_is_over(star
     with gateway_with_own_function(start_gateway, cloud, OSFAAS_RETRY_SECONDS="1") as (gateway, mortal):
         mortal.kill()
         response = gateway.get(bucket.path("restarts") + "?algorithm=sha1&force=true", alice, headers=JSON)
-        assert (response.status_code, code(response)) == (503, "function.function.unreachable")
+        assert (response.status_code, code(response)) == (503, "function.unreachable")
         assert "'checksums'" in response.json()["error"]["message"]
         mortal.restart()
 

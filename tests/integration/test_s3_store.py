@@ -19,12 +19,12 @@ def code(response):
 def test_a_caller_without_an_ec2_credential_is_told_how_to_make_one(s3_gateway, bucket, cloud):
     for token in (cloud.token("bob"), cloud.application_credential_token("plain")):
         response = s3_gateway.get(bucket.path("x"), token, headers=JSON)
-        assert (response.status_code, code(response)) == (403, "function.object.no_ec2_credential")
+        assert (response.status_code, code(response)) == (403, "object.no_ec2_credential")
 
 
 def test_a_missing_object_is_not_found(s3_gateway, alice):
     response = s3_gateway.get("/v1/checksums/data/s3-nowhere", alice, headers=JSON)
-    assert (response.status_code, code(response)) == (404, "function.object.not_found")
+    assert (response.status_code, code(response)) == (404, "object.not_found")
 
 
 @pytest.mark.parametrize("name", ["s3/plain", "s3/spaces and + %20 ü?#"])

@@ -43,14 +43,14 @@ def token(cloud):
 def test_service_role_is_worth_nothing_in_a_project_that_is_not_listed(start_gateway, bucket, cloud, path, token):
     with start_gateway(OSFAAS_SERVICE_PROJECTS=cloud.users["bob"].project_id) as gateway, readable(bucket, cloud):
         response = gateway.get(path, token, headers=JSON)
-        assert (response.status_code, code(response)) == (403, "function.service.not_listed")
+        assert (response.status_code, code(response)) == (403, "service.not_listed")
         (record,) = records(gateway)
     assert (record["outcome"], record["initiator"]["id"]) == ("failure", cloud.users["dynafed"].id)
 
 
 def test_store_decides_what_a_service_may_read(listed, bucket, path, token):
     response = listed.get(path, token, headers=JSON)
-    assert (response.status_code, code(response)) == (403, "function.object.forbidden")
+    assert (response.status_code, code(response)) == (403, "object.forbidden")
 
 
 def test_access_rules_keep_the_credential_to_reading_checksums_and_objects(listed, bucket, cloud, path, token):
@@ -129,7 +129,7 @@ async def test_twenty_heads_of_a_service_are_all_answered_by_two_places(start_ga
         bucket.put_large(f"line-{number}", ["data/segment"])
     with (
         start_gateway(
-            OSFAAS_SERVICE_PROJECTS=cloud.users["alice"].project_id, OSFAAS_SERVICE_COMPUTATIONS="2"
+            OSFAAS_SERVICE_PROJECTS=cloud.users["alice"].project_id, OSFAAS_SERVICE_CONCURRENCY="2"
         ) as gateway,
         readable(bucket, cloud),
     ):

@@ -47,7 +47,7 @@ def call(cloud, bucket, fronts, start_gateway, tmp_path, alice) -> Callable:
             functions={cloud.users["alice"].project_id: fronts["function"].url},
             OS_CLIENT_CONFIG_FILE=str(own),
             OSFAAS_SWIFT_ENDPOINT=f"{fronts['store'].url}/v1/AUTH_{{project_id}}",
-            OSFAAS_STORE_ORIGINS=fronts["store"].url,
+            OSFAAS_STORE_ALLOWLIST=fronts["store"].url,
             OSFAAS_CAPABILITIES="stream",
             **settings,
         ) as gateway:
@@ -58,14 +58,14 @@ def call(cloud, bucket, fronts, start_gateway, tmp_path, alice) -> Callable:
 
 
 def test_no_token_goes_to_a_store_that_is_not_verified_because_keystone_is_not(call, fronts, alice):
-    assert call(keystone={"verify": False}) == (503, "function.store.unavailable")
+    assert call(keystone={"verify": False}) == (503, "store.unavailable")
     assert alice.encode() in fronts["keystone"].sent
     assert not fronts["store"].sent
 
 
 def test_no_object_goes_to_a_function_that_is_not_verified_because_keystone_is_not(call, fronts):
     answer = call(keystone={"verify": False}, OSFAAS_STORE_CAFILE=str(fronts["store"].authority))
-    assert answer == (503, "function.function.unreachable")
+    assert answer == (503, "function.unreachable")
     assert fronts["store"].sent
     assert not fronts["function"].sent
 
@@ -73,7 +73,7 @@ def test_no_object_goes_to_a_function_that_is_not_verified_because_keystone_is_n
 def test_authorities_of_keystone_do_not_vouch_for_a_store(call, fronts, tmp_path):
     both = tmp_path / "both.pem"
     both.write_bytes(fronts["keystone"].authority.read_bytes() + fronts["store"].authority.read_bytes())
-    assert call(keystone={"cacert": str(both)}) == (503, "function.store.unavailable")
+    assert call(keystone={"cacert": str(both)}) == (503, "store.unavailable")
     assert not fronts["store"].sent
 
 

@@ -404,6 +404,6 @@ def run(seed: int, count: int) -> Tally:
 
 KNOWN_FAILURES = frozenset(
     {"object_changed", "short_read", "source_unreachable", "source_refused", "source_missing"}
-    | {kind.code for kind in (ErrorCode.OBJECT_CHANGED, ErrorCode.SHORT_READ, ErrorCode.STORE_UNAVAILABLE)}
+    | {kind.code for kind in (ErrorCode.OBJECT_CHANGED, ErrorCode.OBJECT_TRUNCATED, ErrorCode.STORE_UNAVAILABLE)}
     | {kind.code for kind in (ErrorCode.OBJECT_FORBIDDEN, ErrorCode.OBJECT_NOT_FOUND)}
 )

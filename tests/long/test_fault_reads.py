@@ -73,7 +73,7 @@ async def test_without_the_gateways_look_at_the_etag_wrong_digests_are_found(mon
                     async for piece in response.content.iter_any():
                         yield piece
                 except Exception as error:
-                    raise GatewayError(ErrorCode.SHORT_READ) from error
+                    raise GatewayError(ErrorCode.OBJECT_TRUNCATED) from error
 
             yield pieces()
 

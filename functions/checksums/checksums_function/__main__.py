@@ -9,7 +9,7 @@ import sys
 import threading
 
 from .algorithms import preload
-from .journal import logger, start_journal
+from .logs import configure_logging, logger
 from .server import serve
 from .settings import Settings, SettingsError
 
@@ -31,7 +31,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> int:
     """Returns the exit status: 0 after a stop by signal, 2 for settings that make no sense."""
-    start_journal()
+    configure_logging()
     try:
         settings = Settings.from_environ(os.environ)
     except SettingsError as error:

@@ -15,7 +15,7 @@ from aiohttp.http import HttpVersion11
 
 from .body import digest_body
 from .errors import ChecksumsError, Code, Stopped
-from .journal import logger, note_computation
+from .logs import log_computation, logger
 from .orders import BodyOrder, SourceOrder, parse_body_order, parse_source_order
 from .pipeline import Stop
 from .source import digest_source
@@ -163,7 +163,7 @@ class Function:
             return result
         finally:
             stop.stop()
-            note_computation(
+            log_computation(
                 algorithms=[algorithm.name for algorithm in order.algorithms],
                 mode="source" if isinstance(order, SourceOrder) else "body",
                 size=order.size,

@@ -276,14 +276,14 @@ async def test_no_log_line_has_the_signature(function, source, caplog):
     assert [record.fields["outcome"] for record in computations] == [
         "ok", "source_unreachable", "source_refused", "source_unreachable",
     ]  # fmt: skip
-    from checksums_function.journal import JsonLines
+    from checksums_function.logs import JsonLines
 
     assert not any("SECRET" in JsonLines().format(record) for record in caplog.records)
 
 
 async def test_a_fault_of_the_function_itself(function, source, caplog, monkeypatch):
     from checksums_function import server
-    from checksums_function.journal import JsonLines
+    from checksums_function.logs import JsonLines
 
     def faulty(*_):
         raise RuntimeError(f"cannot read {source.url}/o?sig=SECRET")

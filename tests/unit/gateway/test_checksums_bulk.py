@@ -213,14 +213,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_full_budget_and_busy_function_are_waited_for(quick: list[float]) -> None:
-    room = Room(ErrorCode.TOO_MANY_AT_ONCE, ErrorCode.FUNCTION_BUSY, ErrorCode.TOO_MANY_AT_ONCE)
+    room = Room(ErrorCode.CONCURRENCY_EXCEEDED, ErrorCode.FUNCTION_BUSY, ErrorCode.CONCURRENCY_EXCEEDED)
     assert await retry_when_limited(room.answer) == "answer"
     assert room.asked == 4
     assert 0.5 <= quick[0] <= 1.5
     assert 1 <= quick[1] <= 3
 
 
-@pytest.mark.parametrize("kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.SHORT_READ])
+@pytest.mark.parametrize(
+    "kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.OBJECT_TRUNCATED]
+)
 async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], kind: ErrorCode) -> None:
     room = Room(kind)
     with pytest.raises(GatewayError):
@@ -231,8 +233,8 @@ async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], 
 async def test_waiting_ends(quick: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MAX_WAIT_SECONDS", 0.1)
     with pytest.raises(GatewayError) as caught:
-        await retry_when_limited(Room(*[ErrorCode.TOO_MANY_AT_ONCE] * 5).answer)
-    assert caught.value.kind is ErrorCode.TOO_MANY_AT_ONCE
+        await retry_when_limited(Room(*[ErrorCode.CONCURRENCY_EXCEEDED] * 5).answer)
+    assert caught.value.kind is ErrorCode.CONCURRENCY_EXCEEDED
 
 
 class Shop:

@@ -10,26 +10,29 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.calls.call import Call
-from gateway.checksums.bulk import MAX_INVALID_ENTRIES, BulkRules
+from gateway.checksums.bulk import MAX_INVALID_ENTRIES
 from gateway.checksums.bulk_routes import BulkRoutes
-from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots
+from gateway.checksums.list_slots import LEAST_BYTES, ListSlots
 from gateway.checksums.service import ChecksumRequest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.http.context import RequestContext
-from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestIdMiddleware, StrictHeadMiddleware
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
+from gateway.settings.limits import ChecksumSettings
+from gateway.settings.server import RequestSettings
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 
 CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 TENANT = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
 ONE = {"container": "c", "object": "o"}
-RULES = BulkRules(default_algorithms=("md5",), max_bytes=1 << 21, max_objects=10_000, concurrency=8)
+RULES = ChecksumSettings(
+    default_algorithms=("md5",), bulk_body_max_bytes=1 << 21, bulk_max_objects=10_000, bulk_concurrency=8
+)
 
 
 class Flow:
@@ -60,18 +63,22 @@ class House:
 
     def __init__(self, *, process_bytes: int = 1 << 25) -> None:
         self.flow: Any = Flow()
-        limits = ListLimits(body_bytes=RULES.max_bytes, project_bytes=1 << 23, process_bytes=process_bytes)
+        limits = ChecksumSettings.model_construct(
+            bulk_body_max_bytes=RULES.bulk_body_max_bytes, bulk_project_bytes=1 << 23, bulk_process_bytes=process_bytes
+        )
         self.slots = ListSlots(limits)
         bulk = BulkRoutes(self.flow, self.flow, RULES, self.slots)
         flow = EventFlow(self.flow, entries=10)
-        events = EventRoutes(self.flow, flow, rules=RULES, slots=self.slots, metrics=Metrics())
+        events = EventRoutes(self.flow, flow, settings=RULES, slots=self.slots, metrics=Metrics())
         app = Starlette(
             routes=[
                 Route("/v1/checksums", bulk.many, methods=["POST"]),
                 Route("/v1/events", events.receive, methods=["POST"]),
             ]
         )
-        self.app = RequestIdMiddleware(StrictHeadMiddleware(app, HeadLimits(max_bytes=32_768, max_fields=100)))
+        self.app = RequestIdMiddleware(
+            StrictHeadMiddleware(app, RequestSettings(head_max_bytes=32_768, head_max_fields=100))
+        )
 
     async def post(self, path: str, content: Any) -> httpx.Response:
         body = content if isinstance(content, AsyncIterator) else json.dumps(content).encode()
@@ -130,7 +137,7 @@ async def test_body_is_not_read_without_a_slot_and_none_is_kept_after_the_answer
     with house.slots.slot(CALLER, 1):
         refused = await house.post(path, body())
     assert (refused.status_code, "retry-after" in refused.headers, pieces) == (429, True, 0)
-    assert refused.json()["errors"][0]["code"] == "function.lists.exceeded"
+    assert refused.json()["errors"][0]["code"] == "bulk.exceeded"
     assert house.slots.taken == 0
     answers = [await house.post(path, {"objects": [ONE]}), await house.post(path, {"Records": [record(1)]})]
     assert {answer.status_code for answer in answers} <= {200, 204, 400}

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from gateway.checksums.list_slots import LEAST_BYTES, ListLimits, ListSlots, declared_length
+from gateway.checksums.list_slots import LEAST_BYTES, ListSlots, declared_length
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
+from gateway.settings.limits import ChecksumSettings
 from policies.names import ProjectId
 
 ALICE = Caller("t", "alice", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
@@ -17,7 +18,11 @@ UNIT = LEAST_BYTES
 
 
 def slots(*, project: int = 8, process: int = 100, body: int = 4) -> ListSlots:
-    return ListSlots(ListLimits(body_bytes=body * UNIT, project_bytes=project * UNIT, process_bytes=process * UNIT))
+    return ListSlots(
+        ChecksumSettings.model_construct(
+            bulk_body_max_bytes=body * UNIT, bulk_project_bytes=project * UNIT, bulk_process_bytes=process * UNIT
+        )
+    )
 
 
 def refused(slots: ListSlots, caller: Caller, length: int | None = 1) -> str:
@@ -25,7 +30,7 @@ def refused(slots: ListSlots, caller: Caller, length: int | None = 1) -> str:
     before = slots.taken
     with pytest.raises(GatewayError) as caught, slots.slot(caller, length):
         pass
-    assert caught.value.kind is ErrorCode.LISTS_EXCEEDED
+    assert caught.value.kind is ErrorCode.BULK_EXCEEDED
     assert caught.value.retry_after_seconds
     assert slots.taken == before
     return caught.value.message

@@ -22,11 +22,11 @@ from gateway.http.metrics import Metrics
 from gateway.identity.caller import AccessRule, Caller
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
-from gateway.limits.fair_queue import QueueLimits
-from gateway.limits.limiter import LimitRules, ProjectLimiter
+from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.settings.limits import LimitSettings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from policies.model import Limits
 from policies.names import NamespaceName, ProjectId
@@ -160,16 +160,18 @@ class House:
         self.store = store or Store()
         self.function = Function()
         self.known = KnownDigests(10, trust_foreign=trust_foreign)
-        rules = LimitRules(
-            defaults=Limits(
-                concurrent_calls=limit, requests_per_second=requests_per_second, bytes_per_second=bytes_per_second
-            ),
-            burst_seconds=1,
-            debt_seconds=60,
-            users=QueueLimits(size=4, seconds=0.02),
-            services=QueueLimits(size=4, seconds=60),
+        settings = LimitSettings.model_construct(
+            project_concurrent_calls=limit,
+            project_requests_per_second=requests_per_second,
+            project_bytes_per_second=bytes_per_second,
+            limit_burst_seconds=1,
+            limit_debt_seconds=60,
+            limit_queue_size=4,
+            limit_wait_seconds=0.02,
+            service_queue_size=4,
+            response_timeout_seconds=60,
         )
-        limiter = self.limiter = ProjectLimiter(InMemoryLimitBackend(), rules, Metrics())
+        limiter = self.limiter = ProjectLimiter(InMemoryLimitBackend(), settings, Metrics())
         known_tenants: Any = directory or Directory(TENANT)
         identity: Any = self.identity
         self.admission = Admission(identity, known_tenants, limiter)
@@ -280,7 +282,7 @@ async def test_object_that_no_capability_reads_is_forbidden() -> None:
     assert (await house.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
 
 
-@pytest.mark.parametrize("kind", [ErrorCode.FUNCTION_BUSY, ErrorCode.SHORT_READ, ErrorCode.FUNCTION_UNREACHABLE])
+@pytest.mark.parametrize("kind", [ErrorCode.FUNCTION_BUSY, ErrorCode.OBJECT_TRUNCATED, ErrorCode.FUNCTION_UNREACHABLE])
 async def test_failure_of_the_function_is_no_reason_to_try_another_capability(kind: ErrorCode) -> None:
     house = House()
     house.function.failures = {"tempurl": GatewayError(kind, function="f")}
@@ -293,7 +295,7 @@ async def test_place_in_the_budget_is_needed_and_given_back() -> None:
     house.function.gate = asyncio.Event()
     running = asyncio.create_task(house.answer())
     await settled()
-    assert (await house.refusal("crc32")).kind is ErrorCode.TOO_MANY_AT_ONCE
+    assert (await house.refusal("crc32")).kind is ErrorCode.CONCURRENCY_EXCEEDED
     house.function.gate.set()
     await running
     await house.answer("crc32")
@@ -320,7 +322,7 @@ async def test_what_is_known_is_given_even_in_debt_and_counts_no_bytes() -> None
 
 async def test_bytes_of_an_object_for_which_there_is_no_place_are_given_back() -> None:
     house = House(Store(dataclasses.replace(STAT, size=10**6)), limit=0, bytes_per_second=10)
-    assert (await house.refusal()).kind is ErrorCode.TOO_MANY_AT_ONCE
+    assert (await house.refusal()).kind is ErrorCode.CONCURRENCY_EXCEEDED
     assert await used(house, "bytes_per_second") == 0
 
 
@@ -354,7 +356,7 @@ async def test_call_that_may_not_be_made_counts_for_nobody() -> None:
     for _ in range(3):
         with pytest.raises(GatewayError) as caught:
             await house.admit(HEAD)
-        assert caught.value.kind is ErrorCode.SUSPENDED
+        assert caught.value.kind is ErrorCode.TENANT_SUSPENDED
     assert await used(house, "requests_per_second") == 0
 
 
@@ -424,7 +426,7 @@ async def test_service_waits_for_a_place_while_users_of_the_project_have_theirs(
     user = asyncio.create_task(house.answer("sha1"))
     await settled()
     assert house.function.asked == [("crc32",), ("sha1",)]
-    assert (await house.refusal("md5", caller=SERVICE)).kind is ErrorCode.TOO_MANY_AT_ONCE
+    assert (await house.refusal("md5", caller=SERVICE)).kind is ErrorCode.CONCURRENCY_EXCEEDED
     house.function.gate.set()
     await asyncio.gather(user, *services)
     assert house.function.asked[2:] == [("crc32c",)]
@@ -457,7 +459,7 @@ async def test_computation_that_takes_too_long_goes_on_and_is_joined_by_who_asks
     house = House(answer_seconds=scaled(0.3))
     house.function.gate = asyncio.Event()
     refusal = await house.refusal()
-    assert (refusal.kind, refusal.retry_after_seconds) == (ErrorCode.STILL_COMPUTING, 1)
+    assert (refusal.kind, refusal.retry_after_seconds) == (ErrorCode.COMPUTATION_RUNNING, 1)
     again = asyncio.create_task(house.answer())
     await settled()
     house.function.gate.set()
@@ -560,7 +562,7 @@ async def test_force_computes_what_is_known() -> None:
 async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
     with pytest.raises(GatewayError) as caught:
         await House(directory=Directory()).admit(HEAD)
-    assert caught.value.kind is ErrorCode.NOT_ONBOARDED
+    assert caught.value.kind is ErrorCode.TENANT_NOT_ONBOARDED
     assert "osfaas tenant onboard p" in caught.value.message
 
 
@@ -568,7 +570,7 @@ async def test_suspended_project_is_told_why() -> None:
     suspended = dataclasses.replace(TENANT, suspended="unpaid")
     with pytest.raises(GatewayError) as caught:
         await House(directory=Directory(suspended)).admit(HEAD)
-    assert caught.value.kind is ErrorCode.SUSPENDED
+    assert caught.value.kind is ErrorCode.TENANT_SUSPENDED
     assert "unpaid" in caught.value.message
 
 
@@ -582,7 +584,7 @@ async def test_admitted_caller_leaves_ids_for_the_log_line_and_no_token() -> Non
 async def test_credential_whose_rules_leave_out_the_store_is_told_so_and_not_distrusted() -> None:
     restricted = dataclasses.replace(CALLER, access_rules=(AccessRule("function", "GET", "/v1/**"),))
     house = House(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
-    assert (await house.refusal(caller=restricted)).kind is ErrorCode.OBJECT_ACCESS_RULE
+    assert (await house.refusal(caller=restricted)).kind is ErrorCode.OBJECT_DENIED_BY_RULE
     assert house.identity.distrusted == []
 
 

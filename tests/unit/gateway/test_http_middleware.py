@@ -16,9 +16,9 @@ from starlette.routing import Route
 from gateway.errors import ErrorCode
 from gateway.http.context import context_of
 from gateway.http.error_handlers import route_refused, unhandled_error
-from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.settings.server import RequestSettings
 from gateway.telemetry.outcome import GONE
 
 ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -47,7 +47,9 @@ class Edge:
             inner.add_exception_handler(HTTPException, route_refused)
             inner.add_exception_handler(Exception, unhandled_error)
         self.app = RequestIdMiddleware(
-            AccessLogMiddleware(StrictHeadMiddleware(inner, HeadLimits(max_bytes=4_096, max_fields=20)), self.metrics)
+            AccessLogMiddleware(
+                StrictHeadMiddleware(inner, RequestSettings(head_max_bytes=4_096, head_max_fields=20)), self.metrics
+            )
         )
 
     async def call(

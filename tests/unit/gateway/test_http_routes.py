@@ -16,8 +16,8 @@ from gateway.digests import BY_WIRE_NAME
 from gateway.errors import ErrorCode
 from gateway.http.metrics import Metrics
 from gateway.identity.credential import IdentityService
-from gateway.openapi import openapi_document
 from gateway.server.app import build_app, routes
+from gateway.server.openapi import openapi_document
 from gateway.settings import Settings
 from policies.names import ProjectId
 from tenancy.directory.protocol import Tenant
@@ -115,14 +115,14 @@ async def test_healthcheck_answers_in_the_form_of_oslo_middleware(client: httpx.
 async def test_other_paths_are_nothing_and_nobody_is_redirected(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
-    assert answer.json()["errors"][0]["code"] == "function.route.not_found"
+    assert answer.json()["errors"][0]["code"] == "route.not_found"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "BREW"])
 async def test_other_methods_are_not_allowed(client: httpx.AsyncClient, method: str) -> None:
     answer = await client.request(method, "/v1/")
     assert answer.status_code == 405
-    assert answer.json()["errors"][0]["code"] == "function.method.not_allowed"
+    assert answer.json()["errors"][0]["code"] == "method.not_allowed"
     assert "GET" in answer.headers["allow"]
 
 

@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.transfer_rate import MinRateMonitor, TransferLimits
-from gateway.http.wire import WireLimits, frame_head
+from gateway.http.transfer_rate import MinRateMonitor
+from gateway.http.wire import frame_head
 from gateway.http.wire_body import ChunkedBody, SizedBody
+from gateway.settings.server import RequestSettings
 
-LIMITS = WireLimits(head_bytes=4_096, target_bytes=1_024, field_bytes=2_048, fields=20)
+LIMITS = RequestSettings(head_max_bytes=4_096, target_max_bytes=1_024, field_max_bytes=2_048, head_max_fields=20)
 HEAD = b"POST /v1/a?b=c HTTP/1.1\r\nHost: faas.example\r\nX-Note: a\tb \xe4\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b'5;a="b;c"\r\nhello\r\n1\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n'
 ALPHABET = [
@@ -95,7 +96,10 @@ def test_sized_body_takes_its_size_and_no_more() -> None:
 
 
 def test_window_with_too_few_bytes_is_too_slow_and_a_rest_begins_anew() -> None:
-    limits, monitor = TransferLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), MinRateMonitor()
+    limits, monitor = (
+        RequestSettings(head_timeout_seconds=10, transfer_window_seconds=10, transfer_min_bytes_per_second=500),
+        MinRateMonitor(),
+    )
     assert not monitor.is_below_minimum(0, 0, limits)
     assert not monitor.is_below_minimum(9.9, 0, limits)
     assert not monitor.is_below_minimum(10, 5_000, limits)
@@ -103,13 +107,18 @@ def test_window_with_too_few_bytes_is_too_slow_and_a_rest_begins_anew() -> None:
     monitor.reset()
     assert not monitor.is_below_minimum(100, 9_999, limits)
     assert not monitor.is_below_minimum(
-        200, 9_999, TransferLimits(head_seconds=10, window_seconds=10, bytes_per_second=0)
+        200,
+        9_999,
+        RequestSettings(head_timeout_seconds=10, transfer_window_seconds=10, transfer_min_bytes_per_second=0),
     )
 
 
 def test_who_has_taken_all_that_there_was_is_not_slow_however_little_it_was() -> None:
     """A stream of a few bytes a second: at each look some of them are on their way."""
-    limits, monitor = TransferLimits(head_seconds=10, window_seconds=10, bytes_per_second=500), MinRateMonitor()
+    limits, monitor = (
+        RequestSettings(head_timeout_seconds=10, transfer_window_seconds=10, transfer_min_bytes_per_second=500),
+        MinRateMonitor(),
+    )
     assert not any(monitor.is_below_minimum(now, 150 * now - 60, limits, 150 * now) for now in range(100))
     stopped = [monitor.is_below_minimum(now, 15_000, limits, 150 * now) for now in range(100, 130)]
     assert any(stopped)

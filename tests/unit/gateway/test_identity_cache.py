@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.cache import CacheLimits, TokenCache
+from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
+from gateway.settings.identity import IdentitySettings
 from policies.names import ProjectId
 from tests.machine import settled
 
@@ -36,13 +37,13 @@ class Identity:
         self.on_lookup: list[tuple[str, str]] = []
         self.cache = TokenCache(
             self.validate,
-            CacheLimits(
-                entries=entries,
-                seconds=seconds,
-                refusal_seconds=refusal_seconds,
-                outage_seconds=outage_seconds,
-                max_concurrent_validations=STRANGERS,
-                validation_queue_timeout_seconds=validation_queue_timeout_seconds,
+            IdentitySettings(
+                token_cache_entries=entries,
+                token_cache_seconds=seconds,
+                token_rejection_cache_seconds=refusal_seconds,
+                token_stale_seconds=outage_seconds,
+                token_validation_concurrency=STRANGERS,
+                keystone_timeout_seconds=validation_queue_timeout_seconds,
             ),
             clock=lambda: self.wall,
             stopwatch=lambda: self.elapsed,
@@ -106,7 +107,7 @@ async def test_caller_counts_for_thirty_seconds_and_use_does_not_prolong_it() ->
 
 
 @pytest.mark.parametrize(
-    "refusal", [GatewayError(ErrorCode.TOKEN_INVALID), GatewayError(ErrorCode.TOKEN_SCOPE, scope="unscoped")]
+    "refusal", [GatewayError(ErrorCode.TOKEN_INVALID), GatewayError(ErrorCode.TOKEN_WRONG_SCOPE, scope="unscoped")]
 )
 async def test_refusal_is_remembered_for_its_own_time_with_its_sentence(refusal: GatewayError) -> None:
     identity = Identity(refusal_seconds=10)
@@ -225,10 +226,10 @@ async def test_what_is_counted_says_who_decided() -> None:
         await identity.refusal("odd")
     assert identity.on_lookup == [
         ("keystone", "accepted"),
-        ("keystone", "refused"),
+        ("keystone", "rejected"),
         ("keystone", "unknown"),
         ("cache", "accepted"),
-        ("cache", "refused"),
+        ("cache", "rejected"),
         ("keystone", "unknown"),
     ]
 

@@ -268,7 +268,7 @@ async def test_token_that_is_not_scoped_to_a_project_is_refused_with_the_reason(
     body = token_body()
     del body["project"]
     error = await Answered(ok({**body, **scope})).refusal()
-    assert error.kind is ErrorCode.TOKEN_SCOPE
+    assert error.kind is ErrorCode.TOKEN_WRONG_SCOPE
     assert f"The token is {word}," in error.message
 
 

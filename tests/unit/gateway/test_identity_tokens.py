@@ -1,7 +1,6 @@
 """What can be said of a token without asking Keystone."""
 
 import base64
-import dataclasses
 import os
 import struct
 
@@ -11,9 +10,14 @@ from hypothesis import strategies as st
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
-from gateway.identity.tokens import MAX_TOKEN_CHARS, TokenForm, fernet_issued_at, reject_malformed, token_of
+from gateway.identity.tokens import MAX_TOKEN_CHARS, fernet_issued_at, reject_malformed, token_of
+from gateway.settings.identity import IdentitySettings
 
 NOW = 1_800_000_000
+
+
+def form(*, max_age: int, skew: int) -> IdentitySettings:
+    return IdentitySettings(token_max_age_seconds=max_age, clock_skew_seconds=skew, token_max_chars=8_192)
 
 
 def head(*fields: tuple[bytes, bytes]) -> RequestHead:
@@ -105,7 +109,7 @@ def test_what_has_not_fernets_form_is_refused_unasked(token: str) -> None:
     with pytest.raises(ValueError, match=r"base64|form"):
         fernet_issued_at(token)
     with pytest.raises(GatewayError) as caught:
-        reject_malformed(token, now=NOW, max_age_seconds=0, skew_seconds=0)
+        reject_malformed(token, form(max_age=0, skew=0), now=NOW)
     assert caught.value.kind is ErrorCode.TOKEN_INVALID
 
 
@@ -126,10 +130,10 @@ def test_token_from_the_future_or_too_old_is_refused_unasked(issued_at: int, max
     assert fernet_issued_at(token) == issued_at
     if refused:
         with pytest.raises(GatewayError) as caught:
-            reject_malformed(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
+            reject_malformed(token, form(max_age=max_age, skew=60), now=NOW)
         assert caught.value.kind is ErrorCode.TOKEN_INVALID
     else:
-        reject_malformed(token, now=NOW, max_age_seconds=max_age, skew_seconds=60)
+        reject_malformed(token, form(max_age=max_age, skew=60), now=NOW)
 
 
 def test_padding_may_be_there_or_not() -> None:
@@ -150,7 +154,7 @@ values = st.one_of(
 def test_nothing_in_a_token_field_raises_anything_but_ours(fields: list[tuple[bytes, bytes]]) -> None:
     try:
         token = token_of(head(*fields))
-        reject_malformed(token, now=NOW, max_age_seconds=3600, skew_seconds=60)
+        reject_malformed(token, form(max_age=3600, skew=60), now=NOW)
     except GatewayError as error:
         assert error.kind in {ErrorCode.TOKEN_MISSING, ErrorCode.TOKEN_AMBIGUOUS, ErrorCode.TOKEN_INVALID}  # noqa: PT017
     else:
@@ -160,9 +164,9 @@ def test_nothing_in_a_token_field_raises_anything_but_ours(fields: list[tuple[by
 
 def test_a_token_that_is_longer_than_keystones_is_refused_unasked() -> None:
     """Of Fernet's form in all else: what stands before Keystone may answer a long header field in its own way."""
-    form = TokenForm(fernet_only=True, max_age_seconds=0, skew_seconds=0)
-    form.reject_malformed(fernet(blocks=20), now=NOW)
+    settings = IdentitySettings(token_max_age_seconds=0)
+    reject_malformed(fernet(blocks=20), settings, now=NOW)
     with pytest.raises(GatewayError) as caught:
-        form.reject_malformed(fernet(blocks=21), now=NOW)
+        reject_malformed(fernet(blocks=21), settings, now=NOW)
     assert caught.value.kind is ErrorCode.TOKEN_INVALID
-    dataclasses.replace(form, fernet_only=False).reject_malformed("x" * 513, now=NOW)
+    reject_malformed("x" * 513, IdentitySettings(token_format="any"), now=NOW)

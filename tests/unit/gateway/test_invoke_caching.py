@@ -13,7 +13,7 @@ OURS = b"X-Auth-Token, Authorization"
 
 def caching_of(*fields: tuple[bytes, bytes]) -> dict[bytes, bytes]:
     """What a caller gets of a reply with these fields; each name once."""
-    got = reply_fields(200, fields, function="f", host=None)
+    got = reply_fields(200, [(name.lower(), value) for name, value in fields], function="f", host=None)
     assert len(dict(got)) == len(got)
     return dict(got)
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.head import HeadLimits, RequestHead, read_head
+from gateway.http.head import RequestHead, read_head
 from gateway.identity.caller import Caller
-from gateway.invoke.headers import location_for_caller, reply_fields, request_fields
+from gateway.invoke import headers
+from gateway.invoke.headers import location_for_caller
+from gateway.settings.server import RequestSettings
 from policies.names import ProjectId
 
 TOKEN = "gAAAAA-secret"
@@ -42,6 +44,17 @@ _values = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20).map(str.encode),
 )
 _fields = st.lists(st.tuples(_names, _values), max_size=20)
+
+
+def request_fields(head: RequestHead, caller: Caller, request_id: str) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode()) for name, value in headers.request_fields(head, caller, request_id)]
+
+
+def reply_fields(
+    status: int, fields: list[tuple[bytes, bytes]], *, function: str, host: str | None
+) -> list[tuple[bytes, bytes]]:
+    lowered = [(name.lower(), value) for name, value in fields]
+    return headers.reply_fields(status, lowered, function=function, host=host)
 
 
 def request_head(fields: list[tuple[bytes, bytes]]) -> RequestHead:
@@ -93,7 +106,9 @@ def test_strict_head_and_hygiene_together_leave_no_name_with_an_underscore(field
             ],
         ],
     }
-    sent = request_fields(read_head(scope, HeadLimits(max_bytes=1 << 16, max_fields=100)), CALLER, "req-1")
+    sent = request_fields(
+        read_head(scope, RequestSettings(head_max_bytes=1 << 16, head_max_fields=100)), CALLER, "req-1"
+    )
     assert not [name for name, _ in sent if "_" in name]
 
 
@@ -182,17 +197,11 @@ def test_place_of_the_functions_own_is_a_path_of_the_gateway(place: str, path: s
         (101, []),
         (100, []),
         (600, []),
-        (200, [(b"Content-Length", b"1"), (b"Content-Length", b"1")]),
-        (200, [(b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")]),
-        (200, [(b"Content-Length", b"+1")]),
-        (200, [(b"Content-Length", b"1, 1")]),
-        (200, [(b"Transfer-Encoding", b"chunked, gzip")]),
-        (200, [(b"Transfer-Encoding", b"xchunked")]),
         (204, [(b"Content-Length", b"5")]),
         (204, [(b"Transfer-Encoding", b"chunked")]),
     ],
 )
-def test_reply_with_a_framing_of_two_meanings_is_the_functions_failure(
+def test_status_that_cannot_be_passed_on_is_the_functions_failure(
     status: int, fields: list[tuple[bytes, bytes]]
 ) -> None:
     with pytest.raises(GatewayError) as caught:
@@ -214,11 +223,6 @@ def test_field_that_connection_names_goes_no_further(value: bytes) -> None:
     [
         (199, [], "it answered with the status 199"),
         (600, [], "it answered with the status 600"),
-        (200, [(b"Content-Length", b"1")] * 2, "it says the length of its answer more than once"),
-        (200, [(b"Transfer-Encoding", b"chunked")] * 2, "it says the length of its answer more than once"),
-        (200, [(b"Content-Length", b"x")], "the length of its answer is not a number"),
-        (200, [(b"Content-Length", b"1" * 19)], "the length of its answer is not a number"),
-        (200, [(b"Transfer-Encoding", b"gzip")], "its answer has a transfer coding that is not understood"),
         (204, [(b"Content-Length", b"1")], "it answered 204 with a body"),
         (205, [(b"Transfer-Encoding", b"chunked")], "it answered 205 with a body"),
     ],
@@ -277,11 +281,9 @@ def test_places_do_not_leave_the_function_by_its_host_in_front_of_another() -> N
     assert location_for_caller("/a/..;b;c", "f", host) is None
 
 
-def test_value_that_is_not_utf_8_is_refused_with_the_name_of_its_field() -> None:
-    with pytest.raises(GatewayError) as caught:
-        request_fields(request_head([(b"X-Note", b"\xff")]), CALLER, "req-1")
-    assert caught.value.message == "The request is not acceptable: the field x-note is not UTF-8."
-    assert dict(request_fields(request_head([(b"X-Note", "ä".encode())]), CALLER, "req-1"))["x-note"] == "ä"
+def test_value_is_passed_on_byte_for_byte() -> None:
+    sent = dict(headers.request_fields(request_head([(b"X-Note", b"\xff\xe4")]), CALLER, "req-1"))
+    assert sent[b"x-note"] == b"\xff\xe4"
 
 
 def test_roles_are_sorted_and_ids_with_a_slash_are_escaped_whole() -> None:
@@ -298,3 +300,9 @@ def test_other_fields_go_on_in_both_directions(name: bytes) -> None:
 
 def test_field_of_a_reply_with_a_control_character_is_left_out() -> None:
     assert passed_on(200, [(b"x-a", b"1\r\nx: 2"), (b"x-b", b"\x00"), (b"x-c", b"\t")]) == [(b"x-c", b"\t")]
+
+
+def test_function_says_nothing_about_the_limits_of_its_project() -> None:
+    raw = [(b"RateLimit", b'"requests_per_second";r=1000000;t=1'), (b"RateLimit-Policy", b'"x";q=1')]
+    fields = reply_fields(200, raw, function="f", host=None)
+    assert not [name for name, _ in fields if name.startswith(b"ratelimit")]

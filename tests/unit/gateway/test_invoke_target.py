@@ -49,22 +49,22 @@ def test_name_of_a_function_is_a_dns_label_as_it_stands(name: bytes) -> None:
 @pytest.mark.parametrize(
     ("path", "kind", "message"),
     [
-        (b"/v1/%69nvoke/f/x", ErrorCode.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
-        (b"/v1/invoke/F/x", ErrorCode.NO_SUCH_ROUTE, "There is nothing at this path. The API starts at /v1/."),
+        (b"/v1/%69nvoke/f/x", ErrorCode.ROUTE_NOT_FOUND, "There is no such route. The API starts at /v1/."),
+        (b"/v1/invoke/F/x", ErrorCode.ROUTE_NOT_FOUND, "There is no such route. The API starts at /v1/."),
         (
             b"/v1/invoke/f/a%2Fb",
             ErrorCode.REQUEST_MALFORMED,
-            "The request is not acceptable: a slash or backslash in the path is percent-encoded.",
+            "The request is malformed: a slash or backslash in the path is percent-encoded.",
         ),
         (
             b"/v1/invoke/f/a%5cb",
             ErrorCode.REQUEST_MALFORMED,
-            "The request is not acceptable: a slash or backslash in the path is percent-encoded.",
+            "The request is malformed: a slash or backslash in the path is percent-encoded.",
         ),
         (
             b"/v1/invoke/f/a/%2e.;x;y/b",
             ErrorCode.REQUEST_MALFORMED,
-            "The request is not acceptable: the path has a segment of dots.",
+            "The request is malformed: the path has a segment of dots.",
         ),
     ],
 )

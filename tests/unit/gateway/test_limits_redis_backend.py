@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from gateway.circuit import CircuitRules
 from gateway.http.metrics import Metrics
 from gateway.limits import redis_backend as module
 from gateway.limits.redis_backend import RedisLimitBackend, open_redis_backend
@@ -33,7 +34,7 @@ class Replica:
 
     @property
     def shares(self) -> float:
-        return self.metrics.budgets_shared._value.get()  # type: ignore[no-any-return]
+        return self.metrics.limits_shared._value.get()  # type: ignore[no-any-return]
 
     async def draws(self, count: int) -> int:
         return sum([(await self.backend.consume(ACCOUNT, "calls", RATE, 1)).granted for _ in range(count)])
@@ -182,8 +183,8 @@ async def test_without_the_store_each_process_holds_the_limit_by_itself(
     assert await second.enters("e", "f", "g", "h") == [True, True, True, False]
     assert time.monotonic() - started < scaled(5)
     assert [replica.shares for replica in replicas] == [0, 0]
-    assert first.metrics.budget_store_failures._value.get() >= 1
-    assert "each process counts for itself" in caplog.text
+    assert first.metrics.limit_store_failures._value.get() >= 1
+    assert "each process counts by itself" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -206,8 +207,9 @@ async def test_connection_that_is_closed_at_the_moment_of_writing_fails_no_call(
 async def test_replicas_share_again_when_the_store_is_back_with_the_calls_that_run(
     valkey: Valkey, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_AFTER_SECONDS", 0.01)
     first, second = replicas
+    for each in replicas:
+        monkeypatch.setattr(each.backend._circuit, "_rules", CircuitRules(failures=1, seconds=0.01))
     valkey.kill()
     assert await first.enters("a", "b") == [True, True]
     valkey.start()
@@ -238,13 +240,13 @@ async def test_store_that_hangs_delays_a_call_for_its_time_and_then_nobody(monke
     metrics = Metrics()
     async with open_redis_backend(f"redis://127.0.0.1:{port}", metrics, timeout_seconds=0.1) as backend:
         readings = [await backend.consume(ACCOUNT, "calls", RATE, 1) for _ in range(50)]
-    assert metrics.budget_store_failures._value.get() == 1
+    assert metrics.limit_store_failures._value.get() == 1
     assert sum(result.granted for result in readings) == 10
     server.close()
 
 
 def test_a_gateway_without_a_store_says_nothing_of_sharing() -> None:
-    assert math.isnan(Metrics().budgets_shared._value.get())
+    assert math.isnan(Metrics().limits_shared._value.get())
 
 
 async def test_password_of_the_store_gets_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -266,6 +268,6 @@ async def test_rights_that_the_guide_gives_are_enough_and_reach_no_other_key(val
         assert (await backend.acquire_slot(ACCOUNT, "a", 1)).granted
         await backend.renew()
         await backend.release_slot(ACCOUNT, "a")
-    assert metrics.budget_store_failures._value.get() == 0
+    assert metrics.limit_store_failures._value.get() == 0
     with Redis(port=valkey.port, username="osfaas", password="pw") as limited, pytest.raises(RedisError):
         limited.set("other", "1")

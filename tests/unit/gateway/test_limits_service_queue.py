@@ -31,7 +31,7 @@ async def test_one_more_than_may_wait_is_refused_and_told_to_come_back_later() -
     await asyncio.sleep(0)
     with pytest.raises(GatewayError) as caught:
         await queue.hold(2, release_slot)
-    assert (caught.value.kind, caught.value.retry_after_seconds) == (ErrorCode.TOO_MANY_AT_ONCE, 30)
+    assert (caught.value.kind, caught.value.retry_after_seconds) == (ErrorCode.CONCURRENCY_EXCEEDED, 30)
     release_slot.set()
     await asyncio.gather(*tasks)
     assert queue.holding == [0, 1]

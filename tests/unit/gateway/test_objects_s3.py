@@ -18,21 +18,22 @@ from hypothesis import strategies as st
 
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.model import ObjectRef
-from gateway.objects.s3 import Presigner, S3Rules, presign
+from gateway.objects.s3 import Presigner, presign
+from gateway.settings.upstream import StoreSettings
 from policies.names import ProjectId
 
 ENDPOINT = "http://s3.test:8080"
 AUTH_URL = "http://keystone.test/v3"
 KEYS = Credentials("access", "secret")
 NOW = dt.datetime(2027, 1, 15, 8, 0, 0, tzinfo=dt.UTC)
-RULES = S3Rules(
+RULES = StoreSettings(
     interface="public",
-    region=None,
-    endpoint=None,
-    signing_region="us-east-1",
+    region_name=None,
+    s3_endpoint=None,
+    s3_region="us-east-1",
     capability_seconds=300,
-    credential_entries=10,
-    credential_seconds=30,
+    token_cache_entries=10,
+    token_cache_seconds=30,
 )
 CALLER = Caller(
     token="secret-token",
@@ -106,7 +107,7 @@ class Keystone:
 
     async def url(self, caller: Caller = CALLER, ref: ObjectRef = REF, **rules: Any) -> str | None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self.router.async_handler)) as client:
-            room = Presigner(client, auth_url=AUTH_URL, rules=dataclasses.replace(RULES, **rules))
+            room = Presigner(client, auth_url=AUTH_URL, settings=RULES.model_copy(update=rules))
             return await room.presigned_get(caller, ref)
 
 
@@ -178,7 +179,7 @@ async def test_a_credential_is_kept_as_long_as_a_token_is_and_its_absence_is_not
     answers = [listed(), listed(MINE), listed(MINE)]
     route = router.get(f"{AUTH_URL}/users/u1/credentials/OS-EC2").mock(side_effect=answers)
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as client:
-        presigner = Presigner(client, auth_url=AUTH_URL, rules=RULES, stopwatch=lambda: clock[0])
+        presigner = Presigner(client, auth_url=AUTH_URL, settings=RULES, stopwatch=lambda: clock[0])
         assert await presigner.presigned_get(CALLER, REF) is None
         assert await presigner.presigned_get(CALLER, REF) is not None
         clock[0] = 20

@@ -24,10 +24,11 @@ from gateway.objects.endpoints import account_of, endpoint_of
 from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
-from gateway.objects.swift import SwiftRules, SwiftStore, object_url, stat_from
+from gateway.objects.swift import SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign_get
 from gateway.server.clients import open_clients
 from gateway.settings import Settings
+from gateway.settings.upstream import StoreSettings
 from policies.names import ProjectId
 
 ACCOUNT = "http://swift.test/v1/AUTH_p"
@@ -50,10 +51,10 @@ CALLER = Caller(
     ),
 )
 PLAIN = {"etag": MD5, "content-length": "9"}
-RULES = SwiftRules(
+RULES = StoreSettings(
     interface="public",
-    region=None,
-    endpoint=None,
+    region_name=None,
+    swift_endpoint=None,
     capabilities=("tempurl", "s3", "stream"),
     capability_seconds=300,
     tempurl_digest="sha256",
@@ -96,7 +97,7 @@ def store(swift: Swift, presigned: str | None = None, **rules: Any) -> SwiftStor
     async def presign(_caller: Caller, _ref: ObjectRef) -> str | None:
         return presigned
 
-    return SwiftStore(swift, dataclasses.replace(RULES, **rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
+    return SwiftStore(swift, RULES.model_copy(update=rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
 
 
 def stat(ref: ObjectRef = REF, **headers: str) -> ObjectStat:
@@ -423,7 +424,7 @@ async def test_keeping_digests_leaves_the_content_type_to_the_object() -> None:
 
     identity: Any = SimpleNamespace(verify=True)
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    async with server, open_clients(Settings(), identity, StoreAllowlist()) as (session, *_):
+    async with server, open_clients(Settings(), identity, StoreAllowlist()) as (_, session, _):
         room = SwiftStore(StoreClient(session, timeout_seconds=5), RULES, None)  # type: ignore[arg-type]
         port = server.sockets[0].getsockname()[1]
         found = dataclasses.replace(stat(content_type="text/plain"), account=f"http://127.0.0.1:{port}/v1/AUTH_p")

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from control.administrator import Administrator, AdministratorRules, Administrators, administrator_from
+from control.administrator import Administrator, Administrators, administrator_from
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
-from gateway.identity.tokens import TokenForm
 from gateway.identity.validation_limiter import ValidationLimiter
+from gateway.settings.identity import IdentitySettings
 
 HEAD = RequestHead("PUT", b"/v1/projects/p1", b"", ())
 PROJECT = {"project": {"id": "p"}}
 SYSTEM = {"system": {"all": True}}
-RULES = AdministratorRules(role="admin", service_type="function")
-LISTED = AdministratorRules(role="admin", service_type="function", projects=frozenset(["p"]))
+RULES = IdentitySettings(admin_role="admin", service_type="function")
+LISTED = IdentitySettings(admin_role="admin", service_type="function", admin_projects=("p",))
 
 
-def administrator(rules: AdministratorRules = LISTED, /, **body: Any) -> Administrator:
+def administrator(rules: IdentitySettings = LISTED, /, **body: Any) -> Administrator:
     whole = {"user": {"id": "u", "name": "ann"}, "roles": [{"name": "admin"}, {"name": "member"}], **body}
     return administrator_from("t", whole, HEAD, rules)
 
@@ -45,7 +45,7 @@ def administrator(rules: AdministratorRules = LISTED, /, **body: Any) -> Adminis
 def test_nobody_else_is_an_administrator(body: dict[str, Any]) -> None:
     with pytest.raises(GatewayError) as caught:
         administrator(**body)
-    assert caught.value.kind is ErrorCode.ADMIN_MISSING
+    assert caught.value.kind is ErrorCode.ADMIN_REQUIRED
 
 
 @pytest.mark.parametrize("flags", [{}, {"is_admin_project": True}])
@@ -53,11 +53,11 @@ def test_no_project_makes_one_unless_it_is_listed(flags: dict[str, Any]) -> None
     """Whoever administers a domain can give himself the role on a project of his own."""
     with pytest.raises(GatewayError) as caught:
         administrator(RULES, **PROJECT, **flags)
-    assert caught.value.kind is ErrorCode.ADMIN_MISSING
+    assert caught.value.kind is ErrorCode.ADMIN_REQUIRED
 
 
 @pytest.mark.parametrize("rules", [RULES, LISTED])
-def test_role_on_the_system_makes_one(rules: AdministratorRules) -> None:
+def test_role_on_the_system_makes_one(rules: IdentitySettings) -> None:
     assert administrator(rules, **SYSTEM) == Administrator("u", "ann", "system")
 
 
@@ -95,13 +95,12 @@ async def test_keystone_is_not_asked_about_what_cannot_be_a_token() -> None:
 
 
 def administrators(keystone: Any, *, fernet_only: bool = False) -> Administrators:
-    form = TokenForm(fernet_only=fernet_only, max_age_seconds=0, skew_seconds=0)
+    settings = RULES.model_copy(update={"token_format": "fernet" if fernet_only else "any"})
     return Administrators(
         keystone,
         ValidationLimiter(4, wait_seconds=5),
-        form,
-        RULES,
-        www_authenticate_uri="http://keystone.test",
+        settings,
+        auth_url="http://keystone.test",
     )
 
 
@@ -121,4 +120,4 @@ def test_access_rules_bind_administrators_too(rules: list[dict[str, str]], allow
         return
     with pytest.raises(GatewayError) as caught:
         administrator(**body)
-    assert caught.value.kind is ErrorCode.ACCESS_RULE
+    assert caught.value.kind is ErrorCode.ACCESS_DENIED_BY_RULE

@@ -15,9 +15,9 @@ from control.administrator import Administrator
 from control.audit import audit_event
 from control.routes import ProjectRoutes
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.head import HeadLimits
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.settings.server import RequestSettings
 from tenancy.model.errors import UnavailableError
 
 ADMIN = Administrator("u", "root", "system")
@@ -29,7 +29,7 @@ class Administrators:
 
     async def administrator_of(self, _head: Any) -> Administrator:
         if self._known is None:
-            raise GatewayError(ErrorCode.ADMIN_MISSING, role="admin")
+            raise GatewayError(ErrorCode.ADMIN_REQUIRED, role="admin")
         return self._known
 
 
@@ -59,7 +59,9 @@ async def called(
         ]
     )
     outer = RequestIdMiddleware(
-        AccessLogMiddleware(StrictHeadMiddleware(app, HeadLimits(max_bytes=9_999, max_fields=99)), Metrics())
+        AccessLogMiddleware(
+            StrictHeadMiddleware(app, RequestSettings(head_max_bytes=9_999, head_max_fields=99)), Metrics()
+        )
     )
     with caplog.at_level(logging.INFO):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://faas.test") as client:

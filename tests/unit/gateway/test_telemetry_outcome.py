@@ -9,15 +9,15 @@ from gateway.telemetry.outcome import Outcome, outcome_of
 @pytest.mark.parametrize(
     ("status", "error", "outcome"),
     [
-        (499, "function.caller.gone", "gone"),
-        (200, "function.reply.broken", "function"),
+        (499, "caller.gone", "gone"),
+        (200, "reply.truncated", "function"),
         (500, ErrorCode.INTERNAL.code, "fault"),
         (503, ErrorCode.KEYSTONE_UNAVAILABLE.code, "backend"),
         (503, ErrorCode.STORE_UNAVAILABLE.code, "backend"),
         (502, ErrorCode.FUNCTION_FAILED.code, "function"),
         (500, None, "function"),
         (429, ErrorCode.RATE_EXCEEDED.code, "limited"),
-        (429, ErrorCode.TOO_MANY_AT_ONCE.code, "limited"),
+        (429, ErrorCode.CONCURRENCY_EXCEEDED.code, "limited"),
         (429, None, "refused"),
         (404, ErrorCode.OBJECT_NOT_FOUND.code, "refused"),
         (200, None, "answered"),

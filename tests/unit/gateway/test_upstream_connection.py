@@ -287,6 +287,19 @@ async def test_known_problem_ends_the_wait_for_a_head() -> None:
             await answer(connections, there.origin, request)
 
 
+async def test_check_that_fails_ends_its_own_exchange_and_no_other() -> None:
+    def broken() -> Exception | None:
+        raise LookupError
+
+    async with upstream(replying(b"")) as there, pool(problem=0, silence=0.5) as connections:
+        first = asyncio.ensure_future(answer(connections, there.origin, Request(GET.head, "GET", problem=broken)))
+        second = asyncio.ensure_future(answer(connections, there.origin))
+        with pytest.raises(LookupError):
+            await first
+        with pytest.raises(SilentError):
+            await second
+
+
 async def test_silence_of_the_caller_is_not_the_upstreams() -> None:
     async def slow() -> AsyncIterator[bytes]:
         yield b"a"

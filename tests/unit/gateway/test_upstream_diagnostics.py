@@ -47,14 +47,14 @@ def test_quota_is_429_and_says_when_to_come_back() -> None:
     error = FunctionDiagnostics(Directory(FunctionProblem("QuotaExceeded", "no capacity for its pod."))).with_diagnosis(
         SILENT, PROJECT, "f"
     )
-    assert (error.kind, error.kind.status) == (ErrorCode.FUNCTION_QUOTA, 429)
+    assert (error.kind, error.kind.status) == (ErrorCode.FUNCTION_QUOTA_EXCEEDED, 429)
     assert "no capacity for its pod." in error.message
     assert error.retry_after_seconds
 
 
 @pytest.mark.parametrize("reason", ["ImagePull", "CrashLoop", "Unschedulable", "NotReady", "Unheard"])
 def test_every_other_problem_is_503_with_its_words_or_its_name(reason: str) -> None:
-    assert error_for(FunctionProblem(reason, "in words"), "f").message == "The function 'f' does not run: in words."
+    assert error_for(FunctionProblem(reason, "in words"), "f").message == "The function 'f' is not running: in words."
     bare = error_for(FunctionProblem(reason, ""), "f")
     assert bare.kind is ErrorCode.FUNCTION_NOT_RUNNING
     assert len(bare.message) > len("The function 'f' does not run: .")

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import Trace, enter
 from gateway.upstream.connection import Request
 from gateway.upstream.errors import CertificateRejectedError, NotConnectedError, UpstreamError
-from gateway.upstream.function_client import FunctionClient, FunctionRequest, FunctionTimeouts
+from gateway.upstream.function_client import FunctionClient, FunctionRequest
 from gateway.upstream.pool import Origin
 from gateway.upstream.reply import Reply
 from tenancy.directory.protocol import FunctionAddress
@@ -31,8 +32,14 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def client(**timeouts: float) -> AsyncIterator[FunctionClient]:
-    seconds = {"connect_seconds": 1, "silence_seconds": 5, "total_seconds": 10, "problem_seconds": 0.1, **timeouts}
-    async with FunctionClient(FunctionTimeouts(**seconds), ssl.create_default_context()) as functions:
+    seconds = {
+        "function_connect_timeout_seconds": 1,
+        "function_idle_timeout_seconds": 5,
+        "function_timeout_seconds": 10,
+        "function_problem_seconds": 0.1,
+        **timeouts,
+    }
+    async with FunctionClient(FunctionSettings(**seconds), ssl.create_default_context()) as functions:
         yield functions
 
 
@@ -46,7 +53,7 @@ async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> No
         writer.close()
 
     def permanent_failure() -> GatewayError:
-        return GatewayError(ErrorCode.FUNCTION_QUOTA, function="f", why="full")
+        return GatewayError(ErrorCode.FUNCTION_QUOTA_EXCEEDED, function="f", why="full")
 
     async with serving(silent) as url, client() as functions:
         with pytest.raises(GatewayError) as caught:
@@ -55,7 +62,7 @@ async def test_known_lasting_problem_ends_the_waiting_and_the_connection() -> No
             ):
                 pass
         await closed.wait()
-    assert caught.value.kind is ErrorCode.FUNCTION_QUOTA
+    assert caught.value.kind is ErrorCode.FUNCTION_QUOTA_EXCEEDED
 
 
 async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
@@ -67,11 +74,11 @@ async def test_problem_of_a_function_that_answers_is_nobodys_business() -> None:
         writer.close()
 
     def permanent_failure() -> GatewayError:
-        return GatewayError(ErrorCode.FUNCTION_QUOTA, function="f", why="full")
+        return GatewayError(ErrorCode.FUNCTION_QUOTA_EXCEEDED, function="f", why="full")
 
     async with (
         serving(late) as url,
-        client(problem_seconds=60) as functions,
+        client(function_problem_seconds=60) as functions,
         functions.exchange(FunctionAddress(url), FunctionRequest("f", permanent_failure=permanent_failure)) as response,
     ):
         assert await response.read() == b"ok"
@@ -85,11 +92,11 @@ class Refusing:
         self._send = functions._pool.send
         functions._pool.send = self.send  # type: ignore[method-assign]
 
-    async def send(self, origin: Origin, request: Request) -> Reply:
+    async def send(self, origin: Origin, request: Request, **options: bool) -> Reply:
         self.sent += 1
         if self.sent <= self._left:
             raise self._error("refused")
-        return await self._send(origin, request)
+        return await self._send(origin, request, **options)
 
 
 async def ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,11 +172,11 @@ async def test_it_is_said_which_limit_ended_a_call() -> None:
         assert caught.value.kind is ErrorCode.FUNCTION_TIMEOUT
         return caught.value.message
 
-    quiet = await failure(silent, silence_seconds=0.25)
+    quiet = await failure(silent, function_idle_timeout_seconds=0.25)
     assert (
         quiet == "The function 'f' did not finish: nothing came of it for 0.25 seconds, which is the limit for silence."
     )
-    busy = await failure(talkative, total_seconds=0.5)
+    busy = await failure(talkative, function_timeout_seconds=0.5)
     assert busy == "The function 'f' did not finish: it worked for 0.5 seconds, which is the limit for one call."
 
 

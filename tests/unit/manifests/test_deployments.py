@@ -48,7 +48,7 @@ def test_the_settings_of_the_gateway_are_accepted(monkeypatch: pytest.MonkeyPatc
     (container,) = pod_of(*PARTS[0])["containers"]
     assert settings.listen_port == container["ports"][0]["containerPort"]
     assert settings.listen_host == "0.0.0.0"
-    assert settings.tenants_from == "kubernetes"
+    assert settings.tenant_source == "kubernetes"
     assert settings.local_gateway_url == Platform(functions={}).local_gateway_url
 
 

@@ -27,11 +27,11 @@ _SELECTOR = re.compile(r"(osfaas_[a-z_]+)\{([^}]*)\}")
 _MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([^"]*)"')
 # Values of labels that are a closed list.
 VALUES = {
-    ("osfaas_outcomes_total", "outcome"): {str(outcome) for outcome in Outcome},
-    ("osfaas_budget_calls_total", "outcome"): {"granted", "waited", "refused"},
-    ("osfaas_budget_calls_total", "limit"): set(NAMES),
-    ("osfaas_tokens_total", "verdict"): {"accepted", "refused", "unknown"},
-    ("osfaas_tokens_total", "source"): {"cache", "keystone", "outage"},
+    ("osfaas_request_outcomes_total", "outcome"): {str(outcome) for outcome in Outcome},
+    ("osfaas_limit_decisions_total", "outcome"): {"granted", "waited", "rejected"},
+    ("osfaas_limit_decisions_total", "limit"): set(NAMES),
+    ("osfaas_token_validations_total", "result"): {"accepted", "rejected", "unknown"},
+    ("osfaas_token_validations_total", "source"): {"cache", "keystone", "outage"},
 }
 
 
@@ -109,4 +109,4 @@ def test_every_metric_of_the_gateway_is_in_the_reference() -> None:
 def test_a_metric_that_is_not_there_would_be_noticed() -> None:
     assert "osfaas_no_such_total" not in exposed()
     assert "osfaas_requests_total" in exposed()
-    assert "osfaas_request_seconds_bucket" in exposed()
+    assert "osfaas_request_duration_seconds_bucket" in exposed()

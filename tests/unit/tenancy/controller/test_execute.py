@@ -80,7 +80,7 @@ def test_without_the_namespace_nothing_else_is_tried() -> None:
     ("error", "snapshot", "reason"),
     [
         (ClusterError("422 no"), Snapshot(None), "Refused"),
-        (ConflictError("409 conflict with kubectl"), Snapshot(None), "NotOurs"),
+        (ConflictError("409 conflict with kubectl"), Snapshot(None), "NotOwned"),
         (ConflictError("409 uid"), everything(), "Changed"),
     ],
 )
@@ -97,12 +97,12 @@ def test_one_refusal_does_not_keep_the_others_from_being_done(
 
 def test_what_was_made_is_told_from_what_was_repaired_and_what_was_as_it_should_be() -> None:
     """Events and metrics speak of changes only."""
-    assert len(run(Server(), Snapshot(None)).made) == len(WANTED)
+    assert len(run(Server(), Snapshot(None)).created) == len(WANTED)
     assert run(Server(), everything()) == ApplyResult()
     changed = copy.deepcopy(everything())
     quota = next(ref for ref in changed.objects if ref.kind.kind == "ResourceQuota")
     changed.objects[quota]["spec"]["hard"]["pods"] = "99"
-    assert run(Server(), changed).repaired == (quota,)
+    assert run(Server(), changed).corrected == (quota,)
 
 
 def test_an_object_of_ours_is_written_by_its_uid_and_a_new_one_without_force() -> None:
@@ -134,7 +134,7 @@ def test_what_a_stranger_added_is_taken_out_only_of_the_version_that_was_seen() 
         {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:egress": {}}}}
     )
     server = Server()
-    assert run(server, snapshot).repaired == (ref,)
+    assert run(server, snapshot).corrected == (ref,)
     operations = next(what for verb, _, what in server.asked if verb == "patch")
     assert operations == [
         {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},

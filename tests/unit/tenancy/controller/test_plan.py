@@ -62,12 +62,12 @@ def test_a_stranger_in_the_place_of_the_namespace_stops_everything(wanted: Wante
     """Labels alone do not make it ours."""
     plan = plan_tenant(NAME, wanted, seen(strangers(wanted[0], labelled=labelled)), {})
     assert plan.actions == ()
-    assert [refusal.reason for refusal in plan.refusals] == ["NotOurs"]
+    assert [refusal.reason for refusal in plan.refusals] == ["NotOwned"]
 
 
 def test_the_namespace_of_another_tenant_is_a_strangers(wanted: Wanted) -> None:
     """Made by us, for somebody else."""
-    assert plan_tenant("faas-other", wanted, seen(*all_live(wanted)), {}).refusals[0].reason == "NotOurs"
+    assert plan_tenant("faas-other", wanted, seen(*all_live(wanted)), {}).refusals[0].reason == "NotOwned"
 
 
 def test_a_namespace_that_is_being_deleted_is_waited_for(wanted: Wanted) -> None:
@@ -109,7 +109,7 @@ def test_a_kind_that_the_cluster_does_not_know_is_refused(wanted: Wanted) -> Non
     """The rest is made."""
     knative = Kind("serving.knative.dev/v1", "Service")
     plan = plan_tenant(NAME, wanted, seen(missing_kinds=frozenset({knative})), {})
-    assert [refusal.reason for refusal in plan.refusals] == ["KindMissing"]
+    assert [refusal.reason for refusal in plan.refusals] == ["CRDNotInstalled"]
     assert len(plan.actions) == len(wanted) - 1
 
 

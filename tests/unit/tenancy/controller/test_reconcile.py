@@ -97,7 +97,7 @@ class States:
 
 
 def reconciler(cluster: Cluster, platform: Platform = PLATFORM, states: States | None = None) -> Reconciler:
-    everything: Any = (cluster, platform, states or States(), ControllerMetrics(), lambda: True)
+    everything: Any = (cluster, platform, states or States(), ControllerMetrics(), lambda: True, lambda name: None)
     return Reconciler(*everything, clock=lambda: NOON)
 
 
@@ -120,7 +120,7 @@ def test_a_tenant_whose_functions_cannot_be_built_is_closed_and_limited_all_the_
     reconciler(cluster).reconcile(NAME)
     assert {"osfaas-deny-all", "osfaas-out"} <= cluster.names(POLICY)
     assert cluster.names(QUOTA) == {"osfaas"}
-    assert cluster.condition("Ready") == ("False", "SpecImpossible")
+    assert cluster.condition("Ready") == ("False", "InvalidSpec")
     assert cluster.condition("Policies") == ("True", "Applied")
     cluster.objects.pop(Ref(POLICY, NAME, "osfaas-deny-all"))
     reconciler(cluster).reconcile(NAME)

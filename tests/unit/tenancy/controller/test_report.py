@@ -54,23 +54,23 @@ def conditions(result: ReconcileResult) -> dict[str, tuple[bool | None, str, str
 )
 def test_a_refusal_is_in_its_condition_and_in_ready_only(ref: Ref, concerned: str) -> None:
     """With its reason and what to do."""
-    found = conditions(round_of(refusals=(Refusal(ref, "NotOurs", "remove it"),)))
+    found = conditions(round_of(refusals=(Refusal(ref, "NotOwned", "remove it"),)))
     for name, condition in found.items():
-        expected = (False, "NotOurs", "remove it") if name in {concerned, "Ready"} else True
+        expected = (False, "NotOwned", "remove it") if name in {concerned, "Ready"} else True
         assert condition == expected or condition[0] is expected
 
 
 def test_behind_a_refused_namespace_nothing_is_known() -> None:
     """Nothing was tried there."""
-    found = conditions(round_of(refusals=(Refusal(Ref(NAMESPACE, "", NAME), "NotOurs", "remove it"),)))
-    assert found["Namespace"][:2] == found["Ready"][:2] == (False, "NotOurs")
+    found = conditions(round_of(refusals=(Refusal(Ref(NAMESPACE, "", NAME), "NotOwned", "remove it"),)))
+    assert found["Namespace"][:2] == found["Ready"][:2] == (False, "NotOwned")
     assert {found[name][0] for name in ("Policies", "Quota", "Function")} == {None}
 
 
 def test_a_function_that_cannot_be_built_says_why_and_hides_nothing_else() -> None:
     """Namespace, policies and quota are there all the same."""
     found = conditions(round_of(problems=("needs a sandbox", "too small")))
-    assert found["Function"] == found["Ready"] == (False, "SpecImpossible", "needs a sandbox; too small")
+    assert found["Function"] == found["Ready"] == (False, "InvalidSpec", "needs a sandbox; too small")
     assert [found[name][0] for name in ("Namespace", "Policies", "Quota", "Pods")] == [True] * 4
 
 
@@ -211,14 +211,14 @@ def test_times_move_with_the_status_of_each_condition_only() -> None:
     """Not with its message."""
     first = status_patch(stored({}), status_of(round_of()), NOW)
     assert first is not None
-    worse = round_of(refusals=(Refusal(POLICY, "NotOurs", "remove it"),))
+    worse = round_of(refusals=(Refusal(POLICY, "NotOwned", "remove it"),))
     second = status_patch(stored(first), status_of(worse), LATER)
     assert second is not None
     times = {each["type"]: each["lastTransitionTime"] for each in second["status"]["conditions"]}
     assert times["Namespace"] == times["Quota"] == "2026-11-24T12:00:00Z"
     assert times["Policies"] == times["Ready"] == "2026-11-24T13:00:00Z"
     third = status_patch(
-        stored(second), status_of(round_of(refusals=(Refusal(POLICY, "NotOurs", "again"),))), LATER + dt.timedelta(1)
+        stored(second), status_of(round_of(refusals=(Refusal(POLICY, "NotOwned", "again"),))), LATER + dt.timedelta(1)
     )
     assert third is not None
     assert {each["type"]: each["lastTransitionTime"] for each in third["status"]["conditions"]} == times
@@ -228,10 +228,10 @@ def test_times_move_with_the_status_of_each_condition_only() -> None:
 def test_events_tell_what_was_done_and_what_turned() -> None:
     """And are silent when nothing happened."""
     before = TenantStatus()
-    status = status_of(round_of(refusals=(Refusal(POLICY, "NotOurs", "remove it"),)))
-    news = {each.reason: each.warning for each in events_of(before, status, ApplyResult(repaired=(POLICY,)))}
-    assert news["Repaired"] is False
-    assert news["PoliciesNotOurs"] is True
+    status = status_of(round_of(refusals=(Refusal(POLICY, "NotOwned", "remove it"),)))
+    news = {each.reason: each.warning for each in events_of(before, status, ApplyResult(corrected=(POLICY,)))}
+    assert news["DriftCorrected"] is False
+    assert news["PoliciesNotOwned"] is True
     assert events_of(status, status, ApplyResult()) == ()
 
 

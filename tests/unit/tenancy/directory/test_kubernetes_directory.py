@@ -2,16 +2,16 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from policies.names import ProjectId, namespace_of
-from tenancy.directory.kubernetes_directory import KubernetesDirectory, WatchIntervals, tenant_in
+from tenancy.directory.kubernetes_directory import KubernetesDirectory, tenant_in
 from tenancy.directory.protocol import Tenant
 from tenancy.kubernetes.client import Change, Kind, Listing
+from tenancy.kubernetes.informer import WatchIntervals
 from tenancy.model.errors import (
     ClusterError,
     DirectoryError,
@@ -48,14 +48,14 @@ class Cluster:
         self.asked: list[str] = []
         self.exhausted = threading.Event()
 
-    def list(self, kind: Kind) -> Listing:
+    def list(self, kind: Kind, *, labels: str) -> Listing:
         self.asked.append("list")
         step = self._next()
         if isinstance(step, Exception):
             raise step
         return Listing(tuple(step), "1")
 
-    def watch(self, kind: Kind, since: str) -> Iterator[Change]:
+    def watch(self, kind: Kind, since: str, *, labels: str) -> Iterator[Change]:
         self.asked.append(f"watch {since}")
         while True:
             step = self._next()
@@ -166,35 +166,9 @@ def test_record_that_becomes_broken_is_no_longer_served(follow: Follow) -> None:
 def test_snapshot_is_replaced_and_never_changed(follow: Follow) -> None:
     directory = follow([manifest("a")])
     before = directory._tenants
-    directory._apply(change("ADDED", "b"))
+    directory.apply(change("ADDED", "b"))
     assert before is not None
     assert set(before) == {"a"}
-
-
-def test_pauses_between_failures_grow_and_end_with_the_first_success() -> None:
-    directory = KubernetesDirectory(
-        Cluster(), local_gateway_url=INGRESS, intervals=WatchIntervals(first_pause=1, max_pause=8)
-    )
-    waited: list[float] = []
-    directory._ending.wait = waited.append  # type: ignore[method-assign, assignment]
-    for _ in range(8):
-        directory._pause("down")
-    assert all(
-        longest / 2 <= seconds <= longest for seconds, longest in zip(waited, (1, 2, 4, 8, 8, 8, 8, 8), strict=True)
-    )
-    directory._apply(change("ADDED", "a"))
-    directory._pause("down")
-    assert waited[-1] <= 1
-
-
-def test_server_that_ends_every_watch_at_once_is_not_asked_without_pause() -> None:
-    cluster = Cluster([manifest("a")], *[None] * 20)
-    directory = KubernetesDirectory(cluster, local_gateway_url=INGRESS, intervals=WatchIntervals(first_pause=0.02))
-    started = time.monotonic()
-    directory.start()
-    assert cluster.exhausted.wait(scaled(5))
-    directory.close()
-    assert time.monotonic() - started > 0.3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The OpenAPI document of the data plane, made from the same tables that the code runs on."""
 
+from http import HTTPStatus
 from typing import Any
 
 from gateway.checksums.known import Source
@@ -19,6 +20,11 @@ _TOKEN_SCHEMES = {
 }
 
 
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"schema": {"type": "string"}} for name in names}
+
+
+_LIMIT_HEADERS = _headers("RateLimit-Policy", "RateLimit")
 _NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 _LIMITS: dict[str, Any] = {
     "type": "object",
@@ -81,7 +87,7 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     errors = _errors({**_json({"$ref": "#/components/schemas/Error"}), **_text()})
     body = {**_json({"$ref": "#/components/schemas/Digests"}), **_text()}
-    headers = {field: {"schema": {"type": "string"}} for field in ("Digest", "Repr-Digest")}
+    headers = {**_headers("Digest", "Repr-Digest"), **_LIMIT_HEADERS}
     get = {"description": "The digests.", "content": body, "headers": headers}
     head = {"description": "Header fields of the object, and the digests.", "headers": headers}
     return {
@@ -95,6 +101,7 @@ def _bulk() -> dict[str, Any]:
     lines = {
         "description": "A line for each object, as soon as it is known; an empty line is a sign of life.",
         "content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/BulkLine"}}},
+        "headers": _LIMIT_HEADERS,
     }
     return {
         "operationId": "bulk_digests",
@@ -107,6 +114,7 @@ def _bulk() -> dict[str, Any]:
 def _events() -> dict[str, Any]:
     outcomes = {"type": "object", "additionalProperties": {"type": "integer"}}
     counted = _json({"type": "object", "required": ["outcomes"], "properties": {"outcomes": outcomes}})
+    shown = {"content": counted, "headers": _LIMIT_HEADERS}
     one = {"schema": {"type": "object"}}
     content = {
         "application/cloudevents+json": one,
@@ -119,8 +127,8 @@ def _events() -> dict[str, Any]:
         "parameters": [_parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}.")],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": {"description": "The same as 204, if Accept names JSON.", "content": counted},
-            "204": {"description": "Every event is worked off."},
+            "200": {"description": "The same as 204, if Accept names JSON.", **shown},
+            "204": {"description": "Every event is worked off.", "headers": _LIMIT_HEADERS},
             **_errors(_json({"$ref": "#/components/schemas/Error"})),
         },
     }
@@ -128,6 +136,7 @@ def _events() -> dict[str, Any]:
 
 def _limits() -> dict[str, Any]:
     shown = {"description": "Limits of the project, and how much of them is used.", "content": _json(_LIMITS)}
+    shown["headers"] = _LIMIT_HEADERS
     return {
         "operationId": "show_limits",
         "responses": {"200": shown, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
@@ -136,7 +145,11 @@ def _limits() -> dict[str, Any]:
 
 def _invoke_path() -> dict[str, Any]:
     """Whatever the function takes and answers, and our own errors."""
-    answer = {"description": "The function's own answer, or an error of ours.", "content": {"*/*": {}}}
+    answer = {
+        "description": "The function's own answer, or an error of ours.",
+        "content": {"*/*": {}},
+        "headers": _LIMIT_HEADERS,
+    }
     return {
         "parameters": [
             _parameter("function", "path", "A callable Knative Service of the project.", required=True),
@@ -154,6 +167,7 @@ def _errors(content: dict[str, Any]) -> dict[str, Any]:
         str(status): {
             "description": "; ".join(f"`{kind.code}`" for kind in ErrorCode if kind.status == status),
             "content": content,
+            **({"headers": _LIMIT_HEADERS} if status == HTTPStatus.TOO_MANY_REQUESTS else {}),
         }
         for status in sorted({kind.status for kind in ErrorCode})
     }

@@ -29,13 +29,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def start_journal() -> None:
+def configure_logging() -> None:
     """Sends all log records to standard output as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
 
 
-def note_computation(**fields: object) -> None:
+def log_computation(**fields: object) -> None:
     """The one line of a computation."""
     logger.info("computation", extra={"fields": fields})
