@@ -96,9 +96,16 @@ class Echo:
             fields.append((name, value.strip()))
         return Seen(line, fields)
 
+    @staticmethod
+    def _chunk_size(stream) -> int:
+        line = stream.readline()
+        if not line:
+            raise OSError
+        return int(line.split(b";")[0], 16)
+
     def _body(self, stream, seen: Seen) -> None:
         if seen.all("transfer-encoding"):
-            while size := int(stream.readline().split(b";")[0], 16):
+            while size := self._chunk_size(stream):
                 seen.body += stream.read(size)
                 stream.readline()
                 self.received = len(seen.body)
