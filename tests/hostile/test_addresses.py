@@ -19,6 +19,8 @@ from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.http import StoreClient
 from gateway.server.clients import open_clients
 from gateway.settings import Settings as GatewaySettings
+from gateway.upstream.function_client import FunctionRequest
+from tenancy.directory.protocol import FunctionAddress
 
 INSIDE = [
     "http://127.0.0.1:{port}/",
@@ -100,8 +102,9 @@ async def test_name_that_is_looked_up_to_the_inside_is_not_connected_to(canary, 
         assert caught.value.kind is ErrorCode.STORE_UNAVAILABLE
         assert len(canary.seen) == asked
         # The twin: the client without the look at addresses gets there.
-        async with functions.get(f"http://rebound.test:{canary.port}/") as response:
-            assert response.status == 200
+        address = FunctionAddress(f"http://rebound.test:{canary.port}")
+        async with functions.exchange(address, FunctionRequest("f", method="GET")) as reply:
+            assert reply.status == 200
     assert len(canary.seen) == asked + 1
 
 
