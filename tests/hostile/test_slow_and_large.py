@@ -10,7 +10,7 @@ from wire import connect, hear, say
 
 from tests.machine import scaled
 
-QUICK = {"head_seconds": scaled(1), "transfer_window_seconds": scaled(1)}
+QUICK = {"head_timeout_seconds": scaled(1), "transfer_window_seconds": scaled(1)}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.server.clients import keystone_client
 from gateway.server.serve import open_directory
-from gateway.server.wiring import build_authenticator, limit_rules
+from gateway.server.wiring import build_authenticator
 from gateway.settings import settings_from
 
 
@@ -30,7 +30,7 @@ async def main(calls: int) -> None:
     async with keystone_client(settings, service) as keystone_http:
         metrics = Metrics()
         authenticator = build_authenticator(settings, service, metrics, keystone_http)
-        limiter = ProjectLimiter(InMemoryLimitBackend(), limit_rules(settings), metrics)
+        limiter = ProjectLimiter(InMemoryLimitBackend(), settings, metrics)
         admission = Admission(authenticator, directory, limiter)
         context = RequestContext(head=head)
         for _ in range(50):
