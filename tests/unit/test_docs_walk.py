@@ -7,9 +7,8 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (.+?) \| (.+) \|$", TEXT.partition("## Where would I")[2].partition("\n## ")[0], re.MULTILINE)[
-    2:
-]
+TABLE = TEXT.partition("## Where would I")[2].partition("\n## ")[0]
+ROWS = re.findall(r"^\| (.+?) \| (.+) \|$", TABLE, re.MULTILINE)[1:]
 QUESTIONS = (
     *(
         "token is validated",
