@@ -139,7 +139,7 @@ def test_after_a_kill_in_the_middle_of_tests_the_next_one_boots(runs: Path) -> N
 
 
 def test_the_check_sees_what_is_there(runs: Path) -> None:
-    """The open twin: while a cluster boots, the same check finds its processes, namespaces and cgroups."""
+    """The positive control: while a cluster boots, the same check finds its processes, namespaces and cgroups."""
     session = start(runs)
     try:
         wait_for(session, runs, "node.pid", 30)

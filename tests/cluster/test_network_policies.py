@@ -1,4 +1,4 @@
-"""Cilium enforces NetworkPolicies. Each blocked way has its open twin, so that 'blocked' cannot mean 'broken'."""
+"""Cilium enforces NetworkPolicies. Each blocked way has a positive control: 'blocked' must not mean 'broken'."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def url(pod: Pod, port: int) -> str:
 
 
 def test_without_a_policy_everything_is_open(cluster: Testbed, stage: Stage) -> None:
-    """The open twin of all that follows, and a closed port, which is refused, not timed out."""
+    """The positive control of all that follows, and a closed port, which is refused, not timed out."""
     for source in (stage.neighbour, stage.stranger):
         for port in (8000, 8001):
             expect(cluster, source, url(stage.server, port), Outcome.ANSWERED)

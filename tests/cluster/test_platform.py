@@ -76,7 +76,7 @@ def test_the_controller_writes_in_no_namespace_but_tenants(identities: Testbed, 
 
 
 def test_without_the_policy_the_controller_could(identities: Testbed, api: Cluster) -> None:
-    """The open twin: the same words, the binding taken away."""
+    """The positive control: the same words, the binding taken away."""
     overlay = render(identities.kubectl.words[0], CHECKOUT / "manifests" / "controller")
     (binding,) = [item for item in overlay if item["kind"] == "ValidatingAdmissionPolicyBinding"]
     found = api.get(ref_of(binding))

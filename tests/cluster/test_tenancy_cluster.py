@@ -158,10 +158,8 @@ def test_deleting_what_is_gone_is_fine(kubernetes: Cluster, namespace: str) -> N
     kubernetes.delete(Ref(POLICY, namespace, "nothing"), uid="00000000-0000-0000-0000-000000000000")
 
 
-def test_a_field_that_a_stranger_added_is_found_and_taken_out(
-    cluster: Testbed, kubernetes: Cluster, namespace: str
-) -> None:
-    """In the managed fields that a real API server keeps; a status or a default is no stranger's."""
+def test_foreign_field_is_found_and_taken_out(cluster: Testbed, kubernetes: Cluster, namespace: str) -> None:
+    """In the managed fields that a real API server keeps; a status or a default is not foreign."""
     wanted = deny_all(namespace, "sealed")
     live = kubernetes.apply(wanted, force=False)
     assert foreign_fields(live, wanted) == ()

@@ -337,7 +337,7 @@ def _await_metric(controller: Controller, name: str, enough: float) -> None:
 
 
 def test_a_namespace_that_it_did_not_make_is_not_touched(lab: Lab) -> None:
-    """The condition says why; when the stranger has gone, the tenant is built by itself."""
+    """The condition says why; when the foreign object has gone, the tenant is built by itself."""
     project = lab.project()
     namespace = namespace_of(ProjectId(project))
     lab.cluster.kubectl("create", "namespace", namespace)

@@ -101,7 +101,7 @@ async def test_name_that_is_looked_up_to_the_inside_is_not_connected_to(canary, 
                 pass
         assert caught.value.kind is ErrorCode.STORE_UNAVAILABLE
         assert len(canary.seen) == asked
-        # The twin: the client without the look at addresses gets there.
+        # The positive control: the client without the look at addresses gets there.
         address = FunctionAddress(f"http://rebound.test:{canary.port}")
         async with functions.exchange(address, FunctionRequest("f", method="GET")) as reply:
             assert reply.status == 200
@@ -109,7 +109,7 @@ async def test_name_that_is_looked_up_to_the_inside_is_not_connected_to(canary, 
 
 
 async def test_without_the_guard_the_inside_answers(canary):
-    """The twin."""
+    """The positive control."""
     async with aiohttp.ClientSession() as session:
         client = StoreClient(session, timeout_seconds=2)
         async with client.exchange("GET", f"{canary.url}/v1/AUTH_p/c/o", {}) as response:

@@ -9,9 +9,9 @@ import json
 import re
 from dataclasses import dataclass
 
+import controls
 import edge_proxy
 import pytest
-import twins
 from heads import FRAMING, PROBE, STRICT_49, chunks, get
 from wire import Heard, connect, hear
 
@@ -97,7 +97,7 @@ class Through:
 
     @property
     def understood(self) -> dict:
-        """What `twins.echo` says it understood; the end of its answer may have come after the last request went out."""
+        """What `controls.echo` understood; the end of its answer may have come after the last request went out."""
         answers = self.first.data + self.rest.data
         return json.JSONDecoder().raw_decode(answers.partition(b"\r\n\r\n")[2].decode())[0]
 
@@ -145,7 +145,7 @@ def edge(gateway, cloud):
 @pytest.fixture(scope="module")
 def strict_edge(cloud):
     """Behind it the same defences, and an application that says what it understood."""
-    with twins.strict() as port, edge_proxy.edge(port, cloud.state) as made:
+    with controls.strict() as port, edge_proxy.edge(port, cloud.state) as made:
         yield made
 
 
@@ -177,7 +177,7 @@ def test_no_setting_of_envoy_refuses_the_three(gateway, cloud):
 
 def test_envoy_alone_refuses_less(cloud):
     """Behind it a server without our defences."""
-    with twins.serving(twins.echo) as port, edge_proxy.edge(port, cloud.state) as bare:
+    with controls.serving(controls.echo) as port, edge_proxy.edge(port, cloud.state) as bare:
         answered = {name for name, request in ALL.items() if through(bare, request).first.statuses == [200]}
     assert answered == {*ALL_MENDED, *OPEN_WITHOUT}
 

@@ -54,7 +54,7 @@ async def test_a_thousand_uses_of_a_token_that_is_none_are_one_question(faulty):
 
 
 async def test_without_one_flight_for_all_each_asks():
-    """The twin: the same cache, where each miss asks for itself."""
+    """The positive control: the same cache, where each miss asks for itself."""
     asked = []
 
     async def validate(token: str) -> Caller:
@@ -207,7 +207,7 @@ def test_shared_cache_does_not_answer_one_project_with_anothers_reply(two_projec
 
 @pytest.mark.parametrize("caching", [each for each in PUBLIC if "private" not in each and "\nVary" not in each])
 def test_the_same_cache_before_the_function_itself_answers_out_of_its_memory(cloud, caching):
-    """The twin: without the gateway, the second caller gets what the first one was given."""
+    """The positive control: without the gateway, the second caller gets what the first one was given."""
     with echo() as function, edge_proxy.edge(function.port, cloud.state, manager=CACHING) as front:
         for text in ("of alice", "of bob"):
             function.answer = plainly(report(text, caching))

@@ -68,7 +68,7 @@ def test_read_that_breaks_off_gives_no_digest(faulty, fault):
 
 @pytest.mark.parametrize("fault", list(READ_FAULTS.values())[:4], ids=list(READ_FAULTS)[:4])
 def test_read_that_breaks_once_is_continued_and_right(faulty, fault):
-    """The twin: the same fault, once."""
+    """The positive control: the same fault, once."""
     left = [fault]
     faulty.store.fault = only(SIGNED, lambda *request: bool(left) and left.pop()(*request))
     response = faulty.get(faulty.path + FORCED, faulty.fresh())

@@ -7,8 +7,8 @@ import threading
 import time
 
 import pytest
+from controls import serving, strict
 from starlette.types import Receive, Scope, Send
-from twins import serving, strict
 
 from gateway.http.connections import ConnectionManager
 from gateway.http.receiving import strict_protocols

@@ -1,7 +1,7 @@
 """Family 1, framing: what two parsers could read differently is read by none."""
 
+import controls
 import pytest
-import twins
 from heads import CHUNKED, FRAMING, HOST, PROBE, STRICT_49, chunks, get, length, post
 from wire import connect, hear, say
 
@@ -43,13 +43,13 @@ OPEN_WITHOUT = [
 
 @pytest.fixture(scope="module")
 def open_port():
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def strict_port():
-    with twins.strict() as port:
+    with controls.strict() as port:
         yield port
 
 
@@ -78,7 +78,7 @@ def test_long_blanks_take_no_time(strict_port):
     request = get(b"X-A: a" + blanks + b"b \r\n", b"X-B: b" + blanks[:15_000] + b"\r\n")
     heard = say(strict_port, request, answers=1)
     assert heard.statuses == [200]
-    fields = dict(twins.understood(heard.data)["fields"])
+    fields = dict(controls.understood(heard.data)["fields"])
     assert (fields["x-b"], len(fields["x-a"])) == ("b", 16_002)
 
 
@@ -114,7 +114,7 @@ def test_body_is_not_read_as_a_request(strict_port):
     inner = get(line=b"GET /inner HTTP/1.1\r\n")
     heard = say(strict_port, length(b" %d" % len(inner), inner), answers=2, seconds=0.5)
     assert heard.statuses == [200]
-    assert twins.understood(heard.data)["body"] == inner.decode()
+    assert controls.understood(heard.data)["body"] == inner.decode()
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ def test_good_chunks_are_one_body_however_they_arrive(strict_port, body, piece):
     pieces = [request[at : at + piece] for at in range(0, len(request), piece)]
     heard = say(strict_port, *pieces, answers=1, pause=0)
     assert heard.statuses == [200]
-    said = twins.understood(heard.data)
+    said = controls.understood(heard.data)
     assert said["body"] == "hello"
     assert [name for name, _ in said["fields"]] == ["host", "transfer-encoding"]  # no trailer among them
 
 
 def test_trailers_become_fields_without_the_gate(open_port):
     heard = say(open_port, chunks(b"5\r\nhello\r\n0\r\nX-Project-Id: other\r\n\r\n"), answers=1)
-    assert ["x-project-id", "other"] in twins.understood(heard.data)["fields"]
+    assert ["x-project-id", "other"] in controls.understood(heard.data)["fields"]
 
 
 def test_good_requests_of_every_shape_are_taken(strict_port):
@@ -177,7 +177,7 @@ def test_body_that_is_awaited_with_continue_arrives(strict_port):
         sock.sendall(b"hello")
         heard = hear(sock, answers=1)
     assert heard.statuses == [200]
-    assert twins.understood(heard.data)["body"] == "hello"
+    assert controls.understood(heard.data)["body"] == "hello"
 
 
 def test_request_in_place_of_an_unwanted_body_is_never_answered(gateway):

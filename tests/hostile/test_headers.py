@@ -1,7 +1,7 @@
 """Family 3, headers: nobody says who they are but with a token, and no line end gets into a field."""
 
+import controls
 import pytest
-import twins
 from heads import get
 from starlette.responses import Response
 from wire import say
@@ -34,20 +34,20 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def strict_port():
-    with twins.strict() as port:
+    with controls.strict() as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def open_port():
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         yield port
 
 
 @pytest.mark.parametrize("name", FORGED)
 def test_claim_of_an_identity_goes_no_further_and_would_without_the_defence(strict_port, open_port, name):
     request = get(name + b": forged\r\n", b"Accept: */*\r\n")
-    kept = [field for field, _ in twins.understood(say(strict_port, request, answers=1).data)["fields"]]
+    kept = [field for field, _ in controls.understood(say(strict_port, request, answers=1).data)["fields"]]
     assert kept == ["host", "accept"]
     assert b"forged" in say(open_port, request, answers=1).data
 
@@ -68,7 +68,7 @@ def test_line_end_in_an_answer_does_not_get_out(value):
     async def inject(scope, receive, send):
         await Response("x", headers={"X-Note": value})(scope, receive, send)
 
-    with twins.serving(inject) as port:
+    with controls.serving(inject) as port:
         heard = say(port, get(), seconds=2)
     assert b"Set-Cookie" not in heard.data
     assert heard.statuses in ([500], [])

@@ -193,7 +193,7 @@ def unforgiving(start_gateway, cloud, function, bucket):
 
 
 def test_without_the_bound_an_outage_puts_out_everybody(unforgiving):
-    """The twin: no time after the cache, so a caller who was known gets 503."""
+    """The positive control: no time after the cache, so a caller who was known gets 503."""
     token = unforgiving.fresh()
     assert unforgiving.get(NO_OBJECT, token).status_code == 400
     outlast_the_cache()

@@ -2,8 +2,8 @@
 
 import hashlib
 
+import controls
 import pytest
-import twins
 from heads import get
 from wire import say
 
@@ -80,7 +80,7 @@ def test_target_outside_of_the_grammar_is_refused(gateway, name):
 
 @pytest.mark.parametrize("name", OPEN_WITHOUT)
 def test_without_the_defence_it_is_answered(name):
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         assert say(port, get(line=b"GET %b HTTP/1.1\r\n" % REFUSED[name]), answers=1).statuses == [200]
 
 

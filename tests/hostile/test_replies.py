@@ -1,6 +1,6 @@
 """Family 12: what a function answers reaches the caller only as far as it is an answer.
 
-The twin of each: the function itself is asked without the gateway, and says what the caller was spared.
+The positive control of each: the function itself is asked without the gateway, and says what the caller was spared.
 """
 
 import contextlib
@@ -153,7 +153,7 @@ def test_digest_that_is_not_of_this_object_is_not_given(faulty, bobs, make):
 
 
 def test_digest_of_this_object_is_given(faulty, bobs):
-    """The twin: the same way, with the truth."""
+    """The positive control: the same way, with the truth."""
     body = document(**bobs, digests={"sha1": GOOD_SHA1})
     faulty.poisoned.answer = plainly(reply("Content-Type: application/json", "Set-Cookie: a=b", body=body))
     response = faulty.get("/v1/checksums/data/o?algorithm=sha1&force=true", faulty.fresh("bob"))

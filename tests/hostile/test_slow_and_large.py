@@ -3,8 +3,8 @@
 import contextlib
 import time
 
+import controls
 import pytest
-import twins
 from heads import CHUNKED, HOST, get, length, post
 from wire import connect, hear, say
 
@@ -16,7 +16,7 @@ QUICK = {"head_timeout_seconds": scaled(1), "transfer_window_seconds": scaled(1)
 @pytest.fixture(scope="module")
 def quick_port():
     """A strict server that is impatient, so that a test does not wait."""
-    with twins.strict(**QUICK) as port:
+    with controls.strict(**QUICK) as port:
         yield port
 
 
@@ -44,7 +44,7 @@ def test_head_that_is_too_large_is_refused(gateway, name):
 
 @pytest.mark.parametrize("name", ["ten-thousand-fields", "hundred-and-one-fields", "field-just-too-long"])
 def test_without_the_defence_it_is_answered(name):
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         assert say(port, LARGE[name][0], answers=1).statuses == [200]
 
 
@@ -72,7 +72,7 @@ def test_request_that_stops_arriving_ends_the_connection(quick_port, name):
 
 @pytest.mark.parametrize("name", ["nothing", "half-a-head", "half-a-body", "no-last-chunk"])
 def test_without_the_defence_the_connection_stays(name):
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         assert not say(port, STALLED[name], seconds=4).closed
 
 
@@ -106,7 +106,7 @@ def test_answer_that_is_taken_slowly_but_steadily_arrives(quick_port):
 
 
 def test_more_connections_than_there_may_be_cost_the_idle_ones():
-    with twins.strict(max_connections=5) as port, contextlib.ExitStack() as stack:
+    with controls.strict(max_connections=5) as port, contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connect(port)) for _ in range(8)]
         time.sleep(0.5)  # all of them are accepted
         assert say(port, get(), answers=1).statuses == [200]
@@ -114,7 +114,7 @@ def test_more_connections_than_there_may_be_cost_the_idle_ones():
 
 
 def test_one_address_has_no_more_connections_than_it_may():
-    with twins.strict(client_max_connections=3) as port, contextlib.ExitStack() as stack:
+    with controls.strict(client_max_connections=3) as port, contextlib.ExitStack() as stack:
         held = [stack.enter_context(connect(port)) for _ in range(3)]
         assert say(port, get(), seconds=2).closed
         held[0].sendall(get())

@@ -70,7 +70,7 @@ OPEN = {
 
 @pytest.mark.parametrize("make", OPEN.values(), ids=OPEN)
 def test_token_with_the_role_opens_what_it_is_for(faulty, make):
-    """The twins: the same ways of asking, with the role that is needed."""
+    """The positive controls: the same ways of asking, with the role that is needed."""
     assert faulty.get(faulty.path, make(faulty.cloud)).status_code == 200
 
 
@@ -229,7 +229,7 @@ DELEGATED = {name: OPEN[name] for name in ("trust that impersonates", "applicati
 
 @pytest.mark.parametrize("make", DELEGATED.values(), ids=DELEGATED)
 def test_delegated_token_does_not_bring_out_the_users_s3_keys(s3_gateway, cloud, bucket, make):
-    """All three speak for alice, whose EC2 credential has all of her roles. Her own token is the twin."""
+    """All three speak for alice, whose EC2 credential has all of her roles. Her own token is the positive control."""
     bucket.put("delegated", b"delegated")
     path = bucket.path("delegated") + "?algorithm=sha1&force=true"
     keys = f"/v3/users/{cloud.users['alice'].id}/credentials/OS-EC2"

@@ -1,7 +1,7 @@
 """Family 2, upgrades: nothing but HTTP/1.1 is spoken, and nobody is connected through."""
 
+import controls
 import pytest
-import twins
 from heads import get, post
 from wire import say
 
@@ -44,7 +44,7 @@ def test_what_an_authority_with_line_ends_smuggles_is_refused(gateway):
 
 @pytest.mark.parametrize("name", ["websocket", "tls", "unknown", "h2c-and-websocket", "absolute-form-proxying"])
 def test_without_the_gate_it_is_answered(name):
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         assert say(port, REFUSED[name], answers=1, seconds=1).statuses == [200]
 
 
@@ -60,5 +60,5 @@ def test_offer_of_http_2_is_passed_over_and_the_connection_goes_on(gateway, upgr
 
 def test_without_the_gate_what_follows_an_offer_is_not_read_as_a_request():
     offer = get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n", H2C)
-    with twins.serving(twins.echo) as port:
+    with controls.serving(controls.echo) as port:
         assert say(port, offer + get(), seconds=1).statuses == [200]

@@ -43,7 +43,7 @@ def test_large_object_with_a_broken_segment_is_not_to_be_asked_for_again(
 
 
 def test_the_same_object_is_read_when_its_segment_is_back(gateway, bucket, alice, broken):
-    """The twin, and the check that no refusal is remembered."""
+    """The positive control, and the check that no refusal is remembered."""
     number, size = (0, 2 * MIB) if broken == "broken-first" else (1, MIB)
     path = bucket.path(broken) + "?algorithm=sha256&force=true"
     assert gateway.get(path, alice, headers=JSON).status_code == 422

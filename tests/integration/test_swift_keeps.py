@@ -80,7 +80,7 @@ def test_object_that_expires_keeps_its_expiry_and_gets_no_digest(gateway, bucket
 
 
 def test_swift_takes_the_expiry_away_with_a_post_that_does_not_repeat_it(bucket):
-    """The twin: why objects that expire are left alone."""
+    """The positive control: why objects that expire are left alone."""
     bucket.put("expired", b"expires", X_Delete_At=str(int(time.time()) + 3_000))
     bucket.session.post(f"{bucket.url}/expired", headers={"X-Object-Meta-Sha256": "0"})
     assert "x-delete-at" not in own(bucket.session.head(f"{bucket.url}/expired"))

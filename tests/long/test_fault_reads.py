@@ -53,14 +53,14 @@ def test_no_wrong_digest_in_a_hundred_thousand_reads() -> None:
 
 
 async def test_without_the_functions_look_at_etag_and_size_wrong_digests_are_found(monkeypatch) -> None:
-    """The twin: the same reads by a reader that takes whatever comes."""
+    """The positive control: the same reads by a reader that takes whatever comes."""
     monkeypatch.setattr(Reading, "_check", lambda *_: None)
     tally = await reads(seed=7, count=600)
     assert len(tally.wrong) > 10
 
 
 async def test_without_the_gateways_look_at_the_etag_wrong_digests_are_found(monkeypatch) -> None:
-    """The twin for bytes that go through the gateway."""
+    """The positive control for bytes that go through the gateway."""
 
     @contextlib.asynccontextmanager
     async def careless(self, url, headers, *, etag, size, refusal):

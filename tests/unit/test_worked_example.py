@@ -1,4 +1,4 @@
-"""The worked example of a built-in function: short, and in the house's own style."""
+"""The worked example of a built-in function: short, and in the style of the tree."""
 
 import importlib.util
 import subprocess
@@ -49,7 +49,7 @@ def test_result_that_can_be_true_is_taken(built: Path) -> None:
     assert [contract.result({"lines": lines}, STAT) for lines in (0, 9)] == [0, 9]
 
 
-def test_code_of_the_page_passes_the_checks_of_the_house(built: Path) -> None:
+def test_code_of_the_page_passes_the_checks_of_the_tree(built: Path) -> None:
     files = [built / "gateway/lines", built / "functions/lines"]
     options = ["--config", str(CHECKOUT / "pyproject.toml"), "--ignore", "S310,S104,N802,ANN401,INP001"]
     subprocess.run([sys.executable, "-m", "ruff", "check", *options, *files], check=True)

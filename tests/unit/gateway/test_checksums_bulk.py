@@ -1,4 +1,4 @@
-"""Many objects in one call: what an order may say, who waits for room, and how work runs side by side."""
+"""Many objects in one call: what an order may say, who waits for harness, and how work runs side by side."""
 
 import asyncio
 import contextlib
@@ -184,7 +184,7 @@ def test_long_list_counts_as_some_calls_before_it_is_read(length: int, calls: in
     assert calls_of(length) == calls
 
 
-class Room:
+class Harness:
     """Refuses some times and then answers."""
 
     def __init__(self, *refusals: ErrorCode) -> None:
@@ -213,9 +213,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_full_budget_and_busy_function_are_waited_for(quick: list[float]) -> None:
-    room = Room(ErrorCode.CONCURRENCY_EXCEEDED, ErrorCode.FUNCTION_BUSY, ErrorCode.CONCURRENCY_EXCEEDED)
-    assert await retry_when_limited(room.answer) == "answer"
-    assert room.asked == 4
+    harness = Harness(ErrorCode.CONCURRENCY_EXCEEDED, ErrorCode.FUNCTION_BUSY, ErrorCode.CONCURRENCY_EXCEEDED)
+    assert await retry_when_limited(harness.answer) == "answer"
+    assert harness.asked == 4
     assert 0.5 <= quick[0] <= 1.5
     assert 1 <= quick[1] <= 3
 
@@ -224,16 +224,16 @@ async def test_full_budget_and_busy_function_are_waited_for(quick: list[float]) 
     "kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.OBJECT_TRUNCATED]
 )
 async def test_what_is_not_a_lack_of_room_is_not_waited_for(quick: list[float], kind: ErrorCode) -> None:
-    room = Room(kind)
+    harness = Harness(kind)
     with pytest.raises(GatewayError):
-        await retry_when_limited(room.answer)
-    assert (room.asked, quick) == (1, [])
+        await retry_when_limited(harness.answer)
+    assert (harness.asked, quick) == (1, [])
 
 
 async def test_waiting_ends(quick: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MAX_WAIT_SECONDS", 0.1)
     with pytest.raises(GatewayError) as caught:
-        await retry_when_limited(Room(*[ErrorCode.CONCURRENCY_EXCEEDED] * 5).answer)
+        await retry_when_limited(Harness(*[ErrorCode.CONCURRENCY_EXCEEDED] * 5).answer)
     assert caught.value.kind is ErrorCode.CONCURRENCY_EXCEEDED
 
 

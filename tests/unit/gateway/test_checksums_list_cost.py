@@ -58,7 +58,7 @@ class Flow:
         raise GatewayError(ErrorCode.OBJECT_NOT_FOUND)
 
 
-class House:
+class Harness:
     """Both routes, with the layers that they need."""
 
     def __init__(self, *, process_bytes: int = 1 << 25) -> None:
@@ -92,41 +92,41 @@ def record(number: int, **more: Any) -> dict[str, Any]:
 
 
 async def test_list_that_is_none_counts_by_its_length_and_nothing_is_asked() -> None:
-    house = House()
-    answer = await house.post("/v1/checksums", {"objects": [ONE, 1], "algorithms": ["x" * 700_000]})
-    assert (answer.status_code, house.flow.counted, house.flow.asked) == (400, 11, 0)
+    harness = Harness()
+    answer = await harness.post("/v1/checksums", {"objects": [ONE, 1], "algorithms": ["x" * 700_000]})
+    assert (answer.status_code, harness.flow.counted, harness.flow.asked) == (400, 11, 0)
 
 
 async def test_each_entry_counts_whether_or_not_it_names_an_object() -> None:
-    house = House()
+    harness = Harness()
     invalid_entries = [{"container": "a/b", "object": "o"}] * MAX_INVALID_ENTRIES
-    answer = await house.post("/v1/checksums", {"objects": [*invalid_entries, ONE, ONE]})
+    answer = await harness.post("/v1/checksums", {"objects": [*invalid_entries, ONE, ONE]})
     assert len(answer.text.splitlines()) == MAX_INVALID_ENTRIES + 2
-    assert (house.flow.counted, house.flow.asked) == (MAX_INVALID_ENTRIES + 2, 2)
+    assert (harness.flow.counted, harness.flow.asked) == (MAX_INVALID_ENTRIES + 2, 2)
 
 
 async def test_what_counted_by_length_is_not_counted_again() -> None:
-    house = House()
+    harness = Harness()
     names = [{"container": "c", "object": "o" * 1_000}] * 200
-    assert (await house.post("/v1/checksums", {"objects": names})).status_code == 200
-    assert (house.flow.counted, house.flow.asked) == (200, 200)
+    assert (await harness.post("/v1/checksums", {"objects": names})).status_code == 200
+    assert (harness.flow.counted, harness.flow.asked) == (200, 200)
 
 
 async def test_each_event_counts_before_work_is_done_for_it() -> None:
-    house = House()
-    assert (await house.post("/v1/events", {"Records": [record(number) for number in range(50)]})).status_code == 204
-    assert (house.flow.counted, house.flow.asked) == (50, 50)
+    harness = Harness()
+    assert (await harness.post("/v1/events", {"Records": [record(number) for number in range(50)]})).status_code == 204
+    assert (harness.flow.counted, harness.flow.asked) == (50, 50)
 
 
 async def test_events_that_are_none_count_by_their_length() -> None:
-    house = House()
-    answer = await house.post("/v1/events", {"Records": [record(1), {"s3": "x" * 700_000}]})
-    assert (answer.status_code, house.flow.counted, house.flow.asked) == (400, 11, 0)
+    harness = Harness()
+    answer = await harness.post("/v1/events", {"Records": [record(1), {"s3": "x" * 700_000}]})
+    assert (answer.status_code, harness.flow.counted, harness.flow.asked) == (400, 11, 0)
 
 
 @pytest.mark.parametrize("path", ["/v1/checksums", "/v1/events"])
 async def test_body_is_not_read_without_a_slot_and_none_is_kept_after_the_answer(path: str) -> None:
-    house = House(process_bytes=LEAST_BYTES)
+    harness = Harness(process_bytes=LEAST_BYTES)
     pieces = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -134,11 +134,11 @@ async def test_body_is_not_read_without_a_slot_and_none_is_kept_after_the_answer
         pieces += 1
         yield b"{}"
 
-    with house.slots.slot(CALLER, 1):
-        refused = await house.post(path, body())
+    with harness.slots.slot(CALLER, 1):
+        refused = await harness.post(path, body())
     assert (refused.status_code, "retry-after" in refused.headers, pieces) == (429, True, 0)
     assert refused.json()["errors"][0]["code"] == "bulk.exceeded"
-    assert house.slots.taken == 0
-    answers = [await house.post(path, {"objects": [ONE]}), await house.post(path, {"Records": [record(1)]})]
+    assert harness.slots.taken == 0
+    answers = [await harness.post(path, {"objects": [ONE]}), await harness.post(path, {"Records": [record(1)]})]
     assert {answer.status_code for answer in answers} <= {200, 204, 400}
-    assert house.slots.taken == 0
+    assert harness.slots.taken == 0

@@ -37,52 +37,52 @@ def refused(slots: ListSlots, caller: Caller, length: int | None = 1) -> str:
 
 
 def test_one_user_gets_no_more_than_half_of_the_project_and_others_the_rest() -> None:
-    house = slots(project=8)
-    with house.slot(ALICE, 4 * UNIT):
-        assert "one user of project p" in refused(house, ALICE)
-        with house.slot(ALFRED, 4 * UNIT):
-            assert house.taken == 8 * UNIT
+    harness = slots(project=8)
+    with harness.slot(ALICE, 4 * UNIT):
+        assert "one user of project p" in refused(harness, ALICE)
+        with harness.slot(ALFRED, 4 * UNIT):
+            assert harness.taken == 8 * UNIT
 
 
 def test_one_project_gets_no_more_than_its_own_and_others_the_rest() -> None:
-    house = slots(project=8)
-    with house.slot(ALICE, 4 * UNIT), house.slot(ALFRED, 4 * UNIT):
-        assert "of project p" in refused(house, dataclasses.replace(ALICE, user_id="anna"))
-        with house.slot(BOB, 4 * UNIT):
+    harness = slots(project=8)
+    with harness.slot(ALICE, 4 * UNIT), harness.slot(ALFRED, 4 * UNIT):
+        assert "of project p" in refused(harness, dataclasses.replace(ALICE, user_id="anna"))
+        with harness.slot(BOB, 4 * UNIT):
             pass
 
 
 def test_process_takes_no_more_than_it_has() -> None:
-    house = slots(project=8, process=8)
-    with house.slot(ALICE, 4 * UNIT), house.slot(BOB, 4 * UNIT):
-        assert "this gateway" in refused(house, CAROL)
+    harness = slots(project=8, process=8)
+    with harness.slot(ALICE, 4 * UNIT), harness.slot(BOB, 4 * UNIT):
+        assert "this gateway" in refused(harness, CAROL)
 
 
 def test_body_that_does_not_say_its_length_counts_as_the_longest_until_it_is_known() -> None:
-    house = slots(project=8, body=4)
-    with house.slot(ALICE, None) as slot:
-        refused(house, ALICE)
+    harness = slots(project=8, body=4)
+    with harness.slot(ALICE, None) as slot:
+        refused(harness, ALICE)
         slot.shrink(10)
-        assert house.taken == UNIT
-        with house.slot(ALICE, 3 * UNIT):
+        assert harness.taken == UNIT
+        with harness.slot(ALICE, 3 * UNIT):
             pass
 
 
 def test_single_list_of_any_length_is_worked_on() -> None:
-    house = slots(project=2, process=2, body=100)
-    with house.slot(ALICE, 100 * UNIT) as slot:
+    harness = slots(project=2, process=2, body=100)
+    with harness.slot(ALICE, 100 * UNIT) as slot:
         slot.shrink(100 * UNIT)
-        assert house.taken == UNIT
+        assert harness.taken == UNIT
 
 
 def test_all_is_given_back_at_the_end_also_of_a_failure() -> None:
-    house = slots()
-    with pytest.raises(ZeroDivisionError), house.slot(ALICE, UNIT):
+    harness = slots()
+    with pytest.raises(ZeroDivisionError), harness.slot(ALICE, UNIT):
         raise ZeroDivisionError
-    with house.slot(ALICE, 2 * UNIT) as slot:
+    with harness.slot(ALICE, 2 * UNIT) as slot:
         slot.shrink(UNIT)
-    assert house.taken == 0
-    assert not house._taken
+    assert harness.taken == 0
+    assert not harness._taken
 
 
 def test_length_is_what_the_head_says() -> None:

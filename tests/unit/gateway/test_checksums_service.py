@@ -144,7 +144,7 @@ class Function:
         return {name: ADLER.get(name, "a" * 8) for name in algorithms}
 
 
-class House:
+class Harness:
     def __init__(
         self,
         store: Store | None = None,
@@ -222,346 +222,346 @@ async def test_object_that_changed_while_it_was_read_gets_no_digest_and_none_is_
     change: dict[str, Any],
 ) -> None:
     changed = dataclasses.replace(STAT, **change)
-    house = House(Store(STAT, changed))
-    assert (await house.refusal(store=True)).kind is ErrorCode.OBJECT_CHANGED
-    assert house.known.of(STAT) == house.known.of(changed) == {}
-    assert house.store.kept == []
+    harness = Harness(Store(STAT, changed))
+    assert (await harness.refusal(store=True)).kind is ErrorCode.OBJECT_CHANGED
+    assert harness.known.of(STAT) == harness.known.of(changed) == {}
+    assert harness.store.kept == []
 
 
 async def test_object_that_vanished_while_it_was_read_gets_no_digest() -> None:
-    house = House(Store(STAT, GatewayError(ErrorCode.OBJECT_NOT_FOUND)))
-    assert (await house.refusal()).kind is ErrorCode.OBJECT_NOT_FOUND
-    assert house.known.of(STAT) == {}
+    harness = Harness(Store(STAT, GatewayError(ErrorCode.OBJECT_NOT_FOUND)))
+    assert (await harness.refusal()).kind is ErrorCode.OBJECT_NOT_FOUND
+    assert harness.known.of(STAT) == {}
 
 
 @pytest.mark.parametrize("kind", [ErrorCode.OBJECT_NOT_FOUND, ErrorCode.OBJECT_FORBIDDEN, ErrorCode.STORE_UNAVAILABLE])
 async def test_what_is_remembered_is_not_given_to_whom_the_store_does_not_show_the_object(kind: ErrorCode) -> None:
-    house = House(Store(GatewayError(kind)))
-    house.known.remember(STAT, ADLER)
-    assert (await house.refusal()).kind is kind
-    assert house.function.calls == []
+    harness = Harness(Store(GatewayError(kind)))
+    harness.known.remember(STAT, ADLER)
+    assert (await harness.refusal()).kind is kind
+    assert harness.function.calls == []
 
 
 async def test_token_that_the_store_refuses_is_distrusted_and_challenged() -> None:
-    house = House(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
-    error = await house.refusal()
+    harness = Harness(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
+    error = await harness.refusal()
     assert error.kind is ErrorCode.TOKEN_INVALID
     assert "WWW-Authenticate" in error.headers
-    assert house.identity.distrusted == [CALLER]
+    assert harness.identity.distrusted == [CALLER]
 
 
 async def test_project_without_a_function_is_told_so_only_if_one_is_needed() -> None:
-    house = House()
+    harness = Harness()
     bare = dataclasses.replace(TENANT, functions={})
-    assert (await house.refusal(tenant=bare)).kind is ErrorCode.FUNCTION_NOT_ENABLED
-    house.known.remember(STAT, ADLER)
-    assert (await house.answer(tenant=bare)).digests["adler32"].source is Source.REMEMBERED
+    assert (await harness.refusal(tenant=bare)).kind is ErrorCode.FUNCTION_NOT_ENABLED
+    harness.known.remember(STAT, ADLER)
+    assert (await harness.answer(tenant=bare)).digests["adler32"].source is Source.REMEMBERED
 
 
 async def test_capability_that_is_refused_is_followed_by_the_next() -> None:
-    house = House()
-    house.function.failures = {"tempurl": CapabilityRefusedError(), "s3": CapabilityRefusedError()}
-    assert (await house.answer()).digests["adler32"].value == "11e60398"
-    assert [capability for _, capability in house.function.calls] == ["tempurl", "s3", "stream"]
+    harness = Harness()
+    harness.function.failures = {"tempurl": CapabilityRefusedError(), "s3": CapabilityRefusedError()}
+    assert (await harness.answer()).digests["adler32"].value == "11e60398"
+    assert [capability for _, capability in harness.function.calls] == ["tempurl", "s3", "stream"]
 
 
 @pytest.mark.parametrize(("refusals", "used"), [(1, ["tempurl"] * 2), (9, ["tempurl", "tempurl", "s3"])])
 async def test_url_that_ran_out_while_the_function_was_busy_is_signed_anew_once(refusals: int, used: list[str]) -> None:
-    house = House()
-    house.store.offers[0] = SignedUrl("tempurl", "http://x", 0.01)
-    house.function.refusals_after = {"tempurl": (0.02, refusals)}
-    assert (await house.answer()).digests["adler32"].value == "11e60398"
-    assert [capability for _, capability in house.function.calls] == used
+    harness = Harness()
+    harness.store.offers[0] = SignedUrl("tempurl", "http://x", 0.01)
+    harness.function.refusals_after = {"tempurl": (0.02, refusals)}
+    assert (await harness.answer()).digests["adler32"].value == "11e60398"
+    assert [capability for _, capability in harness.function.calls] == used
 
 
 async def test_object_that_no_capability_reads_is_forbidden() -> None:
-    house = House()
-    house.function.failures = {"t": CapabilityRefusedError()}
-    assert (await house.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
-    house.store.offers = []
-    assert (await house.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
+    harness = Harness()
+    harness.function.failures = {"t": CapabilityRefusedError()}
+    assert (await harness.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
+    harness.store.offers = []
+    assert (await harness.refusal()).kind is ErrorCode.OBJECT_FORBIDDEN
 
 
 @pytest.mark.parametrize("kind", [ErrorCode.FUNCTION_BUSY, ErrorCode.OBJECT_TRUNCATED, ErrorCode.FUNCTION_UNREACHABLE])
 async def test_failure_of_the_function_is_no_reason_to_try_another_capability(kind: ErrorCode) -> None:
-    house = House()
-    house.function.failures = {"tempurl": GatewayError(kind, function="f")}
-    assert (await house.refusal()).kind is kind
-    assert len(house.function.calls) == 1
+    harness = Harness()
+    harness.function.failures = {"tempurl": GatewayError(kind, function="f")}
+    assert (await harness.refusal()).kind is kind
+    assert len(harness.function.calls) == 1
 
 
 async def test_place_in_the_budget_is_needed_and_given_back() -> None:
-    house = House(limit=1)
-    house.function.gate = asyncio.Event()
-    running = asyncio.create_task(house.answer())
+    harness = Harness(limit=1)
+    harness.function.gate = asyncio.Event()
+    running = asyncio.create_task(harness.answer())
     await settled()
-    assert (await house.refusal("crc32")).kind is ErrorCode.CONCURRENCY_EXCEEDED
-    house.function.gate.set()
+    assert (await harness.refusal("crc32")).kind is ErrorCode.CONCURRENCY_EXCEEDED
+    harness.function.gate.set()
     await running
-    await house.answer("crc32")
+    await harness.answer("crc32")
 
 
-async def used(house: House, name: str) -> float:
-    return {use.name: use.usage for use in await house.limiter.use(call_of().subject)}[name]
+async def used(harness: Harness, name: str) -> float:
+    return {use.name: use.usage for use in await harness.limiter.use(call_of().subject)}[name]
 
 
 async def test_object_is_not_read_while_the_project_is_in_debt_for_bytes() -> None:
-    house = House(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
-    await house.answer()
-    assert (await house.refusal("crc32")).kind is ErrorCode.BYTES_EXCEEDED
-    assert len(house.function.calls) == 1
+    harness = Harness(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
+    await harness.answer()
+    assert (await harness.refusal("crc32")).kind is ErrorCode.BYTES_EXCEEDED
+    assert len(harness.function.calls) == 1
 
 
 async def test_what_is_known_is_given_even_in_debt_and_counts_no_bytes() -> None:
-    house = House(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
-    await house.answer()
-    before = await used(house, "bytes_per_second")
-    await house.answer()
-    assert await used(house, "bytes_per_second") <= before
+    harness = Harness(Store(dataclasses.replace(STAT, size=1_000)), bytes_per_second=10)
+    await harness.answer()
+    before = await used(harness, "bytes_per_second")
+    await harness.answer()
+    assert await used(harness, "bytes_per_second") <= before
 
 
 async def test_bytes_of_an_object_for_which_there_is_no_place_are_given_back() -> None:
-    house = House(Store(dataclasses.replace(STAT, size=10**6)), limit=0, bytes_per_second=10)
-    assert (await house.refusal()).kind is ErrorCode.CONCURRENCY_EXCEEDED
-    assert await used(house, "bytes_per_second") == 0
+    harness = Harness(Store(dataclasses.replace(STAT, size=10**6)), limit=0, bytes_per_second=10)
+    assert (await harness.refusal()).kind is ErrorCode.CONCURRENCY_EXCEEDED
+    assert await used(harness, "bytes_per_second") == 0
 
 
 async def test_many_who_ask_for_the_same_bytes_pay_for_them_once() -> None:
-    house = House(Store(dataclasses.replace(STAT, size=15)), bytes_per_second=10)
-    await asyncio.gather(*(house.answer(caller=other(str(number))) for number in range(20)))
-    assert await used(house, "bytes_per_second") <= 15
+    harness = Harness(Store(dataclasses.replace(STAT, size=15)), bytes_per_second=10)
+    await asyncio.gather(*(harness.answer(caller=other(str(number))) for number in range(20)))
+    assert await used(harness, "bytes_per_second") <= 15
 
 
 async def test_debt_of_a_service_is_none_of_the_users() -> None:
-    house = House(Store(dataclasses.replace(STAT, size=10**6)), bytes_per_second=10)
-    await house.answer(caller=SERVICE)
-    await house.answer("crc32")
+    harness = Harness(Store(dataclasses.replace(STAT, size=10**6)), bytes_per_second=10)
+    await harness.answer(caller=SERVICE)
+    await harness.answer("crc32")
 
 
 @pytest.mark.parametrize("limits", [None, Limits(requests_per_second=1, concurrent_calls=9)])
 async def test_calls_are_counted_when_they_are_admitted_by_the_records_limit_if_it_has_one(
     limits: Limits | None,
 ) -> None:
-    house = House(requests_per_second=3, directory=Directory(dataclasses.replace(TENANT, limits=limits)))
+    harness = Harness(requests_per_second=3, directory=Directory(dataclasses.replace(TENANT, limits=limits)))
     head = RequestHead("GET", b"/v1/checksums/c/o", b"", ())
     for _ in range(limits.requests_per_second if limits else 3):
-        await house.admit(head)
+        await harness.admit(head)
     with pytest.raises(GatewayError) as caught:
-        await house.admit(head)
+        await harness.admit(head)
     assert caught.value.kind is ErrorCode.RATE_EXCEEDED
 
 
 async def test_call_that_may_not_be_made_counts_for_nobody() -> None:
-    house = House(requests_per_second=1, directory=Directory(dataclasses.replace(TENANT, suspended="unpaid")))
+    harness = Harness(requests_per_second=1, directory=Directory(dataclasses.replace(TENANT, suspended="unpaid")))
     for _ in range(3):
         with pytest.raises(GatewayError) as caught:
-            await house.admit(HEAD)
+            await harness.admit(HEAD)
         assert caught.value.kind is ErrorCode.TENANT_SUSPENDED
-    assert await used(house, "requests_per_second") == 0
+    assert await used(harness, "requests_per_second") == 0
 
 
 async def test_callers_of_the_same_bytes_join_one_computation() -> None:
-    house = House(limit=1)
-    house.function.gate = asyncio.Event()
-    waiting = [asyncio.create_task(house.answer(caller=other(str(number)))) for number in range(50)]
+    harness = Harness(limit=1)
+    harness.function.gate = asyncio.Event()
+    waiting = [asyncio.create_task(harness.answer(caller=other(str(number)))) for number in range(50)]
     await settled()
-    house.function.gate.set()
+    harness.function.gate.set()
     answers = await asyncio.gather(*waiting)
-    assert len(house.function.calls) == 1
+    assert len(harness.function.calls) == 1
     assert {answer.digests["adler32"].value for answer in answers} == {"11e60398"}
 
 
 @pytest.mark.parametrize("kind", [ErrorCode.TOKEN_INVALID, ErrorCode.OBJECT_FORBIDDEN])
 async def test_caller_who_joined_is_not_failed_by_the_starters_token(kind: ErrorCode) -> None:
-    house = House()
-    house.function.gate = asyncio.Event()
-    house.function.failures = {"starter": GatewayError(kind)}
-    starter = asyncio.create_task(house.answer(caller=other("starter")))
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    harness.function.failures = {"starter": GatewayError(kind)}
+    starter = asyncio.create_task(harness.answer(caller=other("starter")))
     await settled()
-    joined = asyncio.create_task(house.answer(caller=other("joined")))
+    joined = asyncio.create_task(harness.answer(caller=other("joined")))
     await settled()
-    house.function.gate.set()
+    harness.function.gate.set()
     results = await asyncio.gather(starter, joined, return_exceptions=True)
     assert isinstance(results[0], GatewayError)
     assert results[0].kind is kind
     assert isinstance(results[1], Answer)
-    assert [token for token, _ in house.function.calls] == ["starter", "joined"]
-    assert other("joined") not in house.identity.distrusted
+    assert [token for token, _ in harness.function.calls] == ["starter", "joined"]
+    assert other("joined") not in harness.identity.distrusted
 
 
 async def test_second_caller_who_joined_is_not_failed_by_the_token_of_the_first_who_did() -> None:
-    house = House()
-    house.function.gate = asyncio.Event()
-    house.function.failures = {token: GatewayError(ErrorCode.TOKEN_INVALID) for token in ("starter", "first")}
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    harness.function.failures = {token: GatewayError(ErrorCode.TOKEN_INVALID) for token in ("starter", "first")}
     tasks = []
     for token in ("starter", "first", "second"):
-        tasks.append(asyncio.create_task(house.answer(caller=other(token))))
+        tasks.append(asyncio.create_task(harness.answer(caller=other(token))))
         await settled()
-    house.function.gate.set()
+    harness.function.gate.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, Answer) for result in results] == [False, False, True]
-    assert [token for token, _ in house.function.calls] == ["starter", "first", "second"]
-    assert house.identity.distrusted == [other("starter"), other("first")]
+    assert [token for token, _ in harness.function.calls] == ["starter", "first", "second"]
+    assert harness.identity.distrusted == [other("starter"), other("first")]
 
 
 async def test_starter_who_leaves_does_not_stop_those_who_joined_and_the_last_one_stops_the_work() -> None:
-    house = House()
-    house.function.gate = asyncio.Event()
-    starter = asyncio.create_task(house.answer(caller=other("starter")))
-    joined = asyncio.create_task(house.answer(caller=other("joined")))
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    starter = asyncio.create_task(harness.answer(caller=other("starter")))
+    joined = asyncio.create_task(harness.answer(caller=other("joined")))
     await settled()
     starter.cancel()
     await settled()
-    assert house.function.cancelled == 0
+    assert harness.function.cancelled == 0
     joined.cancel()
     await settled()
-    assert house.function.cancelled == 1
+    assert harness.function.cancelled == 1
 
 
 async def test_service_waits_for_a_place_while_users_of_the_project_have_theirs() -> None:
-    house = House(limit=1)
-    house.function.gate = asyncio.Event()
-    services = [asyncio.create_task(house.answer(name, caller=SERVICE)) for name in ("crc32", "crc32c")]
+    harness = Harness(limit=1)
+    harness.function.gate = asyncio.Event()
+    services = [asyncio.create_task(harness.answer(name, caller=SERVICE)) for name in ("crc32", "crc32c")]
     await settled()
-    user = asyncio.create_task(house.answer("sha1"))
+    user = asyncio.create_task(harness.answer("sha1"))
     await settled()
-    assert house.function.asked == [("crc32",), ("sha1",)]
-    assert (await house.refusal("md5", caller=SERVICE)).kind is ErrorCode.CONCURRENCY_EXCEEDED
-    house.function.gate.set()
+    assert harness.function.asked == [("crc32",), ("sha1",)]
+    assert (await harness.refusal("md5", caller=SERVICE)).kind is ErrorCode.CONCURRENCY_EXCEEDED
+    harness.function.gate.set()
     await asyncio.gather(user, *services)
-    assert house.function.asked[2:] == [("crc32c",)]
+    assert harness.function.asked[2:] == [("crc32c",)]
 
 
 async def test_user_does_not_wait_in_the_line_of_a_service_for_the_same_bytes() -> None:
-    house = House()
-    house.function.gate = asyncio.Event()
-    services = [asyncio.create_task(house.answer(name, caller=SERVICE)) for name in ("crc32", "sha1")]
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    services = [asyncio.create_task(harness.answer(name, caller=SERVICE)) for name in ("crc32", "sha1")]
     await settled()
-    user = asyncio.create_task(house.answer("sha1"))
+    user = asyncio.create_task(harness.answer("sha1"))
     await settled()
-    assert house.function.asked == [("crc32",), ("sha1",)]
-    assert house.function.calls[1][0] == CALLER.token
-    house.function.gate.set()
+    assert harness.function.asked == [("crc32",), ("sha1",)]
+    assert harness.function.calls[1][0] == CALLER.token
+    harness.function.gate.set()
     await asyncio.gather(user, *services)
 
 
 async def test_service_joins_what_a_user_has_started() -> None:
-    house = House()
-    house.function.gate = asyncio.Event()
-    calls = [asyncio.create_task(house.answer(caller=caller)) for caller in (CALLER, SERVICE)]
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    calls = [asyncio.create_task(harness.answer(caller=caller)) for caller in (CALLER, SERVICE)]
     await settled()
-    house.function.gate.set()
+    harness.function.gate.set()
     await asyncio.gather(*calls)
-    assert len(house.function.calls) == 1
+    assert len(harness.function.calls) == 1
 
 
 async def test_computation_that_takes_too_long_goes_on_and_is_joined_by_who_asks_again() -> None:
-    house = House(answer_seconds=scaled(0.3))
-    house.function.gate = asyncio.Event()
-    refusal = await house.refusal()
+    harness = Harness(answer_seconds=scaled(0.3))
+    harness.function.gate = asyncio.Event()
+    refusal = await harness.refusal()
     assert (refusal.kind, refusal.retry_after_seconds) == (ErrorCode.COMPUTATION_RUNNING, 1)
-    again = asyncio.create_task(house.answer())
+    again = asyncio.create_task(harness.answer())
     await settled()
-    house.function.gate.set()
+    harness.function.gate.set()
     assert (await again).digests["adler32"].value == "11e60398"
-    assert (len(house.function.calls), house.function.cancelled) == (1, 0)
+    assert (len(harness.function.calls), harness.function.cancelled) == (1, 0)
 
 
 async def test_digest_of_another_tool_is_computed_anew_unless_the_operator_trusts_it() -> None:
     foreign = dataclasses.replace(STAT, foreign={"adler32": "0badc0de"})
-    assert (await House(Store(foreign)).answer()).digests["adler32"] == ("11e60398", Source.COMPUTED)
-    trusting = House(Store(foreign), trust_foreign=True)
+    assert (await Harness(Store(foreign)).answer()).digests["adler32"] == ("11e60398", Source.COMPUTED)
+    trusting = Harness(Store(foreign), trust_foreign=True)
     assert (await trusting.answer()).digests["adler32"] == ("0badc0de", Source.FOREIGN)
     assert trusting.function.calls == []
 
 
 async def test_digest_of_another_tool_is_never_kept_as_ours() -> None:
-    house = House(Store(dataclasses.replace(STAT, foreign={"adler32": "0badc0de"})), trust_foreign=True)
-    assert (await house.answer("adler32", "crc32", store=True)).stored is True
-    assert house.store.kept == [{"crc32": "a" * 8}]
+    harness = Harness(Store(dataclasses.replace(STAT, foreign={"adler32": "0badc0de"})), trust_foreign=True)
+    assert (await harness.answer("adler32", "crc32", store=True)).stored is True
+    assert harness.store.kept == [{"crc32": "a" * 8}]
 
 
 async def test_call_of_a_service_is_noted_for_the_audit_before_it_is_authorised() -> None:
-    house = House()
-    house.identity.caller = SERVICE
+    harness = Harness()
+    harness.identity.caller = SERVICE
     context = RequestContext()
     head = RequestHead("HEAD", b"/v1/checksums/c/o", b"", ())
-    await house.admit(head, context)
+    await harness.admit(head, context)
     assert context.service_caller is SERVICE
-    assert house.identity.authorised == [(SERVICE, True)]
+    assert harness.identity.authorised == [(SERVICE, True)]
 
 
 @pytest.mark.parametrize(
     "outcome", [False, GatewayError(ErrorCode.STORE_UNAVAILABLE), GatewayError(ErrorCode.TOKEN_INVALID)]
 )
 async def test_store_that_does_not_take_the_digests_makes_them_no_less_true(outcome: bool | GatewayError) -> None:
-    house = House()
-    house.store.keeps = outcome
-    answer = await house.answer(store=True)
+    harness = Harness()
+    harness.store.keeps = outcome
+    answer = await harness.answer(store=True)
     assert answer.stored is False
     assert answer.digests["adler32"].value == "11e60398"
 
 
 @pytest.mark.parametrize("kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.TOKEN_INVALID])
 async def test_who_must_have_them_stored_hears_of_a_failure_that_may_pass(kind: ErrorCode) -> None:
-    house = House()
-    house.store.keeps = GatewayError(kind)
-    assert (await house.refusal(store=True, must_store=True)).kind is kind
-    house.store.keeps = False
-    assert (await house.answer(store=True, must_store=True)).stored is False
+    harness = Harness()
+    harness.store.keeps = GatewayError(kind)
+    assert (await harness.refusal(store=True, must_store=True)).kind is kind
+    harness.store.keeps = False
+    assert (await harness.answer(store=True, must_store=True)).stored is False
 
 
 async def test_digests_are_kept_only_on_demand_and_only_those_that_are_not_there() -> None:
-    assert (await House().answer()).stored is None
-    house = House(Store(dataclasses.replace(STAT, stored=ADLER)))
-    assert (await house.answer("adler32", "crc32", store=True)).stored is True
-    assert house.store.kept == [{"crc32": "a" * 8}]
-    assert (await house.answer("adler32", store=True)).stored is True
-    assert len(house.store.kept) == 1
+    assert (await Harness().answer()).stored is None
+    harness = Harness(Store(dataclasses.replace(STAT, stored=ADLER)))
+    assert (await harness.answer("adler32", "crc32", store=True)).stored is True
+    assert harness.store.kept == [{"crc32": "a" * 8}]
+    assert (await harness.answer("adler32", store=True)).stored is True
+    assert len(harness.store.kept) == 1
 
 
 async def test_metadata_that_changed_during_the_computation_is_kept_as_it_is_now() -> None:
     before, meanwhile, now = (
         dataclasses.replace(STAT, metadata={"x-object-meta-colour": colour}) for colour in ("blue", "red", "green")
     )
-    house = House(Store(before, meanwhile, now))
-    assert (await house.answer(store=True)).stored is True
-    assert house.store.kept_beside == [now.metadata]
+    harness = Harness(Store(before, meanwhile, now))
+    assert (await harness.answer(store=True)).stored is True
+    assert harness.store.kept_beside == [now.metadata]
 
 
 async def test_digests_are_not_kept_with_an_object_that_changed_after_the_computation() -> None:
-    house = House(Store(STAT, STAT, dataclasses.replace(STAT, etag="f" * 32)))
-    assert (await house.answer(store=True)).stored is False
-    assert house.store.kept == []
+    harness = Harness(Store(STAT, STAT, dataclasses.replace(STAT, etag="f" * 32)))
+    assert (await harness.answer(store=True)).stored is False
+    assert harness.store.kept == []
 
 
 async def test_only_what_is_missing_is_computed() -> None:
-    house = House(Store(dataclasses.replace(STAT, native={"md5": "e" * 32}, stored=ADLER)))
-    answer = await house.answer("crc32", "md5", "adler32")
-    assert house.function.asked == [("crc32",)]
+    harness = Harness(Store(dataclasses.replace(STAT, native={"md5": "e" * 32}, stored=ADLER)))
+    answer = await harness.answer("crc32", "md5", "adler32")
+    assert harness.function.asked == [("crc32",)]
     assert list(answer.digests) == ["crc32", "md5", "adler32"]
     assert [d.source for d in answer.digests.values()] == [Source.COMPUTED, Source.NATIVE, Source.STORED]
 
 
 async def test_second_call_is_answered_from_memory_after_the_store_was_asked() -> None:
-    house = House()
-    await house.answer()
-    stats = house.store.stat_calls
-    assert (await house.answer()).digests["adler32"].source is Source.REMEMBERED
-    assert house.store.stat_calls == stats + 1
-    assert len(house.function.calls) == 1
+    harness = Harness()
+    await harness.answer()
+    stats = harness.store.stat_calls
+    assert (await harness.answer()).digests["adler32"].source is Source.REMEMBERED
+    assert harness.store.stat_calls == stats + 1
+    assert len(harness.function.calls) == 1
 
 
 async def test_force_computes_what_is_known() -> None:
-    house = House(Store(dataclasses.replace(STAT, stored={"adler32": "f" * 8})))
-    answer = await house.answer(force=True)
+    harness = Harness(Store(dataclasses.replace(STAT, stored={"adler32": "f" * 8})))
+    answer = await harness.answer(force=True)
     assert answer.digests["adler32"].value == "11e60398"
     assert answer.digests["adler32"].source is Source.COMPUTED
 
 
 async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
     with pytest.raises(GatewayError) as caught:
-        await House(directory=Directory()).admit(HEAD)
+        await Harness(directory=Directory()).admit(HEAD)
     assert caught.value.kind is ErrorCode.TENANT_NOT_ONBOARDED
     assert "osfaas tenant onboard p" in caught.value.message
 
@@ -569,43 +569,43 @@ async def test_project_that_is_not_onboarded_is_told_how_it_can_be() -> None:
 async def test_suspended_project_is_told_why() -> None:
     suspended = dataclasses.replace(TENANT, suspended="unpaid")
     with pytest.raises(GatewayError) as caught:
-        await House(directory=Directory(suspended)).admit(HEAD)
+        await Harness(directory=Directory(suspended)).admit(HEAD)
     assert caught.value.kind is ErrorCode.TENANT_SUSPENDED
     assert "unpaid" in caught.value.message
 
 
 async def test_admitted_caller_leaves_ids_for_the_log_line_and_no_token() -> None:
     context = RequestContext()
-    call = await House().admit(HEAD, context)
+    call = await Harness().admit(HEAD, context)
     assert (call.caller, call.tenant) == (CALLER, TENANT)
     assert context.log.present() == {"user_id": "u", "project_id": "p"}
 
 
 async def test_credential_whose_rules_leave_out_the_store_is_told_so_and_not_distrusted() -> None:
     restricted = dataclasses.replace(CALLER, access_rules=(AccessRule("function", "GET", "/v1/**"),))
-    house = House(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
-    assert (await house.refusal(caller=restricted)).kind is ErrorCode.OBJECT_DENIED_BY_RULE
-    assert house.identity.distrusted == []
+    harness = Harness(Store(GatewayError(ErrorCode.TOKEN_INVALID)))
+    assert (await harness.refusal(caller=restricted)).kind is ErrorCode.OBJECT_DENIED_BY_RULE
+    assert harness.identity.distrusted == []
 
 
 async def test_streams_of_services_are_told_to_give_way_and_those_of_users_are_not() -> None:
-    house = House()
-    await house.answer("sha1", caller=SERVICE)
-    await house.answer("md5")
-    assert [pause is not None for pause in house.function.pauses] == [True, False]
+    harness = Harness()
+    await harness.answer("sha1", caller=SERVICE)
+    await harness.answer("md5")
+    assert [pause is not None for pause in harness.function.pauses] == [True, False]
 
 
 async def test_user_who_waits_is_given_way_until_the_answer() -> None:
-    house = House()
-    house.function.gate = asyncio.Event()
-    service = asyncio.create_task(house.answer("sha1", caller=SERVICE))
-    user = asyncio.create_task(house.answer("md5"))
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    service = asyncio.create_task(harness.answer("sha1", caller=SERVICE))
+    user = asyncio.create_task(harness.answer("md5"))
     await settled()
-    yield_to_interactive = house.function.pauses[0]
+    yield_to_interactive = harness.function.pauses[0]
     assert yield_to_interactive is not None
     pause = asyncio.create_task(yield_to_interactive())
     await asyncio.sleep(0)
     assert not pause.done()
-    house.function.gate.set()
+    harness.function.gate.set()
     await asyncio.gather(user, service)
     await pause

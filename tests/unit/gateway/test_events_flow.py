@@ -85,7 +85,7 @@ def event(
     return ObjectEvent(happening, tuple(ObjectRef("c", name) for name in names or ("o",)), marks, etag)
 
 
-class House:
+class Harness:
     def __init__(self, checksums: Checksums | None = None, *, entries: int = 100) -> None:
         self.checksums = checksums or Checksums()
         self.events = EventFlow(self.checksums, entries=entries)  # type: ignore[arg-type]
@@ -95,20 +95,20 @@ class House:
 
 
 async def test_event_that_failed_is_worked_off_when_it_comes_again() -> None:
-    house = House()
-    house.checksums.failures = [ErrorCode.STORE_UNAVAILABLE]
+    harness = Harness()
+    harness.checksums.failures = [ErrorCode.STORE_UNAVAILABLE]
     with pytest.raises(GatewayError):
-        await house.handle(event())
-    assert await house.handle(event()) is Outcome.COMPUTED
-    assert await house.handle(event()) is Outcome.DUPLICATE
+        await harness.handle(event())
+    assert await harness.handle(event()) is Outcome.COMPUTED
+    assert await harness.handle(event()) is Outcome.DUPLICATE
 
 
 async def test_event_is_done_only_if_the_digests_lie_with_the_object() -> None:
-    house = House()
-    house.checksums.objects["p"] = 1
-    await house.handle(event())
-    await house.handle(event(Happening.COPIED, "p", identity="copy"))
-    assert [(order.store, order.must_store) for order in house.checksums.asked] == [
+    harness = Harness()
+    harness.checksums.objects["p"] = 1
+    await harness.handle(event())
+    await harness.handle(event(Happening.COPIED, "p", identity="copy"))
+    assert [(order.store, order.must_store) for order in harness.checksums.asked] == [
         (True, True),
         (False, False),
         (True, True),
@@ -118,46 +118,46 @@ async def test_event_is_done_only_if_the_digests_lie_with_the_object() -> None:
 @pytest.mark.parametrize("happening", [Happening.WRITTEN, Happening.COPIED])
 async def test_event_whose_digests_could_not_be_kept_is_worked_off_when_it_comes_again(happening: Happening) -> None:
     """Though they are remembered by then."""
-    house = House()
-    house.checksums.keeping_failures = [ErrorCode.STORE_UNAVAILABLE]
+    harness = Harness()
+    harness.checksums.keeping_failures = [ErrorCode.STORE_UNAVAILABLE]
     with pytest.raises(GatewayError):
-        await house.handle(event(happening))
-    assert house.checksums.kept == []
-    await house.handle(event(happening))
-    assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
+        await harness.handle(event(happening))
+    assert harness.checksums.kept == []
+    await harness.handle(event(happening))
+    assert (harness.checksums.computed, harness.checksums.kept) == (["o"], ["o"])
 
 
 async def test_store_that_gives_each_copy_another_etag_does_not_send_us_round_in_circles() -> None:
-    house = House(Checksums(keeping_changes_etag=True))
-    await house.handle(event(identity="put"))
+    harness = Harness(Checksums(keeping_changes_etag=True))
+    await harness.handle(event(identity="put"))
     for number in range(10):
-        await house.handle(event(Happening.COPIED, identity=f"copy-{number}"))
-    assert house.checksums.kept == ["o"]
-    assert len(house.checksums.computed) <= 2
+        await harness.handle(event(Happening.COPIED, identity=f"copy-{number}"))
+    assert harness.checksums.kept == ["o"]
+    assert len(harness.checksums.computed) <= 2
 
 
 async def test_our_own_write_back_is_known() -> None:
-    house = House()
-    assert await house.handle(event(identity="put")) is Outcome.COMPUTED
-    assert await house.handle(event(Happening.COPIED, identity="copy")) is Outcome.KNOWN
-    assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
+    harness = Harness()
+    assert await harness.handle(event(identity="put")) is Outcome.COMPUTED
+    assert await harness.handle(event(Happening.COPIED, identity="copy")) is Outcome.KNOWN
+    assert (harness.checksums.computed, harness.checksums.kept) == (["o"], ["o"])
 
 
 async def test_copy_that_a_user_made_is_computed_and_kept() -> None:
-    house = House()
-    assert await house.handle(event(Happening.COPIED)) is Outcome.COMPUTED
-    assert (house.checksums.computed, house.checksums.kept) == (["o"], ["o"])
+    harness = Harness()
+    assert await harness.handle(event(Happening.COPIED)) is Outcome.COMPUTED
+    assert (harness.checksums.computed, harness.checksums.kept) == (["o"], ["o"])
 
 
 async def test_duplicates_that_come_together_are_worked_off_once() -> None:
-    house = House()
-    house.checksums.gate = asyncio.Event()
-    waiting = [asyncio.ensure_future(house.handle(event())) for _ in range(20)]
+    harness = Harness()
+    harness.checksums.gate = asyncio.Event()
+    waiting = [asyncio.ensure_future(harness.handle(event())) for _ in range(20)]
     await settled()
-    house.checksums.gate.set()
+    harness.checksums.gate.set()
     outcomes = await asyncio.gather(*waiting)
     assert sorted(outcomes) == [Outcome.COMPUTED] + [Outcome.DUPLICATE] * 19
-    assert house.checksums.computed == ["o"]
+    assert harness.checksums.computed == ["o"]
 
 
 def test_memory_of_events_keeps_no_name_of_them() -> None:
@@ -167,71 +167,71 @@ def test_memory_of_events_keeps_no_name_of_them() -> None:
 
 
 async def test_event_of_another_project_or_for_other_digests_is_no_duplicate() -> None:
-    house = House()
+    harness = Harness()
     other = dataclasses.replace(CALLER, project_id=ProjectId("q"))
-    await house.handle(event())
-    assert await house.handle(event(), other) is not Outcome.DUPLICATE
-    assert await house.handle(event(), algorithms=("md5",)) is not Outcome.DUPLICATE
+    await harness.handle(event())
+    assert await harness.handle(event(), other) is not Outcome.DUPLICATE
+    assert await harness.handle(event(), algorithms=("md5",)) is not Outcome.DUPLICATE
 
 
 async def test_event_without_identity_is_looked_at_each_time_and_computed_once() -> None:
-    house = House()
-    outcomes = [await house.handle(event(identity=None)) for _ in range(3)]
+    harness = Harness()
+    outcomes = [await harness.handle(event(identity=None)) for _ in range(3)]
     assert outcomes == [Outcome.COMPUTED, Outcome.KNOWN, Outcome.KNOWN]
 
 
 async def test_object_that_is_gone_is_nobodys_failure_and_may_come() -> None:
-    house = House()
+    harness = Harness()
     one = event(Happening.WRITTEN, "none", "neither")
-    assert [await house.handle(one) for _ in range(2)] == [Outcome.GONE, Outcome.GONE]
-    house.checksums.objects["none"] = 1
-    assert [await house.handle(one) for _ in range(2)] == [Outcome.COMPUTED, Outcome.DUPLICATE]
+    assert [await harness.handle(one) for _ in range(2)] == [Outcome.GONE, Outcome.GONE]
+    harness.checksums.objects["none"] = 1
+    assert [await harness.handle(one) for _ in range(2)] == [Outcome.COMPUTED, Outcome.DUPLICATE]
 
 
 async def test_event_about_other_content_than_the_store_shows_is_not_done() -> None:
-    house = House()
+    harness = Harness()
     early = event(etag="of content that is not visible yet")
-    assert [await house.handle(early) for _ in range(2)] == [Outcome.COMPUTED, Outcome.KNOWN]
-    assert await house.handle(event(etag="")) is Outcome.KNOWN
+    assert [await harness.handle(early) for _ in range(2)] == [Outcome.COMPUTED, Outcome.KNOWN]
+    assert await harness.handle(event(etag="")) is Outcome.KNOWN
 
 
 async def test_one_member_does_not_silence_the_events_of_another() -> None:
     """Whatever marks it puts on its own."""
-    house = House()
+    harness = Harness()
     other = dataclasses.replace(CALLER, user_id="mallory")
-    assert await house.handle(event(), other) is Outcome.COMPUTED
-    house.checksums.objects["o"] += 1
-    assert await house.handle(event()) is Outcome.COMPUTED
+    assert await harness.handle(event(), other) is Outcome.COMPUTED
+    harness.checksums.objects["o"] += 1
+    assert await harness.handle(event()) is Outcome.COMPUTED
 
 
 async def test_failure_of_one_member_is_none_of_anothers() -> None:
-    house = House()
-    house.checksums.gate = asyncio.Event()
-    house.checksums.failures = [ErrorCode.TOKEN_INVALID]
-    bad = asyncio.ensure_future(house.handle(event(), dataclasses.replace(CALLER, user_id="mallory")))
-    await house.checksums.came.acquire()
-    good = asyncio.ensure_future(house.handle(event()))
+    harness = Harness()
+    harness.checksums.gate = asyncio.Event()
+    harness.checksums.failures = [ErrorCode.TOKEN_INVALID]
+    bad = asyncio.ensure_future(harness.handle(event(), dataclasses.replace(CALLER, user_id="mallory")))
+    await harness.checksums.came.acquire()
+    good = asyncio.ensure_future(harness.handle(event()))
     # Joined to the other's work it would never come.
-    await asyncio.wait_for(house.checksums.came.acquire(), scaled(10))
-    house.checksums.gate.set()
+    await asyncio.wait_for(harness.checksums.came.acquire(), scaled(10))
+    harness.checksums.gate.set()
     assert await good is Outcome.COMPUTED
     with pytest.raises(GatewayError):
         await bad
 
 
 async def test_second_reading_of_a_key_counts_if_the_first_names_no_object() -> None:
-    house = House()
-    house.checksums.objects = {"a+b": 1}
-    assert await house.handle(event(Happening.WRITTEN, "a b", "a+b")) is Outcome.COMPUTED
-    assert house.checksums.computed == ["a+b"]
+    harness = Harness()
+    harness.checksums.objects = {"a+b": 1}
+    assert await harness.handle(event(Happening.WRITTEN, "a b", "a+b")) is Outcome.COMPUTED
+    assert harness.checksums.computed == ["a+b"]
 
 
 async def test_what_is_no_creation_is_ignored() -> None:
-    house = House()
-    assert await house.handle(event(Happening.OTHER)) is Outcome.IGNORED
-    assert house.checksums.computed == []
+    harness = Harness()
+    assert await harness.handle(event(Happening.OTHER)) is Outcome.IGNORED
+    assert harness.checksums.computed == []
 
 
 async def test_without_memory_what_is_known_is_still_not_computed_again() -> None:
-    house = House(entries=0)
-    assert [await house.handle(event()) for _ in range(2)] == [Outcome.COMPUTED, Outcome.KNOWN]
+    harness = Harness(entries=0)
+    assert [await harness.handle(event()) for _ in range(2)] == [Outcome.COMPUTED, Outcome.KNOWN]

@@ -36,7 +36,7 @@ CALLER = Caller(
 )
 
 
-class Room:
+class Harness:
     def __init__(self, verdict: Caller | GatewayError = CALLER, rules: IdentitySettings = RULES) -> None:
         self.verdict = verdict
         self.asked = 0
@@ -71,17 +71,17 @@ def head(*tokens: str, method: str = "GET", path: bytes = b"/v1/checksums/c/o") 
     ],
 )
 async def test_401_carries_the_challenge_and_keystone_is_not_asked(request_head: RequestHead, kind: ErrorCode) -> None:
-    room = Room()
-    error = await room.refusal(request_head)
+    harness = Harness()
+    error = await harness.refusal(request_head)
     assert (error.kind, error.kind.status) == (kind, 401)
     assert error.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.test/v3"'
-    assert room.asked == 0
+    assert harness.asked == 0
 
 
 async def test_401_of_keystones_verdict_carries_the_challenge_each_time() -> None:
-    room = Room(GatewayError(ErrorCode.TOKEN_INVALID))
+    harness = Harness(GatewayError(ErrorCode.TOKEN_INVALID))
     for _ in range(2):
-        error = await room.refusal(head(TOKEN))
+        error = await harness.refusal(head(TOKEN))
         assert error.kind is ErrorCode.TOKEN_INVALID
         assert error.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.test/v3"'
 
@@ -89,9 +89,9 @@ async def test_401_of_keystones_verdict_carries_the_challenge_each_time() -> Non
 async def test_callers_who_wait_for_one_verdict_get_an_error_each() -> None:
     """What is put on the answer of one of them must not be on the others'."""
     verdict = GatewayError(ErrorCode.TOKEN_INVALID)
-    room = Room(verdict)
-    errors = await asyncio.gather(*(room.refusal(head(TOKEN)) for _ in range(3)))
-    assert room.asked == 1
+    harness = Harness(verdict)
+    errors = await asyncio.gather(*(harness.refusal(head(TOKEN)) for _ in range(3)))
+    assert harness.asked == 1
     assert len({id(error) for error in errors} | {id(verdict)}) == 4
     assert "WWW-Authenticate" not in verdict.headers
 
@@ -106,27 +106,27 @@ async def test_callers_who_wait_for_one_verdict_get_an_error_each() -> None:
     ],
 )
 async def test_other_refusals_carry_no_challenge(verdict: Caller | GatewayError) -> None:
-    error = await Room(verdict).refusal(head(TOKEN))
+    error = await Harness(verdict).refusal(head(TOKEN))
     assert error.kind.status != 401
     assert "WWW-Authenticate" not in error.headers
 
 
 async def test_two_tokens_are_no_matter_of_authentication() -> None:
-    error = await Room().refusal(head(TOKEN, TOKEN))
+    error = await Harness().refusal(head(TOKEN, TOKEN))
     assert error.kind is ErrorCode.TOKEN_AMBIGUOUS
     assert "WWW-Authenticate" not in error.headers
 
 
 @pytest.mark.parametrize("roles", [[], ["reader"], ["Member"], ["members"], ["service"], ["_member_"]])
 async def test_role_is_needed_by_its_exact_name(roles: list[str]) -> None:
-    error = await Room(dataclasses.replace(CALLER, roles=frozenset(roles))).refusal(head(TOKEN))
+    error = await Harness(dataclasses.replace(CALLER, roles=frozenset(roles))).refusal(head(TOKEN))
     assert error.kind is ErrorCode.ROLE_MISSING
     assert "'member' on project p" in error.message
 
 
 async def test_missing_role_is_said_before_an_access_rule() -> None:
     caller = dataclasses.replace(CALLER, roles=frozenset(["reader"]), access_rules=())
-    assert (await Room(caller).refusal(head(TOKEN))).kind is ErrorCode.ROLE_MISSING
+    assert (await Harness(caller).refusal(head(TOKEN))).kind is ErrorCode.ROLE_MISSING
 
 
 @pytest.mark.parametrize(
@@ -135,33 +135,33 @@ async def test_missing_role_is_said_before_an_access_rule() -> None:
 )
 async def test_access_rules_are_held_against_the_method_and_the_path_as_sent(request_head: RequestHead) -> None:
     rules = (AccessRule("function", "GET", "/v1/checksums/c/**"),)
-    room = Room(dataclasses.replace(CALLER, access_rules=rules))
-    error = await room.refusal(request_head)
+    harness = Harness(dataclasses.replace(CALLER, access_rules=rules))
+    error = await harness.refusal(request_head)
     assert error.kind is ErrorCode.ACCESS_DENIED_BY_RULE
-    assert (await room.authenticator.caller_of(head(TOKEN))).user_id == "u"
+    assert (await harness.authenticator.caller_of(head(TOKEN))).user_id == "u"
 
 
 async def test_service_token_does_not_switch_access_rules_off() -> None:
     request_head = RequestHead("GET", b"/v1/", b"", ((b"x-auth-token", TOKEN.encode()), (b"x-service-token", b"x")))
     assert (
-        await Room(dataclasses.replace(CALLER, access_rules=())).refusal(request_head)
+        await Harness(dataclasses.replace(CALLER, access_rules=())).refusal(request_head)
     ).kind is ErrorCode.ACCESS_DENIED_BY_RULE
 
 
 async def test_tokens_of_another_format_are_asked_about_if_the_site_says_so() -> None:
-    room = Room(rules=RULES.model_copy(update={"token_format": "any"}))
-    await room.authenticator.caller_of(head("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"))
-    assert room.asked == 1
+    harness = Harness(rules=RULES.model_copy(update={"token_format": "any"}))
+    await harness.authenticator.caller_of(head("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"))
+    assert harness.asked == 1
 
 
 async def test_known_caller_is_asked_about_again_once_distrusted() -> None:
-    room = Room()
-    caller = await room.authenticator.caller_of(head(TOKEN))
-    await room.authenticator.caller_of(head(TOKEN))
-    assert room.asked == 1
-    room.authenticator.invalidate(caller)
-    room.verdict = GatewayError(ErrorCode.TOKEN_INVALID)
-    assert (await room.refusal(head(TOKEN))).kind is ErrorCode.TOKEN_INVALID
+    harness = Harness()
+    caller = await harness.authenticator.caller_of(head(TOKEN))
+    await harness.authenticator.caller_of(head(TOKEN))
+    assert harness.asked == 1
+    harness.authenticator.invalidate(caller)
+    harness.verdict = GatewayError(ErrorCode.TOKEN_INVALID)
+    assert (await harness.refusal(head(TOKEN))).kind is ErrorCode.TOKEN_INVALID
 
 
 LISTED = RULES.model_copy(update={"service_projects": ("p",)})
@@ -200,21 +200,21 @@ def test_service_role_counts_only_in_listed_projects_on_routes_for_services(
     caller: Caller, rules: IdentitySettings, services: bool, kind: ErrorCode
 ) -> None:
     with pytest.raises(GatewayError) as caught:
-        Room(rules=rules).authenticator.authorise(caller, head(TOKEN), services=services)
+        Harness(rules=rules).authenticator.authorise(caller, head(TOKEN), services=services)
     assert caught.value.kind is kind
 
 
 def test_service_calls_where_it_is_listed_and_a_user_with_its_role_calls_elsewhere_as_a_user() -> None:
-    Room(rules=LISTED).authenticator.authorise(SERVICE, head(TOKEN), services=True)
+    Harness(rules=LISTED).authenticator.authorise(SERVICE, head(TOKEN), services=True)
     both = dataclasses.replace(CALLER, roles=frozenset(["service", "member"]))
-    plain, listed = Room().authenticator, Room(rules=LISTED).authenticator
+    plain, listed = Harness().authenticator, Harness(rules=LISTED).authenticator
     plain.authorise(both, head(TOKEN), services=True)
     assert (plain.is_service(both), listed.is_service(both)) == (False, True)
 
 
 def test_role_for_reading_is_enough_only_on_routes_for_readers() -> None:
     reader = dataclasses.replace(CALLER, roles=frozenset(["reader"]))
-    authenticator = Room().authenticator
+    authenticator = Harness().authenticator
     with pytest.raises(GatewayError) as caught:
         authenticator.authorise(reader, head(TOKEN))
     assert caught.value.kind is ErrorCode.ROLE_MISSING
@@ -248,12 +248,12 @@ def test_role_for_reading_is_enough_only_on_routes_for_readers() -> None:
 )
 def test_caller_is_told_what_is_missing(caller: Caller, services: bool, message: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        Room().authenticator.authorise(caller, head(TOKEN), services=services)
+        Harness().authenticator.authorise(caller, head(TOKEN), services=services)
     assert caught.value.message == message
 
 
 def test_a_service_is_not_made_by_its_project_alone() -> None:
-    authenticator = Room(rules=LISTED).authenticator
+    authenticator = Harness(rules=LISTED).authenticator
     assert not authenticator.is_service(CALLER)
     assert authenticator.is_service(SERVICE)
     assert (authenticator.has_service_role(CALLER), authenticator.has_service_role(SERVICE)) == (False, True)
@@ -263,7 +263,7 @@ def test_rules_of_a_service_hold_for_its_own_service_type() -> None:
     rule = AccessRule("object-store", "GET", "/v1/**")
     caller = dataclasses.replace(CALLER, access_rules=(rule,), service_types=frozenset(["function", "object-store"]))
     with pytest.raises(GatewayError) as caught:
-        Room().authenticator.authorise(caller, head(TOKEN))
+        Harness().authenticator.authorise(caller, head(TOKEN))
     assert caught.value.kind is ErrorCode.ACCESS_DENIED_BY_RULE
 
 
@@ -274,27 +274,27 @@ def aged(seconds: int) -> str:
 
 @pytest.mark.parametrize(("age", "hopeless"), [(3_600, False), (3_601, True), (-60, False), (-61, True)])
 async def test_age_of_a_token_is_held_against_the_rules_before_keystone_is_asked(age: int, hopeless: bool) -> None:
-    room = Room()
+    harness = Harness()
     if hopeless:
-        assert (await room.refusal(head(aged(age)))).kind is ErrorCode.TOKEN_INVALID
+        assert (await harness.refusal(head(aged(age)))).kind is ErrorCode.TOKEN_INVALID
     else:
-        await room.authenticator.caller_of(head(aged(age)))
-    assert room.asked == (0 if hopeless else 1)
+        await harness.authenticator.caller_of(head(aged(age)))
+    assert harness.asked == (0 if hopeless else 1)
 
 
 async def test_cause_of_a_refusal_goes_along_to_the_log() -> None:
     cause = ValueError("the reason")
     outage = GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
     outage.__cause__ = cause
-    assert (await Room(outage).refusal(head(TOKEN))).__cause__ is cause
+    assert (await Harness(outage).refusal(head(TOKEN))).__cause__ is cause
 
 
 async def test_known_token_is_not_looked_at_again() -> None:
     """Its form was looked at when it was new; its age counts by Keystone's own expiry."""
-    room = Room()
-    await room.authenticator.caller_of(head(TOKEN))
-    room.authenticator._clock = lambda: NOW + 100_000
-    assert (await room.authenticator.identify(head(TOKEN))).user_id == "u"
+    harness = Harness()
+    await harness.authenticator.caller_of(head(TOKEN))
+    harness.authenticator._clock = lambda: NOW + 100_000
+    assert (await harness.authenticator.identify(head(TOKEN))).user_id == "u"
 
 
 def test_defaults_of_the_rules_are_those_of_openstack() -> None:

@@ -13,7 +13,7 @@ from policies.names import ProjectId
 from tests.machine import settled
 
 START = 1_800_000_000.0
-STRANGERS = 8
+UNKNOWN_TOKENS = 8
 
 
 class Identity:
@@ -42,7 +42,7 @@ class Identity:
                 token_cache_seconds=seconds,
                 token_rejection_cache_seconds=refusal_seconds,
                 token_stale_seconds=outage_seconds,
-                token_validation_concurrency=STRANGERS,
+                token_validation_concurrency=UNKNOWN_TOKENS,
                 keystone_timeout_seconds=validation_queue_timeout_seconds,
             ),
             clock=lambda: self.wall,
@@ -312,7 +312,7 @@ class TestOutage:
 
 
 async def test_flood_of_unknown_tokens_asks_a_few_at_a_time_and_the_known_do_not_wait_behind_it() -> None:
-    """One gate for strangers; who was accepted a moment ago passes beside it."""
+    """Unknown tokens queue for validation; recently accepted ones do not."""
     identity = Identity(seconds=1, outage_seconds=60)
     await identity.cache.caller_of("known")
     identity.pass_time(2)
@@ -320,7 +320,7 @@ async def test_flood_of_unknown_tokens_asks_a_few_at_a_time_and_the_known_do_not
     flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(100)]
     known = asyncio.ensure_future(identity.cache.caller_of("known"))
     await settled()
-    assert len(identity.asked) == 1 + STRANGERS + 1
+    assert len(identity.asked) == 1 + UNKNOWN_TOKENS + 1
     assert identity.asked[-1] == "known"
     identity.gate.set()
     assert (await known).token == "known"
@@ -331,7 +331,7 @@ async def test_unknown_token_whose_turn_does_not_come_is_told_to_come_again() ->
     """503 and no verdict: nothing was learnt of it, so nothing is remembered."""
     identity = Identity(validation_queue_timeout_seconds=0.01)
     identity.gate = asyncio.Event()
-    flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(STRANGERS)]
+    flood = [asyncio.ensure_future(identity.cache.caller_of(f"made-up {number}")) for number in range(UNKNOWN_TOKENS)]
     await asyncio.sleep(0)
     assert await identity.refusal("late") is ErrorCode.KEYSTONE_UNAVAILABLE
     assert "late" not in identity.asked

@@ -12,7 +12,7 @@ from tests.machine import scaled, settled
 LONG = QueueLimits(size=10, seconds=30)
 
 
-class Room:
+class Harness:
     """Places that the test gives away one by one."""
 
     def __init__(self) -> None:
@@ -52,85 +52,85 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def test_call_is_refused_when_its_wait_ends() -> None:
-    room, started = Room(), time.monotonic()
+    harness, started = Harness(), time.monotonic()
     with pytest.raises(QueueFullError):
-        await room.take("a", QueueLimits(size=10, seconds=0.05))
+        await harness.take("a", QueueLimits(size=10, seconds=0.05))
     assert time.monotonic() - started < scaled(5)
-    assert room.waiting == 0
+    assert harness.waiting == 0
 
 
 async def test_call_is_refused_at_once_when_waiting_cannot_succeed() -> None:
-    room, started = Room(), time.monotonic()
+    harness, started = Harness(), time.monotonic()
 
     async def attempt() -> LimitResult:
         return LimitResult(granted=False, usage=1, wait_seconds=60)
 
     with pytest.raises(QueueFullError):
-        await room.queues.wait_for("limit", "a", attempt, QueueLimits(size=10, seconds=30))
+        await harness.queues.wait_for("limit", "a", attempt, QueueLimits(size=10, seconds=30))
     assert time.monotonic() - started < scaled(5)
 
 
 async def test_queue_is_not_longer_than_its_limit() -> None:
-    room = Room()
-    tasks = room.start(*["a"] * 10)
+    harness = Harness()
+    tasks = harness.start(*["a"] * 10)
     await settled()
     with pytest.raises(QueueFullError):
-        await room.take("a")
-    assert room.waiting == 10
+        await harness.take("a")
+    assert harness.waiting == 10
     await ended(tasks)
 
 
 async def test_caller_that_fills_the_queue_yields_to_one_that_has_nothing_in_it() -> None:
-    room = Room()
-    tasks = room.start(*["greedy"] * 10)
+    harness = Harness()
+    tasks = harness.start(*["greedy"] * 10)
     await settled()
-    tasks += room.start("other")
+    tasks += harness.start("other")
     await settled()
     assert isinstance(tasks[9].exception(), QueueFullError)
-    await room.give(2)
-    assert room.served == ["greedy", "other"]
+    await harness.give(2)
+    assert harness.served == ["greedy", "other"]
     await ended(tasks)
 
 
 async def test_callers_take_turns_whatever_each_has_asked_for() -> None:
-    room = Room()
-    tasks = room.start("a", "a", "a", "a", "b", "c")
+    harness = Harness()
+    tasks = harness.start("a", "a", "a", "a", "b", "c")
     await settled()
-    await room.give(6)
-    assert room.served == ["a", "b", "c", "a", "a", "a"]
+    await harness.give(6)
+    assert harness.served == ["a", "b", "c", "a", "a", "a"]
     await asyncio.gather(*tasks)
 
 
 async def test_nobody_overtakes_the_queue() -> None:
-    room = Room()
-    tasks = room.start("a")
+    harness = Harness()
+    tasks = harness.start("a")
     await settled()
     # Free, but the head has not seen it yet.
-    room.free = 1
-    tasks += room.start("b")
+    harness.free = 1
+    tasks += harness.start("b")
     await settled()
-    assert room.served == []
-    room.queues.changed("limit")
+    assert harness.served == []
+    harness.queues.changed("limit")
     await settled()
-    assert room.served == ["a"]
+    assert harness.served == ["a"]
     await ended(tasks)
 
 
 async def test_head_that_leaves_passes_its_turn_on() -> None:
-    room = Room()
-    first, second = room.start("a", "b")
+    harness = Harness()
+    first, second = harness.start("a", "b")
     await settled()
     await ended([first])
-    await room.give(1)
-    assert room.served == ["b"]
+    await harness.give(1)
+    assert harness.served == ["b"]
     await second
 
 
 async def test_nothing_is_kept_of_empty_queues() -> None:
-    room = Room()
-    tasks = room.start("a", "b")
+    harness = Harness()
+    tasks = harness.start("a", "b")
     await settled()
-    await room.give(2)
+    await harness.give(2)
     await asyncio.gather(*tasks)
-    assert not room.queues._queues
-    assert room.waiting == 0
+    assert not harness.queues._queues
+    assert harness.waiting == 0

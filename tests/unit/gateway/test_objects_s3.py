@@ -107,8 +107,8 @@ class Keystone:
 
     async def url(self, caller: Caller = CALLER, ref: ObjectRef = REF, **rules: Any) -> str | None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self.router.async_handler)) as client:
-            room = Presigner(client, auth_url=AUTH_URL, settings=RULES.model_copy(update=rules))
-            return await room.presigned_get(caller, ref)
+            presigner = Presigner(client, auth_url=AUTH_URL, settings=RULES.model_copy(update=rules))
+            return await presigner.presigned_get(caller, ref)
 
 
 def listed(*credentials: dict[str, Any]) -> httpx.Response:

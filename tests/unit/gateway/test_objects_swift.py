@@ -108,8 +108,8 @@ SLO = stat(x_static_large_object="True")
 DLO = stat(x_object_manifest="segments/o/")
 
 
-async def offers(room: SwiftStore, of: ObjectStat | None = None) -> list[Capability]:
-    return [capability async for capability in room.capabilities(CALLER, of or stat())]
+async def offers(driver: SwiftStore, of: ObjectStat | None = None) -> list[Capability]:
+    return [capability async for capability in driver.capabilities(CALLER, of or stat())]
 
 
 def signed_with(capability: Capability) -> str:
@@ -270,8 +270,8 @@ async def test_no_key_is_set_twice() -> None:
 
 async def test_key_that_another_replica_put_there_at_the_same_moment_counts() -> None:
     swift = Swift(answers={("POST", CONTAINER): Response(204)})
-    room = store(swift)
-    capabilities = room.capabilities(CALLER, stat())
+    driver = store(swift)
+    capabilities = driver.capabilities(CALLER, stat())
     original = swift.exchange
 
     @contextlib.asynccontextmanager
@@ -321,8 +321,8 @@ async def test_version_is_not_signed_because_the_signature_does_not_cover_it() -
 
 async def test_capabilities_come_in_the_order_of_the_settings_and_are_made_when_asked_for() -> None:
     swift = Swift(container={"X-Container-Meta-Temp-Url-Key": "container-1"})
-    room = store(swift, "http://s3.test/c/o?X-Amz-Signature=s", capabilities=("stream", "s3", "tempurl"))
-    capabilities = room.capabilities(CALLER, stat())
+    driver = store(swift, "http://s3.test/c/o?X-Amz-Signature=s", capabilities=("stream", "s3", "tempurl"))
+    capabilities = driver.capabilities(CALLER, stat())
     assert await anext(capabilities) == ByteStream()
     assert swift.sent == []
     assert [capability.name async for capability in capabilities] == ["s3", "tempurl"]
@@ -425,10 +425,10 @@ async def test_keeping_digests_leaves_the_content_type_to_the_object() -> None:
     identity: Any = SimpleNamespace(verify=True)
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server, open_clients(Settings(), identity, StoreAllowlist()) as (_, session, _):
-        room = SwiftStore(StoreClient(session, timeout_seconds=5), RULES, None)  # type: ignore[arg-type]
+        driver = SwiftStore(StoreClient(session, timeout_seconds=5), RULES, None)  # type: ignore[arg-type]
         port = server.sockets[0].getsockname()[1]
         found = dataclasses.replace(stat(content_type="text/plain"), account=f"http://127.0.0.1:{port}/v1/AUTH_p")
-        assert await room.keep(CALLER, found, {"adler32": "11e60398"})
+        assert await driver.keep(CALLER, found, {"adler32": "11e60398"})
     assert b"\r\nx-object-meta-adler32: 11e60398\r\n" in heads[0].lower()
     assert b"content-type" not in heads[0].lower()
 

@@ -79,9 +79,9 @@ async def test_made_up_tokens_wait_for_their_turn_at_keystone() -> None:
             running -= 1
             raise GatewayError(ErrorCode.TOKEN_INVALID)
 
-    room = administrators(Slow())
+    checker = administrators(Slow())
     heads = [RequestHead("GET", b"/v1/projects", b"", ((b"x-auth-token", b"t%d" % n),)) for n in range(50)]
-    answers = await asyncio.gather(*map(room.administrator_of, heads), return_exceptions=True)
+    answers = await asyncio.gather(*map(checker.administrator_of, heads), return_exceptions=True)
     assert {error.kind for error in answers if isinstance(error, GatewayError)} == {ErrorCode.TOKEN_INVALID}
     assert most == 4
 

@@ -32,7 +32,7 @@ def live_of(manifest: Manifest, *, manager: str = FIELD_MANAGER, **metadata: Any
     return live
 
 
-def strangers(manifest: Manifest, *, labelled: bool = False) -> Manifest:
+def foreign(manifest: Manifest, *, labelled: bool = False) -> Manifest:
     """The same object, made by somebody else."""
     live = copy.deepcopy(manifest)
     live["metadata"]["labels"] = {MANAGED_BY: MANAGED_BY_US, TENANT: NAME} if labelled else {}

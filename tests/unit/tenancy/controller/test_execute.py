@@ -124,7 +124,7 @@ def test_what_was_applied_is_remembered_so_that_the_next_round_does_nothing() ->
     assert plan_tenant(NAME, TenantObjects(WANTED), snapshot, remembered) == Plan()
 
 
-def test_what_a_stranger_added_is_taken_out_only_of_the_version_that_was_seen() -> None:
+def test_foreign_field_is_taken_out_only_of_the_version_that_was_seen() -> None:
     """The first operation is the test."""
     snapshot = everything()
     ref = next(ref for ref in snapshot.objects if ref.name == "osfaas-deny-all")

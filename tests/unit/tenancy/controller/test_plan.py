@@ -12,7 +12,7 @@ from tenancy.controller.plan import Applied, Apply, Delete, Plan, RemoveFields, 
 from tenancy.controller.plan import plan_tenant as plan_objects
 from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Kind, Ref, ref_of
-from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, live_of, strangers
+from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, foreign, live_of
 
 Wanted = tuple[Manifest, ...]
 
@@ -58,14 +58,14 @@ def test_nothing_is_planned_without_the_namespace_manifest(wanted: Wanted) -> No
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_a_stranger_in_the_place_of_the_namespace_stops_everything(wanted: Wanted, labelled: bool) -> None:
+def test_foreign_object_in_the_place_of_the_namespace_stops_everything(wanted: Wanted, labelled: bool) -> None:
     """Labels alone do not make it ours."""
-    plan = plan_tenant(NAME, wanted, seen(strangers(wanted[0], labelled=labelled)), {})
+    plan = plan_tenant(NAME, wanted, seen(foreign(wanted[0], labelled=labelled)), {})
     assert plan.actions == ()
     assert [refusal.reason for refusal in plan.refusals] == ["NotOwned"]
 
 
-def test_the_namespace_of_another_tenant_is_a_strangers(wanted: Wanted) -> None:
+def test_namespace_of_another_tenant_is_foreign(wanted: Wanted) -> None:
     """Made by us, for somebody else."""
     assert plan_tenant("faas-other", wanted, seen(*all_live(wanted)), {}).refusals[0].reason == "NotOwned"
 
@@ -78,9 +78,9 @@ def test_a_namespace_that_is_being_deleted_is_waited_for(wanted: Wanted) -> None
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_a_stranger_in_the_place_of_an_object_is_left_alone(wanted: Wanted, labelled: bool) -> None:
+def test_foreign_object_in_the_place_of_an_object_is_left_alone(wanted: Wanted, labelled: bool) -> None:
     """The others are made all the same."""
-    other = strangers(policy(wanted), labelled=labelled)
+    other = foreign(policy(wanted), labelled=labelled)
     plan = plan_tenant(NAME, wanted, seen(live_of(wanted[0]), other), {})
     assert [refusal.ref for refusal in plan.refusals] == [ref_of(other)]
     assert ref_of(other) not in {action.ref for action in plan.actions}
@@ -88,11 +88,11 @@ def test_a_stranger_in_the_place_of_an_object_is_left_alone(wanted: Wanted, labe
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_what_a_stranger_made_is_never_removed(wanted: Wanted, labelled: bool) -> None:
+def test_foreign_object_is_never_removed(wanted: Wanted, labelled: bool) -> None:
     """Neither with our labels nor without."""
     own = copy.deepcopy(policy(wanted))
     own["metadata"]["name"] = "mine"
-    plan = plan_tenant(NAME, wanted, seen(*all_live(wanted), strangers(own, labelled=labelled)), {})
+    plan = plan_tenant(NAME, wanted, seen(*all_live(wanted), foreign(own, labelled=labelled)), {})
     assert not [action for action in plan.actions if isinstance(action, Delete)]
 
 
@@ -242,10 +242,10 @@ def test_what_is_wanted_with_another_value_is_brought_back_without_a_gap() -> No
 
 
 def test_removal_deletes_exactly_the_namespace_that_is_ours(wanted: Wanted) -> None:
-    """Not a stranger's, not one that is going, and nothing when it is gone."""
+    """Not a foreign one, not one that is going, and nothing when it is gone."""
     ref = ref_of(wanted[0])
     assert plan_removal(NAME, ref, None) == Plan()
-    assert plan_removal(NAME, ref, strangers(wanted[0], labelled=True)).actions == ()
+    assert plan_removal(NAME, ref, foreign(wanted[0], labelled=True)).actions == ()
     assert plan_removal(NAME, ref, live_of(wanted[0], deletionTimestamp="x")).actions == ()
     live = live_of(wanted[0])
     assert plan_removal(NAME, ref, live) == Plan((Delete(ref, live["metadata"]["uid"]),))
