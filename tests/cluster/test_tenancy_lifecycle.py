@@ -345,7 +345,7 @@ def test_a_namespace_that_it_did_not_make_is_not_touched(lab: Lab) -> None:
     lab.osfaas("onboard", project, "--no-wait")
     lab.cluster.kubectl("label", "tenant", namespace, lab.label)
     message = lab.await_condition(namespace, "False", "NotOwned", "Namespace")
-    assert "was not made by this controller" in message
+    assert "was not created by this controller" in message
     assert lab.condition(namespace)[:2] == ("False", "NotOwned")
     assert lab.cluster.kubectl.get("namespace", namespace) == before
     assert not lab.cluster.kubectl.get("networkpolicy", "-n", namespace)["items"]
