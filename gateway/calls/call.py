@@ -1,7 +1,6 @@
 """An admitted request: who calls, for which tenant, and what it is counted for."""
 
-import dataclasses
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
@@ -9,9 +8,10 @@ from gateway.limits.model import LimitSubject
 from tenancy.directory.protocol import Tenant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """One request that may be served. Only `Admission` makes one, so code that has a `Call` need not check again.
+
+    A named tuple, because one is made for each call: it costs half of a frozen dataclass.
 
     Attributes:
         caller: the token's user and project.
@@ -32,4 +32,4 @@ class Call:
 
     def part(self) -> "Call":
         """The same call for one of its many objects, with a context of its own."""
-        return dataclasses.replace(self, context=self.context.part())
+        return self._replace(context=self.context.part())

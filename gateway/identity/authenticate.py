@@ -30,6 +30,9 @@ class Authenticator:
         """`auth_url`: of Keystone, for callers without a valid token; the settings may name another one."""
         self._tokens = tokens
         self._settings = settings
+        self._callers = frozenset([settings.member_role])
+        self._readers = frozenset([settings.member_role, settings.reader_role])
+        self._service_type = settings.service_type
         self._www_authenticate_uri = settings.www_authenticate_uri or auth_url
         self._clock = clock
 
@@ -91,17 +94,15 @@ class Authenticator:
         Raises:
             GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_DENIED_BY_RULE.
         """
-        settings = self._settings
-        enough = {settings.member_role, settings.reader_role} if readers else {settings.member_role}
-        if not enough & caller.roles and not (services and self.is_service(caller)):
+        enough = self._readers if readers else self._callers
+        if enough.isdisjoint(caller.roles) and not (services and self.is_service(caller)):
+            settings, project_id = self._settings, caller.project_id
             if services and self.has_service_role(caller):
-                raise GatewayError(
-                    ErrorCode.SERVICE_NOT_LISTED, role=settings.service_role, project_id=caller.project_id
-                )
-            raise GatewayError(ErrorCode.ROLE_MISSING, role=settings.member_role, project_id=caller.project_id)
-        path = head.path.decode("ascii")
-        if not access_rules.allows(caller, service_type=settings.service_type, method=head.method, path=path):
-            raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=settings.service_type)
+                raise GatewayError(ErrorCode.SERVICE_NOT_LISTED, role=settings.service_role, project_id=project_id)
+            raise GatewayError(ErrorCode.ROLE_MISSING, role=settings.member_role, project_id=project_id)
+        path, service = head.path.decode("ascii"), self._service_type
+        if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
+            raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)
 
     def invalidate(self, caller: Caller) -> None:
         """Drops a cached caller whose token another service has rejected, so that Keystone is asked next time."""
