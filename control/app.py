@@ -18,7 +18,7 @@ from control.administrator import Administrators
 from control.routes import ProjectRoutes
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.validation_limiter import ValidationLimiter
@@ -59,7 +59,7 @@ def build_admin_app(
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
     install_error_handlers(app)
-    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, settings), metrics, recorder))
+    return RequestMiddleware(app, settings, metrics, recorder)
 
 
 def _routes(settings: Settings, metrics: Metrics) -> list[Route]:

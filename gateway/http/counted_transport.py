@@ -19,22 +19,56 @@ class CountedTransport:
         on_linger: called when the last answer is written and only the peer's close is awaited.
     """
 
-    __slots__ = ("_ending", "_socket", "_taken_at", "_transport", "linger", "on_linger", "written")
+    __slots__ = (
+        "_ending",
+        "_head",
+        "_holds_next",
+        "_socket",
+        "_taken_at",
+        "_transport",
+        "linger",
+        "on_linger",
+        "written",
+    )
 
     def __init__(self, transport: asyncio.Transport, on_linger: Callable[[], None]) -> None:
         self._transport = transport
         self.on_linger: Callable[[], None] | None = on_linger
         self._socket = transport.get_extra_info("socket")
         self._ending = False
+        self._head = b""
+        self._holds_next = False
         self._taken_at = 0
         self.written = 0
         self.linger = False
 
     def write(self, data: bytes) -> None:
         self.written += len(data)
-        self._transport.write(data)
+        if self._holds_next:
+            self._holds_next, self._head = False, data
+        elif self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        else:
+            self._transport.write(data)
+
+    def hold_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sends what is written next, a head, together with what is written after it.
+
+        A small response is one segment and one system call then. A head with nothing behind it is sent in the next
+        iteration of the loop.
+        """
+        self._flush()
+        self._holds_next = True
+        loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        head, self._head, self._holds_next = self._head, b"", False
+        if head:
+            self._transport.write(head)
 
     def close(self) -> None:
+        self._flush()
         if not self.linger or self._transport.is_closing():
             self._transport.close()
         elif not self._ending:

@@ -19,17 +19,17 @@ def counter_of(counter: Counter, *labels: str | int) -> Counter:
     return counter.labels(*labels)
 
 
-@lru_cache(maxsize=1_024)
-def histogram_of(histogram: Histogram, *labels: str) -> Histogram:
-    """The histogram of these labels."""
-    return histogram.labels(*labels)
-
-
 class Metrics:
-    """The gateway's metrics, in a registry of their own."""
+    """The gateway's metrics, in a registry of their own.
+
+    Attributes:
+        open_requests: requests being answered.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.open_requests = 0
+        self._of_kind: dict[tuple[str, str, int, str], tuple[Counter, Counter, Histogram]] = {}
         self.requests = Counter(
             "osfaas_requests", "Answered requests.", ["route", "method", "status"], registry=self.registry
         )
@@ -46,7 +46,8 @@ class Metrics:
             buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600, 1800),
             registry=self.registry,
         )
-        self.in_flight = Gauge("osfaas_requests_in_flight", "Requests being answered.", registry=self.registry)
+        in_flight = Gauge("osfaas_requests_in_flight", "Requests being answered.", registry=self.registry)
+        in_flight.set_function(lambda: self.open_requests)
         self.token_validations = Counter(
             "osfaas_token_validations",
             "Token validations by source and result.",
@@ -96,6 +97,21 @@ class Metrics:
             registry=self.registry,
         )
         self.directory_age.set(math.nan)
+
+    def count_request(self, route: str, method: str, status: int, outcome: str, seconds: float) -> None:
+        """Counts an answered request. All of its labels are bounded, so the metrics of each kind are kept."""
+        kind = (route, method, status, outcome)
+        found = self._of_kind.get(kind)
+        if found is None:
+            found = self._of_kind[kind] = (
+                self.requests.labels(route, method, status),
+                self.request_outcomes.labels(route, f"{status // 100}xx", outcome),
+                self.request_duration.labels(route),
+            )
+        requests, outcomes, duration = found
+        requests.inc()
+        outcomes.inc()
+        duration.observe(seconds)
 
     def exposition(self, request: Request) -> Response:
         """The endpoint `/metrics`."""

@@ -66,6 +66,8 @@ class StrictCycle(RequestResponseCycle):
         if self.more_body and not self.response_started:
             self.keep_alive = False
             self.transport.linger = True  # type: ignore[attr-defined]  # a CountedTransport
+        if not self.response_started:
+            self.transport.hold_next(asyncio.get_running_loop())  # type: ignore[attr-defined]
         if self.scope["http_version"] == "1.0" and self.scope["method"] != "HEAD":
             self._end_with_the_connection(message)
         await super().send(message)

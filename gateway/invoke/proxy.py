@@ -19,6 +19,7 @@ from gateway.upstream.timing import server_timing
 from tenancy.directory.protocol import FunctionAddress
 
 _NOT_FOUND = 404
+_UNWATCHED_SECONDS = 0.05
 
 
 class ReplyBrokenError(Exception):
@@ -33,6 +34,37 @@ class Invocation:
     head: RequestHead
     target: Target
     address: FunctionAddress
+
+
+class _CallerWatch:
+    """Cancels the current task when the caller disconnects.
+
+    It begins after a moment, because most calls are answered sooner than it pays to start a task for it.
+    """
+
+    __slots__ = ("_body", "_timer", "_watching", "task")
+
+    def __init__(self, body: InboundBody) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self._body = body
+        self._watching: asyncio.Future[None] | None = None
+        self._timer = task.get_loop().call_later(_UNWATCHED_SECONDS, self._begin)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.remove_done_callback(self._stop)
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.ensure_future(self._body.until_gone())
+        self._watching.add_done_callback(self._stop)
+
+    def _stop(self, _watching: asyncio.Future[None]) -> None:
+        if self._body.gone:
+            self.task.cancel()
 
 
 class Proxy:
@@ -50,28 +82,18 @@ class Proxy:
             ReplyBrokenError: the head has been sent.
             CallerGoneError: the caller disconnected.
         """
-        task = asyncio.current_task()
-        assert task is not None
-        carrying = True
-
-        def stop(_watch: asyncio.Future[None]) -> None:
-            if body.gone and carrying:
-                task.cancel()
-
-        watch = asyncio.ensure_future(body.until_gone())
-        watch.add_done_callback(stop)
+        watch = _CallerWatch(body)
         try:
             await self._carry(invocation, body, send)
         except asyncio.CancelledError:
             # A cancellation by the server at the same moment is propagated.
-            if not body.gone or task.uncancel():
+            if not body.gone or watch.task.uncancel():
                 raise
         except Exception:
             if not body.gone:
                 raise
         finally:
-            carrying = False
-            watch.cancel()
+            watch.end()
         if body.gone:
             raise CallerGoneError
 

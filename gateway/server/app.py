@@ -16,11 +16,12 @@ from gateway.checksums.routes import check_default_algorithms
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
+from gateway.invoke.target import PREFIX
 from gateway.server.clients import check_authorities
 from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
@@ -71,7 +72,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
     )
     install_error_handlers(app)
-    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, settings), metrics, recorder))
+    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder)
 
 
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
@@ -118,8 +119,22 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
     ]
 
 
+class _Dispatcher:
+    """Passes invocations to their route at once, and all other requests through Starlette's layers and router."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["raw_path"].startswith(PREFIX) and scope["method"] in METHODS:
+            services: Services = self._app.state.services
+            await services.invocations.answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 class Invoke:
-    """An ASGI application, not a function: its response is a stream that Starlette does not wrap."""
+    """The route of invocations for the router, which says which methods there are."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services

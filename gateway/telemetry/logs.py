@@ -54,7 +54,19 @@ def without_secrets(text: str) -> str:
     )
 
 
-class TextLines(logging.Formatter):
+class _CachedTime(logging.Formatter):
+    """Formats the time once a second: the time zone is looked up in a file each time."""
+
+    _second: tuple[int, str] = (-1, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - of logging
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = (second, time.strftime(datefmt or "%Y-%m-%d %H:%M:%S", self.converter(record.created)))
+        return self._second[1] if datefmt else f"{self._second[1]},{record.msecs:03.0f}"
+
+
+class TextLines(_CachedTime):
     """Date, level and logger before the message; a traceback behind it, on lines of its own."""
 
     def __init__(self) -> None:
@@ -64,7 +76,7 @@ class TextLines(logging.Formatter):
         return without_secrets(super().format(record))
 
 
-class JsonLines(logging.Formatter):
+class JsonLines(_CachedTime):
     """One JSON object a line: `time` (UTC), `level`, `logger`, and `message`, or the fields of a structured line."""
 
     converter = staticmethod(time.gmtime)

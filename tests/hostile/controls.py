@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.connections import ConnectionManager
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.http.middleware import RequestMiddleware
 from gateway.http.receiving import strict_protocols
 from gateway.settings import Settings
 from tests.machine import scaled
@@ -36,7 +36,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 def defended(app: ASGIApp, settings: Settings) -> ASGIApp:
     """The layers of the edge around an application."""
-    return RequestIdMiddleware(AccessLogMiddleware(StrictHeadMiddleware(app, settings), Metrics()))
+    return RequestMiddleware(app, settings, Metrics())
 
 
 @contextlib.contextmanager

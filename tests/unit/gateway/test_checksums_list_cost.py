@@ -19,7 +19,7 @@ from gateway.events.flow import EventFlow
 from gateway.events.routes import EventRoutes
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import RequestIdMiddleware, StrictHeadMiddleware
+from gateway.http.middleware import RequestMiddleware
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.settings.limits import ChecksumSettings
@@ -76,9 +76,7 @@ class Harness:
                 Route("/v1/events", events.receive, methods=["POST"]),
             ]
         )
-        self.app = RequestIdMiddleware(
-            StrictHeadMiddleware(app, RequestSettings(head_max_bytes=32_768, head_max_fields=100))
-        )
+        self.app = RequestMiddleware(app, RequestSettings(head_max_bytes=32_768, head_max_fields=100), Metrics())
 
     async def post(self, path: str, content: Any) -> httpx.Response:
         body = content if isinstance(content, AsyncIterator) else json.dumps(content).encode()

@@ -17,7 +17,7 @@ from gateway.errors import ErrorCode
 from gateway.http.context import context_of
 from gateway.http.error_handlers import route_refused, unhandled_error
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.http.middleware import RequestMiddleware
 from gateway.settings.server import RequestSettings
 from gateway.telemetry.outcome import GONE
 
@@ -46,11 +46,8 @@ class Edge:
             inner = Starlette(routes=[Route("/fine", fine), Route("/crash", crash)])
             inner.add_exception_handler(HTTPException, route_refused)
             inner.add_exception_handler(Exception, unhandled_error)
-        self.app = RequestIdMiddleware(
-            AccessLogMiddleware(
-                StrictHeadMiddleware(inner, RequestSettings(head_max_bytes=4_096, head_max_fields=20)), self.metrics
-            )
-        )
+        limits = RequestSettings(head_max_bytes=4_096, head_max_fields=20)
+        self.app = RequestMiddleware(inner, limits, self.metrics)
 
     async def call(
         self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = ""
@@ -192,6 +189,28 @@ async def test_application_sees_the_head_without_claims_of_identity(caplog: pyte
     assert lines(caplog)[0]["function"] == "accept,host"
 
 
+async def test_crash_before_the_answer_is_answered_with_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def crashing(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("boom")
+
+    with caplog.at_level(logging.INFO):
+        status, headers, body = await Edge(crashing).call("/a")
+    assert (status, json.loads(body)["errors"][0]["request_id"]) == (500, *ids(headers))
+    assert (lines(caplog)[0]["status"], lines(caplog)[0]["error"]) == (500, ErrorCode.INTERNAL.code)
+    assert "boom" in caplog.text
+    assert b"boom" not in body
+
+
+async def test_crash_in_the_answer_sends_no_second_head(caplog: pytest.LogCaptureFixture) -> None:
+    async def crashing(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError("boom")
+
+    status, _, body = await Edge(crashing).call("/a")
+    assert (status, body) == (200, b"half")
+
+
 async def test_allow_says_which_methods_there_are() -> None:
     _, headers, _ = await Edge().call("/fine", method="DELETE")
     assert {word.strip() for word in dict(headers)["allow"].split(",")} == {"GET", "HEAD"}
@@ -208,12 +227,12 @@ async def test_caller_that_left_before_the_answer_is_logged_as_499(caplog: pytes
     with caplog.at_level(logging.INFO):
         call = asyncio.create_task(edge.call("/a"))
         await started.wait()
-        assert edge.metrics.in_flight._value.get() == 1
+        assert edge.metrics.open_requests == 1
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
     assert lines(caplog)[0]["status"] == 499
-    assert edge.metrics.in_flight._value.get() == 0
+    assert edge.metrics.open_requests == 0
 
 
 async def test_caller_that_left_in_the_middle_of_the_answer_is_logged_as_499_too(

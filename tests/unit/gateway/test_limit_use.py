@@ -5,9 +5,11 @@ import math
 import pytest
 
 from gateway.http.context import context_of
-from gateway.http.middleware import RequestIdMiddleware
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import RequestMiddleware
 from gateway.limit_use import LimitUse, ratelimit_fields
 from gateway.limits.token_bucket import Level, Rate, seconds_until_full, usage
+from gateway.settings.server import RequestSettings
 
 CALLS = LimitUse(name="requests_per_second", value=100, usage=3.0, remaining=97.9, capacity=100.0, reset_seconds=0.03)
 SLOTS = LimitUse(name="concurrent_calls", value=32, usage=1, remaining=31, capacity=32.0)
@@ -64,5 +66,14 @@ async def test_response_to_a_counted_call_has_the_fields_whatever_its_status(sta
     async def send(message):  # type: ignore[no-untyped-def]
         sent.append(message)
 
-    await RequestIdMiddleware(counted)({"type": "http", "headers": []}, None, send)  # type: ignore[arg-type]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "raw_path": b"/",
+        "query_string": b"",
+        "http_version": "1.1",
+        "headers": [(b"host", b"faas.test")],
+    }
+    layer = RequestMiddleware(counted, RequestSettings(head_max_bytes=4_096, head_max_fields=20), Metrics())
+    await layer(scope, None, send)  # type: ignore[arg-type]
     assert dict(sent[0]["headers"])[b"ratelimit"] == b'"requests_per_second";r=97;t=1'

@@ -16,7 +16,7 @@ from control.audit import audit_event
 from control.routes import ProjectRoutes
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics
-from gateway.http.middleware import AccessLogMiddleware, RequestIdMiddleware, StrictHeadMiddleware
+from gateway.http.middleware import RequestMiddleware
 from gateway.settings.server import RequestSettings
 from tenancy.model.errors import UnavailableError
 
@@ -58,11 +58,7 @@ async def called(
             Route("/v1/projects/{project}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         ]
     )
-    outer = RequestIdMiddleware(
-        AccessLogMiddleware(
-            StrictHeadMiddleware(app, RequestSettings(head_max_bytes=9_999, head_max_fields=99)), Metrics()
-        )
-    )
+    outer = RequestMiddleware(app, RequestSettings(head_max_bytes=9_999, head_max_fields=99), Metrics())
     with caplog.at_level(logging.INFO):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://faas.test") as client:
             answer = await client.request(method, path, headers={"X-Auth-Token": "very-secret"})

@@ -178,3 +178,12 @@ async def test_error_of_the_http_library_that_shows_our_request_hides_its_key() 
             await session.post(f"http://127.0.0.1:{port}/", headers={"X-Container-Meta-Temp-URL-Key": "SECRET"})
     assert "SECRET" in repr(caught.value)
     assert "SECRET" not in without_secrets(repr(caught.value))
+
+
+def test_time_is_right_to_the_millisecond_within_and_across_a_second() -> None:
+    formatter, hour, times = TextLines(), time.strftime("%H", time.localtime(1)), []
+    for created in (1.0, 1.999, 2.0):
+        record = logging.LogRecord("x", logging.INFO, "", 0, "", (), None)
+        record.created, record.msecs = created, (created % 1) * 1000
+        times.append(formatter.formatTime(record))
+    assert times == [f"1970-01-01 {hour}:00:0{second}" for second in ("1,000", "1,999", "2,000")]
