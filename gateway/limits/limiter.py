@@ -1,9 +1,10 @@
 """The rate limiter of projects: calls per second, concurrent calls, bytes read per second; each with a fair queue."""
 
-import contextlib
+import itertools
 import math
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics, counter_of
@@ -27,6 +28,30 @@ _KINDS = {
 }
 
 
+class Slot:
+    """One slot of a project as an asynchronous context manager: a class, because one is made for each call."""
+
+    __slots__ = ("_call", "_limiter", "_subject")
+
+    def __init__(self, limiter: "ProjectLimiter", subject: LimitSubject, call: str) -> None:
+        self._limiter = limiter
+        self._subject = subject
+        self._call = call
+
+    async def __aenter__(self) -> LimitUse:
+        try:
+            return await self._limiter.acquire_slot(self._subject, self._call)
+        except BaseException:
+            # Also after a wait that was cancelled: the slot may have been granted at that moment.
+            await self._limiter.release_slot(self._subject, self._call)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._limiter.release_slot(self._subject, self._call)
+
+
 class ProjectLimiter:
     """Enforces the limits of projects."""
 
@@ -43,6 +68,8 @@ class ProjectLimiter:
         self._services = QueueLimits(size=settings.service_queue_size, seconds=settings.response_timeout_seconds)
         self._queues = FairQueue(metrics.limit_queued_calls.inc)
         self._count = metrics.limit_decisions
+        # Replicas share slots, so the number of a call is unique only with this.
+        self._id, self._numbers = uuid.uuid4().hex, itertools.count()
 
     async def count_call(self, subject: LimitSubject, calls: int = 1) -> LimitUse | None:
         """Counts one call, or a request that counts as several; the use afterwards, None if there is no limit.
@@ -92,14 +119,21 @@ class ProjectLimiter:
     def _of_project(self, size: int, per_second: int) -> int:
         return min(size, math.ceil(per_second * self._settings.limit_debt_seconds))
 
-    @contextlib.asynccontextmanager
-    async def slot(self, subject: LimitSubject) -> AsyncIterator[LimitUse]:
-        """Holds one of the project's slots; yields their use.
+    def slot(self, subject: LimitSubject) -> "Slot":
+        """One of the project's slots, held for the length of a block; entering it yields their use.
+
+        Entering raises:
+            GatewayError: CONCURRENCY_EXCEEDED.
+        """
+        return Slot(self, subject, f"{self._id}-{next(self._numbers):x}")
+
+    async def acquire_slot(self, subject: LimitSubject, call: str) -> LimitUse:
+        """Takes a slot for a call, which must be released also if this is cancelled.
 
         Raises:
             GatewayError: CONCURRENCY_EXCEEDED.
         """
-        call, limit = uuid.uuid4().hex, self.limits(subject).concurrent_calls
+        limit = self.limits(subject).concurrent_calls
 
         async def attempt() -> LimitResult:
             return await self._backend.acquire_slot(subject.key, call, limit)
@@ -107,12 +141,12 @@ class ProjectLimiter:
         async def look() -> LimitResult:
             return await self._backend.slots_in_use(subject.key, limit)
 
-        try:
-            yield await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
-        finally:
-            # Also after a wait that was cancelled: the slot may have been granted at that moment.
-            await self._backend.release_slot(subject.key, call)
-            self._queues.changed(f"{subject.key}:{CONCURRENT_CALLS}")
+        return await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
+
+    async def release_slot(self, subject: LimitSubject, call: str) -> None:
+        """Releases the slot of a call, if it has one."""
+        await self._backend.release_slot(subject.key, call)
+        self._queues.changed(f"{subject.key}:{CONCURRENT_CALLS}")
 
     async def use(self, subject: LimitSubject) -> tuple[LimitUse, ...]:
         """All limits of a project with their current usage."""
