@@ -24,6 +24,7 @@ ROWS: Mapping[str, Row] = {
     "P7": objects.stream,
     "P9": small_requests.many_tenants,
     "P10": programs.command_line,
+    "P11": objects.small_objects,
     "G": growth.growth,
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import uvloop
@@ -28,25 +29,26 @@ class Load:
         return statistics.quantiles(self.latencies, n=20)[-1]
 
 
-def send_requests(port: int, request: bytes, *, connections: int, requests: int) -> Load:
-    """Sends a request again and again.
+def send_requests(port: int, request: bytes | Sequence[bytes], *, connections: int, requests: int) -> Load:
+    """Sends a request again and again, or several in turn.
 
     Args:
         port: on loopback.
-        request: head and body, as they go over the wire.
+        request: head and body, as they go over the wire; all of several have the same method.
         connections: how many at once.
         requests: how many in all.
 
     Raises:
         RuntimeError: an answer was not a 2xx with a length, or a connection ended.
     """
-    return uvloop.run(_send_requests(port, request, connections, requests))
+    sequence = [request] if isinstance(request, bytes) else request
+    return uvloop.run(_send_requests(port, sequence, connections, requests))
 
 
-async def _send_requests(port: int, request: bytes, connections: int, requests: int) -> Load:
+async def _send_requests(port: int, sequence: Sequence[bytes], connections: int, requests: int) -> Load:
     loop = asyncio.get_running_loop()
     load, ended = Load(), loop.create_future()
-    run = _Run(request, requests, load, ended)
+    run = _Run(sequence, requests, load, ended)
     started = time.perf_counter()
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
@@ -57,7 +59,7 @@ async def _send_requests(port: int, request: bytes, connections: int, requests: 
 
 @dataclass(slots=True)
 class _Run:
-    request: bytes
+    sequence: Sequence[bytes]
     left: int
     load: Load
     ended: asyncio.Future[None]
@@ -71,7 +73,7 @@ class _Run:
 class _Connection(asyncio.Protocol):
     def __init__(self, run: _Run) -> None:
         self._run = run
-        self._head = run.request.startswith(b"HEAD ")
+        self._head = run.sequence[0].startswith(b"HEAD ")
         self._received = bytearray()
         self._sent = 0.0
         self._done = False
@@ -106,7 +108,7 @@ class _Connection(asyncio.Protocol):
             run.left -= 1
             run.waiting += 1
             self._sent = time.perf_counter()
-            self._transport.write(run.request)
+            self._transport.write(run.sequence[run.left % len(run.sequence)])
             return
         self._done = True
         self._transport.close()

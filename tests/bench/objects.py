@@ -1,5 +1,6 @@
 """Rows about bytes: P4 and P5 (an object in Swift, end to end), P7 (what streams through the gateway)."""
 
+import json
 import socket
 import sys
 import threading
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import httpx
 
+from tests.bench.load import send_requests
 from tests.bench.measure import Comparison, Goal, Pairs, cpu_seconds, resident_mib, run_command
-from tests.bench.stage import MIB, SUBJECTS, Effort, Stage
+from tests.bench.stage import CONTAINER, MIB, SUBJECTS, Effort, Stage
 
 AT_ONCE = 4
 BUFFER_BYTES = 1 << 20
+SMALL = bytes(range(256)) * 16
 
 
 def slow_digest(stage: Stage, effort: Effort) -> list[Comparison]:
@@ -38,6 +41,7 @@ def slow_digest(stage: Stage, effort: Effort) -> list[Comparison]:
 
     def openssl() -> float:
         command = run_command(["openssl", "md5", "-r", path])
+        spent.setdefault("openssl", []).append(command.cpu_seconds / (effort.object_mib * MIB) * 1e9)
         printed.add(command.output.split()[0])
         return effort.object_mib / 1024 / command.seconds
 
@@ -52,7 +56,7 @@ def slow_digest(stage: Stage, effort: Effort) -> list[Comparison]:
             "GiB/s",
             figures["ours"],
             {"openssl md5, from the page cache": figures["openssl"], "only reading it from Swift": figures["read"]},
-            Goal(0.95, at_least=True),
+            None,
             "Swift's two processes work on the same processors, and its object server makes an MD5 of its own",
         ),
         Comparison(
@@ -61,11 +65,12 @@ def slow_digest(stage: Stage, effort: Effort) -> list[Comparison]:
             "ns/B",
             spent["function"],
             {
+                "openssl md5": spent["openssl"],
                 "Swift's object server": spent["swift-object"],
                 "Swift's proxy": spent["swift-proxy"],
                 "the gateway": spent["gateway"],
             },
-            None,
+            Goal(1.12),
         ),
     ]
 
@@ -100,7 +105,7 @@ def quick_digest(stage: Stage, effort: Effort) -> list[Comparison]:
                 "reading it, one GET": figures["one"],
                 f"reading it in {AT_ONCE} ranges at once": figures["ranges"],
             },
-            Goal(0.85, at_least=True),
+            Goal(1.0, at_least=True),
         )
         for algorithm, figures in rates.items()
     ]
@@ -135,7 +140,7 @@ def stream(stage: Stage, effort: Effort) -> list[Comparison]:
             "ns/B",
             figures["ours"],
             {"Envoy": figures["envoy"], "httpx, which only reads it": figures["httpx"]},
-            Goal(1.1, of_ratio=False),
+            Goal(1.3),
         ),
         Comparison(
             "P7",
@@ -145,6 +150,47 @@ def stream(stage: Stage, effort: Effort) -> list[Comparison]:
             {"the size of the answer": [size / MIB]},
             Goal(16, of_ratio=False),
         ),
+    ]
+
+
+def small_objects(stage: Stage, effort: Effort) -> list[Comparison]:
+    """P11: digests of many small objects in one request."""
+    count = min(10_000, max(effort.requests * 5 // 2, 100))
+    names = [f"small-{number}" for number in range(count)]
+    with httpx.Client(headers={"X-Auth-Token": stage.token}) as client:
+        for name in names:
+            client.put(f"{stage.cloud.account_url('alice')}/{CONTAINER}/{name}", content=SMALL).raise_for_status()
+    gets = [stage.request("GET", stage.swift_port, stage.swift_path(name)) for name in names]
+    objects = [{"container": CONTAINER, "object": name} for name in names]
+    expected = f"{zlib.adler32(SMALL):08x}"
+
+    def ours() -> float:
+        started = time.perf_counter()
+        response = httpx.post(
+            f"http://127.0.0.1:{stage.gateway.port}/v1/checksums",
+            json={"objects": objects, "algorithms": ["adler32"], "force": True},
+            headers={"X-Auth-Token": stage.token},
+            timeout=3_600,
+        )
+        seconds = time.perf_counter() - started
+        lines = [json.loads(line) for line in response.raise_for_status().text.splitlines() if line]
+        if [line["digests"]["adler32"] for line in lines] != [expected] * count:
+            raise RuntimeError("a digest is missing or wrong")
+        return count / seconds
+
+    figures = Pairs(effort.runs).measure(
+        ours=ours,
+        plain=lambda: send_requests(stage.swift_port, gets, connections=AT_ONCE, requests=count).per_second,
+    )
+    return [
+        Comparison(
+            "P11",
+            f"adler32 of {count:,} objects of {len(SMALL):,} bytes, in one request",
+            "1/s",
+            figures["ours"],
+            {f"only reading them, {AT_ONCE} connections": figures["plain"]},
+            Goal(0.7, at_least=True),
+        )
     ]
 
 

@@ -49,6 +49,8 @@ class Stage:
     responder: Service
     envoy: Service
     middleware: Service
+    known_digest: Service
+    authorised_envoy: Service
     files: Path
 
     @property
@@ -105,23 +107,27 @@ def open_stage() -> Iterator[Stage]:
         token = cloud.token("alice")
         httpx.put(f"{cloud.account_url('alice')}/{CONTAINER}", headers={"X-Auth-Token": token}).raise_for_status()
         function = stack.enter_context(running(function_service(cloud.state)))
-        port, *ports = free_ports(5)
+        port, *ports = free_ports(7)
         responder = stack.enter_context(
             running(_python("responder", cloud.state, port, SUBJECTS / "responder.py", str(port)))
         )
         files = cloud.state / "bench-files"
         files.mkdir()
         tell("the gateway, once for one tenant and once for a thousand; Envoy; keystonemiddleware")
-        envoy, middleware, one, many = (
+        envoy, middleware, one, many, known_digest, authorised_envoy = (
             stack.enter_context(running(service))
             for service in (
-                _envoy(cloud.state, ports[0], responder.port),
-                _middleware(cloud, token, ports[1]),
+                _envoy("envoy", cloud.state, ports[0], _envoy_config(ports[0], responder.port)),
+                _middleware(cloud, token, "keystonemiddleware", ports[1], "application"),
                 _gateway(cloud, "gateway", ports[2], function.port, responder.port, tenants=1),
                 _gateway(cloud, "gateway-crowded", ports[3], function.port, responder.port, tenants=1_000),
+                _middleware(cloud, token, "swiftclient", ports[4], "known_digest"),
+                _envoy("authorised", cloud.state, ports[5], _envoy_config(ports[5], responder.port, ports[1])),
             )
         )
-        yield Stage(cloud, token, function, one, many, responder, envoy, middleware, files)
+        yield Stage(
+            cloud, token, function, one, many, responder, envoy, middleware, known_digest, authorised_envoy, files
+        )
 
 
 def _gateway(
@@ -146,33 +152,36 @@ def _middleware_environment(cloud: LocalCloud, token: str) -> dict[str, str]:
         "BENCH_AUTH_URL": cloud.auth_url,
         "BENCH_PASSWORD": password_of("swift"),
         "BENCH_TOKEN": token,
+        "BENCH_ACCOUNT_URL": cloud.account_url("alice"),
         "PYTHONWARNINGS": "ignore",
     }
 
 
-def _middleware(cloud: LocalCloud, token: str, port: int) -> Service:
+def _middleware(cloud: LocalCloud, token: str, name: str, port: int, application: str) -> Service:
     """As Keystone itself is served here: one worker of gunicorn with threads."""
     command = [
         *(str(cloud.bin / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--workers", "1"),
         *("--worker-class", "gthread", "--threads", "8", "--keep-alive", "30", "--no-control-socket"),
-        *("--chdir", str(SUBJECTS), "middleware_app:application"),
+        *("--chdir", str(SUBJECTS), f"middleware_app:{application}"),
     ]
-    return Service("keystonemiddleware", command, port, cloud.state, _middleware_environment(cloud, token))
+    return Service(name, command, port, cloud.state, _middleware_environment(cloud, token))
 
 
 def _python(name: str, state: Path, port: int, *arguments: str | Path) -> Service:
     return Service(name, [sys.executable, *map(str, arguments)], port, state)
 
 
-def _envoy(state: Path, port: int, upstream: int) -> Service:
-    """One worker, which passes everything on."""
-    config = state / "envoy.json"
-    config.write_text(json.dumps(_envoy_config(port, upstream)), encoding="utf-8")
+def _envoy(name: str, state: Path, port: int, content: dict[str, object]) -> Service:
+    """One worker."""
+    config = state / f"{name}.json"
+    config.write_text(json.dumps(content), encoding="utf-8")
     command = [str(PEERS / "venv/bin/envoy"), "--concurrency", "1", "--log-level", "error", "-c", str(config)]
-    return Service("envoy", [*command, "--disable-hot-restart"], port, state)
+    return Service(name, [*command, "--disable-hot-restart"], port, state)
 
 
-def _envoy_config(port: int, upstream: int) -> dict[str, object]:
+def _envoy_config(port: int, upstream: int, authoriser: int | None = None) -> dict[str, object]:
+    """Passes everything on, after it asked an HTTP authorisation service if there is one."""
+
     def address(number: int) -> dict[str, object]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
 
@@ -186,19 +195,39 @@ def _envoy_config(port: int, upstream: int) -> dict[str, object]:
             ]
         },
         "http_filters": [
+            *([_ext_authz(types)] if authoriser else []),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": f"{types}.http.router.v3.Router"},
-            }
+            },
         ],
     }
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}]
+    clusters = {"up": upstream, **({"authoriser": authoriser} if authoriser else {})}
     return {
         "static_resources": {
             "listeners": [{"address": address(port), "filter_chains": [{"filters": filters}]}],
             "clusters": [
-                {"name": "up", "type": "STATIC", "load_assignment": {"cluster_name": "up", "endpoints": endpoints}}
+                {
+                    "name": name,
+                    "type": "STATIC",
+                    "load_assignment": {
+                        "cluster_name": name,
+                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(number)}}]}],
+                    },
+                }
+                for name, number in clusters.items()
             ],
         }
+    }
+
+
+def _ext_authz(types: str) -> dict[str, object]:
+    service = {
+        "server_uri": {"uri": "http://authoriser", "cluster": "authoriser", "timeout": "10s"},
+        "authorization_request": {"allowed_headers": {"patterns": [{"exact": "x-auth-token"}]}},
+    }
+    return {
+        "name": "envoy.filters.http.ext_authz",
+        "typed_config": {"@type": f"{types}.http.ext_authz.v3.ExtAuthz", "http_service": service},
     }

@@ -108,6 +108,6 @@ def test_cold_start_of_the_function(pair: Pair, figures: list[Comparison]) -> No
             "s",
             ours,
             {"a static Go program, same settings": theirs, "ours, warm": [warm] * RUNS},
-            Goal(1.5),
+            Goal(1.25),
         )
     )
