@@ -93,6 +93,18 @@ def envoy_service(
     return Service(name, envoy_command(program, config), port, state)
 
 
+@contextlib.contextmanager
+def gateway_behind_envoy(cloud: LocalCloud, *, tenants: Path) -> Iterator[Service]:
+    """A gateway and the Envoy in front of it, which listens where the catalog points; gives the Envoy."""
+    public = f"http://127.0.0.1:{cloud.gateway_port}"
+    (port,) = free_ports(1)
+    with running(gateway_service(cloud, tenants=tenants, port=port, env={"OSFAAS_PUBLIC_URL": public})):
+        program = cloud.bin / "envoy"
+        front = envoy_service(cloud.state, program=program, gateways=[port], port=cloud.gateway_port)
+        with running(front):
+            yield front
+
+
 def envoy_command(program: Path, config: Path) -> list[str]:
     """Envoy with one worker thread, which writes its log at once.
 

