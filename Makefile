@@ -35,12 +35,12 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@touch $@
 
 .cache/localcloud/.installed: $(addprefix localcloud/,apt.txt constraints.txt requirements.txt install.sh)
-	@echo "==> Keystone and Swift (.cache/localcloud): a minute or two"
+	@echo "==> Keystone, Swift and Envoy (.cache/localcloud): a minute or two"
 	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
 	@touch $@
 
 # --- the two commands -----------------------------------------------------------------------------
-demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function and gateway on loopback (ONCE=1 ends after the table)
+demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function, gateway and Envoy on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
 # Side by side: the main story mostly waits for others, the unit tests and mypy for a processor. Each says in one piece

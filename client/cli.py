@@ -15,6 +15,7 @@ from client.commands import checksum
 _ELSEWHERE = {
     "admin-api": "control.commands:admin_api",
     "controller": "tenancy.commands.controller:controller",
+    "envoy-config": "gateway.commands:envoy_config",
     "events": "client.event_commands:events",
     "platform": "tenancy.commands.platform:platform",
     "serve": "gateway.commands:serve",

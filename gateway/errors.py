@@ -203,6 +203,12 @@ class ErrorCode(Enum):
         "The object store did not respond. Try again shortly.",
         retry_after_seconds=5,
     )
+    # Said by the Envoy in front (gateway.envoy).
+    SERVICE_UNAVAILABLE = ErrorSpec(
+        503,
+        "The gateway did not respond. Try again shortly.",
+        retry_after_seconds=5,
+    )
     INTERNAL = ErrorSpec(500, "An internal error occurred. Please report the request id.")
 
     @property

@@ -39,10 +39,10 @@ class LocalCloud:
     Attributes:
         auth_url: Keystone, ending in `/v3`.
         swift_url: Swift's proxy, which answers S3 as well.
-        gateway_port: reserved for a gateway; the catalog's `function` endpoint points there.
+        gateway_port: reserved for a gateway or the Envoy in front of it; the catalog's `function` endpoint has it.
         services: the processes, by name, for tests that kill them.
         clouds_yaml: credentials of every user, for `OS_CLIENT_CONFIG_FILE` with `OS_CLOUD`.
-        bin: folder with `openstack`, `swift`.
+        bin: folder with `openstack`, `swift`, `envoy`.
     """
 
     state: Path
@@ -127,8 +127,8 @@ def local_cloud(
     Raises:
         CloudError: something did not start.
     """
-    if not (home / "venv" / "bin" / "gunicorn").exists():
-        raise CloudError(f"{home}/venv is not there: run 'make install'")
+    if not all((home / "venv" / "bin" / program).exists() for program in ("gunicorn", "envoy")):
+        raise CloudError(f"{home}/venv is not complete: run 'make install'")
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localcloud-")))

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from localcloud.cloud import LocalCloud, local_cloud
-from localcloud.stack import function_service, gateway_service, running, write_tenants
+from localcloud.stack import function_service, gateway_behind_envoy, running, write_tenants
 
 BUCKET = "demo"
 FILES = {
@@ -63,11 +63,11 @@ def main() -> int:
         write_tenants(tenants, {cloud.users["alice"].project_id: f"http://127.0.0.1:{function.port}"})
         say(f"==> uploading {len(FILES)} files as alice")
         upload(cloud, files)
-        say("==> the function and the gateway")
+        say("==> the function, the gateway, and Envoy in front")
         stack.enter_context(running(function))
-        gateway = stack.enter_context(running(gateway_service(cloud, tenants=tenants)))
-        url = f"http://127.0.0.1:{gateway.port}"
-        # One client, made before: what is timed is the gateway, not the start of a client.
+        front = stack.enter_context(gateway_behind_envoy(cloud, tenants=tenants))
+        url = f"http://127.0.0.1:{front.port}"
+        # One client, made before: what is timed is the service, not the start of a client.
         client = stack.enter_context(httpx.Client(base_url=url, timeout=120))
         client.get("/healthcheck")
         rows = [row for title in ("first", "second") for row in five_calls(client, cloud, files, title)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Keystone and Swift into DIR/venv, and from Debian what they need. Running it again changes nothing.
+# Installs Keystone, Swift and Envoy into DIR/venv, and from Debian what they need. Running it again changes nothing.
 set -euo pipefail
 dir=${1:?usage: install.sh DIR}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,5 +9,5 @@ grep -v '^#' "$here/apt.txt" | xargs "$here/debian.sh"
 
 mkdir -p "$dir"
 [ -x "$dir/venv/bin/python" ] || "$python" -m venv "$dir/venv"
-echo "    Python packages: Keystone, Swift, their clients"
+echo "    Python packages: Keystone, Swift, their clients, Envoy"
 "$python" "$here/progress.py" "$dir/venv/bin/pip" install --require-hashes --requirement "$here/constraints.txt"

@@ -1,8 +1,10 @@
-"""A gateway and a checksums function as processes beside the local cloud, as the demo and the tests run them."""
+"""A gateway, a checksums function and Envoy as processes beside the local cloud, as the demo and the tests run them."""
 
 import contextlib
+import os
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -52,6 +54,64 @@ def gateway_service(
         **(env or {}),
     }
     return Service(name, [sys.executable, "-m", "client.cli", "serve"], port, cloud.state, settings)
+
+
+def envoy_service(
+    state: Path,
+    *,
+    program: Path,
+    gateways: Sequence[int],
+    name: str = "envoy",
+    port: int | None = None,
+    options: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Service:
+    """An Envoy in front of gateways, with the configuration that `osfaas envoy-config` prints.
+
+    Args:
+        state: folder of its configuration and its log.
+        program: the program `envoy`.
+        gateways: their ports.
+        name: of the service.
+        port: on which it listens; by default a free one.
+        options: more of `osfaas envoy-config`.
+        env: settings of the gateways.
+
+    Raises:
+        subprocess.CalledProcessError: the settings or the options are not valid; stderr says why.
+    """
+    port = port or free_ports(1)[0]
+    to = [option for each in gateways for option in ("--gateway", f"127.0.0.1:{each}")]
+    printed = subprocess.run(
+        [sys.executable, "-m", "client.cli", "envoy-config", "--listen", f"127.0.0.1:{port}", *to, *options],
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    config = state / f"{name}.yaml"
+    config.write_bytes(printed)
+    return Service(name, envoy_command(program, config), port, state)
+
+
+@contextlib.contextmanager
+def gateway_behind_envoy(cloud: LocalCloud, *, tenants: Path) -> Iterator[Service]:
+    """A gateway and the Envoy in front of it, which listens where the catalog points; gives the Envoy."""
+    public = f"http://127.0.0.1:{cloud.gateway_port}"
+    (port,) = free_ports(1)
+    with running(gateway_service(cloud, tenants=tenants, port=port, env={"OSFAAS_PUBLIC_URL": public})):
+        program = cloud.bin / "envoy"
+        front = envoy_service(cloud.state, program=program, gateways=[port], port=cloud.gateway_port)
+        with running(front):
+            yield front
+
+
+def envoy_command(program: Path, config: Path) -> list[str]:
+    """Envoy with one worker thread, which writes its log at once.
+
+    Without hot restart: with it, only one could run on a machine.
+    """
+    log = ("--log-level", "warning", "--file-flush-interval-msec", "200")
+    return [*map(str, (program, "-c", config)), "--concurrency", "1", "--disable-hot-restart", *log]
 
 
 def write_tenants(path: Path, functions: Mapping[str, str], suspended: Mapping[str, str] | None = None) -> None:

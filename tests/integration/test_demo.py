@@ -25,6 +25,10 @@ def pasted(shown: list[str], home: Path) -> str:
     begin = next(number for number, line in enumerate(shown) if "in another terminal" in line)
     commands = [line.strip() for line in shown[begin + 1 :] if line.startswith("    ")]
     script = "\n".join(line for line in commands if not line.startswith(("logs:", "Ctrl-C")))
+    # Only Envoy speaks HTTP/2: the printed URL is its.
+    script += (
+        '\ncurl -s -o /dev/null -w "spoken: %{http_version} %{http_code}" --http2-prior-knowledge $FAAS/healthcheck\n'
+    )
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)},
@@ -60,6 +64,7 @@ def test_commands_to_paste_work_and_print_the_values_of_the_documentation(folder
     assert '"md5":"a5dc2db338f2c97d3a11dfa9abfa0407"' in out.replace(" ", "")
     assert "digest: adler32=c942dc81\n" in out.replace("\r", "").lower()
     assert "calibration.tar" in out
+    assert "spoken: 2 200" in out
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

@@ -1,5 +1,6 @@
 """The commands of the documentation that have their output behind them print it, with the objects of `make demo`."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.demo import content_of, upload
+from localcloud.stack import envoy_service, running
 from tests.machine import scaled
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -35,12 +37,14 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def environment(request, cloud, gateway, start_gateway, tmp_path_factory):
-    """A shell's for each page, as the demo's commands prepare it; curl's gateway has computed nothing yet."""
+    """A shell's for each page, as the demo's commands prepare it; behind curl's Envoy nothing is computed yet."""
     home = tmp_path_factory.mktemp("home")
     upload(cloud, home)
     # Its progress would stand on the same line as the output.
     (home / ".curlrc").write_text("silent\n")
-    with start_gateway() as fresh:
+    with start_gateway() as fresh, contextlib.ExitStack() as stack:
+        envoy = envoy_service(cloud.state, program=cloud.bin / "envoy", gateways=[fresh.service.port])
+        front = stack.enter_context(running(envoy))
         yield {
             "PATH": f"{cloud.bin}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(home),
@@ -48,7 +52,7 @@ def environment(request, cloud, gateway, start_gateway, tmp_path_factory):
             "OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml),
             "OS_CLOUD": "alice",
             "TOKEN": cloud.token("alice"),
-            "FAAS": fresh.url,
+            "FAAS": f"http://127.0.0.1:{front.port}",
         }
 
 

@@ -27,6 +27,7 @@ PUBLISHED = {
     "function.failed": 502,
     "function.timeout": 504,
     "function.unreachable": 503,
+    "service.unavailable": 503,
     "internal": 500,
     "keystone.unavailable": 503,
     "method.not_allowed": 405,
