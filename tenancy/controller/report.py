@@ -10,6 +10,7 @@ from tenancy.controller.execute import ApplyResult
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA
 from tenancy.kubernetes.pods import names_of
+from tenancy.model.reasons import NOT_READY
 from tenancy.model.record import (
     Condition,
     ConditionType,
@@ -171,7 +172,7 @@ def _function(result: ReconcileResult) -> Condition:
     for name in result.spec.functions:
         function = known.get(name)
         if function is None:
-            return Condition(type_, False, "NotReady", f"{name}: made just now, Knative has not said anything yet")
+            return Condition(type_, False, NOT_READY, f"{name}: Knative has not reported its state yet")
         if not function.ready or function.reason:
             return Condition(type_, False, function.reason, f"{name}: {function.message}")
     return usual

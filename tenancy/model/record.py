@@ -70,10 +70,10 @@ class FunctionStatus:
     """A Knative Service of the tenant.
 
     Attributes:
-        ready: whether Knative calls it Ready.
+        ready: whether Knative reports it as Ready.
         callable: whether /v1/invoke may call it.
-        reason: why it does not run: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `NotReady`, ...; empty when it does.
-        message: the same in words, for the caller's sentence and the administrator.
+        reason: why it does not run, in Kubernetes' or Knative's word (see `tenancy.model.reasons`); "" if it runs.
+        message: the explanation for callers and administrators.
     """
 
     name: str

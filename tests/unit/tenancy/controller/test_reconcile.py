@@ -209,7 +209,7 @@ def test_a_pod_below_the_level_is_told() -> None:
 
 
 RUNNING = FunctionStatus("checksums", ready=True)
-OWN = FunctionStatus("own", ready=False, callable=False, reason="ImagePull", message="x")
+OWN = FunctionStatus("own", ready=False, callable=False, reason="ImagePullBackOff", message="x")
 RECORD = TenantRecord(SPEC)
 
 
@@ -226,7 +226,7 @@ def deployment(wanted: int, ready: int) -> Manifest:
     [
         ((), (), False),
         ((replace(RUNNING, ready=False),), (), False),
-        ((replace(RUNNING, reason="QuotaExceeded"),), (), False),
+        ((replace(RUNNING, reason="ExceededQuota"),), (), False),
         ((RUNNING, OWN), (), False),
         ((RUNNING,), (deployment(1, 0),), False),
         ((RUNNING,), (deployment(0, 0), deployment(2, 2)), True),
