@@ -59,15 +59,15 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
 @checksum.command()
 @_naming
 def get(endpoint: str | None, **naming: Any) -> None:
-    r"""Print the checksum of one object.
+    """Print the checksum of one object.
 
-    The object is named by --url, by PATH (container/object), or in XRootD's argument form: TYPE PATH [CLIENT].
+    Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT].
 
     \b
     Examples:
       osfaas checksum get demo/file.txt
       osfaas checksum get -t sha256 demo/file.txt
-    """
+    """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 
 @checksum.command("list")
 @click.argument("container")
-@click.option("--prefix", default="", help="List only objects whose names begin with the prefix.")
+@click.option("--prefix", default="", metavar="PREFIX", help="Only objects whose names begin with PREFIX.")
 @click.option(
     "-t", "--type", "algorithm", default="md5", show_default=True, metavar="TYPE", help="Algorithm: adler32, md5, …"
 )

@@ -21,9 +21,9 @@ def events() -> None:
 )
 @click.option("-e", "--endpoint", metavar="URL", help="URL of the gateway. Default: from the catalog.")
 def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
-    """Receive object events and forward them to the gateway with a token.
+    """Receive events and forward them with a token.
 
-    The credential comes from OS_* variables, or from clouds.yaml with OS_CLOUD.
+    The token comes from the credential in OS_* variables, or in clouds.yaml with OS_CLOUD.
     """
     from client.errors import CommandError  # noqa: PLC0415
     from client.forwarding import serve  # noqa: PLC0415

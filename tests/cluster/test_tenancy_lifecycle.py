@@ -588,7 +588,7 @@ def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
     assert "was not requested" in lab.osfaas("offboard", project, "--confirm", code=1)
     lab.osfaas("offboard", project, "--grace", "1h", "--wait")
     assert not lab.is_there("services.serving.knative.dev", "checksums", namespace)
-    assert "grace period lasts until" in lab.osfaas("offboard", project, "--confirm", code=1)
+    assert "grace period ends at" in lab.osfaas("offboard", project, "--confirm", code=1)
     assert "--confirm removes it" in lab.condition(namespace)[2]
     lab.osfaas("offboard", project, "--cancel", "--wait")
     lab.osfaas("offboard", project, "--grace", "1s", "--wait")

@@ -133,8 +133,8 @@ FAILURES = {
     ),
     "name-not-utf8": (["data/\udcff"], 1, "not UTF-8"),
     "nothing": ([], 2, "Name an object"),
-    "named-twice": (["-u", "data/zeros", "/data/zeros"], 2, "named twice"),
-    "type-twice": (["-t", "md5", "md5", "/data/zeros"], 2, "named twice"),
+    "named-twice": (["-u", "data/zeros", "/data/zeros"], 2, "Name the object once"),
+    "type-twice": (["-t", "md5", "md5", "/data/zeros"], 2, "Name the algorithm once"),
     "unknown-option": (["--frobnicate"], 2, "No such option"),
 }
 
@@ -285,7 +285,7 @@ def test_put_by_who_may_not_write_says_so(environment, cloud, objects, gateway: 
     objects.put("put-refused", ZEROS.data)
     done = run(["checksum", "put", "data/put-refused", "--checksum", ZEROS.digests["adler32"]], env)
     assert done.returncode == 1
-    assert "did not let this token keep it" in done.stderr
+    assert "it is not stored" in done.stderr
 
 
 def test_kept_login_needs_none_of_the_heavy_libraries(warm, objects):

@@ -53,7 +53,7 @@ def test_container_that_is_not_there_is_a_sentence(env, gateway):
     assert (done.returncode, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
     assert sentence.startswith("osfaas: The object store returned 404 Not Found: the project's account AUTH_")
-    assert "(tx" in sentence
+    assert "has no container 'none'. (tx" in sentence
 
 
 def test_prefix_that_no_object_has_is_a_failure_that_says_so(env, container):

@@ -109,7 +109,7 @@ def test_a_table_has_a_line_per_tenant() -> None:
     lines = output.as_table([RECORD, TenantRecord(SPEC)]).splitlines()
     assert lines[0].split() == ["PROJECT", "ID", "NAME", "LEVEL", "READY", "REASON", "KEYSTONE", "FUNCTIONS"]
     assert lines[1].split() == ["p1", "L3", "yes", "Enabled", "checksums"]
-    assert "NotSeenYet" in lines[2]
+    assert "NotReconciled" in lines[2]
 
 
 def test_a_page_shows_why_a_function_does_not_run() -> None:

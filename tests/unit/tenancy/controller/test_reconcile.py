@@ -192,7 +192,7 @@ def test_before_its_binding_is_there_a_tenant_is_built_and_its_pods_are_looked_a
     """The right to see pods is an object of the tenant's own."""
     cluster = Cluster(TenantRecord(SPEC), strict=True)
     assert reconciler(cluster).reconcile(NAME) == 4.0
-    assert cluster.condition("Pods") == ("Unknown", "NotSeen")
+    assert cluster.condition("Pods") == ("Unknown", "NotListed")
     reconciler(cluster).reconcile(NAME)
     assert cluster.condition("Pods") == ("True", "AtLevel")
 

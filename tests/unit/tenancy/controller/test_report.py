@@ -91,14 +91,14 @@ def test_pods_that_are_older_than_the_level_keep_the_tenant_from_being_ready() -
     """By name, with what to do."""
     found = conditions(round_of(pods=(pod("old"),)))
     assert found["Pods"][:2] == found["Ready"][:2] == (False, "BelowLevel")
-    assert "made before the level was L3: old." in found["Ready"][2]
+    assert "created below level L3: old." in found["Ready"][2]
 
 
 def test_pods_that_could_not_be_seen_are_not_called_right() -> None:
     """Neither at their level nor stopped."""
-    assert conditions(round_of(pods=None))["Pods"][:2] == (None, "NotSeen")
+    assert conditions(round_of(pods=None))["Pods"][:2] == (None, "NotListed")
     suspended = replace(RECORD, spec=replace(SPEC, suspended="unpaid"))
-    assert conditions(round_of(suspended, functions=(), pods=None))["Pods"][:2] == (None, "NotSeen")
+    assert conditions(round_of(suspended, functions=(), pods=None))["Pods"][:2] == (None, "NotListed")
 
 
 @pytest.mark.parametrize(
