@@ -1,1 +1,1 @@
-"""The user's side: commands that ask a gateway. Imports nothing of the gateway, and little before it is needed."""
+"""The client: commands that call a gateway. Imports nothing of the server, and slow libraries only on demand."""

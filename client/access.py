@@ -1,4 +1,4 @@
-"""Calls with a login: the kept one, and a new one if the service does not take it any more."""
+"""Calls with a login: the cached one, or a new one if the service rejects its token."""
 
 import os
 import time
@@ -12,15 +12,15 @@ Result = TypeVar("Result")
 
 
 def with_login(endpoint: str | None, work: Callable[[Login], Result]) -> Result:
-    """What `work` makes of a login.
+    """Runs `work` with a login and returns its result.
 
     Args:
-        endpoint: URL of the gateway, or the name of an entry in `clouds.yaml`; None: both as the environment says.
-        work: done once more, with a new login, if it finds the token of a kept one refused, or one that has expired
-            meanwhile.
+        endpoint: URL of the gateway, or name of an entry in `clouds.yaml`; None: both come from the environment.
+        work: called again, with a new login, if the service rejects the token of a cached login, or one that has
+            expired meanwhile.
 
     Raises:
-        CommandError: nobody could be logged in, or what `work` raises.
+        CommandError: the login failed, or `work` raised it.
     """
     gateway = endpoint if endpoint and "://" in endpoint else None
     cloud = None if gateway else endpoint
@@ -31,7 +31,7 @@ def with_login(endpoint: str | None, work: Callable[[Login], Result]) -> Result:
         raise CommandError(f"{error} Set XDG_CACHE_HOME and XDG_CONFIG_HOME.") from error
 
     def log_in() -> Login:
-        from client.keystone import log_in as ask_keystone  # noqa: PLC0415 - takes longer than everything else
+        from client.keystone import log_in as ask_keystone  # noqa: PLC0415 - slow to import
 
         return ask_keystone(cloud, gateway=gateway)
 
@@ -44,6 +44,6 @@ def with_login(endpoint: str | None, work: Callable[[Login], Result]) -> Result:
                 raise
             cache.forget()
             refused, login = login.token, cache.login(log_in)
-            # The folder may not let go of it.
+            # The cached login may not be removable.
             if login.token == refused:
                 raise

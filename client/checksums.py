@@ -19,13 +19,13 @@ _GIVEN = re.compile(r"[0-9a-f]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class ChecksumQuery:
-    """Which digest of which object.
+    """A query for one digest of one object.
 
     Attributes:
         where: see `locate`.
-        algorithm: any name that the gateway knows.
+        algorithm: any name that the gateway supports.
         bases: see `locate`.
-        retry: how long a busy service is tried again.
+        retry: how long a busy service is retried.
     """
 
     where: str
@@ -38,7 +38,7 @@ def get_digest(login: Login, query: ChecksumQuery) -> str:
     """The digest of an object, lowercase hex.
 
     Raises:
-        CommandError: there is none to give.
+        CommandError: the gateway returned none.
     """
     answer = fetch(
         login,
@@ -49,32 +49,35 @@ def get_digest(login: Login, query: ChecksumQuery) -> str:
     )
     value = answer.decode("ascii", "replace").strip()
     if not _DIGEST.fullmatch(value):
-        raise CommandError("The gateway's answer is not a digest.")
+        raise CommandError(f"{login.gateway} did not return a digest. Check that it is the gateway's URL.")
     return value
 
 
 def put_digest(login: Login, query: ChecksumQuery, value: str, *, force: bool) -> str:
-    """Keeps a digest with its object, once it is found to be the right one; the digest as it is kept.
+    """Stores a digest in the metadata of its object, if it is correct; returns the stored digest.
 
     Args:
-        login: whose object it is.
-        query: which digest it is.
+        login: a login to the object's project.
+        query: the object and the algorithm.
         value: the digest in hex.
-        force: compute it anew, and replace what is kept, even if it is known.
+        force: recompute the digest even if it is known, and replace a stored one.
 
     Raises:
-        CommandError: it is not the object's digest, or could not be kept.
+        CommandError: it is not the object's digest, or it could not be stored.
     """
     given = value.strip().lower()
     if not _GIVEN.fullmatch(given):
-        raise CommandError(f"'{value}' is not a digest in hex.")
+        raise CommandError(f"'{value}' is not a hexadecimal digest.")
     if not force:
-        # Nothing is written for a value that is wrong.
+        # A wrong value must not be written.
         _compare(_document(login, query), query.algorithm, given)
     document = _document(login, query, "&store=true&force=true" if force else "&store=true")
     found = _compare(document, query.algorithm, given)
     if not document.get("stored"):
-        raise CommandError("The digest is right, but the store did not let this token keep it with the object.")
+        raise CommandError(
+            "The digest is correct, but it is not stored: the object store did not accept it. The credential needs "
+            "write access to the container."
+        )
     return found
 
 
@@ -91,7 +94,7 @@ def _document(login: Login, query: ChecksumQuery, options: str = "") -> Mapping[
     try:
         document = json.loads(answer)
     except ValueError as error:
-        raise CommandError("The gateway's answer is not JSON.") from error
+        raise CommandError(f"{login.gateway} did not return JSON. Check that it is the gateway's URL.") from error
     return document if isinstance(document, dict) else {}
 
 
@@ -99,7 +102,7 @@ def _compare(document: Mapping[str, object], algorithm: str, given: str) -> str:
     digests = document.get("digests")
     found = next(iter(digests.values())) if isinstance(digests, dict) and len(digests) == 1 else None
     if not isinstance(found, str):
-        raise CommandError("The gateway's answer has no digest.")
+        raise CommandError(f"The gateway's response contains no {algorithm}.")
     if found.lstrip("0") != given.lstrip("0"):
         raise CommandError(f"The object's {algorithm} is {found}, not {given}.")
     return found

@@ -43,7 +43,7 @@ class _WithLazyCommands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except NoSuchCommand as error:
-            # click compares with the commands that it knows, which are not all.
+            # click would only suggest commands that are already imported.
             raise NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from error
 
 

@@ -1,4 +1,4 @@
-"""`osfaas checksum …`. Each command imports its work when it runs; `get` has to start in a blink."""
+"""`osfaas checksum …`. Each command imports its modules when it runs, because `get` has to start quickly."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ALGORITHM = "adler32"
 DEFAULT_RETRY_SECONDS = 120.0
-_RETRY = "Keep retrying a busy or unreachable service for this many seconds."
+_RETRY = "How long a busy or unreachable service is retried, in seconds."
 
 
 @click.group()
@@ -24,7 +24,7 @@ def checksum() -> None:
 
 
 def _naming(command: Callable[..., None]) -> Callable[..., None]:
-    """What names an object and a digest, with the option names of dynafed-storage among ours."""
+    """Adds the arguments that name an object and an algorithm, with dynafed-storage's option names as aliases."""
     for decorate in (
         click.argument("words", nargs=-1, metavar="[[TYPE] PATH]"),
         click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY),
@@ -33,7 +33,7 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
             "bases",
             multiple=True,
             metavar="URL",
-            help="Another URL under which container/object follows. May be repeated.",
+            help="Additional URL prefix of container/object. May be repeated.",
         ),
         click.option(
             "-t",
@@ -43,9 +43,9 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
             metavar="TYPE",
             help="Algorithm: adler32 (default), md5, sha256, …",
         ),
-        click.option("-u", "--url", metavar="URL", help="Object: its URL in Swift or S3, or container/object."),
-        click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway."),
-        # dynafed-storage has these; they mean nothing here, but a script that passes them must not break.
+        click.option("-u", "--url", metavar="URL", help="URL of the object in Swift or S3, or container/object."),
+        click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway."),
+        # Options of dynafed-storage: accepted and ignored, so that existing scripts work.
         click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False),
         click.option("-c", "--config", multiple=True, hidden=True, expose_value=False),
         click.option("--logfile", hidden=True, expose_value=False),
@@ -59,15 +59,15 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
 @checksum.command()
 @_naming
 def get(endpoint: str | None, **naming: Any) -> None:
-    r"""Print the checksum of one object.
+    """Print the checksum of one object.
 
-    The object is named by --url, by PATH (container/object), or in XRootD's argument form: TYPE PATH [CLIENT].
+    Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT].
 
     \b
     Examples:
       osfaas checksum get demo/file.txt
       osfaas checksum get -t sha256 demo/file.txt
-    """
+    """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest  # noqa: PLC0415
 
@@ -78,42 +78,47 @@ def get(endpoint: str | None, **naming: Any) -> None:
 @checksum.command()
 @_naming
 @click.option("--checksum", "value", required=True, metavar="VALUE", help="Expected value, in hex.")
-@click.option("-f", "--force", is_flag=True, help="Recompute it, and replace a stored value.")
+@click.option("-f", "--force", is_flag=True, help="Recompute the checksum, and replace a stored one.")
 def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
-    """Store a checksum in the object's metadata, if it is the right one."""
+    """Store a checksum in the object's metadata, if it is correct."""
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import put_digest  # noqa: PLC0415
 
     query = _query(**naming)
     stored = _done(lambda: with_login(endpoint, lambda login: put_digest(login, query, value, force=force)))
-    # Not on stdout: programs of storage federations call this command.
-    click.echo(f"osfaas: {query.algorithm} {stored} is correct and is stored with the object", err=True)
+    # On stderr: storage federations read stdout.
+    click.echo(f"osfaas: {query.algorithm} {stored} is correct and stored with the object", err=True)
 
 
 @checksum.command("list")
 @click.argument("container")
-@click.option("--prefix", default="", help="Only objects whose names begin with this.")
+@click.option("--prefix", default="", metavar="PREFIX", help="Only objects whose names begin with PREFIX.")
 @click.option(
     "-t", "--type", "algorithm", default="md5", show_default=True, metavar="TYPE", help="Algorithm: adler32, md5, …"
 )
 @click.option(
-    "--format", "form", type=click.Choice(["md5sum", "json"]), default="md5sum", show_default=True, help="Output."
+    "--format",
+    "form",
+    type=click.Choice(["md5sum", "json"]),
+    default="md5sum",
+    show_default=True,
+    help="Output format.",
 )
 @click.option("--store", is_flag=True, help="Store the checksums in the objects' metadata.")
-@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud of clouds.yaml, or URL of the gateway.")
+@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 @click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY)
 def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) -> None:
     """Print the checksums of all objects of a container.
 
-    The output is lines as md5sum writes them, or a JSON object per line. Errors and a summary are written to stderr.
-    Exit status: 0 all checksums were printed, 1 some were not, or no object begins with the prefix.
+    The output has md5sum's format, or one JSON object per line. Errors and a summary are written to stderr. Exit codes:
+    0 all checksums printed, 1 some failed or no object has the prefix, 2 wrong usage.
     """
     from client.access import with_login  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.listing import ListQuery, count_of, digests_of, md5sum_line  # noqa: PLC0415
 
     query, retry = ListQuery(**naming), RetryPolicy(retry_seconds)
-    printed: set[str] = set()  # with a second login, the work begins anew
+    printed: set[str] = set()  # after a second login, the list starts over
     failed: set[str] = set()
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
 
@@ -135,7 +140,7 @@ def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) 
     _done(lambda: with_login(endpoint, print_all))
     click.echo(f"osfaas: {len(printed)} objects, {len(failed)} failed", err=True)
     if query.prefix and not printed:
-        click.echo(f"osfaas: no object in the container '{query.container}' begins with '{query.prefix}'", err=True)
+        click.echo(f"osfaas: no object in the container '{query.container}' has the prefix '{query.prefix}'", err=True)
     if failed or (query.prefix and not printed):
         sys.exit(1)
 
@@ -151,9 +156,9 @@ def _query(
 
 
 def _object_of(words: tuple[str, ...], url: str | None, algorithm: str | None) -> tuple[str, str]:
-    """The object and the algorithm, from either form."""
+    """Object and algorithm, from either form of the arguments."""
     if url is not None and words:
-        raise click.UsageError("The object is named twice.")
+        raise click.UsageError("Name the object once: -u URL, or PATH.")
     if url is None and not words:
         raise click.UsageError("Name an object: -u URL, or PATH.")
     if url is not None:
@@ -161,12 +166,12 @@ def _object_of(words: tuple[str, ...], url: str | None, algorithm: str | None) -
     if len(words) == 1:
         return words[0], algorithm or DEFAULT_ALGORITHM
     if algorithm is not None:
-        raise click.UsageError("The type is named twice.")
+        raise click.UsageError("Name the algorithm once: -t TYPE, or TYPE before PATH.")
     return words[1], words[0]
 
 
 def _done(work: Callable[[], Any]) -> Any:
-    """The result of the work; a failure becomes a sentence on stderr and status 1."""
+    """Returns the result; on failure prints the message to stderr and exits with 1."""
     try:
         return work()
     except CommandError as error:

@@ -1,9 +1,9 @@
-"""Errors of commands, each with the sentence that the user reads."""
+"""Errors of commands. Their messages are shown to the user."""
 
 
 class CommandError(Exception):
-    """The command failed; the message is the sentence that its user reads."""
+    """The command failed; the message is one or two complete sentences."""
 
 
 class TokenRefusedError(CommandError):
-    """The service did not accept the token: it may have been revoked before its time."""
+    """The service rejected the token, which may have been revoked."""

@@ -1,4 +1,4 @@
-"""`osfaas events …`. The server that `forward` runs is imported when it runs."""
+"""`osfaas events …`. The server is imported only when `forward` runs."""
 
 from pathlib import Path
 
@@ -13,24 +13,24 @@ def events() -> None:
 @events.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, help="TCP port to listen on.")
-@click.option("--algorithm", default="", help="Comma-separated algorithms. Default: the gateway's.")
+@click.option("--algorithm", default="", help="Comma-separated algorithms. Default: those of the gateway.")
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Senders have to know its content: as Authorization: Bearer (MinIO's auth_token), or as the path of the URL.",
+    help="Secret that senders must send: as Authorization: Bearer (MinIO's auth_token), or as the path of the URL.",
 )
-@click.option("-e", "--endpoint", metavar="URL", help="The gateway's URL, in place of the catalog's.")
+@click.option("-e", "--endpoint", metavar="URL", help="URL of the gateway. Default: from the catalog.")
 def forward(host: str, port: int, algorithm: str, secret_file: Path | None, endpoint: str | None) -> None:
     """Receive events and forward them with a token.
 
-    The token is one of this environment's credential (OS_* variables, or clouds.yaml with OS_CLOUD).
+    The token comes from the credential in OS_* variables, or in clouds.yaml with OS_CLOUD.
     """
     from client.errors import CommandError  # noqa: PLC0415
     from client.forwarding import serve  # noqa: PLC0415
 
     secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
     if secret == "":
-        raise click.BadParameter("the secret is empty.", param_hint="--secret-file")
+        raise click.BadParameter(f"{secret_file} is empty.", param_hint="--secret-file")
     try:
         serve(host, port, algorithm=algorithm, secret=secret, endpoint=endpoint)
     except CommandError as error:

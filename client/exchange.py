@@ -1,4 +1,4 @@
-"""Requests to the gateway and to Swift's listing, with the standard library: nothing else starts as quickly."""
+"""Requests to the gateway and to Swift, with the standard library, because every other HTTP client loads slowly."""
 
 import http.client
 import json
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import ssl
 
 CONNECT_SECONDS = 10.0
-# The gateway's own limit of a computation is 1800 seconds.
+# The gateway's own timeout of a computation is 1800 seconds.
 ANSWER_SECONDS = 1_860.0
-# A request that took longer was waited for by the service, not refused.
+# After a longer request, the service was computing: it did not fail at once.
 LONG_SECONDS = 30.0
-# How often a computation that outlasts the wait for its answer is waited for again.
+# Maximum number of times that such a request starts the retry period again.
 _JOINS = 8
 MAX_SENTENCE = 1_000
 _GOOD, _UNAUTHORIZED = frozenset([200, 204]), 401
@@ -31,7 +31,7 @@ Taken = TypeVar("Taken")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a busy or restarting service is asked again (seconds in all)."""
+    """How long a busy or restarting service is retried (total seconds)."""
 
     seconds: float
     sleep: Callable[[float], None] = field(default=time.sleep)
@@ -41,10 +41,10 @@ class RetryPolicy:
 def send(
     login: Login, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> http.client.HTTPResponse:
-    """One request; the response, its body unread.
+    """Sends one request; returns the response with its body unread.
 
     Raises:
-        OSError, http.client.HTTPException: there is none.
+        OSError, http.client.HTTPException: there is no response.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
@@ -71,22 +71,22 @@ def ask(
     body: bytes | None = None,
     meanings: Mapping[int, str] | None = None,
 ) -> http.client.HTTPResponse:
-    """The good answer to a request that changes nothing when it is repeated, its body unread.
+    """Sends an idempotent request; returns the successful response with its body unread.
 
-    A refusal with `Retry-After`, and a connection that cannot be made or breaks, are retried until `retry` ends.
-    The time starts again after a request that the service held for long: its computation goes on, and a retry joins it.
+    An error with `Retry-After`, and a connection that fails, are retried until `retry` ends. The period starts again
+    after a request that lasted long: its computation continues, and a retry joins it.
 
     Args:
-        login: whose token is sent.
+        login: its token is sent.
         url: of the gateway or of the object store.
-        retry: for how long.
+        retry: how long to retry.
         method: of the request.
-        headers: beside those that every request has.
+        headers: in addition to those of every request.
         body: of the request.
-        meanings: what an error means, by its status, where the service does not say it in words.
+        meanings: explanations of errors by status, for a service whose errors contain none.
 
     Raises:
-        TokenRefusedError, CommandError: with the service's own sentence.
+        TokenRefusedError, CommandError: with the service's own message.
     """
     return _answered(login, url, _unread, retry=retry, method=method, headers=headers, body=body, meanings=meanings)
 
@@ -100,10 +100,10 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     meanings: Mapping[int, str] | None = None,
 ) -> bytes:
-    """The body of a good answer, whole; one that breaks off is asked for again. See `ask`.
+    """The complete body of a successful response; a truncated one is requested again. See `ask`.
 
     Raises:
-        TokenRefusedError, CommandError: also if it has more than `most` bytes.
+        TokenRefusedError, CommandError: also if the body has more than `most` bytes.
     """
 
     def whole(response: http.client.HTTPResponse) -> bytes:
@@ -152,14 +152,14 @@ def _answered(
 
 def _refusal(response: http.client.HTTPResponse, service: str, meanings: Mapping[int, str]) -> CommandError:
     meaning = f": {meanings[response.status]}" if response.status in meanings else ""
-    sentence = _sentence(response) or f"The {service} answered {response.status} {response.reason}{meaning}."
+    sentence = _sentence(response) or f"The {service} returned {response.status} {response.reason}{meaning}."
     request_id = response.getheader("X-Openstack-Request-Id")
     message = f"{sentence} ({request_id})" if request_id else sentence
     return TokenRefusedError(message) if response.status == _UNAUTHORIZED else CommandError(message)
 
 
 def _sentence(response: http.client.HTTPResponse) -> str | None:
-    """The sentence in an error response, or None for a proxy's page."""
+    """The message of an error response; None for a proxy's error page."""
     text = response.read(65_536).decode("utf-8", "replace").strip()
     media_type = response.getheader("Content-Type", "").partition(";")[0]
     if media_type == "application/json":
@@ -173,7 +173,7 @@ def _sentence(response: http.client.HTTPResponse) -> str | None:
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float | None:
-    """Seconds to wait, or None if asking again is of no use."""
+    """Seconds to wait before a retry; None: a retry does not help."""
     value = response.getheader("Retry-After")
     if value is None:
         return None
@@ -186,7 +186,7 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
 
 
 def _tls(verify: bool | str) -> "ssl.SSLContext":
-    import ssl  # noqa: PLC0415 - costs nothing where there is no TLS
+    import ssl  # noqa: PLC0415 - slow to import, and plain HTTP does not need it
 
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
     if not verify:

@@ -1,8 +1,8 @@
-"""`osfaas events forward`: takes object events from who has no token, and hands them to the gateway with one.
+"""`osfaas events forward`: receives object events without a token and forwards them to the gateway with one.
 
-RGW, MinIO and Knative's brokers can push to a URL, but hold no Keystone token, which lives for an hour. This process
-holds the project's application credential for them. It runs on the project's side, and only brings a token along:
-what is delivered again, and when, is the sender's business, so the gateway's status goes back as it is.
+RGW, MinIO and Knative's brokers can push to a URL, but hold no Keystone token, which expires after an hour. This
+process holds the project's application credential for them. It is run by the project, and only adds a token: the sender
+decides on retries, so the gateway's status is returned unchanged.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from client.errors import CommandError
-from client.keystone import SERVICE_TYPE, endpoint_of, sentence_of, session_of
+from client.keystone import SERVICE_TYPE, endpoint_of, missing_gateway, sentence_of, session_of
 
 MAX_BODY_BYTES = 2_097_152
-# A computation may take as long as the gateway lets it.
+# The gateway's own timeout of a computation is 1800 seconds.
 ANSWER_SECONDS = 1_860.0
 CONNECT_SECONDS = 10.0
 COME_BACK_SECONDS = 5
@@ -35,14 +35,14 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint: str | None) -> None:
-    """Takes events until it is ended by a signal.
+    """Receives events until a signal ends the process.
 
     Args:
         host: address to listen on.
         port: TCP port to listen on.
-        algorithm: comma list of digests; "": the gateway's.
-        secret: what senders have to know, or None.
-        endpoint: the gateway's URL, in place of the catalog's.
+        algorithm: comma-separated algorithms; "": those of the gateway.
+        secret: required from senders, or None.
+        endpoint: URL of the gateway; None: from the catalog.
 
     Raises:
         CommandError: there is no usable credential, or the catalog has no gateway.
@@ -54,7 +54,7 @@ def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint:
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         raise CommandError(sentence_of(error)) from error
     if gateway is None:
-        raise CommandError(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
+        raise CommandError(missing_gateway())
     verify, _certificate = region.get_requests_verify_args()
     base = gateway.rstrip("/").removesuffix("/v1")
     url = f"{base}/v1/events" + (f"?algorithm={algorithm}" if algorithm else "")
@@ -63,13 +63,13 @@ def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint:
 
 
 def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None) -> Starlette:
-    """The application: `POST` takes an event, at `/` or at the secret; `GET /healthz` says that the process lives.
+    """Builds the application: `POST /` or `POST /{secret}` receives an event, `GET /healthz` is the liveness probe.
 
     Args:
         session: keystoneauth's; renews its token by itself.
-        url: where events go.
+        url: destination of the events.
         verify: a CA file, or whether certificates are verified.
-        secret: what senders have to know, or None.
+        secret: required from senders, or None.
     """
 
     @contextlib.asynccontextmanager
@@ -89,7 +89,7 @@ def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None)
             body += piece
             if len(body) > MAX_BODY_BYTES:
                 return Response(status_code=_TOO_LARGE, headers={"Connection": "close"})
-        # As bytes: names of objects stand in them as they are, in UTF-8.
+        # As bytes: they contain names of objects in raw UTF-8.
         headers = [(name, value) for name, value in request.headers.raw if name in _KEPT or name.startswith(b"ce-")]
         return await _send(request.app.state.client, session, url, headers, bytes(body))
 
@@ -102,15 +102,15 @@ def forwarder(session: Any, url: str, *, verify: bool | str, secret: str | None)
 
 
 async def _send(client: httpx.AsyncClient, session: Any, url: str, headers: Headers, body: bytes) -> Response:
-    """The gateway's status; its sentence only if it is an error, because to a broker a body would be an event."""
+    """Returns the gateway's status; its body only with an error, because a broker takes a body for an event."""
     try:
         answer = await _with_token(client, session, url, headers, body)
         if answer.status_code == _UNAUTHORIZED:
-            # Revoked before its time: once more with a new one.
+            # The token was revoked: one retry with a new one.
             session.invalidate()
             answer = await _with_token(client, session, url, headers, body)
     except (httpx.HTTPError, ksa_exceptions.ClientException) as error:
-        sentence = f"The event was not passed on: {type(error).__name__}.\n"
+        sentence = f"The event was not forwarded: {type(error).__name__}.\n"
         return PlainTextResponse(sentence, _UNAVAILABLE, {"Retry-After": str(COME_BACK_SECONDS)})
     kept = {name: answer.headers[name] for name in ("Retry-After", "X-Openstack-Request-Id") if name in answer.headers}
     failed = answer.status_code >= _FIRST_ERROR
@@ -125,7 +125,7 @@ async def _with_token(
 
 
 def _knows(request: Request, secret: str) -> bool:
-    """Whether the sender has the secret: in its field, or in the path, as a Knative Trigger, which sends no field."""
+    """Whether the request has the secret, in `Authorization` or (a Knative Trigger sends no such field) in the path."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         given = request.path_params["secret"]

@@ -1,6 +1,6 @@
-"""Logging in as every OpenStack tool does: `OS_*` variables or `clouds.yaml`, any plugin of keystoneauth1.
+"""Login with the credential of OpenStack's tools: `OS_*` variables or `clouds.yaml`, any plugin of keystoneauth1.
 
-Imported only when no kept login serves: its libraries take longer to load than a whole answer does.
+Imported only without a usable cached login: its libraries take longer to load than a whole request takes.
 """
 
 import logging
@@ -22,19 +22,19 @@ _CREDENTIAL_HINT = (
     "Set OS_CLOUD to an entry of clouds.yaml, or OS_AUTH_URL and the other OS_* variables of a credential."
 )
 _URL = re.compile(r"https?://[^\s'\"/:@]+(?::\d+)?")
-# Longest wait for an answer of Keystone's, unless `api_timeout` says otherwise: others wait behind who logs in.
+# Timeout of a request to Keystone, unless `api_timeout` is set: other processes wait for the login.
 _KEYSTONE_SECONDS = 30.0
 
 
 def log_in(cloud: str | None, *, gateway: str | None) -> Login:
-    """A new login.
+    """Logs in.
 
     Args:
-        cloud: an entry of `clouds.yaml`; if there is none of that name, the `OS_*` variables count.
-        gateway: its URL, in place of the catalog's.
+        cloud: an entry of `clouds.yaml`; if there is none of that name, the `OS_*` variables are used.
+        gateway: URL of the gateway; None: from the catalog.
 
     Raises:
-        CommandError: there is no usable credential, Keystone refuses it, or the catalog has no gateway.
+        CommandError: there is no usable credential, Keystone rejects it, or the catalog has no gateway.
     """
     logging.getLogger("openstack").setLevel(logging.ERROR)
     logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
@@ -45,15 +45,17 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
         session = session_of(region)
         plugin = session.auth
         if not isinstance(plugin, BaseIdentityPlugin):
-            raise CommandError("A credential of Keystone is needed, not a bare token or none.")
+            raise CommandError(
+                "A Keystone credential is required; auth_type 'none' and 'admin_token' are not supported."
+            )
         access = plugin.get_access(session)
         found = gateway or endpoint_of(region, session, SERVICE_TYPE)
         if not access.project_scoped:
-            raise CommandError("The token would not be scoped to a project: set OS_PROJECT_ID or OS_PROJECT_NAME.")
+            raise CommandError("The token is not scoped to a project. Set OS_PROJECT_ID or OS_PROJECT_NAME.")
         if access.auth_token is None or access.issued is None or access.expires is None:
-            raise CommandError("Keystone's answer has no token, or no dates.")
+            raise CommandError("Keystone's response has no token, or no expiration time.")
         if found is None:
-            raise CommandError(f"The catalog has no service '{SERVICE_TYPE}' for this project and region.")
+            raise CommandError(missing_gateway())
         verify, _certificate = region.get_requests_verify_args()
         return Login(
             token=access.auth_token,
@@ -68,8 +70,16 @@ def log_in(cloud: str | None, *, gateway: str | None) -> Login:
         raise CommandError(sentence_of(error)) from error
 
 
+def missing_gateway() -> str:
+    """The message for a catalog without a gateway."""
+    return (
+        f"The catalog has no service '{SERVICE_TYPE}' for this project and region. Give the gateway's URL with "
+        "--endpoint."
+    )
+
+
 def sentence_of(error: Exception) -> str:
-    """Why there is no token; the libraries describe a network error by the names of their classes."""
+    """The message for a failed login; the libraries describe a network error by the names of their classes."""
     if isinstance(error, ksa_exceptions.MissingRequiredOptions | openstack.exceptions.ConfigException):
         return f"There is no usable credential: {str(error).rstrip('.')}. {_CREDENTIAL_HINT}"
     if isinstance(error, ksa_exceptions.ConnectionError | ksa_exceptions.DiscoveryFailure):
@@ -77,20 +87,20 @@ def sentence_of(error: Exception) -> str:
         reason = next(filter(None, map(_reason, _causes(error))), None)
         if where and reason:
             return f"Keystone at {where[0]} cannot be reached: {reason}."
-    return f"Keystone gave no token: {error}"
+    return f"Keystone issued no token: {error}"
 
 
 def _reason(error: BaseException) -> str | None:
-    """What the operating system or TLS says."""
+    """The message of the operating system or of TLS."""
     if isinstance(error, TimeoutError | ksa_exceptions.ConnectTimeout):
-        return "no answer in time"
+        return "it did not respond in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted ({error.verify_message})"
+        return f"its certificate is not valid ({error.verify_message})"
     return error.strerror if isinstance(error, OSError) and error.errno else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that led to it; requests and urllib3 have some of it as an argument or as `reason`."""
+    """An error and all its causes; requests and urllib3 keep some of them in `args` or `reason`."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -102,7 +112,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def session_of(region: Any) -> Any:
-    """A session of keystoneauth for a region of the configuration; it waits for no answer for ever."""
+    """A keystoneauth session for a region of the configuration; it always has a timeout."""
     session = region.get_session()
     session.timeout = session.timeout or _KEYSTONE_SECONDS
     return session

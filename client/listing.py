@@ -1,4 +1,4 @@
-"""`list`: the digests of all objects of a container, through the gateway's bulk form."""
+"""`list`: the digests of all objects of a container, by bulk requests to the gateway."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from client.exchange import RetryPolicy, ask, fetch
 from client.login import Login
 
 PAGE = 1_000
-# Errors that a second request may not meet: a limit, or a service that did not answer.
+# Errors that a retry may solve: a limit, an object that changed, a service that did not respond.
 _PASSING = frozenset([409, 429, 502, 503, 504])
 _UNAUTHORIZED = 401
 MAX_LIST_BYTES = 16 << 20
@@ -21,11 +21,11 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which objects, and what of them.
+    """A query for one digest of each object of a container.
 
     Attributes:
         prefix: only names that begin with it.
-        store: whether the digests are kept with the objects.
+        store: whether the digests are stored with the objects.
     """
 
     container: str
@@ -35,7 +35,7 @@ class ListQuery:
 
 
 def count_of(login: Login, query: ListQuery, retry: RetryPolicy) -> int | None:
-    """How many objects there will be, if Swift knows without counting."""
+    """The number of objects, if Swift reports it without listing them."""
     if query.prefix:
         return None
     meanings = _meanings(login, query)
@@ -45,11 +45,11 @@ def count_of(login: Login, query: ListQuery, retry: RetryPolicy) -> int | None:
 
 
 def digests_of(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[dict[str, Any]]:
-    """A line of the gateway for each object, in no certain order; what failed has the field `error`.
+    """The gateway's line for each object, in arbitrary order; a failed object has the field `error`.
 
     Raises:
-        TokenRefusedError: what has not come may come with a new login.
-        CommandError: the container cannot be listed, or the gateway takes no list.
+        TokenRefusedError: the remaining objects need a new login.
+        CommandError: the container cannot be listed, or the gateway rejects the request.
     """
     for names in _pages(login, query, retry):
         missing = dict.fromkeys(names)
@@ -61,7 +61,7 @@ def digests_of(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[d
                     continue
                 code = line.get("error", {}).get("code")
                 if code == _UNAUTHORIZED:
-                    # It has expired in the middle of the list.
+                    # The token has expired meanwhile.
                     raise TokenRefusedError(line["error"]["message"])
                 if code in _PASSING:
                     last[name] = line
@@ -75,7 +75,7 @@ def digests_of(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[d
 
 
 def _asked(login: Login, query: ListQuery, names: list[str], retry: RetryPolicy) -> Iterator[dict[str, Any]]:
-    """The lines of one request; an answer that breaks off has fewer."""
+    """The lines of one response; a truncated response has fewer."""
     order = {
         "objects": [{"container": query.container, "object": name} for name in names],
         "algorithms": [query.algorithm],
@@ -99,12 +99,12 @@ def _asked(login: Login, query: ListQuery, names: list[str], retry: RetryPolicy)
 
 
 def _unanswered(query: ListQuery, name: str) -> dict[str, Any]:
-    message = "The gateway's answer broke off before this object."
+    message = "The gateway's response ended before this object."
     return {"container": query.container, "object": name, "error": {"code": 502, "message": message}}
 
 
 def _pages(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[list[str]]:
-    """Names of objects, some at a time (Swift API, "Show container details and list objects")."""
+    """Names of objects by pages (Swift API, "Show container details and list objects")."""
     marker, meanings = "", _meanings(login, query)
     while True:
         parameters = urlencode({"format": "json", "limit": PAGE, "prefix": query.prefix, "marker": marker})
@@ -113,7 +113,7 @@ def _pages(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[list[
         try:
             names = [str(entry["name"]) for entry in json.loads(answer)]
         except (ValueError, LookupError, TypeError) as error:
-            raise CommandError("The object store's list of the container is not understood.") from error
+            raise CommandError(f"The object store's list of the container '{query.container}' is malformed.") from error
         if not names:
             return
         yield names
@@ -122,21 +122,23 @@ def _pages(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[list[
 
 def _container(login: Login, query: ListQuery) -> str:
     if login.swift is None:
-        raise CommandError("The catalog has no service 'object-store', so the container cannot be listed.")
+        raise CommandError(
+            "The catalog has no service 'object-store' for this project, so containers cannot be listed."
+        )
     return f"{login.swift}/{quote(query.container, safe='')}"
 
 
 def _meanings(login: Login, query: ListQuery) -> dict[int, str]:
-    """Swift's errors are pages without a sentence."""
+    """Explanations of Swift's errors, which contain none."""
     account = (login.swift or "").rpartition("/")[2]
     return {
-        403: f"this credential may not list the container '{query.container}'",
-        404: f"there is no container '{query.container}' in the project's account {account}",
+        403: f"the credential is not allowed to list the container '{query.container}'",
+        404: f"the project's account {account} has no container '{query.container}'",
     }
 
 
 def md5sum_line(value: str, name: str) -> str:
-    """A line as md5sum and its kin write it; a backslash before the line says that the name is escaped."""
+    """A line in md5sum's format; a leading backslash marks an escaped name."""
     escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if escaped != name else ""
     return f"{mark}{value}  {escaped}"

@@ -1,4 +1,4 @@
-"""Which object a command means: a URL of one of the project's stores, or `container/object`."""
+"""The object that a command names: by a URL in one of the project's stores, or by `container/object`."""
 
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
@@ -12,7 +12,7 @@ _SCHEMES = {"http": 80, "dav": 80, "s3": 80, "https": 443, "davs": 443, "s3s": 4
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """An object of the login's project; names are as the store has them, not encoded."""
+    """An object of the login's project; its names are not percent-encoded."""
 
     container: str
     name: str
@@ -20,7 +20,7 @@ class Location:
 
     @property
     def path(self) -> str:
-        """Where the gateway has its checksums, percent-encoded byte by byte."""
+        """Path of its checksums at the gateway, percent-encoded byte by byte."""
         return f"/v1/checksums/{_encoded(self.container, '')}/{_encoded(self.name, '/')}"
 
 
@@ -30,12 +30,12 @@ def locate(where: str, login: Login, bases: tuple[str, ...] = ()) -> Location:
     Args:
         where: a URL under the project's Swift account, under its S3 endpoint (bucket in the path or in the host), under
             the gateway's `/v1/checksums`, or under one of `bases`; `s3://bucket/key`; or `[/]container/object`, which
-            is taken as it stands.
-        login: knows the stores.
-        bases: more URLs under which `container/object` follows.
+            is taken literally.
+        login: has the URLs of the stores.
+        bases: additional URL prefixes of `container/object`.
 
     Raises:
-        CommandError: it lies in none of them. Nothing is guessed: another object's digest is worse than none.
+        CommandError: it is in none of them. A guess could return another object's digest.
     """
     if "://" not in where:
         return _split(where.removeprefix("/"), where)
@@ -44,7 +44,7 @@ def locate(where: str, login: Login, bases: tuple[str, ...] = ()) -> Location:
     except ValueError as error:
         raise CommandError(f"'{where.partition('?')[0]}' is not a URL: {error}.") from error
     known = [base for base in (login.swift, login.s3, f"{login.gateway}/v1/checksums", *bases) if base]
-    # The longest first: the account of another project lies under no account of ours, but under S3's root.
+    # Longest first. Another project's account is not below ours, but may be below the root of S3.
     for base in sorted(map(urlsplit, known), key=lambda each: len(each.path), reverse=True):
         if _authority(url) == _authority(base):
             rest = _below(url.path, base.path)
@@ -57,22 +57,20 @@ def locate(where: str, login: Login, bases: tuple[str, ...] = ()) -> Location:
     if url.scheme in {"s3", "swift"} and "." not in url.netloc and ":" not in url.netloc:
         return _split(where.partition("://")[2], where)
     raise CommandError(
-        f"{_shown(url)} lies in no store of this project, as far as its catalog tells; give container/object."
+        f"{_shown(url)} is in no store of the project's catalog. Give container/object, or the store's URL with --base."
     )
 
 
 def _refuse_what_a_url_drops(where: str) -> None:
-    """A fragment and line breaks vanish from a URL, and what is left names another object."""
+    """Rejects fragments and line breaks: parsing drops them, and the remaining URL names another object."""
     if "#" in where or not where.isprintable():
-        raise CommandError(
-            "In a URL, '#', blanks of other kinds and control characters are percent-encoded; or give container/object."
-        )
+        raise CommandError("Percent-encode '#' and unprintable characters in a URL, or give container/object.")
 
 
 def _split(text: str, where: str, version: str | None = None) -> Location:
     container, _, name = text.partition("/")
     if not container or not name:
-        raise CommandError(f"'{where.partition('?')[0]}' names no object: container/object is needed.")
+        raise CommandError(f"'{where.partition('?')[0]}' does not name an object. Give container/object.")
     return Location(container, name, version)
 
 
@@ -82,7 +80,7 @@ def _below(path: str, base: str) -> str | None:
 
 
 def _is_account(rest: str) -> bool:
-    """Whether what follows an S3 root is Swift's form on the same host: `v1/AUTH_…`."""
+    """Whether the path below an S3 root is a Swift account on the same host: `v1/AUTH_…`."""
     version, _, account = rest.partition("/")
     return version == "v1" and account.startswith("AUTH_")
 
@@ -110,7 +108,7 @@ def _version(url: SplitResult) -> str | None:
 
 
 def _decoded(text: str) -> str:
-    # surrogateescape: the gateway, not the command, says that a name is not UTF-8.
+    # surrogateescape: the gateway rejects names that are not UTF-8, not the command.
     return unquote(text, errors="surrogateescape")
 
 
@@ -119,5 +117,5 @@ def _encoded(text: str, safe: str) -> str:
 
 
 def _shown(url: SplitResult) -> str:
-    """A URL without what may be secret: a signature, or a password before the host."""
+    """A URL without its possible secrets: a signature in the query, a password before the host."""
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"

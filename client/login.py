@@ -1,8 +1,8 @@
-"""A login: a token, where it is good for, and the file in which it waits for the next run.
+"""A login: a token, the endpoints that it is valid for, and the file that caches it.
 
-A script that is called for every file cannot ask Keystone each time. Its answer is kept in a file that
-only its owner can read, under a name that is made from everything the login depends on: all `OS_*` variables
-and the content of the `clouds.yaml` files. A change of one of them leads to another login.
+A script that is called for every file cannot ask Keystone each time. The login is cached in a file that only its owner
+can read. Its name is derived from everything that the login depends on: all `OS_*` variables and the content of the
+`clouds.yaml` files. A change of one of them leads to a new login.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# The gateway looks at the object once more after a computation, with the same token.
+# After a computation, the gateway stats the object again with the same token.
 MARGIN_SECONDS = 1_800.0
 FORGOTTEN_AFTER_SECONDS = 86_400.0
-# Longer than a log-in may take.
+# Longer than a login may take.
 LOCK_SECONDS = 40.0
 _LOCK_LOOK_SECONDS = 0.05
 _OUR_NAMES = re.compile(r"[0-9a-f]{64}\.(?:json|lock)|\.[0-9a-f]{32}\.new")
@@ -31,7 +31,7 @@ _FILE_VARIABLES = ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What Keystone gave, and where it can be used.
+    """A token of Keystone, and the endpoints of the services.
 
     Attributes:
         token: project-scoped.
@@ -41,7 +41,7 @@ class Login:
         swift: URL of the project's account, or None.
         s3: URL of the S3 service, or None.
         verify: a CA file, or whether certificates are verified at all.
-        cached: whether it comes from an earlier run.
+        cached: whether it is from an earlier run.
     """
 
     token: str = field(repr=False)
@@ -54,17 +54,17 @@ class Login:
     cached: bool = False
 
     def is_fresh(self, now: float) -> bool:
-        """Whether it will do for a long computation: half its life is left, or half an hour."""
+        """Whether it lasts for a long computation: half its lifetime is left, or half an hour."""
         return now < self.expires_at - min(MARGIN_SECONDS, (self.expires_at - self.issued_at) / 2)
 
 
 def binding_of(environment: Mapping[str, str], cloud: str | None, folders: list[Path]) -> str:
-    """A name for everything that a login depends on, in hex.
+    """A digest of everything that a login depends on, in hex.
 
     Args:
-        environment: whose `OS_*` variables count.
-        cloud: the cloud that was named on the command line.
-        folders: where `clouds.yaml` and its companions may lie.
+        environment: its `OS_*` variables are included.
+        cloud: named on the command line, or None.
+        folders: may contain `clouds.yaml` and its companions.
     """
     files = [
         folder / f"{name}{suffix}" for folder in folders for name in _NAMES for suffix in (".yaml", ".yml", ".json")
@@ -78,20 +78,20 @@ def binding_of(environment: Mapping[str, str], cloud: str | None, folders: list[
 
 
 def cloud_folders(environment: Mapping[str, str]) -> list[Path]:
-    """Where openstacksdk looks for `clouds.yaml`, in its order."""
+    """The folders in which openstacksdk looks for `clouds.yaml`, in its order."""
     home = Path(environment.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
     return [Path.cwd(), home / "openstack", Path("/etc/openstack")]
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where logins are kept."""
+    """The folder of cached logins."""
     return Path(environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "osfaas"
 
 
 class LoginCache:
-    """One login in a private file. A folder that cannot be used makes the cache empty, and nothing worse.
+    """One login in a private file. Without a usable folder, nothing is cached.
 
-    All names are looked up in the folder that was seen to be ours, so nobody can put another one in its place.
+    All names are resolved in the open folder whose owner was checked, so nobody can replace it meanwhile.
     """
 
     def __init__(self, folder: Path, binding: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -101,10 +101,10 @@ class LoginCache:
         self._clock = clock
 
     def login(self, log_in: Callable[[], Login]) -> Login:
-        """The kept login while it is fresh, otherwise a new one; `log_in` is called by one process at a time.
+        """The cached login while it is fresh, otherwise a new one; one process at a time calls `log_in`.
 
         Raises:
-            CommandError: what `log_in` raises, unless the kept login still has some life left.
+            CommandError: `log_in` raised it, and the cached login has expired.
         """
         kept = self.read()
         if kept is not None and kept.is_fresh(self._clock()):
@@ -126,7 +126,7 @@ class LoginCache:
             return made
 
     def read(self) -> Login | None:
-        """The kept login, fresh or not; None if there is none that nobody else could have written or read."""
+        """The cached login, fresh or not; None if others could have read or written the file."""
         try:
             with self._opened() as folder:
                 descriptor = os.open(self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
@@ -146,7 +146,7 @@ class LoginCache:
                 return None
 
     def forget(self) -> None:
-        """Drops the login, whose token was refused."""
+        """Removes the cached login, whose token was rejected."""
         with contextlib.suppress(OSError), self._opened() as folder:
             os.unlink(self._name, dir_fd=folder)
 
@@ -155,19 +155,19 @@ class LoginCache:
         """A descriptor of the folder.
 
         Raises:
-            OSError: there is none, it is a link, or somebody else could put files there.
+            OSError: it does not exist, is a link, or is writable by others.
         """
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             state = os.fstat(folder)
             if state.st_uid != os.geteuid() or state.st_mode & 0o022:
-                raise PermissionError(errno.EPERM, "others may write to it", str(self._folder))
+                raise PermissionError(errno.EPERM, "writable by others", str(self._folder))
             yield folder
         finally:
             os.close(folder)
 
     def _write(self, login: Login, folder: int) -> None:
-        # The rename shows the file whole or not at all.
+        # After the rename, readers see the complete file or the old one.
         draft = f".{os.urandom(16).hex()}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(draft, flags, 0o600, dir_fd=folder)
@@ -188,7 +188,7 @@ class LoginCache:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[bool]:
-        """Whether no other process logs in meanwhile: who does may hang, and not every file system has locks."""
+        """Yields whether this process has the lock; False if the holder hangs or the file system has no locks."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -72,8 +72,8 @@ def administrator_from(
 ) -> Administrator:
     """The administrator in Keystone's `token` object.
 
-    The role on an unlisted project does not count: a domain administrator can assign it there. Nor do delegated rights,
-    such as those of a trustee. An application credential counts as its user's own.
+    The role on an unlisted project does not count: a domain administrator could assign it there. Nor do delegated
+    rights, such as those of a trustee. An application credential counts as its user's own.
 
     Raises:
         GatewayError: ADMIN_REQUIRED, ACCESS_DENIED_BY_RULE.

@@ -25,8 +25,8 @@ def audit_event(
         administrator: the actor; None if authentication failed.
         method: HTTP method.
         project: id in the path; None: all projects.
-        status: of the answer.
-        request_id: ours.
+        status: HTTP status of the response.
+        request_id: id of the request.
         parameters: of the query; those that change the meaning become tags.
     """
     if method == "PUT":

@@ -9,7 +9,7 @@ import click
 def admin_api() -> None:
     """Run the administrators' API, /v1/projects.
 
-    It is a process of its own, because it can write Tenant records. Settings and credential are as for `serve`.
+    It is a separate process, because it can write Tenant records. Settings and credential are as for `osfaas serve`.
     """
     from control.serve import serve as run  # noqa: PLC0415
 

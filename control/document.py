@@ -43,16 +43,16 @@ def parse_change(body: Any, *, states: bool) -> ProjectChange:
     """
     fields = body.get("project") if isinstance(body, dict) and set(body) == {"project"} else None
     if not isinstance(fields, dict):
-        raise _malformed("the body has to be an object 'project'")
+        raise _malformed("the body must be an object with the single field 'project'")
     known = _PATCH_FIELDS | ({"suspended", "offboarding"} if states else set())
     for name in fields:
         if name not in known:
             raise _malformed(unknown_name("field", name, known))
     suspended = fields.get("suspended")
     if suspended is not None and not (isinstance(suspended, str) and suspended.strip()):
-        raise _malformed("'suspended' is the reason, or null")
+        raise _malformed("'suspended' must be a reason or null")
     if fields.get("offboarding") is not None:
-        raise _malformed("'offboarding' can only be taken back, with null; DELETE asks for it")
+        raise _malformed("'offboarding' must be null, which cancels it; DELETE requests it")
     return ProjectChange(_patch(fields), "suspended" in fields, suspended, "offboarding" in fields)
 
 
@@ -98,18 +98,18 @@ def _patch(fields: Mapping[str, Any]) -> TenantPatch:
     name, level, functions = (fields.get(field) for field in ("display_name", "isolation", "functions"))
     limits = fields.get("limits", {})
     if name is not None and not isinstance(name, str):
-        raise _malformed("'display_name' is a string")
+        raise _malformed("'display_name' must be a string")
     if level is not None and level not in [each.value for each in IsolationLevel]:
-        raise _malformed(f"'isolation' is one of {', '.join(each.value for each in IsolationLevel)}")
+        raise _malformed(f"'isolation' must be one of {', '.join(each.value for each in IsolationLevel)}")
     if functions is not None and not (isinstance(functions, list) and all(isinstance(one, str) for one in functions)):
-        raise _malformed("'functions' is a list of names")
+        raise _malformed("'functions' must be a list of names")
     if not isinstance(limits, dict):
-        raise _malformed("'limits' is an object")
+        raise _malformed("'limits' must be an object")
     for field in limits:
         if field not in Limits.__slots__:
             raise _malformed(unknown_name("field", field, Limits.__slots__))
     if not all(type(value) is int and 0 <= value < _MOST_LIMIT for value in limits.values()):
-        raise _malformed("'limits' are whole numbers, not negative")
+        raise _malformed("the values of 'limits' must be non-negative integers")
     return TenantPatch(
         display_name=name,
         isolation=None if level is None else IsolationLevel(level),

@@ -6,7 +6,7 @@
     PATCH  /v1/projects/{id}              change; `suspended` suspends or resumes, `offboarding: null` cancels removal
     DELETE /v1/projects/{id}              first step of removal (`grace_seconds`); with `confirm=true` the second
 
-Every write takes `dry_run=true` and then answers with what would be stored.
+Every write accepts `dry_run=true` and then returns what would be stored.
 """
 
 import asyncio
@@ -126,7 +126,7 @@ class ProjectRoutes:
             # Several would be several writes, and the second could fail after the first.
             raise GatewayError(
                 ErrorCode.REQUEST_MALFORMED,
-                why="change the specification, 'suspended' or 'offboarding', one in a request",
+                why="a request must change exactly one of the specification, 'suspended' and 'offboarding'",
             )
         step = steps[0]
         return _answer(await _in_thread(lambda: step(self._tenants, project, dry_run)))
@@ -192,12 +192,12 @@ def _project(request: Request) -> ProjectId:
 def _flag(request: Request, name: str) -> bool:
     value = request.query_params.get(name, "false").lower()
     if value not in {"true", "false"}:
-        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the parameter '{name}' is true or false")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the parameter '{name}' must be true or false")
     return value == "true"
 
 
 def _grace_seconds(request: Request) -> int:
     value = request.query_params.get("grace_seconds", str(use_cases.DEFAULT_GRACE_SECONDS))
     if not (value.isascii() and value.isdecimal() and len(value) < 12 and int(value) <= _LONGEST_GRACE_SECONDS):  # noqa: PLR2004
-        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="'grace_seconds' is a whole number of seconds")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="'grace_seconds' must be seconds, at most ten years")
     return int(value)

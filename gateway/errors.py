@@ -41,7 +41,7 @@ class ErrorCode(Enum):
     REQUEST_BODY_TOO_LARGE = ErrorSpec(413, "The body of the request is longer than {limit} bytes.")
     REQUEST_TARGET_TOO_LONG = ErrorSpec(414, "The path and query of the request are longer than {limit} bytes.")
     REQUEST_TIMEOUT = ErrorSpec(408, "The request did not arrive in time: its {part} was too slow.")
-    REQUEST_MEDIA_TYPE = ErrorSpec(415, "The body has to be {wanted}; its Content-Type is {media_type}.")
+    REQUEST_MEDIA_TYPE = ErrorSpec(415, "The body must be {wanted}; its Content-Type is {media_type}.")
     EXPECTATION_FAILED = ErrorSpec(417, "Only 'Expect: 100-continue' is supported.")
     REQUEST_TRANSFER_CODING = ErrorSpec(501, "Only the transfer coding 'chunked' is supported.")
     ROUTE_NOT_FOUND = ErrorSpec(404, "There is no such route. The API starts at /v1/.")
@@ -80,7 +80,7 @@ class ErrorCode(Enum):
 
     TENANT_NOT_ONBOARDED = ErrorSpec(
         403,
-        "Project {project_id} is not onboarded to this service. An administrator can do it with "
+        "Project {project_id} is not onboarded to this service. An administrator can onboard it with "
         "'osfaas tenant onboard {project_id}'.",
     )
     DIRECTORY_UNAVAILABLE = ErrorSpec(
@@ -114,7 +114,7 @@ class ErrorCode(Enum):
     )
     OBJECT_DENIED_BY_RULE = ErrorSpec(
         403,
-        "The object store does not accept this application credential. Its access rules have to allow HEAD and GET "
+        "The object store does not accept this application credential. Its access rules must allow HEAD and GET "
         "on /v1/** of the service 'object-store' too, because the object is read with the same token.",
     )
     OBJECT_CHANGED = ErrorSpec(
@@ -128,7 +128,7 @@ class ErrorCode(Enum):
         "Objects in S3 are read with your EC2 credential for this project. Create one with "
         "'openstack ec2 credentials create'. A token of an application credential cannot use one.",
     )
-    ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not known. Known are: {known}.")
+    ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not supported. Supported: {known}.")
 
     CONCURRENCY_EXCEEDED = ErrorSpec(
         429,
@@ -156,7 +156,7 @@ class ErrorCode(Enum):
 
     OBJECT_TRUNCATED = ErrorSpec(
         502,
-        "The object could not be read to its end, so there is no digest. Try again.",
+        "The object could not be read completely, so there is no digest. Try again.",
         retry_after_seconds=1,
     )
     FUNCTION_NOT_ENABLED = ErrorSpec(403, "The function '{function}' is not enabled for project {project_id}.")

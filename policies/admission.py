@@ -93,7 +93,7 @@ def mutating(
 def quoted(text: str) -> str:
     """A CEL string. Names and labels of Kubernetes have neither quotes nor backslashes; others are refused."""
     if "'" in text or "\\" in text or "\n" in text:
-        raise ValueError(f"{text!r} cannot be a name in Kubernetes")
+        raise ValueError(f"{text!r} is not a valid name in Kubernetes")
     return f"'{text}'"
 
 

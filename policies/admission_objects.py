@@ -71,7 +71,7 @@ def build_object_admission(platform: Platform) -> tuple[Manifest, ...]:
 def _kinds(platform: Platform) -> tuple[Manifest, ...]:
     match = {"namespaceSelector": TENANT_NAMESPACES, "resourceRules": list(_FORBIDDEN_KINDS)}
     kubernetes = {"name": "not-of-kubernetes", "expression": f"!({_KUBERNETES})"}
-    rule = Rule("false", "only the platform writes objects of this kind in a tenant's namespace")
+    rule = Rule("false", "only the platform may write objects of this kind in a tenant's namespace")
     return validating("osfaas-kinds", match, [rule], [*exempt(platform), kubernetes])
 
 
@@ -81,9 +81,9 @@ def _services(platform: Platform) -> tuple[Manifest, ...]:
     rules = [
         Rule(
             "object.spec.?type.orValue('ClusterIP') == 'ClusterIP'",
-            "a Service in a tenant's namespace has type ClusterIP",
+            "a Service in a tenant's namespace must have the type ClusterIP",
         ),
-        Rule("size(object.spec.?externalIPs.orValue([])) == 0", "a Service in a tenant's namespace has no externalIPs"),
+        Rule("size(object.spec.?externalIPs.orValue([])) == 0", "a tenant's Service must not have externalIPs"),
     ]
     return validating("osfaas-services", match, rules, exempt(platform))
 
@@ -127,7 +127,7 @@ def _namespaces(platform: Platform) -> tuple[Manifest, ...]:
         f" == oldObject.metadata.?annotations[?{annotation}].orValue('')"
     )
     rules = [
-        Rule(same_labels, "only the platform writes the labels that decide a tenant's isolation"),
-        Rule(same_project, "only the platform says which project a namespace belongs to"),
+        Rule(same_labels, "only the platform may write the labels that determine a tenant's isolation"),
+        Rule(same_project, "only the platform may write the project of a namespace"),
     ]
     return validating("osfaas-namespaces", match, rules, exempt(platform))

@@ -38,7 +38,7 @@ def _no_token(platform: Platform) -> tuple[Manifest, ...]:
     sources = "volume.?projected.?sources.orValue([])"
     rule = Rule(
         f"!{volumes}.exists(volume, {sources}.exists(source, {token}))",
-        "a tenant's pod gets no token of a service account",
+        "pods of tenants must not have a service account token",
     )
     return validating("osfaas-pods-without-token", _pods(TENANT_NAMESPACES), [rule])
 
@@ -51,7 +51,7 @@ def _user_namespace(platform: Platform) -> tuple[Manifest, ...]:
     match = _pods(namespaces_from(IsolationLevel.L3))
     if platform.sandbox_runtime_class is not None and not platform.sandbox_user_namespaces:
         match["namespaceSelector"]["matchExpressions"][0]["values"] = [IsolationLevel.L3.value]
-    rule = Rule("object.spec.?hostUsers.orValue(true) == false", "pods of this level run in a user namespace")
+    rule = Rule("object.spec.?hostUsers.orValue(true) == false", "pods at this level must run in a user namespace")
     name = "osfaas-pods-user-namespace"
     return (*mutating(name, match, [_set("hostUsers: false")]), *validating(name, match, [rule]))
 
@@ -60,7 +60,7 @@ def _sandbox(runtime_class: str) -> tuple[Manifest, ...]:
     match = _pods(namespaces_from(IsolationLevel.L4))
     rule = Rule(
         f"object.spec.?runtimeClassName.orValue('') == {quoted(runtime_class)}",
-        f"pods of this level run in the sandbox {runtime_class}",
+        f"pods at this level must have the RuntimeClass {runtime_class}",
     )
     name = "osfaas-pods-sandbox"
     return (
@@ -86,11 +86,11 @@ def _placement(platform: Platform) -> tuple[Manifest, ...]:
     required = f"{node_affinity}.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])"
     preferred = f"{node_affinity}.?preferredDuringSchedulingIgnoredDuringExecution.orValue([])"
     selected = f"each.key != {label} || (each.operator == 'In' && each.?values.orValue([]) == [{owner}])"
-    pool = f"only a tenant's own namespace may be named with {platform.node_pool_label}"
+    pool = f"the value of {platform.node_pool_label} must be the tenant's own namespace"
     rules = [
         Rule(
             f"({unchanged}) || {tolerations}.all(each, {tolerated})",
-            f"a tenant's pod tolerates neither every taint nor that of another tenant's nodes: {pool}",
+            f"pods of tenants must not tolerate all taints, nor the taint of another tenant's nodes: {pool}",
         ),
         Rule(f"object.spec.?nodeSelector[?{label}].orValue({owner}) == {owner}", pool),
         Rule(
@@ -100,11 +100,11 @@ def _placement(platform: Platform) -> tuple[Manifest, ...]:
         ),
         Rule(
             "request.operation == 'UPDATE' || object.spec.?nodeName.orValue('') == ''",
-            "the scheduler alone chooses the node of a tenant's pod",
+            "pods of tenants must not set nodeName: the scheduler chooses the node",
         ),
         Rule(
             "!object.spec.?priorityClassName.orValue('').startsWith('system-')",
-            "a tenant's pod has no priority of the system's: it would push others' pods off their nodes",
+            "pods of tenants must not have a system priority: they would evict other pods",
         ),
     ]
     return validating("osfaas-pods-placement", _pods(TENANT_NAMESPACES, "CREATE", "UPDATE"), rules)
@@ -127,7 +127,7 @@ def _node_pool(platform: Platform) -> tuple[Manifest, ...]:
     )
     rule = Rule(
         f"object.spec.?nodeSelector[?{label}].orValue('') == {owner}",
-        "pods of this level run on the tenant's own nodes",
+        "pods at this level must run on the tenant's own nodes",
     )
     name = "osfaas-pods-node-pool"
     patches = [{"patchType": "JSONPatch", "jsonPatch": {"expression": patch}} for patch in (selector, tolerations)]

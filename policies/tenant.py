@@ -77,8 +77,8 @@ def require_level(spec: TenantSpec, platform: Platform) -> None:
     """Raises PolicyError if the platform does not support the level."""
     if spec.isolation >= IsolationLevel.L4 and platform.sandbox_runtime_class is None:
         raise PolicyError(
-            f"level {spec.isolation.value} needs a sandboxed runtime (gVisor or Kata), and this platform names no"
-            " RuntimeClass; set one in the platform file or choose L3"
+            f"level {spec.isolation.value} needs a sandboxed runtime (gVisor or Kata), but the platform file names no"
+            " RuntimeClass; set sandbox_runtime_class or choose L3"
         )
 
 
@@ -86,6 +86,6 @@ def _function(name: str, spec: TenantSpec, platform: Platform) -> CatalogueFunct
     function = platform.functions.get(name)
     if function is None:
         known = ", ".join(sorted(platform.functions)) or "none"
-        raise PolicyError(f"the platform has no function {name}; its catalogue has: {known}")
+        raise PolicyError(f"the catalogue has no function {name}; its functions: {known}")
     require_capacity(function, spec.limits)
     return function

@@ -72,7 +72,7 @@ class KeystoneProjects:
         self._connection = connection
 
     def everything(self) -> Mapping[ProjectId, Project]:
-        """All projects that Keystone lists; a missing project is not thereby deleted.
+        """All projects that Keystone lists; a project that is missing from the list may still exist.
 
         Raises:
             ProjectsError: an error, a malformed page, or an incomplete list: Keystone truncated it, or the credential's
@@ -86,17 +86,19 @@ class KeystoneProjects:
                 found.update((project.id, project) for project in map(_project, body["projects"]))
                 following = (body.get("links") or {}).get("next")
             except (AttributeError, KeyError, TypeError) as error:
-                raise ProjectsError(f"Keystone's list of projects is not one: {error!r}") from error
+                raise ProjectsError(f"Keystone returned a malformed list of projects: {error!r}") from error
             if body.get("truncated"):
-                raise ProjectsError("Keystone cut its list of projects short: raise list_limit in keystone.conf")
+                raise ProjectsError("Keystone truncated its list of projects: raise list_limit in keystone.conf")
             if not following:
                 break
             url = str(following)
         else:
-            raise ProjectsError("Keystone's list of projects has no end")
+            raise ProjectsError(f"Keystone's list of projects has more than {_MAX_PAGES} pages")
         own = self._own_project()
         if not found or (own and own not in found):
-            raise ProjectsError(f"Keystone's list of {len(found)} projects lacks our own: it is not whole")
+            raise ProjectsError(
+                f"Keystone's list of {len(found)} projects is incomplete: it lacks the credential's project"
+            )
         return found
 
     def by_id(self, project_id: ProjectId) -> Project:
@@ -110,7 +112,7 @@ class KeystoneProjects:
         try:
             return _project(body["project"])
         except (KeyError, TypeError) as error:
-            raise ProjectsError(f"Keystone's answer about project {project_id} is not one: {error!r}") from error
+            raise ProjectsError(f"Keystone returned a malformed project {project_id}: {error!r}") from error
 
     def by_name(self, name: str, domain: str) -> Project:
         """See `Projects`."""
@@ -124,7 +126,7 @@ class KeystoneProjects:
                 if project.name == name and project.domain_id == domain_id
             ]
         except (KeyError, TypeError) as error:
-            raise ProjectsError(f"Keystone's list of projects is not one: {error!r}") from error
+            raise ProjectsError(f"Keystone returned a malformed list of projects: {error!r}") from error
         if len(matching) != 1:
             raise NoSuchProjectError(f"Keystone has no project named {name!r} in the domain {domain!r}")
         return matching[0]
@@ -149,7 +151,7 @@ class KeystoneProjects:
         Raises:
             ProjectsError: Keystone does not accept this credential at all.
         """
-        if not _says_not_found(error.__cause__):
+        if not _is_keystones_not_found(error.__cause__):
             return False
         self._get("/auth/projects")
         return True
@@ -170,10 +172,10 @@ class KeystoneProjects:
             raise ProjectsError(f"Keystone: {error}") from error
 
 
-def _says_not_found(error: BaseException | None) -> bool:
+def _is_keystones_not_found(error: BaseException | None) -> bool:
     """Whether the 404 comes from Keystone itself.
 
-    A proxy without its Keystone answers 404 too, with another body.
+    A proxy that cannot reach Keystone may return 404 too, with another body.
     """
     if not isinstance(error, openstack.exceptions.NotFoundException | ksa_exceptions.NotFound):
         return False

@@ -1,8 +1,8 @@
 """Use cases of administrators: onboard, update, suspend, resume, offboard. Each changes one record.
 
-The commands (`osfaas tenant …`) and the gateway's `/v1/projects` share them. They only write the record; the
-controller does the rest. All are idempotent: an unchanged record is not written. After a conflicting write the record
-is read again, so no change is lost.
+The commands (`osfaas tenant …`) and the administrators' API (`/v1/projects`) share them. They only write the record;
+the controller does the rest. All are idempotent: an unchanged record is not written. After a conflicting write the
+record is read again, so no change is lost.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def onboard(tenants: TenantRepository, project: Project, patch: TenantPatch, *, 
             return _patched(_patched(TenantRecord(TenantSpec(project.id)), defaults), patch)
         if record.offboarding:
             raise AdministrationError(
-                f"project {project.name} is being offboarded: take that back first "
+                f"project {project.name} is being offboarded: cancel that first "
                 f"(osfaas tenant offboard {project.id} --cancel)"
             )
         return _patched(record, patch)
@@ -124,7 +124,7 @@ def suspend(tenants: TenantRepository, project_id: ProjectId, reason: str, *, dr
         ClusterError, RecordError: the record cannot be read or stored.
     """
     if not reason.strip():
-        raise AdministrationError("a suspension needs a reason: the callers see it")
+        raise AdministrationError("a suspension needs a reason, which is shown to callers")
 
     def wanted(record: TenantRecord | None) -> TenantRecord:
         found = _require(record, project_id)
@@ -146,7 +146,8 @@ def resume(tenants: TenantRepository, project_id: ProjectId, *, dry_run: bool = 
         found = _require(record, project_id)
         if found.offboarding:
             raise AdministrationError(
-                f"the tenant is being offboarded, which suspends it: osfaas tenant offboard {project_id} --cancel"
+                "the tenant is suspended by its offboarding: cancel that with "
+                f"osfaas tenant offboard {project_id} --cancel"
             )
         return replace(found, spec=replace(found.spec, suspended=None))
 
@@ -193,7 +194,7 @@ def confirm_offboarding(
             raise AdministrationError(f"offboarding was not requested: run osfaas tenant offboard {project_id} first")
         if now < found.offboarding.over_at:
             raise AdministrationError(
-                f"the grace period lasts until {found.offboarding.over_at:%Y-%m-%d %H:%M:%S %Z}: confirm it then"
+                f"the grace period ends at {found.offboarding.over_at:%Y-%m-%d %H:%M:%S %Z}: confirm the removal then"
             )
         return replace(found, offboarding=replace(found.offboarding, confirmed=True))
 
@@ -213,7 +214,7 @@ def cancel_offboarding(tenants: TenantRepository, project_id: ProjectId, *, dry_
         found = _require(record, project_id)
         if found.offboarding and found.offboarding.confirmed:
             raise AdministrationError(
-                "offboarding is confirmed: its namespace may be deleted already; onboard it again later"
+                "the offboarding is confirmed and cannot be cancelled: onboard the project again after its removal"
             )
         return replace(found, offboarding=None)
 

@@ -1,4 +1,4 @@
-"""Diagnosis of functions that do not answer, from the controller's status of them in the tenant directory."""
+"""Diagnosis of functions that do not respond, from their status in the tenant directory."""
 
 from collections.abc import Callable
 
@@ -6,22 +6,25 @@ from gateway.errors import ErrorCode, GatewayError
 from policies.names import ProjectId
 from tenancy.directory.protocol import FunctionProblem, TenantDirectory
 from tenancy.model.errors import TenancyError
-
-QUOTA = "QuotaExceeded"
-# Problems that waiting does not solve: somebody has to act first.
-PERMANENT_PROBLEMS = frozenset(
-    [QUOTA, "ImagePull", "CrashLoop", "Unschedulable", "PodRefused", "ContainerConfiguration"]
+from tenancy.model.reasons import (
+    CRASH_REASONS,
+    EXCEEDED_QUOTA,
+    IMAGE_REASONS,
+    NOT_READY,
+    PERMANENT_REASONS,
+    UNSCHEDULABLE,
 )
+
 _SILENT = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.FUNCTION_TIMEOUT])
 _LONGEST_SENTENCE = 300
 
 # For a status with a reason but no message.
 _WORDS = {
-    QUOTA: "the quota has no capacity for its pod",
-    "ImagePull": "its image cannot be pulled",
-    "CrashLoop": "it ends again and again right after its start",
-    "Unschedulable": "the cluster has no capacity for its pod",
-    "NotReady": "it is not ready yet",
+    EXCEEDED_QUOTA: "the project's quota does not allow its pod",
+    **dict.fromkeys(IMAGE_REASONS, "its image cannot be pulled"),
+    **dict.fromkeys(CRASH_REASONS, "its container keeps terminating"),
+    UNSCHEDULABLE: "no node has capacity for its pod",
+    NOT_READY: "it is not ready yet",
 }
 
 
@@ -32,7 +35,7 @@ class FunctionDiagnostics:
         self._directory = directory
 
     def with_diagnosis(self, error: GatewayError, project_id: ProjectId, function: str) -> GatewayError:
-        """Replaces an error that only says that a function did not answer by the known reason.
+        """Replaces the error of a function that did not respond with the known reason, if there is one.
 
         The directory is read after the failure, because the call itself may have caused the problem.
         """
@@ -44,7 +47,7 @@ class FunctionDiagnostics:
 
         def check() -> GatewayError | None:
             problem = self._problem(project_id, function)
-            return error_for(problem, function) if problem and problem.reason in PERMANENT_PROBLEMS else None
+            return error_for(problem, function) if problem and problem.reason in PERMANENT_REASONS else None
 
         return check
 
@@ -60,5 +63,5 @@ def error_for(problem: FunctionProblem, function: str) -> GatewayError:
     """The error for a problem: FUNCTION_QUOTA_EXCEEDED for an exhausted quota, else FUNCTION_NOT_RUNNING."""
     words = "".join(character if character.isprintable() else " " for character in problem.message)
     why = words[:_LONGEST_SENTENCE].strip().rstrip(".") or _WORDS.get(problem.reason, problem.reason)
-    kind = ErrorCode.FUNCTION_QUOTA_EXCEEDED if problem.reason == QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
+    kind = ErrorCode.FUNCTION_QUOTA_EXCEEDED if problem.reason == EXCEEDED_QUOTA else ErrorCode.FUNCTION_NOT_RUNNING
     return GatewayError(kind, function=function, why=why)

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 REFUSED, NOT_IN_TIME, NO_SUCH, UNAVAILABLE = 1, 3, 4, 5
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 not ready in time, 4 no such project or tenant, 5 no answer."
+    "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 not ready in time, 4 no such project or tenant, 5 no response."
 )
 
 
@@ -92,8 +92,8 @@ class Access:
 
 
 @contextmanager
-def refusals_said() -> Iterator[None]:
-    """Prints our errors as a sentence, and exits with their code."""
+def report_errors() -> Iterator[None]:
+    """Prints errors of this product to stderr and exits with their code."""
     try:
         yield
     except (TenancyError, PolicyError) as error:
@@ -114,5 +114,7 @@ def project_argument(function: F) -> F:
     """Adds the argument PROJECT and the option --domain."""
     named = click.argument("project", metavar="PROJECT")(function)
     return click.option(
-        "--domain", help="PROJECT is a name in this domain (name or id). Default: an id, or a name in Default."
+        "--domain",
+        help="Domain (name or id) of the project's name. Without it, PROJECT is an id, or a name in "
+        "$OS_PROJECT_DOMAIN_NAME or Default.",
     )(named)

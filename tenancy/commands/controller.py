@@ -16,12 +16,12 @@ import click
     default=Path("/etc/osfaas/platform.yaml"),
     show_default=True,
     envvar="OSFAAS_PLATFORM_FILE",
-    help="Platform file: what the cluster offers to tenants.",
+    help="Platform file: the operator's description of the cluster.",
 )
 @click.option(
     "--kubeconfig",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Default: the cluster in which it runs, or $KUBECONFIG.",
+    help="Kubeconfig file. Default: $KUBECONFIG, the pod's service account, or ~/.kube/config.",
 )
 @click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on, for /healthz and /metrics.")  # noqa: S104
 @click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="TCP port to listen on.")
@@ -44,15 +44,15 @@ import click
     type=click.FloatRange(1),
     default=300,
     show_default=True,
-    help="Interval in seconds at which all tenants are checked, in addition to watches. Those in which nothing that is "
-    "watched has changed are not read again.",
+    help="Interval in seconds at which all tenants are enqueued, in addition to watches. A tenant whose watched "
+    "objects are unchanged is not read again.",
 )
 @click.option(
     "--lease-seconds",
     type=click.FloatRange(3),
     default=15,
     show_default=True,
-    help="Lifetime of the leader's lease in seconds.",
+    help="Lifetime of the leader's Lease in seconds.",
 )
 @click.option(
     "--selector",
@@ -63,9 +63,9 @@ import click
 def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: float, **options: Any) -> None:
     """Run the controller of Tenant records.
 
-    It applies them to the cluster. Its OpenStack credential (OS_* variables, or clouds.yaml with OS_CLOUD) needs a role
-    that may list projects. With several replicas, one leads. Exit codes: 0 ended by a signal, 1 lost the
-    lead, 2 cannot start.
+    It applies the records to the cluster. Its OpenStack credential (OS_* variables, or clouds.yaml with OS_CLOUD) needs
+    a role that may list projects. With several replicas, one leads. Exit codes: 0 ended by a signal, 1 lost the
+    leadership, 2 cannot start.
     """
     from tenancy.controller.controller import ControllerSettings, run_controller
     from tenancy.controller.leadership import Terms
@@ -94,5 +94,5 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
 def _labels(selector: str) -> dict[str, str]:
     pairs = [pair.split("=", 1) for pair in selector.split(",") if pair]
     if any(len(pair) != 2 for pair in pairs):  # noqa: PLR2004 - a key and a value
-        raise click.BadParameter("only KEY=VALUE, with commas between", param_hint="--selector")
+        raise click.BadParameter(f"{selector!r} is not KEY=VALUE[,KEY=VALUE…]", param_hint="--selector")
     return {key.strip(): value.strip() for key, value in pairs}

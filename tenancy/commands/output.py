@@ -71,7 +71,7 @@ def as_page(record: TenantRecord) -> str:
 def difference(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:
     """A unified diff of two objects as YAML; "" if they are the same."""
     return "".join(
-        difflib.unified_diff(_lines(before), _lines(after), f"{name} (now)", f"{name} (then)")
+        difflib.unified_diff(_lines(before), _lines(after), f"{name} (current)", f"{name} (new)")
         if _lines(before) != _lines(after)
         else ()
     )
@@ -105,7 +105,7 @@ def _readiness(record: TenantRecord) -> tuple[str, str]:
     for condition in record.status.conditions:
         if condition.type is ConditionType.READY:
             return _WORDS[condition.status], "" if condition.status else condition.reason
-    return _WORDS[None], "NotSeenYet"
+    return _WORDS[None], "NotReconciled"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:

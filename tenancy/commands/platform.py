@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tenancy.commands.access import REFUSED, refusals_said
+from tenancy.commands.access import REFUSED, report_errors
 
 F = TypeVar("F", bound=Callable[..., None])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -25,7 +25,7 @@ def _where(function: F) -> F:
         click.option(
             "--kubeconfig",
             type=_FILE,
-            help="Kubeconfig file. Default: $KUBECONFIG, ~/.kube/config, or the cluster in which this runs.",
+            help="Kubeconfig file. Default: $KUBECONFIG, the pod's service account, or ~/.kube/config.",
         ),
     ):
         function = option(function)
@@ -45,23 +45,28 @@ def _platform_file(function: F) -> F:
 
 @platform.command()
 @_where
-@click.option("--overlay", type=_FOLDER, required=True, help="Your kustomization, like manifests/overlays/example.")
+@click.option(
+    "--overlay", type=_FOLDER, required=True, help="Folder of your kustomization; example: manifests/overlays/example."
+)
 @click.option("--platform", "platform_file", type=_FILE, help="Platform file. Default: the one in the overlay.")
-@click.option("--istio-charts", help="Folder, https://… or oci://… of Istio's charts. Without it Istio stays as it is.")
+@click.option("--istio-charts", help="Istio's charts: a folder, https://… or oci://…. Default: Istio is not changed.")
 @click.option("--istio-version", help="Version of the charts. Default: the latest.")
-@click.option("--istiod-values", type=_FILE, help="Helm values over those of --settings.")
-@click.option("--ingress-values", type=_FILE, help="Helm values of the ingress gateway over those of --settings.")
+@click.option("--istiod-values", type=_FILE, help="Helm values of istiod, merged over those of --settings.")
+@click.option(
+    "--ingress-values", type=_FILE, help="Helm values of the ingress gateway, merged over those of --settings."
+)
 @click.option(
     "--knative-manifests",
     multiple=True,
-    help="File, folder or URL of Knative's manifests, net-istio's among them. Without one Knative stays as it is.",
+    help="Manifests of Knative and net-istio: a file, a folder or a URL. May be repeated. Default: Knative is not "
+    "changed.",
 )
 @click.option(
     "--settings",
     type=_FOLDER,
     default=Path("manifests/platform"),
     show_default=True,
-    help="Folder with this project's settings of Istio and Knative.",
+    help="Folder with the required settings of Istio and Knative.",
 )
 @click.option(
     "--wait-seconds", type=click.FloatRange(1), default=300, show_default=True, help="Timeout in seconds for each part."
@@ -72,19 +77,19 @@ def _platform_file(function: F) -> F:
 def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
     """Install or upgrade the platform.
 
-    That is Istio, Knative, policies, gateway and controller. Idempotent. Exit codes: 0 done, 1 refused or not ready in
-    time, 2 wrong usage, 5 no answer.
+    The platform consists of Istio, Knative, policies, gateway and controller. Idempotent. Exit codes: 0 done, 1 refused
+    or not ready in time, 2 wrong usage, 5 no response.
     """
     from tenancy.platform import actions
 
-    with refusals_said():
+    with report_errors():
         actions.install(overlay, platform_file, options, click.echo)
 
 
 @platform.command()
 @_where
 @_platform_file
-@click.option("--probe", is_flag=True, help="Prove with two pods that NetworkPolicies are enforced.")
+@click.option("--probe", is_flag=True, help="Test with two pods whether NetworkPolicies are enforced.")
 @click.option("--probe-image", help="Image with python3. Default: the image of the running gateway.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
@@ -92,11 +97,11 @@ def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
 def check(platform_file: Path, probe: bool, probe_image: str | None, output: str, **where: Any) -> None:
     """Report what is missing or unsafe on the cluster.
 
-    Exit codes: 0 nothing but advice, 1 something is missing or unsafe, 2 wrong usage, 5 no answer.
+    Exit codes: 0 no findings but advice, 1 something is missing or unsafe, 2 wrong usage, 5 no response.
     """
     from tenancy.platform import actions
 
-    with refusals_said():
+    with report_errors():
         report = actions.check(platform_file, probe=probe, probe_image=probe_image, **where)
     click.echo(report.as_json() if output == "json" else report.as_text())
     if not report.good:
@@ -112,14 +117,14 @@ def check(platform_file: Path, probe: bool, probe_image: str | None, output: str
     "--wait-seconds", type=click.FloatRange(1), default=120, show_default=True, help="Timeout in seconds for each step."
 )
 def verify(platform_file: Path, function: str, probe_image: str | None, wait_seconds: float, **where: Any) -> None:
-    """Call a function of a temporary tenant.
+    """Verify that a function of a temporary tenant responds.
 
-    That shows that the platform works. The tenant is removed afterwards.
+    The tenant is removed afterwards.
 
-    Exit codes: 0 it works, 1 it does not, 2 wrong usage, 5 no answer.
+    Exit codes: 0 it responds, 1 it does not, 2 wrong usage, 5 no response from Kubernetes.
     """
     from tenancy.platform import actions
 
-    with refusals_said():
+    with report_errors():
         actions.verify(platform_file, click.echo, function=function, image=probe_image, seconds=wait_seconds, **where)
         click.echo("the platform works")

@@ -12,7 +12,7 @@ from policies.model import IsolationLevel, Limits
 from policies.names import ProjectId
 from tenancy import use_cases
 from tenancy.commands import output
-from tenancy.commands.access import EXIT_CODES, Access, project_argument, refusals_said
+from tenancy.commands.access import EXIT_CODES, Access, project_argument, report_errors
 from tenancy.commands.verify import verify
 from tenancy.commands.waiting import Until, has_stopped, is_gone, is_ready, wait_for
 from tenancy.model.record import TenantRecord, manifest_of
@@ -32,33 +32,37 @@ _LIMITS = {
 
 
 class Duration(click.ParamType[int]):
-    """Whole seconds, or with a unit: 90s, 15m, 12h, 7d."""
+    """A duration: whole seconds, or a number with a unit (90s, 15m, 12h, 7d)."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """In seconds."""
+        """Returns seconds."""
         if isinstance(value, int):
             return value
         match = re.fullmatch(r"(\d{1,9})([smhd]?)", value)
         if not match:
-            self.fail(f"{value!r} is not like 90s, 15m, 12h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 90s, 15m, 12h or 7d", param, ctx)
         return int(match[1]) * _UNITS[match[2]]
 
 
 @click.group(epilog=EXIT_CODES)
-@click.option("--kubeconfig", type=_FILE, help="Default: $KUBECONFIG, or the cluster in which this runs.")
-@click.option("--context", help="Context of the kubeconfig.")
+@click.option(
+    "--kubeconfig",
+    type=_FILE,
+    help="Kubeconfig file. Default: $KUBECONFIG, the pod's service account, or ~/.kube/config.",
+)
+@click.option("--context", help="Context of the kubeconfig. Default: its current one.")
 @click.option(
     "--platform",
     "platform_file",
     type=_FILE,
     envvar="OSFAAS_PLATFORM_FILE",
-    help="Platform file; needed by --dry-run and verify.",
+    help="Platform file. Required by verify; with --dry-run, the objects on the cluster are compared too.",
 )
 @click.pass_context
 def tenant(context: click.Context, /, kubeconfig: Path | None, **options: Any) -> None:
-    """Projects as tenants: onboard, show, change, suspend, remove.
+    """Onboard, show, change, suspend and remove tenants.
 
     PROJECT is a Keystone project's id, or its name in a domain. The OpenStack credential comes from OS_* variables or
     clouds.yaml with OS_CLOUD.
@@ -94,9 +98,12 @@ def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., Non
     def add(function: Callable[..., None]) -> Callable[..., None]:
         function = click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")(function)
         function = click.option(
-            "--wait/--no-wait", default=waits, show_default=True, help="Wait until the controller has done it."
+            "--wait/--no-wait",
+            default=waits,
+            show_default=True,
+            help="Wait until the controller has applied the change.",
         )(function)
-        function = click.option("--timeout", type=Duration(), default="2m", show_default=True, help="Longest wait.")(
+        function = click.option("--timeout", type=Duration(), default="2m", show_default=True, help="Maximum wait.")(
             function
         )
         function = click.option(
@@ -117,7 +124,7 @@ def _writes(*, waits: bool) -> Callable[[Callable[..., None]], Callable[..., Non
 @_writes(waits=True)
 def onboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Onboard a project. Idempotent: re-running changes only the options given."""
-    with refusals_said():
+    with report_errors():
         found = access.project(project, domain)
         outcome = use_cases.onboard(access.tenants, found, _patch_of(options), dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
@@ -128,7 +135,7 @@ def onboard(access: Access, project: str, domain: str | None, **options: Any) ->
 @_writes(waits=False)
 def set_(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Change limits, isolation level or functions."""
-    with refusals_said():
+    with report_errors():
         patch = _patch_of(options)
         outcome = use_cases.update(access.tenants, access.tenant_id(project, domain), patch, dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
@@ -138,11 +145,11 @@ def set_(access: Access, project: str, domain: str | None, **options: Any) -> No
 @click.option("--reason", required=True, help="Reason, shown to callers.")
 @_writes(waits=False)
 def suspend(access: Access, project: str, domain: str | None, **options: Any) -> None:
-    """Stop a tenant.
+    """Suspend a tenant.
 
-    Nothing of it runs, and its calls get 403 with the reason. Nothing is removed.
+    Its pods are deleted, and its calls are rejected with 403 and the reason. Its namespace is kept.
     """
-    with refusals_said():
+    with report_errors():
         project_id = access.tenant_id(project, domain)
         outcome = use_cases.suspend(access.tenants, project_id, options["reason"], dry_run=options["dry_run"])
         _finish(access, outcome, has_stopped, options)
@@ -151,27 +158,31 @@ def suspend(access: Access, project: str, domain: str | None, **options: Any) ->
 @tenant.command(epilog=EXIT_CODES)
 @_writes(waits=False)
 def resume(access: Access, project: str, domain: str | None, **options: Any) -> None:
-    """End a suspension."""
-    with refusals_said():
+    """Resume a suspended tenant."""
+    with report_errors():
         outcome = use_cases.resume(access.tenants, access.tenant_id(project, domain), dry_run=options["dry_run"])
         _finish(access, outcome, is_ready, options)
 
 
 @tenant.command(epilog=EXIT_CODES)
 @click.option(
-    "--grace", type=Duration(), default="7d", show_default=True, help="Time before the removal can be confirmed."
+    "--grace",
+    type=Duration(),
+    default="7d",
+    show_default=True,
+    help="Grace period before the removal can be confirmed.",
 )
-@click.option("--confirm", is_flag=True, help="Second step: remove the namespace with everything in it.")
+@click.option("--confirm", is_flag=True, help="Second step: delete the namespace with everything in it.")
 @click.option("--cancel", is_flag=True, help="Undo the first step.")
 @_writes(waits=False)
 def offboard(access: Access, project: str, domain: str | None, **options: Any) -> None:
     """Remove a tenant, in two steps.
 
-    The first suspends it and begins the grace period. After that, --confirm removes its namespace and then its record.
+    The first step suspends it and starts the grace period. After that, --confirm deletes its namespace and its record.
     """
     if options["confirm"] and options["cancel"]:
-        raise click.UsageError("--confirm and --cancel exclude each other")
-    with refusals_said():
+        raise click.UsageError("--confirm and --cancel cannot be combined.")
+    with report_errors():
         project_id, now = access.tenant_id(project, domain), dt.datetime.now(dt.UTC)
         dry_run, tenants = options["dry_run"], access.tenants
         if options["confirm"]:
@@ -193,7 +204,7 @@ def offboard(access: Access, project: str, domain: str | None, **options: Any) -
 @click.pass_obj
 def show(access: Access, project: str, domain: str | None, form: str) -> None:
     """Show a tenant: limits, conditions, functions."""
-    with refusals_said():
+    with report_errors():
         record = use_cases.get_tenant(access.tenants, access.tenant_id(project, domain))
         click.echo(output.as_json(record) if form == "json" else output.as_page(record))
 
@@ -205,7 +216,7 @@ def show(access: Access, project: str, domain: str | None, form: str) -> None:
 @click.pass_obj
 def list_(access: Access, form: str) -> None:
     """List all tenants."""
-    with refusals_said():
+    with report_errors():
         records = use_cases.list_tenants(access.tenants)
         click.echo(output.as_json(records) if form == "json" else output.as_table(records))
 
@@ -239,7 +250,7 @@ def _show_difference(access: Access, outcome: Outcome) -> None:
     text = output.difference(f"Tenant {outcome.after.name}", before, manifest_of(outcome.after))
     platform = access.platform
     if platform is None:
-        click.echo("without --platform, only the record's own change is shown", err=True)
+        click.echo("only the change of the Tenant is shown; --platform FILE also shows those of its objects", err=True)
     else:
         for found in preview(access.cluster, outcome.after, platform):
             if found.refused:

@@ -1,4 +1,4 @@
-"""`osfaas tenant verify`, one of the group in `tenancy.commands.tenant`."""
+"""`osfaas tenant verify`, a command of the group in `tenancy.commands.tenant`."""
 
 import signal
 import sys
@@ -9,23 +9,24 @@ import click
 
 from policies.model import IsolationLevel, Platform, TenantSpec
 from tenancy import use_cases
-from tenancy.commands.access import Access, project_argument, refusals_said
+from tenancy.commands.access import Access, project_argument, report_errors
 from tenancy.model.errors import NotOnboardedError
 
 _PORTS = {"http": 80, "https": 443}
 _EXIT_CODES = (
-    "Exit codes: 0 every attack that the level covers was shown to fail, 1 one worked, or it could not be tried,"
-    " 2 wrong usage, 3 none worked but not all could be shown to fail, 4 no such project or tenant, 5 no answer."
+    "Exit codes: 0 every attack that the level covers was proved to fail, 1 an attack succeeded or the replay was"
+    " refused, 2 wrong usage, 3 no attack succeeded but not all were proved to fail, 4 no such project or tenant,"
+    " 5 no response."
 )
 
 
 class Address(click.ParamType[tuple[str, int]]):
-    """`HOST:PORT` or a URL, as a host and a port."""
+    """`HOST:PORT` or a URL, parsed into host and port."""
 
     name = "address"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """The two parts; a URL without a port has that of its scheme."""
+        """Returns host and port; a URL without a port has its scheme's default."""
         if isinstance(value, tuple):
             return value
         parts = urlsplit(value if "//" in value else f"//{value}")
@@ -39,29 +40,36 @@ class Address(click.ParamType[tuple[str, int]]):
 
 
 @click.command(epilog=_EXIT_CODES)
-@click.option("--against", metavar="PROJECT", help="The tenant that is attacked; default: the first other one.")
+@click.option("--against", metavar="PROJECT", help="Tenant to attack. Default: the first other one.")
 @click.option(
     "--level",
     type=click.Choice([level.value for level in IsolationLevel]),
-    help="The promise that is tested; default: the tenant's own level.",
+    help="Isolation level to test. Default: the tenant's own.",
 )
 @click.option(
     "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
-@click.option("--image", help="Image of the probe, with python3; default: that of the platform's first function.")
-@click.option("--keystone", type=Address(), envvar="OS_AUTH_URL", help="What functions must not reach: a URL.")
+@click.option("--image", help="Image of the probe pods, with python3. Default: that of the platform's first function.")
 @click.option(
-    "--store", type=Address(), help="Where functions may connect; default: a destination that is one address."
+    "--keystone",
+    type=Address(),
+    envvar="OS_AUTH_URL",
+    help="Keystone, which functions must not reach: HOST:PORT or URL. Default: $OS_AUTH_URL.",
+)
+@click.option(
+    "--store",
+    type=Address(),
+    help="Object store, which functions may reach: HOST:PORT or URL. Default: a destination with a single address.",
 )
 @project_argument
 @click.pass_obj
 def verify(access: Access, /, project: str, domain: str | None, **options: Any) -> None:
     """Replay attacks from inside a tenant.
 
-    Every attack is tried against another tenant and the platform.
+    The attacks target another tenant and the platform.
 
-    While it runs, each of the two tenants has one more pod and the first one a role binding; they are removed at its
-    end. What is tried over the Kubernetes API is a dry run.
+    During the replay both tenants have an additional pod, and the first one an additional RoleBinding; they are removed
+    at the end. Requests to the Kubernetes API are dry runs.
     """
     # A signal becomes an exception, so that the pods are removed.
     signal.signal(signal.SIGTERM, _end)
@@ -71,7 +79,7 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
     from tenancy.isolation.verdict import exit_status
     from tenancy.kubernetes.client import load_configuration
 
-    with refusals_said():
+    with report_errors():
         platform = _platform(access)
         attacker = use_cases.get_tenant(access.tenants, access.tenant_id(project, domain)).spec
         victim = _victim(access, attacker, options["against"], domain)
@@ -93,7 +101,7 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
 def _platform(access: Access) -> Platform:
     platform = access.platform
     if platform is None:
-        raise click.UsageError("the platform file is needed: osfaas tenant --platform FILE verify …")
+        raise click.UsageError("A platform file is required: osfaas tenant --platform FILE verify …")
     return platform
 
 
@@ -103,7 +111,7 @@ def _victim(access: Access, attacker: TenantSpec, against: str | None, domain: s
     for record in use_cases.list_tenants(access.tenants):
         if record.spec.project_id != attacker.project_id and wanted in {None, record.spec.project_id}:
             return record.spec
-    raise NotOnboardedError("there is no other tenant to attack: name one that is not the attacker, or onboard one")
+    raise NotOnboardedError("there is no other tenant to attack: onboard a second one, or name one with --against")
 
 
 def _end(number: int, _frame: object) -> NoReturn:

@@ -28,7 +28,7 @@ def is_ready(record: TenantRecord | None) -> bool:
 
 
 def has_stopped(record: TenantRecord | None) -> bool:
-    """Whether the tenant is suspended and none of its pods runs any more."""
+    """Whether the tenant is suspended and has no running pod."""
     if not _of(record, ConditionType.READY, lambda ready: ready.status is False and ready.reason in _STOPPED):
         return False
     return _of(record, ConditionType.PODS, lambda pods: pods.status is True)
@@ -55,7 +55,7 @@ def wait_for(tenants: "TenantRepository", project_id: ProjectId, until: Until, s
             click.echo(progress, err=True)
             printed = progress
         if time.monotonic() > deadline:
-            click.echo(f"osfaas: not so within {seconds:g} s; the controller goes on", err=True)
+            click.echo(f"osfaas: not finished within {seconds:g} s; the controller continues", err=True)
             sys.exit(NOT_IN_TIME)
         time.sleep(_POLL_SECONDS)
 
@@ -68,7 +68,7 @@ def _of(record: TenantRecord | None, type_: ConditionType, holds: Callable[[Cond
 
 def _progress(record: TenantRecord | None) -> str:
     if record is None:
-        return "  the record is gone"
+        return "  the record is deleted"
     if record.status.observed_generation < record.generation:
         return "  waiting for the controller"
     for condition in record.status.conditions:

@@ -50,8 +50,8 @@ def execute(
         may_write: called before each action.
 
     Raises:
-        NoLongerLeadingError: `may_write` said no.
-        UnavailableError: the API server does not answer; the rest was not tried.
+        NoLongerLeadingError: `may_write` returned false.
+        UnavailableError: the API server did not respond; the rest was not tried.
     """
     created, corrected, deleted, failures = [], [], [], []
     for action in plan.actions:
@@ -104,5 +104,5 @@ def _failure(action: Action, error: ClusterError) -> Refusal:
     if isinstance(error, ConflictError):
         if isinstance(action, Apply) and not action.force:
             return Refusal(action.ref, "NotOwned", f"{action.ref}: another field manager owns it: {error}")
-        return Refusal(action.ref, "Changed", f"{action.ref} changed meanwhile; it is tried again: {error}")
-    return Refusal(action.ref, "Refused", f"the cluster refuses {action.ref}: {error}")
+        return Refusal(action.ref, "Changed", f"{action.ref} changed meanwhile; the controller retries: {error}")
+    return Refusal(action.ref, "Refused", f"Kubernetes rejected {action.ref}: {error}")

@@ -1,7 +1,7 @@
 """The state of functions from Knative's conditions, their Deployments and their pods. Pure.
 
 Knative's conditions are not complete: with an exceeded quota a Knative Service stays Ready and its calls hang, because
-only the Deployment knows that its pods were refused. The gateway reads only the record, so the reason is stored there.
+only its Deployment reports that pods were rejected. The gateway reads only the record, so the reason is stored there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,11 +10,17 @@ from typing import Any
 from policies.labels import CALLABLE
 from policies.model import Manifest
 from tenancy.kubernetes.kinds import SERVICE_LABEL
+from tenancy.model.reasons import (
+    CONFIGURATION_REASONS,
+    CRASH_REASONS,
+    EXCEEDED_QUOTA,
+    FAILED_CREATE,
+    IMAGE_REASONS,
+    NOT_READY,
+    UNSCHEDULABLE,
+)
 from tenancy.model.record import FunctionStatus
 
-_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
-_CRASH = frozenset({"CrashLoopBackOff", "RunContainerError", "StartError"})
-_CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError"})
 _MAX_CHARACTERS = 400
 
 
@@ -37,8 +43,8 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
     if not (ready and running):
         reason, message = _problem(deployments, pods)
     if not ready and not reason:
-        reason = "NotReady"
-        message = condition.get("message") or condition.get("reason") or "Knative has not said yet whether it is ready"
+        reason = condition.get("reason") or NOT_READY
+        message = condition.get("message") or "Knative has not reported whether it is ready"
     return FunctionStatus(
         name=service["metadata"]["name"],
         ready=ready,
@@ -49,12 +55,12 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
 
 
 def _ready(service: Manifest) -> tuple[bool, Mapping[str, Any]]:
+    """Whether Knative reports the service as ready, and its condition; empty if that is of an earlier generation."""
     status = service.get("status", {})
     conditions = (each for each in status.get("conditions", ()) if each.get("type") == "Ready")
-    condition: Mapping[str, Any] = next(conditions, {})
-    # A condition of an earlier generation says nothing about this one.
     current = status.get("observedGeneration") == service["metadata"].get("generation")
-    return current and condition.get("status") == "True", condition
+    condition: Mapping[str, Any] = next(conditions, {}) if current else {}
+    return condition.get("status") == "True", condition
 
 
 def _of(service: Manifest, objects: Iterable[Manifest]) -> Iterator[Manifest]:
@@ -76,8 +82,8 @@ def _problem(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple
 
 def _refused(message: str) -> tuple[str, str]:
     if "exceeded quota" in message:
-        return "QuotaExceeded", f"no capacity for its pod in the project's quota: {_after(message, 'is forbidden: ')}"
-    return "PodRefused", f"the cluster refuses its pod: {message}"
+        return EXCEEDED_QUOTA, f"the project's quota does not allow its pod: {_after(message, 'is forbidden: ')}"
+    return FAILED_CREATE, f"Kubernetes rejected its pod: {message}"
 
 
 def _pod_problem(pod: Manifest) -> tuple[str, str] | None:
@@ -85,19 +91,19 @@ def _pod_problem(pod: Manifest) -> tuple[str, str] | None:
         return None
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
-        if condition.get("reason") == "Unschedulable" and condition.get("status") == "False":
-            return "Unschedulable", f"no node has capacity for its pod: {condition.get('message', '')}"
+        if condition.get("reason") == UNSCHEDULABLE and condition.get("status") == "False":
+            return UNSCHEDULABLE, f"no node has capacity for its pod: {condition.get('message', '')}"
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         waiting = container.get("state", {}).get("waiting", {})
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
-        if reason in _IMAGE:
-            return "ImagePull", f"its image cannot be had ({reason}): {message}"
-        if reason in _CRASH:
+        if reason in IMAGE_REASONS:
+            return reason, f"its image cannot be pulled: {message}"
+        if reason in CRASH_REASONS:
             ended = container.get("lastState", {}).get("terminated", {})
-            how = f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode', '?')}" if ended else message
-            return "CrashLoop", f"its container {container.get('name')} keeps ending: {how}"
-        if reason in _CONFIGURATION:
-            return "ContainerConfiguration", f"its container {container.get('name')} cannot be made: {message}"
+            how = f"{ended.get('reason', 'terminated')}, exit code {ended.get('exitCode', '?')}" if ended else message
+            return reason, f"its container {container.get('name')} keeps terminating: {how}"
+        if reason in CONFIGURATION_REASONS:
+            return reason, f"its container {container.get('name')} cannot be created: {message}"
     return None
 
 

@@ -107,7 +107,7 @@ def plan_tenant(tenant: str, wanted: TenantObjects, snapshot: Snapshot, remember
     """
     manifests = wanted.manifests
     if not manifests or ref_of(manifests[0]).kind != NAMESPACE:
-        raise ValueError(f"{tenant}: nothing is done without its namespace among the manifests")
+        raise ValueError(f"{tenant}: the manifests do not contain its namespace")
     refusal = refusal_of_namespace(tenant, ref_of(manifests[0]), snapshot.namespace)
     if refusal:
         return Plan(refusals=(refusal,))
@@ -144,8 +144,8 @@ def refusal_of_namespace(tenant: str, namespace: Ref, live: Manifest | None) -> 
         return Refusal(
             namespace,
             "NotOwned",
-            f"the namespace {namespace.name} exists and was not created by this controller: "
-            "nothing in it is touched. Remove or rename what uses it, then the tenant is built by itself",
+            f"the namespace {namespace.name} exists and was not created by this controller, which does not change it. "
+            "Delete it after moving its content; the controller then creates the tenant's own",
         )
     if live["metadata"].get("deletionTimestamp"):
         return Refusal(
@@ -175,7 +175,7 @@ def _step(
         return Refusal(
             ref,
             "CRDNotInstalled",
-            f"the cluster has no {ref.kind.kind} ({ref.kind.api_version}): osfaas platform check",
+            f"the cluster has no kind {ref.kind.kind} ({ref.kind.api_version}): run osfaas platform check",
         )
     live = snapshot.namespace if ref.kind == NAMESPACE else snapshot.objects.get(ref)
     if live is None:

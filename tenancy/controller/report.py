@@ -10,6 +10,7 @@ from tenancy.controller.execute import ApplyResult
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA
 from tenancy.kubernetes.pods import names_of
+from tenancy.model.reasons import NOT_READY
 from tenancy.model.record import (
     Condition,
     ConditionType,
@@ -38,7 +39,7 @@ class ReconcileResult:
         problems: why functions of the specification could not be built.
         pods: misplaced ones: all pods of a suspended tenant, otherwise those created below its level; None if pods
             could not be listed.
-        offboarding: when it was first seen.
+        offboarding: when it was first observed.
     """
 
     record: TenantRecord
@@ -171,7 +172,7 @@ def _function(result: ReconcileResult) -> Condition:
     for name in result.spec.functions:
         function = known.get(name)
         if function is None:
-            return Condition(type_, False, "NotReady", f"{name}: made just now, Knative has not said anything yet")
+            return Condition(type_, False, NOT_READY, f"{name}: Knative has not reported its state yet")
         if not function.ready or function.reason:
             return Condition(type_, False, function.reason, f"{name}: {function.message}")
     return usual
@@ -183,7 +184,7 @@ def _pods(result: ReconcileResult) -> Condition:
     if blocked:
         return Condition(type_, None, blocked.reason, blocked.message)
     if pods is None:
-        return Condition(type_, None, "NotSeen", "the controller may not see the pods yet; it is tried again")
+        return Condition(type_, None, "NotListed", "the pods could not be listed yet; the controller retries")
     if result.suspension:
         return Condition(type_, False, "Stopping", f"still running: {names_of(pods)}") if pods else _no_pods(type_)
     if pods:
@@ -191,8 +192,8 @@ def _pods(result: ReconcileResult) -> Condition:
             type_,
             False,
             "BelowLevel",
-            f"made before the level was {result.spec.isolation.value}: {names_of(pods)}. Pods of the catalogue's "
-            "functions are replaced by themselves; restart the others, or suspend and resume the tenant",
+            f"created below level {result.spec.isolation.value}: {names_of(pods)}. Pods of the catalogue's "
+            "functions are replaced automatically; restart the others, or suspend and resume the tenant",
         )
     return Condition(type_, True, "AtLevel")
 
@@ -234,8 +235,8 @@ def _of_offboarding(record: TenantRecord) -> str:
     if offboarding.confirmed:
         return f"confirmed; its namespace is removed after {timestamp(over_at)}"
     return (
-        f"from {timestamp(over_at)} on, osfaas tenant offboard {record.spec.project_id} "
-        "--confirm removes it; --cancel takes it back"
+        f"after {timestamp(over_at)}, osfaas tenant offboard {record.spec.project_id} "
+        "--confirm removes it; --cancel cancels the offboarding"
     )
 
 

@@ -21,6 +21,7 @@ from tenancy.kubernetes.client import Change
 from tenancy.kubernetes.informer import Reflector, Source, WatchedKind, WatchIntervals
 from tenancy.kubernetes.kinds import TENANTS
 from tenancy.model.errors import DirectoryError, NotOnboardedError
+from tenancy.model.reasons import NOT_READY
 from tenancy.model.record import TenantRecord, record_of
 from tenancy.model.suspension import suspension_of
 
@@ -143,7 +144,7 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
             function_host(name, spec.namespace),
             callable=state is not None and state.callable,
             # With an exceeded quota Knative still reports a function as ready, but no pod of it starts.
-            problem=FunctionProblem(state.reason or "NotReady", state.message)
+            problem=FunctionProblem(state.reason or NOT_READY, state.message)
             if state and (state.reason or not state.ready)
             else None,
         )

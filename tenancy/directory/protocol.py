@@ -13,8 +13,8 @@ class FunctionProblem:
     """Why a function does not run, as last reported by the controller.
 
     Attributes:
-        reason: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `Unschedulable`, `NotReady`, ...
-        message: the same in words.
+        reason: Kubernetes' or Knative's word; see `tenancy.model.reasons`.
+        message: the explanation for callers.
     """
 
     reason: str

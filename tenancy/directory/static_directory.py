@@ -97,7 +97,7 @@ def _tenant(entry: Mapping[str, Any]) -> Tenant:
     project_id = entry["project_id"]
     if not isinstance(project_id, str) or not project_id:
         # YAML reads 0123 as an octal number, and true as a boolean.
-        raise ValueError(f"project_id {project_id!r} has to be a string: put it in quotes")
+        raise ValueError(f"project_id {project_id!r} must be a string: quote it")
     functions = {str(name): _address(address) for name, address in entry.get("functions", {}).items()}
     suspended = entry.get("suspended")
     return Tenant(
@@ -110,7 +110,7 @@ def _address(address: Mapping[str, Any]) -> FunctionAddress:
     url, host, callable_ = address["url"], address.get("host"), address.get("callable", False)
     if unknown or not isinstance(url, str) or not isinstance(host, str | None) or not isinstance(callable_, bool):
         raise ValueError(
-            f"a function has a 'url' and maybe a 'host', both strings, and 'callable', true or false, not {address!r}"
+            f"a function needs a string 'url' and may have a string 'host' and a boolean 'callable', not {address!r}"
         )
     return FunctionAddress(url.rstrip("/"), host, callable=callable_)
 

@@ -24,7 +24,7 @@ class Evidence:
     """An outcome, and the response in one line."""
 
     outcome: Outcome
-    said: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Connect:
 
     Attributes:
         sends: the first bytes, usually an HTTP request, so that the evidence shows the peer.
-        refused_with: text by which a proxy refuses in its reply; "": any reply counts as answered.
+        refused_with: text in a proxy's reply that counts as a refusal; "": any reply counts as answered.
     """
 
     host: str
@@ -87,7 +87,7 @@ Probe = Connect | Resolve | Read | Request
 
 @dataclass(frozen=True, slots=True)
 class VictimProbe:
-    """A control that the victim's own pod runs against itself: the port is open."""
+    """A control that the victim's own pod runs against itself, to prove that the port is open."""
 
     connection: Connect
 
@@ -101,7 +101,7 @@ class Attack:
 
     Attributes:
         name: words with dashes; the test of its defence is `tests/isolation/test_<name>.py`.
-        summary: the pitfall, in a sentence.
+        summary: the attack or its cause, in a sentence.
         fails_from: the lowest level that promises a refusal.
         attempt: the probe that attacks.
         control: the positive control; must succeed for a refusal to count.

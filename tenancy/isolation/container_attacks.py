@@ -6,7 +6,7 @@ from policies.model import IsolationLevel
 from tenancy.isolation.attack import Attack, Read
 
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
-# The same files, read for content that is always there: the control shows that reading works.
+# The same files, read for content that is always there: the control proves that reading works.
 _STATUS = Read("/proc/self/status", r"^Name:.*$")
 _UID_MAP = Read("/proc/self/uid_map", r"\d+")
 
@@ -16,27 +16,27 @@ def container_attacks() -> Iterator[Attack]:
     level = IsolationLevel.L1
     yield Attack(
         "service-account-token",
-        "a token lies in every pod unless it is kept out",
+        "every pod gets a service account token unless that is disabled",
         level,
         Read(_TOKEN),
         _STATUS,
     )
     yield Attack(
         "capabilities",
-        "capabilities that are within reach of a setuid program",
+        "a setuid program in the image can gain capabilities",
         level,
         Read("/proc/self/status", r"^CapBnd:\s*0*[1-9a-f][0-9a-f]*$"),
         _STATUS,
     )
     yield Attack(
         "new-privileges",
-        "a setuid program in the image gives new privileges",
+        "a setuid program in the image can gain privileges",
         level,
         Read("/proc/self/status", r"^NoNewPrivs:\s*0$"),
         _STATUS,
     )
     yield Attack(
-        "no-seccomp", "every system call is open", level, Read("/proc/self/status", r"^Seccomp:\s*0$"), _STATUS
+        "no-seccomp", "every system call is allowed", level, Read("/proc/self/status", r"^Seccomp:\s*0$"), _STATUS
     )
     yield Attack(
         "user-namespace",

@@ -18,7 +18,7 @@ def discover_targets(
     """The current addresses of the targets.
 
     Raises:
-        ClusterError: the API server refuses, or a part of the platform is missing.
+        ClusterError: the API server rejects a request, or a part of the platform is missing.
     """
     knative, istio = platform.knative_namespace, platform.istio_namespace
     return Targets(
@@ -44,7 +44,7 @@ def is_ready(item: Mapping[str, Any]) -> bool:
 def _cluster_ip(cluster: Cluster, namespace: str, name: str) -> str:
     service = cluster.get(Ref(_SERVICE, namespace, name))
     if service is None:
-        raise NotFoundError(f"there is no Service {name} in {namespace}")
+        raise NotFoundError(f"the namespace {namespace} has no Service {name}")
     return str(service["spec"]["clusterIP"])
 
 
@@ -52,7 +52,7 @@ def _platform_pod(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     pods = [pod for pod in cluster.list(_POD, namespace=namespace, labels=selector).items if pod["status"].get("podIP")]
     if not pods:
-        raise NotFoundError(f"there is no running pod with {selector} in {namespace}")
+        raise NotFoundError(f"the namespace {namespace} has no running pod with the labels {selector}")
     pod = max(pods, key=is_ready)
     return PlatformPod(pod["status"]["podIP"], is_ready(pod))
 

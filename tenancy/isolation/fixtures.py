@@ -43,7 +43,7 @@ def create_fixtures(cluster: Cluster, tenant: NamespaceName, victim: NamespaceNa
     """Creates the fixtures for the duration of the block; even an interrupted set-up is cleaned up.
 
     Raises:
-        ClusterError: a pod is refused or does not become ready; says why.
+        ClusterError: a pod is rejected or does not become ready; says why.
     """
     name, word = f"osfaas-verify-{secrets.token_hex(3)}", secrets.token_hex(8)
     probe, decoy = PodName(tenant, name), PodName(victim, f"{name}-decoy")
@@ -64,7 +64,7 @@ def create_fixtures(cluster: Cluster, tenant: NamespaceName, victim: NamespaceNa
 
 
 def _sweep(cluster: Cluster, namespace: str) -> None:
-    """Removes the leftovers of an earlier replay that was killed."""
+    """Removes the objects of an earlier replay that was killed."""
     selector = ",".join(f"{key}={value}" for key, value in VERIFY_LABEL.items())
     for kind in (_POD, _BINDING):
         for item in cluster.list(kind, namespace=namespace, labels=selector).items:

@@ -11,7 +11,7 @@ from tenancy.isolation.attack import Assumed, Attack, Connect, Control, Probe, V
 from tenancy.isolation.targets import FUNCTION_PORTS, Context, PlatformPod
 
 _METADATA = "169.254.169.254"
-_ENVOY_SAYS_NO = "RBAC: access denied"
+_ENVOY_DENIAL = "RBAC: access denied"
 _ISTIOD_PORTS = (15010, 15012, 15017, 8080)
 _L2 = IsolationLevel.L2
 
@@ -45,14 +45,14 @@ def _local_gateway(context: Context) -> Iterator[Attack]:
     yield _attack(
         "local-gateway-by-cluster-ip",
         "the local gateway is shared: the Host of another tenant's function crosses tenants",
-        Connect(targets.local_gateway, 80, request, _ENVOY_SAYS_NO),
+        Connect(targets.local_gateway, 80, request, _ENVOY_DENIAL),
         ready,
     )
     for port, what in ((8081, "bypassing the Service"), (80, "at their public port")):
         yield _attack(
             f"local-gateway-by-pod-ip-{port}",
             f"the same gateway pods, {what}",
-            Connect(targets.gateway.address, port, request, _ENVOY_SAYS_NO),
+            Connect(targets.gateway.address, port, request, _ENVOY_DENIAL),
             ready,
         )
 
@@ -101,7 +101,7 @@ def _control_planes(context: Context) -> Iterator[Attack]:
     for port in _ISTIOD_PORTS:
         yield _attack(
             f"istiod-{port}",
-            "istiod serves the mesh's configuration (15010 without authentication), signs certificates",
+            "istiod serves the mesh's configuration (15010 without authentication) and signs certificates",
             Connect(targets.istiod.address, port, http("istiod", "/debug/configz")),
             _ready(targets.istiod, "istiod"),
         )
@@ -109,7 +109,7 @@ def _control_planes(context: Context) -> Iterator[Attack]:
         "kubernetes-api",
         "the Kubernetes API, even without a token",
         Connect(targets.api, 443),
-        Assumed("this command itself asks the Kubernetes API", holds=True),
+        Assumed("this command itself uses the Kubernetes API", holds=True),
     )
     yield _attack(
         "kubelet",
@@ -121,12 +121,12 @@ def _control_planes(context: Context) -> Iterator[Attack]:
 
 def _outside(context: Context) -> Iterator[Attack]:
     targets, store = context.targets, context.targets.store
-    store_reached: Control = Assumed("no object store was named (--store HOST:PORT)", holds=False)
+    store_reached: Control = Assumed("no object store is given (--store HOST:PORT)", holds=False)
     if store:
         store_reached = Connect(store[0], store[1], http(store[0]))
     yield _attack(
         "metadata-address",
-        "the cloud's metadata service gives credentials of the node",
+        "the cloud's metadata service returns credentials of the node",
         Connect(_METADATA, 80, http(_METADATA, "/openstack/latest/meta_data.json")),
         store_reached,
     )
@@ -134,7 +134,7 @@ def _outside(context: Context) -> Iterator[Attack]:
         host, port = targets.keystone
         yield _attack(
             "keystone",
-            "a function that got hold of a token or password could use it at Keystone",
+            "a function that obtains a token or a password could use it at Keystone",
             Connect(host, port, http(host, "/v3")),
             store_reached,
         )

@@ -1,7 +1,7 @@
 """Runs inside a probe pod; it is sent there as text, so it uses only the standard library.
 
 `serve WORD PORT...` answers every connection on these ports with the word. `ask` reads probes as a JSON list from one
-line of its input, runs all concurrently and prints a JSON list of `[outcome, said]` in the same order:
+line of its input, runs all concurrently and prints a JSON list of `[outcome, detail]` in the same order:
 
     {"kind": "connect", "host": ..., "port": ..., "sends": ..., "refused_with": ..., "seconds": ...}
     {"kind": "resolve", "name": ...}      {"kind": "read", "path": ..., "telling": <regular expression>}
@@ -19,7 +19,7 @@ from typing import Any
 
 # Errors from a firewall that rejects instead of dropping, or from a CNI that filters at the socket.
 _REJECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EACCES)
-_MAX_SAID_CHARACTERS = 160
+_MAX_DETAIL_CHARACTERS = 160
 _LISTENING_SECONDS = 15
 
 
@@ -53,10 +53,10 @@ def ask(probes: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def _run_safely(probe: dict[str, Any]) -> tuple[str, str]:
     runners = {"connect": _connect, "resolve": _resolve, "read": _read}
     try:
-        outcome, said = runners[probe["kind"]](probe)
+        outcome, detail = runners[probe["kind"]](probe)
     except Exception as error:  # noqa: BLE001 - one broken probe must not affect the others
-        outcome, said = "broken", repr(error)
-    return outcome, " ".join(said.split())[:_MAX_SAID_CHARACTERS]
+        outcome, detail = "broken", repr(error)
+    return outcome, " ".join(detail.split())[:_MAX_DETAIL_CHARACTERS]
 
 
 def _connect(probe: dict[str, Any]) -> tuple[str, str]:
@@ -64,14 +64,14 @@ def _connect(probe: dict[str, Any]) -> tuple[str, str]:
     try:
         connection = socket.create_connection((probe["host"], probe["port"]), timeout=seconds)
     except TimeoutError:
-        return "timed out", f"no answer within {seconds} s"
+        return "timed out", f"no response within {seconds} s"
     except OSError as error:
         return ("refused" if error.errno in _REJECTED else "broken"), str(error)
     with connection:
         heard = _hear(connection, probe["sends"]) if probe["sends"] else ""
     if probe["refused_with"] and probe["refused_with"] in heard:
         return "refused", heard
-    return "answered", heard or "the connection was accepted, nothing was said"
+    return "answered", heard or "the connection was accepted, without a response"
 
 
 def _hear(connection: socket.socket, sends: str) -> str:
@@ -80,7 +80,7 @@ def _hear(connection: socket.socket, sends: str) -> str:
     try:
         connection.sendall(sends.encode("latin-1"))
         heard = b""
-        while len(heard) < _MAX_SAID_CHARACTERS * 10 and (more := connection.recv(4096)):
+        while len(heard) < _MAX_DETAIL_CHARACTERS * 10 and (more := connection.recv(4096)):
             heard += more
     except OSError:
         pass

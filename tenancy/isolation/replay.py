@@ -25,7 +25,7 @@ class ReplayRequest:
 
     Attributes:
         level: the level to test; the tenant's own, or a lower or higher one.
-        image: of the probe; needs `python3`. A function's own image is the most realistic one.
+        image: of the probe pods; needs `python3`. A function's own image is the most realistic one.
         keystone, store: host and port, if known.
     """
 
@@ -39,16 +39,16 @@ class ReplayRequest:
 
 
 def replay(configuration: client.Configuration, request: ReplayRequest) -> tuple[Finding, ...]:
-    """Runs every attack from inside the tenant; returns their findings.
+    """Runs every attack from inside the tenant; returns the findings.
 
     Raises:
-        ClusterError: the fixtures could not be created, or the targets not be found.
+        ClusterError: the fixtures could not be created, or a target was not found.
     """
     cluster = Cluster(client.ApiClient(configuration))
     with create_fixtures(cluster, request.tenant.namespace, request.victim.namespace, request.image) as fixtures:
         attacks = all_attacks(build_context(cluster, request, fixtures))
         findings = _run_attacks(configuration, fixtures, attacks, request.level)
-        # A webhook may have been slow, or a connection broken: what proves nothing is run once more.
+        # A webhook may have been slow, or a connection broken: unproven attacks are run once more.
         unproven = [attack for attack in attacks if findings[attack.name].verdict is Verdict.UNPROVEN]
         findings |= _run_attacks(configuration, fixtures, unproven, request.level)
     return tuple(findings[attack.name] for attack in attacks)
@@ -65,7 +65,7 @@ def _run_attacks(
 
 
 def build_context(cluster: Cluster, request: ReplayRequest, fixtures: Fixtures) -> Context:
-    """The context of the attacks: who attacks whom, and the targets.
+    """The context of the attacks: attacker, victim and targets.
 
     Raises:
         ClusterError: the targets cannot be found.

@@ -12,7 +12,7 @@ _SHOWN = 100
 
 
 def as_table(findings: Sequence[Finding], tenant: str, victim: str, level: IsolationLevel) -> str:
-    """One line per attack, with details of those that are not defended, and a total."""
+    """One line per attack, details of those that are not defended, and the counts."""
     width = max((len(finding.attack.name) for finding in findings), default=0)
     lines = [f"{tenant} against {victim} and the platform, at level {level.value}", ""]
     for finding in findings:
@@ -44,7 +44,7 @@ def as_json(findings: Sequence[Finding], tenant: str, victim: str, level: Isolat
                     "failsFrom": finding.attack.fails_from.value,
                     "verdict": finding.verdict.value.lower(),
                     "evidence": _fields(finding.evidence),
-                    "openTwin": _fields(finding.control),
+                    "positiveControl": _fields(finding.control),
                 }
                 for finding in findings
             ],
@@ -54,9 +54,9 @@ def as_json(findings: Sequence[Finding], tenant: str, victim: str, level: Isolat
 
 
 def _text(evidence: Evidence) -> str:
-    said = evidence.said if len(evidence.said) <= _SHOWN else f"{evidence.said[:_SHOWN]}…"
-    return f"{evidence.outcome.value}: {said}"
+    detail = evidence.detail if len(evidence.detail) <= _SHOWN else f"{evidence.detail[:_SHOWN]}…"
+    return f"{evidence.outcome.value}: {detail}"
 
 
 def _fields(evidence: Evidence) -> dict[str, str]:
-    return {"outcome": evidence.outcome.value, "said": evidence.said}
+    return {"outcome": evidence.outcome.value, "detail": evidence.detail}

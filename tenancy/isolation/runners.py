@@ -40,8 +40,8 @@ def run_in_pod(configuration: client.Configuration, pod: PodName, probes: Sequen
         printed = _run(configuration, pod, line)
         answers = json.loads(printed)
     except (ApiException, WebSocketException, OSError, ValueError) as error:
-        return tuple(Evidence(Outcome.BROKEN, f"the probe pod did not answer: {error}"[:300]) for _ in probes)
-    return tuple(Evidence(Outcome(outcome), said) for outcome, said in answers)
+        return tuple(Evidence(Outcome.BROKEN, f"the probe pod did not respond: {error}"[:300]) for _ in probes)
+    return tuple(Evidence(Outcome(outcome), detail) for outcome, detail in answers)
 
 
 def _encoded(probe: PodProbe) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _run(configuration: client.Configuration, pod: PodName, line: str) -> str:
         session.run_forever(timeout=_EXEC_SECONDS)
         printed, complaints = session.read_stdout(), session.read_stderr()
         if not printed:
-            raise ValueError(complaints or session.read_channel(ERROR_CHANNEL) or "it said nothing")
+            raise ValueError(complaints or session.read_channel(ERROR_CHANNEL) or "no output")
     finally:
         session.close()
     return str(printed)
@@ -104,16 +104,16 @@ class TenantUser:
 
 
 def evaluate_reply(request: Request, status: int, body: str) -> Evidence:
-    """Classifies a reply as answered, as refused for one of the request's reasons, or as proving nothing."""
+    """Classifies a reply as answered, as refused for one of the request's reasons, or as broken."""
     if _OK <= status < _CLIENT_ERROR:
         return _admitted(request, status, json.loads(body))
     try:
         message = str(json.loads(body)["message"])
     except (KeyError, TypeError, ValueError):
         message = body
-    said = f"{status}: {' '.join(message.split())[:300]}"
+    detail = f"{status}: {' '.join(message.split())[:300]}"
     refused = status < _SERVER_ERROR and any(reason in message for reason in request.refused_with)
-    return Evidence(Outcome.REFUSED if refused else Outcome.BROKEN, said)
+    return Evidence(Outcome.REFUSED if refused else Outcome.BROKEN, detail)
 
 
 def _admitted(request: Request, status: int, result: Any) -> Evidence:

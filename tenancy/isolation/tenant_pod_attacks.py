@@ -57,15 +57,15 @@ def tenant_pod_attacks(context: Context) -> Iterator[Attack]:
 def _node_variants() -> Iterator[_PodVariant]:
     level = IsolationLevel.L1
     disk: Manifest = {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
-    yield _PodVariant("host-path", "a hostPath volume is the node's disk", level, disk, {}, _RESTRICTED)
-    # Without the two others the API server refuses the pod as contradictory, which proves nothing.
+    yield _PodVariant("host-path", "a hostPath volume exposes the node's disk", level, disk, {}, _RESTRICTED)
+    # Without the two others the API server rejects the pod as contradictory, which proves nothing.
     privileged = {"privileged": True, "allowPrivilegeEscalation": True, "runAsNonRoot": False}
-    yield _PodVariant("privileged-pod", "a privileged container is the node", level, {}, privileged, _RESTRICTED)
-    # The API server itself refuses it together with a user namespace, which levels from L3 on set.
+    yield _PodVariant("privileged-pod", "a privileged container controls the node", level, {}, privileged, _RESTRICTED)
+    # The API server itself rejects it together with a user namespace, which levels from L3 on set.
     network: Manifest = {"hostNetwork": True}
     yield _PodVariant(
         "host-network",
-        "on the node's network no policy counts",
+        "NetworkPolicies do not apply to pods on the host network",
         level,
         network,
         {},
@@ -73,7 +73,7 @@ def _node_variants() -> Iterator[_PodVariant]:
     )
     yield _PodVariant(
         "host-users",
-        "root in a pod without a user namespace is root on the node, once it is out",
+        "root in a pod without a user namespace is root on the node after an escape",
         IsolationLevel.L3,
         {"hostUsers": True},
         {},
@@ -86,14 +86,19 @@ def _identity_variants(context: Context) -> Iterator[_PodVariant]:
     level = IsolationLevel.L1
     yield _PodVariant(
         "pod-asks-for-token",
-        "a pod with a service-account token speaks to the Kubernetes API as that account",
+        "a pod with a service account token can use the Kubernetes API as that account",
         level,
         {"automountServiceAccountToken": True},
         {},
         (_ADMISSION,),
     )
     yield _PodVariant(
-        "quota-exhaustion", "one tenant takes the CPU of all", level, _over_quota(context), {}, ("exceeded quota",)
+        "quota-exhaustion",
+        "one tenant uses up the CPU of the cluster",
+        level,
+        _over_quota(context),
+        {},
+        ("exceeded quota",),
     )
 
 
@@ -102,7 +107,7 @@ def _sandbox_variants(context: Context) -> Iterator[_PodVariant]:
     if context.tenant.isolation >= IsolationLevel.L4:
         yield _PodVariant(
             "no-sandbox",
-            "a pod that asks for no sandbox shares the node's kernel",
+            "a pod without a sandbox shares the node's kernel",
             IsolationLevel.L4,
             {},
             {},
@@ -126,8 +131,8 @@ def _placement_variants(context: Context) -> Iterator[_PodVariant]:
     for name, how, spec, unchanged_field in (
         ("foreign-node", beside, {"nodeSelector": {label: victim}, **everything}, ("spec", "nodeSelector")),
         ("foreign-node-affinity", beside, {"affinity": affinity, **its_taint}, ("spec", "affinity")),
-        ("foreign-node-name", f"{beside}; a node that is named is reached past its taint", {"nodeName": "any"}, ()),
-        ("system-priority", "a pod of the system's priority pushes others off their nodes", _SYSTEM, ()),
+        ("foreign-node-name", f"{beside}; nodeName bypasses the node's taint", {"nodeName": "any"}, ()),
+        ("system-priority", "a pod with a system priority evicts other pods", _SYSTEM, ()),
     ):
         yield _PodVariant(name, how, level, spec, {}, (_ADMISSION,), unchanged_field, harmless)
 

@@ -38,7 +38,7 @@ def _image(context: Context) -> str:
 
 
 def _harmless(context: Context) -> Request:
-    """A request that the same user may certainly make: the control of every request that is not about pods."""
+    """A request that the same user is allowed to send: the control of every request that is not about pods."""
     return _create(context, "v1", "configmaps", {"kind": "ConfigMap", "data": {"a": "b"}})
 
 
@@ -49,7 +49,7 @@ def _names_and_routes(context: Context) -> Iterator[Attack]:
     external: dict[str, Any] = {"kind": "Service", "spec": {"type": "ExternalName", "externalName": gateway}}
     yield Attack(
         "external-name",
-        "an ExternalName Service lends a name of this namespace to somebody else's address",
+        "an ExternalName Service gives a name in this namespace to an address outside it",
         level,
         _create(context, "v1", "services", external),
         control,
@@ -62,7 +62,7 @@ def _names_and_routes(context: Context) -> Iterator[Attack]:
     }
     yield Attack(
         "domain-mapping",
-        "a DomainMapping takes over a Host at the shared ingress; Knative refuses by itself inner names only",
+        "a DomainMapping takes over a Host at the shared ingress; Knative itself rejects only cluster-internal names",
         level,
         _create(context, "serving.knative.dev/v1beta1", "domainmappings", mapping),
         control,
@@ -102,7 +102,7 @@ def _policies(context: Context) -> Iterator[Attack]:
     labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}
     yield Attack(
         "namespace-labels",
-        "labels of the namespace decide on Pod Security, level and who may connect",
+        "labels of the namespace determine Pod Security, isolation level and permitted clients",
         IsolationLevel.L1,
         Request("PATCH", f"/api/v1/namespaces/{namespace}", labels),
         control,
@@ -113,7 +113,7 @@ def _policies(context: Context) -> Iterator[Attack]:
     }
     yield Attack(
         "own-network-policy",
-        "policies add up: one that allows everything undoes the default deny",
+        "policies are additive: one that allows everything cancels the default deny",
         IsolationLevel.L2,
         _create(context, "networking.k8s.io/v1", "networkpolicies", opened),
         control,
@@ -121,7 +121,7 @@ def _policies(context: Context) -> Iterator[Attack]:
     ours = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/{DENY_ALL}"
     yield Attack(
         "network-policy-removal",
-        "without the default deny everything that no other policy selects is open",
+        "without the default deny, pods that no other policy selects are open",
         IsolationLevel.L2,
         # The API server ignores `dryRun` in the query of a DELETE with a body.
         Request("DELETE", ours, {"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]}),

@@ -13,8 +13,8 @@ class Verdict(Enum):
 
     DEFENDED = "defended"
     BREACHED = "BREACHED"
-    NOT_PROMISED = "not promised"  # it worked, and the level does not promise otherwise
-    UNPROVEN = "unproven"  # the probe broke, or its control failed: nothing is known
+    NOT_PROMISED = "not promised"  # the attack succeeded, and the level does not promise otherwise
+    UNPROVEN = "unproven"  # the probe or its control broke: nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def _verdict(attack: Attack, evidence: Evidence, control: Evidence, level: Isola
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """0: every attack that the level covers was shown to fail; 1: one worked; 3: none did, but not all were shown."""
+    """0: every attack that the level covers was proved to fail; 1: one succeeded; 3: none, but not all are proved."""
     verdicts = {finding.verdict for finding in findings}
     if Verdict.BREACHED in verdicts:
         return 1

@@ -6,11 +6,11 @@ TenancyError
 ├── RecordError              a Tenant object
 ├── PlatformFileError        the platform file
 ├── AdministrationError      not allowed in the tenant's current state
-├── ProjectsError            Keystone gave no usable answer; nothing may be concluded
-│   └── NoSuchProjectError   Keystone says that there is no such project
+├── ProjectsError            Keystone gave no complete answer; nothing may be concluded
+│   └── NoSuchProjectError   Keystone has no such project
 └── ClusterError             the Kubernetes API
-    ├── UnavailableError     it did not answer, or asks to retry later
-    ├── ForbiddenError       a permission is missing, or admission refuses
+    ├── UnavailableError     it did not respond, or asks to retry later
+    ├── ForbiddenError       a permission is missing, or admission rejects the request
     ├── ConflictError        another writer owns a field, or was faster
     ├── ExpiredError         a watch or a list must be restarted
     ├── NotFoundError        the object does not exist
@@ -43,23 +43,23 @@ class AdministrationError(TenancyError):
 
 
 class ProjectsError(TenancyError):
-    """Keystone did not answer, or not in full: nothing may be concluded."""
+    """Keystone did not respond, or not completely: nothing may be concluded."""
 
 
 class NoSuchProjectError(ProjectsError):
-    """Keystone says that there is no such project."""
+    """Keystone has no such project."""
 
 
 class ClusterError(TenancyError):
-    """The Kubernetes API refuses; the message is its own, with the request."""
+    """The Kubernetes API rejected a request; the message is its own, with the request."""
 
 
 class UnavailableError(ClusterError):
-    """The Kubernetes API does not answer, or asks to retry later."""
+    """The Kubernetes API does not respond, or asks to retry later."""
 
 
 class ForbiddenError(ClusterError):
-    """A permission is missing, or an admission policy refuses."""
+    """A permission is missing, or an admission policy rejects the request."""
 
 
 class ConflictError(ClusterError):
@@ -71,7 +71,7 @@ class ExpiredError(ClusterError):
 
 
 class NotFoundError(ClusterError):
-    """The object is not there."""
+    """The object does not exist."""
 
 
 class KindMissingError(ClusterError):

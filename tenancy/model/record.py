@@ -70,10 +70,10 @@ class FunctionStatus:
     """A Knative Service of the tenant.
 
     Attributes:
-        ready: whether Knative calls it Ready.
+        ready: whether Knative reports it as Ready.
         callable: whether /v1/invoke may call it.
-        reason: why it does not run: `QuotaExceeded`, `ImagePull`, `CrashLoop`, `NotReady`, ...; empty when it does.
-        message: the same in words, for the caller's sentence and the administrator.
+        reason: why it does not run, in Kubernetes' or Knative's word (see `tenancy.model.reasons`); "" if it runs.
+        message: the explanation for callers and administrators.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Offboarding:
 
 @dataclass(frozen=True, slots=True)
 class ObservedOffboarding:
-    """The time at which the controller first saw an offboarding; no writer of records can backdate it."""
+    """The time at which the controller first observed an offboarding; writers of records cannot backdate it."""
 
     requested_at: dt.datetime
     observed_at: dt.datetime
@@ -137,7 +137,7 @@ class TenantRecord:
 
     @property
     def removable_from(self) -> dt.datetime | None:
-        """End of the grace period, counted from when the controller first saw the offboarding; None: not seen yet."""
+        """End of the grace period, which starts when the controller first observes the offboarding; None before."""
         requested, seen = self.offboarding, self.status.offboarding
         if requested is None or seen is None or seen.requested_at != requested.requested_at:
             return None
@@ -172,10 +172,10 @@ def record_of(manifest: Mapping[str, Any]) -> TenantRecord:
             resource_version=str(metadata.get("resourceVersion", "")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"Tenant {metadata.get('name')}: {error!r}") from error
+        raise RecordError(f"Tenant {metadata.get('name')} is malformed: {error!r}") from error
     if metadata.get("name") != record.name:
         raise RecordError(
-            f"Tenant {metadata.get('name')}: has to be named {record.name}, after its project {record.spec.project_id}"
+            f"Tenant {metadata.get('name')} must be named {record.name}, after its project {record.spec.project_id}"
         )
     return record
 

@@ -44,7 +44,7 @@ class Report:
     def as_json(self) -> str:
         """A list of findings."""
         plain = [
-            {"severity": each.severity.value, "code": each.code, "what": each.message, "remedy": each.remedy}
+            {"severity": each.severity.value, "code": each.code, "message": each.message, "remedy": each.remedy}
             for each in self.findings
         ]
         return json.dumps(plain, indent=2)
@@ -113,10 +113,10 @@ def verify(
     kubeconfig: Path | None,
     context: str | None,
 ) -> None:
-    """Verifies that the function of a scratch tenant answers.
+    """Verifies that the function of a scratch tenant responds.
 
     Raises:
-        PlatformError, ClusterError: it does not answer.
+        PlatformError, ClusterError: it does not respond.
     """
     described = read_platform(platform_file)
     cluster = connect(kubeconfig, context=context)
@@ -148,4 +148,4 @@ def _own_image(cluster: Cluster, described: Platform) -> str:
         template = item["spec"]["template"]
         if described.gateway_labels.items() <= template["metadata"].get("labels", {}).items():
             return str(template["spec"]["containers"][0]["image"])
-    raise PlatformError(f"no gateway runs in {described.system_namespace}: name an image by --probe-image")
+    raise PlatformError(f"no gateway runs in {described.system_namespace}: give an image with --probe-image")

@@ -1,4 +1,4 @@
-"""Istio's official charts, by the helm binary."""
+"""Installs Istio's official charts with the helm binary."""
 
 import os
 import subprocess
@@ -36,19 +36,19 @@ class Charts:
         if self.place.startswith("oci://"):
             return [f"{self.place.rstrip('/')}/{chart}", *version]
         if self.place.startswith("http://"):
-            raise PlatformError(f"{self.place}: charts may be changed on their way over http; use https")
+            raise PlatformError(f"{self.place}: http does not protect charts from changes; use https")
         if self.place.startswith("https://"):
             return [chart, "--repo", self.place, *version]
-        # istiod lies deeper in Istio's own tree than in a folder of unpacked charts.
+        # istiod's chart is deeper in Istio's source tree than in a folder of unpacked charts.
         for name in (chart, *{"istiod": ("istio-control/istio-discovery",)}.get(chart, ())):
             if (Path(self.place) / name / "Chart.yaml").is_file():
                 return [str(Path(self.place) / name)]
-        raise PlatformError(f"{self.place}: no chart {chart} there")
+        raise PlatformError(f"{self.place}: contains no chart {chart}")
 
 
 @dataclass(frozen=True, slots=True)
 class Helm:
-    """The helm binary, pointed at a cluster."""
+    """The helm binary for one cluster."""
 
     program: str = "helm"
     kubeconfig: Path | None = None
@@ -56,10 +56,10 @@ class Helm:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def install(self, release: str, chart: list[str], namespace: str, values: Mapping[str, Any]) -> None:
-        """Installs, or brings to these values what is installed.
+        """Installs the release, or upgrades it to these values.
 
         Raises:
-            PlatformError: helm is missing, or refuses; with its words.
+            PlatformError: helm is missing or fails; with its message.
         """
         target = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
         target += [f"--kube-context={self.context}"] if self.context else []

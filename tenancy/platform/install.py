@@ -66,7 +66,7 @@ def install_knative(
     For the size of queue-proxy, the platform file overrides `settings`.
 
     Raises:
-        PlatformError: the cluster refuses an object, or a part does not become ready in time; says why.
+        PlatformError: the cluster rejects an object, or a part does not become ready in time; says why.
     """
     over = combined(settings, [queue_proxy_settings(platform)])
     phases = apply_phases(with_settings(manifests, over))
@@ -118,7 +118,7 @@ def overlay_problems(overlay: Sequence[Manifest], platform: Platform) -> list[st
     problems = []
     try:
         if platform_in(overlay) != platform:
-            problems.append("the controller's platform.yaml, in the overlay, is another than the platform file")
+            problems.append("the overlay's platform.yaml, which the controller reads, differs from the platform file")
     except PlatformError as error:
         problems.append(str(error))
     for item in overlay:
@@ -127,11 +127,12 @@ def overlay_problems(overlay: Sequence[Manifest], platform: Platform) -> list[st
         name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
         if namespace != platform.system_namespace:
             problems.append(
-                f"Deployment {name} is in {namespace}, and the platform file says {platform.system_namespace}"
+                f"Deployment {name} is in {namespace}, but system_namespace in the platform file is "
+                f"{platform.system_namespace}"
             )
     labels = [
         item["spec"]["template"]["metadata"].get("labels", {}) for item in overlay if item["kind"] == "Deployment"
     ]
     if labels and not any(platform.gateway_labels.items() <= each.items() for each in labels):
-        problems.append("no Deployment has the labels of gateway_labels: the local gateway would be closed to ours")
+        problems.append("no Deployment has the labels gateway_labels: the gateway could not reach the local gateway")
     return problems

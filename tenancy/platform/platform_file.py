@@ -60,7 +60,7 @@ def platform_of(document: Any) -> Platform:
         PlatformFileError: it has unknown, missing or invalid fields; names them.
     """
     if not isinstance(document, dict):
-        raise PlatformFileError("expected fields, at least 'functions'")
+        raise PlatformFileError("expected a mapping with at least the field 'functions'")
     try:
         # Through JSON, where a list is the strict form of a tuple.
         text = json.dumps({"platform": {**document, "functions": _named(document.get("functions"))}})
@@ -92,16 +92,16 @@ def _function_problems(platform: Platform) -> list[str]:
     problems = []
     for name, function in platform.functions.items():
         if not _FUNCTION_NAME.fullmatch(name):
-            problems.append(f"functions.{name}: has to be a DNS label of at most 50 characters")
+            problems.append(f"functions.{name}: the name must be a DNS label of at most 50 characters")
         if function.name != name:
-            problems.append(f"functions.{name}.name: is {function.name}")
+            problems.append(f"functions.{name}.name: must be {name}, not {function.name}")
         numbers = ("cpu_millis", "memory_mib", "concurrency", "timeout_seconds", "max_scale", "window_seconds")
         for field in numbers:
             value = getattr(function, field)
             if value is not None and value < 1:
-                problems.append(f"functions.{name}.{field}: has to be at least 1")
+                problems.append(f"functions.{name}.{field}: must be at least 1, not {value}")
         if not 1 <= function.port <= _HIGHEST_PORT:
-            problems.append(f"functions.{name}.port: is no TCP port")
+            problems.append(f"functions.{name}.port: must be from 1 to {_HIGHEST_PORT}, not {function.port}")
     return problems
 
 

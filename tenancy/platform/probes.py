@@ -67,7 +67,7 @@ def try_enforcement(cluster: Cluster, image: str, *, start_seconds: float = 60.0
 
     Args:
         cluster: the cluster to test.
-        image: has `python3` in its path and may run as any user.
+        image: has `python3` in its path and can run as any user.
         start_seconds: timeout for each pod to start.
     """
     with scratch_namespace(cluster, "osfaas-probe") as namespace:
@@ -161,7 +161,7 @@ def pod(
 
 
 def _answers_soon(cluster: Cluster, namespace: str, image: str, probe: HttpProbe, start_seconds: float) -> bool:
-    """Whether the server answers; it may need a moment after its pod has an address."""
+    """Whether the server responds, tried three times: it may start after its pod has an address."""
     return any(
         run_probe(cluster, namespace, image, probe, start_seconds=start_seconds).startswith("answered")
         for _ in range(3)
@@ -181,7 +181,9 @@ def _await_account(cluster: Cluster, namespace: str) -> None:
     deadline = time.monotonic() + 30
     while cluster.get(Ref(SERVICE_ACCOUNT, namespace, "default")) is None:
         if time.monotonic() > deadline:
-            raise PlatformError(f"namespace {namespace} got no service account: is the controller manager running?")
+            raise PlatformError(
+                f"namespace {namespace} has no service account: check that kube-controller-manager runs"
+            )
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -204,6 +206,6 @@ def _termination_message(cluster: Cluster, made: Manifest, seconds: float) -> st
             status = {}
         for container in status.get("containerStatuses", ()):
             if ended := container.get("state", {}).get("terminated"):
-                return str(ended.get("message") or f"broken: it ended with {ended.get('exitCode')}")
+                return str(ended.get("message") or f"broken: exit code {ended.get('exitCode')}")
         time.sleep(_PAUSE_SECONDS)
     raise PlatformError(f"{ref_of(made)} did not end within {seconds:.0f} s")

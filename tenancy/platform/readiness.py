@@ -18,12 +18,12 @@ def is_available(deployment: Manifest) -> bool:
 
 
 def why_not(deployment: Manifest, pods: Iterable[Manifest], replica_sets: Iterable[Manifest]) -> str:
-    """Why a Deployment is not available: refused pods, image, crash, missing Secret, no capacity; one sentence."""
+    """Why a Deployment is not available: rejected pods, image, crash, missing Secret, no capacity; one sentence."""
     name = deployment["metadata"]["name"]
     selector = deployment["spec"]["selector"].get("matchLabels", {})
     for item in replica_sets:
         if selector.items() <= _labels(item).items() and (refusal := _condition(item, "ReplicaFailure", "True")):
-            return f"{name}: no pod may be made: {refusal['message']}"
+            return f"{name}: its pods are rejected: {refusal['message']}"
     own = [pod for pod in pods if selector.items() <= _labels(pod).items()]
     for pod in own:
         if reason := _pod_reason(pod):
@@ -35,21 +35,23 @@ def why_not(deployment: Manifest, pods: Iterable[Manifest], replica_sets: Iterab
 def _pod_reason(pod: Manifest) -> str:
     status = pod.get("status", {})
     if unscheduled := _condition(pod, "PodScheduled", "False"):
-        return f"no node takes its pod: {unscheduled.get('message', unscheduled.get('reason', ''))}"
+        return f"its pod cannot be scheduled: {unscheduled.get('message', unscheduled.get('reason', ''))}"
     for container in _containers(status):
         state = container.get("state", {})
         waiting = state.get("waiting") or {}
         if waiting and waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
             last = (container.get("lastState") or {}).get("terminated") or {}
-            ended = f"; it ended with {last['exitCode']}" if "exitCode" in last else ""
+            ended = f"; last exit code {last['exitCode']}" if "exitCode" in last else ""
             return f"container {container['name']} is {waiting['reason']}: {waiting.get('message', '')}{ended}"
         if terminated := state.get("terminated"):
-            return f"container {container['name']} ended with {terminated.get('exitCode')}"
+            return f"container {container['name']} terminated with exit code {terminated.get('exitCode')}"
     for container in _containers(status):
         if not container.get("ready", False):
             if "running" in container.get("state", {}):
-                return f"container {container['name']} runs, and its probe is not answered"
-            return f"container {container['name']} is being created: it awaits an image or a volume (a Secret?)"
+                return f"container {container['name']} is running, but its readiness probe fails"
+            return (
+                f"container {container['name']} is being created: it waits for an image or a volume (a missing Secret?)"
+            )
     return ""
 
 

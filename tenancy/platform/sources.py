@@ -105,13 +105,13 @@ def read_manifests(source: str) -> list[Manifest]:
         PlatformError: the source cannot be read, or is not YAML; names it.
     """
     if source.startswith("http://"):
-        raise PlatformError(f"{source}: manifests may be changed on their way over http; use https, or a file")
+        raise PlatformError(f"{source}: http does not protect manifests from changes; use https or a file")
     if source.startswith("https://"):
         return _objects(source, _downloaded(source))
     path = Path(source)
     files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
     if not files:
-        raise PlatformError(f"{source}: no *.yaml there")
+        raise PlatformError(f"{source}: contains no *.yaml file")
     try:
         return [item for file in files for item in _objects(str(file), file.read_text(encoding="utf-8"))]
     except (OSError, UnicodeDecodeError) as error:
@@ -140,7 +140,7 @@ def read_values(file: Path) -> dict[str, Any]:
     """A file of Helm values.
 
     Raises:
-        PlatformError: it cannot be read, or holds no mapping.
+        PlatformError: it cannot be read, or is not a mapping.
     """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, 
 def _downloaded(url: str) -> str:
     def refuse_http(request: httpx.Request) -> None:
         if request.url.scheme != "https":
-            raise PlatformError(f"{url}: leads to {request.url}, and manifests may be changed on their way over http")
+            raise PlatformError(f"{url}: redirects to {request.url}, but http does not protect manifests from changes")
 
     hooks = {"request": [refuse_http]}
     try:
@@ -182,5 +182,5 @@ def _objects(source: str, text: str) -> list[Manifest]:
         raise PlatformError(f"{source}: {error}") from error
     for item in found:
         if not (isinstance(item, dict) and item.get("kind") and item.get("apiVersion") and "metadata" in item):
-            raise PlatformError(f"{source}: holds something that is no Kubernetes object")
+            raise PlatformError(f"{source}: contains a document that is not a Kubernetes object")
     return found

@@ -1,4 +1,4 @@
-"""Verifies the platform: all Deployments are available, and a function of a scratch tenant answers."""
+"""Verifies the platform: all Deployments are available, and a function of a scratch tenant responds."""
 
 import secrets
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def verify_platform(rollout: Rollout, platform: Platform, *, function: str, imag
             rollout.wait_for_deployments(namespace)
     if function not in platform.functions:
         raise PlatformError(
-            f"the catalogue has no function {function}: {', '.join(platform.functions) or 'it is empty'}"
+            f"the catalogue has no function {function}; its functions: {', '.join(platform.functions) or 'none'}"
         )
     spec = TenantSpec(ProjectId(f"verify{secrets.token_hex(4)}"), "osfaas platform verify", functions=(function,))
     with scratch_tenant(rollout, platform, spec):
@@ -42,7 +42,7 @@ def verify_platform(rollout: Rollout, platform: Platform, *, function: str, imag
             rollout.wait(f"function {function}", lambda: _not_ready(rollout.cluster, spec, function))
         health = platform.functions[function].health_path
         probe = HttpProbe(platform.local_gateway_url + health, function_host(function, spec.namespace), seconds=30.0)
-        with rollout.step(f"{probe.host}{health} answers through the local gateway"):
+        with rollout.step(f"{probe.host}{health} responds through the local gateway"):
             said = run_probe(
                 rollout.cluster, platform.system_namespace, image, probe, labels=platform.gateway_labels,
                 start_seconds=rollout.wait_seconds,
@@ -53,7 +53,7 @@ def verify_platform(rollout: Rollout, platform: Platform, *, function: str, imag
 
 @contextmanager
 def scratch_tenant(rollout: Rollout, platform: Platform, spec: TenantSpec) -> Iterator[None]:
-    """Creates a tenant's objects without a record; the controller ignores objects that it has not written."""
+    """Creates a tenant's objects without a record; the controller ignores objects that it has not applied."""
     cluster = rollout.cluster
     try:
         with rollout.step(f"scratch tenant {spec.namespace}"):

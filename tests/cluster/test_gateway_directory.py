@@ -190,7 +190,7 @@ def test_what_the_controller_reports_of_a_function_is_known_within_a_second(
 ) -> None:
     project = records.create()
     seconds_until(lambda: known(directory, project), within=20)
-    full = {"name": "checksums", "ready": True, "callable": True, "reason": "QuotaExceeded", "message": "no room"}
+    full = {"name": "checksums", "ready": True, "callable": True, "reason": "ExceededQuota", "message": "no room"}
     records.report(project, functions=[full])
     seconds_until(lambda: directory.tenant_of(project).functions["checksums"].problem is not None, within=1)
     assert directory.tenant_of(project).functions["checksums"].callable

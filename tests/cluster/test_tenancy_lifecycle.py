@@ -588,7 +588,7 @@ def test_offboarding_takes_two_steps_and_time(lab: Lab) -> None:
     assert "was not requested" in lab.osfaas("offboard", project, "--confirm", code=1)
     lab.osfaas("offboard", project, "--grace", "1h", "--wait")
     assert not lab.is_there("services.serving.knative.dev", "checksums", namespace)
-    assert "grace period lasts until" in lab.osfaas("offboard", project, "--confirm", code=1)
+    assert "grace period ends at" in lab.osfaas("offboard", project, "--confirm", code=1)
     assert "--confirm removes it" in lab.condition(namespace)[2]
     lab.osfaas("offboard", project, "--cancel", "--wait")
     lab.osfaas("offboard", project, "--grace", "1s", "--wait")
@@ -614,7 +614,7 @@ def test_a_record_that_is_deleted_takes_nothing_with_it(lab: Lab) -> None:
 
 
 def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> None:
-    """A quota that is used up and an image that cannot be had, as Kubernetes really says them."""
+    """An exhausted quota and an image that cannot be pulled, with the reasons of a real cluster."""
     own = lab.cluster.kubectl.get("services.serving.knative.dev", "checksums", "-n", tenant)
 
     def make(name: str, image: str, **labels: str) -> None:
@@ -632,7 +632,7 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         return next((each["reason"] for each in functions if each["name"] == name), "")
 
     make("no-image", "dev.local/nothing:1")
-    wait_until("the image is named", lambda: reason("no-image") == "ImagePull", seconds=60)
+    wait_until("the image is named", lambda: reason("no-image") == "ErrImageNeverPull", seconds=60)
     lab.cluster.kubectl.apply(
         {
             "apiVersion": "v1",
@@ -647,7 +647,7 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         seconds=20,
     )
     make("no-room", "dev.local/checksums:test", **{"osfaas.dev/callable": "true"})
-    wait_until("the quota is named", lambda: reason("no-room") == "QuotaExceeded", seconds=60)
+    wait_until("the quota is named", lambda: reason("no-room") == "ExceededQuota", seconds=60)
     functions = {each["name"]: each for each in lab.tenant(tenant)["status"]["functions"]}
     assert "exceeded quota" in functions["no-room"]["message"]
     assert not functions["checksums"]["callable"]

@@ -123,9 +123,9 @@ FAILURES = {
     "no-such-object": (["/data/none"], 1, "no such container or object"),
     "no-such-container": (["md5", "/none/x"], 1, "no such container or object"),
     "unknown-type": (["-u", "data/zeros", "-t", "md6"], 1, "'md6' is not known"),
-    "object-of-another-project": (["-u", "{swift}/v1/AUTH_0/data/zeros"], 1, "lies in no store of this project"),
-    "another-host": (["-u", "https://elsewhere.test/data/zeros"], 1, "lies in no store of this project"),
-    "no-object-in-the-url": (["-u", "{swift}/data"], 1, "names no object"),
+    "object-of-another-project": (["-u", "{swift}/v1/AUTH_0/data/zeros"], 1, "is in no store of the project's catalog"),
+    "another-host": (["-u", "https://elsewhere.test/data/zeros"], 1, "is in no store of the project's catalog"),
+    "no-object-in-the-url": (["-u", "{swift}/data"], 1, "does not name an object"),
     "gateway-not-there": (
         ["-e", "http://127.0.0.1:9", "--retry-seconds", "0", "-u", "data/zeros"],
         1,
@@ -133,8 +133,8 @@ FAILURES = {
     ),
     "name-not-utf8": (["data/\udcff"], 1, "not UTF-8"),
     "nothing": ([], 2, "Name an object"),
-    "named-twice": (["-u", "data/zeros", "/data/zeros"], 2, "named twice"),
-    "type-twice": (["-t", "md5", "md5", "/data/zeros"], 2, "named twice"),
+    "named-twice": (["-u", "data/zeros", "/data/zeros"], 2, "Name the object once"),
+    "type-twice": (["-t", "md5", "md5", "/data/zeros"], 2, "Name the algorithm once"),
     "unknown-option": (["--frobnicate"], 2, "No such option"),
 }
 
@@ -188,7 +188,7 @@ def test_wrong_password_is_a_sentence_and_leaves_nothing_behind(environment, clo
     }
     done = run(["checksum", "get", "data/zeros"], env)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Keystone gave no token" in done.stderr
+    assert "Keystone issued no token" in done.stderr
     assert "wrong" not in done.stderr
     assert list(Path(env["XDG_CACHE_HOME"]).rglob("*.json")) == []
     assert run(["checksum", "get", "data/zeros"], env | {"OS_PASSWORD": user.password}).returncode == 0
@@ -244,7 +244,7 @@ def test_value_that_is_wrong_is_not_kept(warm, objects):
 def test_value_that_is_no_checksum_is_refused(warm, objects, value):
     done = run(["checksum", "put", "-u", "data/zeros", f"--checksum={value}"], warm)
     assert done.returncode == 1
-    assert "not a digest in hex" in done.stderr
+    assert "is not a hexadecimal digest" in done.stderr
 
 
 @pytest.mark.main_story
@@ -252,7 +252,7 @@ def test_right_value_is_kept_where_the_federation_looks_for_it(warm, objects):
     objects.put("put-right", ZEROS.data)
     short = ZEROS.digests["adler32"].lstrip("0").upper()
     done = run(["checksum", "put", "-u", url_of(objects, "put-right"), "-t", "adler32", "--checksum", short], warm)
-    said = f"osfaas: adler32 {ZEROS.digests['adler32']} is correct and is stored with the object\n"
+    said = f"osfaas: adler32 {ZEROS.digests['adler32']} is correct and stored with the object\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
     assert objects.head("put-right")["X-Object-Meta-Adler32"] == ZEROS.digests["adler32"]
 
@@ -285,7 +285,7 @@ def test_put_by_who_may_not_write_says_so(environment, cloud, objects, gateway: 
     objects.put("put-refused", ZEROS.data)
     done = run(["checksum", "put", "data/put-refused", "--checksum", ZEROS.digests["adler32"]], env)
     assert done.returncode == 1
-    assert "did not let this token keep it" in done.stderr
+    assert "it is not stored" in done.stderr
 
 
 def test_kept_login_needs_none_of_the_heavy_libraries(warm, objects):

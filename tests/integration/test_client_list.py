@@ -52,17 +52,15 @@ def test_container_that_is_not_there_is_a_sentence(env, gateway):
     done = run(["none"], env)
     assert (done.returncode, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith(
-        "osfaas: The object store answered 404 Not Found: there is no container 'none' in the project's account AUTH_"
-    )
-    assert "(tx" in sentence
+    assert sentence.startswith("osfaas: The object store returned 404 Not Found: the project's account AUTH_")
+    assert "has no container 'none'. (tx" in sentence
 
 
 def test_prefix_that_no_object_has_is_a_failure_that_says_so(env, container):
     """A misspelt prefix and success would look the same: an empty file."""
     done = run([container.name, "--prefix", "run/"], env)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "no object in the container 'listed' begins with 'run/'" in done.stderr
+    assert "no object in the container 'listed' has the prefix 'run/'" in done.stderr
 
 
 def test_container_without_objects_is_no_failure(env, cloud, gateway):

@@ -33,4 +33,4 @@ def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena) -> No
         running_function(arena)
         evidence = arena.expect_answered("activator-forged-headers-8012", arena.low)
         arena.expect_answered("activator-forged-headers-8013", arena.low)
-    assert evidence.said.startswith("HTTP/1.1"), evidence
+    assert evidence.detail.startswith("HTTP/1.1"), evidence

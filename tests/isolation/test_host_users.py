@@ -24,4 +24,4 @@ def test_a_tenants_user_may_not(arena: Arena) -> None:
 
 
 def _heard(arena: Arena) -> str:
-    return arena.find(["host-users"], arena.tenant)["host-users"].evidence.said
+    return arena.find(["host-users"], arena.tenant)["host-users"].evidence.detail

@@ -30,12 +30,12 @@ def test_it_is_closed_even_to_pods_that_may_connect_anywhere(arena: Arena, name:
     with arena.without(network_policy("istio-system", "osfaas-ingress")):
         evidence = arena.expect_answered(name, arena.low)
         arena.expect_refused(name, arena.tenant)
-    assert evidence.said.startswith("HTTP/1.1"), evidence
+    assert evidence.detail.startswith("HTTP/1.1"), evidence
 
 
 def test_its_public_port_refuses_inner_names_to_those_who_reach_it(arena: Arena) -> None:
     """Port 80 is open to whom the network lets through; without the rule it says that it knows no such host."""
     name = "local-gateway-by-pod-ip-80"
-    assert "RBAC: access denied" in arena.expect_refused(name, arena.low).said
+    assert "RBAC: access denied" in arena.expect_refused(name, arena.low).detail
     with arena.without(authorization("istio-system", "osfaas-inner-hosts")):
-        assert arena.expect_answered(name, arena.low).said.startswith("HTTP/1.1 404")
+        assert arena.expect_answered(name, arena.low).detail.startswith("HTTP/1.1 404")

@@ -39,4 +39,4 @@ def test_without_both_policies_every_port_answers(arena: Arena) -> None:
     found = arena.find(_ALL, arena.outsider)
     for name in _ALL:
         assert found[name].evidence.outcome is Outcome.ANSWERED, found[name]
-        assert arena.outsider.victim.word in found[name].evidence.said
+        assert arena.outsider.victim.word in found[name].evidence.detail

@@ -43,7 +43,7 @@ PRINTED = {
     "suspend": said(output.as_page(record(suspended="unpaid"))),
     "resume": said(output.as_page(record())),
     "--cancel": said(output.as_page(record())),
-    "--confirm": "osfaas: the grace period lasts until 2026-12-06 00:00:00 UTC: confirm it then",
+    "--confirm": "osfaas: the grace period ends at 2026-12-06 00:00:00 UTC: confirm the removal then",
     "offboard": said(output.as_page(record(leaving=True))),
 }
 

@@ -19,6 +19,6 @@ def check_images(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     if moving:
         yield Finding(
             Severity.ADVICE, "image.no_digest",
-            f"Images without a digest: {', '.join(moving)}. Anyone who may push to their registry decides what runs.",
-            "Write NAME@sha256:… in the overlay's `images` (`digest`) and in the platform file.",
+            f"Images without a digest: {', '.join(moving)}. Anyone who can push there can change what runs.",
+            "Set a digest (NAME@sha256:…) in the overlay's `images` and in the platform file.",
         )  # fmt: skip

@@ -40,9 +40,9 @@ def check_knative(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     if public:
         yield Finding(
             Severity.UNSAFE, "knative.tags",
-            f"Tags of {', '.join(public)} are not resolved to digests: what a tenant's function is can change"
+            f"Tags of {', '.join(public)} are not resolved to digests: the image of a tenant's function can change"
             " without a new revision.",
-            "Take it out of registries-skipping-tag-resolving, or name images by digest.",
+            "Remove it from registries-skipping-tag-resolving, or name images by digest.",
         )  # fmt: skip
     resources = [f"queue-sidecar-{what}-{kind}" for what in ("cpu", "memory") for kind in ("request", "limit")]
     defaults_on = facts.knative_config.get("config-features", {}).get("queueproxy.resource-defaults") == "enabled"
@@ -50,15 +50,15 @@ def check_knative(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     if unset:
         yield Finding(
             Severity.MISSING, "knative.queue_resources",
-            f"Queue-proxy has no {', '.join(unset)}: a namespace with a quota refuses every pod.", _SETTINGS,
+            f"Queue-proxy has no {', '.join(unset)}: every pod in a namespace with a quota is rejected.", _SETTINGS,
         )  # fmt: skip
     wanted = (f"{platform.queue_proxy_cpu_limit_millis}m", f"{platform.queue_proxy_memory_mib}Mi")
     has = (deployment.get("queue-sidecar-cpu-limit"), deployment.get("queue-sidecar-memory-limit"))
     if not unset and not defaults_on and has != wanted:
         yield Finding(
             Severity.ADVICE, "knative.queue_size",
-            f"Queue-proxy's limits are {has[0]} and {has[1]}; quotas are made for {wanted[0]} and {wanted[1]}.",
-            "Let queue_proxy_cpu_limit_millis and queue_proxy_memory_mib of the platform file say the same.",
+            f"Queue-proxy's limits are {has[0]} and {has[1]}; quotas are calculated with {wanted[0]} and {wanted[1]}.",
+            "Set queue_proxy_cpu_limit_millis and queue_proxy_memory_mib in the platform file to the same values.",
         )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def _timeouts(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     if slow:
         yield Finding(
             Severity.MISSING, "knative.timeout",
-            f"Knative refuses functions that may take longer than {longest} seconds: {', '.join(slow)}.",
+            f"Knative rejects functions with a timeout longer than {longest} seconds: {', '.join(slow)}.",
             "Raise max-revision-timeout-seconds, or lower timeout_seconds in the platform file.",
         )  # fmt: skip
 
@@ -88,12 +88,12 @@ def _names(facts: ClusterFacts) -> Iterator[Finding]:
     if network.get("autocreate-cluster-domain-claims", "false") != "false":
         yield Finding(
             Severity.UNSAFE, "knative.domain_claims",
-            "autocreate-cluster-domain-claims is on: a tenant can take any host name by a DomainMapping.", _SETTINGS,
+            "autocreate-cluster-domain-claims is on: a tenant can claim any host name with a DomainMapping.", _SETTINGS,
         )  # fmt: skip
     if network.get("ingress-class", ISTIO_INGRESS) != ISTIO_INGRESS:
         yield Finding(
             Severity.UNSAFE, "knative.ingress",
-            f"Knative's ingress is {network['ingress-class']}: our policies close Istio's local gateway.",
+            f"Knative's ingress is {network['ingress-class']}, but our policies protect Istio's local gateway only.",
             "Install net-istio, and set ingress-class to its name.",
         )  # fmt: skip
 
@@ -104,13 +104,12 @@ def _features(facts: ClusterFacts) -> Iterator[Finding]:
     if opened:
         yield Finding(
             Severity.UNSAFE, "knative.features",
-            f"Anyone who may write Knative Services decides where and as what pods run: {', '.join(opened)}.",
+            f"Users who may write Knative Services can choose nodes and privileges of pods: {', '.join(opened)}.",
             "Set them to disabled.",
         )  # fmt: skip
     if features.get("secure-pod-defaults", "disabled").lower() not in {"enabled", "allowrootbounded"}:
         yield Finding(
             Severity.MISSING, "knative.pod_defaults",
-            "secure-pod-defaults is off: a function that says nothing of its security context is refused by Pod"
-            " Security.",
+            "secure-pod-defaults is off: Pod Security rejects functions without an explicit security context.",
             _SETTINGS,
         )  # fmt: skip

@@ -34,16 +34,16 @@ def check_network(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     for name in facts.translated_gateways:
         yield Finding(
             Severity.UNSAFE, "mesh.ports",
-            f"Port 80 of Service {name} and of the public gateway are one to Istio: public names may be served at the"
-            " local gateway, and not where they should be.",
+            f"Istio does not distinguish port 80 of Service {name} from that of the public gateway: public host names"
+            " may be served at the local gateway instead.",
             f"kubectl label service {name} experimental.istio.io/disable-gateway-port-translation=true, as net-istio's"
             " manifest does.",
         )  # fmt: skip
     if (facts.mesh_config.get("pathNormalization") or {}) != {"normalization": "NONE"} and facts.has_istio:
         yield Finding(
             Severity.UNSAFE, "mesh.paths",
-            "Envoy rewrites paths (meshConfig.pathNormalization is not NONE): an object's name that holds dots or"
-            " backslashes becomes another one on the way.",
+            "Envoy rewrites paths (meshConfig.pathNormalization is not NONE): names of objects with dots or backslashes"
+            " are changed on the way.",
             "Use the values in manifests/platform/istio/istiod.yaml.",
         )  # fmt: skip
 
@@ -55,32 +55,32 @@ def _enforcement(facts: ClusterFacts) -> Iterator[Finding]:
     if facts.enforcement is Enforcement.IGNORED:
         yield Finding(
             Severity.UNSAFE, "cni.ignored",
-            "The network ignores NetworkPolicies: a pod that a policy had closed was reached. There is no isolation.",
+            "NetworkPolicies are not enforced: a connection that a policy forbids succeeded. Tenants are not isolated.",
             "Install a network plugin that enforces them (Cilium, Calico).",
         )  # fmt: skip
     elif facts.enforcement is Enforcement.UNCLEAR:
         yield Finding(
             Severity.ADVICE, "cni.unclear",
-            "The probe proved nothing: its two pods could not talk without a policy either, or did not start.",
-            "Look at the pods' events, choose another --probe-image, and try again.",
+            "The probe was inconclusive: its two pods could not connect without a policy either, or did not start.",
+            "Check the pods' events, choose another --probe-image, and try again.",
         )  # fmt: skip
     elif facts.enforcement is Enforcement.NOT_TRIED and ignoring:
         yield Finding(
             Severity.UNSAFE, "cni.ignoring",
-            f"{', '.join(ignoring)} is known to ignore NetworkPolicies: there is no isolation.",
-            "Install a network plugin that enforces them, and prove it with --probe.",
+            f"{', '.join(ignoring)} does not enforce NetworkPolicies: tenants are not isolated.",
+            "Install a network plugin that enforces them, and test it with --probe.",
         )  # fmt: skip
     elif facts.enforcement is Enforcement.NOT_TRIED and not known:
         yield Finding(
             Severity.UNSAFE, "cni.unknown",
-            "No network plugin is known here that enforces NetworkPolicies; without one there is no isolation.",
-            "Prove it with --probe: two pods and a policy between them.",
+            "No network plugin that enforces NetworkPolicies was recognised; without one, tenants are not isolated.",
+            "Test it with --probe: two pods and a policy between them.",
         )  # fmt: skip
     elif facts.enforcement is Enforcement.NOT_TRIED:
         yield Finding(
             Severity.ADVICE, "cni.unproved",
-            f"{', '.join(known)} is here, which enforces NetworkPolicies unless it is told not to.",
-            "Prove it with --probe: two pods and a policy between them.",
+            f"{', '.join(known)} is installed, which enforces NetworkPolicies unless it is configured not to.",
+            "Test it with --probe: two pods and a policy between them.",
         )  # fmt: skip
 
 
@@ -95,9 +95,9 @@ def _opened(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
             shown = ", ".join(str(port) for port in ports)
             yield Finding(
                 Severity.UNSAFE, "policies.opened",
-                f"NetworkPolicy {metadata['name']} in {metadata['namespace']} opens {shown} to everybody. Policies add"
-                " up, so ours close nothing there: any tenant reaches any other's functions.",
-                "Take it away; if it is Istio's, set global.networkPolicy.enabled=false.",
+                f"NetworkPolicy {metadata['name']} in {metadata['namespace']} opens {shown} to everybody. Policies are"
+                " additive, so ours have no effect there: tenants can reach each other's functions.",
+                "Remove it; if it is Istio's, set global.networkPolicy.enabled=false.",
             )  # fmt: skip
 
 
@@ -128,8 +128,8 @@ def _placeholders(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
         if policy["metadata"]["namespace"] == platform.system_namespace and PLACEHOLDER in _blocks(policy):
             yield Finding(
                 Severity.MISSING, "overlay.placeholder",
-                f"NetworkPolicy {policy['metadata']['name']} still has the bases' address ({PLACEHOLDER}x): our pods"
-                " do not reach what it is for.",
+                f"NetworkPolicy {policy['metadata']['name']} still has the placeholder address {PLACEHOLDER}x: our pods"
+                " cannot reach its destination.",
                 "Replace it in your overlay, as manifests/overlays/example does.",
             )  # fmt: skip
 

@@ -17,7 +17,7 @@ DANGEROUS_RESOURCES: dict[str, frozenset[str]] = {
 
 
 def check_rbac(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
-    """Findings about aggregated roles. Our admission policies refuse most of this in tenants' namespaces anyway."""
+    """Findings about aggregated roles. Our admission policies reject most such writes in tenants' namespaces."""
     for role in facts.tenant_roles:
         found = sorted(set(_dangerous(role)))
         if found:
@@ -25,7 +25,7 @@ def check_rbac(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
                 Severity.ADVICE, "rights.aggregated",
                 f"Users with the role {role['metadata']['name']} in a tenant's namespace may write"
                 f" {', '.join(found)}. Only our admission policies protect other tenants' calls from that.",
-                "Do not grant tenants this role; grant a role of their own with read access only.",
+                "Do not grant this role to tenants; grant a role with read access only.",
             )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Checks that Kubernetes, Knative and Istio are there, in versions that the product was tried with."""
+"""Checks that Kubernetes, Knative and Istio are installed, in tested versions."""
 
 import re
 from collections.abc import Iterator
@@ -39,21 +39,22 @@ def check_versions(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding
             )  # fmt: skip
             continue
         version = version_of(text)
-        tried = f"tried with {_text(oldest)} to {_text(newest)}"
+        tested = f"tested with {_text(oldest)} to {_text(newest)}"
         if version is None:
             yield Finding(
-                Severity.ADVICE, code, f"{name} does not say its version ({text or 'nothing'}); it was {tried}.",
-                "Look it up in what you installed it from.",
+                Severity.ADVICE, code,
+                f"The version of {name} is unknown ({text or 'none reported'}); this product was {tested}.",
+                "Look it up in the manifests or charts that you installed.",
             )  # fmt: skip
         elif version < needed:
             yield Finding(
-                Severity.MISSING, code, f"{name} is {_text(version)}; at least {_text(needed)} is needed, {tried}.",
+                Severity.MISSING, code, f"{name} is {_text(version)}; at least {_text(needed)} is required ({tested}).",
                 f"Upgrade {name}.",
             )  # fmt: skip
         elif not oldest <= version <= newest:
             yield Finding(
-                Severity.ADVICE, code, f"{name} is {_text(version)}; it was {tried}.",
-                "Run `osfaas platform verify` and `osfaas tenant verify` before you trust it.",
+                Severity.ADVICE, code, f"{name} is {_text(version)}; this product was {tested}.",
+                "Run `osfaas platform verify` and `osfaas tenant verify` before you rely on it.",
             )  # fmt: skip
 
 
@@ -61,21 +62,21 @@ def check_kinds(facts: ClusterFacts, _platform: Platform) -> Iterator[Finding]:
     """Findings about kinds that the API server does not serve, and about missing policies."""
     if TENANT_KIND not in facts.kinds:
         yield Finding(
-            Severity.MISSING, "kind.tenant", "The kind Tenant is not there: nobody can be onboarded.",
+            Severity.MISSING, "kind.tenant", "The kind Tenant is not installed: no project can be onboarded.",
             "Run `kubectl apply --server-side -k manifests/crd`.",
         )  # fmt: skip
     for kind in ADMISSION_KINDS:
         if kind not in facts.kinds:
             yield Finding(
                 Severity.MISSING, "kind.admission",
-                f"The API server does not serve {kind}: levels from L3 on cannot be given.",
-                "Upgrade to Kubernetes 1.36, or turn the API on.",
+                f"The API server does not serve {kind}: isolation levels from L3 on are not available.",
+                "Upgrade to Kubernetes 1.36, or enable the API.",
             )  # fmt: skip
     if facts.missing:
         yield Finding(
             Severity.UNSAFE, "policies.missing",
-            f"Policies of the platform are missing: {', '.join(facts.missing)}. Tenants can reach what all share.",
-            "Run `osfaas platform install` again; without charts and manifests it only applies policies and ourselves.",
+            f"Policies of the platform are missing: {', '.join(facts.missing)}. Tenants can reach shared components.",
+            "Run `osfaas platform install` again; without charts and manifests it leaves Istio and Knative unchanged.",
         )  # fmt: skip
 
 

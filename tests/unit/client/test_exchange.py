@@ -105,7 +105,7 @@ def test_refusal_is_said_in_the_services_own_words_with_its_request_id(server: S
     ],
 )
 def test_page_that_is_no_sentence_is_not_repeated(server: Server, headers: dict[str, str], body: bytes) -> None:
-    assert sentence(server, (502, headers, body)) == "The gateway answered 502 Bad Gateway."
+    assert sentence(server, (502, headers, body)) == "The gateway returned 502 Bad Gateway."
 
 
 def test_refused_token_is_told_apart(server: Server) -> None:
@@ -204,7 +204,7 @@ def test_object_store_that_answers_without_a_sentence_is_named_with_what_it_mean
     there = login("http://gateway.test", f"{server.url}/v1/AUTH_a")
     with pytest.raises(CommandError) as refused:
         ask(there, f"{server.url}/v1/AUTH_a/c", retry=Time().retry(), meanings={404: "there is no container 'c'"})
-    assert str(refused.value) == "The object store answered 404 Not Found: there is no container 'c'. (tx1)"
+    assert str(refused.value) == "The object store returned 404 Not Found: there is no container 'c'. (tx1)"
 
 
 def test_object_store_that_is_not_there_is_named() -> None:

@@ -64,4 +64,4 @@ def test_keystone_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, pa
 def test_keystone_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
     monkeypatch.setattr("client.keystone._KEYSTONE_SECONDS", 0.2)
     said = sentence(monkeypatch, **PASSWORD, OS_AUTH_URL=f"http://{silent}/v3")
-    assert said == f"Keystone at http://{silent} cannot be reached: no answer in time."
+    assert said == f"Keystone at http://{silent} cannot be reached: it did not respond in time."

@@ -14,7 +14,7 @@ def test_level_that_is_none_is_refused(level: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         parse_change({"project": {"isolation": level}}, states=False)
     assert caught.value.kind is ErrorCode.REQUEST_MALFORMED
-    assert "'isolation' is one of L1, " in caught.value.message
+    assert "'isolation' must be one of L1, " in caught.value.message
 
 
 def test_level_is_read() -> None:

@@ -3,10 +3,11 @@
 import pytest
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.upstream.diagnostics import PERMANENT_PROBLEMS, FunctionDiagnostics, error_for
+from gateway.upstream.diagnostics import FunctionDiagnostics, error_for
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import FunctionAddress, FunctionProblem, Tenant
 from tenancy.model.errors import NotOnboardedError
+from tenancy.model.reasons import PERMANENT_REASONS
 
 PROJECT = ProjectId("p")
 SILENT = GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function="f")
@@ -31,7 +32,7 @@ class Directory:
 def test_failure_with_a_reason_of_its_own_keeps_it(kind: ErrorCode) -> None:
     error = GatewayError(kind, function="f")
     assert (
-        FunctionDiagnostics(Directory(FunctionProblem("QuotaExceeded", "full"))).with_diagnosis(error, PROJECT, "f")
+        FunctionDiagnostics(Directory(FunctionProblem("ExceededQuota", "full"))).with_diagnosis(error, PROJECT, "f")
         is error
     )
 
@@ -44,7 +45,7 @@ def test_without_a_known_problem_silence_stays_silence(directory: Directory) -> 
 
 
 def test_quota_is_429_and_says_when_to_come_back() -> None:
-    error = FunctionDiagnostics(Directory(FunctionProblem("QuotaExceeded", "no capacity for its pod."))).with_diagnosis(
+    error = FunctionDiagnostics(Directory(FunctionProblem("ExceededQuota", "no capacity for its pod."))).with_diagnosis(
         SILENT, PROJECT, "f"
     )
     assert (error.kind, error.kind.status) == (ErrorCode.FUNCTION_QUOTA_EXCEEDED, 429)
@@ -52,7 +53,9 @@ def test_quota_is_429_and_says_when_to_come_back() -> None:
     assert error.retry_after_seconds
 
 
-@pytest.mark.parametrize("reason", ["ImagePull", "CrashLoop", "Unschedulable", "NotReady", "Unheard"])
+@pytest.mark.parametrize(
+    "reason", ["ImagePullBackOff", "CrashLoopBackOff", "Unschedulable", "NotReady", "RevisionFailed"]
+)
 def test_every_other_problem_is_503_with_its_words_or_its_name(reason: str) -> None:
     assert error_for(FunctionProblem(reason, "in words"), "f").message == "The function 'f' is not running: in words."
     bare = error_for(FunctionProblem(reason, ""), "f")
@@ -61,9 +64,9 @@ def test_every_other_problem_is_503_with_its_words_or_its_name(reason: str) -> N
 
 
 def test_only_what_waiting_does_not_end_ends_the_waiting() -> None:
-    for reason in (*PERMANENT_PROBLEMS, "NotReady"):
+    for reason in (*PERMANENT_REASONS, "NotReady", "RevisionFailed"):
         verdict = FunctionDiagnostics(Directory(FunctionProblem(reason, "x"))).permanent_failure(PROJECT, "f")()
-        assert (verdict is not None) == (reason in PERMANENT_PROBLEMS)
+        assert (verdict is not None) == (reason in PERMANENT_REASONS)
 
 
 def test_words_from_the_cluster_are_bounded_and_printable() -> None:

@@ -205,5 +205,5 @@ def test_admission_policies_hold_in_tenants_namespaces_only(platform: Platform) 
 def test_what_would_end_a_cel_string_is_refused(text: str) -> None:
     """A name from the platform file is data in an expression, never code."""
     platform = Platform(functions={}, sandbox_runtime_class=text)
-    with pytest.raises(ValueError, match="cannot be a name"):
+    with pytest.raises(ValueError, match="not a valid name"):
         platform_manifests(platform)

@@ -16,7 +16,7 @@ from tests.unit.policies.examples import PLATFORM, SPEC
     [
         ({"isolation": IsolationLevel.L4}, "level L4 needs a sandboxed runtime"),
         ({"isolation": IsolationLevel.L5}, "level L5 needs a sandboxed runtime"),
-        ({"functions": ("checksums", "nothing")}, "the platform has no function nothing; its catalogue has: checksums"),
+        ({"functions": ("checksums", "nothing")}, "the catalogue has no function nothing; its functions: checksums"),
         ({"limits": Limits(pods=0)}, "too small for one pod of checksums"),
         ({"limits": Limits(cpu_millis=499)}, "too small for one pod of checksums"),
         ({"limits": Limits(memory_mib=383)}, "too small for one pod of checksums"),

@@ -28,7 +28,10 @@ READY = Condition(ConditionType.READY, True, "AllReady")
 STATUS = TenantStatus(
     observed_generation=2,
     project=ProjectState.ENABLED,
-    functions=(FunctionStatus("checksums", ready=True), FunctionStatus("own", False, False, "CrashLoop", "ends")),
+    functions=(
+        FunctionStatus("checksums", ready=True),
+        FunctionStatus("own", False, False, "CrashLoopBackOff", "ends"),
+    ),
     conditions=(READY,),
 )
 RECORD = TenantRecord(SPEC, STATUS, generation=2)
@@ -106,13 +109,13 @@ def test_a_table_has_a_line_per_tenant() -> None:
     lines = output.as_table([RECORD, TenantRecord(SPEC)]).splitlines()
     assert lines[0].split() == ["PROJECT", "ID", "NAME", "LEVEL", "READY", "REASON", "KEYSTONE", "FUNCTIONS"]
     assert lines[1].split() == ["p1", "L3", "yes", "Enabled", "checksums"]
-    assert "NotSeenYet" in lines[2]
+    assert "NotReconciled" in lines[2]
 
 
 def test_a_page_shows_why_a_function_does_not_run() -> None:
     """In words."""
     page = output.as_page(RECORD)
-    assert "CrashLoop: ends" in page
+    assert "CrashLoopBackOff: ends" in page
     assert "runs when called" in page
 
 

@@ -46,17 +46,24 @@ def pod(
 @pytest.mark.parametrize(
     ("deployments", "pods", "reason", "said"),
     [
-        ([deployment(failure=QUOTA)], [], "QuotaExceeded", "quota: exceeded quota: osfaas, requested: pods=1"),
-        ([deployment(failure="violates PodSecurity")], [], "PodRefused", "violates PodSecurity"),
-        ([], [pod(waiting={"reason": "ImagePullBackOff", "message": "no such image"})], "ImagePull", "no such image"),
-        ([], [pod(waiting={"reason": "ErrImagePull"})], "ImagePull", "ErrImagePull"),
+        ([deployment(failure=QUOTA)], [], "ExceededQuota", "quota does not allow its pod: exceeded quota: osfaas"),
+        ([deployment(failure="violates PodSecurity")], [], "FailedCreate", "violates PodSecurity"),
+        (
+            [],
+            [pod(waiting={"reason": "ImagePullBackOff", "message": "no such image"})],
+            "ImagePullBackOff",
+            "no such image",
+        ),
+        ([], [pod(waiting={"reason": "ErrImagePull"})], "ErrImagePull", "image"),
+        ([], [pod(waiting={"reason": "InvalidImageName"})], "InvalidImageName", "image"),
         (
             [],
             [pod(waiting={"reason": "CrashLoopBackOff"}, last={"reason": "OOMKilled", "exitCode": 137})],
-            "CrashLoop",
+            "CrashLoopBackOff",
             "OOMKilled, exit code 137",
         ),
-        ([], [pod(waiting={"reason": "CreateContainerConfigError"})], "ContainerConfiguration", "function"),
+        ([], [pod(waiting={"reason": "RunContainerError"})], "RunContainerError", "function"),
+        ([], [pod(waiting={"reason": "CreateContainerConfigError"})], "CreateContainerConfigError", "function"),
         ([], [pod(unschedulable="0/3 nodes")], "Unschedulable", "0/3 nodes"),
         ([], [], "", ""),
         ([], [pod(waiting={"reason": "ContainerCreating"})], "", ""),
@@ -78,18 +85,28 @@ def test_one_more_pod_that_finds_no_room_is_no_problem_while_others_run() -> Non
     assert found == FunctionStatus("f", ready=True)
 
 
-def test_what_is_not_ready_says_what_knative_says() -> None:
-    """Unless a pod knows better."""
+def test_a_function_that_is_not_ready_has_knatives_reason_and_message() -> None:
+    """The reason of a pod is more exact and takes precedence."""
     (found,) = function_statuses([service("False")], [], [])
-    assert (found.ready, found.reason, found.message) == (False, "NotReady", "Revision failed")
+    assert (found.ready, found.reason, found.message) == (False, "RevisionFailed", "Revision failed")
     (found,) = function_statuses([service("False")], [], [pod(waiting={"reason": "ErrImagePull"})])
-    assert found.reason == "ImagePull"
+    assert found.reason == "ErrImagePull"
+
+
+def test_a_condition_without_a_reason_is_not_ready() -> None:
+    """Knative leaves the reason of an unknown state empty."""
+    unknown = service("Unknown")
+    unknown["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+    (found,) = function_statuses([unknown], [], [])
+    assert (found.reason, found.message) == ("NotReady", "Knative has not reported whether it is ready")
 
 
 def test_a_condition_of_an_earlier_generation_does_not_count() -> None:
     """Ready was another specification."""
-    (found,) = function_statuses([service(generation=2)], [], [])
-    assert (found.ready, found.reason) == (False, "NotReady")
+    for status in ("True", "False"):
+        (found,) = function_statuses([service(status, generation=2)], [], [])
+        assert (found.ready, found.reason) == (False, "NotReady")
+        assert "Revision failed" not in found.message
 
 
 def test_troubles_of_another_function_are_not_taken_for_its_own() -> None:

@@ -192,7 +192,7 @@ def test_before_its_binding_is_there_a_tenant_is_built_and_its_pods_are_looked_a
     """The right to see pods is an object of the tenant's own."""
     cluster = Cluster(TenantRecord(SPEC), strict=True)
     assert reconciler(cluster).reconcile(NAME) == 4.0
-    assert cluster.condition("Pods") == ("Unknown", "NotSeen")
+    assert cluster.condition("Pods") == ("Unknown", "NotListed")
     reconciler(cluster).reconcile(NAME)
     assert cluster.condition("Pods") == ("True", "AtLevel")
 
@@ -209,7 +209,7 @@ def test_a_pod_below_the_level_is_told() -> None:
 
 
 RUNNING = FunctionStatus("checksums", ready=True)
-OWN = FunctionStatus("own", ready=False, callable=False, reason="ImagePull", message="x")
+OWN = FunctionStatus("own", ready=False, callable=False, reason="ImagePullBackOff", message="x")
 RECORD = TenantRecord(SPEC)
 
 
@@ -226,7 +226,7 @@ def deployment(wanted: int, ready: int) -> Manifest:
     [
         ((), (), False),
         ((replace(RUNNING, ready=False),), (), False),
-        ((replace(RUNNING, reason="QuotaExceeded"),), (), False),
+        ((replace(RUNNING, reason="ExceededQuota"),), (), False),
         ((RUNNING, OWN), (), False),
         ((RUNNING,), (deployment(1, 0),), False),
         ((RUNNING,), (deployment(0, 0), deployment(2, 2)), True),

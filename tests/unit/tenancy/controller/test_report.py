@@ -91,22 +91,22 @@ def test_pods_that_are_older_than_the_level_keep_the_tenant_from_being_ready() -
     """By name, with what to do."""
     found = conditions(round_of(pods=(pod("old"),)))
     assert found["Pods"][:2] == found["Ready"][:2] == (False, "BelowLevel")
-    assert "made before the level was L3: old." in found["Ready"][2]
+    assert "created below level L3: old." in found["Ready"][2]
 
 
 def test_pods_that_could_not_be_seen_are_not_called_right() -> None:
     """Neither at their level nor stopped."""
-    assert conditions(round_of(pods=None))["Pods"][:2] == (None, "NotSeen")
+    assert conditions(round_of(pods=None))["Pods"][:2] == (None, "NotListed")
     suspended = replace(RECORD, spec=replace(SPEC, suspended="unpaid"))
-    assert conditions(round_of(suspended, functions=(), pods=None))["Pods"][:2] == (None, "NotSeen")
+    assert conditions(round_of(suspended, functions=(), pods=None))["Pods"][:2] == (None, "NotListed")
 
 
 @pytest.mark.parametrize(
     ("functions", "reason"),
     [
         ((), "NotReady"),
-        ((FunctionStatus("checksums", ready=False, reason="ImagePull", message="gone"),), "ImagePull"),
-        ((FunctionStatus("checksums", ready=True, reason="QuotaExceeded", message="full"),), "QuotaExceeded"),
+        ((FunctionStatus("checksums", ready=False, reason="ImagePullBackOff", message="gone"),), "ImagePullBackOff"),
+        ((FunctionStatus("checksums", ready=True, reason="ExceededQuota", message="full"),), "ExceededQuota"),
     ],
 )
 def test_a_function_that_does_not_run_keeps_the_tenant_from_being_ready(
@@ -119,7 +119,7 @@ def test_a_function_that_does_not_run_keeps_the_tenant_from_being_ready(
 
 def test_a_tenants_own_function_is_its_own_matter() -> None:
     """It is listed and does not count."""
-    own = FunctionStatus("own", ready=False, callable=False, reason="CrashLoop", message="x")
+    own = FunctionStatus("own", ready=False, callable=False, reason="CrashLoopBackOff", message="x")
     status = status_of(round_of(functions=(RUNNING, own)))
     assert status.functions == (RUNNING, own)
     assert status.conditions[-1].status is True

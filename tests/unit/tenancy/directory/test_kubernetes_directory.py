@@ -202,14 +202,14 @@ def test_callable_functions_and_troubles_come_from_the_status() -> None:
         "a",
         status={
             "functions": [
-                {"name": "checksums", "ready": True, "reason": "QuotaExceeded", "message": "no room"},
+                {"name": "checksums", "ready": True, "reason": "ExceededQuota", "message": "no room"},
                 {"name": "echo", "ready": True, "callable": True},
                 {"name": "late", "ready": False},
             ]
         },
     ).functions
     assert functions["checksums"].problem is not None
-    assert functions["checksums"].problem.reason == "QuotaExceeded"
+    assert functions["checksums"].problem.reason == "ExceededQuota"
     assert [functions[name].callable for name in ("checksums", "echo", "late")] == [False, True, False]
     assert functions["echo"].problem is None
     assert functions["late"].problem is not None

@@ -34,7 +34,7 @@ def test_a_target_that_does_not_run_cannot_prove_a_defence() -> None:
         assert isinstance(controls[name], Assumed)
         assert not controls[name].holds
     for name in ("metadata-address", "keystone"):
-        assert controls[name] == Assumed("no object store was named (--store HOST:PORT)", holds=False)
+        assert controls[name] == Assumed("no object store is given (--store HOST:PORT)", holds=False)
 
 
 def test_names_are_unique_and_every_knative_port_is_tried() -> None:

@@ -59,9 +59,9 @@ UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes
     ("pods", "words"),
     [
         ([pod(WAITING)], "ImagePullBackOff: no such tag"),
-        ([pod(CRASHED)], "it ended with 2"),
+        ([pod(CRASHED)], "last exit code 2"),
         ([pod(CREATING)], "Secret"),
-        ([pod(RUNNING)], "its probe is not answered"),
+        ([pod(RUNNING)], "its readiness probe fails"),
         ([pod(conditions=UNSCHEDULED)], "Insufficient cpu"),
         ([], "0 of 2 replicas are available, of 0 pods"),
         ([{"metadata": {"name": "other", "labels": {"app": "x"}}, "status": {}}], "of 0 pods"),

@@ -74,7 +74,7 @@ def test_manifests_do_not_come_over_http(web: tuple[str, str]):
 
 def test_a_redirect_to_http_is_not_followed(web: tuple[str, str]):
     """A mirror that is set up badly would undo the https of the address."""
-    with pytest.raises(PlatformError, match="leads to http://"):
+    with pytest.raises(PlatformError, match="redirects to http://"):
         read_manifests(f"{web[0]}/moved")
 
 
@@ -223,7 +223,7 @@ def test_an_overlay_that_contradicts_the_platform_file_is_refused():
         overlay, Platform(functions={}, system_namespace="elsewhere", gateway_labels={"a": "b"})
     )
     text = " ".join(problems)
-    assert "another than the platform file" in text
+    assert "differs from the platform file" in text
     assert "Deployment osfaas-gateway is in osfaas-system" in text
     assert "gateway_labels" in text
 
