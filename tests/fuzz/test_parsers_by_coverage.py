@@ -15,7 +15,7 @@ SECONDS = 20
 
 
 @pytest.mark.long
-@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.timeout(SECONDS + 900)
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_no_input_is_found_that_breaks_the_property(name, tmp_path):
     arguments = [f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/", "-max_len=2048", "-verbosity=0"]
@@ -25,7 +25,7 @@ def test_no_input_is_found_that_breaks_the_property(name, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=SECONDS + 100,
+        timeout=SECONDS + 880,
     )
     runs = re.search(r"number_of_executed_units: *(\d+)", done.stderr)
     print(name, runs[1] if runs else "no count")

@@ -13,13 +13,16 @@ class Connection:
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.read = asyncio.Event()
         self.messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
     def leave(self) -> None:
         self.messages.put_nowait({"type": "http.disconnect"})
 
     async def receive(self) -> dict[str, Any]:
-        return await self.messages.get()
+        message = await self.messages.get()
+        self.read.set()
+        return message
 
 
 async def test_work_is_cancelled_and_has_ended_when_the_caller_leaves() -> None:
@@ -39,6 +42,26 @@ async def test_work_is_cancelled_and_has_ended_when_the_caller_leaves() -> None:
     with pytest.raises(CallerGoneError):
         await call
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("ending", ["result", "error"])
+async def test_work_that_ignores_its_cancellation_has_no_result_for_a_caller_that_left(ending: str) -> None:
+    connection, started = Connection(), asyncio.Event()
+
+    async def work() -> str:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if ending == "error":
+                raise LookupError from None
+        return "done"
+
+    call = asyncio.create_task(unless_gone(connection.receive, work()))
+    await started.wait()
+    connection.leave()
+    with pytest.raises(CallerGoneError):
+        await call
 
 
 async def test_cancelled_call_cancels_its_work() -> None:
@@ -82,7 +105,7 @@ async def test_end_of_the_request_body_is_no_disconnect_and_nobody_listens_on() 
     connection = Connection()
 
     async def work() -> str:
-        await asyncio.sleep(0.01)
+        await connection.read.wait()
         return "done"
 
     before = asyncio.all_tasks()
