@@ -19,7 +19,7 @@ class CircuitOpenError(Exception):
     """The circuit is open: the last requests failed."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"not asked for another {seconds:.1f} s")
+        super().__init__(f"the circuit is open for another {seconds:.1f} s")
         self.seconds = seconds
 
 
@@ -63,7 +63,7 @@ class Circuit:
     def failed(self, now: float, rules: CircuitRules, *, probe: bool) -> "Circuit":
         """The state after a failed request."""
         if self.is_open(rules) and not probe:
-            return self  # it was sent before the circuit opened, so it adds nothing
+            return self  # it was sent before the circuit opened
         failures = min(self.failures + 1, rules.failures)
         return Circuit(failures=failures, retry_at=now + rules.seconds if failures >= rules.failures else 0)
 

@@ -1,4 +1,4 @@
-"""Algorithms: their names, their other names on the wire, and how a digest of each is written.
+"""Algorithms: their names, their names on the wire, and the encodings of their digests.
 
 Values are lowercase hex of full width everywhere inside. On the wire, `Digest` (RFC 3230) writes adler32 and
 crc32c in hex and all others in base64 (IANA "HTTP Digest Algorithm Values"); `Repr-Digest` (RFC 9530) writes
@@ -17,7 +17,7 @@ class Algorithm:
     Attributes:
         name: ours, and the function's.
         size: bytes of a digest.
-        wire_names: what HTTP clients call it, in lower case; the first is the one of RFC 3230's registry.
+        wire_names: names that HTTP clients use, in lower case; the first is that of RFC 3230's registry.
         hex_in_digest: whether `Digest` writes it in hex.
     """
 
@@ -49,10 +49,10 @@ _HEX = re.compile(r"[0-9a-f]+")
 
 
 def is_digest(name: str, value: object) -> bool:
-    """Whether `value` is written as a digest of the algorithm `name` has to be."""
+    """Whether `value` is a valid digest of the algorithm `name`, in lowercase hex."""
     return isinstance(value, str) and len(value) == 2 * ALGORITHMS[name].size and _HEX.fullmatch(value) is not None
 
 
 def digest_value(algorithm: Algorithm, value: str) -> str:
-    """A hex value as the header `Digest` writes it."""
+    """A hex value in the encoding of the header `Digest`."""
     return value if algorithm.hex_in_digest else base64.b64encode(bytes.fromhex(value)).decode()

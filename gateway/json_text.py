@@ -3,7 +3,7 @@
 import json
 
 _COMPACT = (",", ":")
-# Terminal controls, and characters that some readers take for line ends. They stay escaped.
+# Terminal controls, and characters that some readers treat as line ends. They stay escaped.
 _HIDDEN = {code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), 0x2028, 0x2029)}
 
 
@@ -15,5 +15,5 @@ def json_bytes(document: object) -> bytes:
     try:
         return text.translate(_HIDDEN).encode()
     except UnicodeEncodeError:
-        # A name with half a surrogate pair, which JSON can write and UTF-8 cannot.
+        # A name with half a surrogate pair, which JSON can represent and UTF-8 cannot.
         return json.dumps(document, separators=_COMPACT).encode("ascii")

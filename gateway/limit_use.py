@@ -1,4 +1,4 @@
-"""The use of one limit, and the header fields that tell callers of it. Pure."""
+"""The use of one limit, and the header fields that report it to callers. Pure."""
 
 import math
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class LimitUse:
         remaining: what can be taken now.
         wait_seconds: seconds until something can be taken.
         capacity: what can be taken at once when nothing is in use.
-        reset_seconds: seconds until that is so again without further use; None: as soon as calls end.
+        reset_seconds: seconds until the full capacity is available again without further use; None: when calls end.
     """
 
     name: str

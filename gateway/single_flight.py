@@ -23,9 +23,9 @@ class _Flight(Generic[Value]):
 class SingleFlight(Generic[Key, Value]):
     """Joins concurrent calls with the same key.
 
-    The work runs in a task of its own: if a caller disconnects, the others still get the result, and if the last one
-    does, the work is cancelled. A caller whose wait times out is told to ask again, so the work goes on even if nobody
-    waits. Nothing is remembered after the end: caches do that.
+    The work runs in a separate task: if a caller disconnects, the others still get the result; if the last one
+    disconnects, the work is cancelled. A caller whose wait times out is told to repeat the request, so the work
+    continues even if nobody waits. Results are not kept after the end: caches do that.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class SingleFlight(Generic[Key, Value]):
         """The result of the work under `key`, started here unless it runs already; raises what it raises.
 
         Raises:
-            StillRunningError: it was not there within `wait_seconds`; the work goes on.
+            StillRunningError: the work did not end within `wait_seconds`, and continues.
         """
         flight = self._flights.get(key)
         if flight is None:

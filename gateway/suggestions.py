@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-# The comparison takes time by the length of both names, and callers choose one of them.
+# The time of a comparison grows with the length of both names, and callers choose one of them.
 MAX_NAME_LENGTH = 64
 _SIMILAR = 0.6
 
@@ -24,7 +24,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """The reason for a refusal: `unknown field 'algorithm' (did you mean 'algorithms'?)`.
 
     Args:
-        what: the sort of name: `field`, `query parameter`.
+        what: the kind of name: `field`, `query parameter`.
         name: as it was sent, of any length and with any characters.
         known: all names that exist; a short list.
     """

@@ -1,7 +1,7 @@
 """Decodes JSON into declared types: undeclared fields cost neither memory nor time.
 
-A generic parser builds everything that a body holds, 2 MB of `[],[],…` for instance, which takes 0.7 seconds of the
-event loop and 24 times the body's memory. This one passes over it, and stops at the first value of a wrong type.
+A generic parser builds all values in a body, for example 2 MB of `[],[],…`, which takes 0.7 seconds of the event loop
+and 24 times the body's memory. This one skips them, and stops at the first value of a wrong type.
 """
 
 import re
@@ -33,7 +33,7 @@ def decode(
         fields_at: the fields that the object at a path (`$.objects[0]`) may have.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED, with the place and what is wrong there.
+        GatewayError: REQUEST_MALFORMED, with the place and the problem.
     """
     try:
         return decoder.decode(body)

@@ -102,7 +102,7 @@ class LocalCloud:
         Session().delete(f"{self.auth_url}/auth/tokens", headers={"X-Auth-Token": token, "X-Subject-Token": token})
 
     def keystone_requests(self, method: str, path: str, *, agent: str = "") -> int:
-        """How many requests of a program (by its User-Agent) Keystone has answered for a method and a path so far."""
+        """Number of requests with this method, path and User-Agent that Keystone has answered so far."""
         wanted = f"{method} {path} "
         with (self.state / "keystone" / "access.log").open(encoding="utf-8") as lines:
             return sum(line.startswith(wanted) and agent in line for line in lines)
@@ -119,16 +119,16 @@ def local_cloud(
     """Runs Keystone and Swift on free ports; they end with the block, or with this process.
 
     Args:
-        address: where Keystone and Swift's proxy listen. The rest stays on loopback.
-        state: folder for databases, objects and logs; by default a temporary one that is removed at the end.
-        home: where `install.sh` put the programs.
-        progress: told what is going on.
+        address: listen address of Keystone and Swift's proxy; all other servers listen on loopback.
+        state: folder for databases, objects and logs; default: a temporary one that is removed at the end.
+        home: folder in which `install.sh` put the programs.
+        progress: called with each step.
 
     Raises:
-        CloudError: something did not start.
+        CloudError: a service did not start.
     """
     if not all((home / "venv" / "bin" / program).exists() for program in ("gunicorn", "envoy")):
-        raise CloudError(f"{home}/venv is not complete: run 'make install'")
+        raise CloudError(f"{home}/venv is incomplete: run 'make install'")
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localcloud-")))
@@ -191,8 +191,8 @@ def _start(
     clouds_yaml = state / "clouds.yaml"
     clouds_yaml.write_text(yaml.safe_dump(_clouds(auth_url, users)), encoding="utf-8")
     cloud = LocalCloud(state, auth_url, swift_url, gateway_port, users, seeded, services, clouds_yaml, venv / "bin")
-    # Keystone writes down the day of each user's last log-in. Two who are the first of the day at once deadlock in
-    # SQLite, and one of them gets a 500; so each has been there before anybody else comes.
+    # Keystone stores the day of each user's last login. Two first logins of a day at the same time deadlock in SQLite,
+    # and one of them gets a 500; so each user logs in once here.
     for user in users:
         cloud.token(user)
     return cloud
@@ -204,17 +204,17 @@ def _stop_all(services: Mapping[str, Service]) -> None:
 
 
 def _seeded(state: Path, auth_url: str, template: Path, *, fresh: bool) -> Seed:
-    """What is in Keystone; a fresh one is filled, and kept as the template of the next."""
+    """The content of Keystone; a fresh one is seeded, and becomes the template of the next."""
     if not fresh:
         return Seed.load(template / "seed.json")
     seeded = seed(_admin_session(auth_url), auth_url)
-    # Another process may be doing the same: the folder appears whole, and the first one wins.
+    # Another process may be doing the same: the folder is renamed atomically, and the first one wins.
     with tempfile.TemporaryDirectory(dir=template.parent) as making:
         draft = Path(making) / "draft"
         shutil.copytree(state / "keystone", draft / "keystone")
         seeded.save(draft / "seed.json")
         with contextlib.suppress(OSError):
-            os.rename(draft, template)  # noqa: PTH104 - Path.rename does the same, with one import more to read
+            os.rename(draft, template)  # noqa: PTH104 - the same as Path.rename
     return seeded
 
 
@@ -278,5 +278,5 @@ def _admin_session(auth_url: str) -> Session:
 def _token(session: Session) -> str:
     token = session.get_token()
     if token is None:
-        raise CloudError("Keystone gave no token")
+        raise CloudError("Keystone issued no token")
     return token

@@ -1,4 +1,4 @@
-"""The main job on one machine: five parallel checksum calls, checked against values computed from the files."""
+"""The main story on one machine: five parallel checksum calls, compared with digests of the files."""
 
 import argparse
 import contextlib
@@ -51,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the table")
     once: bool = parser.parse_args().once
-    # However it ends, its processes and its folders end with it.
+    # On every exit, its processes are ended and its folders removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         say("==> Keystone and Swift on loopback")
@@ -67,7 +67,7 @@ def main() -> int:
         stack.enter_context(running(function))
         front = stack.enter_context(gateway_behind_envoy(cloud, tenants=tenants))
         url = f"http://127.0.0.1:{front.port}"
-        # One client, made before: what is timed is the service, not the start of a client.
+        # One client, created before, so that the times do not include its start.
         client = stack.enter_context(httpx.Client(base_url=url, timeout=120))
         client.get("/healthcheck")
         rows = [row for title in ("first", "second") for row in five_calls(client, cloud, files, title)]
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def upload(cloud: LocalCloud, files: Path) -> None:
-    """Makes the files and puts them into the bucket."""
+    """Creates the files and uploads them into the bucket."""
     session = cloud.session("alice")
     account = cloud.account_url("alice")
     session.put(f"{account}/{BUCKET}")
@@ -142,7 +142,7 @@ def five_calls(client: httpx.Client, cloud: LocalCloud, files: Path, title: str)
 
 
 def digests_of(path: Path) -> dict[str, str]:
-    """The digests of a file by other programs than the function's: zlib, and openssl's command."""
+    """The digests of a file, computed independently of the function: by zlib and the command openssl."""
     digests = {"adler32": f"{zlib.adler32(path.read_bytes()):08x}"}
     openssl = shutil.which("openssl")
     for algorithm in ("md5", "sha256"):
@@ -156,7 +156,7 @@ def digests_of(path: Path) -> dict[str, str]:
 def to_paste(cloud: LocalCloud, url: str) -> str:
     """Commands for another terminal."""
     return f"""
-==> it keeps running; in another terminal:
+==> the demo keeps running; in another terminal:
 
     export OS_CLIENT_CONFIG_FILE={cloud.clouds_yaml} OS_CLOUD=alice
     export PATH={cloud.bin}:{Path(sys.executable).parent}:$PATH FAAS={url}

@@ -1,4 +1,4 @@
-"""A running cloud in a file, for programs that did not start it and may reach it by other addresses."""
+"""Describes a running cloud in a file, for programs that did not start it and may reach it at other addresses."""
 
 import json
 from dataclasses import asdict, replace
@@ -9,7 +9,7 @@ from localcloud.seed import Seed
 
 
 def write_description(cloud: LocalCloud, path: Path) -> None:
-    """Writes everything but the processes. The file appears whole, when the cloud answers."""
+    """Writes everything except the processes, atomically."""
     described = {
         "state": str(cloud.state),
         "auth_url": cloud.auth_url,
@@ -27,7 +27,7 @@ def write_description(cloud: LocalCloud, path: Path) -> None:
 
 
 def read_description(path: Path) -> LocalCloud:
-    """The cloud as its own network sees it; it has no processes to kill."""
+    """Reads a description; the result has the cloud's own addresses and no processes."""
     described = json.loads(path.read_text(encoding="utf-8"))
     users = [User(**user) for user in described["users"]]
     return LocalCloud(
@@ -45,8 +45,8 @@ def read_description(path: Path) -> LocalCloud:
 
 
 def reached_at(cloud: LocalCloud, *, auth_url: str, swift_url: str) -> LocalCloud:
-    """The same cloud for somebody who reaches its Keystone and Swift at other addresses.
+    """The same cloud with other addresses of Keystone and Swift.
 
-    The catalog in its tokens still names the cloud's own.
+    The catalog in its tokens still contains the cloud's own addresses.
     """
     return replace(cloud, auth_url=auth_url, swift_url=swift_url)

@@ -33,7 +33,7 @@ key_repository = {folder}/credential
 password_hash_rounds = 4
 """
 
-# gunicorn's own arguments would be read by Keystone as if they were its own, so they come from a file.
+# Keystone would parse gunicorn's command-line arguments as its own, so they are in a file.
 GUNICORN = """\
 wsgi_app = "keystone.wsgi.api:application"
 bind = "{address}:{port}"
@@ -48,16 +48,16 @@ control_socket_disable = True
 
 
 def pre_request(worker, request):
-    # Keystone validates a token before it creates a context, so it uses what the thread looked up for the previous
-    # request: a project that was disabled in between still counts as enabled. Without an old context it looks again.
+    # Keystone validates a token before it creates a context, so it uses what the thread has cached for the previous
+    # request: a project that was disabled in between still counts as enabled. Without an old context it reads again.
     from oslo_context import context
 
     vars(context._request_store).clear()
 
 
 def post_worker_init(worker):
-    # Keystone reads its rules at the first request that asks for them, without a lock: others beside that one would
-    # find half of them, and be forbidden to validate a token.
+    # Keystone reads its policy rules at the first request that needs them, without a lock: concurrent requests would
+    # find half of them, and get 403 for validating a token.
     from keystone.common.rbac_enforcer.enforcer import RBACEnforcer
 
     RBACEnforcer()._enforcer.load_rules()
@@ -67,7 +67,7 @@ def post_worker_init(worker):
 def keystone_service(
     *, state: Path, venv: Path, address: str, port: int, memcached: int, template: Path, prepare: bool
 ) -> Service:
-    """Writes the configuration; the database comes from the template, or is made when `prepare` is set."""
+    """Writes the configuration; the database comes from the template, or is created if `prepare` is set."""
     folder = state / "keystone"
     if prepare:
         for name in ("fernet", "credential"):
@@ -99,7 +99,7 @@ def keystone_service(
 def make_database(venv: Path, conf: Path, auth_url: str) -> None:
     """Creates the tables, the keys and the administrator."""
     manage = [str(venv / "bin" / "keystone-manage"), "--config-file", str(conf)]
-    # Root has to say whose the keys shall be; for everybody else it can only be this.
+    # Root must name the owner of the keys; for other users, it can only be this one.
     owner = ["--keystone-user", str(os.geteuid()), "--keystone-group", str(os.getegid())]
     steps = [
         ["db_sync"],
@@ -120,7 +120,7 @@ def make_database(venv: Path, conf: Path, auth_url: str) -> None:
 
 
 def template_name(venv: Path) -> str:
-    """Changes whenever the installed versions or the code that seeds change."""
+    """Name of the template; changes with the installed versions and the code that seeds."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
     for path in (here / "constraints.txt", here / "keystone.py", here / "seed.py"):

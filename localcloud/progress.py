@@ -1,8 +1,8 @@
-"""Runs pip, which is silent for minutes when nobody is at a terminal, and says every few seconds how far it is.
+"""Runs pip, which prints nothing for minutes without a terminal, and prints its progress every few seconds.
 
     python progress.py PIP ARGUMENTS…
 
-Needs only Python's own library, because it runs before anything is installed. What pip says is shown if it fails.
+Needs only the standard library, because it runs before anything is installed. If pip fails, its output is printed.
 """
 
 import re
@@ -20,7 +20,7 @@ def main() -> int:
     with tempfile.NamedTemporaryFile(prefix="pip-", suffix=".log") as log:
         started = time.monotonic()
         process = subprocess.Popen(
-            # Of all these modules few are ever imported: those are compiled then.
+            # Few of these modules are ever imported, and are then compiled.
             [*sys.argv[1:], "--progress-bar", "off", "--no-compile"],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def stage(said: str) -> str:
-    """What pip is doing, by what it has said so far."""
+    """The current step of pip, from its output so far."""
     names = list(dict.fromkeys(_FOUND.findall(said)))
     if "\nInstalling collected packages" in said:
         return f"installing {len(names)} packages"

@@ -1,4 +1,4 @@
-"""Runs a command and ends it, with all its children, as soon as the process that started it is gone.
+"""Runs a command, and kills it and all its children as soon as the process that started it has ended.
 
     python reaper.py FD PIDFILE LOGFILE COMMAND…
 
@@ -38,7 +38,7 @@ def main() -> int:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     status = child.wait()
-    # Until the last of them is gone, its port may still answer a client that waits for the next one.
+    # Until the last of them has ended, its port may still answer a client that waits for its successor.
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-child.pid, 0)

@@ -1,4 +1,4 @@
-"""What is in Keystone: domains, projects, users, roles, catalog, credentials. Returned as plain data."""
+"""Seeds Keystone: domains, projects, users, roles, catalog, credentials. Returned as plain data."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from keystoneauth1.session import Session
 REGION = "RegionOne"
 INTERFACES = ("public", "internal", "admin")
 DOMAINS = ("Default", "physics")
-# name → domain. One name stands in both domains on purpose: names are not identities.
+# name → domain. One name is in both domains on purpose: names are not identities.
 PROJECTS = (
     ("alice-project", "Default"),
     ("bob-project", "Default"),
@@ -137,7 +137,7 @@ def _catalog(keystone: Keystone) -> dict[str, str]:
 
 def _application_credentials(alice: Session, auth_url: str, users: dict[str, str]) -> dict[str, list[str]]:
     url = f"{auth_url}/users/{users['alice']}/application_credentials"
-    # The object store is asked with the same token, so its rules have to let it pass there too.
+    # The object store gets the same token, so the rules must allow it there too.
     rules = [
         {"service": "function", "method": "GET", "path": "/v1/checksums/**"},
         *({"service": "object-store", "method": method, "path": "/v1/**"} for method in ("HEAD", "GET")),

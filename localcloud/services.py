@@ -1,4 +1,4 @@
-"""Processes of the local cloud: started under a reaper, awaited by port, killed and started again by tests."""
+"""Processes of the local cloud: started under a reaper, awaited by port, killed and restarted by tests."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ START_SECONDS = 60.0
 
 
 class CloudError(Exception):
-    """The local cloud cannot do what was asked; the message says why and where the log is."""
+    """A service of the local cloud failed; the message has the reason and the log file."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -29,7 +29,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Service:
-    """One process with a port, on loopback unless said otherwise."""
+    """One process with a port, on loopback by default."""
 
     name: str
     command: Sequence[str]
@@ -46,7 +46,7 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """Process id of the command, which leads a process group of its own."""
+        """Process id of the command, which is the leader of its process group."""
         return int((self.state / "run" / f"{self.name}.pid").read_text(encoding="ascii"))
 
     def start(self) -> None:
@@ -81,14 +81,14 @@ class Service:
                 time.sleep(0.05)
             else:
                 return
-        raise CloudError(f"{self.name} does not answer on port {self.port}; its log: {self.log}\n{self.log_tail()}")
+        raise CloudError(f"{self.name} does not respond on port {self.port}; its log: {self.log}\n{self.log_tail()}")
 
     def log_tail(self) -> str:
         """The last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:]) if self.log.exists() else ""
 
     def kill(self) -> None:
-        """Ends the process and its children at once, as a crash would."""
+        """Kills the process and its children, like a crash."""
         self.signal(signal.SIGKILL)
         self.stop()
 

@@ -49,7 +49,7 @@ def gateway_service(
         "OSFAAS_LISTEN_PORT": str(port),
         "OSFAAS_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "OSFAAS_TENANTS_FILE": str(tenants),
-        # On loopback, where a store has to be listed.
+        # The store is on loopback, so it must be listed.
         "OSFAAS_STORE_ALLOWLIST": cloud.swift_url,
         **(env or {}),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from localcloud.services import Service
 
-# Run with `-P`, or this module would stand in the way of the package of the same name.
+# Run with `-P`, or this module would shadow the package of the same name.
 RUN = Path(__file__).with_name("swift_run.py")
 
 CREDENTIAL = """\
@@ -20,7 +20,7 @@ user_domain_id = default
 project_name = service
 project_domain_id = default"""
 
-# A user with the role `manager` owns the account; `member` has what container ACLs give.
+# The role `manager` owns the account; `member` has only the rights of container ACLs.
 PROXY = """\
 [DEFAULT]
 bind_ip = {address}
@@ -43,7 +43,7 @@ proxy-server
 use = egg:swift#proxy
 account_autocreate = true
 allow_account_management = true
-# Two cores serve everything: slow is not dead.
+# Two cores serve everything, so slow answers are normal.
 conn_timeout = 10
 node_timeout = 60
 recoverable_node_timeout = 60
@@ -78,7 +78,7 @@ s3_acl = false
 use = egg:swift#s3token
 reseller_prefix = AUTH_
 delay_auth_decision = true
-# Its cache wants the secrets of users' credentials, which Keystone gives to administrators only.
+# Its cache needs the secrets of users' credentials, which Keystone returns to administrators only.
 secret_cache_duration = 0
 auth_uri = {auth_url}
 {credential}
@@ -152,7 +152,7 @@ default = yes
 
 @dataclass(frozen=True, slots=True)
 class SwiftPorts:
-    """Where the servers listen; all but the proxy on loopback."""
+    """Ports of the servers; all except the proxy listen on loopback."""
 
     proxy: int
     object: int
@@ -163,7 +163,7 @@ class SwiftPorts:
 def swift_services(
     *, state: Path, python: Path, address: str, ports: SwiftPorts, memcached: int, auth_url: str, password: str
 ) -> list[Service]:
-    """Writes the configuration and the rings; the services are not started yet."""
+    """Writes the configuration and the rings; returns the services, not started yet."""
     folder = state / "swift"
     devices = folder / "devices"
     (devices / "d1").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Run by the Python of Swift's environment: a Swift server, or the rings, with a folder of our own.
+"""Runs a Swift server, or builds the rings, in a given folder; run by the Python of Swift's environment.
 
     python -P swift_run.py FOLDER rings PORT_OBJECT PORT_CONTAINER PORT_ACCOUNT
     python -P swift_run.py FOLDER server NAME CONF

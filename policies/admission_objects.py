@@ -44,7 +44,7 @@ _FORBIDDEN_KINDS = (
     resources("networking.k8s.io", "networkpolicies", operations=("CREATE", "UPDATE", "DELETE")),
     resources("networking.internal.knative.dev", "*"),
     resources("serving.knative.dev", "domainmappings"),
-    # Through these a tenant could lead the ingress, which may enter every namespace, to a neighbour's pods.
+    # With these a tenant could direct the ingress, which may connect to every namespace, to another tenant's pods.
     resources("", "endpoints"),
     resources("discovery.k8s.io", "endpointslices"),
     resources("cilium.io", "ciliumnetworkpolicies"),
@@ -76,7 +76,7 @@ def _kinds(platform: Platform) -> tuple[Manifest, ...]:
 
 
 def _services(platform: Platform) -> tuple[Manifest, ...]:
-    """Knative's controller makes one ExternalName Service for each Knative Service; it is exempt."""
+    """Knative's controller creates one ExternalName Service for each Knative Service; it is exempt."""
     match = {"namespaceSelector": TENANT_NAMESPACES, "resourceRules": [resources("", "services")]}
     rules = [
         Rule(
@@ -91,8 +91,8 @@ def _services(platform: Platform) -> tuple[Manifest, ...]:
 def _knative_services() -> tuple[Manifest, ...]:
     """Nobody is exempt: no function of a tenant has a name outside the cluster.
 
-    Who says nothing of the visibility, as plain Knative manifests do, gets the only one there is; who says another is
-    refused, not overruled.
+    An object without the label, as in plain Knative manifests, gets the only allowed visibility; one with another value
+    is rejected, not changed.
     """
     match = {
         "namespaceSelector": TENANT_NAMESPACES,
@@ -115,7 +115,7 @@ def _knative_services() -> tuple[Manifest, ...]:
 
 
 def _namespaces(platform: Platform) -> tuple[Manifest, ...]:
-    """The selector is on the object, old or new: taking the label away is an update of a namespace that had it."""
+    """The selector matches the old or the new object, so removing the label is an update that matches too."""
     match = {"objectSelector": TENANT_NAMESPACES, "resourceRules": [resources("", "namespaces")]}
     same_labels = (
         f"request.operation == 'UPDATE' && {quoted_list(_PROTECTED_LABELS)}.all(key,"

@@ -1,8 +1,8 @@
-"""Input of the builders: a tenant as the administrator wants it, and the platform it runs on.
+"""Input of the builders: the specification of a tenant, and the platform on which it runs.
 
 These values flow one way: the record of a tenant (`tenancy.model.record`) and the platform file
-(`tenancy.platform.platform_file`) become a `TenantSpec` and a `Platform`, and builders turn these two into manifests.
-Nothing here knows where they came from.
+(`tenancy.platform.platform_file`) become a `TenantSpec` and a `Platform`, from which the builders make manifests.
+Nothing here depends on their origin.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 class IsolationLevel(Enum):
-    """The ladder of `docs/explanation/isolation-levels.md`; each level contains the ones below it."""
+    """The levels of `docs/explanation/isolation-levels.md`; each contains the ones below it."""
 
     L1 = "L1"
     L2 = "L2"
@@ -54,11 +54,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class TenantSpec:
-    """A tenant as the administrator wants it.
+    """The specification of a tenant by the administrator.
 
     Attributes:
         project_id: the Keystone project; the tenant's objects are named after it.
-        display_name: for people; never an identity.
+        display_name: human-readable; never an identity.
         isolation: the isolation level.
         limits: see `Limits`.
         functions: names of its functions in the platform's catalogue.

@@ -1,7 +1,7 @@
 """Names of a tenant's objects, each derived from the Keystone project id alone.
 
-Project names are mutable and repeat across domains; ids are neither. Keystone makes ids of 32 hex digits,
-but identity backends may use others, so an id that is no DNS label is hashed. The two forms cannot
+Project names are mutable and not unique across domains; ids are immutable and unique. Keystone generates ids of 32 hex
+digits, but identity backends may use others, so an id that is not a DNS label is hashed. The two forms cannot
 collide: plain ids are at most 50 characters of `[a-z0-9]`, hashed ones contain a dash.
 """
 

@@ -41,7 +41,7 @@ def require_capacity(function: CatalogueFunction, limits: Limits) -> None:
 
 
 def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
-    """The ResourceQuota. A suspended tenant's allows no pod, so that nothing starts whatever else goes wrong."""
+    """The ResourceQuota. That of a suspended tenant allows no pod, so nothing starts even if other steps fail."""
     pods = 0 if spec.suspended is not None else spec.limits.pods
     sidecars = {"requests": platform.queue_proxy_cpu_millis, "limits": platform.queue_proxy_cpu_limit_millis}
     memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib

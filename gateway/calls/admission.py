@@ -24,7 +24,7 @@ class Admission:
     async def admit(
         self, context: RequestContext, *, services: bool = False, readers: bool = False, counted: bool = True
     ) -> Call:
-        """The call of a request whose head is in the context.
+        """Admits the request whose head is in the context.
 
         Args:
             context: gets the ids of the caller, and the caller itself if it is a service.
@@ -63,7 +63,7 @@ class Admission:
             call.context.limits[use.name] = use
 
     def token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
-        """The answer to a caller whose token another service has rejected with TOKEN_INVALID.
+        """The error for a caller whose token the object store has rejected with TOKEN_INVALID.
 
         The token is validated again at its next use, unless access rules explain the rejection: they do not cover the
         object store.

@@ -1,4 +1,4 @@
-"""An admitted request: who calls, for which tenant, and what it is counted for."""
+"""An admitted request: its caller, tenant, and the subject that it is counted for."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from tenancy.directory.protocol import Tenant
 
 
 class Call(NamedTuple):
-    """One request that may be served. Only `Admission` makes one, so code that has a `Call` need not check again.
+    """One admitted request. Only `Admission` makes one, so code that has a `Call` need not check again.
 
     A named tuple, because one is made for each call: it costs half of a frozen dataclass.
 
@@ -27,9 +27,9 @@ class Call(NamedTuple):
 
     @property
     def of_service(self) -> bool:
-        """Whether a service caller makes it, such as a storage federation."""
+        """Whether the caller is a service, such as a storage federation."""
         return self.subject.service
 
     def part(self) -> "Call":
-        """The same call for one of its many objects, with a context of its own."""
+        """The same call for one of its many objects, with a separate context."""
         return self._replace(context=self.context.part())

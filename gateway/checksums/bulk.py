@@ -22,7 +22,7 @@ from gateway.typed_json import decode
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# A bulk request waits and retries when it meets one of these errors.
+# Errors after which a bulk request waits and retries.
 RETRIED_ERRORS = frozenset(
     [ErrorCode.CONCURRENCY_EXCEEDED, ErrorCode.RATE_EXCEEDED, ErrorCode.BYTES_EXCEEDED, ErrorCode.FUNCTION_BUSY]
 )
@@ -110,9 +110,9 @@ async def parse_bulk_request(
         invalid_entries += isinstance(named, InvalidEntry)
         if invalid_entries > MAX_INVALID_ENTRIES:
             place = f"$.objects[{len(objects) - 1}]"
-            raise _malformed(f"more than {MAX_INVALID_ENTRIES} entries name no object, the last of them at '{place}'")
+            raise _malformed(f"more than {MAX_INVALID_ENTRIES} entries are invalid, the last of them at '{place}'")
     if await _fields_sent(body) != _fields_read(document):
-        raise _malformed("a field is there twice")
+        raise _malformed("a field occurs twice")
     return BulkChecksumRequest(tuple(objects), algorithms, document.force is True, document.store is True)
 
 
@@ -145,7 +145,7 @@ def _named(entry: _Entry) -> ObjectRef | InvalidEntry:
 
 
 def calls_of(length: int) -> int:
-    """Number of calls that a list counts as by the length of its body; its first entries are covered by them."""
+    """Number of calls that a list counts as by the length of its body; they cover its first entries."""
     return max(1, math.ceil(length / BYTES_PER_CALL))
 
 

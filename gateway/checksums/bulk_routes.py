@@ -1,4 +1,4 @@
-"""HTTP routes of bulk requests: a list of objects in, one line of JSON for each out when it is done."""
+"""HTTP route of bulk requests: a list of objects in, one JSON line per object out, in order of completion."""
 
 import asyncio
 import contextlib
@@ -121,7 +121,7 @@ class BulkRoutes:
             bulk.call.context.log.failed = failed
 
     async def _document(self, bulk: _BulkCall, number: int) -> dict[str, object]:
-        """What one line says: the digests, or the error under the code that it has everywhere."""
+        """The content of one line: the digests, or the error with the same code as everywhere."""
         call = bulk.call.part()
         context, entry = call.context, bulk.request.objects[number]
         ref = None if isinstance(entry, InvalidEntry) else entry

@@ -36,5 +36,5 @@ class DigestContract:
         if not isinstance(digests, dict) or not all(is_digest(name, digests.get(name)) for name in self.algorithms):
             raise failed(FUNCTION, "its digests are incomplete or malformed")
         if any(digests.get(name, value) != value for name, value in stat.native.items()):
-            raise failed(FUNCTION, "its digest is not the one that the object store knows")
+            raise failed(FUNCTION, "its digest differs from that of the object store")
         return {name: digests[name] for name in self.algorithms}

@@ -1,7 +1,7 @@
 """Limits the memory of concurrent lists of objects or events.
 
 A list is in memory from the start of its body to the end of its answer, and its caller controls how long that is: by
-sending slowly, by reading slowly, or with objects that wait for a limit. So it holds a slot for all of that time, sized
+sending slowly, by reading slowly, or with objects that wait for a limit. So it holds a slot for that time, sized
 by its body. One user gets at most half of the project's limit, so that no user blocks the events of others; and each
 project has a limit, so that other projects have the rest.
 """

@@ -15,7 +15,7 @@ from http_sfv.item import Item
 from gateway.digests import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
 from gateway.errors import ErrorCode, GatewayError
 
-# Clients name a handful of algorithms and types; longer fields only consume parsing time.
+# Clients name a few algorithms and types; longer fields only consume parsing time.
 MAX_PREFERENCE_CHARS = 512
 MAX_ALGORITHMS = 64
 MAX_ACCEPT_CHARS, MAX_ACCEPT_RANGES = 1_024, 32
@@ -101,7 +101,7 @@ def _short_enough(field: str, value: str) -> str:
 
 
 def parse_algorithm(word: str) -> str:
-    """Our name of a requested algorithm.
+    """The canonical name of a requested algorithm.
 
     Raises:
         GatewayError: ALGORITHM_UNKNOWN.
@@ -125,8 +125,8 @@ def parse_want_digest(value: str) -> dict[str, float]:
 def parse_want_repr_digest(value: str) -> dict[str, float]:
     """Preferences, 0 to 10, by name in lower case.
 
-    A field that is not a dictionary names nothing (RFC 9651, 4.2). Keys of one are in lower case, but the names of RFC
-    3230 were not, and clients go on writing them as they did; nothing else in the field that counts has letters.
+    A field that is not a dictionary is ignored (RFC 9651, 4.2). Keys of a dictionary are in lower case, but the names
+    of RFC 3230 were not, and clients still send those; nothing else that counts in the field has letters.
     """
     dictionary = Dictionary()
     try:
@@ -172,7 +172,7 @@ def names_json(accept: str | None) -> bool:
 
 
 def _quality(ranges: Mapping[str, float], media_type: str) -> float:
-    """The q that a media type has; the most specific range counts (RFC 9110, 12.5.1)."""
+    """The q of a media type; the most specific range applies (RFC 9110, 12.5.1)."""
     for candidate in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if candidate in ranges:
             return ranges[candidate]

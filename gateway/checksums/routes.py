@@ -130,7 +130,7 @@ def ref_from_query(head: RequestHead) -> tuple[ObjectRef, Mapping[str, list[str]
     container = one_value(parameters, "bucket") or one_value(parameters, "container")
     name = one_value(parameters, "file") or one_value(parameters, "object")
     if container is None or name is None:
-        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are needed")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the parameters 'bucket' and 'file' are required")
     return ObjectRef(container, name, _version(parameters)), parameters
 
 
@@ -201,7 +201,7 @@ def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:
     if value is None:
         return False
     if value.lower() not in _BOOLEANS:
-        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the parameter '{name}' is neither true nor false")
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"the parameter '{name}' must be true or false")
     return _BOOLEANS[value.lower()]
 
 

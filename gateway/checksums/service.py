@@ -1,4 +1,4 @@
-"""Digests of one object: those that are known, and for the others a job in the tenant's function."""
+"""Digests of one object: known ones, and a job in the tenant's function for the others."""
 
 import logging
 import time
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ChecksumRequest:
-    """Digests that are requested of one object.
+    """A request for digests of one object.
 
     Attributes:
-        algorithms: which digests.
+        algorithms: names of the requested digests.
         force: compute them even if they are known.
         store: store them in the object's metadata.
-        must_store: fail if the store cannot take them now; that it never will is no failure.
+        must_store: fail if they cannot be stored now; an object that can never store them is no failure.
     """
 
     ref: ObjectRef
@@ -62,7 +62,7 @@ class Checksums:
         self._metrics = metrics
 
     async def answer(self, call: Call, request: ChecksumRequest) -> Answer:
-        """The digests that are requested; their sources go into the call's log line.
+        """The requested digests; their sources are added to the call's log line.
 
         Raises:
             GatewayError: see `ObjectStore.stat` and `Runner.run`.
@@ -100,11 +100,11 @@ class Checksums:
         return Job(call=call, stat=stat, contract=DigestContract(algorithms), remember=remember)
 
     async def _keep(self, call: Call, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
-        """Stores the digests that are not stored yet. They are no less true if the store does not take them.
+        """Stores the digests that are not stored yet; returns whether all of them are stored.
 
-        `strict`: a failure that may pass is raised.
+        `strict`: raise a failure that may be temporary.
         """
-        # A foreign digest is not vouched for by our binding.
+        # Our binding must not vouch for a foreign digest.
         fresh = {
             name: digest.value
             for name, digest in digests.items()
@@ -113,7 +113,7 @@ class Checksums:
         if not fresh:
             return True
         try:
-            # All metadata is written at once, so the metadata of now is sent back, not that before a long computation.
+            # All metadata is replaced at once, so the current metadata is sent, not that before a long computation.
             now = await self._store.stat(call.caller, stat.ref)
             return now.identity == stat.identity and await self._store.keep(call.caller, now, fresh)
         except GatewayError as error:

@@ -1,4 +1,4 @@
-"""Attempts at a job: with the first capability that the store honours, and again while a part restarts."""
+"""Attempts at a job: with one capability after another, and again while the function or the store restarts."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from gateway.retries import RetryWindow
 from gateway.upstream.errors import CertificateRejectedError
 from gateway.upstream.function_client import ReplyCutError
 
-# A function or a store that was killed and comes back.
+# Errors of a function or a store that restarts.
 _AWAY = frozenset([ErrorCode.FUNCTION_UNREACHABLE, ErrorCode.OBJECT_TRUNCATED])
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def is_transient(error: GatewayError) -> bool:
 
 
 class Attempts:
-    """Carries out jobs. A job changes nothing, so it may be repeated."""
+    """Runs jobs. A job changes nothing, so it may be repeated."""
 
     def __init__(self, store: ObjectStore, function: ObjectFunction, metrics: Metrics) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class Attempts:
         """The result of a job.
 
         Raises:
-            GatewayError: OBJECT_FORBIDDEN, if the store honours no capability; see `ObjectFunction.compute`.
+            GatewayError: OBJECT_FORBIDDEN, if the store accepts no capability; see `ObjectFunction.compute`.
         """
         window = RetryWindow(self._function.retry_seconds)
         while True:
@@ -47,7 +47,7 @@ class Attempts:
             except GatewayError as error:
                 if not is_transient(error) or target.permanent_failure() is not None or not await window.wait():
                     raise
-                log.warning("trying again: %s request_id=%s", error.message, job.call.context.request_id)
+                log.warning("retrying: %s request_id=%s", error.message, job.call.context.request_id)
 
     async def _with_capabilities(self, job: Job[Result], target: Target) -> Result:
         """One attempt with each capability.
@@ -74,7 +74,7 @@ class Attempts:
             result = await self._function.compute(job, target, capability)
         except CapabilityRefusedError:
             count.labels(capability.name, "refused").inc()
-            log.warning("the store refused a %s request_id=%s", capability.name, job.call.context.request_id)
+            log.warning("the store rejected a %s request_id=%s", capability.name, job.call.context.request_id)
             raise
         except GatewayError as error:
             count.labels(capability.name, error.kind.code).inc()

@@ -1,6 +1,6 @@
 """A job: one function of the tenant computes one result over one object.
 
-A built-in function is a `Contract` and whatever renders its result; everything else is the same for all of them.
+A built-in function is a `Contract` and a renderer of its result; everything else is shared by all of them.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -15,11 +15,11 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class CapabilityRefusedError(Exception):
-    """The store refused the capability that the function was given."""
+    """The store rejected the capability that the function used."""
 
 
 class Contract(Protocol[Result_co]):
-    """The order that a function gets beside the object, and the checks of its reply. Pure."""
+    """The order to a function, in addition to the object, and the checks of its reply. Pure."""
 
     @property
     def function(self) -> str:
@@ -30,13 +30,13 @@ class Contract(Protocol[Result_co]):
         """Two jobs over the same object with the same key have the same result."""
 
     def order(self) -> Mapping[str, object]:
-        """Members of the order's JSON object beside `source`."""
+        """Members of the order's JSON object in addition to `source`."""
 
     def fields(self) -> Mapping[str, str]:
         """The same as header fields, for an order whose body is the object itself."""
 
     def result(self, reply: Mapping[str, Any], stat: ObjectStat) -> Result_co:
-        """The result in a reply about this object, which the tenant's function made: every part of it is checked.
+        """The result in a reply about this object. Every part is checked: the tenant's function is not trusted.
 
         Raises:
             GatewayError: FUNCTION_FAILED.
@@ -50,8 +50,8 @@ class Job(Generic[Result]):
     Attributes:
         call: the caller reads the object with their own token, and their project is charged.
         stat: the object; its content is bound to the ETag and size.
-        contract: what is computed.
-        remember: gets the result once, however many callers wait for it, and even if none does any more.
+        contract: the computation.
+        remember: called once with the result, however many callers wait for it, and even if none does any more.
     """
 
     call: Call

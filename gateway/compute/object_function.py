@@ -1,4 +1,4 @@
-"""One order to a tenant's function: by a capability for the object, or with the object's bytes as its body."""
+"""One order to a tenant's function: with a capability for the object, or with the object's bytes as its body."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,12 +18,12 @@ Pause = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a job is sent.
+    """The destination of a job.
 
     Attributes:
         address: of the function.
-        permanent_failure: a reason not to wait for the function any longer, or None; asked while it is silent.
-        pause: awaited after each `PIECE_BYTES` of a body; None: the stream yields to nobody.
+        permanent_failure: returns the reason to stop waiting for the function, or None; called while it is silent.
+        pause: awaited after each `PIECE_BYTES` of a body; None: no pauses.
     """
 
     address: FunctionAddress
@@ -40,11 +40,11 @@ class ObjectFunction:
 
     @property
     def retry_seconds(self) -> float:
-        """How long an order that broke off may be sent again."""
+        """How long an interrupted order is retried."""
         return self._client.retry_seconds
 
     async def compute(self, job: Job[Result], target: Target, capability: Capability) -> Result:
-        """The result; the bytes behind it are those of the ETag of `job.stat`.
+        """The result, computed over the bytes that have the ETag of `job.stat`.
 
         Raises:
             CapabilityRefusedError: the function may try again with another capability.
@@ -94,7 +94,7 @@ class ObjectFunction:
 
 
 async def _paced(pieces: AsyncIterator[bytes], pause: Pause | None) -> AsyncIterator[bytes]:
-    """The bytes of an object on their way."""
+    """The bytes of an object, with pauses."""
     passed = 0
     async for piece in pieces:
         yield piece

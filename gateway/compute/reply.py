@@ -1,7 +1,7 @@
 """The reply of a function to an order about one object (`docs/reference/checksums-function.md`).
 
-A function belongs to a tenant, so its reply is as trustworthy as the tenant's pods: it is read with a bound, and counts
-only if it is about the object that the order named.
+A function belongs to a tenant, so its reply is no more trustworthy than the tenant's pods: its size is limited, and it
+is rejected unless it is about the object in the order.
 """
 
 import json
@@ -24,7 +24,7 @@ _ERRORS = {
     "source_unreachable": ErrorCode.OBJECT_TRUNCATED,
     "too_busy": ErrorCode.FUNCTION_BUSY,
 }
-# The store did not honour the signed URL; another capability may still work.
+# The store did not accept the signed URL; another capability may still work.
 _INCOMPLETE = "source_incomplete"
 _REFUSED = frozenset(["source_refused", "source_missing", _INCOMPLETE])
 
@@ -35,22 +35,22 @@ def failed(function: str, why: str) -> GatewayError:
 
 
 def strong_etag(stat: ObjectStat) -> str | None:
-    """The ETag that a function has to insist on; a weak one meets no condition."""
+    """The ETag that a function must require; None for a weak one, which meets no condition."""
     return None if is_weak(stat.etag) else stat.etag
 
 
 async def read_reply(response: Reply, function: str) -> Mapping[str, Any]:
-    """The JSON object of a reply. Its content decides, not the status: signs of life fix the status early.
+    """The JSON object of a reply. Its content decides, not the status, which is sent with the first keep-alive.
 
     Raises:
         GatewayError: FUNCTION_FAILED, FUNCTION_UNREACHABLE.
     """
     body = bytearray()
     async for piece in response.pieces():
-        # Signs of life are blanks before the document.
+        # Keep-alives are blanks before the document.
         body += piece if body else piece.lstrip()
         if len(body) > MAX_REPLY_BYTES:
-            raise failed(function, "its answer is too long")
+            raise failed(function, f"its reply is longer than {MAX_REPLY_BYTES} bytes")
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
@@ -59,11 +59,11 @@ async def read_reply(response: Reply, function: str) -> Mapping[str, Any]:
         return reply
     if response.status in NOBODY_THERE:
         raise GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
-    raise failed(function, f"it answered {response.status} without a result")
+    raise failed(function, f"it returned {response.status} without a result")
 
 
 def result_of(contract: Contract[Result], reply: Mapping[str, Any], stat: ObjectStat) -> Result:
-    """The result in a reply, once it is found to be about this object and what the contract asks for.
+    """The result in a reply that is about this object and fulfils the contract.
 
     Raises:
         CapabilityRefusedError: the function may try again with another capability.
@@ -83,7 +83,7 @@ def _check(reply: Mapping[str, Any], stat: ObjectStat, function: str) -> None:
             raise CapabilityRefusedError
         if isinstance(code, str) and code in _ERRORS:
             raise GatewayError(_ERRORS[code], function=function)
-        raise failed(function, "it reported an error of its own")
+        raise failed(function, "it reported an unknown error")
     expected = (stat.etag,) if strong_etag(stat) else (stat.etag, None)
     if reply.get("etag") not in expected or reply.get("size") != stat.size:
-        raise failed(function, "it answered about another object")
+        raise failed(function, "its reply is about another object")

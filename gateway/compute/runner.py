@@ -1,4 +1,4 @@
-"""Runs jobs: each computation once however many callers wait, in a slot of its project, with a result that is true."""
+"""Runs jobs: each computation once for all waiting callers, in a slot of its project, with a verified result."""
 
 import time
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from gateway.objects.model import ObjectStore
 from gateway.single_flight import SingleFlight, StillRunningError
 from gateway.upstream.diagnostics import FunctionDiagnostics
 
-# Failures that concern the caller who started a computation, and say nothing to those who joined it.
+# Failures that apply only to the caller who started a computation, not to those who joined it.
 _OF_THE_STARTER = frozenset([ErrorCode.TOKEN_INVALID, ErrorCode.OBJECT_FORBIDDEN])
 
 
@@ -43,13 +43,13 @@ class Runner:
         return self._slots.interactive(call)
 
     async def run(self, job: Job[Result]) -> Result:
-        """Joins a running computation of the same identity, or starts one; only its starter gets its phases timed.
+        """Joins a running computation of the same identity, or starts one; only the starter's timings have its phases.
 
-        A user does not join what a service caller has started, because that may still wait in its queue.
+        A user does not join a computation that a service caller has started, because it may still be queued.
 
         Raises:
-            GatewayError: COMPUTATION_RUNNING after `answer_seconds`, and the computation goes on; FUNCTION_NOT_ENABLED,
-                CONCURRENCY_EXCEEDED, BYTES_EXCEEDED, OBJECT_CHANGED; see `Attempts.result`.
+            GatewayError: COMPUTATION_RUNNING after `answer_seconds`, and the computation continues;
+                FUNCTION_NOT_ENABLED, CONCURRENCY_EXCEEDED, BYTES_EXCEEDED, OBJECT_CHANGED; see `Attempts.result`.
         """
         deadline = time.monotonic() + self._slots.answer_seconds
         of_users = job.identity, False
@@ -84,7 +84,7 @@ class Runner:
                 result = await self._attempts.result(job, target)
             except GatewayError as error:
                 raise self._diagnostics.with_diagnosis(error, call.caller.project_id, function) from error.__cause__
-        # The function read what it was given; only the store can say that this is still the object.
+        # Only the store can tell whether the bytes that the function has read are still the object.
         if (await self._store.stat(call.caller, job.stat.ref)).identity != job.stat.identity:
             raise GatewayError(ErrorCode.OBJECT_CHANGED)
         job.remember(result)

@@ -1,4 +1,4 @@
-"""Slots for computations: users have those of their project's limit, service callers a queue of their own."""
+"""Slots for computations: users share those of their project's limit, service callers have a separate queue."""
 
 import contextlib
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -19,7 +19,7 @@ class ComputeSlots:
         limiter: limits of projects.
         services: slots of service callers; they take nothing from the users of the project.
         throttle: makes the streams of service callers yield to users who wait.
-        answer_seconds: maximum wait for a result; after it the caller is told to ask again.
+        answer_seconds: maximum wait for a result; then the caller is told to repeat the request.
     """
 
     limiter: ProjectLimiter

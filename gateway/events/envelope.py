@@ -43,7 +43,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class S3(Struct, frozen=True, gc=False):
-    """The part of a record that all stores write alike."""
+    """The part of a record that is the same in all stores."""
 
     bucket: Bucket
     object: Entry
@@ -102,7 +102,7 @@ def envelopes_of(headers: Mapping[str, str], body: bytes, *, most: int) -> Itera
     Args:
         headers: names in lower case.
         body: as it was sent.
-        most: how many events a batch may have.
+        most: maximum number of events in a batch.
 
     Raises:
         GatewayError: REQUEST_MALFORMED, REQUEST_MEDIA_TYPE.
@@ -133,7 +133,7 @@ def _type_of(headers: Mapping[str, str]) -> str:
     try:
         return msgspec.convert(attributes, _CloudEvent).type
     except ValueError as error:
-        raise _malformed("the fields 'ce-' are not those of a CloudEvent") from error
+        raise _malformed("the 'ce-' header fields are not those of a CloudEvent") from error
 
 
 def _opened(event: _CloudEvent) -> Envelope:

@@ -5,8 +5,8 @@ copy that already carries our binding, even an outdated one because the store ga
 written to; and processed events are remembered.
 
 An event is remembered only if it cannot be needed again: it has a sequencer, comes from this caller, and is about the
-content that the store shows. An object that is missing or still has the old content may be there at the next delivery;
-content that is written again has no digests; and one member's events say nothing about another's.
+content that the store has. An object that is missing or still has the old content may be there at the next delivery;
+content that is written again has no digests; and one member must not suppress the events of another.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class EventFlow:
         self._flights: SingleFlight[object, Outcome] = SingleFlight()
 
     async def handle(self, events: EventCall, event: ObjectEvent) -> Outcome:
-        """The outcome of one event; it counts as done only if nothing failed.
+        """Processes one event; it is remembered only if nothing failed.
 
         Raises:
             GatewayError: see `Checksums.answer`; the event may be delivered again.
@@ -100,7 +100,7 @@ class EventFlow:
 
 
 def _key(events: EventCall, identity: bytes) -> bytes:
-    """Of one size, whatever the names are."""
+    """A key of fixed size, whatever the length of the names."""
     asked = json.dumps([events.call.caller.project_id, events.call.caller.user_id, *events.algorithms]).encode()
     return hashlib.sha256(asked + identity).digest()
 

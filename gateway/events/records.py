@@ -16,13 +16,13 @@ from gateway.events.envelope import Envelope, Record, envelopes_of
 from gateway.objects.model import ObjectRef
 from gateway.slices import in_slices
 
-# `s3:` is S3's and MinIO's; RGW has had three ways of writing `com.amazonaws.`.
+# `s3:` is S3's and MinIO's; RGW has used three forms of `com.amazonaws.`.
 _CREATED = re.compile(r"(?:s3:|com\.amazonaws\.(?:s3[.:])?)?ObjectCreated:([A-Za-z]+)")
 _RGW = "ceph:s3"
 
 
 class Happening(Enum):
-    """The kinds of events that concern us."""
+    """The kinds of events."""
 
     WRITTEN = "written"
     COPIED = "copied"

@@ -79,12 +79,12 @@ class EventRoutes:
             return await read_events(headers, body, most=self._settings.bulk_max_objects)
 
     async def _all(self, whole: EventCall, events: list[ObjectEvent], paid: int) -> Counter[str]:
-        """How many events had which outcome. The first `paid` of them are counted already, with the call itself."""
+        """The number of events by outcome. The first `paid` events are already counted with the call itself."""
 
         async def one(number: int) -> Outcome | GatewayError:
             event = events[number]
             ref = event.refs[0] if event.refs else None
-            # Each has sources of its own, which are in its audit record.
+            # Each event has its own sources, which are in its audit record.
             call = whole.call.part()
             context = call.context
             try:

@@ -1,9 +1,9 @@
 """Access rules of application credentials, which restrict the calls of a token.
 
 The grammar is Keystone's: in a path, `*` and `{name}` stand for one segment, `**` for the rest. All other
-characters are literal, and the whole path has to match. The path is compared as it was sent,
+characters are literal, and the whole path must match. The path is compared as it was sent,
 percent-encoded, because that is the path that is served; but an encoded slash is a slash, because names of objects
-are decoded, and `*` must not reach into what lies below. HEAD and GET are two rules.
+are decoded, and `*` must not match a slash in them. HEAD and GET need separate rules.
 
 Users choose the paths of their credentials, so matching takes linear time for any pattern: all possible positions
 are followed at once, as bits of one integer (an NFA). A regular expression would backtrack, and `**a**a**a**b` would

@@ -63,7 +63,7 @@ class Authenticator:
             raise self.with_challenge(error) from error.__cause__
 
     def project_of(self, fields: Sequence[tuple[bytes, bytes]]) -> str:
-        """The project that a request is queued for, by its header fields; "" for all whose token is not known.
+        """The project for which a request is queued, by its header fields; "" if its token is not known.
 
         A cache lookup: it never asks Keystone and grants nothing.
         """

@@ -60,9 +60,9 @@ class TokenCache:
         return caller
 
     def project_of(self, token: str) -> str:
-        """The project of a token that was accepted lately, or "": for fair queueing, not for access.
+        """The project of a recently accepted token, or "": for fair queueing, not for access.
 
-        A token that Keystone has to be asked about again does not queue among made-up ones.
+        An accepted token that has to be validated again does not queue behind made-up ones.
         """
         caller = self._callers.get(token) or self._last_known.get(token)
         return caller.project_id if caller is not None else ""
@@ -71,7 +71,7 @@ class TokenCache:
         """The caller of a token, from the cache or from Keystone.
 
         Raises:
-            GatewayError: what `validate` raises.
+            GatewayError: `validate` raised it.
         """
         caller = self.known(token)
         if caller is not None:

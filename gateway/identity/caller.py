@@ -16,7 +16,7 @@ class AccessRule:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint of the catalog that concerns us."""
+    """One endpoint of an object store in the catalog."""
 
     service_type: str
     interface: str
@@ -29,11 +29,11 @@ class Caller:
     """A validated, project-scoped token. Identity is ids; the names are for people who read logs.
 
     Attributes:
-        token: the token itself, which authorises what is done in the caller's name; hidden from `repr`.
+        token: the token itself, which authorises all requests on behalf of the caller; hidden from `repr`.
         expires_at: seconds since the epoch.
         service_types: every service type of the catalog.
         endpoints: the endpoints of the object stores.
-        delegated: the token may have fewer rights than its user has: it is of an application credential, a trust
+        delegated: the token may have fewer rights than its user: it is of an application credential, a trust
             or an OAuth consumer.
         access_rules: None if the token is not restricted by access rules.
     """

@@ -21,23 +21,23 @@ log = logging.getLogger(__name__)
 
 
 class ServiceCredential:
-    """Tokens of our own. keystoneauth1 blocks, so it runs in a thread: one for all concurrent requests."""
+    """Tokens of the gateway. keystoneauth1 blocks, so it runs in a thread: one for all concurrent requests."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
         self._flights: SingleFlight[str | None, str] = SingleFlight()
-        # keystoneauth1's plugin may be asked by many threads, but not be invalidated beside one that asks.
+        # Many threads may get a token from keystoneauth1's plugin at once, but none may invalidate it meanwhile.
         self._turn = threading.Lock()
 
     async def token(self, refused: str | None = None) -> str:
         """A valid token; not `refused`, which Keystone has rejected.
 
-        All who were refused with the same token cost one authentication. They do not wait for the answer to a question
-        from before the refusal: it may be the refused token.
+        All requests that were rejected with the same token cause one authentication. They do not join one that began
+        before the rejection: it may return the rejected token.
 
         Raises:
-            OutageError: there is none, also when the credential itself is refused: the caller cannot help it, the
-                operator finds the reason in the log.
+            OutageError: there is none, also if Keystone rejects the credential itself: that is not the caller's fault,
+                and the log has the reason for the operator.
         """
         return await self._flights.run(refused, lambda: self._ask(refused))
 
@@ -45,7 +45,7 @@ class ServiceCredential:
         try:
             return await asyncio.to_thread(self._latest, refused)
         except ksa_exceptions.ClientException as error:
-            log.error("the gateway's own credential gets no token: %s", error)  # noqa: TRY400 - the sentence is the news
+            log.error("Keystone issued no token for the gateway's credential: %s", error)  # noqa: TRY400 - the message is enough
             raise OutageError from error
 
     def _latest(self, refused: str | None) -> str:
@@ -75,12 +75,12 @@ def find_identity_service(*, timeout_seconds: float) -> IdentityService:
     """The identity service of the environment.
 
     Raises:
-        openstack.exceptions.ConfigException: nothing usable was found; the message says what is missing.
+        openstack.exceptions.ConfigException: there is no usable credential; the message says what is missing.
     """
     cloud = openstack.config.OpenStackConfig(app_name="osfaas").get_one()
     session = cloud.get_session()
     session.timeout = timeout_seconds
-    # The target of a redirect would be sent the password.
+    # A redirect would send the password to its target.
     session.redirect = False
     verify, _certificate = cloud.get_requests_verify_args()
     context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
@@ -88,6 +88,6 @@ def find_identity_service(*, timeout_seconds: float) -> IdentityService:
 
 
 def v3_url(auth_url: str) -> str:
-    """`auth_url` with the version on it; operators write it with and without."""
+    """`auth_url` with the version appended; operators write it with and without."""
     base = auth_url.rstrip("/")
     return base if base.endswith("/v3") else f"{base}/v3"

@@ -55,7 +55,7 @@ class Keystone:
         """Validates a token, and returns its caller.
 
         Raises:
-            GatewayError: TOKEN_INVALID (Keystone says so), TOKEN_WRONG_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
+            GatewayError: TOKEN_INVALID (Keystone rejected it), TOKEN_WRONG_SCOPE, KEYSTONE_UNAVAILABLE (no answer, or
                 one that says nothing about the token). In doubt, no caller is returned.
         """
         return await self.validate_as(token, caller_from)
@@ -76,15 +76,15 @@ class Keystone:
         if response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response):
             raise GatewayError(ErrorCode.TOKEN_INVALID)
         if response.status_code != httpx.codes.OK:
-            log.error("Keystone answered %d to a validation", response.status_code)
+            log.error("Keystone returned %d to a token validation", response.status_code)
             raise _outage(response)
         if response.headers.get("X-Subject-Token", token) != token:
-            log.error("Keystone, or something before it, answered about another token")
+            log.error("Keystone, or a proxy in front of it, validated another token")
             raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE)
         try:
             return parse(token, response.json()["token"])
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            log.exception("Keystone's answer to a validation is not understood")
+            log.exception("Keystone's response to a token validation is malformed")
             raise GatewayError(ErrorCode.KEYSTONE_UNAVAILABLE) from error
 
     async def _asked(self, token: str) -> httpx.Response:
@@ -102,7 +102,7 @@ class Keystone:
             own = await self._credential.token(refused=own)
             response = await self._ask(token, own)
             if await self._is_about_us(response, own):
-                log.error("Keystone refuses the gateway's own credential")
+                log.error("Keystone rejects the gateway's own credential")
                 raise _outage(response)
         if response.status_code in _OVERLOADED:
             raise _outage(response)
@@ -127,7 +127,7 @@ class Keystone:
         headers = {
             "X-Auth-Token": own,
             "X-Subject-Token": token,
-            # Without it Keystone hides tokens that access rules restrict, as from a service that knows no rules.
+            # Without it, Keystone hides tokens with access rules, as from a service that does not support rules.
             "OpenStack-Identity-Access-Rules": "1",
         }
         try:
@@ -135,10 +135,10 @@ class Keystone:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._client.get(f"{self._auth_url}/auth/tokens", headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
-            log.warning("Keystone cannot be asked: %r", error)
+            log.warning("Keystone cannot be reached: %r", error)
             raise OutageError from error
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            log.warning("Keystone, or something before it, limits how often we may ask (429)")
+            log.warning("Keystone, or a proxy in front of it, limits the rate of validations (429)")
             raise _RateLimitedError(response)
         return response
 
@@ -147,12 +147,12 @@ class _RateLimitedError(Exception):
     """Keystone limits the rate of our requests; this must not open the circuit."""
 
     def __init__(self, response: httpx.Response) -> None:
-        super().__init__("Keystone answered 429")
+        super().__init__("Keystone returned 429")
         self.response = response
 
 
 def _is_keystones(response: httpx.Response) -> bool:
-    """Whether an error is Keystone's own: a proxy without its Keystone also answers 404, in another format."""
+    """Whether an error is Keystone's own: a proxy that cannot reach Keystone may return 404 too, in another format."""
     try:
         return bool(response.json()["error"]["code"] == response.status_code)
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -232,7 +232,7 @@ def _word(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A string that can be forwarded: JSON may hold a lone surrogate, a header field or URL may not."""
+    """A string that can be forwarded: JSON may contain a lone surrogate, a header field or URL may not."""
     if not isinstance(value, str):
         raise TypeError("expected a string")
     value.encode()

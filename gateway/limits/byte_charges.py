@@ -1,6 +1,6 @@
 """Charges the bytes of an object to its reader: all of them after a complete read, else an upper bound.
 
-When a computation ends early, only the function knows how much it has read, and the function is the tenant's own. So
+When a computation ends early, only the function knows how much it has read, and the tenant controls the function. So
 the charge is bounded by time: the function cannot have read for longer than it ran, nor faster than any function does.
 """
 

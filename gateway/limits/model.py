@@ -18,8 +18,8 @@ class LimitSubject:
     Attributes:
         project_id: the project that the limits belong to.
         caller_id: id of the user; callers of a project take turns in queues.
-        limits: of the project's record; None: there is no record of any, and the settings' defaults apply.
-        service: a service caller. It has limits of its own, of the same size, so it takes nothing from users.
+        limits: of the project's record; None: there are no records, and the defaults of the settings apply.
+        service: a service caller. It has separate limits of the same size, so it takes nothing from users.
     """
 
     project_id: ProjectId

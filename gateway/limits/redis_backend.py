@@ -120,7 +120,7 @@ class RedisLimitBackend:
         )
 
     def _give_back(self, consumed: asyncio.Task[Any], subject: str, bucket: str, rate: Rate, amount: float) -> None:
-        """Refunds what was consumed for a call whose caller disconnected before the answer."""
+        """Refunds the amount that was consumed for a caller who disconnected before the answer."""
         if not consumed.cancelled() and consumed.result() is not None and consumed.result()[0]:
             task = asyncio.ensure_future(self._consume_shared(subject, bucket, rate, -amount))
             self._pending.add(task)
@@ -140,7 +140,7 @@ class RedisLimitBackend:
     async def release_slot(self, subject: str, call: str) -> None:
         """Releases here at once and in the store a moment later: the call's answer does not wait for it."""
         self._local.release_slot_now(subject, call)
-        task = asyncio.ensure_future(self._call_store(lambda: self._redis.zrem(_key(subject, "places"), call)))
+        task = asyncio.ensure_future(self._call_store(lambda: self._redis.zrem(_key(subject, "slots"), call)))
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
@@ -168,7 +168,7 @@ class RedisLimitBackend:
 
     async def _renew_subject(self, subject: str) -> None:
         """Renews the leases of running calls; a call that ends meanwhile releases its slot again."""
-        key = _key(subject, "places")
+        key = _key(subject, "slots")
         calls = self._local.calls().get(subject, [])
         if not calls:
             return
@@ -184,7 +184,7 @@ class RedisLimitBackend:
         await self._redis.aclose()
 
     async def _slots(self, subject: str, call: str, limit: int) -> LimitResult | None:
-        key, lease = _key(subject, "places"), int(LEASE_SECONDS * 1000)
+        key, lease = _key(subject, "slots"), int(LEASE_SECONDS * 1000)
         found = await self._call_store(lambda: self._acquire(keys=[key], args=[call, limit, lease]))
         return None if found is None else slot_result(bool(found[0]), int(found[1]), limit)
 
@@ -202,7 +202,7 @@ class RedisLimitBackend:
         if not self._shared:
             self._shared = True
             self._metrics.limits_shared.set(1)
-            log.warning("the store of the shared limits answers again: replicas share them")
+            log.warning("the store of the shared limits responds again: replicas share them")
             await self.renew()
         return found
 
@@ -221,7 +221,7 @@ async def open_redis_backend(url: str, metrics: Metrics, *, timeout_seconds: flo
     """The backend in the store at a URL; the store need not be reachable yet.
 
     Args:
-        url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://`, maybe with a user and a password.
+        url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://`, with an optional user and password.
         metrics: shows whether the limits are shared.
         timeout_seconds: maximum wait for an answer.
 

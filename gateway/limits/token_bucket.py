@@ -13,7 +13,7 @@ class Rate:
 
     Attributes:
         per_second: refill rate.
-        burst_seconds: for how long an unused rate is kept: the bucket holds that much, at least one.
+        burst_seconds: how long an unused rate accumulates; the bucket holds that amount, at least one.
     """
 
     per_second: float

@@ -2,7 +2,7 @@
 
 No URL comes from a request. The catalog is Keystone's, so the operator controls it; but it is data, and a wrong or
 forged one must not lead to addresses that only the gateway can reach: its own loopback, the metadata service, names
-inside the cluster. A store at such an address has to be listed (`OSFAAS_STORE_ALLOWLIST`).
+inside the cluster. A store at such an address must be listed (`OSFAAS_STORE_ALLOWLIST`).
 """
 
 import ipaddress
@@ -48,7 +48,7 @@ def origin_of(url: str) -> Origin:
 
 
 def is_forbidden_address(address: Address) -> bool:
-    """Whether a store at this address has to be listed by the operator."""
+    """Whether a store at this address is allowed only if the operator lists it."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _carried(address)
         if inner:
@@ -107,18 +107,18 @@ class StoreAllowlist:
             GatewayError: OBJECT_UNSUPPORTED.
         """
         if not self.may_be_asked(url):
-            raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="its store is not one that this gateway may ask")
+            raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="its store is not on the gateway's allowlist")
 
     def may_be_asked(self, url: str) -> bool:
         """Whether the URL is allowed; a rejected endpoint of the catalog is logged."""
         try:
             origin = origin_of(url)
         except ValueError:
-            log.error("an endpoint of the catalog is no http or https URL of a host")  # noqa: TRY400 - that is all
+            log.error("an endpoint of the catalog is not an http or https URL")  # noqa: TRY400 - the message is enough
             return False
         if origin in self._known or (not self._strict and _may_be_a_store(origin[1])):
             return True
-        log.error("an endpoint of the catalog is not one of OSFAAS_STORE_ALLOWLIST: %s://%s:%d", *origin)
+        log.error("an endpoint of the catalog is not on the allowlist (OSFAAS_STORE_ALLOWLIST): %s://%s:%d", *origin)
         return False
 
 

@@ -1,4 +1,4 @@
-"""Drivers of object stores, by the name that the settings select. A further store is a module and an entry here."""
+"""Drivers of object stores by name, which the settings select. A new store needs a module and an entry here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from gateway.settings.upstream import StoreSettings
 
 @dataclass(frozen=True, slots=True)
 class DriverParts:
-    """What a driver is made from.
+    """The components of a driver.
 
     Attributes:
         settings: of stores.
         client: sends requests to stores on the allowlist.
-        presigner: signs with EC2 credentials of callers; Swift uses it where S3 shows the same objects.
+        presigner: signs with EC2 credentials of callers; Swift uses it where S3 serves the same objects.
     """
 
     settings: StoreSettings

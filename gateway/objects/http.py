@@ -24,14 +24,14 @@ _FIRST_OF_THE_SERVER = 500
 
 
 class StoreFailureError(GatewayError):
-    """The store fails for any request: no answer, or a 5xx."""
+    """The store fails: no answer, or a 5xx."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.STORE_UNAVAILABLE)
 
 
 class StoreUnreachableError(StoreFailureError):
-    """The store gave no answer, unlike a 5xx for one object."""
+    """The store gave no answer; a 5xx may concern one object only."""
 
 
 class StoreClient:
@@ -73,7 +73,7 @@ class StoreClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the object store cannot be reached: %r", error)
             if isinstance(error, aiohttp.ClientSSLError):
-                raise GatewayError(ErrorCode.STORE_UNAVAILABLE) from error  # another attempt meets the same certificate
+                raise GatewayError(ErrorCode.STORE_UNAVAILABLE) from error  # a retry would get the same certificate
             raise StoreUnreachableError from error
         try:
             yield response
@@ -144,9 +144,7 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
 
 def incomplete() -> GatewayError:
     """The error of a large object with missing segments. It persists until the owner repairs it."""
-    why = (
-        "a segment of this large object is missing, or is not the one of its manifest, so that it cannot be read whole"
-    )
+    why = "a segment of this large object is missing or differs from its manifest, so it cannot be read completely"
     return GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why=why)
 
 
@@ -158,7 +156,7 @@ def is_retryable(status: int) -> bool:
 def refused(status: int) -> GatewayError:
     """The error for a status of the store."""
     if status == BAD_REQUEST:
-        return GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object store does not take such a name or version")
+        return GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object store does not accept this name or version")
     if status == UNAUTHORIZED:
         return GatewayError(ErrorCode.TOKEN_INVALID)
     if status == FORBIDDEN:
@@ -167,5 +165,5 @@ def refused(status: int) -> GatewayError:
         return GatewayError(ErrorCode.OBJECT_NOT_FOUND)
     if status == PRECONDITION_FAILED:
         return GatewayError(ErrorCode.OBJECT_CHANGED)
-    log.warning("the object store answered %d", status)
+    log.warning("the object store returned %d", status)
     return StoreFailureError() if status >= _FIRST_OF_THE_SERVER else GatewayError(ErrorCode.STORE_UNAVAILABLE)

@@ -18,7 +18,7 @@ MAX_VERSION_BYTES = 1_024
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An object of the caller's own account. Names are opaque bytes, which the stores want to be UTF-8.
+    """An object of the caller's own account. Names are opaque bytes, which stores require to be UTF-8.
 
     Attributes:
         container: Swift container or S3 bucket.
@@ -50,16 +50,16 @@ class ObjectRef:
             GatewayError: REQUEST_MALFORMED.
         """
         if not self.container or "/" in self.container or self.container in {".", ".."}:
-            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the container's name is not one")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the name of the container is invalid")
         if not self.name:
-            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object's name is missing")
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the name of the object is missing")
         try:
             container, name, version = (len(word.encode()) for word in (self.container, self.name, self.version or ""))
         except UnicodeEncodeError as error:
             raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is not Unicode") from error
         if container > MAX_CONTAINER_BYTES or name > MAX_OBJECT_BYTES:
             raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a name is too long")
-        # Stores answer a URL that is too long as if they had failed.
+        # Stores answer a URL that is too long with a server error.
         if version > MAX_VERSION_BYTES:
             raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the version is too long")
         if "\0" in self.container + self.name + (self.version or ""):
@@ -90,13 +90,13 @@ class ObjectStat:
     Attributes:
         project_id: of the token. Some stores give every project the same URL and select the account by token.
         account: URL of the Swift account, or S3's.
-        etag: without quotes; a weak one as it is, to which no digest is bound: none is remembered, stored or believed.
+        etag: without quotes; a weak one unchanged. No digest is bound to a weak one: none is cached, stored or read.
         size: bytes.
         native: digests of the store itself, by algorithm, lowercase hex.
-        stored: digests kept with the object and bound to this very ETag and size.
+        stored: digests stored with the object and bound to this ETag and size.
         foreign: digests that other tools have stored with the object; unverified.
-        metadata: the header fields that have to be sent again when metadata is changed.
-        rewritable: whether sending them again changes this very object, and loses nothing of what its owner gave it.
+        metadata: the header fields that must be sent again when metadata is changed.
+        rewritable: whether sending them again changes this object itself, and loses nothing that its owner has set.
     """
 
     project_id: str

@@ -1,6 +1,6 @@
 """DNS resolution of stores without forbidden addresses (SSRF, DNS rebinding).
 
-The checked address is the one that is connected to, so an answer that changes in between gains nothing.
+The connection uses the checked address, so a DNS answer that changes in between has no effect.
 """
 
 import ipaddress
@@ -31,7 +31,7 @@ class StoreResolver(AbstractResolver):
             return found
         allowed = [entry for entry in found if not is_forbidden_address(ipaddress.ip_address(entry["host"]))]
         if not allowed:
-            raise OSError(f"{host} has no address that a store may have")
+            raise OSError(f"{host} has no allowed address")
         return allowed
 
     async def close(self) -> None:

@@ -79,7 +79,7 @@ class Presigner:
     async def signed(
         self, caller: Caller, ref: ObjectRef, method: str, headers: Mapping[str, str]
     ) -> tuple[str, dict[str, str]]:
-        """URL and header fields of a request of the gateway's own.
+        """URL and header fields of a request by the gateway itself.
 
         Raises:
             GatewayError: OBJECT_NO_EC2_CREDENTIAL, without an S3, a valid name or a credential; KEYSTONE_UNAVAILABLE.
@@ -94,7 +94,7 @@ class Presigner:
         """The caller's credential for this project.
 
         An EC2 credential has all the roles of its user. A token with possibly fewer rights must not reach it,
-        or the function could be handed more than the caller has.
+        or the function could get more rights than the caller has.
         """
         if caller.delegated or caller.application_credential_id or not _BUCKET.fullmatch(ref.container):
             return None
@@ -119,7 +119,7 @@ class Presigner:
             log.warning("EC2 credentials cannot be listed: %r", error)
             raise OutageError from error
         except (KeyError, TypeError, ValueError) as error:
-            log.warning("EC2 credentials are not understood: %r", error)
+            log.warning("the list of EC2 credentials is malformed: %r", error)
         return None
 
 

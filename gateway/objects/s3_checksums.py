@@ -2,7 +2,7 @@
 
 `x-amz-checksum-*` values count if they are of the whole object: multipart uploads also have COMPOSITE ones,
 which are checksums of checksums and look like `base64-N` (AWS, "Checking object integrity"). An ETag is the
-MD5 of the content only for objects that were put at once, and not under SSE-C or SSE-KMS.
+MD5 of the content only for objects that were uploaded in one request, and not under SSE-C or SSE-KMS.
 """
 
 import base64
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from gateway.digests import is_digest
 
-# Field → our name. Ceph's gateway has three that AWS has not.
+# Field → our name. Ceph's gateway has three that AWS does not have.
 _FIELDS = {
     "x-amz-checksum-crc32": "crc32",
     "x-amz-checksum-crc32c": "crc32c",

@@ -97,7 +97,7 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
     """
     etag, length = etag_of(headers.get("etag", "")), headers.get("content-length", "")
     if not etag or not length.isdecimal():
-        raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="the store gives it no ETag or no size")
+        raise GatewayError(ErrorCode.OBJECT_UNSUPPORTED, why="the store returns no ETag or no size")
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
     native = native_digests(headers, etag)

@@ -1,7 +1,7 @@
-"""Digests kept in an object's own metadata, by us and by the other tools of a federation.
+"""Digests stored in an object's own metadata, by us and by other tools of a federation.
 
 The values have the names that those tools use (`X-Object-Meta-Adler32`, `x-amz-meta-adler32`, …).
-One more field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<fingerprint>`. The fingerprint covers the
+An additional field binds ours: `Checksum-Source: <etag>;<size>;<algorithm>,…;<fingerprint>`. The fingerprint covers the
 ETag, the size and the values, so it detects changed content and values that another tool has overwritten. It is not a
 signature: a user who may write the metadata may write the object too.
 
@@ -20,7 +20,7 @@ from gateway.objects.model import is_weak
 
 BINDING = "checksum-source"
 _FINGERPRINT_CHARS = 16
-# Keys of other tools beside an algorithm's own name: rclone keeps the MD5 of a multipart upload in base64.
+# Keys of other tools in addition to an algorithm's own name: rclone stores the MD5 of a multipart upload in base64.
 _FOREIGN_KEYS = {"md5": ("md5", "md5chksum")}
 _SHORT_HEX = re.compile(r"[0-9A-Fa-f]{1,8}")
 _MD5_BASE64 = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -41,7 +41,7 @@ def read_stored(metadata: Mapping[str, str], *, etag: str, size: int) -> dict[st
 
     Args:
         metadata: user metadata of the object, names in lower case, without the store's prefix.
-        etag: the ETag that the object has now.
+        etag: the object's current ETag.
         size: its size in bytes.
     """
     if is_weak(etag):
@@ -69,7 +69,7 @@ def read_foreign(metadata: Mapping[str, str], *, etag: str, size: int, native: M
 
     Args:
         metadata: as in `read_stored`.
-        etag: the ETag that the object has now.
+        etag: the object's current ETag.
         size: its size in bytes.
         native: digests of the store itself.
     """

@@ -27,9 +27,9 @@ from gateway.objects.tempurl import sign_get
 from gateway.settings.upstream import StoreSettings
 
 META = "x-object-meta-"
-# A POST replaces all of these at once (Swift API, "Create or update object metadata"), and takes no condition: an
-# object that is put in the same moment gets them too. Hence nothing is sent again that would destroy it, `X-Delete-At`;
-# and without that, a POST takes the expiry away. So an object that expires is not written to.
+# A POST replaces all of these at once (Swift API, "Create or update object metadata"), and accepts no condition: an
+# object that is uploaded at the same moment gets them too. Therefore `X-Delete-At`, which would delete that object, is
+# not sent again; without it, a POST removes the expiry. So an object that expires is not written to.
 _RESENT = frozenset(
     [
         "content-disposition",
@@ -124,7 +124,7 @@ class SwiftStore:
             return response.status == _ACCEPTED
 
     async def _temp_url(self, caller: Caller, stat: ObjectStat) -> str | None:
-        # A signature covers no query: Swift leaves a version id out of account, and would give the current version.
+        # A signature covers no query: Swift ignores a version id, and would return the current version.
         if stat.ref.version is not None:
             return None
         key = await self._temp_url_key(caller, stat)
@@ -142,7 +142,7 @@ class SwiftStore:
         """A key that the token may read, or one that it may set in a free slot; never replaces another.
 
         A container's key opens that container only, so it does not read the segments of a large object,
-        which usually lie in another one; the account's key does.
+        which are usually in another one; the account's key does.
         """
         container = f"{stat.account}/{quote(stat.ref.container, safe='')}"
         of_container = None
@@ -200,7 +200,7 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
     """Parses the header fields (names in lower case) of a HEAD.
 
     Raises:
-        GatewayError: OBJECT_UNSUPPORTED, for a dynamic large object of so many segments that Swift gives
+        GatewayError: OBJECT_UNSUPPORTED, for a dynamic large object of so many segments that Swift returns
             neither an ETag nor a size: nothing would bind a digest to its content.
     """
     etag = etag_of(headers.get("etag", ""))
@@ -214,7 +214,7 @@ def stat_from(project_id: str, account: str, ref: ObjectRef, headers: Mapping[st
     if not etag or not length.isdecimal():
         raise GatewayError(
             ErrorCode.OBJECT_UNSUPPORTED,
-            why="the store gives it no ETag or no size, as for dynamic large objects of very many segments",
+            why="the store returns no ETag or no size, as for dynamic large objects with too many segments",
         )
     size = int(length)
     meta = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}

@@ -12,7 +12,7 @@ def sign_get(url: str, *, key: str, expires_at: int, digest: str) -> str:
         url: the object's URL, percent-encoded.
         key: a TempURL key of the container or the account.
         expires_at: when it ends.
-        digest: sha1, sha256 or sha512; Swift tells them apart by length.
+        digest: sha1, sha256 or sha512; Swift distinguishes them by length.
     """
     path = unquote_to_bytes(urlsplit(url).path)
     message = b"GET\n%d\n%s" % (expires_at, path)

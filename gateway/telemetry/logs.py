@@ -1,7 +1,7 @@
-"""Lines of the log: text or JSON, and no secret in either.
+"""Log lines as text or JSON, without secrets.
 
-Nothing writes a token or a signed URL on purpose. But errors of HTTP libraries may name the URL, and tracebacks what
-it was called with, so each line is looked through once more before it goes out.
+No code logs a token or a signed URL on purpose. But errors of HTTP libraries may contain URLs, and tracebacks their
+arguments, so each line is filtered before it is written.
 """
 
 import json
@@ -12,30 +12,30 @@ from typing import Literal
 
 LogFormat = Literal["text", "json"]
 
-# Whose messages are JSON already.
+# Loggers whose messages are already JSON.
 _STRUCTURED = frozenset(["gateway.access", "gateway.audit"])
 _HIDDEN = "***"
 _SECRETS = re.compile(
     # Parameters of signed URLs: Swift's TempURL, S3's presigned GET in both versions.
     r"(?P<kept>\b(?:temp_url_sig|x-amz-signature|x-amz-credential|x-amz-security-token|awsaccesskeyid|signature)"
     r"(?:=|%3D))[^&\s\"'\\<>]+"
-    # Header fields with a credential, as they look in a dictionary, a list of pairs or a head, also within a string of
-    # JSON. What is quoted ends with its quote: keys of TempURLs may be sentences.
+    # Header fields with a credential, as written in a dictionary, a list of pairs or a head, also within a JSON string.
+    # A quoted value ends with its quote: keys of TempURLs may contain blanks.
     r"|(?P<field>\b(?:x-auth-token|x-subject-token|x-service-token|x-storage-token|authorization"
     r"|x-(?:account|container)-meta-temp-url-key(?:-2)?)"
     r"(?:\\?[\"'])?\s*[:=,]\s*(?:b(?=[\"']))?(?:\\?[\"'])?(?:bearer\s+|basic\s+|aws4-hmac-sha256\s+)?)"
     r"(?:(?<=')[^'\n]+|(?<=\")[^\"\n]+|[^\s\"',}\]]+)"
     # Passwords in URLs.
     r"|(?P<scheme>://[^\s/:@\"']{0,64}:)[^\s/@\"']{1,256}(?=@)"
-    # Fernet and JWS tokens, wherever they stand.
+    # Fernet and JWS tokens, anywhere.
     r"|gAAAA[A-Za-z0-9_\-]{20,}(?:=|%3D)*"
     r"|(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{20,}",
     re.IGNORECASE,
 )
 
 
-# In lower case: whatever the expression finds in ASCII has one of these in it. Nearly no line has, and the expression
-# takes thirty times as long to find nothing.
+# In lower case: every match of the expression in ASCII contains one of these. Few lines do, and the expression takes
+# thirty times as long to find nothing.
 _HINTS = (
     *("temp_url_sig", "x-amz-", "awsaccesskeyid", "signature"),
     *("x-auth-token", "x-subject-token", "x-service-token", "x-storage-token", "authorization"),
@@ -44,7 +44,7 @@ _HINTS = (
 
 
 def without_secrets(text: str) -> str:
-    """The text with stars in place of tokens, signatures and passwords."""
+    """The text with asterisks in place of tokens, signatures and passwords."""
     small = text.lower()
     if text.isascii() and not any(hint in small for hint in _HINTS):
         return text
@@ -67,7 +67,7 @@ class _CachedTime(logging.Formatter):
 
 
 class TextLines(_CachedTime):
-    """Date, level and logger before the message; a traceback behind it, on lines of its own."""
+    """Date, level, logger and message; a traceback follows on separate lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -77,7 +77,7 @@ class TextLines(_CachedTime):
 
 
 class JsonLines(_CachedTime):
-    """One JSON object a line: `time` (UTC), `level`, `logger`, and `message`, or the fields of a structured line."""
+    """One JSON object per line: `time` (UTC), `level`, `logger`, and `message` or the fields of a structured line."""
 
     converter = staticmethod(time.gmtime)
 
@@ -97,7 +97,7 @@ def configure_logging(log_format: LogFormat = "text") -> None:
     """Configures logging to standard error, from INFO up; a second call changes the format."""
     formatter = JsonLines() if log_format == "json" else TextLines()
     logging.basicConfig(level=logging.INFO)
-    # None of this is in a line of ours (Python's logging HOWTO, "Optimization").
+    # No log line contains these (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)

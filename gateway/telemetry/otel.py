@@ -40,7 +40,7 @@ class OtelSpan:
 
 
 class OtelRecorder:
-    """`Recorder` of the SDK, with a provider of its own: nothing global is changed."""
+    """`Recorder` of the SDK, with a private provider: nothing global is changed."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._provider = TracerProvider(resource=Resource.create({"service.name": _SERVICE}), shutdown_on_exit=False)

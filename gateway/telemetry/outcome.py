@@ -34,7 +34,7 @@ _BACKENDS = frozenset(
 _LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.CONCURRENCY_EXCEEDED.status)
 # Logged as the error of a caller that disconnected, even after the head of its answer.
 GONE = "caller.gone"
-# What an answer that broke off behind its head is logged as.
+# Logged as the error of an answer that broke off after its head.
 BROKEN = "reply.truncated"
 
 

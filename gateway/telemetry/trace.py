@@ -1,6 +1,6 @@
 """W3C trace context: validated from callers, propagated to functions and stores.
 
-Callers are not trusted: only valid trace context is propagated, and each outgoing request has a span id of its own.
+Callers are not trusted: only valid trace context is propagated, and each outgoing request gets a new span id.
 Recording is separate (`otel.py`); the ids are propagated whether or not spans are recorded.
 """
 
@@ -115,7 +115,7 @@ def enter(trace: Trace, recorder: Recorder | None) -> None:
 
 @contextlib.contextmanager
 def outgoing(name: str) -> Iterator[dict[str, str]]:
-    """The trace header fields of an outgoing request, with a span id of its own; empty outside of a request."""
+    """The trace header fields of an outgoing request, with a new span id; empty outside of a request."""
     active = _active.get()
     if active is None:
         yield {}
@@ -132,5 +132,5 @@ def outgoing(name: str) -> Iterator[dict[str, str]]:
 
 
 def _new_id(size: int) -> str:
-    # Not a secret, and made twice for each request. All zeros is no id.
+    # Not a secret. All zeros is an invalid id.
     return f"{random.getrandbits(8 * size) or 1:0{2 * size}x}"

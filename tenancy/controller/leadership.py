@@ -1,6 +1,6 @@
 """Leader election by a Lease: only the holder reconciles.
 
-The election of the client library never releases its Lease, so that each restart would cost the whole lease time, and
+The client library's election never releases its Lease, so each restart would cost the whole lease time, and
 it cannot be stopped. The rules are the same: the time of a change is taken from the local clock, so that clocks need
 not agree; a leader that cannot renew stops before another candidate may take over.
 """
@@ -54,7 +54,7 @@ class Leadership:
 
     @property
     def leads(self) -> bool:
-        """Whether this candidate may write now."""
+        """Whether this candidate leads, and so may write."""
         return self._clock() - self._renewed < self._terms.deadline
 
     def run(self, stop: threading.Event, began: Callable[[], None], lost: Callable[[], None]) -> None:

@@ -1,10 +1,10 @@
-"""The metrics of the controller, in a registry of their own."""
+"""The metrics of the controller, in a separate registry."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ControllerMetrics:
-    """The metrics, by what they count."""
+    """The metrics and their registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

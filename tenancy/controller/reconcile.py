@@ -1,4 +1,4 @@
-"""Reconciles one tenant: snapshot → plan → execute → report; nothing of it if the tenant is known to be settled."""
+"""Reconciles one tenant: snapshot → plan → execute → report; does nothing if the tenant is known to be settled."""
 
 import datetime as dt
 import logging
@@ -66,7 +66,7 @@ class Reconciler:
             Seconds after which to reconcile again even if nothing changes; None: not needed.
 
         Raises:
-            ClusterError: the API server gave no complete answer; what could not be read was not changed.
+            ClusterError: the API server gave no complete answer; objects that could not be read were not changed.
             RecordError: the record is not well formed.
             NoLongerLeadingError: another replica leads.
         """
@@ -117,7 +117,7 @@ class Reconciler:
         return None, SettledState(versions, record.spec.project_id, project)
 
     def _misplaced(self, spec: TenantSpec, snapshot: Snapshot) -> tuple[Manifest, ...] | None:
-        """The pods that must end or be replaced; None if they could not be listed."""
+        """The pods that must end or be replaced; None if the pods could not be listed."""
         if snapshot.pods is None:
             return None
         if spec.suspended is not None:
@@ -211,7 +211,7 @@ class Reconciler:
         try:
             self.cluster.create(body)
         except ClusterError as error:
-            # Events are informational; the status says the same.
+            # Events are informational; the status has the same content.
             log.warning("tenant %s: the event could not be created: %s", metadata["name"], error)
 
     def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
@@ -223,7 +223,7 @@ class Reconciler:
 
 
 def removal_is_due(record: TenantRecord, now: dt.datetime, has_pods: Callable[[], bool]) -> bool:
-    """Whether both steps are done and the pods, which are suspended since the first, have ended or have had time to.
+    """Whether both steps are done, and the pods, deleted in the first step, have ended or had time to end.
 
     Kubernetes revisits a terminating namespace that contains pods only after half of their grace period, which for a
     function is minutes.

@@ -1,13 +1,13 @@
-"""Tenants that need no read, because nothing that is watched has changed since two direct reads found nothing to do.
+"""Tenants that need no read: no watched object has changed since two direct reads found nothing to do.
 
 The stores decide only that nothing is to be done. Every write and every deletion is planned on direct reads, so a store
 that is incomplete, old or wrong may cost requests or delay a correction, and never causes a write. Each of these leads
 to a direct read:
 
-- A store is absent, or a version differs from those *before* the last direct read: what changed during it counts.
+- A store is absent, or a version differs from those *before* the last direct read: changes during the read count.
 - The controller wrote something. It remembers nothing of that reconcile, so the next one reads what the store may not
   have yet.
-- Something waits, or was refused, or an offboarding runs.
+- Something waits, was refused, or an offboarding is in progress.
 - Pods and Deployments, which may not be watched in all namespaces, are read once more at least `CONFIRM_SECONDS` after
   the first direct read: a pod that was admitted just before a change may appear after it.
 - `TRUST_SECONDS` have passed, in case a change was never announced; spread, so that not all tenants are read at once.
@@ -66,7 +66,7 @@ class SettledTenants:
         return state.versions == versions and states.of(state.project_id) in {None, state.project}
 
     def remember(self, name: str, state: SettledState | None) -> None:
-        """Takes the result of a direct read.
+        """Stores the result of a direct read.
 
         Args:
             name: the tenant.

@@ -1,4 +1,4 @@
-"""A complete snapshot of a tenant's objects, or an error: a plan on a part would delete what it did not see."""
+"""A complete snapshot of a tenant's objects, or an error: a plan from a partial one would delete unseen objects."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Snapshot:
     Attributes:
         namespace: its namespace, or None.
         objects: all objects of the owned kinds in it, including the tenant's own, and any others that are wanted.
-        missing_kinds: kinds that the cluster does not know.
+        missing_kinds: kinds that the cluster does not serve.
         deployments: Knative's, in the namespace.
         pods: all of the namespace; None if listing them is forbidden, because the RoleBinding does not exist yet.
     """
@@ -66,7 +66,7 @@ def take_snapshot(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[M
 
 
 def _running(cluster: Cluster, namespace: NamespaceName) -> tuple[tuple[Manifest, ...], tuple[Manifest, ...] | None]:
-    """Deployments and pods. The right to see them is given by an object of the tenant's own, which may be missing."""
+    """Deployments and pods. The RoleBinding that allows listing them is an object of the tenant, and may be missing."""
     try:
         deployments = cluster.list(DEPLOYMENT, namespace=namespace, labels=SERVICE_LABEL).items
         return deployments, cluster.list(POD, namespace=namespace).items

@@ -1,6 +1,6 @@
 """The versions of all watched objects of the tenants, kept current by one watch per kind.
 
-Only versions are compared, so nothing else is kept of an object: some 200 bytes each, without managed fields.
+Only versions are compared, so nothing else of an object is kept: some 200 bytes each.
 """
 
 import threading

@@ -1,1 +1,1 @@
-"""The tenant directory of the gateway: which tenant a project is, and where its functions are."""
+"""The tenant directory of the gateway: tenants by project, and the addresses of their functions."""

@@ -98,7 +98,7 @@ class KubernetesDirectory:
         self._seen_at = self._clock()
 
     def lose(self, error: Exception, retry_seconds: float) -> None:
-        """See `tenancy.kubernetes.informer.Sink`. What is known stays in force."""
+        """See `tenancy.kubernetes.informer.Sink`. The known tenants stay in force."""
         age = self.sync_age_seconds()
         known = "no tenant is known yet" if age is None else f"the tenants of {age:.0f} s ago stay in force"
         log.warning("%s; %s; listing again in %.1f s", error, known, retry_seconds)

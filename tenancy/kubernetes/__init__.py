@@ -1,1 +1,1 @@
-"""Access to the Kubernetes API: client, kinds, watches, and what pods say about themselves."""
+"""Access to the Kubernetes API: client, kinds, watches, and the state of pods."""

@@ -132,7 +132,7 @@ class Cluster:
 
         Raises:
             ExpiredError: the list expired while its pages were read.
-            KindMissingError: the cluster has no such kind.
+            KindMissingError: the cluster does not serve this kind.
         """
         path, items, query = self._collection(kind, namespace), [], {"limit": str(PAGE)}
         if labels:
@@ -265,7 +265,7 @@ class Cluster:
             if kind not in self._resources:
                 self._resources.update(self._discover(kind.api_version))
             if kind not in self._resources:
-                raise KindMissingError(f"the cluster has no {kind.kind} in {kind.api_version}")
+                raise KindMissingError(f"the cluster does not serve the kind {kind.kind} ({kind.api_version})")
             return self._resources[kind]
 
     def _discover(self, api_version: str) -> Mapping[Kind, _Resource]:
@@ -309,7 +309,7 @@ class Cluster:
 
 
 def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Cluster:
-    """Connects by a kubeconfig; without one, to the cluster in which we run, or by the default ($KUBECONFIG).
+    """Connects by a kubeconfig; without one, by $KUBECONFIG, the pod's service account, or ~/.kube/config.
 
     Raises:
         UnavailableError: no usable configuration.
@@ -320,7 +320,7 @@ def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Cl
 def load_configuration(
     kubeconfig: Path | None = None, *, context: str | None = None
 ) -> kubernetes.client.Configuration:
-    """The same configuration, for the official client.
+    """The configuration of `connect`, for the official client.
 
     Raises:
         UnavailableError: no usable configuration.

@@ -1,4 +1,4 @@
-"""List and watch, once for all: a reflector that keeps a store current, in the words of Kubernetes' client-go.
+"""List and watch: a reflector that keeps a store current, with the semantics and terms of Kubernetes' client-go.
 
 Guaranteed:
 
@@ -59,7 +59,7 @@ class WatchIntervals:
 
 
 class Source(Protocol):
-    """The part of `Cluster` that is needed here."""
+    """The part of `Cluster` that is used here."""
 
     def list(self, kind: Kind, *, labels: str) -> Listing: ...
 
@@ -70,7 +70,7 @@ class Sink(Protocol):
     """The receiver of a reflector; called by its thread alone."""
 
     def replace(self, items: tuple[Manifest, ...]) -> None:
-        """All objects: what is not among them is gone."""
+        """All objects; every other object is deleted."""
         ...
 
     def apply(self, change: Change) -> None:
@@ -78,7 +78,7 @@ class Sink(Protocol):
         ...
 
     def confirm(self) -> None:
-        """The server says that there was no other change until now."""
+        """The server reports that there was no other change until now."""
         ...
 
     def lose(self, error: Exception, retry_seconds: float) -> None:
@@ -103,7 +103,7 @@ class Reflector:
         Args:
             source: the cluster.
             watched: what to watch.
-            sink: told of everything.
+            sink: receives all objects and changes.
             intervals: of lists and retries.
             clock: monotonic seconds.
         """
@@ -149,7 +149,7 @@ class Reflector:
                 stop.wait(intervals.first_pause)
 
     def _lose(self, error: Exception) -> float:
-        """Tells the sink; returns the seconds to wait."""
+        """Reports the failure to the sink; returns the seconds to wait."""
         self._failures += 1
         limit = min(self._intervals.max_pause, self._intervals.first_pause * 2.0 ** min(self._failures - 1, 16))
         seconds = limit * random.uniform(0.5, 1)  # noqa: S311 - spreads load, keeps no secret
@@ -172,7 +172,7 @@ class Store(Generic[T]):
 
         Args:
             watched: the kind, for the log.
-            group_of: the group of an object; None: it is of no interest.
+            group_of: the group of an object; None: the object is ignored.
             keep: the part of an object that is kept.
             on_change: called with the group for each object and change.
             on_failure: called when the watch broke; neither for 410 Gone nor while the cluster does not serve the kind.
@@ -184,7 +184,7 @@ class Store(Generic[T]):
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self._groups: dict[str, dict[str, T]] = {}
-        # While it is False, the groups are those of the past, only to announce what the next list lacks.
+        # While False, the groups are outdated; they are kept to announce the objects that the next list lacks.
         self._complete = False
 
     def group(self, name: str) -> Mapping[str, T] | None:
@@ -230,7 +230,7 @@ class Store(Generic[T]):
         """See `Sink`."""
 
     def lose(self, error: Exception, retry_seconds: float) -> None:
-        """See `Sink`. Of a kind that the cluster does not serve the store is complete: there is no object of it."""
+        """See `Sink`. The store of a kind that the cluster does not serve is complete and empty."""
         if isinstance(error, KindMissingError):
             self.replace(())
             return

@@ -1,7 +1,7 @@
 """The kinds that the controller watches, and the tenant to whose reconcile a change of an object belongs.
 
-The controller is level-triggered: an event says only *that* something changed, and a reconcile that has something to
-do reads the state itself (`tenancy.controller.settled`).
+The controller is level-triggered: an event only reports *that* something changed, and a reconcile reads the state
+itself (`tenancy.controller.settled`).
 """
 
 from policies.labels import MANAGED_BY, MANAGED_BY_US, TENANT
@@ -18,7 +18,7 @@ WATCHED_KINDS = (
     *(WatchedKind(kind, _OURS) for kind in OWNED_KINDS if kind != KNATIVE_SERVICE),
     # Includes the tenants' own Services: their state is in the record.
     WatchedKind(KNATIVE_SERVICE),
-    # Changes when a function scales: the only sign that a quota may refuse the pods of a Deployment. A watch of
+    # Changes when a function scales: the only sign that a quota may reject the pods of a Deployment. A watch of
     # Deployments would expose the environment variables of all pods in the cluster.
     WatchedKind(Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler"), SERVICE_LABEL),
 )

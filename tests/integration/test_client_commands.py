@@ -122,7 +122,7 @@ def test_leading_zeros_are_printed(warm, objects):
 FAILURES = {
     "no-such-object": (["/data/none"], 1, "no such container or object"),
     "no-such-container": (["md5", "/none/x"], 1, "no such container or object"),
-    "unknown-type": (["-u", "data/zeros", "-t", "md6"], 1, "'md6' is not known"),
+    "unknown-type": (["-u", "data/zeros", "-t", "md6"], 1, "'md6' is not supported"),
     "object-of-another-project": (["-u", "{swift}/v1/AUTH_0/data/zeros"], 1, "is in no store of the project's catalog"),
     "another-host": (["-u", "https://elsewhere.test/data/zeros"], 1, "is in no store of the project's catalog"),
     "no-object-in-the-url": (["-u", "{swift}/data"], 1, "does not name an object"),

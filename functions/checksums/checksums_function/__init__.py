@@ -1,6 +1,6 @@
-"""The checksums function: reads one object once and returns all digests that were asked for.
+"""The checksums function: reads one object once and returns all requested digests.
 
-One call, from the outside in: `server` (routes, heartbeat, answers) → `orders` (what is asked for) → `threads` (a
+One call, from the outside in: `server` (routes, heartbeat, answers) → `orders` (parsed requests) → `threads` (a
 slot) → `source` or `body` (the bytes) → `pipeline` (a ring of buffers and one thread per slow digest) → `algorithms`.
-`errors` is the closed list of what can go wrong, `settings` is read once.
+`errors` is the closed list of failures, `settings` is read once.
 """

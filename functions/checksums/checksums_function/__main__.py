@@ -23,14 +23,14 @@ async def run(settings: Settings) -> None:
 
     def on_listening(port: int) -> None:
         logger.info("listening", extra={"fields": {"host": settings.host, "port": port}})
-        # Only now: the port is open, and the libraries may take their time.
+        # Only now that the port is open, because importing the libraries takes time.
         threading.Thread(target=preload, name="preload", daemon=True).start()
 
     await serve(settings, stop, on_listening)
 
 
 def main() -> int:
-    """Returns the exit status: 0 after a stop by signal, 2 for settings that make no sense."""
+    """Returns the exit status: 0 after a stop by signal, 2 for invalid settings."""
     configure_logging()
     try:
         settings = Settings.from_environ(os.environ)

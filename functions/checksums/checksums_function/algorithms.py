@@ -1,7 +1,7 @@
-"""The names of the digests and what computes them.
+"""The names of the digests and the libraries that compute them.
 
-Every library is imported only when its digest is asked for, because a cold start waits for imports; `preload` fetches
-them in the background once the port is open. All of them release the interpreter lock while they run over a buffer.
+Every library is imported only when its digest is requested, because a cold start waits for imports; `preload` imports
+them in the background once the port is open. All of them release the interpreter lock while they process a buffer.
 Every result is lowercase hexadecimal of full width.
 """
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class Hasher(Protocol):
-    """A running digest, as hashlib shapes it."""
+    """A running digest with hashlib's interface."""
 
     def update(self, data: memoryview, /) -> object:
-        """Takes the next bytes of the object."""
+        """Adds the next bytes of the object."""
 
     def hexdigest(self) -> str:
         """The digest of all bytes so far."""
 
 
 class RunningSum:
-    """Gives a checksum function of (data, value so far) the shape of a hasher."""
+    """Adapts a checksum function of (data, previous value) to the interface of a hasher."""
 
     __slots__ = ("_function", "_hex_digits", "_value")
 
@@ -86,7 +86,7 @@ _ADLER_MODULUS = 65_521  # RFC 1950: the largest prime below 2**16
 
 
 def _join_adler32(first: int, second: int, length: int) -> int:
-    """Adler-32 of two parts in a row, of which the second has `length` bytes; exact, by RFC 1950's definition."""
+    """Adler-32 of two consecutive parts, the second of `length` bytes; exact by RFC 1950's definition."""
     low = (first & 0xFFFF) - 1
     high = (first >> 16) + (second >> 16) + length * low
     return high % _ADLER_MODULUS << 16 | (low + (second & 0xFFFF)) % _ADLER_MODULUS
@@ -118,8 +118,8 @@ class Algorithm:
     """A digest.
 
     Attributes:
-        heavy: it costs more than reading the bytes does, and gets a thread of its own.
-        join: the value of two parts in a row, from their values and the second one's length; None if there is no way.
+        heavy: it takes longer than reading the bytes, and gets a separate thread.
+        join: combines the values of two consecutive parts, given the length of the second; None if that is impossible.
     """
 
     name: str
@@ -129,7 +129,7 @@ class Algorithm:
 
 
 def combined(algorithm: Algorithm, parts: Sequence[tuple[str, int]]) -> str:
-    """The digest of an object from those of its parts, in order, each with its length; bit for bit."""
+    """The exact digest of an object from the digests and lengths of its consecutive parts."""
     assert algorithm.join is not None
     (digest, _), *rest = parts
     value = int(digest, 16)
@@ -155,17 +155,17 @@ ALGORITHMS: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in _
 
 
 def select_algorithms(names: Iterable[str]) -> tuple[Algorithm, ...]:
-    """The algorithms of these names, each once, in the order asked for.
+    """The algorithms with these names, each once, in the requested order.
 
     Raises:
         ChecksumsError: bad_request if there is no name, unknown_algorithm if one is not in the list. Names are compared
-            exactly: aliases are the gateway's affair.
+            exactly: the gateway resolves aliases.
     """
     selected: dict[str, Algorithm] = {}
     for name in names:
         if name not in ALGORITHMS:
             raise ChecksumsError(
-                Code.UNKNOWN_ALGORITHM, f"No algorithm {name[:40]!r}; there are {', '.join(ALGORITHMS)}."
+                Code.UNKNOWN_ALGORITHM, f"Unknown algorithm {name[:40]!r}; known: {', '.join(ALGORITHMS)}."
             )
         selected[name] = ALGORITHMS[name]
     if not selected:

@@ -1,4 +1,4 @@
-"""The object as the body of the call: from the event loop into a pipeline whose digests all run on threads."""
+"""The object as the body of the call: read on the event loop, digested by a pipeline on threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Body(Protocol):
-    """What this module needs of aiohttp's StreamReader."""
+    """The part of aiohttp's StreamReader that is used here."""
 
     async def readany(self) -> bytes:
         """The next bytes; empty at the end."""
@@ -29,9 +29,9 @@ async def digest_body(
 
     Raises:
         ChecksumsError: short_read if the body is shorter or longer than the size, or sends nothing for `stall_seconds`.
-        Stopped: the caller has gone.
+        Stopped: the caller has disconnected.
     """
-    # Made on a thread, because the first use of a library imports it.
+    # Created on a thread, because the first use of a library imports it.
     pipeline = await threads.run(lambda: Pipeline(order.algorithms, size=order.size, stop=stop, inline=False))
     with pipeline:
         last, filled = await _fill(order, body, pipeline, stall_seconds)
@@ -44,7 +44,7 @@ async def digest_body(
 
 
 async def _fill(order: BodyOrder, body: Body, pipeline: Pipeline, stall_seconds: float) -> tuple[Buffer, int]:
-    """Submits all buffers but the last, which it returns with its length."""
+    """Submits all buffers except the last, which is returned with its length."""
     loop = asyncio.get_running_loop()
     ring = AsyncRing(pipeline.ring, loop)
     buffer, filled, total = await ring.acquire(), 0, 0
@@ -65,7 +65,7 @@ async def _fill(order: BodyOrder, body: Body, pipeline: Pipeline, stall_seconds:
                     rest = rest[count:]
                 deadline.reschedule(loop.time() + stall_seconds)
     except TimeoutError:
-        raise ChecksumsError(Code.SHORT_READ, f"The body stopped coming after {total} of {order.size} bytes.") from None
+        raise ChecksumsError(Code.SHORT_READ, f"The body stalled after {total} of {order.size} bytes.") from None
     if total < order.size:
         raise ChecksumsError(Code.SHORT_READ, f"The body has {total} instead of {order.size} bytes.")
     return buffer, filled
@@ -81,13 +81,13 @@ class AsyncRing:
         ring.on_free = self._wake
 
     def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed already: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is already closed: nobody waits
             self._loop.call_soon_threadsafe(self._freed.set)
 
     async def acquire(self) -> Buffer:
         """A free buffer. Raises Stopped."""
         while True:
-            self._freed.clear()  # before the look, so that a release between the look and the wait is not lost
+            self._freed.clear()  # before trying, so that a release between the attempt and the wait is not lost
             if (buffer := self._ring.try_acquire()) is not None:
                 return buffer
             await self._freed.wait()

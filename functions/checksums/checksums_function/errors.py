@@ -1,4 +1,4 @@
-"""The closed list of what can go wrong, and the only file that knows how it looks on the wire."""
+"""The closed list of failures, and the only file that knows their form on the wire."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUS: dict[Code, int] = {
 
 
 class ChecksumsError(Exception):
-    """A failure whose message may be shown to the caller: it never holds a URL's query, which is a signature."""
+    """A failure whose message may be shown to the caller: it never contains a URL's query, which is a signature."""
 
     def __init__(self, code: Code, message: str, *, retry_after_seconds: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
@@ -45,11 +45,11 @@ class ChecksumsError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status. Behind a heartbeat the real one is spent, so the document carries it too."""
+        """The HTTP status. After a heartbeat it can no longer be sent, so the document contains it too."""
         return STATUS[self.code]
 
     def document(self) -> dict[str, object]:
-        """The body of the answer, ready for JSON."""
+        """The JSON object of the answer."""
         return {"error": {"code": self.code.value, "message": self.message, "status": self.status}}
 
 

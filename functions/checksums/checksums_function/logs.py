@@ -1,4 +1,4 @@
-"""One line of JSON for each computation and for whatever else is worth saying; never a URL's query."""
+"""JSON log lines, one for each computation; never with a URL's query."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ logger = logging.getLogger("checksums_function")
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line. Fields come in `extra={"fields": {…}}`.
+    """A log record as one line. Fields are passed as `extra={"fields": {…}}`.
 
-    Of an exception only the type and the places are written, never its text: texts of libraries may quote a signed URL.
+    Only the type and the code locations of an exception are written, never its text, which may contain a signed URL.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""What a call asks for, checked before anything is opened or read."""
+"""The order in a call, validated before anything is opened or read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from .algorithms import Algorithm
 
-MOST_BYTES = 1 << 53  # what every JSON parser in the chain keeps exact
-_ETAG = re.compile(r"[!#-~]{1,512}")  # RFC 9110 8.8.3 without obs-text: nothing that could end a header or its quotes
-# Absolute http(s) URL. No userinfo (the host before an @ is a trick), no fragment, only visible ASCII: whatever else an
-# object's name holds must be percent-encoded already, because the path is sent as it came.
+MOST_BYTES = 1 << 53  # the largest integer that every JSON parser in the chain represents exactly
+_ETAG = re.compile(r"[!#-~]{1,512}")  # RFC 9110 8.8.3 without obs-text: nothing that ends a header or its quotes
+# Absolute http(s) URL. No userinfo (a host name before an @ is misleading), no fragment, only visible ASCII: all other
+# characters of an object's name must be percent-encoded already, because the path is sent unchanged.
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?P<target>[/?][!\"$-~]*)?",
     re.IGNORECASE,
@@ -28,12 +28,12 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SourceUrl:
-    """A URL taken apart once. `target` holds a signature and must appear in no message, hence the short repr."""
+    """A parsed URL. `target` contains a signature and must appear in no message, hence the short repr."""
 
     scheme: str
     host: str  # lower case, IPv6 without brackets
     port: int
-    authority: str  # as the Host header wants it
+    authority: str  # value of the Host header
     target: bytes
 
     def __repr__(self) -> str:
@@ -42,7 +42,7 @@ class SourceUrl:
 
 @dataclass(frozen=True, slots=True)
 class SourceOrder:
-    """Read the object from a URL. `etag` is unquoted; None means that any version will do, but only one."""
+    """An object to read from a URL. `etag` is unquoted; None allows any version, but only one."""
 
     url: SourceUrl
     etag: str | None
@@ -52,7 +52,7 @@ class SourceOrder:
 
 @dataclass(frozen=True, slots=True)
 class BodyOrder:
-    """The object is the body of the call; `etag` is only repeated in the answer."""
+    """An object in the body of the call; `etag` is only repeated in the answer."""
 
     etag: str | None
     size: int
@@ -60,7 +60,7 @@ class BodyOrder:
 
 
 def parse_url(text: str) -> SourceUrl:
-    """Takes a source URL apart without changing a byte of its path.
+    """Parses a source URL without changing a byte of its path.
 
     Raises:
         ChecksumsError: bad_request.
@@ -83,7 +83,7 @@ def parse_url(text: str) -> SourceUrl:
 
 
 def parse_source_order(body: bytes) -> SourceOrder:
-    """Reads the JSON of a call in source mode.
+    """Parses the JSON of a call in source mode.
 
     Raises:
         ChecksumsError: bad_request, unknown_algorithm.
@@ -105,7 +105,7 @@ def parse_source_order(body: bytes) -> SourceOrder:
         raise ChecksumsError(Code.BAD_REQUEST, "source.url must be a string.")
     if etag is not None and not isinstance(etag, str):
         raise ChecksumsError(Code.BAD_REQUEST, "source.etag must be a string or null.")
-    if type(size) is not int:  # bool is an int to Python, and no size to anybody
+    if type(size) is not int:  # a bool is an int in Python
         raise ChecksumsError(Code.BAD_REQUEST, "source.size must be a whole number of bytes.")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ChecksumsError(Code.BAD_REQUEST, "algorithms must be a list of names.")
@@ -113,7 +113,7 @@ def parse_source_order(body: bytes) -> SourceOrder:
 
 
 def parse_body_order(headers: Mapping[str, str]) -> BodyOrder:
-    """Reads the headers of a call in stream mode.
+    """Parses the headers of a call in stream mode.
 
     Raises:
         ChecksumsError: bad_request, unknown_algorithm.

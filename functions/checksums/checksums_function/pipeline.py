@@ -1,8 +1,8 @@
-"""A ring of buffers between one reader and the digests; knows nothing of HTTP.
+"""A ring of buffers between one reader and the digests, independent of HTTP.
 
-The reader fills a buffer and submits it. Cheap digests (`heavy=False`) take it on the reader's thread, each heavy one
-on a thread of its own; a buffer returns to the ring when the last of them is done. Memory is therefore bounded by the
-ring, whatever the object's size and however slow a digest is. Buffers of 1 MiB: at 64 KiB the hand-over between threads
+The reader fills a buffer and submits it. Cheap digests (`heavy=False`) run on the reader's thread, each heavy one on a
+separate thread; a buffer returns to the ring when the last of them is done. Memory is therefore bounded by the ring,
+for any size of the object and any speed of the digests. Buffers have 1 MiB: with 64 KiB, the hand-over between threads
 costs more than some of the digests.
 """
 
@@ -27,7 +27,7 @@ RING_BUFFERS = 8
 
 
 class Stop:
-    """Tells a computation that its caller has gone. Any thread may stop it, or ask."""
+    """A stop signal for a computation whose caller has disconnected. Any thread may set or check it."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
@@ -35,7 +35,7 @@ class Stop:
         self._callbacks: list[Callable[[], None]] = []
 
     def stop(self) -> None:
-        """Stops whatever watches. May be called more than once."""
+        """Stops the computation and calls all callbacks. May be called more than once."""
         with self._lock:
             self._stopped.set()
             callbacks, self._callbacks = self._callbacks, []
@@ -43,7 +43,7 @@ class Stop:
             callback()
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Has `callback` called on stop; at once if that has happened."""
+        """Registers a callback for the stop; calls it at once if already stopped."""
         with self._lock:
             if not self._stopped.is_set():
                 self._callbacks.append(callback)
@@ -51,7 +51,7 @@ class Stop:
         callback()
 
     def unwatch(self, callback: Callable[[], None]) -> None:
-        """Forgets `callback`."""
+        """Removes `callback`."""
         with self._lock:
             if callback in self._callbacks:
                 self._callbacks.remove(callback)
@@ -68,18 +68,18 @@ class Stop:
 
 
 class Buffer:
-    """One buffer of the ring. `users` is how many digests have yet to read it."""
+    """One buffer of the ring. `users` is the number of digests that have not read it yet."""
 
     __slots__ = ("users", "view")
 
     def __init__(self, size: int) -> None:
-        # Own pages instead of malloc: they go back to the system when the computation ends.
+        # Private pages instead of malloc: they are returned to the system when the computation ends.
         self.view = memoryview(mmap.mmap(-1, size) if size >= mmap.PAGESIZE else bytearray(size))
         self.users = 0
 
 
 class Ring:
-    """At most `buffers` buffers, made when first needed and used again and again."""
+    """At most `buffers` buffers, created on demand and reused."""
 
     def __init__(self, *, buffers: int, buffer_bytes: int, stop: Stop) -> None:
         self._condition = threading.Condition()
@@ -106,7 +106,7 @@ class Ring:
         return buffer
 
     def release(self, buffer: Buffer) -> None:
-        """One user of the buffer is done with it."""
+        """Called by each user of the buffer when it is done."""
         with self._condition:
             buffer.users -= 1
             if buffer.users > 0:
@@ -119,7 +119,7 @@ class Ring:
             on_free()
 
     def wake(self) -> None:
-        """Lets everybody who waits look at the stop again."""
+        """Wakes all waiters, so that they check the stop signal."""
         with self._condition:
             self._condition.notify_all()
             on_free = self.on_free
@@ -127,10 +127,10 @@ class Ring:
             on_free()
 
     def close(self) -> None:
-        """Gives the memory back: what is free now, the rest as it is released.
+        """Frees the memory of free buffers now, and of the others when they are released.
 
-        Not left to reference counts, because callbacks and tracebacks refer to each other in circles: the buffers of
-        many calls would pile up until the garbage collector looks.
+        Reference counts do not suffice, because callbacks and tracebacks form reference cycles: the buffers of many
+        calls would accumulate until the garbage collector runs.
         """
         with self._condition:
             self._closed = True
@@ -155,7 +155,7 @@ class Worker:
         self._stop = stop
         self._queue: SimpleQueue[tuple[Buffer, int] | None] = SimpleQueue()
         self.failure: BaseException | None = None
-        # A daemon: a process that must end does not wait for a digest that nobody wants.
+        # A daemon: an exiting process must not wait for an abandoned digest.
         self._thread = threading.Thread(target=self._run, name=f"digest-{name}", daemon=True)
         self._thread.start()
 
@@ -163,7 +163,7 @@ class Worker:
         self._queue.put((buffer, length))
 
     def close(self) -> None:
-        """No more buffers will come."""
+        """Ends the thread after the queued buffers."""
         self._queue.put(None)
 
     def join(self) -> None:
@@ -178,21 +178,21 @@ class Worker:
             self._stop.check()
             for hasher in self._hashers:
                 hasher.update(buffer.view[:length])
-        except BaseException as failure:  # noqa: BLE001 - kept for finish(): a digest without all its bytes must not come out
+        except BaseException as failure:  # noqa: BLE001 - raised by finish(): an incomplete digest must not be returned
             self.failure = self.failure or failure
         finally:
-            self._ring.release(buffer)  # also after a failure, or the reader would wait for ever
-            del buffer  # the failure's traceback keeps this frame, which must not keep the memory
+            self._ring.release(buffer)  # also after a failure, or the reader would wait forever
+            del buffer  # the failure's traceback keeps this frame alive; it must not keep the memory
 
 
 class Pipeline:
     """All digests of one object in one pass.
 
     Args:
-        algorithms: what to compute.
-        size: bytes of the object; one that fits into a single buffer gets no threads.
+        algorithms: digests to compute.
+        size: bytes of the object; an object that fits into a single buffer needs no threads.
         stop: ends the computation from any thread.
-        inline: False takes even the cheap digests off the thread that submits (an event loop's).
+        inline: False runs even the cheap digests on a separate thread, because the submitter is an event loop.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Pipeline:
         self.close()
 
     def submit(self, buffer: Buffer, length: int) -> None:
-        """Gives the first `length` bytes of a buffer to every digest; the caller must not touch it afterwards."""
+        """Passes the first `length` bytes of a buffer to every digest; the caller must not use it afterwards."""
         buffer.users = len(self._workers) + 1
         for worker in self._workers:
             worker.put(buffer, length)
@@ -238,7 +238,7 @@ class Pipeline:
         """Waits for the digests (blocking; milliseconds) and returns them in hexadecimal by name.
 
         Raises:
-            Stopped: the computation was stopped; there is no digest then.
+            Stopped: the computation was stopped, so there is no digest.
         """
         self.close()
         for worker in self._workers:
@@ -249,14 +249,14 @@ class Pipeline:
         return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
 
     def close(self) -> None:
-        """Lets the threads end. Called on every way out; calling it twice does no harm."""
+        """Ends the threads. Called on every exit; idempotent."""
         self._stop.unwatch(self._give_up)
         for worker in self._workers:
             worker.close()
         self.ring.close()
 
     def _give_up(self) -> None:
-        # Ends the threads too: a pipeline made for a caller who has just left is closed by nobody.
+        # Also ends the threads: nobody closes a pipeline that was created for a caller who has just disconnected.
         self.ring.wake()
         for worker in self._workers:
             worker.close()

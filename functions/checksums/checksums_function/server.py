@@ -1,4 +1,4 @@
-"""The HTTP side: two routes, the two shapes of a call, the heartbeat, and the way out."""
+"""The HTTP server: two routes, two forms of a call, heartbeat and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _MOST_ORDER_BYTES = 64 << 10
-# aiohttp pauses the socket at twice this; fewer, larger reads than with its default of 64 KiB.
+# aiohttp pauses the socket at twice this size; reads are fewer and larger than with its default of 64 KiB.
 _READ_BUFFER_BYTES = 256 << 10
 
 
-# When this process was young; with the time of a request it tells a caller whether it waited for a start.
+# Start of this process; with the time of a request it shows callers whether they waited for a cold start.
 _STARTED = time.monotonic()
 _ARRIVED = web.RequestKey("arrived", float)
 
@@ -49,7 +49,7 @@ class Digests:
 
 
 class Function:
-    """The handlers and what they share. Made inside a running event loop."""
+    """The handlers and their shared state. Must be created inside a running event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class Function:
         return web.Response(text="ok")
 
     async def checksums(self, request: web.Request) -> web.StreamResponse:
-        """Answers one call. aiohttp cancels it when the caller goes away."""
+        """Answers one call. aiohttp cancels it when the caller disconnects."""
         request[_ARRIVED] = time.monotonic()
         task = asyncio.current_task()
         assert task is not None
@@ -89,13 +89,13 @@ class Function:
         raise ChecksumsError(Code.BAD_REQUEST, "Content-Type must be application/json or application/octet-stream.")
 
     async def drain(self, seconds: float) -> None:
-        """Lets running calls finish for so long, then cancels them.
+        """Waits at most `seconds` for running calls, then cancels them.
 
-        aiohttp's own shutdown would stop taking in the bodies that running computations are reading.
+        aiohttp's own shutdown would stop reading the bodies of running computations.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        # Again and again: connections that are open already may bring further calls in the meantime.
+        # In a loop: open connections may send further calls in the meantime.
         while self._running and (left := deadline - loop.time()) > 0:
             await asyncio.wait(self._running, timeout=left)
         for task in set(self._running):
@@ -118,7 +118,7 @@ class Function:
                     order, request.content, stall_seconds=stall_seconds, threads=threads, stop=stop
                 )
             except web.RequestPayloadError:
-                raise ChecksumsError(Code.SHORT_READ, "The body broke off or its framing is wrong.") from None
+                raise ChecksumsError(Code.SHORT_READ, "The body is incomplete or its framing is invalid.") from None
             return Digests(order.etag, order.size, digests)
 
         return web.json_response((await self._compute(request, order, compute)).document())
@@ -144,7 +144,7 @@ class Function:
         order: SourceOrder | BodyOrder,
         compute: Callable[[Stop, Threads], Awaitable[Digests]],
     ) -> Digests:
-        """Holds a slot around the computation and writes its line, whatever happens."""
+        """Runs the computation in a slot, and always logs its line."""
         started, outcome, stop = time.monotonic(), "cancelled", Stop()
         try:
             async with self._slots.hold():
@@ -157,7 +157,7 @@ class Function:
         except Exception as error:
             outcome = Code.INTERNAL.value
             logger.exception("a computation failed unexpectedly")
-            raise ChecksumsError(Code.INTERNAL, "The function failed; its log says where.") from error
+            raise ChecksumsError(Code.INTERNAL, "The function failed; see its log.") from error
         else:
             outcome = "ok"
             return result
@@ -175,13 +175,13 @@ class Function:
     async def _answer_with_heartbeat(
         self, request: web.Request, computation: asyncio.Task[Digests]
     ) -> web.StreamResponse:
-        """Waits for the computation; a long one gets its 200 early, then a space now and then, then the document.
+        """Waits for the computation. A long one is answered with an early 200, a space per heartbeat, and the document.
 
-        The space keeps every proxy on the way from taking the silence for a failure.
+        Without the spaces, proxies would take the silence for a failure.
         """
         beat = self._settings.heartbeat_seconds
         if request.version < HttpVersion11:
-            beat = 86400.0  # HTTP/1.0 has no chunks to send a space in
+            beat = 86400.0  # HTTP/1.0 has no chunked encoding for the spaces
         await asyncio.wait([computation], timeout=beat)
         if computation.done():
             return web.json_response(computation.result().document())
@@ -201,7 +201,7 @@ class Function:
 
 
 async def _say_timing(request: web.Request, response: web.StreamResponse) -> None:
-    """The age of the process when the request arrived, and the work until now, in milliseconds."""
+    """Adds the age of the process when the request arrived, and the duration of the work, in milliseconds."""
     arrived = request.get(_ARRIVED)
     if arrived is not None:
         age, work = arrived - _STARTED, time.monotonic() - arrived
@@ -216,7 +216,7 @@ async def _read_order(request: web.Request) -> bytes:
             if len(body) > _MOST_ORDER_BYTES:
                 raise ChecksumsError(Code.BAD_REQUEST, f"The order has more than {_MOST_ORDER_BYTES} bytes.")
     except web.RequestPayloadError:
-        raise ChecksumsError(Code.BAD_REQUEST, "The body broke off or its framing is wrong.") from None
+        raise ChecksumsError(Code.BAD_REQUEST, "The body is incomplete or its framing is invalid.") from None
     return bytes(body)
 
 
@@ -225,22 +225,22 @@ def _answer_error(error: ChecksumsError, *, unread: bool) -> web.Response:
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if unread:
-        response.force_close()  # what is left of the body is no next request
+        response.force_close()  # the rest of the body must not be parsed as the next request
     return response
 
 
 async def serve(settings: Settings, stop: asyncio.Event, on_listening: Callable[[int], None]) -> None:
-    """Serves until `stop` is set, then finishes what runs. `on_listening` gets the port.
+    """Serves until `stop` is set, then finishes running calls. `on_listening` is called with the port.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port is not available.
     """
     function = Function(settings)
     runner = web.AppRunner(
         function.application(),
-        access_log=None,  # each computation has its own line, and probes need none
+        access_log=None,  # each computation has its own line; probes are not logged
         handler_cancellation=True,
-        auto_decompress=False,  # an object stored with Content-Encoding is digested as it is stored
+        auto_decompress=False,  # an object with Content-Encoding is digested as it is stored
         read_bufsize=_READ_BUFFER_BYTES,
         lingering_time=2.0,
         shutdown_timeout=1.0,

@@ -14,24 +14,24 @@ _MOST_SECONDS = 86400
 
 
 class SettingsError(ValueError):
-    """A variable holds something that cannot be meant; the function does not start on a guess."""
+    """A variable has an invalid value; the function does not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator may change. The variable's name stands behind each field."""
+    """The settings. The comment after each field names its variable."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - CHECKSUMS_HOST; inside a pod the queue-proxy is the only neighbour
+    host: str = "0.0.0.0"  # noqa: S104 - CHECKSUMS_HOST; a container listens on all addresses of its pod
     port: int = 8080  # PORT, which Knative sets
     concurrency: int = 4  # CHECKSUMS_CONCURRENCY, computations at once
-    queue: int = 16  # CHECKSUMS_QUEUE, computations that may wait for a slot
+    queue: int = 16  # CHECKSUMS_QUEUE, maximum number of computations that wait for a slot
     heartbeat_seconds: float = 15.0  # CHECKSUMS_HEARTBEAT_SECONDS
     connect_seconds: float = 10.0  # CHECKSUMS_CONNECT_SECONDS, for TCP and TLS to the source
-    stall_seconds: float = 60.0  # CHECKSUMS_STALL_SECONDS, how long the source or the caller may send nothing
-    attempts: int = 5  # CHECKSUMS_ATTEMPTS, tries in a row without real progress
-    backoff_seconds: float = 0.2  # CHECKSUMS_BACKOFF_SECONDS, before the second try; doubles up to 5 s
-    ranges: int = 4  # CHECKSUMS_RANGES, ranges of an object read at once if its digests can be put together
-    grace_seconds: float = 25.0  # CHECKSUMS_GRACE_SECONDS, from SIGTERM to giving up on running computations
+    stall_seconds: float = 60.0  # CHECKSUMS_STALL_SECONDS, maximum silence of the source or the caller
+    attempts: int = 5  # CHECKSUMS_ATTEMPTS, consecutive attempts without real progress
+    backoff_seconds: float = 0.2  # CHECKSUMS_BACKOFF_SECONDS, before the second attempt; doubles up to 5 s
+    ranges: int = 4  # CHECKSUMS_RANGES, ranges of an object read in parallel if its digests can be combined
+    grace_seconds: float = 25.0  # CHECKSUMS_GRACE_SECONDS, from SIGTERM until running computations are cancelled
     cafile: str | None = None  # CHECKSUMS_CAFILE, PEM bundle that replaces the system's
     allowed_sources: frozenset[tuple[str, int]] | None = None  # CHECKSUMS_ALLOWED_SOURCES, host:port,host:port
 
@@ -73,7 +73,7 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds <= _MOST_SECONDS:  # also refuses NaN
+    if not 0 < seconds <= _MOST_SECONDS:  # also rejects NaN
         raise SettingsError(f"{name} must be a number of seconds above 0 and up to {_MOST_SECONDS}, not {text!r}")
     return seconds
 
@@ -86,5 +86,5 @@ def _sources(text: str | None) -> frozenset[tuple[str, int]] | None:
         host, colon, port = entry.rpartition(":")
         if not colon or not host or not port.isdecimal() or not 0 < int(port) <= MOST_PORT:
             raise SettingsError(f"CHECKSUMS_ALLOWED_SOURCES needs host:port entries, not {entry!r}")
-        sources.add((host.lower().strip("[]"), int(port)))  # as SourceUrl has it
+        sources.add((host.lower().strip("[]"), int(port)))  # the form of SourceUrl
     return frozenset(sources)  # an empty list allows nothing: a variable that is set must never mean "all"

@@ -1,8 +1,9 @@
 """Reads one object from its URL, once, with resumption; blocking, for a thread.
 
-`http.client` sends the request target byte for byte, follows no redirect and reads straight into our buffers. A read
-that breaks is continued by `Range` (RFC 9110 14.2) under `If-Match`, into the same digests; what cannot be proven to be
-the same object is an error. Where all digests can be put together from those of parts, several ranges are read at once.
+`http.client` sends the request target byte for byte, follows no redirect and reads directly into our buffers. An
+interrupted read is resumed by `Range` (RFC 9110 14.2) with `If-Match`, into the same digests; bytes that cannot be
+proved to be of the same object are an error. If all digests can be combined from those of parts, several ranges are
+read in parallel.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from .pipeline import Stop
     from .settings import Settings
 
-# Swift lets an object have 90 headers of user metadata; with its own ones that is above the 100 that http.client takes
-# by default, and there is no public way to raise it.
+# Swift allows 90 header fields of user metadata per object; with its own fields that exceeds http.client's limit of
+# 100, which has no public setting.
 http.client._MAXHEADERS = 256  # type: ignore[attr-defined]  # noqa: SLF001
 
-# A call of readinto loses what it has when the connection breaks in it, so a buffer is filled in pieces.
+# A call of readinto loses its bytes if the connection breaks during it, so a buffer is filled in pieces.
 _READ_BYTES = 1 << 18
-# So much read since the last break counts as recovered; fewer would let a source break for ever.
+# After this many bytes since the last break, attempts count anew; a smaller number would allow endless breaks.
 _PROGRESS_BYTES = 16 << 20
 _LONGEST_BACKOFF_SECONDS = 5.0
 _QUOTED = re.compile(r'"([^"]+)"')
@@ -44,12 +45,12 @@ _CHANGED = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
-class RangesIgnored(Exception):  # noqa: N818 - not an error: the object is read in one piece then
-    """The source answers a request for a range with the whole object, as RFC 9110 14.2 lets it."""
+class RangesIgnored(Exception):  # noqa: N818 - not an error: the object is then read in one piece
+    """The source answers a range request with the whole object, as RFC 9110 14.2 allows."""
 
 
-class Interrupted(Exception):  # noqa: N818 - not yet an error: the next attempt may cure it
-    """An attempt failed in a way that another one may cure. `failure` is what to say if none does."""
+class Interrupted(Exception):  # noqa: N818 - not yet an error: the next attempt may succeed
+    """An attempt failed, and another one may succeed. `failure` is the error if none does."""
 
     def __init__(self, failure: ChecksumsError) -> None:
         super().__init__(str(failure))
@@ -57,11 +58,11 @@ class Interrupted(Exception):  # noqa: N818 - not yet an error: the next attempt
 
 
 def digest_source(order: SourceOrder, settings: Settings, stop: Stop) -> tuple[str | None, dict[str, str]]:
-    """The ETag that was read, and the digests.
+    """Reads the object; returns its ETag and the digests.
 
     Raises:
         ChecksumsError: source_refused, source_missing, source_unreachable, object_changed, short_read.
-        Stopped: the caller has gone.
+        Stopped: the caller has disconnected.
     """
     refuse_unlisted(order.url, settings)
     spans = spans_of(order, at_once=settings.ranges)
@@ -79,7 +80,7 @@ def _digest_span(order: SourceOrder, settings: Settings, stop: Stop, span: Span)
 
 
 def _digest_spans(order: SourceOrder, settings: Settings, stop: Stop, spans: Sequence[Span]) -> dict[str, str]:
-    """Digests of all spans, each read on a thread of its own, put together."""
+    """The combined digests of all spans, each read on a separate thread."""
 
     def digest(span: Span, stop_all: Stop) -> dict[str, str]:
         return _digest_span(order, settings, stop_all, span)[1]
@@ -94,13 +95,13 @@ def _digest_spans(order: SourceOrder, settings: Settings, stop: Stop, spans: Seq
 
 
 def refuse_unlisted(url: SourceUrl, settings: Settings) -> None:
-    """Raises source_refused for a host that the operator has not listed, before anything is resolved or connected."""
+    """Raises source_refused for a host that the operator has not listed, before DNS resolution and connection."""
     if settings.allowed_sources is not None and (url.host, url.port) not in settings.allowed_sources:
         raise ChecksumsError(Code.SOURCE_REFUSED, f"{url.host}:{url.port} is not one of this function's sources.")
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection that a stop can shut down at any moment, also while it is being made."""
+    """A connection that a stop can shut down at any moment, even while it is being established."""
 
     def __init__(self, url: SourceUrl, settings: Settings, stop: Stop) -> None:
         super().__init__(url.host, url.port)
@@ -132,7 +133,7 @@ class Connection(http.client.HTTPConnection):
         raise failure or OSError("the name has no address")
 
     def _start_tls(self, plain: socket.socket) -> None:
-        # The handshake comes after the assignment, so that a stop reaches the socket that now owns the descriptor.
+        # The handshake follows the assignment, so that a stop reaches the socket that now owns the descriptor.
         tls = _tls_context(self._settings.cafile).wrap_socket(
             plain, server_hostname=self.host, do_handshake_on_connect=False
         )
@@ -142,8 +143,8 @@ class Connection(http.client.HTTPConnection):
     def shutdown(self) -> None:
         """Wakes a thread that connects, reads or writes; the socket's owner still closes it."""
         if self._open is not None:
-            # Past SSLSocket's own shutdown, which would let a read in another thread go on without TLS. A socket that
-            # is not connected or gone already needs no shutdown.
+            # Bypasses SSLSocket's own shutdown, after which a read in another thread would continue without TLS. A
+            # socket that is not connected, or closed already, needs no shutdown.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._open, socket.SHUT_RDWR)
 
@@ -157,11 +158,11 @@ class Connection(http.client.HTTPConnection):
 
 @lru_cache(maxsize=1)
 def _tls_context(cafile: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=cafile)  # some 20 ms of parsing, hence once
+    return ssl.create_default_context(cafile=cafile)  # cached: parsing takes some 20 ms
 
 
 class Reading:
-    """A span of an object on its way from the source into a pipeline. Before `position`, the digests have all of it."""
+    """Reads a span of an object from the source into a pipeline. All bytes before `position` are in the buffers."""
 
     def __init__(self, order: SourceOrder, settings: Settings, stop: Stop, pipeline: Pipeline, span: Span) -> None:
         self._order = order
@@ -175,12 +176,12 @@ class Reading:
         self._buffer = pipeline.ring.acquire()
 
     def run(self) -> None:
-        """Reads all bytes into the pipeline, in as many attempts as the settings allow. Called once."""
+        """Reads all bytes into the pipeline, in as many attempts as the settings allow; may be called only once."""
         try:
             self._read_in_attempts()
             self._pipeline.submit(self._buffer, self._filled)
         finally:
-            del self._buffer  # the traceback of a failure keeps this object for a while; it must not keep a MiB
+            del self._buffer  # the traceback of a failure keeps this object alive; it must not keep a MiB
 
     def _read_in_attempts(self) -> None:
         attempt, last_break = 1, self._span.start
@@ -194,7 +195,7 @@ class Reading:
                 if attempt >= self._settings.attempts:
                     raise interruption.failure from interruption
                 if self.position > self._span.start and self._strong_etag is None:
-                    # Nothing could prove that the rest is of the same object.
+                    # Nothing would prove that the rest is of the same object.
                     raise interruption.failure from interruption
                 last_break = self.position
             else:
@@ -234,7 +235,7 @@ class Reading:
             ) from error
         except (OSError, http.client.HTTPException) as error:
             self._stop.check()
-            # Only the kind of the error: http.client's messages may quote what the source sent.
+            # Only the kind of the error: http.client's messages may quote bytes of the source.
             what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise Interrupted(
                 ChecksumsError(Code.SOURCE_UNREACHABLE, f"No answer from the source {where} ({what}).")
@@ -242,7 +243,7 @@ class Reading:
 
     @property
     def _strong_etag(self) -> str | None:
-        """The ETag, if it can be a condition: a weak one matches none (RFC 9110 13.1.1)."""
+        """The ETag for a condition; None for a weak one, which matches none (RFC 9110 13.1.1)."""
         return None if self.etag is None or self.etag.startswith('W/"') else self.etag
 
     @property
@@ -250,7 +251,7 @@ class Reading:
         return self.position > 0 or self._span.end < self._order.size
 
     def _check(self, response: http.client.HTTPResponse) -> None:
-        """Proves that what follows are the bytes from `position` on of the object that was asked for."""
+        """Checks that the body is the requested object from `position` on."""
         wanted = HTTPStatus.PARTIAL_CONTENT if self._asks_for_range else HTTPStatus.OK
         if response.status != wanted:
             if response.status == HTTPStatus.OK and self.position == self._span.start:
@@ -258,11 +259,11 @@ class Reading:
             raise _refusal(response.status, resuming=self._asks_for_range)
         etag = response.getheader("ETag")
         if etag is not None and (quoted := _QUOTED.fullmatch(etag)):
-            etag = quoted[1]  # Swift sends a plain object's without quotes, everybody else with
+            etag = quoted[1]  # Swift sends a plain object's ETag without quotes, all others with
         if self.etag is None:
             self.etag = etag
         elif etag != self.etag:
-            raise ChecksumsError(Code.OBJECT_CHANGED, "The source's ETag is not the expected one.")
+            raise ChecksumsError(Code.OBJECT_CHANGED, "The source's ETag differs from the expected one.")
         size, remaining = self._order.size, self._span.end - self.position
         if self._asks_for_range:
             self._check_range(response.getheader("Content-Range", ""))
@@ -275,12 +276,16 @@ class Reading:
     def _check_range(self, field: str) -> None:
         content_range = _CONTENT_RANGE.fullmatch(field)
         if content_range is None or int(content_range[1]) != self.position:
-            raise ChecksumsError(Code.SHORT_READ, "The read broke, and the source continued it at another place.")
+            raise ChecksumsError(
+                Code.SHORT_READ, "The read was interrupted, and the source resumed it at another position."
+            )
         size = self._order.size
         if int(content_range[3]) != size:
             raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has {content_range[3]} bytes instead of {size}.")
         if int(content_range[2]) != self._span.end - 1:
-            raise ChecksumsError(Code.SHORT_READ, "The read broke, and the source continued only a part of the rest.")
+            raise ChecksumsError(
+                Code.SHORT_READ, "The read was interrupted, and the source resumed only a part of the rest."
+            )
 
     def _read(self, response: http.client.HTTPResponse) -> None:
         size, end_of_span = self._order.size, self._span.end
@@ -293,7 +298,7 @@ class Reading:
             count = self._receive(response, self._buffer.view[self._filled : end])
             self._filled += count
             self.position += count
-        # Without a Content-Length only the end itself says that this was all.
+        # Without a Content-Length, only the end of the stream shows that the body is complete.
         if response.length is None and self._receive(response, memoryview(bytearray(1))):
             raise ChecksumsError(Code.OBJECT_CHANGED, f"The source has more than {size} bytes.")
 
@@ -310,7 +315,7 @@ class Reading:
             failure = EOFError()
         self._stop.check()
         if self.position == self._span.end:
-            raise ChecksumsError(Code.SHORT_READ, "The source broke off before it said that this is all.") from failure
+            raise ChecksumsError(Code.SHORT_READ, "The source broke off before the end of its response.") from failure
         what = "stopped sending" if isinstance(failure, TimeoutError) else "broke off"
         raise Interrupted(
             ChecksumsError(Code.SHORT_READ, f"The source {what} after {self.position} of {self._order.size} bytes.")
@@ -318,16 +323,16 @@ class Reading:
 
 
 def _refusal(status: int, *, resuming: bool) -> Exception:
-    """What a status other than the wanted one means. Whatever is not listed, a redirect too, is a refusal."""
+    """The error for an unexpected status. Every status that is not listed, redirects included, is a refusal."""
     if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Interrupted(ChecksumsError(Code.SOURCE_UNREACHABLE, f"The source answered {status}."))
+        return Interrupted(ChecksumsError(Code.SOURCE_UNREACHABLE, f"The source returned {status}."))
     if status == HTTPStatus.OK and resuming:
-        return ChecksumsError(Code.SHORT_READ, "The read broke, and the source cannot continue it.")
+        return ChecksumsError(Code.SHORT_READ, "The read was interrupted, and the source cannot resume it.")
     if status in _CHANGED:
-        return ChecksumsError(Code.OBJECT_CHANGED, "The object at the source is not the expected one any more.")
+        return ChecksumsError(Code.OBJECT_CHANGED, "The object at the source has changed.")
     if status in _MISSING:
         return ChecksumsError(Code.SOURCE_MISSING, f"The source has no such object ({status}).")
     if status == HTTPStatus.CONFLICT:
-        # So Swift answers for a large object whose segment is missing or another one, also where a read continues.
-        return ChecksumsError(Code.SOURCE_INCOMPLETE, "The source does not have all of the object (409).")
-    return ChecksumsError(Code.SOURCE_REFUSED, f"The source answered {status}; redirects are not followed.")
+        # Swift's answer for a large object with a missing or changed segment, also when a read is resumed.
+        return ChecksumsError(Code.SOURCE_INCOMPLETE, "The source does not have the complete object (409).")
+    return ChecksumsError(Code.SOURCE_REFUSED, f"The source returned {status}; redirects are not followed.")

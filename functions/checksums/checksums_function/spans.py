@@ -1,4 +1,4 @@
-"""Parts of an object that are read at once: where they begin and end, and the threads that read them."""
+"""Spans of an object that are read in parallel, and the threads that read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .orders import SourceOrder
 
 T = TypeVar("T")
-# Below this, making another connection costs more than it brings.
+# For shorter spans, another connection costs more time than it saves.
 LEAST_SPAN_BYTES = 16 << 20
 
 
@@ -33,8 +33,8 @@ class Span:
 def spans_of(order: SourceOrder, *, at_once: int, least: int = LEAST_SPAN_BYTES) -> tuple[Span, ...]:
     """The object in at most `at_once` spans of nearly the same length, none shorter than `least`.
 
-    It is one span if a digest cannot be put together from those of parts, or if there is no ETag: nothing would prove
-    then that the parts are of the same object.
+    It is one span if a digest cannot be combined from those of parts, or if there is no ETag, without which nothing
+    proves that the parts are of the same object.
     """
     divisible = order.etag is not None and all(algorithm.join for algorithm in order.algorithms)
     count = max(1, min(at_once, order.size // least)) if divisible else 1
@@ -43,11 +43,11 @@ def spans_of(order: SourceOrder, *, at_once: int, least: int = LEAST_SPAN_BYTES)
 
 
 def on_threads(work: Callable[[Span, Stop], T], spans: Sequence[Span], stop: Stop) -> list[T]:
-    """What `work` makes of each span, in order; all at once, the first on this thread.
+    """Runs `work` on all spans in parallel, the first on this thread; returns the results in order.
 
     Raises:
         Stopped: `stop` was stopped.
-        Exception: the first failure; it stops the others, and is raised when all have let go.
+        Exception: the first failure; it stops the others, and is raised when all threads have ended.
     """
     stop_all = Stop()
     results: dict[int, T] = {}

@@ -1,4 +1,4 @@
-"""Threads for what blocks, and slots that bound how much runs at once."""
+"""Threads for blocking work, and slots that limit concurrent computations."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Threads:
         self._stop = stop
 
     async def run(self, function: Callable[[], T]) -> T:
-        """The function's result. On cancellation stops the computation first, and only then gives way.
+        """The function's result. On cancellation, stops the computation and waits until its thread has ended.
 
-        A slot is thus never free while its thread still holds buffers: memory stays bounded also if callers come and go
-        quickly.
+        So a slot is never free while its thread still holds buffers: memory stays bounded even if callers connect and
+        disconnect quickly.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, function)
         try:
@@ -38,12 +38,12 @@ class Threads:
             self._stop.stop()
             await asyncio.wait([future])
             if not future.cancelled():
-                future.exception()  # looked at, so that asyncio does not complain about it
+                future.exception()  # marks it as retrieved, or asyncio would log it
             raise
 
 
 class Slots:
-    """So many computations at once, a few more in the order of their coming, and no more."""
+    """Limits concurrent computations; a bounded number of others wait in the order of arrival."""
 
     def __init__(self, *, concurrency: int, queue: int) -> None:
         self._semaphore = asyncio.Semaphore(concurrency)
@@ -52,7 +52,7 @@ class Slots:
 
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Holds a slot. Raises too_busy at once if the queue is full too."""
+        """Holds a slot. Raises too_busy at once if all slots are taken and the queue is full."""
         if self._semaphore.locked() and self._waiting >= self._queue:
             raise ChecksumsError(
                 Code.TOO_BUSY,

@@ -83,7 +83,7 @@ async def test_refused_credential_is_an_outage_whose_reason_the_operator_finds(
     with caplog.at_level(logging.ERROR), pytest.raises(OutageError) as caught:
         await ServiceCredential(Refused()).token()
     assert isinstance(caught.value.__cause__, ksa_exceptions.Unauthorized)
-    assert caplog.messages == ["the gateway's own credential gets no token: wrong password (HTTP 401)"]
+    assert caplog.messages == ["Keystone issued no token for the gateway's credential: wrong password (HTTP 401)"]
 
 
 async def test_refusal_of_somebody_elses_token_renews_nothing() -> None:

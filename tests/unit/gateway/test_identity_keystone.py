@@ -384,13 +384,13 @@ def test_no_value_of_a_field_makes_a_caller_without_ids(field: str, value: Any) 
 @pytest.mark.parametrize(
     ("answers", "messages"),
     [
-        ([httpx.Response(500)], ["Keystone answered 500 to a validation"]),
-        ([httpx.Response(401), httpx.Response(401)], ["Keystone refuses the gateway's own credential"]),
-        ([httpx.ConnectError("refused")], ["Keystone cannot be asked: ConnectError('refused')"]),
-        ([httpx.Response(200, json={})], ["Keystone's answer to a validation is not understood"]),
+        ([httpx.Response(500)], ["Keystone returned 500 to a token validation"]),
+        ([httpx.Response(401), httpx.Response(401)], ["Keystone rejects the gateway's own credential"]),
+        ([httpx.ConnectError("refused")], ["Keystone cannot be reached: ConnectError('refused')"]),
+        ([httpx.Response(200, json={})], ["Keystone's response to a token validation is malformed"]),
         (
             [httpx.Response(200, json={"token": token_body()}, headers={"X-Subject-Token": "other"})],
-            ["Keystone, or something before it, answered about another token"],
+            ["Keystone, or a proxy in front of it, validated another token"],
         ),
     ],
 )
