@@ -1,4 +1,4 @@
-"""A gateway and a checksums function as processes beside the local cloud, as the demo and the tests run them."""
+"""A gateway and a checksums function as processes next to the local cloud, for the demo and the tests."""
 
 import contextlib
 import sys
