@@ -30,7 +30,7 @@ class Administrators:
     """Authenticates administrators.
 
     Validations are not cached: there are few such calls, and they are powerful. Malformed tokens are rejected first,
-    and concurrent validations are limited, because anybody may send tokens.
+    and concurrent validations are limited, because every client may send tokens.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ class CircuitBreaker:
             self._circuit = Circuit()
             raise
         except BaseException:
-            # The caller disconnected, which says nothing about the upstream; the next request may probe.
+            # The caller disconnected, which is no evidence about the upstream; the next request may probe.
             if probe:
                 self._circuit = replace(self._circuit, probing=False)
             raise

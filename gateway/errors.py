@@ -1,4 +1,4 @@
-"""The closed list of errors, and the only place that knows how one looks on the wire.
+"""The closed list of errors, and the only module that knows their form on the wire.
 
 Packages raise `GatewayError(ErrorCode.…)`. Adapters convert exceptions of libraries into one, with `from`, so that no
 third-party exception travels further. The caller reads the sentence of the error code, filled with values of the

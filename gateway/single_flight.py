@@ -35,7 +35,7 @@ class SingleFlight(Generic[Key, Value]):
         return key in self._flights
 
     async def run(self, key: Key, start: Callable[[], Awaitable[Value]], *, wait_seconds: float | None = None) -> Value:
-        """The result of the work under `key`, started here unless it runs already; raises what it raises.
+        """The result of the work under `key`, which is started here unless it is running; raises its exceptions.
 
         Raises:
             StillRunningError: the work did not end within `wait_seconds`, and continues.

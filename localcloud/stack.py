@@ -1,4 +1,4 @@
-"""A gateway, a checksums function and Envoy as processes beside the local cloud, as the demo and the tests run them."""
+"""A gateway, a checksums function and Envoy as processes next to the local cloud, for the demo and the tests."""
 
 import contextlib
 import os

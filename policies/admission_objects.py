@@ -104,14 +104,14 @@ def _knative_services() -> tuple[Manifest, ...]:
         f" ? [JSONPatch{{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey({key}), value: {value}}}]"
         f" : [JSONPatch{{op: 'add', path: '/metadata/labels', value: {{{key}: {value}}}}}]"
     )
-    unsaid = {"name": "says-nothing", "expression": f"!({key} in object.metadata.?labels.orValue({{}}))"}
+    unset = {"name": "has-no-visibility", "expression": f"!({key} in object.metadata.?labels.orValue({{}}))"}
     rule = Rule(
         f"object.metadata.?labels[?{quoted(KNATIVE_VISIBILITY)}].orValue('') == {quoted(CLUSTER_LOCAL)}",
         f"Knative Services and Routes of tenants need the label {KNATIVE_VISIBILITY}={CLUSTER_LOCAL}",
     )
     name = "osfaas-visibility"
     patch = {"patchType": "JSONPatch", "jsonPatch": {"expression": label}}
-    return (*mutating(name, match, [patch], [unsaid]), *validating(name, match, [rule]))
+    return (*mutating(name, match, [patch], [unset]), *validating(name, match, [rule]))
 
 
 def _namespaces(platform: Platform) -> tuple[Manifest, ...]:

@@ -2,4 +2,4 @@
 
 
 class PolicyError(ValueError):
-    """The specification cannot be built on this platform or with these limits; the message says what to change."""
+    """The specification cannot be built on this platform or with these limits; the message contains the remedy."""

@@ -8,8 +8,8 @@ from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import CatalogueFunction, Manifest, Platform, TenantSpec
 from policies.quota import pods_that_fit
 
-# The first probe comes before any process is ready. By default the next one follows after ten seconds, which a cold
-# call would have to wait for.
+# The first probe comes before any process is ready. By default the next one follows after ten seconds, which would
+# delay each cold start.
 _READINESS = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 5}
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,

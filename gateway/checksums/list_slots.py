@@ -16,7 +16,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.settings.limits import ChecksumSettings
 
-# Memory of a request beside its body: its connection and its tasks.
+# Memory of a request in addition to its body: its connection and its tasks.
 LEAST_BYTES = 32_768
 
 

@@ -1,4 +1,4 @@
-"""The error of an unreachable Keystone, which says nothing about any token."""
+"""The error of an unreachable Keystone, independent of the validated token."""
 
 from gateway.errors import ErrorCode, GatewayError
 

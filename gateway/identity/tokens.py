@@ -33,7 +33,7 @@ def token_of(head: RequestHead) -> str:
     for authorization in authorizations:
         scheme, _, rest = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            # With another scheme beside a token, it is ambiguous which one counts.
+            # With a token and another scheme, it is ambiguous which one counts.
             raise GatewayError(ErrorCode.TOKEN_AMBIGUOUS if found else ErrorCode.TOKEN_MISSING)
         found.append(rest)
     if len(found) > 1:

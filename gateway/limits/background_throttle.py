@@ -7,7 +7,7 @@ from collections.abc import Iterator
 # A stream pauses after each piece of this size, for at most this long, so it never falls below 10 MiB/s.
 PIECE_BYTES = 1 << 20
 MAX_PAUSE_SECONDS = 0.1
-# A request that has waited longer waits for work of its own, which a pause does not speed up.
+# A request that has waited longer waits for its own work, which a pause does not speed up.
 INTERACTIVE_SECONDS = 2.0
 
 

@@ -101,7 +101,7 @@ class ProjectLimiter:
                 await self._backend.consume(subject.key, _caller_bytes(subject), self._rate(per_second), -size)
 
     async def refund_bytes(self, subject: LimitSubject, size: int, read: int) -> None:
-        """Refunds what was charged for bytes of an object that were not read.
+        """Refunds the charge for bytes of an object that were not read.
 
         Args:
             subject: project and caller that were charged.

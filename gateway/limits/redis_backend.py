@@ -64,7 +64,7 @@ if granted then
 end
 return {granted and 1 or 0, redis.call('ZCARD', KEYS[1])}
 """
-# A running call holds its slot, whether or not the store still knows of it.
+# A running call holds its slot, even if the store has lost it.
 _RENEW_LEASES = """
 local clock = redis.call('TIME')
 local until_then = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) + tonumber(ARGV[1])

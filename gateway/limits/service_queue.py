@@ -21,7 +21,7 @@ class ServiceCallerQueue:
     """Runs a few computations at once; more of them wait in the order of arrival.
 
     A storage federation requests many objects at once and takes a rejection for a failed transfer, so its requests
-    queue. Users have slots of their own, which a service caller cannot take.
+    queue. Users have separate slots, which a service caller cannot take.
     """
 
     def __init__(self, limit: int, queue: int) -> None:

@@ -120,6 +120,6 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
 
 
 def refused_by_s3(status: int) -> GatewayError:
-    """The error for a status: the store knows no token, so a 401 or 403 is about the credential's rights."""
+    """The error for a status: the store gets no token, so a 401 or 403 is about the credential's rights."""
     error = refused(status)
     return GatewayError(ErrorCode.OBJECT_FORBIDDEN) if error.kind is ErrorCode.TOKEN_INVALID else error

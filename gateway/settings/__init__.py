@@ -82,8 +82,8 @@ def _refused(error: ValidationError) -> Iterator[str]:
     """An error message for each invalid value."""
     for problem in error.errors(include_url=False):
         variable, value = _variable(str(problem["loc"][0])), str(problem["input"])[:_SHOWN]
-        said = problem["msg"].removeprefix("Value error, ")
-        yield f"{variable}={shlex.quote(value)}: {said[:1].lower()}{said[1:]}"
+        message = problem["msg"].removeprefix("Value error, ")
+        yield f"{variable}={shlex.quote(value)}: {message[:1].lower()}{message[1:]}"
 
 
 def settings_table() -> str:

@@ -92,7 +92,7 @@ def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applie
         return cluster.patch(ref, [same, *removals])
     manifest = action.manifest
     if action.uid:
-        # An object that replaced the one in the snapshot may belong to somebody else.
+        # An object that replaced the one in the snapshot may belong to another writer.
         manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": action.uid}}
     after = cluster.apply(manifest, force=action.force)
     metadata = after["metadata"]

@@ -7,7 +7,7 @@ from typing import Any
 from policies.labels import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_US, TENANT
 from policies.model import Manifest
 
-# In these kinds, a field that another manager adds can open what the object closes: an egress rule in a policy that
+# In these kinds, a field that another manager adds can defeat the object's purpose: an egress rule in a policy that
 # denies all, a scope in a quota. Server-side apply leaves such fields to the manager that added them.
 PROTECTED_KINDS = frozenset(
     {

@@ -18,7 +18,7 @@ from tenancy.kubernetes.client import Ref, ref_of
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
 from tenancy.kubernetes.pods import STOP_SECONDS, pods_to_end
 
-# Kubernetes creates it in each namespace. In one of ours it is adopted, unless another manager has set our fields.
+# Kubernetes creates it in each namespace. In a tenant's, it is adopted, unless another manager has set our fields.
 MADE_BY_KUBERNETES = ("ServiceAccount", "default")
 
 _BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})
@@ -44,7 +44,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFields:
-    """Remove fields that other managers added to an object of ours, if it is still the version in the snapshot."""
+    """Remove fields that other managers added to one of our objects, if it is still the version in the snapshot."""
 
     ref: Ref
     resource_version: str
@@ -69,7 +69,7 @@ Action = Apply | RemoveFields | Delete
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A wanted change that is not made; `reason` is one CamelCase word, `message` says what to do."""
+    """A wanted change that is not made; `reason` is one CamelCase word, `message` contains the remedy."""
 
     ref: Ref
     reason: str

@@ -1,4 +1,4 @@
-"""A directory of the cluster's `Tenant` objects: listed, then watched, in a thread of its own.
+"""A directory of the cluster's `Tenant` objects: listed, then watched, in a separate thread.
 
 It writes nothing, so the gateway only needs permission to read Tenants. Lookups use a mapping that is replaced as a
 whole and never changed; they neither wait nor lock.
@@ -131,7 +131,7 @@ def tenant_in(manifest: Mapping[str, Any], *, local_gateway_url: str) -> Tenant:
 def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
     """The tenant that a record describes.
 
-    Functions of the specification can be called before the controller has reported on them. Only the status says which
+    Functions of the specification can be called before the controller has reported on them. Only the status shows which
     functions accept callers' own requests.
     """
     spec, reported = record.spec, {function.name: function for function in record.status.functions}

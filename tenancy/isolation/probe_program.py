@@ -75,7 +75,7 @@ def _connect(probe: dict[str, Any]) -> tuple[str, str]:
 
 
 def _hear(connection: socket.socket, sends: str) -> str:
-    # A function scaled to zero has to start first.
+    # A function scaled to zero must start first.
     connection.settimeout(_LISTENING_SECONDS)
     try:
         connection.sendall(sends.encode("latin-1"))

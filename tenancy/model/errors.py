@@ -1,4 +1,4 @@
-"""Errors of the tenancy package. Their messages say what to do; callers decide how to show them.
+"""Errors of the tenancy package. Their messages contain the remedy; callers decide how to show them.
 
 TenancyError
 ├── NotOnboardedError        no tenant for this project
@@ -27,7 +27,7 @@ class NotOnboardedError(TenancyError):
 
 
 class DirectoryError(TenancyError):
-    """The directory cannot be read or is malformed; the message says what and where."""
+    """The directory cannot be read or is malformed; the message names the problem and the place."""
 
 
 class RecordError(TenancyError):
@@ -39,7 +39,7 @@ class PlatformFileError(TenancyError):
 
 
 class AdministrationError(TenancyError):
-    """The operation is not allowed in the tenant's current state; the message says why."""
+    """The operation is not allowed in the tenant's current state; the message gives the reason."""
 
 
 class ProjectsError(TenancyError):

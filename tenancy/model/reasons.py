@@ -13,13 +13,13 @@ CONFIGURATION_REASONS = frozenset({"CreateContainerConfigError", "CreateContaine
 UNSCHEDULABLE = "Unschedulable"
 # Reason of a Deployment's condition ReplicaFailure: the API server rejected its pod.
 FAILED_CREATE = "FailedCreate"
-# Ours: FailedCreate because of the quota. Kubernetes says so only in the message ("exceeded quota"), but callers get
+# Ours: FailedCreate because of the quota. In Kubernetes only the message shows it ("exceeded quota"), but callers get
 # another status for it.
 EXCEEDED_QUOTA = "ExceededQuota"
 # Ours: Knative has given no reason, or none for the current generation.
 NOT_READY = "NotReady"
 
-# Problems that waiting does not solve: an administrator or the owner of the function has to act first.
+# Problems that waiting does not solve: an administrator or the owner of the function must act first.
 PERMANENT_REASONS = (
     IMAGE_REASONS | CRASH_REASONS | CONFIGURATION_REASONS | {UNSCHEDULABLE, FAILED_CREATE, EXCEEDED_QUOTA}
 )

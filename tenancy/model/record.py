@@ -57,7 +57,7 @@ class ConditionType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition (Kubernetes API conventions); `reason` is one CamelCase word, `message` says what to do."""
+    """One condition (Kubernetes API conventions); `reason` is one CamelCase word, `message` contains the remedy."""
 
     type: ConditionType
     status: bool | None

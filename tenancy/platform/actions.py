@@ -89,7 +89,7 @@ def install(overlay: Path, platform_file: Path | None, options: Mapping[str, Any
 def check(
     platform_file: Path, *, probe: bool, probe_image: str | None, kubeconfig: Path | None, context: str | None
 ) -> Report:
-    """Checks what is missing or unsafe on the cluster.
+    """Checks the cluster for missing or unsafe parts.
 
     Raises:
         PlatformError, ClusterError: the check could not be completed.

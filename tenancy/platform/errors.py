@@ -1,4 +1,4 @@
-"""The error of this package. Its messages say what to do."""
+"""The error of this package. Its messages contain the remedy."""
 
 from tenancy.model.errors import TenancyError
 

@@ -31,7 +31,7 @@ _HIGHEST_PORT = 65535
 
 
 class _Document(BaseModel):
-    # Applies to the dataclasses as well: they have no configuration of their own.
+    # Applies to the dataclasses as well, which have no separate configuration.
     model_config = ConfigDict(extra="forbid", strict=True)
 
     platform: Platform

@@ -58,7 +58,7 @@ def deny_all(namespace: str, name: str, **spec: Any) -> Manifest:
 def test_what_is_not_there_is_none_and_what_cannot_be_is_an_error(kubernetes: Cluster, namespace: str) -> None:
     """An object, a kind, a field that no schema knows."""
     assert kubernetes.get(Ref(POLICY, namespace, "nothing")) is None
-    with pytest.raises(KindMissingError, match="no Unicorn in example"):
+    with pytest.raises(KindMissingError, match="the kind Unicorn"):
         kubernetes.list(Kind("example.org/v1", "Unicorn"))
     with pytest.raises(KindMissingError):
         kubernetes.get(Ref(Kind("v1", "Unicorn"), namespace, "a"))

@@ -56,7 +56,7 @@ def record(cluster: Testbed) -> Iterator[Record]:
 @pytest.mark.parametrize("offboarding", [ASKED, CONFIRMED], ids=["asked", "confirmed"])
 def test_a_record_is_not_made_with_an_offboarding(record: Record, offboarding: dict[str, Any]) -> None:
     """It would be the first step and the making in one."""
-    with pytest.raises(CommandError, match="cannot be made with an offboarding"):
+    with pytest.raises(CommandError, match="cannot be created with an offboarding"):
         record.apply(offboarding=offboarding)
 
 

@@ -53,5 +53,5 @@ class ChecksumsError(Exception):
         return {"error": {"code": self.code.value, "message": self.message, "status": self.status}}
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: nobody waits for the answer any more
+class Stopped(Exception):  # noqa: N818 - not an error: no caller waits for the answer any more
     """The caller has disconnected; threads that read or hash for it must stop at once."""
