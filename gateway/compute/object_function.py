@@ -10,7 +10,8 @@ from gateway.compute.reply import read_reply, result_of, strong_etag
 from gateway.errors import GatewayError
 from gateway.limits.background_throttle import PIECE_BYTES
 from gateway.objects.model import ByteStream, Capability, ObjectStore
-from gateway.upstream.function_client import FunctionClient, FunctionRequest, never_abort
+from gateway.upstream.function_client import FunctionClient, FunctionRequest
+from gateway.upstream.request import never
 from tenancy.directory.protocol import FunctionAddress
 
 Pause = Callable[[], Awaitable[None]]
@@ -27,7 +28,7 @@ class Target:
     """
 
     address: FunctionAddress
-    permanent_failure: Callable[[], GatewayError | None] = never_abort
+    permanent_failure: Callable[[], GatewayError | None] = never
     pause: Pause | None = None
 
 

@@ -11,6 +11,9 @@ class ValidationLimiter:
     """Limits concurrent validations, so that a flood of made-up tokens does not overload Keystone.
 
     A made-up token costs its sender nothing and Keystone some milliseconds.
+
+    It is no `FairQueue`: until the token is validated there is no subject, neither project nor caller, between whom a
+    queue could be fair; and whatever the sender claims instead, a flood can vary.
     """
 
     def __init__(self, max_concurrent: int, *, wait_seconds: float) -> None:

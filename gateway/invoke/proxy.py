@@ -109,7 +109,8 @@ class Proxy:
         except GatewayError as error:
             if started:
                 raise ReplyBrokenError from error
-            raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error
+            # Not from the error itself: without a diagnosis it is raised again, and would be its own cause.
+            raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error.__cause__
 
     def _request(self, invocation: Invocation, body: InboundBody) -> FunctionRequest:
         head, caller, context = invocation.head, invocation.call.caller, invocation.call.context

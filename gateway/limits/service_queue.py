@@ -22,6 +22,9 @@ class ServiceCallerQueue:
 
     A storage federation requests many objects at once and takes a rejection for a failed transfer, so its requests
     queue. Users have separate slots, which a service caller cannot take.
+
+    It is no `FairQueue`: the callers that wait here are one federation's, so round robin between them would serve
+    nobody better and would let late requests overtake early ones, whose transfers run into their timeouts first.
     """
 
     def __init__(self, limit: int, queue: int) -> None:

@@ -1,17 +1,14 @@
 """One HTTP/1.1 connection to an upstream: one exchange at a time, reused if nothing about its end is in doubt.
 
-The upstream is a tenant's function, so nothing that it sends is trusted: the parser is strict (llhttp without
-leniencies), heads, trailers and interim replies are bounded, and a connection is kept only if request and reply ended
-exactly where they said. Targets and fields are sent byte for byte.
+The upstream is a tenant's function, so nothing that it sends is trusted: a connection is kept only if request and reply
+ended exactly where they said. Targets and fields are sent byte for byte.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import cast
 
-import httptools
-
+from gateway.settings.upstream import FunctionSettings
 from gateway.upstream.errors import (
     DeadlineError,
     DisconnectedError,
@@ -20,56 +17,23 @@ from gateway.upstream.errors import (
     SilentError,
     TruncatedReplyError,
 )
-from gateway.upstream.reply import Fields, Reply
-from gateway.upstream.request import framed
-
-# Of a reply's head, or of what surrounds the pieces of a chunked body; many servers allow about as much.
-MAX_HEAD_BYTES = 65_536
-MAX_FIELDS = 256
-MAX_INTERIM_REPLIES = 16
-_VERSIONS = frozenset(["1.0", "1.1"])
-_FIRST_FINAL_STATUS = 200
-# Switching Protocols, and what is no status.
-_NOT_INTERIM = frozenset([101, *range(100)])
-_BODYLESS_STATUSES = frozenset([204, 304])
+from gateway.upstream.reply import Consumer, Fields, Reply
+from gateway.upstream.reply_parser import ReplyParser
+from gateway.upstream.request import Request, framed
 
 
-def never() -> Exception | None:
-    return None
+def is_upstreams_turn(*, reading: bool, sending: bool, blocked: bool) -> bool:
+    """Whether the upstream is expected to do something, so that its silence counts.
 
+    While our caller does not take the reply, nothing is expected: an upstream that cannot send its reply may have good
+    reason not to read the rest of the request.
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request to an upstream.
-
-    Attributes:
-        head: request line and fields with the empty line, as they are sent.
-        method: decides whether the reply may have a body.
-        body: None: no body, or it is part of `head`.
-        length: of the body in bytes; None: it is sent in chunks.
-        problem: an error that ends the wait for the head, or None; asked now and then.
+    Args:
+        reading: what the upstream sends is taken.
+        sending: the body of the request has not been sent yet.
+        blocked: a part of the body waits to be taken by the upstream.
     """
-
-    head: bytes
-    method: str
-    body: AsyncIterator[bytes] | None = None
-    length: int | None = None
-    problem: Callable[[], Exception | None] = never
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Timeouts of an exchange, in seconds.
-
-    Attributes:
-        silence: how long the upstream may neither send nor take anything while it is its turn.
-        total: maximum time of the whole exchange.
-        problem: when `Request.problem` is asked for the first time.
-    """
-
-    silence: float
-    total: float
-    problem: float
+    return reading and (blocked or not sending)
 
 
 class Connection(asyncio.Protocol):
@@ -80,21 +44,17 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._released = released
         self._transport: asyncio.Transport | None = None
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._request: Request | None = None
+        self._parser: ReplyParser | None = None
         self._head: asyncio.Future[Reply] | None = None
         self._reply: Reply | None = None
-        self._fields: Fields = []
-        self._surplus = 0
-        self._interim_left = 0
         self._started_at = 0.0
-        # Since when the upstream is expected to do something; None: it is our turn, or our caller's.
-        self._expected_since: float | None = None
+        # When the upstream last did something, or the last time that its turn began.
+        self._active_at = 0.0
         self._sending: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._writable = True
-        self._keep = False
-        self._until_close = False
+        self._unsent = 0
+        self._writable = self._reading = True
 
     @property
     def is_usable(self) -> bool:
@@ -112,16 +72,13 @@ class Connection(asyncio.Protocol):
         if transport is None or not self.is_usable:
             raise DisconnectedError("the connection is closed")
         loop = self._loop
-        self._request, self._started_at = request, loop.time()
-        self._fields, self._surplus, self._interim_left = [], 0, MAX_INTERIM_REPLIES
-        self._keep = self._until_close = False
+        self._request = request
+        self._parser = ReplyParser(request.method, self._begin_reply)
+        self._started_at = self._active_at = loop.time()
         head: asyncio.Future[Reply] = loop.create_future()
         self._head = head
         transport.write(request.head)
-        if request.body is None:
-            self._expected_since = self._started_at
-        else:
-            self._expected_since = None
+        if request.body is not None:
             self._sending = loop.create_task(self._send_body(request.body, request.length))
         try:
             return await head
@@ -146,25 +103,33 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def check(self, now: float, timeouts: Timeouts) -> None:
+    def check(self, now: float, settings: FunctionSettings) -> None:
         """Ends an exchange that takes too long (`now`: the loop's clock)."""
         try:
-            failure = self._overdue(now, timeouts)
+            failure = self._overdue(now, settings)
         except Exception as error:  # noqa: BLE001 - of `problem`; the check of the other connections goes on
             failure = error
-        if failure is not None:
-            self._give_up(failure)
+        try:
+            if failure is not None:
+                self._give_up(failure)
+        finally:
+            del failure  # its traceback may refer to this frame
 
-    def _overdue(self, now: float, timeouts: Timeouts) -> Exception | None:
-        request = self._request
-        if request is None:
+    def _overdue(self, now: float, settings: FunctionSettings) -> Exception | None:
+        request, transport = self._request, self._transport
+        if request is None or transport is None:
             return None
-        if now - self._started_at > timeouts.total:
-            return DeadlineError(f"not finished after {timeouts.total:g} s")
-        if self._expected_since is not None and now - self._expected_since > timeouts.silence:
-            kind = SilentError if self._drained is None else NotTakenError
-            return kind(f"nothing happened for {timeouts.silence:g} s")
-        waits = self._head is not None and now - self._started_at >= timeouts.problem
+        if now - self._started_at > settings.function_timeout_seconds:
+            return DeadlineError(f"not finished after {settings.function_timeout_seconds:g} s")
+        blocked = self._drained is not None
+        if blocked and transport.get_write_buffer_size() != self._unsent:
+            # A long piece is taken bit by bit.
+            self._unsent, self._active_at = transport.get_write_buffer_size(), now
+        if is_upstreams_turn(reading=self._reading, sending=self._sending is not None, blocked=blocked):
+            silence = settings.function_idle_timeout_seconds
+            if now - self._active_at > silence:
+                return (NotTakenError if blocked else SilentError)(f"nothing happened for {silence:g} s")
+        waits = self._head is not None and now - self._started_at >= settings.function_problem_seconds
         return request.problem() if waits else None
 
     # --- the body of the request
@@ -179,16 +144,14 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - of the caller's iterator; `send` or the reader of the reply raises it
             self._give_up(error)
         else:
-            self._sending, self._expected_since = None, self._loop.time()
-            if self._request is not None and self._reply is not None and self._reply.complete:
-                self._finish()
+            self._sending, self._active_at = None, self._loop.time()
 
     async def _drain(self) -> None:
-        self._drained, self._expected_since = self._loop.create_future(), self._loop.time()
+        self._drained, self._active_at = self._loop.create_future(), self._loop.time()
         try:
             await self._drained
         finally:
-            self._drained = self._expected_since = None
+            self._drained = None
 
     # --- asyncio.Protocol
 
@@ -204,111 +167,66 @@ class Connection(asyncio.Protocol):
             self._drained.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        if self._request is None or self._parser is None:
+        parser = self._parser
+        if parser is None:
             # A reply to no request: the next one would get it.
             return self.abort()
-        if self._expected_since is not None:
-            self._expected_since = self._loop.time()
-        self._surplus += len(data)
+        self._active_at = self._loop.time()
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            return self._give_up(MalformedReplyError(str(error.__context__ or error)))
-        if self._surplus > MAX_HEAD_BYTES:
-            return self._give_up(MalformedReplyError("the head of the reply is too long"))
-        if self._reply is not None and self._reply.complete:
-            self._finish()
+            parser.feed(data)
+        except MalformedReplyError as error:
+            return self._give_up(error)
+        if parser.complete:
+            self._finish(parser)
         return None
 
     def eof_received(self) -> bool:
-        if self._until_close and self._reply is not None:
-            self._reply.end()
-            self._finish()
+        parser = self._parser
+        if parser is not None:
+            parser.feed_end()
+            if parser.complete:
+                self._finish(parser)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         failed = TruncatedReplyError if self._reply is not None else DisconnectedError
         self._transport = None
         self._fail(failed(str(error or "the upstream closed the connection")))
-        # The parser refers to this object.
-        self._parser = None
         self._released(self, False)
 
-    # --- callbacks of the parser
+    # --- the reply
 
-    def on_message_begin(self) -> None:
-        if self._reply is not None and self._reply.complete:
-            # Bytes behind the reply: they would be taken for the next one.
-            self._keep = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reply is None:
-            self._fields.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        parser = cast("httptools.HttpResponseParser", self._parser)
-        status = parser.get_status_code()
-        if self._reply is not None or self._head is None or self._head.done():
-            return
-        if status < _FIRST_FINAL_STATUS:
-            self._interim_left -= 1
-            if status in _NOT_INTERIM or self._interim_left < 0:
-                raise ValueError("an interim reply that was not asked for")
-            self._fields = []
-            return
-        fields, self._surplus = self._fields, 0
-        if parser.get_http_version() not in _VERSIONS:
-            raise ValueError("another version of HTTP")
-        if len(fields) > MAX_FIELDS or sum(len(name) + len(value) for name, value in fields) > MAX_HEAD_BYTES:
-            raise ValueError("the head of the reply is too long")
-        codings = [value for name, value in fields if name == b"transfer-encoding"]
-        if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-            raise ValueError("a transfer coding that is not understood")
+    def _begin_reply(self, status: int, fields: Fields) -> Consumer:
         reply = self._reply = Reply(status, fields, self._flow, self.abort)
-        if cast("Request", self._request).method == "HEAD" or status in _BODYLESS_STATUSES:
-            self._keep = parser.get_http_version() == "1.1" and not _says_close(fields)
-            self._parser = httptools.HttpResponseParser(self)
-            reply.end()
-        elif not codings and not any(name == b"content-length" for name, _ in fields):
-            self._until_close = True
         head, self._head = self._head, None
-        head.set_result(reply)
+        if head is not None and not head.done():
+            head.set_result(reply)
+        return reply.feed
 
-    def on_body(self, piece: bytes) -> None:
-        self._surplus = 0
-        if self._reply is None or self._reply.complete:
-            self._keep = False
+    def _flow(self, resume: bool) -> None:
+        if self._transport is None or resume is self._reading:
+            return
+        self._reading = resume
+        if resume:
+            self._transport.resume_reading()
+            self._active_at = self._loop.time()
         else:
-            self._reply.feed(piece)
-
-    def on_message_complete(self) -> None:
-        if self._reply is not None and not self._reply.complete:
-            self._keep = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
-            self._reply.end()
+            self._transport.pause_reading()
 
     # --- the end of an exchange
 
-    def _flow(self, resume: bool) -> None:
-        if self._transport is None:
-            return
-        if resume:
-            self._transport.resume_reading()
-            self._expected_since = self._loop.time()
-        else:
-            self._transport.pause_reading()
-            self._expected_since = None
-
-    def _finish(self) -> None:
+    def _finish(self, parser: ReplyParser) -> None:
         """The reply is complete."""
-        keep = self._keep and self._sending is None and self._transport is not None
+        reply, transport = cast("Reply", self._reply), self._transport
+        keep = parser.reusable and self._sending is None and transport is not None
+        if keep:
+            self._flow(True)
         self._end_exchange()
-        if self._transport is not None:
-            if keep:
-                self._transport.resume_reading()
-            else:
-                self._transport.abort()
+        reply.end()
         if keep:
             self._released(self, True)
+        elif transport is not None:
+            transport.abort()
 
     def _give_up(self, failure: Exception) -> None:
         self._fail(failure)
@@ -327,9 +245,6 @@ class Connection(asyncio.Protocol):
         sending, self._sending = self._sending, None
         if sending is not None and sending is not asyncio.current_task():
             sending.cancel()
-        self._request = self._head = self._reply = self._expected_since = None
-        self._fields = []
-
-
-def _says_close(fields: Fields) -> bool:
-    return any(name == b"connection" and b"close" in value.lower() for name, value in fields)
+        if self._parser is not None:
+            self._parser.close()
+        self._request = self._parser = self._head = self._reply = None

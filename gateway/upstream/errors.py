@@ -22,7 +22,7 @@ class TruncatedReplyError(UpstreamError):
 
 
 class MalformedReplyError(UpstreamError):
-    """The reply is not HTTP/1.1, or exceeds a limit."""
+    """The reply is not valid HTTP/1.1, or exceeds a limit."""
 
 
 class SilentError(UpstreamError):

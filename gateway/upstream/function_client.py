@@ -15,7 +15,6 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.retries import RetryWindow
 from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import outgoing
-from gateway.upstream.connection import Request, Timeouts
 from gateway.upstream.errors import (
     CertificateRejectedError,
     DeadlineError,
@@ -29,7 +28,7 @@ from gateway.upstream.errors import (
 )
 from gateway.upstream.pool import Origin, Pool
 from gateway.upstream.reply import Reply
-from gateway.upstream.request import request_head
+from gateway.upstream.request import Request, never, request_head
 from gateway.upstream.timing import phases
 from tenancy.directory.protocol import FunctionAddress
 
@@ -44,10 +43,6 @@ _IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 _IDEMPOTENT_ATTEMPTS = 2
 # Methods whose requests say that they have no body (RFC 9110, 8.6).
 _WITH_LENGTH = frozenset(["POST", "PUT", "PATCH"])
-
-
-def never_abort() -> GatewayError | None:
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class FunctionRequest:
     begun: Callable[[], bool] = lambda: False
     tracestate: bool = True
     repeated: bool = False
-    permanent_failure: Callable[[], GatewayError | None] = never_abort
+    permanent_failure: Callable[[], GatewayError | None] = never
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -91,7 +86,7 @@ class ReplyCutError(GatewayError):
     """The reply was cut, as when the function is killed; a retry may succeed."""
 
     def __init__(self, function: str) -> None:
-        super().__init__(ErrorCode.FUNCTION_FAILED, function=function, why="its answer broke off")
+        super().__init__(ErrorCode.FUNCTION_FAILED, function=function, why="its reply was cut off")
 
 
 class FunctionClient:
@@ -100,12 +95,7 @@ class FunctionClient:
     def __init__(self, settings: FunctionSettings, tls: ssl.SSLContext) -> None:
         """Opens no connection. `tls`: for functions behind https."""
         self._settings = settings
-        timeouts = Timeouts(
-            silence=settings.function_idle_timeout_seconds,
-            total=settings.function_timeout_seconds,
-            problem=settings.function_problem_seconds,
-        )
-        self._pool = Pool(timeouts, connect_seconds=settings.function_connect_timeout_seconds, tls=tls)
+        self._pool = Pool(settings, tls=tls)
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -144,10 +134,10 @@ class FunctionClient:
             return ReplyCutError(function)
         if isinstance(error, NotTakenError | MalformedReplyError):
             taken = f"it took nothing of the request for {silence:g} seconds"
-            why = taken if isinstance(error, NotTakenError) else "its answer is not HTTP/1.1"
+            why = taken if isinstance(error, NotTakenError) else "its reply is not valid HTTP/1.1"
             return GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=why)
         if isinstance(error, SilentError | DeadlineError):
-            silent = f"nothing came of it for {silence:g} seconds, which is the limit for silence"
+            silent = f"it sent nothing for {silence:g} seconds, which is the idle timeout"
             long = f"it worked for {total:g} seconds, which is the limit for one call"
             why = silent if isinstance(error, SilentError) else long
             return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
@@ -180,8 +170,12 @@ class FunctionClient:
     def _check_failure(self, call: FunctionRequest, started: float) -> None:
         waited = time.perf_counter() - started
         problem = call.permanent_failure() if waited >= self._settings.function_problem_seconds else None
-        if problem is not None:
+        if problem is None:
+            return
+        try:
             raise problem
+        finally:
+            del problem  # its traceback refers to this frame
 
     async def _send_once(self, address: FunctionAddress, call: FunctionRequest, *, fresh: bool) -> Reply:
         origin, authority, path = _place(address.url)

@@ -1,17 +1,17 @@
 """Kept connections to upstreams, and the one timer that watches over them."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from gateway.upstream.connection import Connection, Request, Timeouts
+from gateway.settings.upstream import FunctionSettings
+from gateway.upstream.connection import Connection
 from gateway.upstream.errors import CertificateRejectedError, NotConnectedError
 from gateway.upstream.reply import Reply
+from gateway.upstream.request import Request
 
 # How long an idle connection is kept; servers close theirs after a minute or more.
 IDLE_SECONDS = 15.0
@@ -43,21 +43,21 @@ class Origin:
 class Pool:
     """Connections of one event loop. The one used last is used first, so that the others can end."""
 
-    def __init__(self, timeouts: Timeouts, *, connect_seconds: float, tls: ssl.SSLContext) -> None:
+    def __init__(self, settings: FunctionSettings, *, tls: ssl.SSLContext) -> None:
         """Opens nothing.
 
         Args:
-            timeouts: of each exchange; accurate to half a second.
-            connect_seconds: maximum time until a connection is ready, name resolution and TLS included.
+            settings: timeouts; those of exchanges are accurate to half a second.
             tls: for `https`.
         """
-        self._timeouts = timeouts
-        self._connect_seconds = connect_seconds
+        self._settings = settings
         self._tls = tls
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._busy: dict[Connection, Origin] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self._sweep_seconds = min(_SWEEP_SECONDS, timeouts.silence / 4, timeouts.total / 4)
+        self._sweep_seconds = min(
+            _SWEEP_SECONDS, settings.function_idle_timeout_seconds / 4, settings.function_timeout_seconds / 4
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,15 +92,6 @@ class Pool:
             self._sweep_timer = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
         return await connection.send(request)
 
-    @contextlib.asynccontextmanager
-    async def exchange(self, origin: Origin, request: Request) -> AsyncIterator[Reply]:
-        """As `send`; leaving the block before the end of the reply closes the connection."""
-        reply = await self.send(origin, request)
-        try:
-            yield reply
-        finally:
-            reply.close()
-
     def _kept(self, origin: Origin) -> Connection | None:
         kept = self._idle.get(origin)
         while kept:
@@ -112,7 +103,7 @@ class Pool:
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._connect_seconds):
+            async with asyncio.timeout(self._settings.function_connect_timeout_seconds):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, self._released),
                     origin.host,
@@ -123,6 +114,9 @@ class Pool:
             raise CertificateRejectedError(str(error)) from error
         except (OSError, TimeoutError) as error:
             raise NotConnectedError(str(error) or "no connection in time") from error
+        if not connection.is_usable:
+            # Its end has been seen already, so nothing would take it out of the busy ones.
+            raise NotConnectedError("the upstream closed the connection at once")
         return connection
 
     def _released(self, connection: Connection, usable: bool) -> None:
@@ -137,7 +131,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in list(self._busy):
-            connection.check(now, self._timeouts)
+            connection.check(now, self._settings)
         for origin, kept in list(self._idle.items()):
             for connection, since in list(kept.items()):
                 if now - since > IDLE_SECONDS:

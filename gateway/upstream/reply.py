@@ -4,10 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from gateway.upstream.errors import TruncatedReplyError
+
 Fields = list[tuple[bytes, bytes]]
+Consumer = Callable[[bytes], None]
 
 # Reading from the upstream pauses above the first mark and goes on below the second one (bytes).
 HIGH_WATER, LOW_WATER = 262_144, 65_536
+# What a piece takes in memory beside its bytes: without it, tiny chunks would take a multiple of the mark.
+_PIECE_OVERHEAD = 48
+# Pieces below this many bytes are joined with their neighbours: a piece costs a send, a joined byte a copy.
+_SMALL = 4_096
 
 
 class Reply:
@@ -51,23 +58,25 @@ class Reply:
         """All of the body that has arrived and has not been read."""
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._took(len(data) + _PIECE_OVERHEAD * len(pieces))
         pieces.clear()
-        self._took(len(data))
         return data
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body.
+        """The body: small pieces that have arrived come as one, large ones as they are.
 
         Raises:
             UpstreamError: it ended too early, or too late.
         """
         while True:
             while self._pieces:
-                piece = self._pieces.popleft()
-                self._took(len(piece))
-                yield piece
+                yield self._next_piece()
             if self._failure is not None:
-                raise self._failure
+                failure, self._failure = self._failure, TruncatedReplyError("the reply failed before")
+                try:
+                    raise failure
+                finally:
+                    del failure  # its traceback refers to this frame, and the frame to this object
             if self.complete:
                 return
             self._waiter = asyncio.get_running_loop().create_future()
@@ -88,7 +97,7 @@ class Reply:
     def feed(self, piece: bytes) -> None:
         """A part of the body arrived."""
         self._pieces.append(piece)
-        self._buffered += len(piece)
+        self._buffered += len(piece) + _PIECE_OVERHEAD
         if self._buffered > HIGH_WATER and self._flow is not None:
             self._flow(False)
         self._wake()
@@ -99,6 +108,17 @@ class Reply:
             self.complete, self._failure = failure is None, failure
         self._flow = self._abort = None
         self._wake()
+
+    def _next_piece(self) -> bytes:
+        pieces = self._pieces
+        piece, count = pieces.popleft(), 1
+        if len(piece) < _SMALL and pieces and len(pieces[0]) < _SMALL:
+            parts = [piece]
+            while pieces and len(pieces[0]) < _SMALL:
+                parts.append(pieces.popleft())
+            piece, count = b"".join(parts), len(parts)
+        self._took(len(piece) + _PIECE_OVERHEAD * count)
+        return piece
 
     def _took(self, size: int) -> None:
         before, self._buffered = self._buffered, self._buffered - size

@@ -1,13 +1,37 @@
 """Requests as bytes: targets and values are sent exactly as they are given."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 
 from gateway.upstream.errors import RequestBodyError
 
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _BREAKS = re.compile(rb"[\r\n\x00]")
+
+
+def never() -> None:
+    """Knows of no problem, at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to an upstream.
+
+    Attributes:
+        head: request line and fields with the empty line, as they are sent.
+        method: decides whether the reply may have a body.
+        body: None: no body, or it is part of `head`.
+        length: of the body in bytes; None: it is sent in chunks.
+        problem: an error that ends the wait for the head, or None; asked now and then.
+    """
+
+    head: bytes
+    method: str
+    body: AsyncIterator[bytes] | None = None
+    length: int | None = None
+    problem: Callable[[], Exception | None] = never
 
 
 def request_head(method: str, target: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:

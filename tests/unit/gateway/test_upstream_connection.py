@@ -2,26 +2,33 @@
 
 import asyncio
 import contextlib
-import gc
+import itertools
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from gateway.upstream.connection import MAX_HEAD_BYTES, MAX_INTERIM_REPLIES, Connection, Request, Timeouts
+from gateway.settings.upstream import FunctionSettings
+from gateway.upstream.connection import Connection, is_upstreams_turn
 from gateway.upstream.errors import (
     DeadlineError,
     DisconnectedError,
     MalformedReplyError,
     NotConnectedError,
+    NotTakenError,
     RequestBodyError,
     SilentError,
     TruncatedReplyError,
     UpstreamError,
 )
 from gateway.upstream.pool import Origin, Pool
-from gateway.upstream.reply import HIGH_WATER
-from gateway.upstream.request import request_head
+from gateway.upstream.reply import HIGH_WATER, Reply
+from gateway.upstream.reply_parser import MAX_HEAD_BYTES, MAX_INTERIM_REPLIES
+from gateway.upstream.request import Request, request_head
+from tests.garbage import cycles
 from tests.machine import scaled, settled
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -70,13 +77,30 @@ def replying(*replies: bytes, then_close: bool = False) -> Serve:
     return serve
 
 
-def pool(*, silence: float = 30, total: float = 60, problem: float = 60) -> Pool:
-    timeouts = Timeouts(silence=scaled(silence), total=scaled(total), problem=scaled(problem))
-    return Pool(timeouts, connect_seconds=scaled(5), tls=ssl.create_default_context())
+def settings(*, silence: float = 30, total: float = 60, problem: float = 60) -> FunctionSettings:
+    return FunctionSettings(
+        function_connect_timeout_seconds=scaled(5),
+        function_idle_timeout_seconds=scaled(silence),
+        function_timeout_seconds=scaled(total),
+        function_problem_seconds=scaled(problem),
+    )
+
+
+def pool(**limits: float) -> Pool:
+    return Pool(settings(**limits), tls=ssl.create_default_context())
+
+
+@contextlib.asynccontextmanager
+async def exchange(connections: Pool, origin: Origin, request: Request = GET) -> AsyncIterator[Reply]:
+    reply = await connections.send(origin, request)
+    try:
+        yield reply
+    finally:
+        reply.close()
 
 
 async def answer(connections: Pool, origin: Origin, request: Request = GET) -> tuple[int, bytes]:
-    async with connections.exchange(origin, request) as reply:
+    async with exchange(connections, origin, request) as reply:
         return reply.status, await reply.read()
 
 
@@ -137,7 +161,13 @@ async def test_reply_that_breaks_off_is_never_taken_for_a_whole_one(reply: bytes
             await answer(connections, there.origin)
 
 
+WHOLE_CHUNKED = CHUNKED + b"2\r\nok\r\n0\r\n\r\n"
 SURPLUS = {
+    "another reply behind chunks": WHOLE_CHUNKED + OK,
+    "a line behind chunks": WHOLE_CHUNKED + b"\r\n",
+    "a line behind a length": OK + b"\r\n",
+    "a line behind 204": b"HTTP/1.1 204 No Content\r\n\r\n\r\n",
+    "half a chunk behind 204": b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n5",
     "half of another reply": OK + b"HTTP/1.1 200 OK\r\n",
     "another reply": OK + OK,
     "a longer body": OK + b"more",
@@ -154,7 +184,7 @@ async def test_bytes_behind_a_reply_are_not_the_next_reply(reply: bytes) -> None
     async with upstream(replying(reply, OK)) as there, pool() as connections:
         for _ in range(2):
             with contextlib.suppress(MalformedReplyError):
-                await answer(connections, there.origin, request)
+                assert (await answer(connections, there.origin, request))[1] in {b"", b"ok"}
             await settled()
         assert there.connections == 2
 
@@ -206,7 +236,7 @@ async def test_fields_of_interim_replies_and_trailers_are_not_the_replys() -> No
     async with (
         upstream(replying(reply)) as there,
         pool() as connections,
-        connections.exchange(there.origin, GET) as got,
+        exchange(connections, there.origin, GET) as got,
     ):
         await got.read()
         assert got.fields == [(b"transfer-encoding", b"chunked")]
@@ -231,7 +261,7 @@ async def test_body_arrives_in_the_order_and_at_the_pace_of_its_reader() -> None
             await writer.drain()
         await reader.read()
 
-    async with upstream(serve) as there, pool() as connections, connections.exchange(there.origin, GET) as reply:
+    async with upstream(serve) as there, pool() as connections, exchange(connections, there.origin, GET) as reply:
         await settled(2_000)
         assert reply._buffered <= 3 * HIGH_WATER
         assert sent < size
@@ -239,9 +269,55 @@ async def test_body_arrives_in_the_order_and_at_the_pace_of_its_reader() -> None
     assert body == b"".join(bytes([number]) * HIGH_WATER for number in range(40))
 
 
+def reply_of(*arrived: bytes) -> Reply:
+    reply = Reply(200, [], lambda _: None, lambda: None)
+    for piece in arrived:
+        reply.feed(piece)
+    reply.end()
+    return reply
+
+
+async def test_small_pieces_that_have_arrived_are_handed_on_as_one() -> None:
+    reply = reply_of(*[b"%d" % (number % 10) for number in range(10_000)])
+    assert [piece async for piece in reply.pieces()] == [b"0123456789" * 1_000]
+
+
+async def test_large_pieces_are_handed_on_in_their_order_and_without_a_copy() -> None:
+    large = [b"x" * 5_000, b"y" * 100_000]
+    reply = reply_of(b"a", b"b", large[0], b"c", large[1], b"d", b"", b"e")
+    got = [piece async for piece in reply.pieces()]
+    assert got == [b"ab", large[0], b"c", large[1], b"de"]
+    assert (got[1] is large[0], got[3] is large[1]) == (True, True)
+
+
+async def test_ten_thousand_chunks_of_a_byte_are_few_pieces() -> None:
+    """Each piece costs a send to the caller."""
+    count = 10_000
+    body = CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
+    async with (
+        upstream(replying(body)) as there,
+        pool() as connections,
+        exchange(connections, there.origin) as reply,
+    ):
+        got = [piece async for piece in reply.pieces()]
+    assert b"".join(got) == b"x" * count
+    assert len(got) < 100
+
+
+def test_small_pieces_count_with_the_memory_that_they_take() -> None:
+    """A reader that takes nothing must not cost more memory because the upstream sends tiny chunks."""
+    flows: list[bool] = []
+    reply = Reply(200, [], flows.append, lambda: None)
+    for number in range(HIGH_WATER // 32):
+        reply.feed(b"%02d" % (number % 100))
+    assert flows[:1] == [False]
+    assert len(reply.read_nowait()) == HIGH_WATER // 16
+    assert flows[-1] is True
+
+
 async def test_leaving_a_reply_before_its_end_closes_its_connection() -> None:
     async with upstream(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")) as there, pool() as connections:
-        async with connections.exchange(there.origin, GET) as reply:
+        async with exchange(connections, there.origin, GET) as reply:
             assert reply.status == 200
         await there.ended.wait()
 
@@ -300,22 +376,248 @@ async def test_check_that_fails_ends_its_own_exchange_and_no_other() -> None:
             await second
 
 
-async def test_silence_of_the_caller_is_not_the_upstreams() -> None:
+@pytest.mark.parametrize(
+    ("reading", "sending", "blocked", "turn"),
+    [
+        (True, False, False, True),  # the request is sent; the reply is waited for
+        (True, True, False, False),  # our caller sends nothing
+        (True, True, True, True),  # the upstream takes nothing
+        (False, False, False, False),  # our caller does not take the reply
+        (False, True, False, False),
+        (False, True, True, False),  # nor does the upstream go on before the caller does
+    ],
+)
+def test_it_is_the_upstreams_turn_unless_it_waits_for_the_caller(
+    reading: bool, sending: bool, blocked: bool, turn: bool
+) -> None:
+    assert is_upstreams_turn(reading=reading, sending=sending, blocked=blocked) is turn
+
+
+HOUR = 3_600
+FOREVER = 1e9 * HOUR
+PATIENT = settings(silence=30, total=FOREVER, problem=FOREVER)
+
+
+def an_hour_later(connections: Pool) -> None:
+    """What the sweep of an hour later does."""
+    for connection in list(connections._busy):
+        connection.check(asyncio.get_running_loop().time() + HOUR, PATIENT)
+
+
+async def hours_pass(connections: Pool, failing: asyncio.Future[Any]) -> None:
+    """Until the exchange fails. The network may take a part of the body in some of the hours, but not without end."""
+    now = asyncio.get_running_loop().time()
+    while not failing.done():
+        assert connections._busy, "the connection has ended, and nobody was told"
+        now += HOUR
+        for connection in list(connections._busy):
+            connection.check(now, PATIENT)
+        await settled()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+
+
+def only(connections: Pool) -> Connection:
+    (connection,) = connections._busy
+    return connection
+
+
+def is_reading(connection: Connection) -> bool:
+    transport = connection._transport
+    return transport is not None and transport.is_reading()
+
+
+def posted(body: AsyncIterator[bytes]) -> Request:
+    return Request(request_head("POST", b"/", [(b"Transfer-Encoding", b"chunked")]), "POST", body)
+
+
+async def test_silence_of_the_callers_body_is_not_the_upstreams() -> None:
+    go_on = asyncio.Event()
+
     async def slow() -> AsyncIterator[bytes]:
         yield b"a"
-        await asyncio.sleep(scaled(1))
+        await go_on.wait()
         yield b"b"
 
-    request = Request(request_head("POST", b"/", [(b"Content-Length", b"2")]), "POST", slow(), 2)
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(2)
+        await reader.readuntil(b"1\r\na\r\n")
+        arrived.set()
+        await reader.readuntil(b"0\r\n\r\n")
         writer.write(OK)
         await reader.read()
 
-    async with upstream(serve) as there, pool(silence=0.3) as connections:
-        assert await answer(connections, there.origin, request) == (200, b"ok")
+    arrived = asyncio.Event()
+    async with upstream(serve) as there, pool() as connections:
+        waiting = asyncio.ensure_future(answer(connections, there.origin, posted(slow())))
+        await arrived.wait()
+        an_hour_later(connections)
+        go_on.set()
+        assert await waiting == (200, b"ok")
+
+
+async def test_caller_who_does_not_take_the_reply_is_not_the_upstreams_silence() -> None:
+    size = 40 * HIGH_WATER
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        await reader.read()
+
+    async with (
+        upstream(serve) as there,
+        pool() as connections,
+        exchange(connections, there.origin) as reply,
+    ):
+        connection = only(connections)
+        await until(lambda: not is_reading(connection))
+        an_hour_later(connections)
+        assert len(await reply.read()) == size
+
+
+async def test_upstream_that_is_silent_after_its_reply_was_waited_for_is_given_up() -> None:
+    """The silence counts from when reading goes on."""
+    size = 2 * HIGH_WATER
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 1) + bytes(size))
+        await reader.read()
+
+    async with upstream(serve) as there, pool() as connections, exchange(connections, there.origin) as reply:
+        taken = 0
+        async for piece in reply.pieces():
+            taken += len(piece)
+            if taken == size:
+                break
+        assert is_reading(only(connections))
+        an_hour_later(connections)
+        with pytest.raises(SilentError) as caught:
+            await reply.read()
+    assert not isinstance(caught.value, NotTakenError)
+
+
+async def test_silence_of_the_upstream_counts_from_when_its_reply_is_taken_again() -> None:
+    """The hours before that were the caller's."""
+    size = 2 * HIGH_WATER
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 1) + bytes(size))
+        await reader.read()
+
+    async with upstream(serve) as there, pool() as connections, exchange(connections, there.origin) as reply:
+        connection = only(connections)
+        await until(lambda: not is_reading(connection))
+        now = asyncio.get_running_loop().time()
+        connection._active_at = now - HOUR
+        reply.read_nowait()
+        assert is_reading(connection)
+        connection.check(now, PATIENT)
+        assert connection._request is not None
+
+
+async def endless() -> AsyncIterator[bytes]:
+    while True:
+        yield bytes(HIGH_WATER)
+
+
+async def test_upstream_that_takes_nothing_of_the_body_is_given_up() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await asyncio.Event().wait()
+
+    async with upstream(serve) as there, pool() as connections:
+        waiting = asyncio.ensure_future(answer(connections, there.origin, posted(endless())))
+        await until(lambda: waiting.done() or (connections._busy and only(connections)._drained))
+        await hours_pass(connections, waiting)
+        with pytest.raises(NotTakenError):
+            await waiting
+
+
+async def test_upstream_that_takes_the_body_slowly_is_not_silent() -> None:
+    """What it takes of a long piece is activity, although the piece is not sent yet."""
+    size, step = 256 * HIGH_WATER, asyncio.Event()
+
+    async def long() -> AsyncIterator[bytes]:
+        yield bytes(size)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await step.wait()
+        await reader.readexactly(size // 2)
+        await asyncio.Event().wait()
+
+    async with upstream(serve) as there, pool() as connections:
+        waiting = asyncio.ensure_future(answer(connections, there.origin, posted(long())))
+        await until(lambda: waiting.done() or (connections._busy and only(connections)._drained))
+        await settled()
+        connection, started = only(connections), asyncio.get_running_loop().time()
+        connection.check(started, PATIENT)
+        unsent = connection._unsent
+        step.set()
+        await until(lambda: connection._transport.get_write_buffer_size() < unsent)
+        connection.check(started + HOUR, PATIENT)
+        await settled()
+        assert not waiting.done()
+        await hours_pass(connections, waiting)
+        with pytest.raises(NotTakenError):
+            await waiting
+
+
+async def test_upstream_that_waits_for_the_reader_of_its_early_reply_is_not_silent() -> None:
+    """It takes no more of the body before somebody takes its reply: that is the caller's affair."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 40))
+        while piece := await reader.read(1 << 16):
+            writer.write(piece)
+            await writer.drain()
+
+    async with (
+        upstream(serve) as there,
+        pool() as connections,
+        exchange(connections, there.origin, posted(endless())) as reply,
+    ):
+        connection = only(connections)
+        await until(lambda: not is_reading(connection) and connection._drained)
+        await settled()
+        an_hour_later(connections)
+        taken = 0
+        async for piece in reply.pieces():
+            taken += len(piece)
+            if taken > 40 * HIGH_WATER:
+                break
+        assert connection.check(asyncio.get_running_loop().time(), PATIENT) is None
+
+
+async def test_caller_who_sends_nothing_more_after_an_early_reply_is_not_the_upstreams_silence() -> None:
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"a"
+        await go_on.wait()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"1\r\na\r\n")
+        writer.write(CHUNKED + b"1\r\nx\r\n")
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(b"1\r\ny\r\n0\r\n\r\n")
+        await reader.read()
+
+    async with (
+        upstream(serve) as there,
+        pool() as connections,
+        exchange(connections, there.origin, posted(slow())) as reply,
+    ):
+        pieces = reply.pieces()
+        assert await anext(pieces) == b"x"
+        an_hour_later(connections)
+        go_on.set()
+        assert [piece async for piece in pieces] == [b"y"]
 
 
 async def test_no_connection_is_told_from_a_connection_that_ended() -> None:
@@ -410,7 +712,7 @@ async def test_reply_and_request_may_flow_at_the_same_time() -> None:
 
     head = request_head("POST", b"/", [(b"Transfer-Encoding", b"chunked")])
     async with upstream(serve) as there, pool() as connections:
-        async with connections.exchange(there.origin, Request(head, "POST", asked())) as reply:
+        async with exchange(connections, there.origin, Request(head, "POST", asked())) as reply:
             answers = reply.pieces()
             for word in (b"x", b"y"):
                 turns.put_nowait(word)
@@ -465,32 +767,75 @@ def test_origin_has_the_port_of_its_scheme() -> None:
 async def test_exchanges_leave_nothing_for_the_garbage_collector() -> None:
     async with upstream(replying(*[OK] * 20, b"")) as there, pool() as connections:
         await answer(connections, there.origin)
-        gc.collect()
-        gc.disable()
-        try:
+        with cycles() as found:
             for _ in range(10):
                 await answer(connections, there.origin)
-            assert gc.collect() == 0
-        finally:
-            gc.enable()
+        assert found == []
 
 
-async def test_failed_exchanges_leave_nothing_for_the_garbage_collector() -> None:
-    async with upstream(replying(b"junk\r\n", then_close=True)) as there, pool() as connections:
+@pytest.mark.parametrize(
+    "reply",
+    [b"junk\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", CHUNKED + b"2\r\nok\r\n"],
+    ids=["malformed", "no reply", "cut", "cut between chunks"],
+)
+async def test_failed_exchanges_leave_nothing_for_the_garbage_collector(reply: bytes) -> None:
+    async def fail() -> None:
         with contextlib.suppress(UpstreamError):
             await answer(connections, there.origin)
-        await settled()
-        gc.collect()
-        gc.disable()
-        try:
+        await until(lambda: not connections._busy)
+
+    async with upstream(replying(reply, then_close=True)) as there, pool() as connections:
+        await fail()
+        with cycles() as found:
             for _ in range(10):
-                with contextlib.suppress(UpstreamError):
-                    await answer(connections, there.origin)
-                await settled()
-            # The last one may still be closing.
-            assert len([one for one in gc.get_objects() if isinstance(one, Connection)]) <= 1
-        finally:
-            gc.enable()
+                await fail()
+        assert found == []
+
+
+async def test_a_thousand_failed_exchanges_leave_no_connection_behind() -> None:
+    """Whether the upstream closes before, while or after a request is sent."""
+    closings = itertools.cycle(["at once", "reset at once", "after the request", "in the head", "in the body"])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        closing = next(closings)
+        if closing == "reset at once":
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif closing != "at once":
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write({"in the head": b"HTTP/1.1 2", "in the body": OK[:-1]}.get(closing, b""))
+
+    async with upstream(serve) as there, pool() as connections:
+        for _ in range(1_000):
+            with pytest.raises(UpstreamError):
+                await answer(connections, there.origin)
+        await until(lambda: not connections._busy)
+        assert not any(connections._idle.values())
+
+
+async def test_connection_that_is_lost_before_it_is_used_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy event loop, the end of a new connection is seen before the task that opened it goes on."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def late(make: Callable[[], Connection], *arguments: object, **options: object) -> tuple[object, Connection]:
+        transport, connection = await connect(make, *arguments, **options)
+        await lost.wait()
+        return transport, connection
+
+    def lose(connection: Connection, error: Exception | None) -> None:
+        connection_lost(connection, error)
+        lost.set()
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    lost, connection_lost = asyncio.Event(), Connection.connection_lost
+    monkeypatch.setattr(Connection, "connection_lost", lose)
+    monkeypatch.setattr(loop, "create_connection", late)
+    async with upstream(close) as there, pool() as connections:
+        with pytest.raises(NotConnectedError):
+            await answer(connections, there.origin)
+        assert not connections._busy
 
 
 async def test_pool_that_is_closed_ends_what_is_under_way() -> None:

@@ -10,11 +10,11 @@ import pytest
 from gateway.errors import ErrorCode, GatewayError
 from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import Trace, enter
-from gateway.upstream.connection import Request
 from gateway.upstream.errors import CertificateRejectedError, NotConnectedError, UpstreamError
 from gateway.upstream.function_client import FunctionClient, FunctionRequest
 from gateway.upstream.pool import Origin
 from gateway.upstream.reply import Reply
+from gateway.upstream.request import Request
 from tenancy.directory.protocol import FunctionAddress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -173,11 +173,30 @@ async def test_it_is_said_which_limit_ended_a_call() -> None:
         return caught.value.message
 
     quiet = await failure(silent, function_idle_timeout_seconds=0.25)
-    assert (
-        quiet == "The function 'f' did not finish: nothing came of it for 0.25 seconds, which is the limit for silence."
-    )
+    assert quiet == "The function 'f' did not finish: it sent nothing for 0.25 seconds, which is the idle timeout."
     busy = await failure(talkative, function_timeout_seconds=0.5)
     assert busy == "The function 'f' did not finish: it worked for 0.5 seconds, which is the limit for one call."
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (b"220 smtp ready\r\n", "its reply is not valid HTTP/1.1"),
+        (OK[:-1], "its reply was cut off"),
+    ],
+)
+async def test_it_is_said_what_was_wrong_with_a_reply(reply: bytes, why: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        writer.close()
+
+    async with serving(serve) as url, client() as functions:
+        with pytest.raises(GatewayError) as caught:
+            async with functions.exchange(FunctionAddress(url), FunctionRequest("f")) as response:
+                await response.read()
+    assert caught.value.kind is ErrorCode.FUNCTION_FAILED
+    assert caught.value.message == f"The function 'f' failed: {why}."
 
 
 async def test_connection_that_ends_after_a_post_was_sent_is_not_used_as_a_reason_to_send_it_again() -> None:
