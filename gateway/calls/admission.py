@@ -1,6 +1,7 @@
 """Admission: the checks before every kind of call, in one place and one order."""
 
 import time
+from collections.abc import Callable
 
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
@@ -12,12 +13,22 @@ from gateway.limits.model import LimitSubject
 from tenancy.directory.protocol import Tenant, TenantDirectory
 from tenancy.model.errors import DirectoryError, NotOnboardedError
 
+# Errors that leave it open whether the caller may make the call.
+_UNKNOWN = frozenset([ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.DIRECTORY_UNAVAILABLE])
+
 
 class Admission:
     """Turns a request into a `Call`: token, role and access rules, tenant, rate limit."""
 
-    def __init__(self, identity: Authenticator, directory: TenantDirectory, limiter: ProjectLimiter) -> None:
+    def __init__(
+        self,
+        identity: Authenticator,
+        directory: TenantDirectory,
+        limiter: ProjectLimiter,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._identity = identity
+        self._clock = clock
         self._directory = directory
         self._limiter = limiter
 
@@ -51,6 +62,24 @@ class Admission:
         if counted:
             await self.count(call)
         return call
+
+    async def recheck(self, call: Call) -> GatewayError | None:
+        """The error that would reject this call now, or None; for calls whose reply takes long.
+
+        It asks as any call does, so mostly the token cache. An outage of Keystone or of the directory rejects nothing
+        but a token that has expired.
+        """
+        assert call.context.head is not None
+        try:
+            caller = await self._identity.identify(call.context.head)
+            self._identity.authorise(caller, call.context.head)
+            self._tenant_of(caller)
+        except GatewayError as error:
+            if error.kind not in _UNKNOWN:
+                return error
+            if self._clock() >= call.caller.expires_at:
+                return GatewayError(ErrorCode.TOKEN_INVALID)
+        return None
 
     async def count(self, call: Call, requests: int = 1) -> None:
         """Counts a call against the rate limit; a call about many objects counts once for each.

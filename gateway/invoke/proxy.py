@@ -1,6 +1,7 @@
 """A streaming reverse proxy between callers and functions."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.types import Send
@@ -11,6 +12,7 @@ from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
 from gateway.invoke.body import InboundBody
 from gateway.invoke.headers import reply_fields, request_fields
+from gateway.invoke.recheck import Recheck, ReplyBrokenError
 from gateway.invoke.target import Target
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import NOBODY_THERE, FunctionClient, FunctionRequest
@@ -20,10 +22,6 @@ from tenancy.directory.protocol import FunctionAddress
 
 _NOT_FOUND = 404
 _UNWATCHED_SECONDS = 0.05
-
-
-class ReplyBrokenError(Exception):
-    """The reply broke off after its head was sent, so the caller's connection has to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +68,26 @@ class _CallerWatch:
 class Proxy:
     """Forwards invocations."""
 
-    def __init__(self, client: FunctionClient, diagnostics: FunctionDiagnostics) -> None:
+    def __init__(
+        self,
+        client: FunctionClient,
+        diagnostics: FunctionDiagnostics,
+        *,
+        recheck: Callable[[Call], Awaitable[GatewayError | None]],
+        recheck_seconds: float,
+    ) -> None:
+        """`recheck`: the error that would reject a call now; asked at this interval while a reply is streamed."""
         self._client = client
         self._diagnostics = diagnostics
+        self._recheck = recheck
+        self._recheck_seconds = recheck_seconds
 
     async def carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
         """Forwards the request, then the reply to `send`. A disconnect of the caller cancels both.
 
         Raises:
             GatewayError: nothing has been sent to the caller yet.
-            ReplyBrokenError: the head has been sent.
+            ReplyBrokenError: the head has been sent. `AccessLostError`: the caller may not make the call any more.
             CallerGoneError: the caller disconnected.
         """
         watch = _CallerWatch(body)
@@ -105,12 +113,20 @@ class Proxy:
                 fields = self._reply_fields(invocation, reply)
                 await send({"type": "http.response.start", "status": reply.status, "headers": fields})
                 started = True
-                await _pass_body(reply, send)
+                if reply.complete:
+                    # A small reply arrives in one piece with its head, and is sent as one.
+                    await send({"type": "http.response.body", "body": reply.read_nowait(), "more_body": False})
+                else:
+                    async with self._rechecked(invocation.call):
+                        await _stream(reply, send)
         except GatewayError as error:
             if started:
                 raise ReplyBrokenError from error
             # Not from the error itself: without a diagnosis it is raised again, and would be its own cause.
             raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error.__cause__
+
+    def _rechecked(self, call: Call) -> Recheck:
+        return Recheck(lambda: self._recheck(call), self._recheck_seconds)
 
     def _request(self, invocation: Invocation, body: InboundBody) -> FunctionRequest:
         head, caller, context = invocation.head, invocation.call.caller, invocation.call.context
@@ -138,11 +154,7 @@ class Proxy:
         return [*fields, (b"server-timing", server_timing(invocation.call.context.timings).encode("ascii"))]
 
 
-async def _pass_body(reply: Reply, send: Send) -> None:
-    if reply.complete:
-        # A small reply arrives in one piece with its head, and is sent as one.
-        await send({"type": "http.response.body", "body": reply.read_nowait(), "more_body": False})
-        return
+async def _stream(reply: Reply, send: Send) -> None:
     async for piece in reply.pieces():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -8,7 +8,8 @@ from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError
 from gateway.http.respond import failure
 from gateway.invoke.body import InboundBody
-from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
+from gateway.invoke.proxy import Invocation, Proxy
+from gateway.invoke.recheck import AccessLostError, ReplyBrokenError
 from gateway.invoke.target import target_of
 from gateway.limits.limiter import ProjectLimiter
 from gateway.telemetry.outcome import BROKEN, GONE
@@ -43,7 +44,11 @@ class InvokeRoutes:
             context.log.error = GONE
         except ReplyBrokenError as error:
             # An answer without an end makes the server cut the connection: the caller sees that something is missing.
-            context.log.error, context.log.cause = BROKEN, repr(error.__cause__)[:200]
+            cause = error.__cause__
+            if isinstance(error, AccessLostError) and isinstance(cause, GatewayError):
+                context.log.fail(cause)
+            else:
+                context.log.error, context.log.cause = BROKEN, repr(cause)[:200]
         except GatewayError as error:
             if context.head is not None and context.head.method not in {"GET", "HEAD"}:
                 # An unread body must not be taken for the next request.

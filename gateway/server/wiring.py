@@ -85,7 +85,12 @@ async def open_services(
             events=EventRoutes(admission, events, settings=settings, slots=slots, metrics=metrics),
             invocations=InvokeRoutes(
                 admission=admission,
-                proxy=Proxy(functions, FunctionDiagnostics(directory)),
+                proxy=Proxy(
+                    functions,
+                    FunctionDiagnostics(directory),
+                    recheck=admission.recheck,
+                    recheck_seconds=settings.stream_recheck_seconds,
+                ),
                 limiter=limiter,
                 body_max_bytes=settings.invoke_body_max_bytes,
             ),

@@ -69,6 +69,12 @@ class IdentitySettings(TokenCacheSettings):
     clock_skew_seconds: int = Field(
         60, ge=0, description="Maximum time that a token's issue time may lie in the future."
     )
+    stream_recheck_seconds: float = Field(
+        30,
+        gt=0,
+        description="How often the token, role and tenant of an invocation are checked again while its reply is "
+        "streamed. After a revocation a stream goes on for at most this time and OSFAAS_TOKEN_CACHE_SECONDS.",
+    )
     member_role: str = Field("member", description="Role that a caller needs on its project.")
     reader_role: str = Field("reader", description="Role that suffices to read the project's limits (/v1/limits).")
     admin_role: str = Field(

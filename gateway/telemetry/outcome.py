@@ -32,6 +32,10 @@ _BACKENDS = frozenset(
     )
 )
 _LIMITS = frozenset(kind.code for kind in ErrorCode if kind.status == ErrorCode.CONCURRENCY_EXCEEDED.status)
+# A stream can end with one of these after its head was sent.
+_ACCESS_LOST = frozenset(
+    kind.code for kind in ErrorCode if kind.status in {ErrorCode.TOKEN_INVALID.status, ErrorCode.ROLE_MISSING.status}
+)
 # Logged as the error of a caller that disconnected, even after the head of its answer.
 GONE = "caller.gone"
 # Logged as the error of an answer that broke off after its head.
@@ -50,7 +54,7 @@ def outcome_of(status: int, error: object) -> Outcome:  # noqa: PLR0911 - one fo
     if error == BROKEN:
         return Outcome.FUNCTION
     if status < FIRST_REFUSAL:
-        return Outcome.ANSWERED
+        return Outcome.REFUSED if error in _ACCESS_LOST else Outcome.ANSWERED
     if error in _LIMITS:
         return Outcome.LIMITED
     if status < FIRST_FAULT:

@@ -80,6 +80,10 @@ def invocation_of(url: str, problem: FunctionProblem | None) -> Invocation:
     return Invocation(call, HEAD, Target("f", b"/"), FunctionAddress(url, callable=True))
 
 
+async def allowed(call: Call) -> None:
+    """No call is rejected later."""
+
+
 async def failure_of(proxy: Proxy, url: str, problem: FunctionProblem | None) -> Exception:
     # Not by pytest.raises, which keeps what it caught.
     try:
@@ -117,7 +121,7 @@ async def test_failed_call_leaves_nothing_for_the_garbage_collector(
         FunctionClient(settings, ssl.create_default_context()) as client,
     ):
         url = "http://127.0.0.1:1" if reply == "unreachable" else served
-        proxy = Proxy(client, FunctionDiagnostics(Directory(problem)))
+        proxy = Proxy(client, FunctionDiagnostics(Directory(problem)), recheck=allowed, recheck_seconds=60)
         await failure_of(proxy, url, problem)
         with cycles() as found:
             failures = [weakref.ref(await failure_of(proxy, url, problem)) for _ in range(5)]
@@ -130,7 +134,7 @@ async def test_failed_call_leaves_nothing_for_the_garbage_collector(
 async def test_error_of_a_failed_call_names_its_cause_and_is_not_its_own() -> None:
     async with FunctionClient(FunctionSettings(retry_seconds=0), ssl.create_default_context()) as client:
         for problem, kind in ((None, ErrorCode.FUNCTION_UNREACHABLE), (QUOTA, ErrorCode.FUNCTION_QUOTA_EXCEEDED)):
-            proxy = Proxy(client, FunctionDiagnostics(Directory(problem)))
+            proxy = Proxy(client, FunctionDiagnostics(Directory(problem)), recheck=allowed, recheck_seconds=60)
             error = await failure_of(proxy, "http://127.0.0.1:1", problem)
             assert isinstance(error, GatewayError)
             assert error.kind is kind

@@ -21,6 +21,10 @@ from gateway.telemetry.outcome import Outcome, outcome_of
         (429, None, "refused"),
         (404, ErrorCode.OBJECT_NOT_FOUND.code, "refused"),
         (200, None, "answered"),
+        (101, None, "answered"),
+        (101, "reply.truncated", "function"),
+        (101, ErrorCode.TOKEN_INVALID.code, "refused"),
+        (200, ErrorCode.TENANT_SUSPENDED.code, "refused"),
         (304, None, "answered"),
     ],
 )
