@@ -7,6 +7,8 @@ write buffer of one is full, the other is not read, so each direction holds one 
 import asyncio
 from typing import Protocol
 
+HALF_CLOSED_SECONDS = 10.0
+
 
 class Transport(Protocol):
     """What a tunnel uses of a connection: a part of `asyncio.Transport`."""
@@ -34,7 +36,7 @@ class Tunnel:
         failure: the end whose connection was lost before anything had ended, and the reason; None: it ended in order.
     """
 
-    __slots__ = ("caller", "ended", "ending", "failure", "function")
+    __slots__ = ("_active_at", "_seen", "caller", "ended", "ending", "failure", "function")
 
     def __init__(self) -> None:
         self.caller, self.function = End(self), End(self)
@@ -42,6 +44,8 @@ class Tunnel:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ending = False
         self.failure: tuple[End, Exception] | None = None
+        self._seen: object = None
+        self._active_at = 0.0
 
     def fail(self, end: "End", error: Exception) -> None:
         """Ends both connections at once, because of one of them."""
@@ -65,21 +69,35 @@ class Tunnel:
         """Changes whenever a byte has moved or a direction has ended."""
         return self.ending, self.caller.progress(), self.function.progress()
 
+    def is_idle(self, now: float, seconds: float) -> bool:
+        """Whether nothing has moved for some time; asked every now and then, with the time of one clock.
+
+        Once a direction has ended, the rest has `HALF_CLOSED_SECONDS` at most: a peer that is gone is often known by
+        nothing else.
+        """
+        progress = self.progress()
+        if progress != self._seen:
+            self._seen, self._active_at = progress, now
+        return now - self._active_at > (min(seconds, HALF_CLOSED_SECONDS) if self.ending else seconds)
+
 
 class End:
     """One end of a tunnel. Its connection calls the methods that are named as in `asyncio.Protocol`.
 
     Attributes:
+        tunnel: what it is an end of.
         other: the other end.
+        eof: the connection sends no more.
+        writable: its write buffer is not full.
         lost: the connection is closed, or never was one.
     """
 
-    __slots__ = ("_closing", "_received", "_transport", "_tunnel", "eof", "lost", "other", "writable")
+    __slots__ = ("_closing", "_received", "_transport", "eof", "lost", "other", "tunnel", "writable")
 
     other: "End"
 
     def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
+        self.tunnel = tunnel
         self._transport: Transport | None = None
         self._received = 0
         self.writable = True
@@ -111,7 +129,7 @@ class End:
 
     def eof_received(self) -> bool:
         """The connection sends no more. Returns whether it stays open for the other direction."""
-        self._tunnel.ending = self.eof = True
+        self.tunnel.ending = self.eof = True
         if self.other.eof:
             self.close()
             self.other.close()
@@ -120,7 +138,7 @@ class End:
         return self._transport is not None and not self._closing and self._transport.can_write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
-        tunnel = self._tunnel
+        tunnel = self.tunnel
         if not tunnel.ending:
             tunnel.failure = self, error or ConnectionAbortedError("the connection was given up")
         tunnel.ending = self.lost = True

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
+from gateway.http.tunnel import End
+from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.settings.upstream import FunctionSettings
 from gateway.upstream.errors import (
     DeadlineError,
@@ -55,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._unsent = 0
         self._writable = self._reading = True
+        self._tunnel: End | None = None
 
     @property
     def is_usable(self) -> bool:
@@ -73,7 +76,7 @@ class Connection(asyncio.Protocol):
             raise DisconnectedError("the connection is closed")
         loop = self._loop
         self._request = request
-        self._parser = ReplyParser(request.method, self._begin_reply)
+        self._parser = ReplyParser(request.method, self._begin_reply, upgrade=request.upgrade)
         self._started_at = self._active_at = loop.time()
         head: asyncio.Future[Reply] = loop.create_future()
         self._head = head
@@ -121,6 +124,10 @@ class Connection(asyncio.Protocol):
             return None
         if now - self._started_at > settings.function_timeout_seconds:
             return DeadlineError(f"not finished after {settings.function_timeout_seconds:g} s")
+        if self._tunnel is not None:
+            silence = settings.function_idle_timeout_seconds
+            idle = self._tunnel.tunnel.is_idle(now, silence)
+            return SilentError(f"nothing passed for {silence:g} s") if idle else None
         blocked = self._drained is not None
         if blocked and transport.get_write_buffer_size() != self._unsent:
             # A long piece is taken bit by bit.
@@ -160,15 +167,21 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = False
+        if self._tunnel is not None:
+            self._tunnel.pause_writing()
 
     def resume_writing(self) -> None:
         self._writable = True
+        if self._tunnel is not None:
+            self._tunnel.resume_writing()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
+            if self._tunnel is not None:
+                return self._tunnel.data_received(data)
             # A reply to no request: the next one would get it.
             return self.abort()
         self._active_at = self._loop.time()
@@ -186,22 +199,34 @@ class Connection(asyncio.Protocol):
             parser.feed_end()
             if parser.complete:
                 self._finish(parser)
-        return False
+        return self._tunnel is not None and self._tunnel.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
         failed = TruncatedReplyError if self._reply is not None else DisconnectedError
         self._transport = None
         self._fail(failed(str(error or "the upstream closed the connection")))
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.connection_lost(error)
         self._released(self, False)
 
     # --- the reply
 
     def _begin_reply(self, status: int, fields: Fields) -> Consumer:
-        reply = self._reply = Reply(status, fields, self._flow, self.abort)
+        reply = self._reply = Reply(status, fields, self._flow, self.abort, self._switch)
+        if status == SWITCHING_PROTOCOLS:
+            self._flow(False)
         head, self._head = self._head, None
         if head is not None and not head.done():
             head.set_result(reply)
         return reply.feed
+
+    def _switch(self, end: End) -> None:
+        """The rest of what passes on this connection is a tunnel's, until its end."""
+        cast("ReplyParser", self._parser).close()
+        self._parser = self._reply = None
+        self._tunnel = end
+        end.connect(cast("asyncio.Transport", self._transport))
 
     def _flow(self, resume: bool) -> None:
         if self._transport is None or resume is self._reading:
@@ -229,9 +254,12 @@ class Connection(asyncio.Protocol):
             transport.abort()
 
     def _give_up(self, failure: Exception) -> None:
+        if self._tunnel is not None:
+            return self._tunnel.tunnel.fail(self._tunnel, failure)
         self._fail(failure)
         if self._transport is not None:
             self._transport.abort()
+        return None
 
     def _fail(self, failure: Exception) -> None:
         head, reply = self._head, self._reply

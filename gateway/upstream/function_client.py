@@ -59,6 +59,7 @@ class FunctionRequest:
         tracestate: whether the caller's `tracestate` is forwarded: its values are free text.
         repeated: the caller retries all of its work itself, so there is only one connection attempt here.
         permanent_failure: the error of a permanent failure, or None; checked now and then while waiting for the head.
+        upgrade: whether it asks for another protocol: then a reply may be 101, after which `Reply.switch` is called.
         timings: receives the phases of the wait for the head, in seconds.
     """
 
@@ -72,6 +73,7 @@ class FunctionRequest:
     tracestate: bool = True
     repeated: bool = False
     permanent_failure: Callable[[], GatewayError | None] = never
+    upgrade: bool = False
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -192,7 +194,7 @@ class FunctionClient:
             body = call.body
             if isinstance(body, bytes):
                 head, body = head + body, None
-            request = Request(head, call.method, body, call.length, call.permanent_failure)
+            request = Request(head, call.method, body, call.length, call.permanent_failure, call.upgrade)
             return await self._pool.send(origin, request, fresh=fresh)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from gateway.http.tunnel import End
 from gateway.upstream.errors import TruncatedReplyError
 
 Fields = list[tuple[bytes, bytes]]
@@ -21,14 +22,23 @@ class Reply:
     """A reply whose head has arrived. One consumer reads the body; the rest of it waits in the network.
 
     Attributes:
-        status: 200 to 599 or higher; never an interim one.
+        status: 200 to 599 or higher; 101 if the request asked for it; never an interim one.
         fields: header fields in their order, names in lower case; trailers are dropped.
         complete: the whole body has arrived.
     """
 
-    __slots__ = ("_abort", "_buffered", "_failure", "_flow", "_pieces", "_waiter", "complete", "fields", "status")
+    __slots__ = (
+        "_abort", "_buffered", "_failure", "_flow", "_pieces", "_switch", "_waiter", "complete", "fields", "status",
+    )  # fmt: skip
 
-    def __init__(self, status: int, fields: Fields, flow: Callable[[bool], None], abort: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        status: int,
+        fields: Fields,
+        flow: Callable[[bool], None],
+        abort: Callable[[], None],
+        switch: Callable[[End], None] | None = None,
+    ) -> None:
         """Reads nothing.
 
         Args:
@@ -36,12 +46,14 @@ class Reply:
             fields: of the head.
             flow: pauses (False) or resumes (True) reading from the upstream.
             abort: ends the connection.
+            switch: makes the connection an end of a tunnel.
         """
         self.status = status
         self.fields = fields
         self.complete = False
         self._flow: Callable[[bool], None] | None = flow
         self._abort: Callable[[], None] | None = abort
+        self._switch = switch
         self._pieces: deque[bytes] = deque()
         self._buffered = 0
         self._failure: Exception | None = None
@@ -94,6 +106,22 @@ class Reply:
         if self._abort is not None and not self.complete:
             self._abort()
 
+    def switch(self, end: End) -> bytes:
+        """After a 101: the connection is an end of a tunnel from now on, and is not read until the tunnel wants it.
+
+        Returns:
+            What came behind the head.
+
+        Raises:
+            UpstreamError: the connection is closed.
+        """
+        switch = self._switch
+        if switch is None:
+            raise self._failure or TruncatedReplyError("the connection was closed before the switch")
+        self._flow = self._abort = self._switch = None
+        switch(end)
+        return self.read_nowait()
+
     def feed(self, piece: bytes) -> None:
         """A part of the body arrived."""
         self._pieces.append(piece)
@@ -106,7 +134,7 @@ class Reply:
         """The body is complete, or never will be. Releases the connection, which other requests may use now."""
         if not self.complete and self._failure is None:
             self.complete, self._failure = failure is None, failure
-        self._flow = self._abort = None
+        self._flow = self._abort = self._switch = None
         self._wake()
 
     def _next_piece(self) -> bytes:

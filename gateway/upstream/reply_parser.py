@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import httptools
 
+from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.upstream.errors import MalformedReplyError
 from gateway.upstream.reply import Consumer, Fields
 
@@ -18,7 +19,7 @@ MAX_INTERIM_REPLIES = 16
 _VERSIONS = frozenset(["1.0", "1.1"])
 _FIRST_FINAL_STATUS = 200
 # Switching Protocols, and what is no status.
-_NOT_INTERIM = frozenset([101, *range(100)])
+_NOT_INTERIM = frozenset([SWITCHING_PROTOCOLS, *range(100)])
 _BODYLESS_STATUSES = frozenset([204, 304])
 _LINE_ENDS = b"\r\n"
 _HEAD_END = b"\r\n\r\n"
@@ -44,20 +45,23 @@ class ReplyParser:
         "_left",
         "_overhead",
         "_parser",
+        "_upgrade",
         "complete",
         "reusable",
     )  # fmt: skip
 
-    def __init__(self, method: str, begin: Callable[[int, Fields], Consumer]) -> None:
+    def __init__(self, method: str, begin: Callable[[int, Fields], Consumer], *, upgrade: bool = False) -> None:
         """Expects a head.
 
         Args:
             method: of the request; decides whether there is a body.
+            upgrade: whether 101 is a final reply. What follows its head is given out as the body, unread.
             begin: called with status and fields of the final head, names in lower case; returns what takes the body.
         """
         self.complete = self.reusable = False
         self._begin = begin
         self._bodyless = method == "HEAD"
+        self._upgrade = upgrade
         self._body: Consumer | None = None
         self._chunked = False
         # Of a body with a length, in bytes; None: the body ends with the connection.
@@ -111,7 +115,11 @@ class ReplyParser:
             self._overhead += end - at
             if self._overhead > MAX_HEAD_BYTES:
                 raise MalformedReplyError("the head of the reply is too long")
-            self._parser.feed_data(data[at:end])
+            try:
+                self._parser.feed_data(data[at:end])
+            except httptools.HttpParserUpgrade:
+                if self._body is None:
+                    raise
             at = end
         return data[at:]
 
@@ -156,7 +164,7 @@ class ReplyParser:
         status, version, fields = self._parser.get_status_code(), self._parser.get_http_version(), self._fields
         if self._body is not None:
             return
-        if status < _FIRST_FINAL_STATUS:
+        if status < _FIRST_FINAL_STATUS and not self._is_switch(status):
             self._interim_left -= 1
             if status in _NOT_INTERIM or self._interim_left < 0:
                 raise ValueError("an interim reply that was not asked for")
@@ -170,6 +178,17 @@ class ReplyParser:
         self.reusable = version == "1.1" and not _says_close(fields) and (self._chunked or self._left is not None)
         self._overhead = 0
         self._body = self._begin(status, fields)
+
+    def _is_switch(self, status: int) -> bool:
+        """Whether this is a reply to a request for another protocol. It says so, and has no body (RFC 9110, 7.8)."""
+        assert self._parser is not None
+        return (
+            status == SWITCHING_PROTOCOLS
+            and self._upgrade
+            and self._parser.get_http_version() == "1.1"
+            and self._parser.should_upgrade()
+            and not any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._fields)
+        )
 
     def _frame(self, status: int, fields: Fields) -> None:
         """How the body ends (RFC 9112, 6.3); llhttp has refused what is ambiguous."""

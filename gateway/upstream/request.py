@@ -25,6 +25,7 @@ class Request:
         body: None: no body, or it is part of `head`.
         length: of the body in bytes; None: it is sent in chunks.
         problem: an error that ends the wait for the head, or None; asked now and then.
+        upgrade: whether it asks for another protocol, so that 101 is a reply to it.
     """
 
     head: bytes
@@ -32,6 +33,7 @@ class Request:
     body: AsyncIterator[bytes] | None = None
     length: int | None = None
     problem: Callable[[], Exception | None] = never
+    upgrade: bool = False
 
 
 def request_head(method: str, target: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -248,3 +248,40 @@ async def test_progress_is_every_byte_and_every_end() -> None:
             await until(lambda: tunnel.progress() != seen[-1])
             seen.append(tunnel.progress())
         assert len(set(seen)) == 4
+
+
+class Tls:
+    """A transport that cannot end one direction, as those of TLS."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.events.append(data)
+
+    def close(self) -> None:
+        self.events.append("close")
+
+    write_eof = abort = pause_reading = resume_reading = close
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@on_both_loops
+async def test_end_of_one_direction_closes_a_connection_that_cannot_be_half_closed() -> None:
+    tunnel, function = Tunnel(), Tls()
+    tunnel.function.connect(function)
+    caller = await peer(tunnel.caller)
+    tunnel.caller.resume_reading()
+    caller.writer.write(b"last words")
+    caller.writer.write_eof()
+    await until(lambda: "close" in function.events)
+    assert b"".join(each for each in function.events if isinstance(each, bytes)) == b"last words"
+    assert not tunnel.function.eof_received()
+    tunnel.function.connection_lost(None)
+    await tunnel.ended
+    caller.writer.close()
