@@ -77,6 +77,17 @@ class CountedTransport:
             if self.on_linger:
                 self.on_linger()
 
+    def can_write_eof(self) -> bool:
+        return self._transport.can_write_eof()
+
+    def write_eof(self) -> None:
+        """Sends no more, but goes on receiving."""
+        self._flush()
+        self._transport.write_eof()
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size()
+
     def is_closing(self) -> bool:
         return self._ending or self._transport.is_closing()
 

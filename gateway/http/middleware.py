@@ -12,9 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.access_log import AccessLog
 from gateway.http.context import RequestContext, open_context
-from gateway.http.head import REFUSAL, read_head
+from gateway.http.head import REFUSAL, RequestHead, read_head
 from gateway.http.metrics import Metrics
 from gateway.http.respond import failure
+from gateway.http.websocket import WEBSOCKET
 from gateway.limit_use import ratelimit_fields
 from gateway.settings.server import RequestSettings
 from gateway.telemetry.outcome import CALLER_GONE
@@ -56,9 +57,17 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, limits: RequestSettings, metrics: Metrics, recorder: Recorder | None = None
+        self,
+        app: ASGIApp,
+        limits: RequestSettings,
+        metrics: Metrics,
+        recorder: Recorder | None = None,
+        *,
+        websockets: tuple[bytes, ...] = (),
     ) -> None:
+        """`websockets`: prefixes of the paths at which a WebSocket may begin."""
         self._app = app
+        self._websockets = websockets
         self._limits = limits
         self._metrics = metrics
         self._recorder = recorder
@@ -99,6 +108,8 @@ class RequestMiddleware:
         try:
             context.head = head = read_head(scope, self._limits)
             scope["headers"] = list(head.fields)
+            if WEBSOCKET in scope:
+                self._check_path(head)
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -108,6 +119,10 @@ class RequestMiddleware:
             await self._reject(scope, context, receive, send, scope.pop(REFUSAL))
         except GatewayError as error:
             await self._reject(scope, context, receive, send, error)
+
+    def _check_path(self, head: RequestHead) -> None:
+        if not head.path.startswith(self._websockets):
+            raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="no WebSocket begins at this path")
 
     @staticmethod
     async def _reject(scope: Scope, context: RequestContext, receive: Receive, send: Send, error: GatewayError) -> None:

@@ -19,6 +19,8 @@ from gateway.http.connections import ConnectionManager
 from gateway.http.counted_transport import CountedTransport
 from gateway.http.head import REFUSAL
 from gateway.http.transfer_rate import MinRateMonitor
+from gateway.http.tunnel import End
+from gateway.http.websocket import TUNNEL_END, WEBSOCKET
 from gateway.http.wire import frame_head
 from gateway.http.wire_body import Body, ChunkedBody, SizedBody
 
@@ -40,6 +42,7 @@ class State(Enum):
     HEAD = "a head, or the rest of one"
     BODY = "more of a body"
     ANSWERING = "the next request, which waits until this one is answered"
+    TUNNEL = "another protocol, whose bytes are passed on unread"
     LINGERING = "of no interest: the last answer is written"
 
 
@@ -48,6 +51,7 @@ class StrictCycle(RequestResponseCycle):
 
     _unsized = False
     _task: asyncio.Task[None] | None = None
+    on_switch: Callable[[End], None]
 
     async def run_asgi(self, app: Any) -> None:
         self._task = asyncio.current_task()
@@ -63,6 +67,8 @@ class StrictCycle(RequestResponseCycle):
             self._task.cancel()
 
     async def send(self, message: Any) -> None:
+        if TUNNEL_END in message:
+            return self._switch(message)
         if self.more_body and not self.response_started:
             self.keep_alive = False
             self.transport.linger = True  # type: ignore[attr-defined]  # a CountedTransport
@@ -70,7 +76,15 @@ class StrictCycle(RequestResponseCycle):
             self.transport.hold_next(asyncio.get_running_loop())  # type: ignore[attr-defined]
         if self.scope["http_version"] == "1.0" and self.scope["method"] != "HEAD":
             self._end_with_the_connection(message)
-        await super().send(message)
+        return await super().send(message)
+
+    def _switch(self, message: Any) -> None:
+        """Sends the head of a 101, and makes the connection one end of a tunnel."""
+        if not self.disconnected:
+            self.response_started = True
+            fields = [b"%b: %b\r\n" % field for field in (*self.default_headers, *message["headers"])]
+            self.transport.write(b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *fields, b"\r\n"]))
+            self.on_switch(message[TUNNEL_END])
 
     def _end_with_the_connection(self, message: Any) -> None:
         """RFC 9112, 6.1: HTTP/1.0 has no chunked coding, so an answer of unknown length ends with the connection."""
@@ -96,6 +110,8 @@ class StrictProtocol(HttpToolsProtocol):
         self._searched = 0
         self._blank_line_seen = False
         self._body: Body | None = None
+        self._websocket = False
+        self._tunnel: End | None = None
         self._received = 0
         self._since: float | None = None  # of the wait for a head, or of lingering
         self._idle_since = 0.0
@@ -108,7 +124,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     @property
     def takes_body(self) -> bool:
-        return self._state in {State.BODY, State.LINGERING}
+        return self._state in {State.BODY, State.TUNNEL, State.LINGERING}
 
     @property
     def waiting_since(self) -> float | None:
@@ -147,6 +163,9 @@ class StrictProtocol(HttpToolsProtocol):
         self._manager.forget(self)
         self._state, self._held = State.LINGERING, b""
         super().connection_lost(exc)
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.connection_lost(exc)
         # Nothing refers to the connection any more. A timer would keep it; reference cycles would wait for the garbage
         # collector, which stops the process for 90 ms after a burst of connections.
         self._unset_keepalive_if_required()
@@ -157,11 +176,31 @@ class StrictProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._state is State.LINGERING:
             return
+        if self._tunnel is not None:
+            self._tunnel.data_received(data)
+            return
         self._received += len(data)
         if self._since is None and self._state is State.HEAD:
             self._since = self.loop.time()
         self._held = self._held + data if self._held else data
         self._advance()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's returns nothing
+        if self._state is not State.TUNNEL or self._tunnel is None:
+            return False
+        # No byte can come any more that would make the kernel reset the connection.
+        self.transport.linger = False
+        return self._tunnel.eof_received()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._tunnel is not None:
+            self._tunnel.pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._tunnel is not None:
+            self._tunnel.resume_writing()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -200,6 +239,7 @@ class StrictProtocol(HttpToolsProtocol):
             return False
         self._held, self._since = self._held[framed.consumed :], None
         self._body = _body_of(framed.length)
+        self._websocket = framed.websocket
         self._state = State.ANSWERING if self._body is None else State.BODY
         self._upload.reset()
         if self._body is not None:
@@ -219,6 +259,15 @@ class StrictProtocol(HttpToolsProtocol):
         if taken.feed:
             self.parser.feed_data(taken.feed)
         return taken.done
+
+    def _switch(self, end: End) -> None:
+        """The connection is one end of a tunnel from now on, into which goes what has come behind the request."""
+        held, self._held, self._state = self._held, b"", State.TUNNEL
+        self.flow.resume_reading()
+        self._tunnel = end
+        end.connect(self.transport)
+        if held:
+            end.data_received(held)
 
     def _refuse(self, error: GatewayError) -> None:
         """Ends the connection with this error, unless another answer has started."""
@@ -263,6 +312,8 @@ class StrictProtocol(HttpToolsProtocol):
         self._state, self._held = State.LINGERING, b""
         self._since = self.loop.time()
         self.flow.resume_reading()
+        if self._tunnel is not None:
+            self.transport.resume_reading()
 
     def _head_too_late(self) -> None:
         if self._held:
@@ -297,6 +348,9 @@ class StrictProtocol(HttpToolsProtocol):
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["query_string"] = query
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        if self._websocket:
+            # If it is refused, what follows may be meant for a WebSocket, and must not be read as a request.
+            self.scope[WEBSOCKET], keep_alive, self.transport.linger = True, False, True  # type: ignore[literal-required]
         self.cycle = self._cycle_of(
             self.scope, expects_continue=self.expect_100_continue and version != "1.0", keep_alive=keep_alive
         )
@@ -311,7 +365,7 @@ class StrictProtocol(HttpToolsProtocol):
         return self.cycle is None
 
     def _cycle_of(self, scope: Any, *, expects_continue: bool, keep_alive: bool) -> StrictCycle:
-        return StrictCycle(
+        cycle = StrictCycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -324,6 +378,8 @@ class StrictProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        cycle.on_switch = self._switch
+        return cycle
 
 
 def _body_of(length: int | None) -> Body | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import check_framing, check_host
+from gateway.http.websocket import check_handshake
 from gateway.settings.server import RequestSettings
 
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]++"
@@ -37,11 +38,13 @@ class Framed:
         head: its bytes for the parser, including the empty line.
         consumed: its length in the received bytes.
         length: of the body in bytes; None if it is chunked.
+        websocket: whether it is the handshake of a WebSocket.
     """
 
     head: bytes
     consumed: int
     length: int | None
+    websocket: bool = False
 
 
 def frame_head(data: bytes, searched: int, limits: RequestSettings) -> Framed | None:
@@ -79,19 +82,30 @@ def _framed(head: bytes, method: str, version: str) -> Framed:
     check_host(values.get(b"host", []), version)
     check_framing(method, version, lengths, codings)
     consumed = len(head)
+    websocket = False
     if b"upgrade" in values:
-        head = _without_upgrade(head, values)
+        # The field stays behind: with it, the parser would take what follows for another protocol.
+        websocket, head = _is_websocket(head, method, version, values), _UPGRADE.sub(b"", head)
     if b" \r\n" in head or b"\t\r\n" in head:
         # RFC 9112, 5.1: blanks around a value are no part of it. Parsers differ about those behind it.
         head = b"\r\n".join(line.rstrip(b" \t") for line in head.split(b"\r\n"))
-    return Framed(head=head, consumed=consumed, length=None if codings else int(lengths[0]) if lengths else 0)
+    length = None if codings else int(lengths[0]) if lengths else 0
+    return Framed(head=head, consumed=consumed, length=length, websocket=websocket)
 
 
-def _without_upgrade(head: bytes, values: dict[bytes, list[bytes]]) -> bytes:
+def _is_websocket(head: bytes, method: str, version: str, values: dict[bytes, list[bytes]]) -> bool:
+    """Whether a request with Upgrade is the handshake of a WebSocket (RFC 6455, 4.2.1), and not an offer of HTTP/2.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED: it is neither.
+    """
     # Java's client offers HTTP/2 this way and accepts HTTP/1.1. A client that asks for another protocol does not.
-    if any(value.lower() != b"h2c" for value in values[b"upgrade"]):
-        raise _malformed("no other protocol is spoken here")
-    return _UPGRADE.sub(b"", head)
+    if all(value.lower() == b"h2c" for value in values[b"upgrade"]):
+        return False
+    if [value.lower() for value in values[b"upgrade"]] != [b"websocket"]:
+        raise _malformed("WebSocket is the only other protocol that is spoken here")
+    check_handshake(head, method=method, version=version, connection=values.get(b"connection", []))
+    return True
 
 
 def _request_line(data: bytes, limits: RequestSettings) -> tuple[str, str, int]:

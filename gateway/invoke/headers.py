@@ -12,6 +12,7 @@ from urllib.parse import quote
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
 from gateway.http.identity_headers import is_identity_header
+from gateway.http.websocket import accept_of
 from gateway.identity.caller import Caller
 from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
 
@@ -103,16 +104,19 @@ _NOT_OUT = frozenset(
         b"vary",
     ]
 )
+_WEBSOCKET = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
 _PLAIN = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_MODIFIED = 304
 _EMPTY_STATUSES = frozenset([204, 205])
 
 
-def request_fields(head: RequestHead, caller: Caller, request_id: str) -> Fields:
+def request_fields(head: RequestHead, caller: Caller, request_id: str, *, websocket: bool = False) -> Fields:
     """The request header fields for a function: the caller's filtered fields, and identity fields.
 
     `Host` and the length are added where the request is sent. Values are bytes; they are passed on as they came.
+    `websocket`: it is a handshake (RFC 6455, 4.1). `Connection` and `Upgrade` are about one connection, so they are
+    made anew.
     """
     nominated = _nominated(head.fields)
     kept = [
@@ -124,7 +128,7 @@ def request_fields(head: RequestHead, caller: Caller, request_id: str) -> Fields
         and not name.startswith(_NOT_IN_PREFIXES)
         and not is_identity_header(name)
     ]
-    return [*kept, *identity_fields(caller, request_id)]
+    return [*kept, *(_WEBSOCKET if websocket else ()), *identity_fields(caller, request_id)]
 
 
 def identity_fields(caller: Caller, request_id: str) -> Fields:
@@ -155,19 +159,9 @@ def reply_fields(status: int, fields: Fields, *, function: str, host: str | None
         raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=f"it answered with the status {status}")
     if status in _EMPTY_STATUSES and any(_says_body(name, value) for name, value in fields):
         raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=f"it answered {status} with a body")
-    nominated = _nominated(fields)
-    kept = [
-        (name, value)
-        for name, value in fields
-        if name not in _HOP_BY_HOP
-        and name not in _NOT_OUT
-        and name not in nominated
-        and not name.startswith(_MACHINERY)
-        and not is_for_shared_caches(name)
-        # The length that a 200 would have, which servers take for the length of the body.
-        and not (status == _NOT_MODIFIED and name == b"content-length")
-        and not _BAD_IN_VALUE.search(value)
-    ]
+    # The length that a 200 would have is taken for the length of the body by servers.
+    dropped = {b"content-length"} if status == _NOT_MODIFIED else ()
+    kept = [(name, value) for name, value in _for_caller(fields) if name not in dropped]
     for name in (b"location", b"content-location"):
         values = [value for key, value in fields if key == name]
         place = location_for_caller(values[0].decode("latin-1"), function, host) if len(values) == 1 else None
@@ -176,6 +170,39 @@ def reply_fields(status: int, fields: Fields, *, function: str, host: str | None
     kept.append((b"cache-control", cache_control(_joined(fields, b"cache-control"))))
     kept.append((b"vary", vary(_joined(fields, b"vary"))))
     return kept
+
+
+def switch_fields(key: bytes, fields: Fields, *, function: str) -> Fields:
+    """The header fields of a 101 for a caller: as `reply_fields`, without those about a body.
+
+    Args:
+        key: the Sec-WebSocket-Key of the caller.
+        fields: of the function's reply, names in lower case.
+        function: its name.
+
+    Raises:
+        GatewayError: FUNCTION_FAILED: it does not accept this handshake (RFC 6455, 4.1).
+    """
+    protocols = [value.lower() for name, value in fields if name == b"upgrade"]
+    accepted = [value for name, value in fields if name == b"sec-websocket-accept"]
+    if protocols != [b"websocket"] or accepted != [accept_of(key)]:
+        why = "its answer to a WebSocket handshake does not accept it"
+        raise GatewayError(ErrorCode.FUNCTION_FAILED, function=function, why=why)
+    return [*_WEBSOCKET, *_for_caller(fields)]
+
+
+def _for_caller(fields: Fields) -> Fields:
+    nominated = _nominated(fields)
+    return [
+        (name, value)
+        for name, value in fields
+        if name not in _HOP_BY_HOP
+        and name not in _NOT_OUT
+        and name not in nominated
+        and not name.startswith(_MACHINERY)
+        and not is_for_shared_caches(name)
+        and not _BAD_IN_VALUE.search(value)
+    ]
 
 
 def _joined(fields: Fields, name: bytes) -> bytes:

@@ -10,10 +10,12 @@ from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
+from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.invoke.body import InboundBody
-from gateway.invoke.headers import reply_fields, request_fields
+from gateway.invoke.headers import reply_fields, request_fields, switch_fields
 from gateway.invoke.recheck import Recheck, ReplyBrokenError
 from gateway.invoke.target import Target
+from gateway.invoke.websocket import carry_websocket
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import NOBODY_THERE, FunctionClient, FunctionRequest
 from gateway.upstream.reply import Reply
@@ -26,12 +28,13 @@ _UNWATCHED_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One authorised call of a function."""
+    """One authorised call of a function; `websocket`: it is a handshake."""
 
     call: Call
     head: RequestHead
     target: Target
     address: FunctionAddress
+    websocket: bool = False
 
 
 class _CallerWatch:
@@ -92,7 +95,7 @@ class Proxy:
         """
         watch = _CallerWatch(body)
         try:
-            await self._carry(invocation, body, send)
+            await self._carry(invocation, body, send, watch)
         except asyncio.CancelledError:
             # A cancellation by the server at the same moment is propagated.
             if not body.gone or watch.task.uncancel():
@@ -105,12 +108,17 @@ class Proxy:
         if body.gone:
             raise CallerGoneError
 
-    async def _carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
+    async def _carry(self, invocation: Invocation, body: InboundBody, send: Send, watch: _CallerWatch) -> None:
         caller, function = invocation.call.caller, invocation.target.function
         started = False
         try:
             async with self._client.exchange(invocation.address, self._request(invocation, body)) as reply:
                 fields = self._reply_fields(invocation, reply)
+                if reply.status == SWITCHING_PROTOCOLS:
+                    # The tunnel itself sees the caller's end, and what was sent before it still reaches the function.
+                    watch.end()
+                    async with self._rechecked(invocation.call):
+                        return await carry_websocket(reply, fields, send)
                 await send({"type": "http.response.start", "status": reply.status, "headers": fields})
                 started = True
                 if reply.complete:
@@ -134,23 +142,24 @@ class Proxy:
             invocation.target.function,
             method=head.method,
             target=invocation.target.path_and_query,
-            fields=request_fields(head, caller, context.request_id),
+            fields=request_fields(head, caller, context.request_id, websocket=invocation.websocket),
             body=body.pieces() if body.expected else None,
             length=body.length,
             begun=body.is_begun,
             permanent_failure=self._diagnostics.permanent_failure(caller.project_id, invocation.target.function),
+            upgrade=invocation.websocket,
             timings=context.timings,
         )
 
     def _reply_fields(self, invocation: Invocation, reply: Reply) -> list[tuple[bytes, bytes]]:
         if _made_by_ingress(reply):
             raise GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=invocation.target.function)
-        fields = reply_fields(
-            reply.status,
-            reply.fields,
-            function=invocation.target.function,
-            host=invocation.address.host,
-        )
+        function = invocation.target.function
+        if reply.status == SWITCHING_PROTOCOLS:
+            (key,) = (value for name, value in invocation.head.fields if name == b"sec-websocket-key")
+            fields = switch_fields(key, reply.fields, function=function)
+        else:
+            fields = reply_fields(reply.status, reply.fields, function=function, host=invocation.address.host)
         return [*fields, (b"server-timing", server_timing(invocation.call.context.timings).encode("ascii"))]
 
 

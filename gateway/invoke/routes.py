@@ -7,6 +7,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError
 from gateway.http.respond import failure
+from gateway.http.websocket import WEBSOCKET
 from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy
 from gateway.invoke.recheck import AccessLostError, ReplyBrokenError
@@ -39,7 +40,7 @@ class InvokeRoutes:
         context = context_of(scope)
         context.route = "invoke"
         try:
-            await self._carry(context, receive, send)
+            await self._carry(context, receive, send, websocket=WEBSOCKET in scope)
         except CallerGoneError:
             context.log.error = GONE
         except ReplyBrokenError as error:
@@ -55,7 +56,7 @@ class InvokeRoutes:
                 error = error.with_headers({"Connection": "close"})
             await failure(context, error)(scope, receive, send)
 
-    async def _carry(self, context: RequestContext, receive: Receive, send: Send) -> None:
+    async def _carry(self, context: RequestContext, receive: Receive, send: Send, *, websocket: bool) -> None:
         head = context.head
         assert head is not None
         target = target_of(head)
@@ -65,7 +66,7 @@ class InvokeRoutes:
         body = InboundBody(receive, head, self._body_max_bytes)
         async with self._limiter.slot(call.subject) as use:
             context.limits[use.name] = use
-            await self._proxy.carry(Invocation(call, head, target, address), body, send)
+            await self._proxy.carry(Invocation(call, head, target, address, websocket), body, send)
 
 
 def callable_function(tenant: Tenant, function: str) -> FunctionAddress:

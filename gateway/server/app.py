@@ -72,7 +72,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
         routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
     )
     install_error_handlers(app)
-    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder)
+    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,))
 
 
 def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:

@@ -73,7 +73,8 @@ class IdentitySettings(TokenCacheSettings):
         30,
         gt=0,
         description="How often the token, role and tenant of an invocation are checked again while its reply is "
-        "streamed. After a revocation a stream goes on for at most this time and OSFAAS_TOKEN_CACHE_SECONDS.",
+        "streamed or its WebSocket is open. After a revocation a stream goes on for at most this time and "
+        "OSFAAS_TOKEN_CACHE_SECONDS.",
     )
     member_role: str = Field("member", description="Role that a caller needs on its project.")
     reader_role: str = Field("reader", description="Role that suffices to read the project's limits (/v1/limits).")

@@ -113,7 +113,8 @@ class FunctionSettings(RetrySettings):
     function_idle_timeout_seconds: float = Field(
         90,
         gt=0,
-        description="Maximum silence of a function, which sends a keep-alive every 15 seconds; includes a cold start.",
+        description="Maximum silence of a function, which sends a keep-alive every 15 seconds; includes a cold start. "
+        "A WebSocket is closed when nothing has passed in either direction for this time.",
     )
     function_timeout_seconds: float = Field(1_800, gt=0, description="Maximum duration of a computation or invocation.")
     function_problem_seconds: float = Field(

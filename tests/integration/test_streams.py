@@ -1,41 +1,23 @@
 """Server-sent events through the gateway, and the end of streams whose caller may not read them any more."""
 
 import contextlib
-import json
 import socket
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import yaml
-from echo import Echo, echo
+from echo import echo
+from streams import QUICK, gateway_before, logged, write_tenant
 
 from tests.machine import scaled, wait_until
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-# A revocation is seen after both at most.
-QUICK = {"OSFAAS_STREAM_RECHECK_SECONDS": "0.3", "OSFAAS_TOKEN_CACHE_SECONDS": "0.3"}
 
 
 def event(number: int) -> bytes:
     text = b"id: %d\ndata: {}\n\n" % number
     return b"%x\r\n%b\r\n" % (len(text), text)
-
-
-def write_tenant(gateway, cloud, url: str, **more: object) -> None:
-    """Alice's tenant has `echo`; a second later the gateway has read it."""
-    functions = {"echo": {"url": url, "host": "echo.faas-a.svc.cluster.local", "callable": True}}
-    tenants = [{"project_id": cloud.users["alice"].project_id, "functions": functions, **more}]
-    gateway.tenants.write_text(yaml.safe_dump({"tenants": tenants}))
-    time.sleep(1.1)
-
-
-@contextlib.contextmanager
-def gateway_before(start_gateway, cloud, backend: Echo, **settings: str):
-    with start_gateway(OSFAAS_RETRY_SECONDS="0.5", **settings) as gateway:
-        write_tenant(gateway, cloud, backend.url)
-        yield gateway
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +29,7 @@ def backend():
 @pytest.fixture(scope="module")
 def quick(start_gateway, cloud, backend):
     """A gateway that looks often whether a stream may go on."""
-    with gateway_before(start_gateway, cloud, backend, **QUICK) as gateway:
+    with gateway_before(start_gateway, cloud, backend.url, **QUICK) as gateway:
         yield gateway
 
 
@@ -63,19 +45,6 @@ def stream(gateway, token: str):
     with httpx.stream("GET", url, headers=fields, timeout=scaled(60)) as response:
         assert response.status_code == 200
         yield response
-
-
-def logged(gateway, request_id: str) -> dict[str, object]:
-    """The line of the access log about a request, which is written when the request has ended."""
-    found: list[dict[str, object]] = []
-
-    def line() -> bool:
-        text = gateway.service.log.read_text(errors="replace")
-        found.extend(json.loads(one[one.index("{") :]) for one in text.splitlines() if f'"{request_id}"' in one)
-        return bool(found)
-
-    wait_until(line)
-    return found[0]
 
 
 def test_each_event_arrives_before_the_next_is_sent(quick, backend, token):
@@ -166,7 +135,7 @@ def test_silent_stream_is_ended_after_the_idle_timeout(start_gateway, cloud, tok
 
     with (
         echo(silent) as backend,
-        gateway_before(start_gateway, cloud, backend, OSFAAS_FUNCTION_IDLE_TIMEOUT_SECONDS="1") as gateway,
+        gateway_before(start_gateway, cloud, backend.url, OSFAAS_FUNCTION_IDLE_TIMEOUT_SECONDS="1") as gateway,
         stream(gateway, token) as response,
     ):
         assert_broken_off(response.iter_lines())

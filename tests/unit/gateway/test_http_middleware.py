@@ -18,6 +18,7 @@ from gateway.http.context import context_of
 from gateway.http.error_handlers import route_refused, unhandled_error
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
+from gateway.http.websocket import WEBSOCKET
 from gateway.settings.server import RequestSettings
 from gateway.telemetry.outcome import GONE
 
@@ -40,17 +41,17 @@ async def crash(request: Request) -> Response:
 class Edge:
     """The layers as the application has them, around two routes."""
 
-    def __init__(self, inner: Any = None) -> None:
+    def __init__(self, inner: Any = None, *, websockets: tuple[bytes, ...] = ()) -> None:
         self.metrics = Metrics()
         if inner is None:
             inner = Starlette(routes=[Route("/fine", fine), Route("/crash", crash)])
             inner.add_exception_handler(HTTPException, route_refused)
             inner.add_exception_handler(Exception, unhandled_error)
         limits = RequestSettings(head_max_bytes=4_096, head_max_fields=20)
-        self.app = RequestMiddleware(inner, limits, self.metrics)
+        self.app = RequestMiddleware(inner, limits, self.metrics, websockets=websockets)
 
     async def call(
-        self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = ""
+        self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = "", **more: object
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         sent: list[Any] = []
 
@@ -69,6 +70,7 @@ class Edge:
             "http_version": "1.1",
             "scheme": "http",
             "headers": [(b"host", b"faas.test"), *((n.encode(), v.encode()) for n, v in fields)],
+            **more,
         }
         await self.app(scope, receive, send)
         start, *reset = sent
@@ -268,3 +270,12 @@ async def test_websocket_is_refused() -> None:
     receive: Any = asyncio.Event().wait
     await Edge().app({"type": "websocket", "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize(("websockets", "status"), [((), 400), ((b"/v1/",), 400), ((b"/fi",), 200)])
+async def test_websocket_begins_only_where_the_application_says(websockets: tuple[bytes, ...], status: int) -> None:
+    """An application that knows of none would answer the handshake as an ordinary GET."""
+    edge = Edge(websockets=websockets)
+    answered, headers, _ = await edge.call("/fine", **{WEBSOCKET: True})
+    assert answered == status
+    assert (("connection", "close") in headers) == (status == 400)

@@ -306,3 +306,70 @@ def test_function_says_nothing_about_the_limits_of_its_project() -> None:
     raw = [(b"RateLimit", b'"requests_per_second";r=1000000;t=1'), (b"RateLimit-Policy", b'"x";q=1')]
     fields = reply_fields(200, raw, function="f", host=None)
     assert not [name for name, _ in fields if name.startswith(b"ratelimit")]
+
+
+HANDSHAKE = [
+    (b"Connection", b"Upgrade, X-Hop"),
+    (b"Upgrade", b"websocket"),
+    (b"X-Hop", b"1"),
+    (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Protocol", b"chat"),
+    (b"X-Auth-Token", TOKEN.encode()),
+]
+ACCEPT = [
+    (b"connection", b"Upgrade, X-Hop"),
+    (b"upgrade", b"WebSocket"),
+    (b"x-hop", b"1"),
+    (b"sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    (b"sec-websocket-protocol", b"chat"),
+]
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def test_handshake_is_made_anew_for_the_function() -> None:
+    sent = headers.request_fields(request_head(HANDSHAKE), CALLER, "req-1", websocket=True)
+    named = {name: [value for key, value in sent if key == name] for name, _ in sent}
+    assert (named[b"connection"], named[b"upgrade"]) == ([b"Upgrade"], [b"websocket"])
+    assert named[b"sec-websocket-key"] == [KEY]
+    assert (named[b"sec-websocket-version"], named[b"sec-websocket-protocol"]) == ([b"13"], [b"chat"])
+    assert not {b"x-hop", b"x-auth-token"} & named.keys()
+
+
+@given(_fields)
+def test_handshake_forges_no_identity_either(fields: list[tuple[bytes, bytes]]) -> None:
+    head = request_head([*HANDSHAKE, *fields])
+    ordinary = headers.request_fields(head, CALLER, "req-1")
+    handshake = headers.request_fields(head, CALLER, "req-1", websocket=True)
+    added = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+    assert sorted(handshake) == sorted([*ordinary, *added])
+
+
+def test_accepted_handshake_is_passed_on_without_what_acts_beyond_it() -> None:
+    evil = [(b"set-cookie", b"a=b"), (b"location", b"http://evil.test/"), (b"k-revision", b"x"), (b"server", b"x")]
+    fields = headers.switch_fields(KEY, [*ACCEPT, *evil], function="f")
+    assert sorted(fields) == [
+        (b"connection", b"Upgrade"),
+        (b"sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        (b"sec-websocket-protocol", b"chat"),
+        (b"upgrade", b"websocket"),
+    ]
+
+
+REFUSING = {
+    "no accept": ACCEPT[:3],
+    "another accept": [*ACCEPT[:3], (b"sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")],
+    "the key itself": [*ACCEPT[:3], (b"sec-websocket-accept", KEY)],
+    "two accepts": [*ACCEPT, ACCEPT[3]],
+    "another protocol": [(b"upgrade", b"h2c"), *ACCEPT[3:]],
+    "a list of protocols": [(b"upgrade", b"websocket, h2c"), *ACCEPT[3:]],
+    "two protocols": [(b"upgrade", b"websocket"), *ACCEPT],
+    "no protocol": ACCEPT[3:],
+}
+
+
+@pytest.mark.parametrize("fields", REFUSING.values(), ids=REFUSING)
+def test_101_that_does_not_accept_the_handshake_is_the_functions_failure(fields: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(GatewayError) as caught:
+        headers.switch_fields(KEY, fields, function="f")
+    assert caught.value.kind is ErrorCode.FUNCTION_FAILED
