@@ -4,7 +4,7 @@ from gateway.envoy.connection_manager import CLUSTER, connection_manager, second
 from gateway.envoy.limits import BUFFER_BYTES, EnvoyLimits, envoy_limits
 from gateway.envoy.options import Address, Certificate, EnvoyOptions
 from gateway.settings import Settings
-from gateway.upstream.connection import MAX_FIELDS, MAX_HEAD_BYTES
+from gateway.upstream.reply_parser import MAX_FIELDS, MAX_HEAD_BYTES
 
 _TYPES = "type.googleapis.com/envoy"
 _CONNECT_SECONDS = 5.0
