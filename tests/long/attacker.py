@@ -1,14 +1,14 @@
 """One member of one project who does the worst that a token of theirs allows; a process of its own.
 
-`python attacker.py PORT TOKEN SECONDS CONTAINER NICE` attacks a gateway on loopback and prints, as JSON, how often each
-attack was answered with which status (0: the connection ended without one). The attacks repeat until the time is over.
+`python attacker.py PORT TOKEN SECONDS CONTAINER ATTACKS` attacks a gateway on loopback and prints, as JSON, how often
+each attack was answered with which status (0: the connection ended without one). The attacks, a comma list of names or
+`all`, repeat until the time is over.
 """
 
 import asyncio
 import contextlib
 import itertools
 import json
-import os
 import secrets
 import sys
 import time
@@ -243,11 +243,11 @@ async def go_on(attack: Attack, member: Member, until: float, statuses: Counter[
         await asyncio.sleep(0.05)
 
 
-async def main(port: int, token: str, seconds: float, container: str) -> None:
+async def main(port: int, token: str, seconds: float, container: str, attacks: dict[Attack, int]) -> None:
     member, statuses = Member(port, token, container), Counter[str]()
     until = time.monotonic() + seconds
     await asyncio.gather(
-        *(go_on(attack, member, until, statuses) for attack, count in ATTACKS.items() for _ in range(count))
+        *(go_on(attack, member, until, statuses) for attack, count in attacks.items() for _ in range(count))
     )
     print(json.dumps(statuses))
 
@@ -259,7 +259,10 @@ def summary(statuses: dict[str, int]) -> Iterator[str]:
         yield f"  {attack.__name__:<28} " + ", ".join(f"{status}: {count}" for status, count in sorted(found.items()))
 
 
+def chosen(names: str) -> dict[Attack, int]:
+    """The attacks of a comma list, or all."""
+    return {attack: count for attack, count in ATTACKS.items() if names == "all" or attack.__name__ in names.split(",")}
+
+
 if __name__ == "__main__":
-    # An attacker has a machine of their own. Where times are measured on a shared one, this process stands back.
-    os.nice(int(sys.argv[5]))
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4], chosen(sys.argv[5])))

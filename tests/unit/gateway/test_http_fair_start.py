@@ -1,8 +1,14 @@
 """Many requests at once: none waits for all of another project's."""
 
 import asyncio
+import itertools
 
-from gateway.http.fair_start import STARTS_PER_ITERATION, FairStart
+from gateway.http.fair_start import (
+    OVERTAKING_PER_ITERATION,
+    PACED_ITERATIONS,
+    STARTS_PER_ITERATION,
+    FairStart,
+)
 from tests.machine import settled
 
 
@@ -27,6 +33,35 @@ async def begun(arrivals: list[str]) -> list[tuple[int, str]]:
 async def test_late_request_of_another_project_does_not_wait_for_a_burst() -> None:
     names = [name for _, name in await begun([*(f"a{number}" for number in range(50)), "b0"])]
     assert names.index("b0") < 3 * 2
+
+
+async def test_request_of_a_project_with_none_in_the_queue_starts_in_the_iteration_in_which_it_arrives() -> None:
+    found = await begun([*(f"a{number}" for number in range(50)), "b0"])
+    assert (0, "b0") in found
+
+
+async def test_queue_is_paced_beside_another_project() -> None:
+    """Another project's call meets what is started in each of the iterations that it takes."""
+    found = await begun([*(f"a{number}" for number in range(20)), "b0"])
+    queued = [iteration for iteration, name in found if iteration and name[0] == "a"]
+    assert len(queued) == 20 - STARTS_PER_ITERATION
+    assert min(later - earlier for earlier, later in itertools.pairwise(queued)) >= PACED_ITERATIONS
+
+
+async def test_queue_of_a_single_project_is_not_paced() -> None:
+    last = max(iteration for iteration, _ in await begun([f"a{number}" for number in range(20)]))
+    assert last <= 20 / STARTS_PER_ITERATION + 1
+
+
+async def test_project_overtakes_once_and_then_takes_its_turns() -> None:
+    found = await begun([*(f"a{number}" for number in range(9)), *(f"b{number}" for number in range(9))])
+    assert sum(not iteration for iteration, name in found if name[0] == "b") == 1
+
+
+async def test_requests_of_many_projects_are_started_a_few_at_a_time() -> None:
+    iterations = [iteration for iteration, _ in await begun(["a1", "a2", "a3", *map(chr, range(200, 250))])]
+    most = STARTS_PER_ITERATION + OVERTAKING_PER_ITERATION
+    assert max(iterations.count(each) for each in iterations) <= most
 
 
 async def test_no_iteration_starts_more_than_its_share() -> None:
@@ -73,6 +108,7 @@ async def test_requests_whose_connections_have_ended_are_neither_started_nor_kep
     starts.start(lambda: "b", lambda: seen.append("b"), loop)
     starts.start(lambda: "", lambda: seen.append("late"), loop)
     await asyncio.sleep(0)
-    assert starts.waiting == 0
+    # The one that has come last.
+    assert starts.waiting == 1
     await settled()
     assert seen == ["gone", "gone", "b", "late"]
