@@ -55,8 +55,7 @@ class ListSlots:
     """The slots of this process.
 
     They are no `FairQueue`: what is limited is bytes of memory, of which each request takes another amount, not a
-    number of slots; and a request that had to wait would hold its body, the very memory that is short. So it is
-    refused.
+    number of slots. And a request that had to wait would hold its body, the very memory that is short: it is refused.
     """
 
     def __init__(self, settings: ChecksumSettings) -> None:

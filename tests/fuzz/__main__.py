@@ -1,7 +1,7 @@
 """`python -m tests.fuzz NAME [arguments of libFuzzer]`: Atheris looks for the input that breaks a property.
 
-The properties are those of `tests/unit/gateway/test_parsers.py`. There Hypothesis makes the input at random; here the
-branches that an input reaches decide from which one the next is made.
+The properties are those of `test_parsers.py` and `test_upstream_replies.py` in `tests/unit/gateway`. There Hypothesis
+makes the input at random; here the branches that an input reaches decide from which one the next is made.
 """
 
 import sys
@@ -9,12 +9,13 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["gateway", "policies", "http_sfv"]):
-    from tests.unit.gateway import test_parsers
+    from tests.unit.gateway import test_parsers, test_upstream_replies
 
 
 def main() -> None:
     name, *arguments = sys.argv[1:]
-    property_test = getattr(test_parsers, name)
+    module = test_parsers if hasattr(test_parsers, name) else test_upstream_replies
+    property_test = getattr(module, name)
     atheris.Setup([sys.argv[0], *arguments], property_test.hypothesis.fuzz_one_input)
     atheris.Fuzz()
 

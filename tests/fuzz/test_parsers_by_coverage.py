@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROPERTIES = re.findall(
-    r"^def (test_\w+)", (ROOT / "tests/unit/gateway/test_parsers.py").read_text(encoding="utf-8"), re.MULTILINE
-)
+MODULES = ("test_parsers", "test_upstream_replies")
+# What is decorated by `given` and perhaps more.
+PROPERTY = re.compile(r"^@given(?:.*\n)+?def (test_\w+)", re.MULTILINE)
+PROPERTIES = [
+    name
+    for module in MODULES
+    for name in PROPERTY.findall((ROOT / f"tests/unit/gateway/{module}.py").read_text(encoding="utf-8"))
+]
 SECONDS = 20
 
 
