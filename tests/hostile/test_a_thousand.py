@@ -52,7 +52,7 @@ def ended(sock: socket.socket) -> bool:
 @pytest.mark.parametrize("timed", [False, pytest.param(True, id="latency", marks=pytest.mark.long)])
 def test_thousand_hostile_connections_end_and_other_requests_are_answered(gateway, timed):
     """At length, on a machine that does nothing else, the p99 of other requests does not double either."""
-    port = gateway.service.port
+    port = gateway.port
     latencies(port, count=200)
     calm = least_p99(port)
     sockets = [hostile(port, number) for number in range(SOCKETS)]

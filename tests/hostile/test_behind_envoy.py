@@ -1,4 +1,4 @@
-"""Family 1 behind the real Envoy, as on a cluster: what it mends reaches the gateway as one request without doubts.
+"""Family 1 behind the real Envoy: what it mends reaches the gateway as one request without doubts.
 
 After each request a second one goes out on the same connection, which the gateway answers with 404. So nothing has
 to be waited for: any other answer was heard before that one.
@@ -13,10 +13,11 @@ import controls
 import edge_proxy
 import pytest
 from heads import FRAMING, PROBE, STRICT_49, chunks, get
+from istio_proxy import istio_config
 from wire import Heard, connect, hear
 
 ALL = {**STRICT_49, **PROBE, **FRAMING}
-LAST = get(b"Connection: close\r\n", line=b"GET /nowhere HTTP/1.1\r\n")
+LAST = get(b"Connection: close\r\n", line=b"GET /v1/nowhere HTTP/1.1\r\n")
 POISON = get(line=b"GET /healthcheck HTTP/1.1\r\n")
 
 # What Envoy mends of the 49, and what the gateway says to the request that is left. It puts one blank for a fold, as
@@ -136,16 +137,25 @@ def only_request(reached: list[bytes]) -> tuple[dict[str, str], bytes]:
     return fields, body
 
 
+# The two fronts that there are: of plain processes, and of a cluster.
+CONFIGS = {"envoy-config": edge_proxy.product_config, "istio": istio_config}
+
+
+@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS)
+def config(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def edge(gateway, cloud):
-    with edge_proxy.edge(gateway.service.port, cloud.state) as made:
+def edge(gateway, cloud, config):
+    with edge_proxy.edge(gateway.service.port, cloud.state, config=config) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def strict_edge(cloud):
+def strict_edge(cloud, config):
     """Behind it the same defences, and an application that says what it understood."""
-    with controls.strict() as port, edge_proxy.edge(port, cloud.state) as made:
+    with controls.strict() as port, edge_proxy.edge(port, cloud.state, config=config) as made:
         yield made
 
 
@@ -175,9 +185,9 @@ def test_no_setting_of_envoy_refuses_the_three(gateway, cloud):
         assert {name for name in MENDED if through(hardened, STRICT_49[name]).refused} == set()
 
 
-def test_envoy_alone_refuses_less(cloud):
+def test_envoy_alone_refuses_less(cloud, config):
     """Behind it a server without our defences."""
-    with controls.serving(controls.echo) as port, edge_proxy.edge(port, cloud.state) as bare:
+    with controls.serving(controls.echo) as port, edge_proxy.edge(port, cloud.state, config=config) as bare:
         answered = {name for name, request in ALL.items() if through(bare, request).first.statuses == [200]}
     assert answered == {*ALL_MENDED, *OPEN_WITHOUT}
 

@@ -37,7 +37,7 @@ def hold(faulty, stack: contextlib.ExitStack, data: list[bytes]) -> None:
     """Returns when there is a connection for each of `data` whose request waits for Keystone."""
     before = in_flight(faulty)
     for each in data:
-        sock = stack.enter_context(connect(faulty.gateway.service.port))
+        sock = stack.enter_context(connect(faulty.gateway.port))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 19)
         sock.setblocking(False)
         sock.send(each)
@@ -84,11 +84,11 @@ def test_body_that_had_to_wait_arrives_as_a_whole(faulty):
     """With and without being asked for."""
     body = bytes(range(256)) * 4_000
     head = request("/v1/invoke/echo/x", len(body)).replace(b"TOKEN", faulty.fresh().encode())
-    with connect(faulty.gateway.service.port) as sock:
+    with connect(faulty.gateway.port) as sock:
         sock.sendall(head + body)
         assert hear(sock, answers=1).statuses == [200]
     assert faulty.invoked.seen[-1].body == body
-    with connect(faulty.gateway.service.port) as sock:
+    with connect(faulty.gateway.port) as sock:
         sock.sendall(head.removesuffix(b"\r\n") + b"Expect: 100-continue\r\n\r\n")
         assert hear(sock, answers=1).statuses == [100]
         sock.sendall(body)
@@ -121,7 +121,7 @@ def test_bad_or_slow_body_is_answered_and_logged_once_with_its_path(start_gatewa
     with start_gateway(**settings) as gateway:
         assert gateway.get("/v1/limits", alice).status_code == 200  # from now on the caller is known
         for number, (path, fields, *pieces, status) in enumerate(calls):
-            with connect(gateway.service.port) as sock:
+            with connect(gateway.port) as sock:
                 sock.sendall(b"POST %b HTTP/1.1\r\n" % path.encode() + HOST + token + fields + b"\r\n")
                 for piece in pieces:
                     time.sleep(0.1)

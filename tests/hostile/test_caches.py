@@ -185,7 +185,7 @@ def two_projects(start_gateway, cloud):
         ]
         gateway.tenants.write_text(yaml.safe_dump({"tenants": tenants}))
         time.sleep(1.1)
-        port = int(gateway.url.rpartition(":")[2])
+        port = gateway.port
         front = stack.enter_context(edge_proxy.edge(port, cloud.state, manager=CACHING))
         yield functions, f"http://127.0.0.1:{front.port}"
 

@@ -43,7 +43,7 @@ def cost(gateway, request: bytes) -> float:
 
 def _cost(gateway, request: bytes) -> float:
     begun = cpu_seconds(gateway.service.pid)
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.service.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     for _ in range(CALLS):
         if connection.sock is None:
             connection.connect()

@@ -103,7 +103,7 @@ def test_answer_that_comes_while_the_upload_runs_is_passed_on(faulty):
         plainly(b"HTTP/1.1 413 x\r\nContent-Length: 4\r\n\r\nenou", then=1),
     )
     try:
-        port = int(faulty.gateway.url.rpartition(":")[2])
+        port = faulty.gateway.port
         with socket.create_connection(("127.0.0.1", port), timeout=scaled(20)) as caller:
             fields = f"Host: x\r\nX-Auth-Token: {faulty.fresh()}\r\nContent-Length: 100000\r\n\r\n"
             caller.sendall(f"POST /v1/invoke/echo/ HTTP/1.1\r\n{fields}".encode() + b"x" * 1_000)
@@ -131,7 +131,7 @@ def test_caller_who_leaves_leaves_nothing_behind(faulty, when):
     fds = Path(f"/proc/{gateway.service.pid}/fd")
     before, tasks = len(list(fds.iterdir())), gateway.metric("osfaas_tasks")
     raw = f"GET /v1/invoke/echo/ HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\n".encode()
-    port = int(gateway.url.rpartition(":")[2])
+    port = gateway.port
     for _ in range(10):
         with socket.create_connection(("127.0.0.1", port)) as caller:
             caller.sendall(raw if when == "in the head" else raw + b"\r\n")

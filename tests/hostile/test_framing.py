@@ -55,13 +55,13 @@ def strict_port():
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != FAR_BEHIND])
 def test_ambiguous_request_is_refused_and_the_connection_ends(gateway, name):
-    heard = say(gateway.service.port, ALL[name])
+    heard = say(gateway.port, ALL[name])
     assert heard.refused, heard
 
 
 def test_what_lies_far_behind_the_head_is_refused_when_it_is_read(strict_port, gateway):
     assert say(strict_port, ALL[FAR_BEHIND]).refused
-    heard = say(gateway.service.port, ALL[FAR_BEHIND])
+    heard = say(gateway.port, ALL[FAR_BEHIND])
     assert heard.statuses == [401]
     assert heard.closed
 
@@ -69,7 +69,7 @@ def test_what_lies_far_behind_the_head_is_refused_when_it_is_read(strict_port, g
 @pytest.mark.parametrize("host", [b"faas.example:65536", b"faas.example:99999", b"faas.example:0x50", b":80", b":"])
 def test_host_with_a_port_that_there_is_not_is_refused(gateway, host):
     """RFC 9112, 3.2, and RFC 3986: Http11Probe has no such entry."""
-    assert say(gateway.service.port, get(host=b"Host: " + host + b"\r\n")).refused
+    assert say(gateway.port, get(host=b"Host: " + host + b"\r\n")).refused
 
 
 def test_long_blanks_take_no_time(strict_port):
@@ -98,13 +98,13 @@ def test_without_the_defence_the_same_bytes_are_answered(open_port, name):
 )
 def test_nothing_behind_a_refused_request_is_answered(gateway, before):
     """Pipelined poison: the second request is one that would be answered by itself."""
-    heard = say(gateway.service.port, ALL[before] + get(line=b"GET /healthcheck HTTP/1.1\r\n"))
+    heard = say(gateway.port, ALL[before] + get(line=b"GET /healthcheck HTTP/1.1\r\n"))
     assert heard.refused, heard
     assert b"OK" not in heard.data
 
 
 def test_pipelined_requests_are_answered_one_after_the_other(gateway):
-    port = gateway.service.port
+    port = gateway.port
     paths = [b"/healthcheck", b"/v1", b"/nowhere", b"/readyz"]
     heard = say(port, b"".join(get(line=b"GET %b HTTP/1.1\r\n" % path) for path in paths), answers=4)
     assert heard.statuses == [200, 200, 404, 200]
@@ -182,7 +182,7 @@ def test_body_that_is_awaited_with_continue_arrives(strict_port):
 
 def test_request_in_place_of_an_unwanted_body_is_never_answered(gateway):
     """Expect desync: the body was not asked for, so it does not come; what comes is taken for nothing."""
-    with connect(gateway.service.port) as sock:
+    with connect(gateway.port) as sock:
         sock.sendall(post(b"Content-Length: 500\r\nExpect: 100-continue\r\n", b""))
         first = hear(sock, answers=1)
         assert first.statuses == [401]
@@ -195,18 +195,18 @@ def test_request_in_place_of_an_unwanted_body_is_never_answered(gateway):
 
 def test_early_answer_to_a_long_body_arrives_and_ends_the_connection(gateway):
     """Nobody reads the body of a request that is refused; the refusal is not lost in a reset."""
-    heard = say(gateway.service.port, length(b" 100000000", b"x" * 1_000_000))
+    heard = say(gateway.port, length(b" 100000000", b"x" * 1_000_000))
     assert heard.statuses == [401]
     assert heard.closed
 
 
 def test_request_after_connection_close_is_not_answered(gateway):
     request = get(b"Connection: close\r\n", line=b"GET /healthcheck HTTP/1.1\r\n")
-    assert say(gateway.service.port, request * 2).statuses == [200]
+    assert say(gateway.port, request * 2).statuses == [200]
 
 
 def test_lone_chunk_head_is_enough_to_be_refused(gateway):
     """No need for the rest of the body: what is wrong is seen as soon as it is there."""
     request = post(CHUNKED, b"5 ")
-    assert say(gateway.service.port, request).refused
-    assert say(gateway.service.port, b"GET / HTTP/1.1\r\n" + HOST + b"a b").statuses in ([], [408])
+    assert say(gateway.port, request).refused
+    assert say(gateway.port, b"GET / HTTP/1.1\r\n" + HOST + b"a b").statuses in ([], [408])

@@ -25,12 +25,22 @@ from tests.machine import scaled
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway under test, and the function processes of its tenants."""
+    """A gateway under test, and the function processes of its tenants.
+
+    Attributes:
+        url: where callers reach it; this may be a proxy in front.
+        service: its own process.
+    """
 
     url: str
     service: Service
     cloud: LocalCloud
     tenants: Path
+
+    @property
+    def port(self) -> int:
+        """Of `url`."""
+        return int(self.url.rpartition(":")[2])
 
     def get(self, path: str, token: str | None = None, **kwargs: object) -> httpx.Response:
         return self.call("GET", path, token, **kwargs)
@@ -44,7 +54,8 @@ class Gateway:
 
     def metric(self, name: str, **labels: str) -> float:
         """Value of a metric now; 0 if it has not been counted."""
-        for line in self.get("/metrics").text.splitlines():
+        metrics = httpx.get(f"http://127.0.0.1:{self.service.port}/metrics", timeout=scaled(300))
+        for line in metrics.text.splitlines():
             match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? ([0-9.e+]+)", line)
             if match and dict(re.findall(r'(\w+)="([^"]*)"', match[1] or "")) == labels:
                 return float(match[2])
