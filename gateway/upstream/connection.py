@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
         """The reply is complete."""
         reply, transport = cast("Reply", self._reply), self._transport
         keep = parser.reusable and self._sending is None and transport is not None
-        if keep:
+        if keep and not self._reading:
             self._flow(True)
         self._end_exchange()
         reply.end()

@@ -23,6 +23,8 @@ _NOT_INTERIM = frozenset([SWITCHING_PROTOCOLS, *range(100)])
 _BODYLESS_STATUSES = frozenset([204, 304])
 _LINE_ENDS = b"\r\n"
 _HEAD_END = b"\r\n\r\n"
+# The fields that say where a reply ends, and what happens then.
+_FRAMING = frozenset([b"content-length", b"transfer-encoding", b"connection"])
 
 
 class ReplyParser:
@@ -174,8 +176,9 @@ class ReplyParser:
             raise ValueError("another version of HTTP")
         if len(fields) > MAX_FIELDS:
             raise ValueError("the head of the reply has too many fields")
-        self._frame(status, fields)
-        self.reusable = version == "1.1" and not _says_close(fields) and (self._chunked or self._left is not None)
+        framing = [field for field in fields if field[0] in _FRAMING]
+        self._frame(status, framing)
+        self.reusable = version == "1.1" and not _says_close(framing) and (self._chunked or self._left is not None)
         self._overhead = 0
         self._body = self._begin(status, fields)
 
@@ -190,18 +193,22 @@ class ReplyParser:
             and not any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._fields)
         )
 
-    def _frame(self, status: int, fields: Fields) -> None:
+    def _frame(self, status: int, framing: Fields) -> None:
         """How the body ends (RFC 9112, 6.3); llhttp has refused what is ambiguous."""
-        codings = [value for name, value in fields if name == b"transfer-encoding"]
-        if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-            raise ValueError("a transfer coding that is not understood")
-        lengths = [int(value) for name, value in fields if name == b"content-length"]
+        coding = length = None
+        for name, value in framing:
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding":
+                if coding is not None or value.lower() != b"chunked":
+                    raise ValueError("a transfer coding that is not understood")
+                coding = value
         if self._bodyless or status in _BODYLESS_STATUSES:
             self._left = 0
-        elif codings:
+        elif coding is not None:
             self._chunked = True
-        elif lengths:
-            self._left = lengths[0]
+        else:
+            self._left = length
         self.complete = self._left == 0
 
     def on_body(self, piece: bytes) -> None:
@@ -215,5 +222,8 @@ class ReplyParser:
             self.complete = True
 
 
-def _says_close(fields: Fields) -> bool:
-    return any(name == b"connection" and b"close" in value.lower() for name, value in fields)
+def _says_close(framing: Fields) -> bool:
+    for name, value in framing:  # noqa: SIM110 - a generator costs more than the rest
+        if name == b"connection" and b"close" in value.lower():
+            return True
+    return False

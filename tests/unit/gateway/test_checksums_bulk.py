@@ -248,6 +248,9 @@ class Shop:
     def __init__(self) -> None:
         self.running = self.most = self.cancelled = 0
         self.taken: list[int] = []
+        # How many others the work of number 0 outlasts.
+        self.others = 0
+        self.done = asyncio.Event()
 
     def items(self, count: int) -> Any:
         for number in range(count):
@@ -258,7 +261,13 @@ class Shop:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            await asyncio.sleep(0.2 if number == 0 else 0.001)
+            if number == 0 and self.others:
+                await self.done.wait()
+            else:
+                await asyncio.sleep(0.2 if number == 0 else 0.001)
+                self.others -= 1
+                if not self.others:
+                    self.done.set()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -269,6 +278,7 @@ class Shop:
 
 async def test_results_come_as_they_are_ready_and_never_more_work_than_allowed() -> None:
     shop = Shop()
+    shop.others = 49
     results = map_concurrently(shop.items(50), shop.work, concurrency=4, silence_seconds=60)
     got = [each async for batch in results for each in batch]
     assert sorted(got) == list(range(50))
