@@ -93,7 +93,7 @@ async def failure_of(proxy: Proxy, url: str, problem: FunctionProblem | None) ->
     raise AssertionError("the call succeeded")
 
 
-QUOTA = FunctionProblem("QuotaExceeded", "full")
+QUOTA = FunctionProblem("ExceededQuota", "full")
 FAILURES = {
     "no connection": ("unreachable", None),
     "no connection, and the reason is known": ("unreachable", QUOTA),
