@@ -64,6 +64,9 @@ class Tunnel:
         """Ends the wait for the end, if both connections are closed."""
         if self.caller.lost and self.function.lost and not self.ended.done():
             self.ended.set_result(None)
+            for end in (self.caller, self.function):
+                # Reference cycles would wait for the garbage collector.
+                del end.tunnel, end.other
 
     def progress(self) -> tuple[object, ...]:
         """Changes whenever a byte has moved or a direction has ended."""

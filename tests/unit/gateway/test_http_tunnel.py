@@ -18,6 +18,7 @@ import pytest
 import uvloop
 
 from gateway.http.tunnel import End, Tunnel
+from tests.garbage import cycles
 from tests.machine import scaled
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -285,3 +286,21 @@ async def test_end_of_one_direction_closes_a_connection_that_cannot_be_half_clos
     tunnel.function.connection_lost(None)
     await tunnel.ended
     caller.writer.close()
+
+
+@pytest.mark.parametrize("first", ["caller", "function"])
+def test_tunnel_leaves_nothing_for_the_garbage_collector(first: str) -> None:
+    async def test() -> None:
+        with cycles() as found:
+            tunnel = Tunnel()
+            tunnel.caller.connect(Tls())
+            tunnel.function.connect(Tls())
+            tunnel.caller.data_received(b"x")
+            getattr(tunnel, first).connection_lost(ConnectionResetError())
+            (tunnel.function if first == "caller" else tunnel.caller).connection_lost(None)
+            await tunnel.ended
+            tunnel.abort()
+            del tunnel
+        assert found == []
+
+    asyncio.run(test())

@@ -233,7 +233,8 @@ async def test_what_passes_in_one_direction_keeps_a_tunnel() -> None:
             tunnel.caller.data_received(b"x")
             await asyncio.sleep(0.02)
         assert not sink.events
-        tunnel.abort()
+        tunnel.caller.connection_lost(None)
+        await tunnel.ended
 
 
 def test_half_of_a_tunnel_has_less_time() -> None:
