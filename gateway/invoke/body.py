@@ -71,10 +71,12 @@ class InboundBody:
         """Whether a byte of it has been read, so that the request cannot be sent again."""
         return self.begun
 
-    async def until_gone(self) -> None:
-        """Returns when the caller has disconnected. Bytes that arrive before that go to `pieces`."""
+    async def until_gone(self) -> bool:
+        """Returns True once the caller has disconnected, False if that cannot be seen after a rejected body.
+
+        Bytes that arrive before that go to `pieces`.
+        """
         await self._ended.wait()
         while not self.gone and not self._refused:
             self.gone = (await self._receive())["type"] == "http.disconnect"
-        if not self.gone:
-            await asyncio.Event().wait()
+        return self.gone

@@ -8,7 +8,7 @@ from starlette.types import Send
 
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.disconnect import CallerGoneError
+from gateway.http.disconnect import CallerGoneError, CallerWatch
 from gateway.http.head import RequestHead
 from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.invoke.body import InboundBody
@@ -23,7 +23,6 @@ from gateway.upstream.timing import server_timing
 from tenancy.directory.protocol import FunctionAddress
 
 _NOT_FOUND = 404
-_UNWATCHED_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +34,6 @@ class Invocation:
     target: Target
     address: FunctionAddress
     websocket: bool = False
-
-
-class _CallerWatch:
-    """Cancels the current task when the caller disconnects.
-
-    It begins after a moment, because most calls are answered sooner than it pays to start a task for it.
-    """
-
-    __slots__ = ("_body", "_timer", "_watching", "task")
-
-    def __init__(self, body: InboundBody) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
-        self._body = body
-        self._watching: asyncio.Future[None] | None = None
-        self._timer = task.get_loop().call_later(_UNWATCHED_SECONDS, self._begin)
-
-    def end(self) -> None:
-        self._timer.cancel()
-        if self._watching is not None:
-            self._watching.remove_done_callback(self._stop)
-            self._watching.cancel()
-
-    def _begin(self) -> None:
-        self._watching = asyncio.ensure_future(self._body.until_gone())
-        self._watching.add_done_callback(self._stop)
-
-    def _stop(self, _watching: asyncio.Future[None]) -> None:
-        if self._body.gone:
-            self.task.cancel()
 
 
 class Proxy:
@@ -93,7 +61,7 @@ class Proxy:
             ReplyBrokenError: the head has been sent. `AccessLostError`: the caller may not make the call any more.
             CallerGoneError: the caller disconnected.
         """
-        watch = _CallerWatch(body)
+        watch = CallerWatch(body.until_gone)
         try:
             await self._carry(invocation, body, send, watch)
         except asyncio.CancelledError:
@@ -108,7 +76,7 @@ class Proxy:
         if body.gone:
             raise CallerGoneError
 
-    async def _carry(self, invocation: Invocation, body: InboundBody, send: Send, watch: _CallerWatch) -> None:
+    async def _carry(self, invocation: Invocation, body: InboundBody, send: Send, watch: CallerWatch) -> None:
         caller, function = invocation.call.caller, invocation.target.function
         started = False
         try:
