@@ -58,6 +58,8 @@ def connection_manager(limits: EnvoyLimits, *, tls: bool) -> dict[str, object]:
         # Neither HTTP/1.0 nor absolute targets: the gateway is no forward proxy.
         "http_protocol_options": {"allow_absolute_url": False, "accept_http_10": False},
         "http2_protocol_options": _http2(),
+        # The gateway checks the handshake, and opens a WebSocket only to a function.
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         # The gateway asks for a body once it knows the caller.
         "proxy_100_continue": True,
         "access_log": [_access_log()],

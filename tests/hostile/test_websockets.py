@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import edge_proxy
+import istio_proxy
 import pytest
 import yaml
 from echo import echo
@@ -239,20 +240,20 @@ def test_connection_of_a_tunnel_is_not_used_for_another_call(faulty):
             time.sleep(1.1)
 
 
-@pytest.fixture(scope="module")
-def front(faulty_gateway, cloud):
-    with edge_proxy.edge(faulty_gateway.gateway.service.port, cloud.state) as edge:
+@pytest.fixture(scope="module", params=[edge_proxy.product_config, istio_proxy.istio_config], ids=["ours", "istio"])
+def edge(faulty_gateway, cloud, request):
+    with edge_proxy.edge(faulty_gateway.gateway.service.port, cloud.state, config=request.param) as edge:
         yield edge
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-def test_websocket_passes_envoy_if_both_sides_agree(faulty, front, accepted):
+def test_websocket_passes_envoy_if_both_sides_agree(faulty, edge, accepted):
     """Envoy before the gateway opens its tunnel only with ours: bytes behind a refused handshake reach nobody."""
     refusal = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
     faulty.invoked.answer = answer = switching(
         lambda connection: connection.recv(4), reply=SWITCH if accepted else refusal
     )
-    with connect(front.port) as sock:
+    with connect(edge.port) as sock:
         sock.sendall(handshake(faulty.fresh()))
         first = hear(sock, answers=1, seconds=30)
         with contextlib.suppress(OSError):
