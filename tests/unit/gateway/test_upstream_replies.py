@@ -188,6 +188,8 @@ STREAMS = st.one_of(
 @example(b"HTTP/1.1 200 x\r\nContent-Length: 1\r\n\r\n\n\r\n", "GET", [], False)
 @example(b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\r\n", "GET", [1], False)
 @example(b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT, "GET", [], False)
+@example(b"HTTP/1.1 200 x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "GET", [], False)
+@example(b"HTTP/1.1 101 x\r\n\r\n" + NEXT, "GET", [], False)
 @example(b"\r\nHTTP/1.1 200 x\r\nContent-Length: 0\r\n\r\n", "GET", [1], False)
 def test_reply_is_what_the_reference_makes_of_it_or_an_error(
     stream: bytes, method: str, places: list[int], ended: bool
