@@ -14,6 +14,8 @@ def cycles() -> Iterator[list[object]]:
     """After the block, the list holds what the block left in cycles; the collector is off meanwhile."""
     found: list[object] = []
     gc.collect()
+    # What earlier tests have left, and what becomes unreachable of it meanwhile, is not looked at.
+    gc.freeze()
     gc.disable()
     flags = gc.get_debug()
     try:
@@ -24,6 +26,7 @@ def cycles() -> Iterator[list[object]]:
     finally:
         gc.set_debug(flags)
         gc.garbage.clear()
+        gc.unfreeze()
         gc.enable()
 
 

@@ -767,6 +767,7 @@ def test_origin_has_the_port_of_its_scheme() -> None:
 async def test_exchanges_leave_nothing_for_the_garbage_collector() -> None:
     async with upstream(replying(*[OK] * 20, b"")) as there, pool() as connections:
         await answer(connections, there.origin)
+        await settled()  # what earlier tests have left ends before
         with cycles() as found:
             for _ in range(10):
                 await answer(connections, there.origin)
@@ -786,6 +787,7 @@ async def test_failed_exchanges_leave_nothing_for_the_garbage_collector(reply: b
 
     async with upstream(replying(reply, then_close=True)) as there, pool() as connections:
         await fail()
+        await settled()  # what earlier tests have left ends before
         with cycles() as found:
             for _ in range(10):
                 await fail()
