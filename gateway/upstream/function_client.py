@@ -167,7 +167,7 @@ class FunctionClient:
                 window = window or RetryWindow(self._settings.retry_seconds)
                 if not await window.wait():
                     raise
-                log.warning("trying again: the function '%s': %s", call.function, error)
+                log.warning("retrying: the function '%s': %s", call.function, error)
 
     def _check_failure(self, call: FunctionRequest, started: float) -> None:
         waited = time.perf_counter() - started

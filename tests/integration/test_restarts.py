@@ -40,7 +40,7 @@ def until(found, seconds: float = 60) -> None:
 
 def tried_in_vain(gateway) -> bool:
     """Whether the gateway has had a failure that it does not leave at that."""
-    return "trying again" in gateway.service.log.read_text()
+    return "retrying" in gateway.service.log.read_text()
 
 
 def test_function_that_is_dead_for_good_is_said_to_be_when_the_time_is_over(start_gateway, cloud, bucket, alice):
