@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from starlette.types import Receive
 
 Result = TypeVar("Result")
 
-# Most requests are answered sooner than it pays to start a task that waits for the caller's disconnect.
 _UNWATCHED_SECONDS = 0.05
 
 
@@ -17,24 +17,35 @@ class CallerGoneError(Exception):
 
 
 class CallerWatch:
-    """Cancels the current task when the caller disconnects, from a moment after its creation on.
+    """Around the work of a request: cancels it when the caller disconnects.
 
-    Attributes:
-        task: the task that is cancelled.
-        gone: whether it was cancelled because the caller disconnected.
+    It begins after a moment, because most requests are answered sooner than it pays to start a task for it.
     """
 
-    __slots__ = ("_timer", "_until_gone", "_watching", "gone", "task")
+    __slots__ = ("_cancelling", "_gone", "_task", "_timer", "_until_gone", "_watching")
 
     def __init__(self, until_gone: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         """`until_gone`: waits for the disconnect; its result says whether there was one."""
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
-        self.gone = False
         self._until_gone = until_gone
         self._watching: asyncio.Task[bool] | None = None
+        self._gone = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
         self._timer = task.get_loop().call_later(_UNWATCHED_SECONDS, self._begin)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Raises CallerGoneError in place of whatever the work that was cancelled ended with."""
+        self.end()
+        # A cancellation by the server at the same moment is propagated.
+        if self._gone and self._task.uncancel() <= self._cancelling:
+            raise CallerGoneError from None
 
     def end(self) -> None:
         """Stops watching."""
@@ -44,13 +55,13 @@ class CallerWatch:
             self._watching.cancel()
 
     def _begin(self) -> None:
-        self._watching = self.task.get_loop().create_task(self._until_gone())
+        self._watching = self._task.get_loop().create_task(self._until_gone())
         self._watching.add_done_callback(self._stop)
 
     def _stop(self, watching: asyncio.Task[bool]) -> None:
         if not watching.cancelled() and watching.exception() is None and watching.result():
-            self.gone = True
-            self.task.cancel()
+            self._gone = True
+            self._task.cancel()
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
@@ -61,24 +72,8 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Re
     Raises:
         CallerGoneError: the caller disconnected.
     """
-    watch = CallerWatch(lambda: _gone(receive))
-    try:
-        result = await work
-    except asyncio.CancelledError:
-        # A cancellation by the server at the same moment is propagated.
-        if not watch.gone or watch.task.uncancel():
-            raise
-    except Exception:
-        if not watch.gone:
-            raise
-        watch.task.uncancel()
-    else:
-        if not watch.gone:
-            return result
-        watch.task.uncancel()
-    finally:
-        watch.end()
-    raise CallerGoneError
+    async with CallerWatch(lambda: _gone(receive)):
+        return await work
 
 
 async def _gone(receive: Receive) -> bool:

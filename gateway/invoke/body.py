@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from starlette.types import Receive
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
 
 
@@ -35,7 +36,7 @@ class InboundBody:
         self._limit = limit
         self._ended = asyncio.Event()
         self.begun = False
-        self.gone = False
+        self._gone = False
         self._refused = False
         if not self.expected:
             self._ended.set()
@@ -45,7 +46,7 @@ class InboundBody:
 
         Raises:
             GatewayError: REQUEST_BODY_TOO_LARGE.
-            ConnectionError: the caller left in the middle of it.
+            CallerGoneError: the caller left in the middle of it.
         """
         self.begun = True
         size = 0
@@ -53,8 +54,8 @@ class InboundBody:
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    self.gone = True
-                    raise ConnectionResetError("the caller left")
+                    self._gone = True
+                    raise CallerGoneError
                 piece = message.get("body", b"")
                 size += len(piece)
                 if size > self._limit:
@@ -77,6 +78,6 @@ class InboundBody:
         Bytes that arrive before that go to `pieces`.
         """
         await self._ended.wait()
-        while not self.gone and not self._refused:
-            self.gone = (await self._receive())["type"] == "http.disconnect"
-        return self.gone
+        while not self._gone and not self._refused:
+            self._gone = (await self._receive())["type"] == "http.disconnect"
+        return self._gone

@@ -1,6 +1,5 @@
 """A streaming reverse proxy between callers and functions."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ from starlette.types import Send
 
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.disconnect import CallerGoneError, CallerWatch
+from gateway.http.disconnect import CallerWatch
 from gateway.http.head import RequestHead
 from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.invoke.body import InboundBody
@@ -61,20 +60,8 @@ class Proxy:
             ReplyBrokenError: the head has been sent. `AccessLostError`: the caller may not make the call any more.
             CallerGoneError: the caller disconnected.
         """
-        watch = CallerWatch(body.until_gone)
-        try:
+        async with CallerWatch(body.until_gone) as watch:
             await self._carry(invocation, body, send, watch)
-        except asyncio.CancelledError:
-            # A cancellation by the server at the same moment is propagated.
-            if not body.gone or watch.task.uncancel():
-                raise
-        except Exception:
-            if not body.gone:
-                raise
-        finally:
-            watch.end()
-        if body.gone:
-            raise CallerGoneError
 
     async def _carry(self, invocation: Invocation, body: InboundBody, send: Send, watch: CallerWatch) -> None:
         caller, function = invocation.call.caller, invocation.target.function
