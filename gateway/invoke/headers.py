@@ -15,6 +15,7 @@ from gateway.http.identity_headers import is_identity_header
 from gateway.http.websocket import accept_of
 from gateway.identity.caller import Caller
 from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
+from gateway.invoke.target import ENCODED_DIVIDER, has_dot_segment
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -226,8 +227,8 @@ def location_for_caller(place: str, function: str, host: str | None) -> str | No
 
 
 def _climbs(place: str) -> bool:
-    path = place.partition("#")[0].partition("?")[0].lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/")
-    return any(segment.partition(";")[0] in {".", ".."} for segment in path.split("/"))
+    path = place.partition("#")[0].partition("?")[0].encode("ascii")
+    return has_dot_segment(ENCODED_DIVIDER.sub(b"/", path))
 
 
 def _says_body(name: bytes, value: bytes) -> bool:

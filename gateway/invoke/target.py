@@ -14,8 +14,10 @@ from gateway.http.head import RequestHead
 PREFIX = b"/v1/invoke/"
 
 _FUNCTION = re.compile(rb"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_ENCODED_DIVIDER = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
-_ENCODED_DOT = re.compile(rb"%2e", re.IGNORECASE)
+ENCODED_DIVIDER = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
+# Some servers take the part after a semicolon for parameters and route by the rest. One expression, because a path of
+# slashes has thousands of segments.
+_DOT_SEGMENT = re.compile(rb"/\.\.?(?:[;/]|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,11 @@ class Target:
 
     function: str
     path_and_query: bytes
+
+
+def has_dot_segment(path: bytes) -> bool:
+    """Whether a segment of the path is `.` or `..`, spelled with or without escapes, with or without parameters."""
+    return _DOT_SEGMENT.search(b"/" + path.lower().replace(b"%2e", b".")) is not None
 
 
 def target_of(head: RequestHead) -> Target:
@@ -38,11 +45,9 @@ def target_of(head: RequestHead) -> Target:
     name, slash, rest = head.path.removeprefix(PREFIX).partition(b"/")
     if not _FUNCTION.fullmatch(name):
         raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
-    if _ENCODED_DIVIDER.search(rest):
+    if ENCODED_DIVIDER.search(rest):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
-    segments = _ENCODED_DOT.sub(b".", rest).split(b"/")
-    # Some servers take the part after a semicolon for parameters and route by the rest.
-    if any(segment.partition(b";")[0] in {b".", b".."} for segment in segments):
+    if has_dot_segment(rest):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the path has a segment of dots")
     path = (slash or b"/") + rest
     return Target(name.decode("ascii"), path + (b"?" + head.query if head.query else b""))

@@ -36,9 +36,17 @@ def cpu_seconds(pid: int) -> float:
     return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
-def cost(gateway, request: bytes) -> float:
-    """CPU seconds of the gateway for one such request, the least of two measurements."""
-    return min(_cost(gateway, request) for _ in range(2))
+def cost(gateway, request: bytes, enough: float = 0.0) -> float:
+    """CPU seconds of the gateway for one such request: the least of five measurements, or the first that is `enough`.
+
+    The gateway's own work beside the requests (collections of garbage, timers) can only add to a measurement.
+    """
+    least = _cost(gateway, request)
+    for _ in range(4):
+        if least <= enough:
+            break
+        least = min(least, _cost(gateway, request))
+    return least
 
 
 def _cost(gateway, request: bytes) -> float:
@@ -72,9 +80,8 @@ def test_no_field_makes_a_request_without_a_token_cost_more_than_five_plain_ones
         for name in FIELDS if path == PATHS[0] else FIELDS[:3]:
             values = [(piece * FIELD_BYTES)[:FIELD_BYTES] for piece in PIECES]
             for value in values:
-                ratio = _cost(gateway, with_field(path, name, value)) / plain[path]
-                if ratio > TIMES_A_PLAIN_ONE:
-                    ratio = cost(gateway, with_field(path, name, value)) / plain[path]
+                enough = TIMES_A_PLAIN_ONE * plain[path]
+                ratio = cost(gateway, with_field(path, name, value), enough) / plain[path]
                 worst[f"{path} {name}"] = max(worst.get(f"{path} {name}", 0), ratio)
     print({name: round(ratio, 1) for name, ratio in sorted(worst.items(), key=lambda item: -item[1])[:12]})
     assert max(worst.values()) <= TIMES_A_PLAIN_ONE, worst
@@ -86,6 +93,7 @@ def test_no_target_makes_a_request_without_a_token_cost_more_than_five_plain_one
     for piece in ["a=b&", "&", "a", "%41", "algorithm=md5&", "+", "/", ".", "../", "algorithm=a,&", ","]:
         for start in ("/v1/checksums/c/o?", "/v1/checksums/c/", "/v1/checksums/?bucket=c&file=o&", "/v1/invoke/f/"):
             target = (start + piece * 8_192)[:8_190].rsplit("%", 1)[0]
-            worst = max(worst, cost(gateway, get(line=f"GET {target} HTTP/1.1\r\n".encode())) / plain)
+            request = get(line=f"GET {target} HTTP/1.1\r\n".encode())
+            worst = max(worst, cost(gateway, request, TIMES_A_PLAIN_ONE * plain) / plain)
     print(f"{worst:.1f} times {plain * 1e6:.0f} µs")
     assert worst <= TIMES_A_PLAIN_ONE
