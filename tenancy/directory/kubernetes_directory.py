@@ -1,7 +1,7 @@
 """A directory of the cluster's `Tenant` objects: listed, then watched, in a separate thread.
 
-It writes nothing, so the gateway only needs permission to read Tenants. Lookups use a mapping that is replaced as a
-whole and never changed; they neither wait nor lock.
+It writes nothing, so the gateway only needs permission to read Tenants. Lookups neither wait nor lock: a list replaces
+the mapping as a whole, and a change sets or removes one entry, so that its cost does not grow with the tenants.
 
 While the API server is unreachable, the last known state stays in force. A record that is missing from a complete
 list, or whose deletion the watch reports, is no longer served. A malformed record grants nothing and is logged; other
@@ -50,9 +50,10 @@ class KubernetesDirectory:
         self._reflector = Reflector(source, WatchedKind(TENANTS), self, intervals=intervals, clock=clock)
         self._local_gateway_url = local_gateway_url
         self._clock = clock
-        self._by_name: dict[str, Tenant] = {}
-        # Replaced as a whole by the watch thread; None before the first complete list.
-        self._tenants: Mapping[ProjectId, Tenant] | None = None
+        # Of the watch thread alone: a deleted record may be malformed, so its name must do.
+        self._projects: dict[str, ProjectId] = {}
+        # Written by the watch thread; None before the first complete list.
+        self._tenants: dict[ProjectId, Tenant] | None = None
         self._seen_at: float | None = None
         self._ending = threading.Event()
 
@@ -77,21 +78,23 @@ class KubernetesDirectory:
 
     def replace(self, items: tuple[Manifest, ...]) -> None:
         """See `tenancy.kubernetes.informer.Sink`."""
-        self._by_name = {
-            item["metadata"]["name"]: tenant for item in items if (tenant := self._parsed(item)) is not None
-        }
-        self._publish()
-        log.info("the cluster has %d tenants", len(self._by_name))
+        found = {item["metadata"]["name"]: tenant for item in items if (tenant := self._parsed(item)) is not None}
+        self._projects = {name: tenant.project_id for name, tenant in found.items()}
+        self._tenants = {tenant.project_id: tenant for tenant in found.values()}
+        self.confirm()
+        log.info("the cluster has %d tenants", len(found))
 
     def apply(self, change: Change) -> None:
         """See `tenancy.kubernetes.informer.Sink`."""
+        assert self._tenants is not None, "a watch follows a list"
         name = change.object["metadata"]["name"]
         tenant = None if change.type == "DELETED" else self._parsed(change.object)
-        if tenant is None:
-            self._by_name.pop(name, None)
-        else:
-            self._by_name[name] = tenant
-        self._publish()
+        if tenant is not None:
+            self._projects[name] = tenant.project_id
+            self._tenants[tenant.project_id] = tenant
+        elif (project := self._projects.pop(name, None)) is not None:
+            del self._tenants[project]
+        self.confirm()
 
     def confirm(self) -> None:
         """See `tenancy.kubernetes.informer.Sink`."""
@@ -102,10 +105,6 @@ class KubernetesDirectory:
         age = self.sync_age_seconds()
         known = "no tenant is known yet" if age is None else f"the tenants of {age:.0f} s ago stay in force"
         log.warning("%s; %s; listing again in %.1f s", error, known, retry_seconds)
-
-    def _publish(self) -> None:
-        self._tenants = {tenant.project_id: tenant for tenant in self._by_name.values()}
-        self.confirm()
 
     def _parsed(self, manifest: Manifest) -> Tenant | None:
         try:

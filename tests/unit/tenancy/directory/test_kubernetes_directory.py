@@ -163,12 +163,19 @@ def test_record_that_becomes_broken_is_no_longer_served(follow: Follow) -> None:
     assert not known(directory, "a")
 
 
-def test_snapshot_is_replaced_and_never_changed(follow: Follow) -> None:
+def test_change_of_one_tenant_does_not_copy_the_others(follow: Follow) -> None:
     directory = follow([manifest("a")])
     before = directory._tenants
     directory.apply(change("ADDED", "b"))
+    directory.apply(change("DELETED", "a"))
+    assert before is directory._tenants
     assert before is not None
-    assert set(before) == {"a"}
+    assert set(before) == {"b"}
+
+
+def test_deletion_of_a_record_that_was_never_served_changes_nothing(follow: Follow) -> None:
+    directory = follow([manifest("a")], change("DELETED", "b"))
+    assert known(directory, "a")
 
 
 @pytest.mark.parametrize(
