@@ -43,7 +43,7 @@ test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the 
 test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
 
-bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## P8 and P9: cold start, and 200 idle tenants (BENCH_TENANTS), on a cluster of their own; half an hour
+bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## P8 and P9: cold start, 200 idle tenants (BENCH_TENANTS), and 10,000 records (BENCH_RECORDS), on a cluster of their own; half an hour
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin
 
 cluster-cyclonus: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (three quarters of an hour)
