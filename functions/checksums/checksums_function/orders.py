@@ -109,7 +109,7 @@ def parse_source_order(body: bytes) -> SourceOrder:
         raise ChecksumsError(Code.BAD_REQUEST, "source.size must be a whole number of bytes.")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ChecksumsError(Code.BAD_REQUEST, "algorithms must be a list of names.")
-    return SourceOrder(parse_url(url), _checked_etag(etag), _checked_size(size), select_algorithms(names))
+    return SourceOrder(parse_url(url), checked_etag(etag), checked_size(size), select_algorithms(names))
 
 
 def parse_body_order(headers: Mapping[str, str]) -> BodyOrder:
@@ -123,19 +123,21 @@ def parse_body_order(headers: Mapping[str, str]) -> BodyOrder:
         raise ChecksumsError(Code.BAD_REQUEST, "X-Object-Size must be a whole number of bytes.")
     names = [name.strip() for name in headers.get("X-Checksum-Algorithms", "").split(",")]
     return BodyOrder(
-        _checked_etag(headers.get("X-Object-Etag")),
-        _checked_size(int(size)),
+        checked_etag(headers.get("X-Object-Etag")),
+        checked_size(int(size)),
         select_algorithms(filter(None, names)),
     )
 
 
-def _checked_etag(etag: str | None) -> str | None:
+def checked_etag(etag: str | None) -> str | None:
+    """The ETag. Raises bad_request if it could end a header field or its quotes."""
     if etag is not None and not _ETAG.fullmatch(etag):
         raise ChecksumsError(Code.BAD_REQUEST, "The ETag must be visible ASCII without its quotes.")
     return etag
 
 
-def _checked_size(size: int) -> int:
+def checked_size(size: int) -> int:
+    """The size in bytes. Raises bad_request if it is out of range."""
     if not 0 <= size <= MOST_BYTES:
         raise ChecksumsError(Code.BAD_REQUEST, f"The size must be from 0 to {MOST_BYTES} bytes.")
     return size

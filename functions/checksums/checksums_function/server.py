@@ -1,4 +1,4 @@
-"""The HTTP server: two routes, two forms of a call, heartbeat and graceful shutdown."""
+"""The HTTP server: two routes, three forms of a call, heartbeat and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+from . import batch
 from .body import digest_body
 from .errors import ChecksumsError, Code, Stopped
 from .logs import log_computation, logger
-from .orders import BodyOrder, SourceOrder, parse_body_order, parse_source_order
+from .orders import parse_body_order, parse_source_order
 from .pipeline import Stop
 from .source import digest_source
 from .threads import Slots, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from .algorithms import Algorithm
     from .settings import Settings
+
+T = TypeVar("T")
 
 _MOST_ORDER_BYTES = 64 << 10
 # aiohttp pauses the socket at twice this size; reads are fewer and larger than with its default of 64 KiB.
@@ -86,7 +90,11 @@ class Function:
             return await self._from_source(request)
         if request.content_type == "application/octet-stream":
             return await self._from_body(request)
-        raise ChecksumsError(Code.BAD_REQUEST, "Content-Type must be application/json or application/octet-stream.")
+        if request.content_type == batch.MEDIA_TYPE:
+            return await self._from_batch(request)
+        raise ChecksumsError(
+            Code.BAD_REQUEST, f"Content-Type must be application/json, application/octet-stream or {batch.MEDIA_TYPE}."
+        )
 
     async def drain(self, seconds: float) -> None:
         """Waits at most `seconds` for running calls, then cancels them.
@@ -121,7 +129,26 @@ class Function:
                 raise ChecksumsError(Code.SHORT_READ, "The body is incomplete or its framing is invalid.") from None
             return Digests(order.etag, order.size, digests)
 
-        return web.json_response((await self._compute(request, order, compute)).document())
+        computation = self._compute(request, _described("body", order.algorithms, order.size), compute)
+        return web.json_response((await computation).document())
+
+    async def _from_batch(self, request: web.Request) -> web.StreamResponse:
+        """Many objects in the body, which is read only in a slot: callers that wait take no memory for it."""
+        if (request.content_length or 0) > batch.MOST_BODY_BYTES:
+            raise ChecksumsError(Code.BAD_REQUEST, f"The body has more than {batch.MOST_BODY_BYTES} bytes.")
+        fields: dict[str, object] = {"mode": "batch"}
+
+        async def compute(stop: Stop, threads: Threads) -> dict[str, object]:
+            try:
+                async with asyncio.timeout(self._settings.stall_seconds):
+                    body = await _read_order(request, most=batch.MOST_BODY_BYTES)
+            except TimeoutError:
+                raise ChecksumsError(Code.SHORT_READ, "The body stalled.") from None
+            order = batch.parse_batch_order(body)
+            fields.update(_described("batch", order.algorithms, order.size), objects=len(order.objects))
+            return await threads.run(lambda: batch.digest_batch(order, stop))
+
+        return web.json_response(await self._compute(request, fields, compute))
 
     async def _from_source(self, request: web.Request) -> web.StreamResponse:
         order = parse_source_order(await _read_order(request))
@@ -130,7 +157,8 @@ class Function:
             etag, digests = await threads.run(lambda: digest_source(order, self._settings, stop))
             return Digests(etag, order.size, digests)
 
-        computation = asyncio.create_task(self._compute(request, order, compute))
+        fields = _described("source", order.algorithms, order.size)
+        computation = asyncio.create_task(self._compute(request, fields, compute))
         try:
             return await self._answer_with_heartbeat(request, computation)
         finally:
@@ -141,10 +169,10 @@ class Function:
     async def _compute(
         self,
         request: web.Request,
-        order: SourceOrder | BodyOrder,
-        compute: Callable[[Stop, Threads], Awaitable[Digests]],
-    ) -> Digests:
-        """Runs the computation in a slot, and always logs its line."""
+        fields: Mapping[str, object],
+        compute: Callable[[Stop, Threads], Awaitable[T]],
+    ) -> T:
+        """Runs the computation in a slot, and always logs its line, with these fields."""
         started, outcome, stop = time.monotonic(), "cancelled", Stop()
         try:
             async with self._slots.hold():
@@ -164,9 +192,7 @@ class Function:
         finally:
             stop.stop()
             log_computation(
-                algorithms=[algorithm.name for algorithm in order.algorithms],
-                mode="source" if isinstance(order, SourceOrder) else "body",
-                size=order.size,
+                **fields,
                 seconds=round(time.monotonic() - started, 3),
                 outcome=outcome,
                 request_id=request.headers.get("X-Openstack-Request-Id", "")[:128] or None,
@@ -208,13 +234,18 @@ async def _say_timing(request: web.Request, response: web.StreamResponse) -> Non
         response.headers["Server-Timing"] = f"process;dur={1000 * age:.1f}, function;dur={1000 * work:.1f}"
 
 
-async def _read_order(request: web.Request) -> bytes:
+def _described(mode: str, algorithms: Iterable[Algorithm], size: int) -> dict[str, object]:
+    """Fields of a log line."""
+    return {"algorithms": [algorithm.name for algorithm in algorithms], "mode": mode, "size": size}
+
+
+async def _read_order(request: web.Request, *, most: int = _MOST_ORDER_BYTES) -> bytes:
     body = bytearray()
     try:
         while chunk := await request.content.readany():
             body += chunk
-            if len(body) > _MOST_ORDER_BYTES:
-                raise ChecksumsError(Code.BAD_REQUEST, f"The order has more than {_MOST_ORDER_BYTES} bytes.")
+            if len(body) > most:
+                raise ChecksumsError(Code.BAD_REQUEST, f"The order has more than {most} bytes.")
     except web.RequestPayloadError:
         raise ChecksumsError(Code.BAD_REQUEST, "The body is incomplete or its framing is invalid.") from None
     return bytes(body)

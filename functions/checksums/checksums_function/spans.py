@@ -1,4 +1,4 @@
-"""Spans of an object that are read in parallel, and the threads that read them."""
+"""Spans of an object that are read in parallel, and threads for parts of any work."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .orders import SourceOrder
 
 T = TypeVar("T")
+Part = TypeVar("Part")
 # For shorter spans, another connection costs more time than it saves.
 LEAST_SPAN_BYTES = 16 << 20
 
@@ -42,8 +43,8 @@ def spans_of(order: SourceOrder, *, at_once: int, least: int = LEAST_SPAN_BYTES)
     return tuple(map(Span, ends, ends[1:]))
 
 
-def on_threads(work: Callable[[Span, Stop], T], spans: Sequence[Span], stop: Stop) -> list[T]:
-    """Runs `work` on all spans in parallel, the first on this thread; returns the results in order.
+def on_threads(work: Callable[[Part, Stop], T], parts: Sequence[Part], stop: Stop) -> list[T]:
+    """Runs `work` on all parts in parallel, the first on this thread; returns the results in order.
 
     Raises:
         Stopped: `stop` was stopped.
@@ -55,13 +56,13 @@ def on_threads(work: Callable[[Span, Stop], T], spans: Sequence[Span], stop: Sto
 
     def run(number: int) -> None:
         try:
-            results[number] = work(spans[number], stop_all)
+            results[number] = work(parts[number], stop_all)
         except BaseException as failure:  # noqa: BLE001 - kept for the caller, who waits for all threads first
             failures.append(failure)
             stop_all.stop()
 
     stop.watch(stop_all.stop)
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(1, len(spans))]
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(1, len(parts))]
     try:
         for thread in threads:
             thread.start()
@@ -73,4 +74,4 @@ def on_threads(work: Callable[[Span, Stop], T], spans: Sequence[Span], stop: Sto
     stop.check()
     if failures:
         raise next((failure for failure in failures if not isinstance(failure, Stopped)), failures[0])
-    return [results[number] for number in range(len(spans))]
+    return [results[number] for number in range(len(parts))]
