@@ -1,7 +1,8 @@
 """Single flight: concurrent calls with the same key share one execution and its result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+import contextlib
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,9 +14,13 @@ class StillRunningError(Exception):
     """The work takes longer than this caller can wait, and continues."""
 
 
+class AbandonedError(Exception):
+    """The caller who led this work has left it; another one has to start it."""
+
+
 @dataclass(slots=True)
 class _Flight(Generic[Value]):
-    task: asyncio.Task[Value]
+    task: asyncio.Future[Value]
     waiters: int = 0
     promised: bool = False
 
@@ -58,6 +63,28 @@ class SingleFlight(Generic[Key, Value]):
                 # Newcomers must not join work that is being cancelled.
                 self._forget(key, flight)
                 flight.task.cancel()
+
+    @contextlib.contextmanager
+    def leading(self, keys: Sequence[Key]) -> Iterator[Sequence[asyncio.Future[Value]]]:
+        """A future for each key, for work that is done in the block and whose results others may join.
+
+        Futures that have no result at the end of the block fail with `AbandonedError`, in those who joined.
+
+        Args:
+            keys: none of them twice, and none that is running (`in`).
+        """
+        loop = asyncio.get_running_loop()
+        flights = [_Flight[Value](loop.create_future(), promised=True) for _ in keys]
+        for key, flight in zip(keys, flights, strict=True):
+            assert key not in self._flights
+            self._flights[key] = flight
+        try:
+            yield [flight.task for flight in flights]
+        finally:
+            for key, flight in zip(keys, flights, strict=True):
+                if not flight.task.done():
+                    flight.task.set_exception(AbandonedError())
+                self._forget(key, flight)
 
     def _forget(self, key: Key, flight: _Flight[Value]) -> None:
         if self._flights.get(key) is flight:

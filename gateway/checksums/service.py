@@ -71,29 +71,47 @@ class Checksums:
             try:
                 return await self._answer(call, request)
             except GatewayError as error:
-                if error.kind is ErrorCode.TOKEN_INVALID:
-                    raise self._admission.token_rejected(call, error) from error.__cause__
-                raise
+                raise self.explained(call, error) from error.__cause__
+
+    def explained(self, call: Call, error: GatewayError) -> GatewayError:
+        """The error for a caller whose token the store may have rejected."""
+        return self._admission.token_rejected(call, error) if error.kind is ErrorCode.TOKEN_INVALID else error
 
     async def _answer(self, call: Call, request: ChecksumRequest) -> Answer:
         timings, started = call.context.timings, time.perf_counter()
         stat = await self._store.stat(call.caller, request.ref)
         timings["stat"] = time.perf_counter() - started
-        known = {} if request.force else self._known.of(stat)
-        digests = {name: known[name] for name in request.algorithms if name in known}
-        missing = tuple(name for name in request.algorithms if name not in known)
+        digests, missing = self.known(request, stat)
         if missing:
             started = time.perf_counter()
-            computed = await self._runner.run(self._job(call, stat, missing))
+            computed = await self._runner.run(self.job(call, stat, missing))
+            digests |= as_computed(computed)
             timings["compute"] = time.perf_counter() - started
-            digests |= {name: Digest(computed[name], Source.COMPUTED) for name in missing}
+        return await self.finished(call, request, stat, digests)
+
+    def known(self, request: ChecksumRequest, stat: ObjectStat) -> tuple[dict[str, Digest], tuple[str, ...]]:
+        """The requested digests that are known, and the names of the others."""
+        known = {} if request.force else self._known.of(stat)
+        digests = {name: known[name] for name in request.algorithms if name in known}
+        return digests, tuple(name for name in request.algorithms if name not in known)
+
+    async def finished(
+        self, call: Call, request: ChecksumRequest, stat: ObjectStat, digests: Mapping[str, Digest]
+    ) -> Answer:
+        """The answer with all requested digests, which are stored with the object if that is requested.
+
+        Raises:
+            GatewayError: as `ObjectStore.keep`, only if the digests must be stored.
+        """
         stored = await self._keep(call, stat, digests, strict=request.must_store) if request.store else None
         call.context.log.sources = {name: digests[name].source for name in request.algorithms}
         for digest in digests.values():
             self._metrics.digests.labels(digest.source).inc()
         return Answer(stat, {name: digests[name] for name in request.algorithms}, stored)
 
-    def _job(self, call: Call, stat: ObjectStat, algorithms: tuple[str, ...]) -> Job[dict[str, str]]:
+    def job(self, call: Call, stat: ObjectStat, algorithms: tuple[str, ...]) -> Job[dict[str, str]]:
+        """The computation of digests; they are cached."""
+
         def remember(digests: dict[str, str]) -> None:
             self._known.remember(stat, digests)
 
@@ -121,3 +139,8 @@ class Checksums:
                 raise
             log.warning("digests not stored: %s", error)
             return False
+
+
+def as_computed(digests: Mapping[str, str]) -> dict[str, Digest]:
+    """Digests that were just computed."""
+    return {name: Digest(value, Source.COMPUTED) for name, value in digests.items()}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.compute.batch import MEDIA_TYPE, BatchOrder
 from gateway.compute.job import Job, Result
 from gateway.compute.reply import read_reply, result_of, strong_etag
 from gateway.errors import GatewayError
@@ -56,6 +57,16 @@ class ObjectFunction:
         else:
             reply = await self._send_url(job, target, capability.url)
         return result_of(job.contract, reply, job.stat)
+
+    async def compute_batch(self, order: BatchOrder[Result], target: Target) -> list[Result]:
+        """The results of many jobs whose objects are in memory, in their order.
+
+        Raises:
+            BatchRefusedError: the function does not take batches.
+            GatewayError: FUNCTION_*; no job has a result then.
+        """
+        reply = await self._send(order.loaded[0].job, target, {"Content-Type": MEDIA_TYPE}, order.body())
+        return order.results(reply)
 
     async def _send_url(self, job: Job[Result], target: Target, url: str) -> Mapping[str, Any]:
         source = {"url": url, "etag": strong_etag(job.stat), "size": job.stat.size}

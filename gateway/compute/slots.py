@@ -33,10 +33,16 @@ class ComputeSlots:
         Raises:
             GatewayError: BYTES_EXCEEDED, CONCURRENCY_EXCEEDED.
         """
+        return charged_read(self.limiter, call.subject, size, self.charged_slot(call))
+
+    def charged_slot(self, call: Call) -> AbstractAsyncContextManager[object]:
+        """Holds a slot for objects that are charged already.
+
+        Raises:
+            GatewayError: CONCURRENCY_EXCEEDED.
+        """
         services, users = self.services, self.limiter
-        slot: AbstractAsyncContextManager[object]
-        slot = services.slot(call.caller.project_id) if call.of_service else users.slot(call.subject)
-        return charged_read(self.limiter, call.subject, size, slot)
+        return services.slot(call.caller.project_id) if call.of_service else users.slot(call.subject)
 
     def interactive(self, call: Call) -> AbstractContextManager[None]:
         """Marks the time in which a user waits for an answer."""

@@ -122,6 +122,10 @@ class FairQueue:
             if not queue.size and self._queues.get(key) is queue:
                 del self._queues[key]
 
+    def is_waited_for(self, key: str) -> bool:
+        """Whether requests wait for a limit: another one must not overtake them."""
+        return key in self._queues
+
     def changed(self, key: str) -> None:
         """Wakes the head of a queue: something was released, so it retries at once."""
         if key in self._queues:

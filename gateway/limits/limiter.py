@@ -100,6 +100,27 @@ class ProjectLimiter:
             if not charged:
                 await self._backend.consume(subject.key, _caller_bytes(subject), self._rate(per_second), -size)
 
+    async def charge_bytes_now(self, subject: LimitSubject, size: int) -> bool:
+        """As `charge_bytes`, but without waiting: False, and nothing is charged, if the object would have to wait."""
+        per_second = self.limits(subject).bytes_per_second
+        if not per_second or not size:
+            return True
+        rate, own = self._rate(per_second), _caller_bytes(subject)
+        if any(self._queues.is_waited_for(f"{subject.key}:{bucket}") for bucket in (own, BYTES_PER_SECOND)):
+            return False
+        if not (await self._backend.consume(subject.key, own, rate, size)).granted:
+            return False
+        charged = False
+        try:
+            project = self._of_project(size, per_second)
+            charged = (await self._backend.consume(subject.key, BYTES_PER_SECOND, rate, project)).granted
+        finally:
+            if not charged:
+                await self._backend.consume(subject.key, own, rate, -size)
+        if charged:
+            counter_of(self._count, BYTES_PER_SECOND, "granted").inc()
+        return charged
+
     async def refund_bytes(self, subject: LimitSubject, size: int, read: int) -> None:
         """Refunds the charge for bytes of an object that were not read.
 

@@ -4,15 +4,16 @@ Every call begins with a stat, so failures are detected there. Circuits are per 
 depends on the object, and a project with slow objects must not open the circuit for others.
 """
 
+import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from gateway.circuit import CircuitBreakers, CircuitOpenError, CircuitRules
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.http import StoreFailureError, StoreUnreachableError
-from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore
+from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore, OpenedObject
 from gateway.retries import RetryWindow
 
 
@@ -35,9 +36,14 @@ class CircuitBreakingStore:
         self._breakers = CircuitBreakers(rules, StoreUnreachableError, entries=projects)
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
+        with self._attempt(caller):
+            return await self._stat(caller, ref)
+
+    @contextlib.contextmanager
+    def _attempt(self, caller: Caller) -> Iterator[None]:
         try:
             with self._breakers.of(caller.project_id).attempt():
-                return await self._stat(caller, ref)
+                yield
         except CircuitOpenError as error:
             wait = max(1, math.ceil(error.seconds))
             raise GatewayError(ErrorCode.STORE_UNAVAILABLE, retry_after_seconds=wait) from error
@@ -57,6 +63,14 @@ class CircuitBreakingStore:
 
     def reading(self, caller: Caller, stat: ObjectStat) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._store.reading(caller, stat)
+
+    @contextlib.asynccontextmanager
+    async def opening(self, caller: Caller, ref: ObjectRef, max_bytes: int) -> AsyncIterator[OpenedObject | None]:
+        """Without retries: a caller who gets a failure goes on with `stat`."""
+        async with contextlib.AsyncExitStack() as stack:
+            with self._attempt(caller):
+                opened = await stack.enter_async_context(self._store.opening(caller, ref, max_bytes))
+            yield opened
 
     async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
         return await self._store.keep(caller, stat, digests)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
@@ -21,6 +22,9 @@ CONFLICT = 409
 # A proxy that compresses an object sends a weak ETag.
 AS_STORED = {"Accept-Encoding": "identity"}
 _FIRST_OF_THE_SERVER = 500
+_PARTIAL, _RANGE_NOT_SATISFIABLE = 206, 416
+# A range that begins with the first byte (RFC 9110, 14.4).
+_FROM_THE_BEGINNING = re.compile(r"bytes 0-([0-9]{1,19})/([0-9]{1,19})")
 
 
 class StoreFailureError(GatewayError):
@@ -140,6 +144,30 @@ async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncItera
         raise GatewayError(ErrorCode.OBJECT_TRUNCATED) from error
     if read != size:
         raise GatewayError(ErrorCode.OBJECT_TRUNCATED)
+
+
+def whole_size(response: aiohttp.ClientResponse) -> int | None:
+    """Size of the object of a GET; None if the body is only a part of it, or the size is unknown."""
+    if response.status == _PARTIAL:
+        given = _FROM_THE_BEGINNING.fullmatch(response.headers.get("Content-Range", ""))
+        size = int(given[2]) if given and int(given[1]) + 1 == int(given[2]) else None
+    else:
+        size = response.content_length if response.status == OK else None
+    return size if size == response.content_length else None
+
+
+def has_content(status: int) -> bool:
+    """Whether a status answers a GET of a range, also of an empty object."""
+    return status in {OK, _PARTIAL, _RANGE_NOT_SATISFIABLE}
+
+
+async def read_whole(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """The body, which must be `size` bytes long.
+
+    Raises:
+        GatewayError: OBJECT_TRUNCATED.
+    """
+    return b"".join([piece async for piece in read_pieces(response, size)])
 
 
 def incomplete() -> GatewayError:

@@ -1,7 +1,7 @@
 """Model of objects: reference, stat of the store, and capabilities to read them."""
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -141,6 +141,19 @@ class ByteStream:
 Capability = SignedUrl | ByteStream
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedObject:
+    """A small object whose stat and bytes are one response of the store.
+
+    Attributes:
+        stat: as that of `ObjectStore.stat`.
+        read: reads all of its bytes, once.
+    """
+
+    stat: ObjectStat
+    read: Callable[[], Awaitable[bytes]]
+
+
 class ObjectStore(Protocol):
     """An object store, accessed as the caller: the store authorises each request itself."""
 
@@ -161,6 +174,18 @@ class ObjectStore(Protocol):
 
         Raises:
             GatewayError: as `stat`, OBJECT_CHANGED; while reading also OBJECT_TRUNCATED.
+        """
+        ...
+
+    def opening(
+        self, caller: Caller, ref: ObjectRef, max_bytes: int
+    ) -> AbstractAsyncContextManager[OpenedObject | None]:
+        """Requests an object's stat and bytes at once, with the same rights as `stat`; no byte is read yet.
+
+        None: it has more bytes, or it is not stored whole, or its ETag binds nothing; then `stat` says more.
+
+        Raises:
+            GatewayError: as `stat`; `OpenedObject.read` raises OBJECT_TRUNCATED.
         """
         ...
 

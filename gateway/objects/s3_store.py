@@ -7,8 +7,27 @@ from urllib.parse import quote
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
-from gateway.objects.http import AS_STORED, OK, StoreClient, conditions, etag_of, is_retryable, refused
-from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
+from gateway.objects.http import (
+    AS_STORED,
+    OK,
+    StoreClient,
+    conditions,
+    etag_of,
+    is_retryable,
+    read_whole,
+    refused,
+    whole_size,
+)
+from gateway.objects.model import (
+    ByteStream,
+    Capability,
+    ObjectKind,
+    ObjectRef,
+    ObjectStat,
+    OpenedObject,
+    SignedUrl,
+    is_weak,
+)
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
 from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
@@ -50,6 +69,22 @@ class S3Store:
                 raise refused_by_s3(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return stat_from_s3(caller.project_id, self._presigner.endpoint(caller) or "", ref, headers)
+
+    @contextlib.asynccontextmanager
+    async def opening(self, caller: Caller, ref: ObjectRef, max_bytes: int) -> AsyncIterator[OpenedObject | None]:
+        # Not as a range: of a range, a store sends no checksum of the whole object.
+        url, signed = await self._presigner.signed(caller, ref, "GET", {"x-amz-checksum-mode": "ENABLED"})
+        async with self._client.exchange("GET", url, {**signed, **AS_STORED}) as response:
+            if response.status != OK:
+                raise refused_by_s3(response.status)
+            size = whole_size(response)
+            if size is None or size > max_bytes:
+                yield None
+                return
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            stat = stat_from_s3(caller.project_id, self._presigner.endpoint(caller) or "", ref, headers)
+            fits = stat.kind is ObjectKind.PLAIN and not is_weak(stat.etag)
+            yield OpenedObject(stat, lambda: read_whole(response, size)) if fits else None
 
     async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
         for name in self._capabilities:

@@ -17,11 +17,23 @@ from gateway.objects.http import (
     StoreClient,
     conditions,
     etag_of,
+    has_content,
     incomplete,
     is_retryable,
+    read_whole,
     refused,
+    whole_size,
 )
-from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_weak
+from gateway.objects.model import (
+    ByteStream,
+    Capability,
+    ObjectKind,
+    ObjectRef,
+    ObjectStat,
+    OpenedObject,
+    SignedUrl,
+    is_weak,
+)
 from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
 from gateway.objects.tempurl import sign_get
 from gateway.settings.upstream import StoreSettings
@@ -65,15 +77,35 @@ class SwiftStore:
         self._clock = clock
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
-        settings = self._settings
-        account = account_of(
-            caller, interface=settings.interface, region=settings.region_name, configured=settings.swift_endpoint
-        )
+        account = self._account(caller)
         async with self._client.exchange("HEAD", object_url(account, ref), {**_auth(caller), **AS_STORED}) as response:
             if response.status not in {OK, _NO_CONTENT}:
                 raise refused(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return stat_from(caller.project_id, account, ref, headers)
+
+    def _account(self, caller: Caller) -> str:
+        settings = self._settings
+        return account_of(
+            caller, interface=settings.interface, region=settings.region_name, configured=settings.swift_endpoint
+        )
+
+    @contextlib.asynccontextmanager
+    async def opening(self, caller: Caller, ref: ObjectRef, max_bytes: int) -> AsyncIterator[OpenedObject | None]:
+        account = self._account(caller)
+        # As a range, so that Swift sends no more of a larger object.
+        fields = {**_auth(caller), **AS_STORED, "Range": f"bytes=0-{max_bytes - 1}"}
+        async with self._client.exchange("GET", object_url(account, ref), fields) as response:
+            if not has_content(response.status):
+                raise refused(response.status)
+            size = whole_size(response)
+            if size is None:
+                yield None
+                return
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            stat = stat_from(caller.project_id, account, ref, headers)
+            fits = size <= max_bytes and stat.kind is ObjectKind.PLAIN and not is_weak(stat.etag)
+            yield OpenedObject(stat, lambda: read_whole(response, size)) if fits else None
 
     async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
         for name in self._settings.capabilities:

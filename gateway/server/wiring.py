@@ -9,10 +9,12 @@ import httpx
 
 from gateway.calls.admission import Admission
 from gateway.checksums.bulk_routes import BulkRoutes
+from gateway.checksums.content_budget import ContentBudget
 from gateway.checksums.known import KnownDigests
 from gateway.checksums.list_slots import ListSlots
 from gateway.checksums.routes import ChecksumRoutes
 from gateway.checksums.service import Checksums
+from gateway.checksums.small_objects import SmallObjects
 from gateway.compute.object_function import ObjectFunction
 from gateway.compute.runner import Runner
 from gateway.compute.slots import ComputeSlots
@@ -70,18 +72,27 @@ async def open_services(
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
         admission = Admission(authenticator, directory, limiter)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
+        runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
         checksums = Checksums(
             admission=admission,
             store=store,
             known=KnownDigests(settings.digest_cache_entries, trust_foreign=settings.trust_foreign_digests),
-            runner=build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store),
+            runner=runner,
             metrics=metrics,
+        )
+        small = SmallObjects(
+            checksums=checksums,
+            store=store,
+            runner=runner,
+            limiter=limiter,
+            max_bytes=settings.bulk_read_max_bytes,
+            budget=ContentBudget(settings.bulk_read_process_bytes),
         )
         slots = ListSlots(settings)
         events = EventFlow(checksums, entries=settings.event_cache_entries)
         yield Services(
             checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
-            bulk=BulkRoutes(admission, checksums, settings, slots),
+            bulk=BulkRoutes(admission, checksums, small, settings, slots),
             events=EventRoutes(admission, events, settings=settings, slots=slots, metrics=metrics),
             invocations=InvokeRoutes(
                 admission=admission,

@@ -89,6 +89,19 @@ class ChecksumSettings(Group):
     bulk_concurrency: int = Field(
         8, ge=1, description="Maximum number of objects, or events, of one request that are processed concurrently."
     )
+    bulk_read_max_bytes: int = Field(
+        65_536,
+        ge=0,
+        le=262_144,
+        description="Maximum size of an object of a bulk request that the gateway reads itself, with one request to "
+        "the store, and sends to the function together with others. 0: each object is read by the function.",
+    )
+    bulk_read_process_bytes: int = Field(
+        33_554_432,
+        ge=1_048_576,
+        description="Maximum memory for such objects, per process. A project may use a quarter of it. Objects for "
+        "which there is none are read by the function.",
+    )
     bulk_project_bytes: int = Field(
         8_388_608,
         ge=65_536,

@@ -19,7 +19,7 @@ from gateway.checksums.bulk import (
     parse_bulk_request,
     retry_when_limited,
 )
-from gateway.checksums.bulk_routes import named
+from gateway.checksums.bulk_work import named
 from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import ObjectRef
 from gateway.slices import ITEMS_PER_READING, PAUSE_ITERATIONS

@@ -1,7 +1,7 @@
 """What lists and events count for, and when: before their body is read, before it is parsed, before each entry."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
@@ -42,6 +42,7 @@ class Flow:
         self.counted = 0
         self.asked = 0
         self.refusing: ErrorCode | None = None
+        self.short = True
 
     async def admit(self, context: RequestContext, *, services: bool) -> Call:
         assert services
@@ -52,6 +53,13 @@ class Flow:
 
     async def count(self, _call: Call, requests: int = 1) -> None:
         self.counted += requests
+
+    def may_read(self, _call: Call) -> bool:
+        return self.short
+
+    async def answers(self, parts: Sequence[tuple[Call, ChecksumRequest]]) -> list[GatewayError]:
+        self.asked += len(parts)
+        return [GatewayError(ErrorCode.OBJECT_NOT_FOUND) for _ in parts]
 
     async def answer(self, _call: Call, _request: ChecksumRequest) -> Any:
         self.asked += 1
@@ -67,7 +75,7 @@ class Harness:
             bulk_body_max_bytes=RULES.bulk_body_max_bytes, bulk_project_bytes=1 << 23, bulk_process_bytes=process_bytes
         )
         self.slots = ListSlots(limits)
-        bulk = BulkRoutes(self.flow, self.flow, RULES, self.slots)
+        bulk = BulkRoutes(self.flow, self.flow, self.flow, RULES, self.slots)
         flow = EventFlow(self.flow, entries=10)
         events = EventRoutes(self.flow, flow, settings=RULES, slots=self.slots, metrics=Metrics())
         app = Starlette(
@@ -95,16 +103,20 @@ async def test_list_that_is_none_counts_by_its_length_and_nothing_is_asked() -> 
     assert (answer.status_code, harness.flow.counted, harness.flow.asked) == (400, 11, 0)
 
 
-async def test_each_entry_counts_whether_or_not_it_names_an_object() -> None:
+@pytest.mark.parametrize("short", [True, False])
+async def test_each_entry_counts_whether_or_not_it_names_an_object(short: bool) -> None:
     harness = Harness()
+    harness.flow.short = short
     invalid_entries = [{"container": "a/b", "object": "o"}] * MAX_INVALID_ENTRIES
     answer = await harness.post("/v1/checksums", {"objects": [*invalid_entries, ONE, ONE]})
     assert len(answer.text.splitlines()) == MAX_INVALID_ENTRIES + 2
     assert (harness.flow.counted, harness.flow.asked) == (MAX_INVALID_ENTRIES + 2, 2)
 
 
-async def test_what_counted_by_length_is_not_counted_again() -> None:
+@pytest.mark.parametrize("short", [True, False])
+async def test_what_counted_by_length_is_not_counted_again(short: bool) -> None:
     harness = Harness()
+    harness.flow.short = short
     names = [{"container": "c", "object": "o" * 1_000}] * 200
     assert (await harness.post("/v1/checksums", {"objects": names})).status_code == 200
     assert (harness.flow.counted, harness.flow.asked) == (200, 200)

@@ -272,3 +272,33 @@ async def test_refusal_says_limit_value_and_usage_in_the_body(backend: LimitBack
         answer = error_response(error, request_id="req-1", plain=plain)
         assert answer.status_code == 429
         assert answer.headers["Retry-After"] == "1"
+
+
+async def test_charge_that_would_wait_charges_nothing(backend: LimitBackend) -> None:
+    limits = limiter(backend, size=10)
+    assert await limits.charge_bytes_now(A, 15)
+    assert not await limits.charge_bytes_now(A, 1)
+    await limits.refund_bytes(A, 15, 0)
+    assert await limits.charge_bytes_now(A, 1)
+    assert await limiter(backend).charge_bytes_now(A, 10**9)
+
+
+async def test_charge_that_would_wait_for_what_others_have_read_leaves_the_caller_no_debt(
+    backend: LimitBackend,
+) -> None:
+    limits = limiter(backend, size=10)
+    other = replace(A, caller_id="carol")
+    assert await limits.charge_bytes_now(other, 600)
+    assert not await limits.charge_bytes_now(A, 300)
+    await limits.refund_bytes(other, 600, 0)
+    assert await limits.charge_bytes_now(A, 1)
+
+
+async def test_charge_does_not_overtake_those_who_wait(backend: LimitBackend) -> None:
+    limits = limiter(backend, size=100, queue_limits=QueueLimits(size=4, seconds=scaled(30)))
+    await limits.charge_bytes(A, 110)
+    waiting = asyncio.ensure_future(limits.charge_bytes(A, 1))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    assert not await limits.charge_bytes_now(A, 1)
+    await waiting

@@ -1,10 +1,11 @@
 """Many callers, one piece of work."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from gateway.single_flight import SingleFlight
+from gateway.single_flight import AbandonedError, SingleFlight
 
 
 class Work:
@@ -164,3 +165,42 @@ async def test_nothing_is_remembered_after_the_end(fails: bool) -> None:
     for _ in range(3):
         await asyncio.gather(flights.run("k", work), return_exceptions=True)
     assert runs == 3
+
+
+async def test_work_that_is_led_is_joined_and_its_result_is_everybodys() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    work = Work()
+    with flights.leading(["a", "b"]) as (a, b):
+        joined = [asyncio.ensure_future(flights.run(key, work)) for key in ("a", "b", "a")]
+        await settle()
+        a.set_result(1)
+        b.set_result(2)
+    assert await asyncio.gather(*joined) == [1, 2, 1]
+    assert work.runs == 0
+    assert "a" not in flights
+
+
+async def test_work_that_its_leader_leaves_is_abandoned_and_can_be_started_by_others() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    work = Work()
+    work.finish.set()
+    with contextlib.suppress(ZeroDivisionError), flights.leading(["a", "b"]) as (a, _):
+        joined = [asyncio.ensure_future(flights.run(key, work)) for key in ("a", "b")]
+        await settle()
+        a.set_result(7)
+        raise ZeroDivisionError
+    results = await asyncio.gather(*joined, return_exceptions=True)
+    assert results[0] == 7
+    assert isinstance(results[1], AbandonedError)
+    assert await flights.run("b", work) == 1
+
+
+async def test_one_who_joined_and_leaves_does_not_end_the_work_of_the_leader() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    with flights.leading(["a"]) as (a,):
+        joined = asyncio.ensure_future(flights.run("a", Work()))
+        await settle()
+        joined.cancel()
+        await settle()
+        assert not a.cancelled()
+        a.set_result(1)
