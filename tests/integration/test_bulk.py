@@ -1,10 +1,13 @@
 """Many objects in one call, over sockets: errors stay with their object, and nobody pays for the others."""
 
 import contextlib
+import http.server
 import json
 import os
+import random
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -346,3 +349,150 @@ def test_ten_thousand_objects(start_gateway, cloud, function, bucket, alice):
         if "error" not in line
     )
     assert most - before < 100 * 1024
+
+
+@contextlib.contextmanager
+def counted_gateway(start_gateway, cloud, **settings: str):
+    """A gateway whose requests to Swift pass a relay."""
+    swift = urlsplit(cloud.swift_url)
+    with relay(swift.port) as wire:
+        seen_as = f"http://127.0.0.1:{wire.port}"
+        endpoint = cloud.account_url("alice").replace(cloud.users["alice"].project_id, "{project_id}")
+        endpoint = seen_as + urlsplit(endpoint).path
+        with start_gateway(
+            OSFAAS_SWIFT_ENDPOINT=endpoint, OSFAAS_STORE_ALLOWLIST=seen_as, OSFAAS_CAPABILITIES="stream", **settings
+        ) as gateway:
+            yield gateway, wire
+
+
+def requests_for(wire, method: str) -> int:
+    return bytes(wire.sent).count(f"{method} /v1/AUTH_".encode())
+
+
+def test_small_object_costs_one_request_to_the_store(start_gateway, cloud, alice, bucket):
+    contents = filled(bucket, 64, "once")
+    with counted_gateway(start_gateway, cloud) as (gateway, wire):
+        order = {"objects": entries(bucket, list(contents))}
+        lines = lines_of(post(gateway, alice, order))
+        assert (requests_for(wire, "GET"), requests_for(wire, "HEAD")) == (64, 0)
+        assert {line["object"]: line["digests"]["adler32"] for line in lines} == {
+            name: content.digests["adler32"] for name, content in contents.items()
+        }
+        # Now they are known: a HEAD each is enough, after the first of each worker.
+        assert {line["sources"]["adler32"] for line in lines_of(post(gateway, alice, order))} == {"remembered"}
+        assert requests_for(wire, "HEAD") >= 64 - 2 * 8
+        assert requests_for(wire, "GET") + requests_for(wire, "HEAD") == 128
+        batches = gateway.metric("osfaas_computations_total", capability="batch", outcome="done")
+    assert 1 <= batches < 64
+
+
+def test_mixed_list_has_the_digests_of_every_kind_of_object(gateway, alice, bucket):
+    """Empty, small, too large to be read at once, in segments, with digests stored: each in its own way."""
+    contents = filled(bucket, 20, "mixed/small")
+    made = {
+        "mixed/empty": b"",
+        "mixed/65536": b"x" * 65_536,
+        "mixed/65537": b"y" * 65_537,
+        "mixed/large": b"z" * 5_000_000,
+        "mixed/odd %20 ü?#": b"odd",
+    }
+    for name, data in made.items():
+        bucket.put(name, data)
+        contents[name] = content_of(data)
+    bucket.put_large("mixed/slo", [f"{bucket.name}/mixed/large", f"{bucket.name}/mixed/65537"])
+    contents["mixed/slo"] = content_of(made["mixed/large"] + made["mixed/65537"])
+    bucket.put("mixed/dlo", b"", X_Object_Manifest=f"{bucket.name}/mixed/6553")
+    contents["mixed/dlo"] = content_of(made["mixed/65536"] + made["mixed/65537"])
+    names = list(contents) * 2 + ["mixed/none"]
+    order = {"objects": entries(bucket, names), "algorithms": ["sha256", "crc32"], "force": True}
+    lines = {line["index"]: line for line in lines_of(post(gateway, alice, order))}
+    assert sorted(lines) == list(range(len(names)))
+    for index, name in enumerate(names[:-1]):
+        content = contents[name]
+        assert lines[index].get("digests") == {key: content.digests[key] for key in ("sha256", "crc32")}, lines[index]
+        assert lines[index]["size"] == len(content.data)
+    assert lines[len(names) - 1]["errors"][0]["code"] == "object.not_found"
+
+
+def test_object_that_is_written_all_the_time_never_gets_the_digest_of_another_content(gateway, alice, bucket):
+    """Every answer has the digest of the content whose ETag it has; or it is a 409."""
+    made = {content.digests["md5"]: content for content in (content_of(f"{n}".encode() * 9_000) for n in range(8))}
+    names = [f"changing/{number}" for number in range(6)]
+    for name in names:
+        bucket.put(name, b"0")
+    known = made | {content_of(b"0").digests["md5"]: content_of(b"0")}
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            for name in names:
+                bucket.put(name, random.choice(list(made.values())).data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    try:
+        for _ in range(12):
+            order = {"objects": entries(bucket, names * 4), "algorithms": ["adler32", "sha256"], "force": True}
+            for line in lines_of(post(gateway, alice, order)):
+                if "error" in line:
+                    assert line["errors"][0]["code"] == "object.changed"
+                    continue
+                seen.add(line["etag"])
+                content = known[line["etag"]]
+                assert line["size"] == len(content.data)
+                assert line["digests"] == {key: content.digests[key] for key in ("adler32", "sha256")}
+    finally:
+        done.set()
+        writer.join()
+    assert len(seen) > 1
+
+
+class OldFunction:
+    """A relay to a function that changes the media type of batches into one that no function knows."""
+
+    def __init__(self, port: int) -> None:
+        self.calls = {"batch": 0, "single": 0}
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                batch = "batch" in self.headers["Content-Type"]
+                outer.calls["batch" if batch else "single"] += 1
+                kind = "application/x-unknown" if batch else self.headers["Content-Type"]
+                fields = {name: value for name, value in self.headers.items() if name.startswith("X-")}
+                answer = httpx.post(
+                    f"http://127.0.0.1:{port}/", content=body, headers={**fields, "Content-Type": kind}, timeout=60
+                )
+                self.send_response(answer.status_code)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_image_that_does_not_know_batches_works_with_this_gateway(start_gateway, cloud, function, alice, bucket):
+    contents = filled(bucket, 30, "old image")
+    old = OldFunction(function.port)
+    functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{old.server.server_port}"}
+    try:
+        with start_gateway(functions=functions) as gateway:
+            for _ in range(2):
+                order = {"objects": entries(bucket, list(contents)), "force": True}
+                for line in lines_of(post(gateway, alice, order)):
+                    assert line["digests"]["adler32"] == contents[line["object"]].digests["adler32"]
+    finally:
+        old.server.shutdown()
+        old.server.server_close()
+    # The first of each of the eight workers; for a minute, none after that.
+    assert 1 <= old.calls["batch"] <= 8
+    assert old.calls["single"] == 60

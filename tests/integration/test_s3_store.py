@@ -1,5 +1,7 @@
 """S3 as the store: looked up, read and written with the caller's own EC2 credential."""
 
+import json
+
 import pytest
 from conftest import content_of
 
@@ -48,3 +50,23 @@ def test_stored_digests_keep_other_metadata(s3_gateway, start_gateway, bucket, a
         assert other.get(bucket.path("s3/stored") + "?algorithm=adler32", alice).json()["sources"] == {
             "adler32": "stored"
         }
+
+
+def test_many_objects_are_read_by_the_gateway_with_the_callers_credential(s3_gateway, bucket, alice, cloud):
+    contents = {f"s3/many {number:02} ü": content_of(bytes([number]) * (number * 3_000)) for number in range(25)}
+    for name, content in contents.items():
+        bucket.put(name, content.data)
+    names = [*contents, "s3/none"]
+    order = {
+        "objects": [{"container": bucket.name, "object": name} for name in names],
+        "algorithms": ["sha256"],
+        "force": True,
+    }
+    answer = s3_gateway.call("POST", "/v1/checksums", alice, json=order)
+    lines = {line["index"]: line for line in map(json.loads, filter(None, answer.text.splitlines()))}
+    for index, content in enumerate(contents.values()):
+        assert lines[index].get("digests") == {"sha256": content.digests["sha256"]}, lines[index]
+    assert lines[25]["errors"][0]["code"] == "object.not_found"
+    refused = s3_gateway.call("POST", "/v1/checksums", cloud.token("bob"), json=order)
+    codes = {json.loads(line)["errors"][0]["code"] for line in refused.text.splitlines() if line}
+    assert codes == {"object.no_ec2_credential"}
