@@ -20,6 +20,8 @@ PROJECT_ANNOTATION = "osfaas.dev/project-id"
 ISOLATION = "osfaas.dev/isolation"
 # On a Knative Service of a tenant: "true" makes it reachable through /v1/invoke.
 CALLABLE = "osfaas.dev/callable"
+# On such a Knative Service: "true" if it takes objects as inputs and outputs.
+OBJECTS = "osfaas.dev/objects"
 # On the namespaces of gateway and controller.
 SYSTEM = "osfaas.dev/system"
 # On the namespace of the monitoring: its pods may scrape our metrics.

@@ -7,7 +7,7 @@ only its Deployment reports that pods were rejected. The gateway reads only the 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.labels import CALLABLE
+from policies.labels import CALLABLE, OBJECTS
 from policies.model import Manifest
 from tenancy.kubernetes.kinds import SERVICE_LABEL
 from tenancy.model.reasons import (
@@ -45,10 +45,12 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
     if not ready and not reason:
         reason = condition.get("reason") or NOT_READY
         message = condition.get("message") or "Knative has not reported whether it is ready"
+    labels = service["metadata"].get("labels", {})
     return FunctionStatus(
         name=service["metadata"]["name"],
         ready=ready,
-        callable=service["metadata"].get("labels", {}).get(CALLABLE) == "true",
+        callable=labels.get(CALLABLE) == "true",
+        objects=labels.get(OBJECTS) == "true",
         reason=reason,
         message=message[:_MAX_CHARACTERS],
     )

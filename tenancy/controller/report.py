@@ -94,6 +94,7 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
                 "name": function.name,
                 "ready": function.ready,
                 "callable": function.callable,
+                **({"objects": True} if function.objects else {}),
                 "reason": function.reason,
                 "message": function.message,
             }

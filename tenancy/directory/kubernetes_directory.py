@@ -142,6 +142,7 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
             local_gateway_url,
             function_host(name, spec.namespace),
             callable=state is not None and state.callable,
+            objects=state is not None and state.objects,
             # With an exceeded quota Knative still reports a function as ready, but no pod of it starts.
             problem=FunctionProblem(state.reason or NOT_READY, state.message)
             if state and (state.reason or not state.ready)

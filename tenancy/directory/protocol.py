@@ -30,12 +30,14 @@ class FunctionAddress:
         host: value of the Host header by which an ingress routes; None: the URL's own.
         callable: whether callers may send it their own requests (/v1/invoke).
         problem: why it does not run; None if no reason is known.
+        objects: whether it takes objects as inputs and outputs: then the query's parameters for them are the gateway's.
     """
 
     url: str
     host: str | None = None
     callable: bool = False
     problem: FunctionProblem | None = None
+    objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
         functions:
           checksums: {url: "http://127.0.0.1:8081"}
           echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
+          thumbnail: {url: "http://127.0.0.1:8083", callable: true, objects: true}    # with inputs and outputs
         suspended: "unpaid"          # optional: the reason
 
 The file is re-read at most once per second, so new projects are served without a restart. A broken file changes
@@ -106,13 +107,21 @@ def _tenant(entry: Mapping[str, Any]) -> Tenant:
 
 
 def _address(address: Mapping[str, Any]) -> FunctionAddress:
-    unknown = set(address) - {"url", "host", "callable"}
-    url, host, callable_ = address["url"], address.get("host"), address.get("callable", False)
-    if unknown or not isinstance(url, str) or not isinstance(host, str | None) or not isinstance(callable_, bool):
+    unknown = set(address) - {"url", "host", "callable", "objects"}
+    url, host = address["url"], address.get("host")
+    callable_, objects = address.get("callable", False), address.get("objects", False)
+    if (
+        unknown
+        or not isinstance(url, str)
+        or not isinstance(host, str | None)
+        or not isinstance(callable_, bool)
+        or not isinstance(objects, bool)
+    ):
         raise ValueError(
-            f"a function needs a string 'url' and may have a string 'host' and a boolean 'callable', not {address!r}"
+            "a function needs a string 'url' and may have a string 'host' and booleans 'callable' and 'objects', "
+            f"not {address!r}"
         )
-    return FunctionAddress(url.rstrip("/"), host, callable=callable_)
+    return FunctionAddress(url.rstrip("/"), host, callable=callable_, objects=objects)
 
 
 def _version(path: Path) -> tuple[int, int, int]:

@@ -74,6 +74,7 @@ class FunctionStatus:
         callable: whether /v1/invoke may call it.
         reason: why it does not run, in Kubernetes' or Knative's word (see `tenancy.model.reasons`); "" if it runs.
         message: the explanation for callers and administrators.
+        objects: whether it takes objects as inputs and outputs.
     """
 
     name: str
@@ -81,6 +82,7 @@ class FunctionStatus:
     callable: bool = True
     reason: str = ""
     message: str = ""
+    objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
                 name=function["name"],
                 ready=bool(function.get("ready")),
                 callable=bool(function.get("callable")),
+                objects=bool(function.get("objects")),
                 reason=function.get("reason", ""),
                 message=function.get("message", ""),
             )

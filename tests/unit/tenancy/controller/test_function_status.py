@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from policies.labels import CALLABLE
+from policies.labels import CALLABLE, OBJECTS
 from tenancy.controller.function_status import function_statuses
 from tenancy.model.record import FunctionStatus
 
@@ -122,6 +122,16 @@ def test_only_what_is_marked_is_callable(labels: Object) -> None:
     """A tenant's own services are shown and not callable by themselves."""
     (found,) = function_statuses([service(labels=labels)], [], [])
     assert not found.callable
+
+
+@pytest.mark.parametrize(
+    ("labels", "takes"),
+    [({}, False), ({OBJECTS: "false"}, False), ({OBJECTS: "True"}, False), ({OBJECTS: "true"}, True)],
+)
+def test_only_what_is_marked_takes_objects(labels: Object, takes: bool) -> None:
+    """The query of every other function is its own."""
+    (found,) = function_statuses([service(labels=labels)], [], [])
+    assert found.objects is takes
 
 
 def test_a_service_that_is_going_is_not_listed() -> None:

@@ -210,7 +210,7 @@ def test_callable_functions_and_troubles_come_from_the_status() -> None:
         status={
             "functions": [
                 {"name": "checksums", "ready": True, "reason": "ExceededQuota", "message": "no room"},
-                {"name": "echo", "ready": True, "callable": True},
+                {"name": "echo", "ready": True, "callable": True, "objects": True},
                 {"name": "late", "ready": False},
             ]
         },
@@ -218,6 +218,7 @@ def test_callable_functions_and_troubles_come_from_the_status() -> None:
     assert functions["checksums"].problem is not None
     assert functions["checksums"].problem.reason == "ExceededQuota"
     assert [functions[name].callable for name in ("checksums", "echo", "late")] == [False, True, False]
+    assert [functions[name].objects for name in ("checksums", "echo", "late")] == [False, True, False]
     assert functions["echo"].problem is None
     assert functions["late"].problem is not None
 

@@ -135,6 +135,7 @@ def test_tenant_has_what_the_file_says(file: Path) -> None:
             functions:
               checksums: {url: "http://127.0.0.1:8081/", host: checksums.faas-aaaa.svc.cluster.local}
               other: {url: "http://127.0.0.1:8082"}
+              thumbnail: {url: "http://127.0.0.1:8083", callable: true, objects: true}
         """,
     )
     tenant = read_tenants(file)[ProjectId("aaaa")]
@@ -143,6 +144,7 @@ def test_tenant_has_what_the_file_says(file: Path) -> None:
     assert tenant.functions == {
         "checksums": FunctionAddress("http://127.0.0.1:8081", "checksums.faas-aaaa.svc.cluster.local"),
         "other": FunctionAddress("http://127.0.0.1:8082"),
+        "thumbnail": FunctionAddress("http://127.0.0.1:8083", callable=True, objects=True),
     }
 
 
