@@ -13,7 +13,7 @@ from gateway.circuit import CircuitBreakers, CircuitOpenError, CircuitRules
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.http import StoreFailureError, StoreUnreachableError
-from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore, OpenedObject
+from gateway.objects.model import Capability, ObjectRef, ObjectStat, ObjectStore, OpenedObject, SignedUrl
 from gateway.retries import RetryWindow
 
 
@@ -58,8 +58,11 @@ class CircuitBreakingStore:
                 if not await window.wait():
                     raise
 
-    def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
-        return self._store.capabilities(caller, stat)
+    def capabilities(self, caller: Caller, stat: ObjectStat, *, bound: bool = False) -> AsyncIterator[Capability]:
+        return self._store.capabilities(caller, stat, bound=bound)
+
+    async def write_url(self, caller: Caller, ref: ObjectRef, *, new: bool) -> SignedUrl | None:
+        return await self._store.write_url(caller, ref, new=new)
 
     def reading(self, caller: Caller, stat: ObjectStat) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._store.reading(caller, stat)

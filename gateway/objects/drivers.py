@@ -27,7 +27,7 @@ class DriverParts:
 
 
 def _swift(parts: DriverParts) -> ObjectStore:
-    return SwiftStore(parts.client, parts.settings, parts.presigner.presigned_get)
+    return SwiftStore(parts.client, parts.settings, parts.presigner.presigned)
 
 
 def _s3(parts: DriverParts) -> ObjectStore:

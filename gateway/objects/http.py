@@ -126,7 +126,17 @@ def conditions(etag: str) -> dict[str, str]:
 
     A weak ETag matches no condition; then only the ETag of the answer is compared, as always.
     """
-    return AS_STORED if is_weak(etag) else {"If-Match": f'"{etag}"', **AS_STORED}
+    return {**if_match(etag), **AS_STORED}
+
+
+def if_match(etag: str) -> dict[str, str]:
+    """The condition that the object still has this ETag; empty for a weak one, which matches no condition."""
+    return {} if is_weak(etag) else {"If-Match": f'"{etag}"'}
+
+
+def if_absent(*, new: bool) -> dict[str, str]:
+    """The condition that there is no such object yet, if the object is to be a new one."""
+    return {"If-None-Match": "*"} if new else {}
 
 
 async def read_pieces(response: aiohttp.ClientResponse, size: int) -> AsyncIterator[bytes]:

@@ -121,14 +121,18 @@ class ObjectStat:
 
 @dataclass(frozen=True, slots=True)
 class SignedUrl:
-    """A capability: the URL authorises its holder to read this one object for some minutes.
+    """A capability: the URL authorises its holder to read, or to write, this one object for some minutes.
 
-    `seconds`: how long the store honours it.
+    Attributes:
+        name: of the kind of capability.
+        seconds: how long the store honours it.
+        headers: the fields that a request with it must have; a presigned URL is not valid without them.
     """
 
     name: str
     url: str = field(repr=False)
     seconds: float = math.inf
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +169,18 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
-        """Capabilities for a function to read the object, the best one first; each is created on demand."""
+    def capabilities(self, caller: Caller, stat: ObjectStat, *, bound: bool = False) -> AsyncIterator[Capability]:
+        """Capabilities for a function to read the object, the best one first; each is created on demand.
+
+        `bound`: a URL has the ETag of `stat` as a condition, which its signature covers if the store's does that.
+        """
+        ...
+
+    async def write_url(self, caller: Caller, ref: ObjectRef, *, new: bool) -> SignedUrl | None:
+        """A capability for a function to write this one object; None if the caller has nothing to sign it with.
+
+        `new`: on the condition that there is no such object, which the signature covers if the store's does that.
+        """
         ...
 
     def reading(self, caller: Caller, stat: ObjectStat) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
 import httpx
@@ -62,8 +63,13 @@ class Presigner:
             configured=settings.s3_endpoint,
         )
 
-    async def presigned_get(self, caller: Caller, ref: ObjectRef) -> str | None:
-        """A presigned URL of the object; None without an allowed S3, a valid name or a credential."""
+    async def presigned(
+        self, caller: Caller, ref: ObjectRef, method: str = "GET", headers: Mapping[str, str] = MappingProxyType({})
+    ) -> str | None:
+        """A presigned URL of the object; None without an allowed S3, a valid name or a credential.
+
+        `headers`: fields without which the URL is not valid.
+        """
         endpoint = self.endpoint(caller)
         if endpoint is not None and self._allowlist is not None and not self._allowlist.may_be_asked(endpoint):
             return None  # the function would fetch it, without our checks of the address
@@ -74,7 +80,8 @@ class Presigner:
         if endpoint is None or credentials is None:
             return None
         settings = self._settings
-        return presign(endpoint, ref, credentials, region=settings.s3_region, seconds=settings.capability_seconds)
+        region, seconds = settings.s3_region, settings.capability_seconds
+        return presign(endpoint, ref, credentials, region=region, seconds=seconds, method=method, headers=headers)
 
     async def signed(
         self, caller: Caller, ref: ObjectRef, method: str, headers: Mapping[str, str]
@@ -139,9 +146,18 @@ def sign(
     return request.url, dict(request.headers.items())
 
 
-def presign(endpoint: str, ref: ObjectRef, credentials: Credentials, *, region: str, seconds: int) -> str:
-    """A path-style presigned GET (Signature Version 4, query form)."""
-    request = _request(endpoint, ref, "GET", {})
+def presign(
+    endpoint: str,
+    ref: ObjectRef,
+    credentials: Credentials,
+    *,
+    region: str,
+    seconds: int,
+    method: str = "GET",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """A path-style presigned request (Signature Version 4, query form). The signature covers `headers`."""
+    request = _request(endpoint, ref, method, headers)
     S3SigV4QueryAuth(credentials, "s3", region, expires=seconds).add_auth(request)
     signed: str = request.url
     return signed

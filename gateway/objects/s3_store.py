@@ -13,6 +13,8 @@ from gateway.objects.http import (
     StoreClient,
     conditions,
     etag_of,
+    if_absent,
+    if_match,
     is_retryable,
     read_whole,
     refused,
@@ -86,14 +88,20 @@ class S3Store:
             fits = stat.kind is ObjectKind.PLAIN and not is_weak(stat.etag)
             yield OpenedObject(stat, lambda: read_whole(response, size)) if fits else None
 
-    async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+    async def capabilities(self, caller: Caller, stat: ObjectStat, *, bound: bool = False) -> AsyncIterator[Capability]:
+        condition = if_match(stat.etag) if bound else {}
         for name in self._capabilities:
             if name == "s3":
-                url = await self._presigner.presigned_get(caller, stat.ref)
+                url = await self._presigner.presigned(caller, stat.ref, "GET", condition)
                 if url is not None:
-                    yield SignedUrl(name, url, self._presigner.capability_seconds)
+                    yield SignedUrl(name, url, self._presigner.capability_seconds, condition)
             elif name == "stream":
                 yield ByteStream()
+
+    async def write_url(self, caller: Caller, ref: ObjectRef, *, new: bool) -> SignedUrl | None:
+        condition = if_absent(new=new)
+        url = await self._presigner.presigned(caller, ref, "PUT", condition) if "s3" in self._capabilities else None
+        return None if url is None else SignedUrl("s3", url, self._presigner.capability_seconds, condition)
 
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -2,12 +2,12 @@
 
 import contextlib
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.identity.access_rules import allows
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
 from gateway.objects.http import (
@@ -18,6 +18,8 @@ from gateway.objects.http import (
     conditions,
     etag_of,
     has_content,
+    if_absent,
+    if_match,
     incomplete,
     is_retryable,
     read_whole,
@@ -35,7 +37,8 @@ from gateway.objects.model import (
     is_weak,
 )
 from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
-from gateway.objects.tempurl import sign_get
+from gateway.objects.tempurl import sign
+from gateway.objects.tempurl_keys import TempUrlKeys
 from gateway.settings.upstream import StoreSettings
 
 META = "x-object-meta-"
@@ -54,10 +57,11 @@ _RESENT = frozenset(
     ]
 )
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_KEY_SLOTS = ("Temp-Url-Key-2", "Temp-Url-Key")
+# In access rules.
+_SERVICE_TYPE = "object-store"
 _NO_CONTENT, _ACCEPTED = 204, 202
 
-Presign = Callable[[Caller, ObjectRef], Awaitable[str | None]]
+Presign = Callable[[Caller, ObjectRef, str, Mapping[str, str]], Awaitable[str | None]]
 
 
 class SwiftStore:
@@ -74,6 +78,7 @@ class SwiftStore:
         self._client = client
         self._settings = settings
         self._presign = presign
+        self._keys = TempUrlKeys(client, set_key=settings.tempurl_set_key)
         self._clock = clock
 
     async def stat(self, caller: Caller, ref: ObjectRef) -> ObjectStat:
@@ -83,12 +88,6 @@ class SwiftStore:
                 raise refused(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return stat_from(caller.project_id, account, ref, headers)
-
-    def _account(self, caller: Caller) -> str:
-        settings = self._settings
-        return account_of(
-            caller, interface=settings.interface, region=settings.region_name, configured=settings.swift_endpoint
-        )
 
     @contextlib.asynccontextmanager
     async def opening(self, caller: Caller, ref: ObjectRef, max_bytes: int) -> AsyncIterator[OpenedObject | None]:
@@ -107,18 +106,20 @@ class SwiftStore:
             fits = size <= max_bytes and stat.kind is ObjectKind.PLAIN and not is_weak(stat.etag)
             yield OpenedObject(stat, lambda: read_whole(response, size)) if fits else None
 
-    async def capabilities(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[Capability]:
+    async def capabilities(self, caller: Caller, stat: ObjectStat, *, bound: bool = False) -> AsyncIterator[Capability]:
+        condition = if_match(stat.etag) if bound else {}
+        whole = stat.kind is ObjectKind.PLAIN
         for name in self._settings.capabilities:
+            url = None
             if name == "tempurl":
-                url = await self._temp_url(caller, stat)
-            elif name == "s3":
-                # Through S3, Swift sends another ETag for a static large object, so the read would not be bound to it.
-                url = None if stat.kind is ObjectKind.STATIC_LARGE else await self._presign(caller, stat.ref)
-            else:
+                url = await self._temp_url(caller, stat.account, stat.ref, "GET", whole=whole)
+            elif name == "stream":
                 yield ByteStream()
-                continue
+            # Through S3, Swift sends another ETag for a static large object, so the read would not be bound to it.
+            elif stat.kind is not ObjectKind.STATIC_LARGE:
+                url = await self._presign(caller, stat.ref, "GET", condition)
             if url is not None:
-                yield SignedUrl(name, url, self._settings.capability_seconds)
+                yield SignedUrl(name, url, self._settings.capability_seconds, condition)
 
     @contextlib.asynccontextmanager
     async def reading(self, caller: Caller, stat: ObjectStat) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -155,71 +156,40 @@ class SwiftStore:
                 raise refused(response.status)
             return response.status == _ACCEPTED
 
-    async def _temp_url(self, caller: Caller, stat: ObjectStat) -> str | None:
+    async def write_url(self, caller: Caller, ref: ObjectRef, *, new: bool) -> SignedUrl | None:
+        condition = if_absent(new=new)
+        # The signature of a TempURL covers no field, so a presigned URL is better, whatever the order for reading is.
+        for name in sorted(self._settings.capabilities, key=lambda name: name != "s3"):
+            url = None
+            if name == "s3":
+                url = await self._presign(caller, ref, "PUT", condition)
+            elif name == "tempurl":
+                url = await self._temp_url(caller, self._account(caller), ref, "PUT")
+            if url is not None:
+                return SignedUrl(name, url, self._settings.capability_seconds, condition)
+        return None
+
+    def _account(self, caller: Caller) -> str:
+        settings = self._settings
+        return account_of(
+            caller, interface=settings.interface, region=settings.region_name, configured=settings.swift_endpoint
+        )
+
+    async def _temp_url(
+        self, caller: Caller, account: str, ref: ObjectRef, method: str, *, whole: bool = True
+    ) -> str | None:
         # A signature covers no query: Swift ignores a version id, and would return the current version.
-        if stat.ref.version is not None:
+        if ref.version is not None:
             return None
-        key = await self._temp_url_key(caller, stat)
+        url = object_url(account, ref)
+        # The holder of the URL must not be able to do more than the token: Swift knows no access rules of a URL.
+        if not allows(caller, service_type=_SERVICE_TYPE, method=method, path=urlsplit(url).path):
+            return None
+        key = await self._keys.key(caller, account, ref.container, whole=whole)
         if key is None:
             return None
         expires_at = int(self._clock()) + self._settings.capability_seconds
-        return sign_get(
-            object_url(stat.account, stat.ref),
-            key=key,
-            expires_at=expires_at,
-            digest=self._settings.tempurl_digest,
-        )
-
-    async def _temp_url_key(self, caller: Caller, stat: ObjectStat) -> str | None:
-        """A key that the token may read, or one that it may set in a free slot; never replaces another.
-
-        A container's key opens that container only, so it does not read the segments of a large object,
-        which are usually in another one; the account's key does.
-        """
-        container = f"{stat.account}/{quote(stat.ref.container, safe='')}"
-        of_container = None
-        if stat.kind is ObjectKind.PLAIN:
-            of_container = await self._key_slots(caller, container, "X-Container-Meta-")
-            if of_container and any(of_container.values()):
-                return _first_key(of_container)
-        of_account = await self._key_slots(caller, stat.account, "X-Account-Meta-")
-        if of_account and any(of_account.values()):
-            return _first_key(of_account)
-        # A slot counts as free only if it was read: an unreadable slot may hold a key.
-        if of_container is None or not self._settings.tempurl_set_key:
-            return None
-        return await self._set_key(caller, container)
-
-    async def _set_key(self, caller: Caller, container: str) -> str | None:
-        """Sets a key on a container without one. Swift has no conditional POST, so the slots are read again first."""
-        slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
-        if slots is None or any(slots.values()):
-            return _first_key(slots) if slots else None
-        field = "X-Container-Meta-" + _KEY_SLOTS[0]
-        headers = {**_auth(caller), field: secrets.token_urlsafe(32)}
-        async with self._client.exchange("POST", container, headers) as response:
-            if response.status != _NO_CONTENT:
-                return None
-        # Another replica may have written at the same moment: the current value counts.
-        slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
-        return _first_key(slots) if slots else None
-
-    async def _key_slots(
-        self, caller: Caller, url: str, prefix: str, *, newest: bool = False
-    ) -> dict[str, str | None] | None:
-        """The keys of an account or container. Swift shows them to owners only; for others they are empty.
-
-        `newest`: read from all of Swift's servers, not only the first one, which may not have a new key yet.
-        """
-        fields = {**_auth(caller), **({"X-Newest": "true"} if newest else {})}
-        async with self._client.exchange("HEAD", url, fields) as response:
-            if response.status != _NO_CONTENT:
-                return None
-            return {slot: response.headers.get(prefix + slot) for slot in _KEY_SLOTS}
-
-
-def _first_key(slots: Mapping[str, str | None]) -> str | None:
-    return slots[_KEY_SLOTS[1]] or slots[_KEY_SLOTS[0]]
+        return sign(url, method=method, key=key, expires_at=expires_at, digest=self._settings.tempurl_digest)
 
 
 def object_url(account: str, ref: ObjectRef) -> str:

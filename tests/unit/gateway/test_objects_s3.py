@@ -108,7 +108,7 @@ class Keystone:
     async def url(self, caller: Caller = CALLER, ref: ObjectRef = REF, **rules: Any) -> str | None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self.router.async_handler)) as client:
             presigner = Presigner(client, auth_url=AUTH_URL, settings=RULES.model_copy(update=rules))
-            return await presigner.presigned_get(caller, ref)
+            return await presigner.presigned(caller, ref)
 
 
 def listed(*credentials: dict[str, Any]) -> httpx.Response:
@@ -180,12 +180,12 @@ async def test_a_credential_is_kept_as_long_as_a_token_is_and_its_absence_is_not
     route = router.get(f"{AUTH_URL}/users/u1/credentials/OS-EC2").mock(side_effect=answers)
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as client:
         presigner = Presigner(client, auth_url=AUTH_URL, settings=RULES, stopwatch=lambda: clock[0])
-        assert await presigner.presigned_get(CALLER, REF) is None
-        assert await presigner.presigned_get(CALLER, REF) is not None
+        assert await presigner.presigned(CALLER, REF) is None
+        assert await presigner.presigned(CALLER, REF) is not None
         clock[0] = 20
-        assert await presigner.presigned_get(CALLER, REF) is not None
+        assert await presigner.presigned(CALLER, REF) is not None
         assert route.call_count == 2
         # Its use does not lengthen its life.
         clock[0] = 31
-        assert await presigner.presigned_get(CALLER, REF) is not None
+        assert await presigner.presigned(CALLER, REF) is not None
         assert route.call_count == 3

@@ -25,7 +25,7 @@ from gateway.objects.http import StoreClient, conditions, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
 from gateway.objects.swift import SwiftStore, object_url, stat_from
-from gateway.objects.tempurl import sign_get
+from gateway.objects.tempurl import sign
 from gateway.server.clients import open_clients
 from gateway.settings import Settings
 from gateway.settings.upstream import StoreSettings
@@ -94,7 +94,7 @@ class Swift:
 
 
 def store(swift: Swift, presigned: str | None = None, **rules: Any) -> SwiftStore:
-    async def presign(_caller: Caller, _ref: ObjectRef) -> str | None:
+    async def presign(_caller: Caller, _ref: ObjectRef, _method: str, _headers: Mapping[str, str]) -> str | None:
         return presigned
 
     return SwiftStore(swift, RULES.model_copy(update=rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
@@ -250,7 +250,7 @@ async def test_key_is_set_only_in_the_second_slot_of_a_container_where_there_is_
     key = headers["X-Container-Meta-Temp-Url-Key-2"]
     assert len(key) >= 32
     assert isinstance(capability, SignedUrl)
-    expected = sign_get(f"{CONTAINER}/o", key=key, expires_at=1_800_000_300, digest="sha256")
+    expected = sign(f"{CONTAINER}/o", method="GET", key=key, expires_at=1_800_000_300, digest="sha256")
     assert capability.url == expected
 
 
@@ -540,7 +540,7 @@ def test_foreign_digest_of_a_dynamic_large_object_is_not_even_looked_at() -> Non
 )
 def test_temp_url_signs_the_decoded_path_as_swift_computes_it(url: str, signed_path: str, digest: str) -> None:
     signature = hmac.new(b"key", f"GET\n1800000000\n{signed_path}".encode(), getattr(hashlib, digest)).hexdigest()
-    signed = sign_get(url, key="key", expires_at=1_800_000_000, digest=digest)
+    signed = sign(url, method="GET", key="key", expires_at=1_800_000_000, digest=digest)
     assert signed == f"{url}?temp_url_sig={signature}&temp_url_expires=1800000000"
 
 
