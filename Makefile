@@ -126,7 +126,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy client control gateway tenancy policies localcloud functions/checksums/checksums_function
+	@$(BIN)/mypy client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code
