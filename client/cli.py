@@ -17,6 +17,7 @@ _ELSEWHERE = {
     "controller": "tenancy.commands.controller:controller",
     "envoy-config": "gateway.commands:envoy_config",
     "events": "client.event_commands:events",
+    "function": "client.functions.cli:function",
     "platform": "tenancy.commands.platform:platform",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from client.errors import CommandError, TokenRefusedError
@@ -39,7 +40,12 @@ class RetryPolicy:
 
 
 def send(
-    login: Login, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    login: Login,
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | BinaryIO | None = None,
 ) -> http.client.HTTPResponse:
     """Sends one request; returns the response with its body unread.
 
@@ -138,7 +144,7 @@ def _answered(
             response = send(login, url, method=method, headers=headers, body=body)
             if response.status in _GOOD:
                 return take(response)
-            failure, wait = _refusal(response, service, meanings or {}), _retry_after(response)
+            failure, wait = refusal(response, service, meanings or {}), _retry_after(response)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             failure = CommandError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
@@ -150,7 +156,10 @@ def _answered(
         retry.sleep(wait)
 
 
-def _refusal(response: http.client.HTTPResponse, service: str, meanings: Mapping[int, str]) -> CommandError:
+def refusal(
+    response: http.client.HTTPResponse, service: str, meanings: Mapping[int, str] = MappingProxyType({})
+) -> CommandError:
+    """The error in a response, with its sentence if it has one; see `ask`."""
     meaning = f": {meanings[response.status]}" if response.status in meanings else ""
     sentence = _sentence(response) or f"The {service} returned {response.status} {response.reason}{meaning}."
     request_id = response.getheader("X-Openstack-Request-Id")

@@ -1,0 +1,1 @@
+"""`osfaas function …`: the functions of a project."""
