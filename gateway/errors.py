@@ -115,7 +115,8 @@ class ErrorCode(Enum):
     OBJECT_DENIED_BY_RULE = ErrorSpec(
         403,
         "The object store does not accept this application credential. Its access rules must allow HEAD and GET "
-        "on /v1/** of the service 'object-store' too, because the object is read with the same token.",
+        "on /v1/** of the service 'object-store' too, because the object is read with the same token; for the output "
+        "of a function also PUT.",
     )
     OBJECT_CHANGED = ErrorSpec(
         409,
@@ -127,6 +128,17 @@ class ErrorCode(Enum):
         403,
         "Objects in S3 are read with your EC2 credential for this project. Create one with "
         "'openstack ec2 credentials create'. A token of an application credential cannot use one.",
+    )
+    OBJECT_EXISTS = ErrorSpec(
+        409,
+        "There is already an object with the name of an output, so the function was not called. Name another output, "
+        "or send 'overwrite=true'.",
+    )
+    OBJECT_NO_CAPABILITY = ErrorSpec(
+        403,
+        "No URL with which the function could {verb} the object can be signed for this token: it has no EC2 credential "
+        "for this project ('openstack ec2 credentials create'), or may not use one, and it sees no TempURL key of the "
+        "container or the account.",
     )
     ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not supported. Supported: {known}.")
 

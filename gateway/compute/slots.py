@@ -27,7 +27,7 @@ class ComputeSlots:
     throttle: BackgroundThrottle
     answer_seconds: float
 
-    def slot(self, call: Call, size: int) -> AbstractAsyncContextManager[None]:
+    def slot(self, call: Call, size: int) -> AbstractAsyncContextManager[object]:
         """Charges an object of `size` bytes, then holds a slot.
 
         Raises:

@@ -14,6 +14,8 @@ _PREFIXES = (
     b"x-identity-",
     b"x-system-",
     b"openstack-system-scope",
+    # this gateway: capabilities for objects, and what became of the objects
+    b"osfaas-",
     # Envoy, Istio, Knative, proxies
     b"x-envoy-",
     b"x-istio-",

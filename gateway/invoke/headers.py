@@ -6,7 +6,7 @@ Knative, this gateway). All other fields are forwarded unchanged.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from gateway.errors import ErrorCode, GatewayError
@@ -39,7 +39,7 @@ _HOP_BY_HOP = frozenset(
     ]
 )
 # Fields of the infrastructure, in both directions: of Envoy and Istio, of Knative, of this gateway.
-_MACHINERY = (b"k-", b"knative-", b"x-envoy-", b"x-istio-", b"x-forwarded-", b"x-b3-", b"x-openstack-")
+_MACHINERY = (b"k-", b"knative-", b"x-envoy-", b"x-istio-", b"x-forwarded-", b"x-b3-", b"x-openstack-", b"osfaas-")
 # The caller's credentials, and fields about one hop; beside the identity headers, which only the gateway sets.
 _NOT_IN_PREFIXES = (*_MACHINERY, b"openstack-")
 _NOT_IN = frozenset(
@@ -171,6 +171,11 @@ def reply_fields(status: int, fields: Fields, *, function: str, host: str | None
     kept.append((b"cache-control", cache_control(_joined(fields, b"cache-control"))))
     kept.append((b"vary", vary(_joined(fields, b"vary"))))
     return kept
+
+
+def encoded(fields: Mapping[str, str]) -> Fields:
+    """Fields of our own, whose names and values are ASCII."""
+    return [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in fields.items()]
 
 
 def switch_fields(key: bytes, fields: Fields, *, function: str) -> Fields:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.types import Send
 
@@ -11,7 +12,7 @@ from gateway.http.disconnect import CallerWatch
 from gateway.http.head import RequestHead
 from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.invoke.body import InboundBody
-from gateway.invoke.headers import reply_fields, request_fields, switch_fields
+from gateway.invoke.headers import Fields, encoded, reply_fields, request_fields, switch_fields
 from gateway.invoke.recheck import Recheck, ReplyBrokenError
 from gateway.invoke.target import Target
 from gateway.invoke.websocket import carry_websocket
@@ -24,15 +25,31 @@ from tenancy.directory.protocol import FunctionAddress
 _NOT_FOUND = 404
 
 
+class Objects(Protocol):
+    """Inputs and outputs of an invocation."""
+
+    def request_fields(self) -> Fields:
+        """Fields for the function."""
+
+    async def reply_headers(self) -> dict[str, str]:
+        """Fields for the caller, when the function has begun its reply or failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One authorised call of a function; `websocket`: it is a handshake."""
+    """One authorised call of a function.
+
+    Attributes:
+        websocket: it is a handshake.
+        objects: its inputs and outputs, or None.
+    """
 
     call: Call
     head: RequestHead
     target: Target
     address: FunctionAddress
     websocket: bool = False
+    objects: Objects | None = None
 
 
 class Proxy:
@@ -64,11 +81,12 @@ class Proxy:
             await self._carry(invocation, body, send, watch)
 
     async def _carry(self, invocation: Invocation, body: InboundBody, send: Send, watch: CallerWatch) -> None:
-        caller, function = invocation.call.caller, invocation.target.function
         started = False
         try:
             async with self._client.exchange(invocation.address, self._request(invocation, body)) as reply:
                 fields = self._reply_fields(invocation, reply)
+                if invocation.objects is not None:
+                    fields += encoded(await invocation.objects.reply_headers())
                 if reply.status == SWITCHING_PROTOCOLS:
                     # The tunnel itself sees the caller's end, and what was sent before it still reaches the function.
                     watch.end()
@@ -86,18 +104,29 @@ class Proxy:
             if started:
                 raise ReplyBrokenError from error
             # Not from the error itself: without a diagnosis it is raised again, and would be its own cause.
-            raise self._diagnostics.with_diagnosis(error, caller.project_id, function) from error.__cause__
+            raise await self._failure(invocation, error) from error.__cause__
+
+    async def _failure(self, invocation: Invocation, error: GatewayError) -> GatewayError:
+        """The error for the caller. Not in the frame that raises it, which its traceback keeps."""
+        project_id, function = invocation.call.caller.project_id, invocation.target.function
+        diagnosed = self._diagnostics.with_diagnosis(error, project_id, function)
+        if invocation.objects is None:
+            return diagnosed
+        return diagnosed.with_headers(await invocation.objects.reply_headers())
 
     def _rechecked(self, call: Call) -> Recheck:
         return Recheck(lambda: self._recheck(call), self._recheck_seconds)
 
     def _request(self, invocation: Invocation, body: InboundBody) -> FunctionRequest:
         head, caller, context = invocation.head, invocation.call.caller, invocation.call.context
+        fields = request_fields(head, caller, context.request_id, websocket=invocation.websocket)
+        if invocation.objects is not None:
+            fields += invocation.objects.request_fields()
         return FunctionRequest(
             invocation.target.function,
             method=head.method,
             target=invocation.target.path_and_query,
-            fields=request_fields(head, caller, context.request_id, websocket=invocation.websocket),
+            fields=fields,
             body=body.pieces() if body.expected else None,
             length=body.length,
             begun=body.is_begun,

@@ -9,6 +9,8 @@ from gateway.http.disconnect import CallerGoneError
 from gateway.http.respond import failure
 from gateway.http.websocket import WEBSOCKET
 from gateway.invoke.body import InboundBody
+from gateway.invoke.object_query import objects_in
+from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Invocation, Proxy
 from gateway.invoke.recheck import AccessLostError, ReplyBrokenError
 from gateway.invoke.target import target_of
@@ -28,11 +30,13 @@ class InvokeRoutes:
         admission: Admission,
         proxy: Proxy,
         limiter: ProjectLimiter,
+        objects: ObjectInvocations,
         body_max_bytes: int,
     ) -> None:
         self._admission = admission
         self._proxy = proxy
         self._limiter = limiter
+        self._objects = objects
         self._body_max_bytes = body_max_bytes
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +68,12 @@ class InvokeRoutes:
         call = await self._admission.admit(context)
         address = callable_function(call.tenant, target.function)
         body = InboundBody(receive, head, self._body_max_bytes)
+        named = objects_in(head, most=self._objects.most) if address.objects and head.query else None
+        if named is not None:
+            bindings, query = named
+            invocation = Invocation(call, head, target.with_query(query), address)
+            await self._objects.carry(invocation, bindings, body, send)
+            return
         async with self._limiter.slot(call.subject) as use:
             context.limits[use.name] = use
             await self._proxy.carry(Invocation(call, head, target, address, websocket), body, send)

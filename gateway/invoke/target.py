@@ -27,6 +27,11 @@ class Target:
     function: str
     path_and_query: bytes
 
+    def with_query(self, query: bytes) -> "Target":
+        """The same path with another query."""
+        path = self.path_and_query.partition(b"?")[0]
+        return Target(self.function, path + (b"?" + query if query else b""))
+
 
 def has_dot_segment(path: bytes) -> bool:
     """Whether a segment of the path is `.` or `..`, spelled with or without escapes, with or without parameters."""

@@ -8,10 +8,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
+
+Held = TypeVar("Held")
 
 # More than a function can read and digest (docs/explanation/performance.md): leaving early is never cheaper.
 FASTEST_BYTES_PER_SECOND = 1 << 30
@@ -31,11 +34,13 @@ async def charged_read(
     limiter: ProjectLimiter,
     subject: LimitSubject,
     size: int,
-    slot: AbstractAsyncContextManager[object],
+    slot: AbstractAsyncContextManager[Held],
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Held]:
     """Charges an object, then holds a slot while it is read: a request that waits for bytes holds no slot.
+
+    Gives what the slot gives.
 
     Args:
         limiter: limits of the subject's project.
@@ -50,10 +55,10 @@ async def charged_read(
     await limiter.charge_bytes(subject, size)
     read = 0
     try:
-        async with slot:
+        async with slot as held:
             began = clock()
             try:
-                yield
+                yield held
                 read = size
             except BaseException as error:
                 if not isinstance(error, GatewayError) or error.kind not in _NOTHING_READ:

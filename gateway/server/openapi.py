@@ -4,8 +4,11 @@ from http import HTTPStatus
 from typing import Any
 
 from gateway.checksums.known import Source
+from gateway.compute.binding_fields import INPUT as OF_INPUTS
+from gateway.compute.binding_fields import OUTPUT as OF_OUTPUTS
 from gateway.digests import ALGORITHMS, BY_WIRE_NAME
 from gateway.errors import ErrorCode
+from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
 
@@ -150,16 +153,29 @@ def _invoke_path() -> dict[str, Any]:
         "content": {"*/*": {}},
         "headers": _LIMIT_HEADERS,
     }
+    with_objects = {**answer, "headers": {**_LIMIT_HEADERS, **_headers(OF_INPUTS, OF_OUTPUTS)}}
+    operations: dict[str, dict[str, Any]] = {
+        method: {"operationId": f"invoke_{method.lower()}", "responses": {"default": answer}} for method in METHODS
+    }
+    operations[METHOD] |= {"parameters": _object_parameters(), "responses": {"default": with_objects}}
     return {
         "parameters": [
             _parameter("function", "path", "A callable Knative Service of the project.", required=True),
             _parameter("path", "path", "Path that the function is sent, with all its slashes.", required=True),
         ],
-        **{
-            method.lower(): {"operationId": f"invoke_{method.lower()}", "responses": {"default": answer}}
-            for method in METHODS
-        },
+        **{method.lower(): operation for method, operation in operations.items()},
     }
+
+
+def _object_parameters() -> list[dict[str, Any]]:
+    """Of a function that takes objects; for every other one, its query is its own."""
+    objects = {"schema": {"type": "array", "items": {"type": "string"}}, "style": "form", "explode": True}
+    value = "[name:]container/object; may be repeated. For functions that take objects."
+    return [
+        {**_parameter(INPUT, "query", f"Object that the function may read: {value}"), **objects},
+        {**_parameter(OUTPUT, "query", f"Object that the function may write: {value}"), **objects},
+        _parameter(OVERWRITE, "query", "Whether outputs may replace objects that exist: true or false."),
+    ]
 
 
 def _errors(content: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from gateway.checksums.list_slots import ListSlots
 from gateway.checksums.routes import ChecksumRoutes
 from gateway.checksums.service import Checksums
 from gateway.checksums.small_objects import SmallObjects
+from gateway.compute.object_binder import ObjectBinder
 from gateway.compute.object_function import ObjectFunction
 from gateway.compute.runner import Runner
 from gateway.compute.slots import ComputeSlots
@@ -25,6 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
+from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
 from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
@@ -88,6 +90,13 @@ async def open_services(
             max_bytes=settings.bulk_read_max_bytes,
             budget=ContentBudget(settings.bulk_read_process_bytes),
         )
+        proxy = Proxy(
+            functions,
+            FunctionDiagnostics(directory),
+            recheck=admission.recheck,
+            recheck_seconds=settings.stream_recheck_seconds,
+        )
+        binder = ObjectBinder(admission, store)
         slots = ListSlots(settings)
         events = EventFlow(checksums, entries=settings.event_cache_entries)
         yield Services(
@@ -96,13 +105,11 @@ async def open_services(
             events=EventRoutes(admission, events, settings=settings, slots=slots, metrics=metrics),
             invocations=InvokeRoutes(
                 admission=admission,
-                proxy=Proxy(
-                    functions,
-                    FunctionDiagnostics(directory),
-                    recheck=admission.recheck,
-                    recheck_seconds=settings.stream_recheck_seconds,
-                ),
+                proxy=proxy,
                 limiter=limiter,
+                objects=ObjectInvocations(
+                    binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects
+                ),
                 body_max_bytes=settings.invoke_body_max_bytes,
             ),
             limits=LimitRoutes(admission, limiter),

@@ -125,3 +125,6 @@ class FunctionSettings(RetrySettings):
     invoke_body_max_bytes: int = Field(
         1 << 30, ge=0, description="Maximum request body that is forwarded to a function (/v1/invoke)."
     )
+    invoke_max_objects: int = Field(
+        8, ge=0, le=32, description="Maximum number of inputs and outputs, together, of one invocation."
+    )

@@ -16,7 +16,7 @@ FORGED = [
     b"Knative-Serving-Namespace", b"X-Forwarded-For", b"X-Forwarded-Host", b"X-Forwarded-Proto",
     b"X-Forwarded-Client-Cert", b"Forwarded", b"X-Envoy-Original-Path", b"X-Envoy-Force-Trace", b"X-Original-URL",
     b"X-Rewrite-URL", b"X-HTTP-Method-Override", b"Remote-User", b"X_Project_Id", b"X_User_Id", b"X-Project_Id",
-    b"x_auth_token", b"X_Roles",
+    b"x_auth_token", b"X_Roles", b"Osfaas-Input", b"Osfaas-Output", b"osfaas_input", b"Osfaas-Anything",
 ]  # fmt: skip
 
 # Fields that Envoy sets or reads, and those about one connection.

@@ -33,6 +33,8 @@ PUBLISHED = {
     "method.not_allowed": 405,
     "object.denied_by_rule": 403,
     "object.changed": 409,
+    "object.exists": 409,
+    "object.no_capability": 403,
     "object.forbidden": 403,
     "function.not_enabled": 403,
     "function.not_found": 404,

@@ -20,7 +20,8 @@ CALLER = Caller(TOKEN, "user-1", "alice", ProjectId("p1"), "demo", frozenset(["m
 FORBIDDEN_IN = re.compile(
     r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|content-length|expect|authorization|"
     r"x-(auth|subject|service|storage)-.*|cookie2?|forwarded|x-forwarded-.*|k-.*|knative-.*|x-envoy-.*|x-istio-.*|via|"
-    r"x-original-.*|x-rewrite-url|x-(http-)?method(-override)?|x-real-ip|remote-user|x-tenant.*|x-domain-.*|x-b3-.*"
+    r"x-original-.*|x-rewrite-url|x-(http-)?method(-override)?|x-real-ip|remote-user|x-tenant.*|x-domain-.*|x-b3-.*|"
+    r"osfaas-.*"
 )
 OURS = {"user-agent", "x-identity-status", "x-user-id", "x-project-id", "x-roles", "x-openstack-request-id"}
 
@@ -32,6 +33,7 @@ _interesting = st.sampled_from(
         *("K-Network-Probe", "K-Original-Host", "Knative-Serving-Namespace", "Knative-Serving-Revision", "Host"),
         *("Knative-Activator-Probe", "X-Envoy-Original-Dst-Host", "X-Original-Url", "X-HTTP-Method-Override"),
         *("X_Project_Id", "X-Identity-Status", "Expect", "Trailer", "Via", "Content-Type", "X-Custom", "Accept"),
+        *("Osfaas-Input", "Osfaas-Output", "Osfaas-X"),
     ]
 )
 _case = st.sampled_from([str.lower, str.upper, str.title, str])
@@ -127,14 +129,14 @@ def test_ids_and_roles_cannot_break_out_of_their_field(word: str) -> None:
 FORBIDDEN_OUT = re.compile(
     r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|set-cookie2?|server|x-auth-token|date|"
     r"x-openstack-.*|www-authenticate|k-.*|knative-.*|x-envoy-.*|alt-svc|refresh|clear-site-data|server-timing|"
-    r"strict-transport-security|x-subject-token"
+    r"strict-transport-security|x-subject-token|osfaas-.*"
 )
 _reply_names = st.sampled_from(
     [
         *(b"Set-Cookie", b"Server", b"Connection", b"X-Auth-Token", b"X-Openstack-Request-Id", b"WWW-Authenticate"),
         *(b"K-Revision", b"X-Envoy-Decorator-Operation", b"Alt-Svc", b"Refresh", b"Clear-Site-Data", b"Server-Timing"),
         *(b"Strict-Transport-Security", b"Keep-Alive", b"Location", b"Content-Location", b"Content-Type", b"X-Own"),
-        b"Date",
+        *(b"Date", b"Osfaas-Input", b"Osfaas-Output"),
     ]
 )
 

@@ -36,6 +36,7 @@ from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.keystone import caller_from
 from gateway.identity.tokens import MAX_TOKEN_CHARS, fernet_issued_at, token_of
 from gateway.invoke.headers import identity_fields, reply_fields, request_fields
+from gateway.invoke.object_query import objects_in
 from gateway.invoke.target import target_of
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.endpoints import account_of
@@ -232,16 +233,48 @@ def test_target_of_an_invocation_is_a_suffix_of_the_path_that_stays_below_it(res
     assert not {b".", b".."} & {segment.partition(b";")[0] for segment in segments}
 
 
+_object_pairs = st.lists(
+    st.tuples(
+        st.sampled_from([b"input", b"output", b"overwrite", b"in%70ut", b"Input", b"a", b""]) | path_bytes,
+        st.builds(b"%s%s/%s".__mod__, st.tuples(st.sampled_from([b"", b"a:", b":"]), path_bytes, path_bytes))
+        | path_bytes,
+    ),
+    max_size=6,
+).map(lambda pairs: b"&".join(b"%s=%s" % pair for pair in pairs))
+
+
+@given(_object_pairs | st.binary(max_size=60))
+def test_objects_in_a_query_are_distinct_and_what_is_left_names_none(query: bytes) -> None:
+    head = RequestHead("POST", b"/v1/invoke/f", query, ())
+    kinds = {ErrorCode.REQUEST_MALFORMED, ErrorCode.REQUEST_HEAD_TOO_LARGE}
+    found = unless_refused(kinds, lambda: objects_in(head, most=4))
+    if found is None:
+        return
+    bindings, rest = found
+    assert 0 < len(bindings) <= 4
+    assert objects_in(RequestHead("GET", b"/v1/invoke/f", rest, ()), most=0) is None
+    left = iter(query.split(b"&"))
+    assert all(part in left for part in rest.split(b"&") if rest), "in the order in which they were sent"
+    written = {each.ref for each in bindings.outputs}
+    assert len(written) == len(bindings.outputs)
+    assert not written & {each.ref for each in bindings.inputs}
+    for group in (bindings.inputs, bindings.outputs):
+        assert len({each.name for each in group}) == len(group)
+        assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", each.name) for each in group)
+
+
 # --- fields that cross the gateway
 
 CALLER = Caller("gAAAAA-secret", "u1", "alice", ProjectId("p1"), "demo", frozenset(["member"]), 0)
 _NOT_IN = re.compile(
     rb"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|content-length|expect|authorization|cookie2?|"
-    rb"x-(auth|subject|service|storage)-.*|forwarded|x-forwarded-.*|k-.*|knative-.*|x-envoy-.*|x-istio-.*|via|x-b3-.*"
+    rb"x-(auth|subject|service|storage)-.*|forwarded|x-forwarded-.*|k-.*|knative-.*|x-envoy-.*|x-istio-.*|via|x-b3-.*|"
+    rb"osfaas-.*"
 )
 _NOT_OUT = re.compile(
     rb"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|set-cookie2?|x-auth-token|x-openstack-.*|k-.*|"
-    rb"www-authenticate|knative-.*|x-envoy-.*|alt-svc|clear-site-data|strict-transport-security|server|date|refresh"
+    rb"www-authenticate|knative-.*|x-envoy-.*|alt-svc|clear-site-data|strict-transport-security|server|date|refresh|"
+    rb"osfaas-.*"
 )
 _crossing = st.lists(st.tuples(_names | _any_names, _any_values | st.builds(b", ".join, st.lists(_names))), max_size=8)
 
