@@ -17,7 +17,8 @@ from pathlib import Path
 import httpx
 
 from localcloud.cloud import LocalCloud, local_cloud
-from localcloud.stack import function_service, gateway_behind_envoy, running, write_tenants
+from localcloud.demo_objects import CONTAINER, PICTURE, one_thumbnail, upload_picture
+from localcloud.stack import function_service, gateway_behind_envoy, running, thumbnail_service, write_tenants
 
 BUCKET = "demo"
 FILES = {
@@ -59,11 +60,17 @@ def main() -> int:
         files = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-files-")))
         tenants = cloud.state / "tenants.yaml"
         say("==> onboarding the project alice-project")
-        function = function_service(cloud.state)
-        write_tenants(tenants, {cloud.users["alice"].project_id: f"http://127.0.0.1:{function.port}"})
+        function, thumbnail = function_service(cloud.state), thumbnail_service(cloud.state)
+        write_tenants(
+            tenants,
+            {cloud.users["alice"].project_id: f"http://127.0.0.1:{function.port}"},
+            with_objects={"thumbnail": f"http://127.0.0.1:{thumbnail.port}"},
+        )
         say(f"==> uploading {len(FILES)} files as alice")
         upload(cloud, files)
-        say("==> the function, the gateway, and Envoy in front")
+        upload_picture(cloud)
+        say("==> the functions, the gateway, and Envoy in front")
+        stack.enter_context(running(thumbnail))
         stack.enter_context(running(function))
         front = stack.enter_context(gateway_behind_envoy(cloud, tenants=tenants))
         url = f"http://127.0.0.1:{front.port}"
@@ -73,8 +80,14 @@ def main() -> int:
         rows = [row for title in ("first", "second") for row in five_calls(client, cloud, files, title)]
         wrong = [row for row in rows if not row.right]
         say(f"==> {len(rows)} digests, {len(wrong)} differ from those computed from the files")
-        if wrong or once:
-            return 1 if wrong else 0
+        say("==> one call with an object as input and one as output; the function has no credential")
+        shown = one_thumbnail(client, cloud)
+        say("\n".join(f"    {line}" for line in shown.lines))
+        say(f"==> the thumbnail in Swift is {'as the answer says' if shown.right else 'WRONG'}")
+        say("==> loopback isolates nothing: here a function can reach all that you can; on a cluster it cannot")
+        failed = bool(wrong) or not shown.right
+        if failed or once:
+            return 1 if failed else 0
         with contextlib.suppress(KeyboardInterrupt):
             say(to_paste(cloud, url))
             signal.pause()
@@ -165,6 +178,7 @@ def to_paste(cloud: LocalCloud, url: str) -> str:
     curl -H "X-Auth-Token: $TOKEN" "$FAAS/checksums/?bucket={BUCKET}&file=file.txt"
     curl -I -H "X-Auth-Token: $TOKEN" -H "Want-Digest: adler32" "$FAAS/v1/checksums/{BUCKET}/events.root"
     openstack object list {BUCKET}
+    osfaas function invoke thumbnail '/?width=32' --input {CONTAINER}/{PICTURE} --output {CONTAINER}/tree-32.png
 
     logs: {cloud.logs}
     Ctrl-C ends everything."""

@@ -12,6 +12,8 @@ import yaml
 from localcloud.cloud import LocalCloud
 from localcloud.services import Service, free_ports
 
+THUMBNAIL = Path(__file__).resolve().parents[1] / "functions" / "thumbnail" / "main.py"
+
 
 @contextlib.contextmanager
 def running(service: Service) -> Iterator[Service]:
@@ -31,6 +33,18 @@ def function_service(
     port = port or free_ports(1)[0]
     command = [sys.executable, "-m", "checksums_function"]
     return Service(name, command, port, state, {"PORT": str(port), "CHECKSUMS_HOST": "127.0.0.1", **(env or {})})
+
+
+def thumbnail_service(state: Path, *, port: int | None = None) -> Service:
+    """The sample function that takes objects as input and output (`functions/thumbnail`)."""
+    port = port or free_ports(1)[0]
+    return Service(
+        "thumbnail",
+        [sys.executable, str(THUMBNAIL)],
+        port,
+        state,
+        {"PORT": str(port), "THUMBNAIL_HOST": "127.0.0.1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def gateway_service(
@@ -114,13 +128,23 @@ def envoy_command(program: Path, config: Path) -> list[str]:
     return [*map(str, (program, "-c", config)), "--concurrency", "1", "--disable-hot-restart", *log]
 
 
-def write_tenants(path: Path, functions: Mapping[str, str], suspended: Mapping[str, str] | None = None) -> None:
-    """Writes the static directory: URL of the checksums function by project id, and reasons of suspensions."""
+def write_tenants(
+    path: Path,
+    functions: Mapping[str, str],
+    suspended: Mapping[str, str] | None = None,
+    *,
+    with_objects: Mapping[str, str] | None = None,
+) -> None:
+    """Writes the static directory: URL of the checksums function by project id, and reasons of suspensions.
+
+    `with_objects`: URLs, by name, of functions of every project that are callable and take objects.
+    """
     reasons = suspended or {}
+    further = {name: {"url": url, "callable": True, "objects": True} for name, url in (with_objects or {}).items()}
     tenants = [
         {
             "project_id": project,
-            "functions": {"checksums": {"url": url}},
+            "functions": {"checksums": {"url": url}, **further},
             **({"suspended": reasons[project]} if project in reasons else {}),
         }
         for project, url in functions.items()

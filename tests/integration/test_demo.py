@@ -64,6 +64,7 @@ def test_commands_to_paste_work_and_print_the_values_of_the_documentation(folder
     assert '"md5":"a5dc2db338f2c97d3a11dfa9abfa0407"' in out.replace(" ", "")
     assert "digest: adler32=c942dc81\n" in out.replace("\r", "").lower()
     assert "calibration.tar" in out
+    assert '"to": {"width": 32, "height": 24}' in out
     assert "spoken: 2 200" in out
 
 
@@ -84,6 +85,8 @@ def test_demo_shows_right_digests_and_leaves_nothing_when_it_is_ended(folder: Pa
             if "Ctrl-C ends everything" in line:
                 break
         assert "==> 30 digests, 0 differ from those computed from the files\n" in shown
+        assert "==> the thumbnail in Swift is as the answer says\n" in shown
+        assert any("loopback isolates nothing" in line for line in shown)
         assert list(folder.iterdir())
         demo.send_signal(end)
         assert demo.wait(timeout=scaled(30)) == 0
