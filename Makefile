@@ -39,6 +39,11 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
 	@touch $@
 
+.cache/functions/.installed: functions/runtimes/install.sh $(foreach runtime,framework asgi,$(addprefix functions/runtimes/$(runtime)/,constraints.txt pyproject.toml) $(wildcard functions/runtimes/$(runtime)/$(runtime)_runtime/*.py))
+	@echo "==> Runtimes of functions (.cache/functions)"
+	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
+	@touch $@
+
 # --- the two commands -----------------------------------------------------------------------------
 demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function, gateway and Envoy on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
@@ -60,7 +65,7 @@ unit: install  ## decisions, without a network
 main-story: install  ## a digest, from the token to the answer, on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q -m "main_story and not long"
 
-further-integration: install
+further-integration: install .cache/functions/.installed
 	@$(BIN)/python -m pytest tests/integration -q -m "not main_story and not long"
 
 hostile: install  ## hostile bytes over real sockets, by family
@@ -87,7 +92,7 @@ test-long: install  ## the same at length, on a machine that does nothing else: 
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
 	@$(BIN)/python -m pytest tests/long -q -s -m long
 
-integration: install  ## the gateway on real Keystone, Swift and function
+integration: install .cache/functions/.installed  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
 .cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
@@ -126,7 +131,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail
+	@$(BIN)/mypy client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code

@@ -1,0 +1,1 @@
+"""Runs `main.py` with functions-framework, as Knative expects of a container."""
