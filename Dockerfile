@@ -9,6 +9,8 @@ WORKDIR /src
 COPY requirements.txt ./
 RUN /opt/osfaas/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY functions/runtimes ./functions/runtimes
+COPY builds ./builds
 COPY policies ./policies
 COPY tenancy ./tenancy
 COPY client ./client

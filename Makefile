@@ -39,7 +39,7 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
 	@touch $@
 
-.cache/functions/.installed: functions/runtimes/install.sh $(foreach runtime,framework asgi,$(addprefix functions/runtimes/$(runtime)/,constraints.txt pyproject.toml) $(wildcard functions/runtimes/$(runtime)/$(runtime)_runtime/*.py))
+.cache/functions/.installed: functions/runtimes/install.sh $(wildcard functions/runtimes/*/pyproject.toml functions/runtimes/*/*_runtime/*)
 	@echo "==> Runtimes of functions (.cache/functions)"
 	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
 	@touch $@
@@ -131,7 +131,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code

@@ -3,11 +3,14 @@
 import click
 
 from client.functions.commands import invoke
+from client.functions.init import init
+from client.functions.serve import serve
 
 
 @click.group()
 def function() -> None:
-    """Functions of the project."""
+    """Functions of your project."""
 
 
-function.add_command(invoke)
+for command in (init, serve, invoke):
+    function.add_command(command)

@@ -9,8 +9,8 @@ python=${PYTHON:-python3}
 mkdir -p "$dir/wheels"
 for runtime in framework asgi; do
     echo "    Python packages: the runtime '$runtime'"
-    "$python" -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: --dest "$dir/wheels" --requirement "$here/$runtime/constraints.txt"
+    "$python" -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: --dest "$dir/wheels" --requirement "$here/$runtime/${runtime}_runtime/constraints.txt"
     [ -x "$dir/$runtime/bin/python" ] || "$python" -m venv "$dir/$runtime"
-    "$dir/$runtime/bin/pip" install --quiet --disable-pip-version-check --no-index --find-links "$dir/wheels" --require-hashes --requirement "$here/$runtime/constraints.txt"
+    "$dir/$runtime/bin/pip" install --quiet --disable-pip-version-check --no-index --find-links "$dir/wheels" --require-hashes --requirement "$here/$runtime/${runtime}_runtime/constraints.txt"
     "$dir/$runtime/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$here/$runtime"
 done

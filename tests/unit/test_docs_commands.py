@@ -10,7 +10,7 @@ import pytest
 from client.cli import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_TOP = "gateway|control|tenancy|policies|client|functions|localcloud|manifests|tests|docs"
+_TOP = "builds|gateway|control|tenancy|policies|client|functions|localcloud|manifests|tests|docs"
 _PATH = re.compile(rf"(?<![\w./-])(?:{_TOP})/[\w./-]*\w(?=[`)*/ ,:;]|$)", re.MULTILINE)
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 

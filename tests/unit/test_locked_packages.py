@@ -16,8 +16,11 @@ DOCS = "docs/requirements.txt"
 LOCKS = {
     "requirements.txt": ("pyproject.toml", "otel"),
     FUNCTION: ("functions/checksums/pyproject.toml", ""),
-    "functions/runtimes/framework/constraints.txt": ("functions/runtimes/framework/pyproject.toml", ""),
-    "functions/runtimes/asgi/constraints.txt": ("functions/runtimes/asgi/pyproject.toml", ""),
+    "functions/runtimes/framework/framework_runtime/constraints.txt": (
+        "functions/runtimes/framework/pyproject.toml",
+        "",
+    ),
+    "functions/runtimes/asgi/asgi_runtime/constraints.txt": ("functions/runtimes/asgi/pyproject.toml", ""),
     "tests/requirements.txt": ("pyproject.toml", "dev"),
     "tests/fuzz/requirements.txt": ("pyproject.toml", "fuzz"),
     "tests/mutants/requirements.txt": ("pyproject.toml", "mutants"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("gateway", "control", "tenancy", "policies", "client", "functions", "localcloud")
+PRODUCT = ("builds", "gateway", "control", "tenancy", "policies", "client", "functions", "localcloud")
 # A metaphor, and the standard term that takes its place.
 METAPHORS = {
     "room": "component",

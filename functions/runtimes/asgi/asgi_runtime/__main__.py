@@ -6,10 +6,14 @@ import logging
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from .application import Application
 from .loading import FunctionError, load_function
 from .settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    import socket
 
 logger = logging.getLogger("asgi_runtime")
 
@@ -49,9 +53,17 @@ def _serve(application: Application, settings: Settings) -> int:
         server_header=False,
         access_log=False,
         log_config=None,
+        log_level="warning",
         timeout_graceful_shutdown=settings.grace_seconds,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                logger.info("listening on http://%s:%d", settings.host, settings.port)
+
+    server = Server(config)
     # uvicorn ends gracefully at a signal and then raises it again; a stop by signal is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

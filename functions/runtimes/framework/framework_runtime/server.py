@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.app.base
@@ -11,6 +12,7 @@ from .application import FILE, AsgiHealth, FunctionError, WsgiHealth
 if TYPE_CHECKING:
     from .settings import Settings
 
+logger = logging.getLogger("framework_runtime")
 _ASGI_WORKER = "uvicorn_worker.UvicornWorker"
 
 
@@ -64,6 +66,7 @@ def serve(app: Any, settings: Settings) -> None:
         "timeout": 0,
         "graceful_timeout": settings.grace_seconds,
         "loglevel": "warning",
+        "when_ready": lambda _server: logger.info("listening on http://%s:%d", settings.host, settings.port),
         # Files of gunicorn's heartbeat: the root file system is read-only.
         "worker_tmp_dir": "/dev/shm",  # noqa: S108 - memory, private to the container
         # Nothing that a caller sends may change who calls.
