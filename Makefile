@@ -44,6 +44,11 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
 	@touch $@
 
+.cache/registry/.installed: tests/registry/install.sh
+	@echo "==> Registry (.cache/registry)"
+	@bash tests/registry/install.sh .cache/registry
+	@touch $@
+
 # --- the two commands -----------------------------------------------------------------------------
 demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function, gateway and Envoy on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
@@ -65,7 +70,7 @@ unit: install  ## decisions, without a network
 main-story: install  ## a digest, from the token to the answer, on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q -m "main_story and not long"
 
-further-integration: install .cache/functions/.installed
+further-integration: install .cache/functions/.installed .cache/registry/.installed
 	@$(BIN)/python -m pytest tests/integration -q -m "not main_story and not long"
 
 hostile: install  ## hostile bytes over real sockets, by family
@@ -92,7 +97,7 @@ test-long: install  ## the same at length, on a machine that does nothing else: 
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
 	@$(BIN)/python -m pytest tests/long -q -s -m long
 
-integration: install .cache/functions/.installed  ## the gateway on real Keystone, Swift and function
+integration: install .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
 .cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
