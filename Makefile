@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
+.PHONY: help install packages ceph demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@echo "==> Registry (.cache/registry)"
 	@bash tests/registry/install.sh .cache/registry
 	@touch $@
+
+# Ceph is an option of the local cloud: nothing else needs it.
+ceph:  ## Ceph beside the local cloud (Debian packages of localcloud/ceph-apt.txt)
+	@grep -hv '^#' localcloud/ceph-apt.txt | xargs localcloud/debian.sh
 
 # --- the two commands -----------------------------------------------------------------------------
 demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function, gateway and Envoy on loopback (ONCE=1 ends after the table)
