@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.objects.dialect import RGW, SWIFT, SwiftDialect
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner
@@ -26,12 +27,16 @@ class DriverParts:
     presigner: Presigner
 
 
-def _swift(parts: DriverParts) -> ObjectStore:
-    return SwiftStore(parts.client, parts.settings, parts.presigner.presigned)
+def _swift(parts: DriverParts, dialect: SwiftDialect = SWIFT) -> ObjectStore:
+    return SwiftStore(parts.client, parts.settings, parts.presigner.presigned, dialect=dialect)
+
+
+def _rgw(parts: DriverParts) -> ObjectStore:
+    return _swift(parts, RGW)
 
 
 def _s3(parts: DriverParts) -> ObjectStore:
     return S3Store(parts.client, parts.presigner, parts.settings.capabilities)
 
 
-DRIVERS: Mapping[str, Callable[[DriverParts], ObjectStore]] = {"swift": _swift, "s3": _s3}
+DRIVERS: Mapping[str, Callable[[DriverParts], ObjectStore]] = {"swift": _swift, "rgw": _rgw, "s3": _s3}

@@ -10,13 +10,14 @@ import aiohttp
 import yarl
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.identity.caller import Caller
 from gateway.objects.allowlist import StoreAllowlist
-from gateway.objects.model import is_weak
+from gateway.objects.model import is_weak, opaque
 from gateway.telemetry.trace import outgoing
 
 log = logging.getLogger(__name__)
 
-OK = 200
+OK, ACCEPTED, NO_CONTENT = 200, 202, 204
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
 CONFLICT = 409
 # A proxy that compresses an object sends a weak ETag.
@@ -110,7 +111,7 @@ class StoreClient:
         async with self.exchange("GET", url, headers) as response:
             if response.status != OK:
                 raise refusal(response.status)
-            if etag_of(response.headers.get("Etag", "")) != etag:
+            if not is_same_etag(etag_of(response.headers.get("Etag", "")), etag):
                 raise GatewayError(ErrorCode.OBJECT_CHANGED)
             yield read_pieces(response, size)
 
@@ -119,6 +120,19 @@ def etag_of(field: str) -> str:
     """The ETag in a header field: a strong one without its quotes, a weak one as it is (RFC 9110, 8.8.3)."""
     field = field.strip()
     return field if is_weak(field) else field.strip('"')
+
+
+def is_same_etag(seen: str, expected: str) -> bool:
+    """Whether an answer has the expected ETag: a strong one exactly, a weak one by its opaque part (RFC 9110, 8.8.3.2).
+
+    The expected one is also weak where the store calls it strong and does not treat it as such.
+    """
+    return opaque(seen) == opaque(expected) if is_weak(expected) else seen == expected
+
+
+def auth(caller: Caller) -> dict[str, str]:
+    """The header field with the caller's token."""
+    return {"X-Auth-Token": caller.token}
 
 
 def conditions(etag: str) -> dict[str, str]:

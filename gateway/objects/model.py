@@ -71,6 +71,16 @@ def is_weak(etag: str) -> bool:
     return etag.startswith('W/"')
 
 
+def weak(etag: str) -> str:
+    """The ETag as a weak one, for a store whose ETag does not change with every change of the content."""
+    return etag if is_weak(etag) else f'W/"{etag}"'
+
+
+def opaque(etag: str) -> str:
+    """The part of an ETag that weak comparison compares."""
+    return etag.removeprefix("W/").strip('"')
+
+
 class ObjectKind(Enum):
     """How the store keeps the content: whole, as Swift's large object (static, dynamic), or as S3's multipart upload.
 

@@ -10,6 +10,7 @@ from gateway.identity.caller import Caller
 from gateway.objects.http import (
     AS_STORED,
     OK,
+    PRECONDITION_FAILED,
     StoreClient,
     conditions,
     etag_of,
@@ -29,12 +30,17 @@ from gateway.objects.model import (
     OpenedObject,
     SignedUrl,
     is_weak,
+    weak,
 )
 from gateway.objects.s3 import Presigner
 from gateway.objects.s3_checksums import native_digests
 from gateway.objects.stored import is_round_trippable, read_foreign, read_stored, write_stored
 
 META = "x-amz-meta-"
+# A header field that only Ceph sends.
+_RGW = "x-rgw-object-type"
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 _MULTIPART = re.compile(r"-[0-9]+$")
 # A copy onto itself replaces all metadata, so these are sent with the user's.
 _RESENT = frozenset(["cache-control", "content-disposition", "content-encoding", "content-language", "expires"])
@@ -70,7 +76,26 @@ class S3Store:
             if response.status != OK:
                 raise refused_by_s3(response.status)
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return stat_from_s3(caller.project_id, self._presigner.endpoint(caller) or "", ref, headers)
+        # Ceph shows large objects of its Swift API like plain ones, with an ETag that looks like an MD5.
+        if _RGW in headers and not await self._binds(caller, ref, headers):
+            headers["etag"] = weak(etag_of(headers["etag"]))
+        return stat_from_s3(caller.project_id, self._presigner.endpoint(caller) or "", ref, headers)
+
+    async def _binds(self, caller: Caller, ref: ObjectRef, headers: Mapping[str, str]) -> bool:
+        """Whether the ETag of an object in Ceph is that of its content, and not of a manifest of segments.
+
+        Conditions are compared with the ETag of the object that has the manifest: mostly that of an empty one.
+        """
+        etag = etag_of(headers.get("etag", ""))
+        if not _MD5.fullmatch(etag):
+            return True
+        if etag == _MD5_OF_NOTHING and headers.get("content-length") != "0":
+            return False
+        url, signed = await self._presigner.signed(caller, ref, "HEAD", conditions(etag))
+        async with self._client.exchange("HEAD", url, signed) as response:
+            if response.status not in {OK, PRECONDITION_FAILED}:
+                raise refused_by_s3(response.status)
+            return response.status == OK
 
     @contextlib.asynccontextmanager
     async def opening(self, caller: Caller, ref: ObjectRef, max_bytes: int) -> AsyncIterator[OpenedObject | None]:
@@ -86,6 +111,8 @@ class S3Store:
             headers = {name.lower(): value for name, value in response.headers.items()}
             stat = stat_from_s3(caller.project_id, self._presigner.endpoint(caller) or "", ref, headers)
             fits = stat.kind is ObjectKind.PLAIN and not is_weak(stat.etag)
+            if _RGW in headers:
+                fits = fits and await self._binds(caller, ref, headers)
             yield OpenedObject(stat, lambda: read_whole(response, size)) if fits else None
 
     async def capabilities(self, caller: Caller, stat: ObjectStat, *, bound: bool = False) -> AsyncIterator[Capability]:
@@ -122,6 +149,8 @@ class S3Store:
             "content-type": stat.content_type,
             "x-amz-copy-source": source,
             "x-amz-copy-source-if-match": f'"{stat.etag}"',
+            # Ceph's name of the same; it ignores the other one.
+            "x-amz-copy-if-match": f'"{stat.etag}"',
             "x-amz-metadata-directive": "REPLACE",
         }
         url, signed = await self._presigner.signed(caller, stat.ref, "PUT", headers)

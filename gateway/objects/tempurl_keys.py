@@ -5,19 +5,25 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from gateway.identity.caller import Caller
-from gateway.objects.http import StoreClient
+from gateway.objects.http import NO_CONTENT, StoreClient, auth
 
 _KEY_SLOTS = ("Temp-Url-Key-2", "Temp-Url-Key")
-_NO_CONTENT = 204
 
 
 class TempUrlKeys:
     """Reads keys, and sets one where that is allowed."""
 
-    def __init__(self, client: StoreClient, *, set_key: bool) -> None:
-        """`set_key`: whether a container without a key may get one."""
+    def __init__(self, client: StoreClient, *, set_key: bool, of_containers: bool) -> None:
+        """Keys of one store.
+
+        Args:
+            client: sends the requests.
+            set_key: whether a container without a key may get one.
+            of_containers: whether the store honours keys of containers; otherwise they are neither used nor set.
+        """
         self._client = client
         self._may_set = set_key
+        self._of_containers = of_containers
 
     async def key(self, caller: Caller, account: str, container: str, *, whole: bool) -> str | None:
         """A key that the token may read, or one that it may set in a free slot; never replaces another.
@@ -33,7 +39,7 @@ class TempUrlKeys:
         """
         url = f"{account}/{quote(container, safe='')}"
         of_container = None
-        if whole:
+        if whole and self._of_containers:
             of_container = await self._key_slots(caller, url, "X-Container-Meta-")
             if of_container and any(of_container.values()):
                 return _first_key(of_container)
@@ -51,9 +57,9 @@ class TempUrlKeys:
         if slots is None or any(slots.values()):
             return _first_key(slots) if slots else None
         field = "X-Container-Meta-" + _KEY_SLOTS[0]
-        headers = {"X-Auth-Token": caller.token, field: secrets.token_urlsafe(32)}
+        headers = {**auth(caller), field: secrets.token_urlsafe(32)}
         async with self._client.exchange("POST", container, headers) as response:
-            if response.status != _NO_CONTENT:
+            if response.status != NO_CONTENT:
                 return None
         # Another replica may have written at the same moment: the current value counts.
         slots = await self._key_slots(caller, container, "X-Container-Meta-", newest=True)
@@ -66,9 +72,9 @@ class TempUrlKeys:
 
         `newest`: read from all of Swift's servers, not only the first one, which may not have a new key yet.
         """
-        fields = {"X-Auth-Token": caller.token, **({"X-Newest": "true"} if newest else {})}
+        fields = {**auth(caller), **({"X-Newest": "true"} if newest else {})}
         async with self._client.exchange("HEAD", url, fields) as response:
-            if response.status != _NO_CONTENT:
+            if response.status != NO_CONTENT:
                 return None
             return {slot: response.headers.get(prefix + slot) for slot in _KEY_SLOTS}
 

@@ -40,8 +40,10 @@ class RetrySettings(Group):
 class StoreSettings(TokenCacheSettings, RetrySettings):
     """Settings of object stores."""
 
-    object_store: Literal["swift", "s3"] = Field(
-        "swift", description="Object store API: Swift with the caller's token, or S3 with the caller's EC2 credential."
+    object_store: Literal["swift", "rgw", "s3"] = Field(
+        "swift",
+        description="Object store API: Swift with the caller's token, the same of Ceph (rgw), or S3 with the caller's "
+        "EC2 credential.",
     )
     region_name: str | None = Field(
         None, description="Region of the catalog's endpoints. Default: the only region of the catalog."

@@ -1,6 +1,9 @@
 """What an S3 store says of an object: which of its checksums are true ones."""
 
 import base64
+import contextlib
+from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,3 +97,75 @@ def test_s3_says_nothing_of_the_token():
         ErrorCode.OBJECT_NOT_FOUND,
         ErrorCode.OBJECT_CHANGED,
     ]
+
+
+class S3:
+    """A client, and a presigner that signs nothing; answers with each of the responses in turn."""
+
+    endpoint = staticmethod(lambda _caller: "http://s3.test")
+
+    def __init__(self, *answers: tuple[int, Mapping[str, str]]) -> None:
+        self.answers = list(answers)
+        self.sent: list[tuple[str, Mapping[str, str]]] = []
+
+    async def signed(self, _caller, ref, _method, headers):
+        return f"http://s3.test/{ref.container}/{ref.name}", dict(headers)
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, method, _url, headers):
+        self.sent.append((method, headers))
+        status, fields = self.answers.pop(0)
+        yield SimpleNamespace(status=status, headers=fields, content=SimpleNamespace(read=_nothing))
+
+
+async def _nothing(_most: int) -> bytes:
+    return b""
+
+
+ALICE = SimpleNamespace(project_id="p")
+CEPH = {"x-rgw-object-type": "Normal"}
+OTHER_MD5 = "0ab549779634cb63199692f6dd250e7b"
+
+
+async def stat_in(s3: S3):
+    return await S3Store(s3, s3, ()).stat(ALICE, ObjectRef("bucket", "o"))
+
+
+@pytest.mark.parametrize("how", ["refused", "of nothing"])
+async def test_etag_of_a_manifest_in_ceph_is_no_md5_and_binds_nothing(how):
+    """S3 shows a large object of Ceph's Swift API like a plain one; only a condition on its ETag fails."""
+    etag = OTHER_MD5 if how == "refused" else MD5
+    bound = write_stored({}, {"adler32": "00000001"}, etag=etag, size=9)
+    meta = {f"x-amz-meta-{name}": value for name, value in bound.items()}
+    s3 = S3((200, {"ETag": f'"{etag}"', "Content-Length": "9", **CEPH, **meta}), (412, {}))
+    found = await stat_in(s3)
+    assert (found.etag, found.native, found.stored, found.rewritable) == (f'W/"{etag}"', {}, {}, False)
+    if how == "refused":
+        assert s3.sent[1] == ("HEAD", {"If-Match": f'"{etag}"', "Accept-Encoding": "identity"})
+
+
+async def test_etag_of_content_in_ceph_is_its_md5_and_is_asked_for_twice_only_there():
+    plain = {"ETag": f'"{OTHER_MD5}"', "Content-Length": "9"}
+    ceph = S3((200, {**plain, **CEPH}), (200, {}))
+    assert (await stat_in(ceph)).native == {"md5": OTHER_MD5}
+    other = S3((200, plain))
+    assert (await stat_in(other)).native == {"md5": OTHER_MD5}
+    multipart = S3((200, {**plain, **CEPH, "ETag": f'"{OTHER_MD5}-2"'}))
+    assert (await stat_in(multipart)).etag == f"{OTHER_MD5}-2"
+    assert (len(ceph.sent), len(other.sent), len(multipart.sent)) == (2, 1, 1)
+
+
+async def test_failure_while_the_etag_is_confirmed_is_told():
+    s3 = S3((200, {"ETag": f'"{OTHER_MD5}"', "Content-Length": "9", **CEPH}), (404, {}))
+    with pytest.raises(GatewayError) as caught:
+        await stat_in(s3)
+    assert caught.value.kind is ErrorCode.OBJECT_NOT_FOUND
+
+
+async def test_copy_has_the_condition_under_both_of_its_names():
+    """Ceph ignores S3's name: without its own, the metadata of one content would be written to another."""
+    s3 = S3((200, {}))
+    stat = stat_from_s3("p", "s3", ObjectRef("bucket", "o"), {"etag": f'"{MD5}"', "content-length": "0"})
+    assert await S3Store(s3, s3, ()).keep(ALICE, stat, {"adler32": "00000001"}) is True
+    ((_, headers),) = s3.sent
+    assert headers["x-amz-copy-source-if-match"] == headers["x-amz-copy-if-match"] == f'"{MD5}"'

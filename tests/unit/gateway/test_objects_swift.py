@@ -20,8 +20,9 @@ from gateway.digests import ALGORITHMS
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.allowlist import StoreAllowlist
+from gateway.objects.dialect import RGW, SWIFT, SwiftDialect
 from gateway.objects.endpoints import account_of, endpoint_of
-from gateway.objects.http import StoreClient, conditions, refused
+from gateway.objects.http import StoreClient, conditions, is_same_etag, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
 from gateway.objects.swift import SwiftStore, object_url, stat_from
@@ -93,18 +94,19 @@ class Swift:
         return [(url, headers) for method, url, headers in self.sent if method == "POST"]
 
 
-def store(swift: Swift, presigned: str | None = None, **rules: Any) -> SwiftStore:
+def store(swift: Swift, presigned: str | None = None, *, dialect: SwiftDialect = SWIFT, **rules: Any) -> SwiftStore:
     async def presign(_caller: Caller, _ref: ObjectRef, _method: str, _headers: Mapping[str, str]) -> str | None:
         return presigned
 
-    return SwiftStore(swift, RULES.model_copy(update=rules), presign, clock=lambda: NOW)  # type: ignore[arg-type]
+    settings = RULES.model_copy(update=rules)
+    return SwiftStore(swift, settings, presign, dialect=dialect, clock=lambda: NOW)  # type: ignore[arg-type]
 
 
 def stat(ref: ObjectRef = REF, **headers: str) -> ObjectStat:
     return stat_from("p", ACCOUNT, ref, {**PLAIN, **{name.replace("_", "-"): value for name, value in headers.items()}})
 
 
-SLO = stat(x_static_large_object="True")
+SLO = stat(x_static_large_object="True", x_manifest_etag=MD5)
 DLO = stat(x_object_manifest="segments/o/")
 
 
@@ -122,6 +124,84 @@ def signed_with(capability: Capability) -> str:
         if hmac.new(key.encode(), message, "sha256").hexdigest() == query["temp_url_sig"][0]:
             return key
     return "other"
+
+
+# --- stores that have Swift's API and deviate from it
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-object-version-id": "v2"}])
+async def test_answer_about_another_version_is_not_taken_for_the_one_that_was_asked_for(
+    headers: dict[str, str],
+) -> None:
+    """Ceph ignores the parameter, and answers with the current version."""
+    ref = ObjectRef("c", "o", "v1")
+    swift = Swift(answers={("HEAD", object_url(ACCOUNT, ref)): Response(200, {**PLAIN, **headers})})
+    with pytest.raises(GatewayError) as caught:
+        await store(swift).stat(CALLER, ref)
+    assert caught.value.kind is ErrorCode.OBJECT_UNSUPPORTED
+
+
+async def test_answer_about_the_version_that_was_asked_for_is_taken() -> None:
+    ref = ObjectRef("c", "o", "v1")
+    swift = Swift(answers={("HEAD", object_url(ACCOUNT, ref)): Response(200, {**PLAIN, "X-Object-Version-Id": "v1"})})
+    assert (await store(swift).stat(CALLER, ref)).etag == MD5
+
+
+def test_nothing_is_bound_to_a_static_large_object_whose_store_does_not_compare_the_segments() -> None:
+    """In Ceph a segment that is written again changes the content, and not the ETag."""
+    bound = write_stored({}, {"sha1": "0" * 40}, etag=MD5, size=9)
+    meta = {"x_object_meta_" + name: value for name, value in bound.items()}
+    assert SLO.etag == MD5
+    assert stat(x_static_large_object="True", x_manifest_etag=MD5, **meta).stored == {"sha1": "0" * 40}
+    unproven = stat(x_static_large_object="True", **meta)
+    assert (unproven.etag, unproven.stored, unproven.native, unproven.rewritable) == (f'W/"{MD5}"', {}, {}, False)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "same"),
+    [
+        (MD5, MD5, True),
+        (f'W/"{MD5}"', MD5, False),
+        ("other", MD5, False),
+        (MD5, f'W/"{MD5}"', True),
+        (f'W/"{MD5}"', f'W/"{MD5}"', True),
+        ("other", f'W/"{MD5}"', False),
+        ("", f'W/"{MD5}"', False),
+    ],
+)
+def test_answer_is_of_the_same_etag_by_weak_comparison_only_if_the_expected_one_is_weak(
+    seen: str, expected: str, *, same: bool
+) -> None:
+    assert is_same_etag(seen, expected) is same
+
+
+async def test_key_of_a_container_is_neither_used_nor_set_in_a_store_that_does_not_honour_it() -> None:
+    swift = Swift(
+        container={"X-Container-Meta-Temp-Url-Key": "container-1"}, account={"X-Account-Meta-Temp-Url-Key": "account-1"}
+    )
+    assert signed_with((await offers(store(swift, dialect=RGW)))[0]) == "account-1"
+    swift = Swift()
+    assert await offers(store(swift, dialect=RGW)) == [ByteStream()]
+    assert swift.posts() == []
+
+
+async def test_dynamic_large_object_is_read_without_a_condition_where_the_store_compares_another_etag() -> None:
+    swift = Swift(account={"X-Account-Meta-Temp-Url-Key": "account-1"})
+    assert [each.name for each in await offers(store(swift), DLO)] == ["tempurl", "stream"]
+    assert await offers(store(swift, dialect=RGW), DLO) == [ByteStream()]
+    sent = []
+
+    class Reader(Swift):
+        @contextlib.asynccontextmanager
+        async def reading(self, _url: str, headers: Mapping[str, str], **expected: Any) -> AsyncIterator[None]:
+            sent.append((headers.get("If-Match"), expected["etag"]))
+            yield None
+
+    for dialect in (SWIFT, RGW):
+        async with store(Reader(), dialect=dialect).reading(CALLER, DLO):
+            pass
+    # The ETag of the answer is compared in any case.
+    assert sent == [(f'"{MD5}"', MD5), (None, MD5)]
 
 
 # --- what a HEAD says

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from control.document import parse_change
 from gateway.checksums.bulk import parse_bulk_request
-from gateway.checksums.bulk_routes import named
+from gateway.checksums.bulk_work import named
 from gateway.checksums.contract import DigestContract
 from gateway.checksums.negotiation import digest_fields, negotiate
 from gateway.checksums.routes import NAMING_PARAMETERS, PARAMETERS, ref_from_path, ref_from_query
