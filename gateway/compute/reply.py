@@ -11,7 +11,7 @@ from typing import Any
 from gateway.compute.job import CapabilityRefusedError, Contract, Result
 from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.http import incomplete
-from gateway.objects.model import ObjectKind, ObjectStat, is_weak
+from gateway.objects.model import ObjectKind, ObjectStat, is_same_etag, is_weak
 from gateway.upstream.function_client import NOBODY_THERE
 from gateway.upstream.reply import Reply
 
@@ -84,6 +84,12 @@ def _check(reply: Mapping[str, Any], stat: ObjectStat, function: str) -> None:
         if isinstance(code, str) and code in _ERRORS:
             raise GatewayError(_ERRORS[code], function=function)
         raise failed(function, "it reported an unknown error")
-    expected = (stat.etag,) if strong_etag(stat) else (stat.etag, None)
-    if reply.get("etag") not in expected or reply.get("size") != stat.size:
+    if not _is_about(reply.get("etag"), stat) or reply.get("size") != stat.size:
         raise failed(function, "its reply is about another object")
+
+
+def _is_about(etag: object, stat: ObjectStat) -> bool:
+    """Whether a reply names the object's ETag. Where that is weak, the function may have seen none, or a strong one."""
+    if etag is None:
+        return is_weak(stat.etag)
+    return isinstance(etag, str) and is_same_etag(etag, stat.etag)

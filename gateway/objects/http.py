@@ -12,7 +12,7 @@ import yarl
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.allowlist import StoreAllowlist
-from gateway.objects.model import is_weak, opaque
+from gateway.objects.model import is_same_etag, is_weak
 from gateway.telemetry.trace import outgoing
 
 log = logging.getLogger(__name__)
@@ -120,14 +120,6 @@ def etag_of(field: str) -> str:
     """The ETag in a header field: a strong one without its quotes, a weak one as it is (RFC 9110, 8.8.3)."""
     field = field.strip()
     return field if is_weak(field) else field.strip('"')
-
-
-def is_same_etag(seen: str, expected: str) -> bool:
-    """Whether an answer has the expected ETag: a strong one exactly, a weak one by its opaque part (RFC 9110, 8.8.3.2).
-
-    The expected one is also weak where the store calls it strong and does not treat it as such.
-    """
-    return opaque(seen) == opaque(expected) if is_weak(expected) else seen == expected
 
 
 def auth(caller: Caller) -> dict[str, str]:

@@ -76,8 +76,15 @@ def weak(etag: str) -> str:
     return etag if is_weak(etag) else f'W/"{etag}"'
 
 
-def opaque(etag: str) -> str:
-    """The part of an ETag that weak comparison compares."""
+def is_same_etag(seen: str, expected: str) -> bool:
+    """Whether an answer has the expected ETag: a strong one exactly, a weak one by its opaque part (RFC 9110 8.8.3.2).
+
+    The expected one is also weak where the store calls it strong and does not treat it as such.
+    """
+    return _opaque(seen) == _opaque(expected) if is_weak(expected) else seen == expected
+
+
+def _opaque(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 

@@ -2,7 +2,8 @@
 
 `x-amz-checksum-*` values count if they are of the whole object: multipart uploads also have COMPOSITE ones,
 which are checksums of checksums and look like `base64-N` (AWS, "Checking object integrity"). An ETag is the
-MD5 of the content only for objects that were uploaded in one request, and not under SSE-C or SSE-KMS.
+MD5 of the content only for objects that were uploaded in one request, and not under SSE-C or SSE-KMS; in Swift's S3 API
+nothing tells these objects from others.
 """
 
 import base64
@@ -24,6 +25,8 @@ _FIELDS = {
     "x-rgw-checksum-xxh3": "xxh3_64",
 }
 _MD5 = re.compile(r"[0-9a-f]{32}")
+# Swift's S3 API sends it, and shows a dynamic large object like a plain one, with an ETag of 32 hexadecimal digits.
+_SWIFT = "x-trans-id"
 _FULL, _TYPE = "FULL_OBJECT", "x-amz-checksum-type"
 
 
@@ -37,7 +40,7 @@ def native_digests(headers: Mapping[str, str], etag: str) -> dict[str, str]:
                 found[name] = value
     encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
     own_key = "x-amz-server-side-encryption-customer-algorithm" in headers
-    if _MD5.fullmatch(etag) and not encrypted and not own_key:
+    if _MD5.fullmatch(etag) and not encrypted and not own_key and _SWIFT not in headers:
         found["md5"] = etag
     return found
 

@@ -45,13 +45,13 @@ _MULTIPART = re.compile(r"-[0-9]+$")
 # A copy onto itself replaces all metadata, so these are sent with the user's.
 _RESENT = frozenset(["cache-control", "content-disposition", "content-encoding", "content-language", "expires"])
 # Properties that a copy would lose or change: an object with one of these is not rewritten.
+_STORAGE_CLASS = "x-amz-storage-class"
 _LOST = frozenset(
     [
         "x-amz-object-lock-legal-hold",
         "x-amz-object-lock-mode",
         "x-amz-server-side-encryption-aws-kms-key-id",
         "x-amz-server-side-encryption-customer-algorithm",
-        "x-amz-storage-class",
         "x-amz-website-redirect-location",
     ]
 )
@@ -187,8 +187,14 @@ def stat_from_s3(project_id: str, account: str, ref: ObjectRef, headers: Mapping
         stored=read_stored(meta, etag=etag, size=size),
         foreign=read_foreign(meta, etag=etag, size=size, native=native),
         metadata=metadata,
-        rewritable=not is_weak(etag) and _LOST.isdisjoint(headers) and is_round_trippable(metadata),
+        rewritable=not is_weak(etag) and not _would_lose(headers) and is_round_trippable(metadata),
     )
+
+
+def _would_lose(headers: Mapping[str, str]) -> bool:
+    """Whether a copy onto itself would change more than the metadata; it gives the usual storage class."""
+    unusual = headers.get(_STORAGE_CLASS, "STANDARD") != "STANDARD"
+    return unusual or not _LOST.isdisjoint(headers)
 
 
 def refused_by_s3(status: int) -> GatewayError:

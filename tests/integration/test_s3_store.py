@@ -35,7 +35,8 @@ def test_digests_are_those_of_the_content(s3_gateway, bucket, alice, name):
     bucket.put(name, content.data)
     answer = s3_gateway.get(bucket.path(name) + "?algorithm=md5,sha256,adler32&force=true", alice).json()
     assert answer["digests"] == {key: content.digests[key] for key in ("md5", "sha256", "adler32")}
-    assert s3_gateway.get(bucket.path(name) + "?algorithm=md5", alice).json()["sources"] == {"md5": "native"}
+    # Nothing in Swift's S3 API tells a plain object from a dynamic large one, whose ETag is no MD5.
+    assert s3_gateway.get(bucket.path(name) + "?algorithm=md5", alice).json()["sources"] == {"md5": "remembered"}
 
 
 def test_stored_digests_keep_other_metadata(s3_gateway, start_gateway, bucket, alice):

@@ -45,6 +45,8 @@ def test_a_full_object_checksum_is_true():
         (MD5, {"x-amz-server-side-encryption": "aws:kms"}),
         (MD5, {"x-amz-server-side-encryption-customer-algorithm": "AES256"}),
         ("no-md5", {}),
+        # Swift: the object may be a dynamic large one.
+        (MD5, {"x-trans-id": "tx1"}),
     ],
 )
 def test_an_etag_that_is_not_of_the_plain_content_is_no_md5(etag, headers):
@@ -97,6 +99,12 @@ def test_s3_says_nothing_of_the_token():
         ErrorCode.OBJECT_NOT_FOUND,
         ErrorCode.OBJECT_CHANGED,
     ]
+
+
+def test_an_object_of_the_usual_storage_class_is_written_to():
+    """versitygw sends the class of every object."""
+    headers = {"etag": f'"{MD5}"', "content-length": "0", "x-amz-storage-class": "STANDARD"}
+    assert stat_from_s3("p", "s3", ObjectRef("bucket", "o"), headers).rewritable
 
 
 class S3:

@@ -22,8 +22,8 @@ from gateway.identity.caller import Caller, Endpoint
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.dialect import RGW, SWIFT, SwiftDialect
 from gateway.objects.endpoints import account_of, endpoint_of
-from gateway.objects.http import StoreClient, conditions, is_same_etag, refused
-from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.objects.http import StoreClient, conditions, refused
+from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl, is_same_etag
 from gateway.objects.stored import BINDING, read_foreign, read_stored, write_stored
 from gateway.objects.swift import SwiftStore, object_url, stat_from
 from gateway.objects.tempurl import sign
