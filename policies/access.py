@@ -1,4 +1,4 @@
-"""Identities in a tenant's namespace: an unprivileged service account, and the controller's RoleBinding."""
+"""Identities in a tenant's namespace: an unprivileged service account, and the RoleBindings of the control plane."""
 
 from policies.metadata import tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
@@ -7,6 +7,8 @@ from policies.model import Manifest, Platform, TenantSpec
 SERVICE_ACCOUNT = "default"
 # From manifests/controller/access.yaml. Bound in tenants' namespaces only: pods expose their environment variables.
 CONTROLLER_ROLE = "osfaas-controller-in-tenants"
+# From manifests/functions-api/access.yaml; bound likewise.
+FUNCTIONS_API_ROLE = "osfaas-functions-api-in-tenants"
 
 
 def build_service_account(spec: TenantSpec) -> Manifest:
@@ -20,16 +22,22 @@ def build_service_account(spec: TenantSpec) -> Manifest:
 
 
 def build_controller_binding(spec: TenantSpec, platform: Platform) -> Manifest:
-    """The RoleBinding that lets the controller list pods and Deployments of this namespace, and delete pods."""
-    account = {
-        "kind": "ServiceAccount",
-        "name": platform.controller_account,
-        "namespace": platform.system_namespace,
-    }
+    """The RoleBinding that lets the controller list pods, Deployments and revisions of this namespace, delete pods, and
+    report on `Function` objects.
+    """
+    return _binding(spec, platform, CONTROLLER_ROLE, platform.controller_account)
+
+
+def build_functions_api_binding(spec: TenantSpec, platform: Platform) -> Manifest:
+    """The RoleBinding that lets `/v1/functions` write `Function` objects of this namespace, and read logs in it."""
+    return _binding(spec, platform, FUNCTIONS_API_ROLE, platform.functions_api_account)
+
+
+def _binding(spec: TenantSpec, platform: Platform, role: str, account: str) -> Manifest:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
-        "metadata": tenant_metadata(spec, CONTROLLER_ROLE),
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": CONTROLLER_ROLE},
-        "subjects": [account],
+        "metadata": tenant_metadata(spec, role),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": platform.system_namespace}],
     }

@@ -10,8 +10,8 @@ from policies.quota import pods_that_fit
 
 # The first probe comes before any process is ready. By default the next one follows after ten seconds, which would
 # delay each cold start.
-_READINESS = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 5}
-_RESTRICTED = {
+READINESS = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 5}
+RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "runAsNonRoot": True,
@@ -45,11 +45,15 @@ def _annotations(spec: TenantSpec, platform: Platform, function: CatalogueFuncti
     }
     if function.window_seconds is not None:
         scale["autoscaling.knative.dev/window"] = f"{function.window_seconds}s"
+    return {**scale, **sidecar_annotations(platform)}
+
+
+def sidecar_annotations(platform: Platform) -> dict[str, str]:
+    """The resources of queue-proxy in a pod of a revision."""
     # A quota refuses pods whose queue-proxy has no resources; the LimitRange would add them; this sets them explicitly.
     sidecar = "queue.sidecar.serving.knative.dev"
     memory = f"{platform.queue_proxy_memory_mib}Mi"
     return {
-        **scale,
         f"{sidecar}/cpu-resource-request": f"{platform.queue_proxy_cpu_millis}m",
         f"{sidecar}/cpu-resource-limit": f"{platform.queue_proxy_cpu_limit_millis}m",
         f"{sidecar}/memory-resource-request": memory,
@@ -64,9 +68,9 @@ def _pod(function: CatalogueFunction) -> dict[str, Any]:
         "image": function.image,
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"containerPort": function.port}],
-        "readinessProbe": _READINESS | {"httpGet": {"path": function.health_path}},
+        "readinessProbe": READINESS | {"httpGet": {"path": function.health_path}},
         "resources": {"requests": resources, "limits": resources},
-        "securityContext": _RESTRICTED,
+        "securityContext": RESTRICTED,
     }
     if function.environment:
         container["env"] = [{"name": name, "value": value} for name, value in sorted(function.environment.items())]

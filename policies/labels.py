@@ -4,6 +4,8 @@ API_GROUP = "osfaas.dev"
 API_VERSION = "v1alpha1"
 TENANT_PLURAL = "tenants"
 TENANT_KIND = "Tenant"
+FUNCTION_KIND = "Function"
+FUNCTION_PLURAL = "functions"
 
 # The field manager of server-side apply; an object that it has never written is not ours.
 FIELD_MANAGER = "osfaas-controller"
@@ -22,6 +24,8 @@ ISOLATION = "osfaas.dev/isolation"
 CALLABLE = "osfaas.dev/callable"
 # On such a Knative Service: "true" if it takes objects as inputs and outputs.
 OBJECTS = "osfaas.dev/objects"
+# On a Knative Service that was made from a `Function` object of the tenant, and on its pods.
+OWN_FUNCTION = "osfaas.dev/function"
 # On the namespaces of gateway and controller.
 SYSTEM = "osfaas.dev/system"
 # On the namespace of the monitoring: its pods may scrape our metrics.

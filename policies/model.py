@@ -42,6 +42,7 @@ class Limits:
         concurrent_calls: maximum number of concurrent calls in the gateway.
         requests_per_second: maximum number of calls per second, averaged.
         bytes_per_second: maximum number of object bytes read per second, averaged; 0: unlimited.
+        own_functions: maximum number of functions of its own, each a `Function` object; the catalogue's do not count.
     """
 
     pods: int = 10
@@ -50,6 +51,7 @@ class Limits:
     concurrent_calls: int = 32
     requests_per_second: int = 50
     bytes_per_second: int = 0
+    own_functions: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,11 @@ class Platform:
         queue_proxy_cpu_millis: request of Knative's sidecar in each pod.
         queue_proxy_cpu_limit_millis: its limit. A limit close to its idle use makes each cold start seconds slower.
         queue_proxy_memory_mib: its request and limit.
-        further_services: quota of Knative Services in a tenant's namespace in addition to those of the catalogue.
+        further_services: quota of Knative Services in a tenant's namespace in addition to those of the catalogue and
+            of `Function` objects.
+        own_function_images: registries and repositories, without a scheme, whose images tenants may run as functions
+            of their own: `registry.example.org`, `registry.example.org/atlas`. Empty: none, so there are no such
+            functions.
         sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
         sandbox_user_namespaces: whether the sandbox's runtime supports `hostUsers: false`; without it
             (gVisor, Kata) the kubelet refuses such pods, and the guest's own kernel isolates them instead.
@@ -141,6 +147,7 @@ class Platform:
         sidecars: whether istio-cni puts sidecars into tenants' pods (mTLS and policies on them from L3 on). Knative's
             own pods need them too, or its traffic is not recognised.
         controller_account: service account of our controller in `system_namespace`.
+        functions_api_account: service account of `/v1/functions` there.
         admin_groups: groups of users that are exempt from the admission policies.
     """
 
@@ -159,9 +166,11 @@ class Platform:
     queue_proxy_cpu_limit_millis: int = 500
     queue_proxy_memory_mib: int = 128
     further_services: int = 5
+    own_function_images: tuple[str, ...] = ()
     sandbox_runtime_class: str | None = None
     sandbox_user_namespaces: bool = False
     node_pool_label: str = "osfaas.dev/tenant"
     sidecars: bool = False
     controller_account: str = "osfaas-controller"
+    functions_api_account: str = "osfaas-functions-api"
     admin_groups: tuple[str, ...] = ("system:masters",)

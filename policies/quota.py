@@ -4,7 +4,10 @@
 promised pods never start.
 """
 
+from typing import Protocol
+
 from policies.errors import PolicyError
+from policies.labels import API_GROUP, FUNCTION_PLURAL
 from policies.metadata import tenant_metadata
 from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
 
@@ -17,7 +20,18 @@ _EPHEMERAL_MIB = 256
 _CONTAINERS_PER_POD = 2
 
 
-def pods_that_fit(function: CatalogueFunction, limits: Limits) -> int:
+class Sized(Protocol):
+    """A function with the size of one of its pods, and the maximum number of them."""
+
+    @property
+    def cpu_millis(self) -> int: ...
+    @property
+    def memory_mib(self) -> int: ...
+    @property
+    def max_scale(self) -> int: ...
+
+
+def pods_that_fit(function: Sized, limits: Limits) -> int:
     """Number of pods of this function within the limits, capped by its `max_scale`; 0: none fits."""
     return max(
         0,
@@ -63,7 +77,7 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
 
 def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
     """Limits objects in etcd, which is shared. A revision needs two Services, a Knative Service one more."""
-    services = len(spec.functions) + platform.further_services
+    services = len(spec.functions) + spec.limits.own_functions + platform.further_services
     revisions = services * _REVISIONS_PER_SERVICE
     counts = {
         "services": services + 2 * revisions,
@@ -84,6 +98,7 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/roles.rbac.authorization.k8s.io": 10,
         "count/rolebindings.rbac.authorization.k8s.io": 10,
         "count/leases.coordination.k8s.io": 10,
+        f"count/{FUNCTION_PLURAL}.{API_GROUP}": spec.limits.own_functions,
         "count/services.serving.knative.dev": services,
         "count/revisions.serving.knative.dev": revisions,
     }

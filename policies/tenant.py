@@ -1,14 +1,18 @@
 """All objects of one tenant, in the order in which they are applied."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from policies.access import build_controller_binding, build_service_account
+from policies.access import build_controller_binding, build_functions_api_binding, build_service_account
 from policies.errors import PolicyError
 from policies.function import build_function
 from policies.mesh import build_tenant_mesh
 from policies.model import CatalogueFunction, IsolationLevel, Manifest, Platform, TenantSpec
 from policies.namespace import build_namespace
 from policies.network import build_network_policies
+from policies.own_function import OwnFunctions, Rejection
+from policies.own_function_rules import rejection_of
+from policies.own_function_service import build_own_function
 from policies.quota import build_limit_range, build_quota, require_capacity
 
 
@@ -20,14 +24,19 @@ class TenantObjects:
         manifests: the namespace first, functions last.
         problems: why functions of the specification are missing, one sentence each.
         suspended: whether no pod of the tenant may run.
+        rejected: why own functions are missing, by name.
+        kept: names of the Knative Services of own functions that stay as they are, though they were not built; None:
+            the own functions are not known, and all of theirs stay.
     """
 
     manifests: tuple[Manifest, ...]
     problems: tuple[str, ...] = ()
     suspended: bool = False
+    rejected: Mapping[str, Rejection] = field(default_factory=dict)
+    kept: frozenset[str] | None = frozenset()
 
 
-def build_tenant(spec: TenantSpec, platform: Platform) -> TenantObjects:
+def build_tenant(spec: TenantSpec, platform: Platform, own: OwnFunctions | None = None) -> TenantObjects:
     """Builds the objects of a tenant. Those that isolate and limit it are always included.
 
     Only functions can fail to build: not in the catalogue, limits too small for one pod, an unsupported level. Even
@@ -36,11 +45,17 @@ def build_tenant(spec: TenantSpec, platform: Platform) -> TenantObjects:
     A suspended tenant has no Knative Service: without it there is no route and no pod, and a resume creates it again
     from the catalogue, which holds all of its state. The controller deletes its Knative Services that are not in the
     result, and remaining pods; the quota allows no new ones.
+
+    Args:
+        spec: of the tenant.
+        platform: the cluster.
+        own: the tenant's own functions; None: not known, nothing of theirs is changed unless the tenant is suspended.
     """
     foundation = (
         build_namespace(spec, platform),
         build_service_account(spec),
         build_controller_binding(spec, platform),
+        build_functions_api_binding(spec, platform),
         build_quota(spec, platform),
         build_limit_range(spec, platform),
         *build_network_policies(spec, platform),
@@ -51,14 +66,32 @@ def build_tenant(spec: TenantSpec, platform: Platform) -> TenantObjects:
     try:
         require_level(spec, platform)
     except PolicyError as error:
-        return TenantObjects(foundation, (str(error),))
+        return TenantObjects(foundation, (str(error),), kept=None)
     functions, problems = [], []
     for name in dict.fromkeys(spec.functions):
         try:
             functions.append(build_function(spec, platform, _function(name, spec, platform)))
         except PolicyError as error:
             problems.append(str(error))
-    return TenantObjects((*foundation, *functions), tuple(problems))
+    manifests = (*foundation, *functions)
+    if own is None:
+        return TenantObjects(manifests, tuple(problems), kept=None)
+    built, rejected = _own_functions(spec, platform, own)
+    kept = {name for name, rejection in rejected.items() if not rejection.stops} | own.malformed
+    return TenantObjects((*manifests, *built), tuple(problems), rejected=rejected, kept=frozenset(kept))
+
+
+def _own_functions(
+    spec: TenantSpec, platform: Platform, own: OwnFunctions
+) -> tuple[list[Manifest], dict[str, Rejection]]:
+    built, rejected = [], {}
+    for function in own.functions:
+        rejection = rejection_of(function, spec, platform)
+        if rejection is None:
+            built.append(build_own_function(spec, platform, function, own.revisions))
+        else:
+            rejected[function.name] = rejection
+    return built, rejected
 
 
 def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:

@@ -28,6 +28,7 @@ _LIMITS = {
     "concurrent_calls": (1, "Maximum number of concurrent calls."),
     "requests_per_second": (1, "Maximum number of calls per second, averaged."),
     "bytes_per_second": (0, "Maximum number of object bytes read per second, averaged; 0: unlimited."),
+    "own_functions": (0, "Maximum number of functions of the project's own; the catalogue's do not count."),
 }
 
 

@@ -4,12 +4,12 @@ Knative's conditions are not complete: with an exceeded quota a Knative Service 
 only its Deployment reports that pods were rejected. The gateway reads only the record, so the reason is stored there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.labels import CALLABLE, OBJECTS
+from policies.labels import CALLABLE, OBJECTS, OWN_FUNCTION
 from policies.model import Manifest
-from tenancy.kubernetes.kinds import SERVICE_LABEL
+from tenancy.kubernetes.kinds import REVISION_LABEL, SERVICE_LABEL
 from tenancy.model.reasons import (
     CONFIGURATION_REASONS,
     CRASH_REASONS,
@@ -27,7 +27,11 @@ _MAX_CHARACTERS = 400
 def function_statuses(
     services: Iterable[Manifest], deployments: Sequence[Manifest], pods: Sequence[Manifest]
 ) -> tuple[FunctionStatus, ...]:
-    """The state of each Knative Service of a namespace, by name."""
+    """The state of each Knative Service of a namespace, by name.
+
+    Callers of an own function care for the revisions that get their calls: the latest one may be broken while an
+    earlier one serves. Its state is in the status of its `Function` object.
+    """
     found = [
         _status(service, [*_of(service, deployments)], [*_of(service, pods)])
         for service in services
@@ -37,11 +41,15 @@ def function_statuses(
 
 
 def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[Manifest]) -> FunctionStatus:
+    labels = service["metadata"].get("labels", {})
     ready, condition = _ready(service)
     reason, message = "", ""
+    if OWN_FUNCTION in labels and routes_calls(service):
+        ready, routed = True, {target.get("revisionName", "") for target in traffic_of(service)}
+        deployments, pods = of_revisions(routed, deployments), of_revisions(routed, pods)
     running = any(deployment.get("status", {}).get("readyReplicas") for deployment in deployments)
     if not (ready and running):
-        reason, message = _problem(deployments, pods)
+        reason, message = problem_of(deployments, pods)
     if not ready and not reason:
         reason = condition.get("reason") or NOT_READY
         message = condition.get("message") or "Knative has not reported whether it is ready"
@@ -53,7 +61,30 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
         objects=labels.get(OBJECTS) == "true",
         reason=reason,
         message=message[:_MAX_CHARACTERS],
+        tags=tuple(sorted({target["tag"] for target in traffic_of(service) if target.get("tag")})),
     )
+
+
+def condition_of(service: Manifest, type_: str) -> Mapping[str, Any]:
+    """A condition of a Knative object; empty if it has none of this type."""
+    conditions = service.get("status", {}).get("conditions", ())
+    return next((each for each in conditions if each.get("type") == type_), {})
+
+
+def routes_calls(service: Manifest) -> bool:
+    """Whether Knative sends the calls of a service to revisions that became ready."""
+    return bool(traffic_of(service)) and condition_of(service, "RoutesReady").get("status") == "True"
+
+
+def traffic_of(service: Manifest) -> Sequence[Mapping[str, Any]]:
+    """The shares of a service's revisions, as Knative reports them."""
+    shares: Sequence[Mapping[str, Any]] = service.get("status", {}).get("traffic", ())
+    return shares
+
+
+def of_revisions(names: Collection[str], objects: Iterable[Manifest]) -> list[Manifest]:
+    """The Deployments or pods of these revisions."""
+    return [each for each in objects if each["metadata"].get("labels", {}).get(REVISION_LABEL) in names]
 
 
 def _ready(service: Manifest) -> tuple[bool, Mapping[str, Any]]:
@@ -70,7 +101,8 @@ def _of(service: Manifest, objects: Iterable[Manifest]) -> Iterator[Manifest]:
     return (each for each in objects if each["metadata"].get("labels", {}).get(SERVICE_LABEL) == name)
 
 
-def _problem(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple[str, str]:
+def problem_of(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> tuple[str, str]:
+    """Why pods do not start: reason and message, both "" if Kubernetes reports none."""
     for deployment in deployments:
         for condition in deployment.get("status", {}).get("conditions", ()):
             if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policies.labels import OWN_FUNCTION
 from policies.model import Manifest
 from policies.tenant import TenantObjects
 from tenancy.controller.ownership import foreign_fields, is_ours
@@ -199,13 +200,22 @@ def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | 
 
 
 def _superseded(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> tuple[Delete, ...]:
-    kept = {ref_of(manifest) for manifest in wanted.manifests}
-    kinds = OWNED_KINDS if not wanted.problems else [kind for kind in OWNED_KINDS if kind != KNATIVE_SERVICE]
+    built = {ref_of(manifest) for manifest in wanted.manifests}
     return tuple(
         Delete(ref, live["metadata"]["uid"])
         for ref, live in snapshot.objects.items()
-        if ref not in kept
-        and ref.kind in kinds
+        if ref not in built
+        and ref.kind in OWNED_KINDS
+        and not _stays(ref, live, wanted)
         and is_ours(live, tenant)
         and not live["metadata"].get("deletionTimestamp")
     )
+
+
+def _stays(ref: Ref, live: Manifest, wanted: TenantObjects) -> bool:
+    """Whether a Knative Service stays though it was not built, because it could not be."""
+    if ref.kind != KNATIVE_SERVICE:
+        return False
+    if OWN_FUNCTION in live["metadata"].get("labels", {}):
+        return wanted.kept is None or ref.name in wanted.kept
+    return bool(wanted.problems)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from policies.model import Manifest, Platform
 from policies.tenant import build_tenant
+from tenancy.controller.own_functions import observe_functions
 from tenancy.controller.plan import Apply, Delete, plan_tenant
 from tenancy.controller.snapshot import take_snapshot
 from tenancy.kubernetes.client import Cluster, Ref, ref_of
@@ -35,7 +36,8 @@ def preview(cluster: Cluster, record: TenantRecord, platform: Platform) -> Itera
     Raises:
         ClusterError: the objects cannot be read.
     """
-    wanted = build_tenant(spec_in_force(record, record.status.project), platform)
+    own = observe_functions(cluster, record.spec.namespace).own
+    wanted = build_tenant(spec_in_force(record, record.status.project), platform, own)
     snapshot = take_snapshot(cluster, record.spec.namespace, wanted.manifests)
     plan = plan_tenant(record.name, wanted, snapshot, {})
     pods = {ref_of(pod): pod for pod in snapshot.pods or ()}

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from policies.labels import FIELD_MANAGER
 from policies.model import Manifest, Platform, TenantSpec
-from policies.tenant import build_tenant
+from policies.tenant import TenantObjects, build_tenant
 from tenancy.controller.execute import ApplyResult, execute
+from tenancy.controller.function_report import OwnFunctionContext
 from tenancy.controller.function_status import function_statuses
 from tenancy.controller.metrics import ControllerMetrics
+from tenancy.controller.own_functions import ObservedFunctions, observe_functions, report_functions
 from tenancy.controller.plan import Applied, plan_removal, plan_tenant
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.report import KubernetesEvent, ReconcileResult, events_of, status_of, status_patch
@@ -93,7 +95,8 @@ class Reconciler:
         if self._may_remove(record):
             return self._remove(record, manifest), None
         spec = spec_in_force(record, project[0])
-        wanted = build_tenant(spec, self.platform)
+        observed = observe_functions(self.cluster, spec.namespace)
+        wanted = build_tenant(spec, self.platform, observed.own)
         snapshot = take_snapshot(self.cluster, spec.namespace, wanted.manifests)
         remembered = self._remembered.setdefault(name, {})
         plan = plan_tenant(name, wanted, snapshot, remembered)
@@ -109,12 +112,30 @@ class Reconciler:
             offboarding=record.observed_offboarding(self.clock()),
         )
         changed = self._report(manifest, result, applied)
-        waits = bool(result.refusals) or not _settled(result, snapshot.deployments)
+        functions_changed, functions_wait = self._report_functions(observed, wanted, snapshot, result)
+        changed = changed or functions_changed
+        waits = bool(result.refusals) or functions_wait or not _settled(result, snapshot.deployments)
         self._idle_reconciles[name] = 0 if changed or not waits else self._idle_reconciles.get(name, 0) + 1
         due = self._due(record, waits=waits)
         if versions is None or changed or due is not None:
             return due, None
         return None, SettledState(versions, record.spec.project_id, project)
+
+    def _report_functions(
+        self, observed: ObservedFunctions, wanted: TenantObjects, snapshot: Snapshot, result: ReconcileResult
+    ) -> tuple[bool, bool]:
+        """Whether the status of an own function changed, and whether one is between two states."""
+        if not self.may_write() or any(refusal.ref.kind == NAMESPACE for refusal in result.refusals):
+            return False, False
+        context = OwnFunctionContext(
+            wanted=wanted,
+            services={service["metadata"]["name"]: service for service in snapshot.services},
+            deployments=snapshot.deployments,
+            pods=snapshot.pods or (),
+            refusals=result.refusals,
+            suspension=result.suspension,
+        )
+        return report_functions(self.cluster, observed, context, self.clock())
 
     def _misplaced(self, spec: TenantSpec, snapshot: Snapshot) -> tuple[Manifest, ...] | None:
         """The pods that must end or be replaced; None if the pods could not be listed."""

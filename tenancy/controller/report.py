@@ -97,6 +97,7 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
                 **({"objects": True} if function.objects else {}),
                 "reason": function.reason,
                 "message": function.message,
+                **({"tags": list(function.tags)} if function.tags else {}),
             }
             for function in status.functions
         ],

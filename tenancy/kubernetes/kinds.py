@@ -1,13 +1,15 @@
 """The kinds of Kubernetes objects that the controller and the directory work with."""
 
-from policies.labels import API_GROUP, API_VERSION, TENANT_KIND
+from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND, TENANT_KIND
 from tenancy.kubernetes.client import Kind
 
 TENANTS = Kind(f"{API_GROUP}/{API_VERSION}", TENANT_KIND)
+FUNCTIONS = Kind(f"{API_GROUP}/{API_VERSION}", FUNCTION_KIND)
 NAMESPACE = Kind("v1", "Namespace")
 RESOURCE_QUOTA = Kind("v1", "ResourceQuota")
 LIMIT_RANGE = Kind("v1", "LimitRange")
 KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
+REVISION = Kind("serving.knative.dev/v1", "Revision")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 POD = Kind("v1", "Pod")
 
@@ -24,5 +26,6 @@ OWNED_KINDS = (
     KNATIVE_SERVICE,
 )
 
-# Knative's label on the objects of a Service.
+# Knative's labels on the objects of a Service and of a revision.
 SERVICE_LABEL = "serving.knative.dev/service"
+REVISION_LABEL = "serving.knative.dev/revision"

@@ -10,7 +10,7 @@ its namespace, which is derived from the project id, so a project can have only 
       projectID: 3d1f…
       displayName: ATLAS
       isolation: L3
-      limits: {pods: 10, cpuMillis: 4000, memoryMiB: 4096, concurrentCalls: 32, requestsPerSecond: 50}
+      limits: {pods: 10, cpuMillis: 4000, memoryMiB: 4096, concurrentCalls: 32, requestsPerSecond: 50, ownFunctions: 10}
       functions: [checksums]
       suspended: "unpaid"                       # optional: the reason
       offboarding: {requestedAt: 2026-11-24T12:00:00Z, graceSeconds: 604800, confirmed: false}   # optional
@@ -75,6 +75,7 @@ class FunctionStatus:
         reason: why it does not run, in Kubernetes' or Knative's word (see `tenancy.model.reasons`); "" if it runs.
         message: the explanation for callers and administrators.
         objects: whether it takes objects as inputs and outputs.
+        tags: names under which /v1/invoke may call some of its revisions by themselves.
     """
 
     name: str
@@ -83,6 +84,7 @@ class FunctionStatus:
     reason: str = ""
     message: str = ""
     objects: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ def manifest_of(record: TenantRecord) -> Manifest:
             "concurrentCalls": limits.concurrent_calls,
             "requestsPerSecond": limits.requests_per_second,
             "bytesPerSecond": limits.bytes_per_second,
+            "ownFunctions": limits.own_functions,
         },
         "functions": list(spec.functions),
     }
@@ -234,6 +237,7 @@ def _spec(spec: Mapping[str, Any]) -> TenantSpec:
             concurrent_calls=int(limits.get("concurrentCalls", usual.concurrent_calls)),
             requests_per_second=int(limits.get("requestsPerSecond", usual.requests_per_second)),
             bytes_per_second=int(limits.get("bytesPerSecond", usual.bytes_per_second)),
+            own_functions=int(limits.get("ownFunctions", usual.own_functions)),
         ),
         functions=tuple(spec.get("functions", ())),
         suspended=spec.get("suspended") or None,
@@ -254,6 +258,7 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
                 objects=bool(function.get("objects")),
                 reason=function.get("reason", ""),
                 message=function.get("message", ""),
+                tags=tuple(function.get("tags", ())),
             )
             for function in status.get("functions", ())
         ),

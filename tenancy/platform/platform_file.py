@@ -7,6 +7,7 @@
         environment: {MAX_STREAMS: "8"}
     destinations:                                # where functions may connect to: the object store
       - {cidr: 192.0.2.0/24, ports: [443]}
+    own_function_images: [registry.example.org]  # whose images tenants may run as functions of their own
     sandbox_runtime_class: gvisor                # this and the rest: see policies.model.Platform
     sidecars: false
 
@@ -27,6 +28,8 @@ from policies.model import Platform
 from tenancy.model.errors import PlatformFileError
 
 _FUNCTION_NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
+# A host, and below it whole segments; neither a scheme nor a tag. An empty one would allow everything.
+_IMAGES = re.compile(r"[a-z0-9][-a-z0-9.]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)*")
 _HIGHEST_PORT = 65535
 
 
@@ -69,7 +72,7 @@ def platform_of(document: Any) -> Platform:
         raise PlatformFileError("; ".join(_sentence(part) for part in error.errors())) from error
     except TypeError as error:
         raise PlatformFileError(str(error)) from error
-    problems = [*_function_problems(platform), *_destination_problems(platform)]
+    problems = [*_function_problems(platform), *_destination_problems(platform), *_image_problems(platform)]
     if problems:
         raise PlatformFileError("; ".join(problems))
     return platform
@@ -116,3 +119,11 @@ def _destination_problems(platform: Platform) -> list[str]:
         if not destination.ports or not all(1 <= port <= _HIGHEST_PORT for port in destination.ports):
             problems.append(f"destination {number}: needs ports, each from 1 to {_HIGHEST_PORT}")
     return problems
+
+
+def _image_problems(platform: Platform) -> list[str]:
+    return [
+        f"own_function_images: {place!r} is no registry or repository, such as registry.example.org/atlas"
+        for place in platform.own_function_images
+        if not _IMAGES.fullmatch(place)
+    ]

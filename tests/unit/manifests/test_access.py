@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from policies.access import CONTROLLER_ROLE, build_controller_binding
+from policies.access import (
+    CONTROLLER_ROLE,
+    FUNCTIONS_API_ROLE,
+    build_controller_binding,
+)
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
 from policies.tenant import tenant_manifests
@@ -26,11 +30,11 @@ FORBIDDEN = {
 DANGEROUS_VERBS = {"*", "bind", "escalate", "impersonate"}
 # Pods show their variables, events and Deployments what somebody else runs.
 OF_ONE_NAMESPACE = {"pods", "deployments", "replicasets", "events", "configmaps"}
-# The one role that the controller may bind, and binds to itself alone (its admission policy).
+# The roles that the controller may bind, each to one account (its admission policy).
 BINDING = {
     "apiGroups": ["rbac.authorization.k8s.io"],
     "resources": ["clusterroles"],
-    "resourceNames": [CONTROLLER_ROLE],
+    "resourceNames": [CONTROLLER_ROLE, FUNCTIONS_API_ROLE],
     "verbs": ["bind"],
 }
 
@@ -115,7 +119,13 @@ def test_in_tenants_namespaces_the_controller_sees_what_explains_failures_and_en
     """It changes none, and makes none."""
     role = one(rendered("manifests/controller"), "ClusterRole", CONTROLLER_ROLE)
     found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
-    assert found == {("pods", "list"), ("pods", "delete"), ("deployments", "list")}
+    assert found == {
+        ("pods", "list"),
+        ("pods", "delete"),
+        ("deployments", "list"),
+        ("revisions", "list"),
+        ("functions/status", "patch"),
+    }
 
 
 def test_the_controller_binds_that_role_to_itself_in_every_tenants_namespace():

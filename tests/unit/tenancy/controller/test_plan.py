@@ -149,9 +149,10 @@ def test_a_changed_object_and_a_changed_wish_are_applied(wanted: Wanted) -> None
     plan = plan_tenant(NAME, wanted, seen(*lives), remembered(wanted))
     assert [action.ref for action in plan.actions] == [ref_of(wanted[-1])]
     other = copy.deepcopy(wanted)
-    other[3]["spec"]["hard"]["pods"] = "1"
+    quota = next(each for each in other if each["kind"] == "ResourceQuota")
+    quota["spec"]["hard"]["pods"] = "1"
     plan = plan_tenant(NAME, other, seen(*all_live(wanted)), remembered(wanted))
-    assert [action.ref for action in plan.actions] == [ref_of(wanted[3])]
+    assert [action.ref for action in plan.actions] == [ref_of(quota)]
 
 
 def test_what_is_ours_and_superseded_goes_away(wanted: Wanted) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from policies.access import CONTROLLER_ROLE
 from policies.model import IsolationLevel, Limits, Manifest, Platform, TenantSpec
+from policies.own_function import OwnFunction
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.reconcile import Reconciler, _settled, removal_is_due
 from tenancy.controller.report import ReconcileResult
 from tenancy.kubernetes.client import Kind, Listing, Ref, ref_of
-from tenancy.kubernetes.kinds import DEPLOYMENT, KNATIVE_SERVICE, NAMESPACE, POD
-from tenancy.model.errors import ForbiddenError
+from tenancy.kubernetes.kinds import DEPLOYMENT, FUNCTIONS, KNATIVE_SERVICE, NAMESPACE, POD
+from tenancy.model.errors import ForbiddenError, KindMissingError
+from tenancy.model.function import FunctionRecord, function_manifest_of
 from tenancy.model.record import (
     FunctionStatus,
     ObservedOffboarding,
@@ -25,7 +27,7 @@ from tenancy.model.record import (
     manifest_of,
 )
 from tenancy.repository import ref_of_tenant
-from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, live_of
+from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC, foreign, live_of
 
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 QUOTA = Kind("v1", "ResourceQuota")
@@ -317,3 +319,109 @@ def test_the_controller_writes_when_it_saw_the_request_and_removes_nothing_in_th
     cluster.write(RECORD)
     reconciler(cluster).reconcile(NAME)
     assert "offboarding" not in cluster.objects[ref_of_tenant(NAME)]["status"]
+
+
+HELLO = OwnFunction(name="hello", image="registry.example.org/atlas/hello@sha256:" + "0a" * 32)
+OWN = replace(PLATFORM, own_function_images=("registry.example.org",))
+
+
+def write_function(cluster: Cluster, function: OwnFunction) -> Ref:
+    manifest = function_manifest_of(FunctionRecord(SPEC.namespace, function))
+    cluster.put(manifest)
+    return ref_of(manifest)
+
+
+def ready_of(cluster: Cluster, ref: Ref) -> tuple[str, str]:
+    conditions = cluster.objects[ref]["status"]["conditions"]
+    found = next(each for each in conditions if each["type"] == "Ready")
+    return found["status"], found["reason"]
+
+
+def test_a_function_object_becomes_a_knative_service_and_goes_with_it() -> None:
+    cluster = Cluster(TenantRecord(SPEC))
+    ref = write_function(cluster, HELLO)
+    reconciles = reconciler(cluster, OWN)
+    assert reconciles.reconcile(NAME) is not None
+    assert cluster.names(KNATIVE_SERVICE) == {"checksums", "hello"}
+    assert ready_of(cluster, ref) == ("Unknown", "Deploying")
+    cluster.objects.pop(ref)
+    reconciles.reconcile(NAME)
+    assert cluster.names(KNATIVE_SERVICE) == {"checksums"}
+
+
+def test_a_function_that_is_not_allowed_any_more_stays_and_says_so() -> None:
+    """An operator who takes a registry from his list stops new revisions, and no service that depends on one."""
+    cluster = Cluster(TenantRecord(SPEC))
+    ref = write_function(cluster, HELLO)
+    reconciler(cluster, OWN).reconcile(NAME)
+    reconciler(cluster).reconcile(NAME)
+    assert "hello" in cluster.names(KNATIVE_SERVICE)
+    assert ready_of(cluster, ref) == ("False", "ImageNotAllowed")
+
+
+def test_a_level_below_l3_ends_code_of_ones_own() -> None:
+    cluster = Cluster(TenantRecord(SPEC))
+    ref = write_function(cluster, HELLO)
+    reconciler(cluster, OWN).reconcile(NAME)
+    cluster.write(TenantRecord(replace(SPEC, isolation=IsolationLevel.L2)))
+    reconciler(cluster, OWN).reconcile(NAME)
+    assert cluster.names(KNATIVE_SERVICE) == {"checksums"}
+    assert ready_of(cluster, ref) == ("False", "IsolationTooLow")
+
+
+def test_a_suspended_tenants_functions_stop_and_come_back_from_their_records() -> None:
+    cluster = Cluster(TenantRecord(SPEC))
+    ref = write_function(cluster, HELLO)
+    reconciler(cluster, OWN).reconcile(NAME)
+    cluster.write(TenantRecord(replace(SPEC, suspended="unpaid")))
+    reconciler(cluster, OWN).reconcile(NAME)
+    assert cluster.names(KNATIVE_SERVICE) == set()
+    assert ready_of(cluster, ref) == ("False", "Suspended")
+    cluster.write(TenantRecord(SPEC))
+    reconciler(cluster, OWN).reconcile(NAME)
+    assert "hello" in cluster.names(KNATIVE_SERVICE)
+
+
+def test_a_malformed_function_object_stops_neither_its_service_nor_the_others() -> None:
+    cluster = Cluster(TenantRecord(SPEC))
+    ref = write_function(cluster, HELLO)
+    reconciler(cluster, OWN).reconcile(NAME)
+    cluster.objects[ref]["spec"]["cpuMillis"] = 0
+    write_function(cluster, replace(HELLO, name="other"))
+    reconciler(cluster, OWN).reconcile(NAME)
+    assert cluster.names(KNATIVE_SERVICE) == {"checksums", "hello", "other"}
+
+
+def test_without_the_definition_of_function_nothing_of_theirs_is_removed() -> None:
+    """Nothing is removed because something is missing."""
+
+    class Older(Cluster):
+        def list(self, kind: Kind, *, namespace: str = "", labels: str = "") -> Listing:
+            if kind == FUNCTIONS and self.older:
+                raise KindMissingError("not served")
+            return super().list(kind, namespace=namespace, labels=labels)
+
+        older = False
+
+    cluster = Older(TenantRecord(SPEC))
+    write_function(cluster, HELLO)
+    reconciler(cluster, OWN).reconcile(NAME)
+    cluster.older = True
+    reconciler(cluster, OWN).reconcile(NAME)
+    assert "hello" in cluster.names(KNATIVE_SERVICE)
+
+
+def test_a_knative_service_of_the_tenants_own_is_not_taken_over() -> None:
+    cluster = Cluster(TenantRecord(SPEC))
+    reconciler(cluster, OWN).reconcile(NAME)
+    theirs: Manifest = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "hello", "namespace": NAME},
+        "spec": {},
+    }
+    cluster.objects[ref_of(theirs)] = foreign(theirs)
+    ref = write_function(cluster, HELLO)
+    reconciler(cluster, OWN).reconcile(NAME)
+    assert cluster.objects[ref_of(theirs)]["spec"] == {}
+    assert ready_of(cluster, ref) == ("False", "NotOwned")

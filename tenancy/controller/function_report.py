@@ -1,0 +1,210 @@
+"""The status of a `Function` object, from its Knative Service, Deployments and pods. Pure."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.model import Manifest
+from policies.own_function_service import missing_revisions
+from policies.tenant import TenantObjects
+from tenancy.controller.crashes import crash_of, not_answering
+from tenancy.controller.function_status import condition_of, of_revisions, problem_of, routes_calls, traffic_of
+from tenancy.controller.plan import Refusal
+from tenancy.kubernetes.kinds import KNATIVE_SERVICE
+from tenancy.model.function import (
+    ActiveRevision,
+    FunctionCondition,
+    FunctionConditionType,
+    FunctionRecord,
+    OwnFunctionStatus,
+)
+from tenancy.model.record import timestamp
+from tenancy.model.suspension import Suspension
+
+_ACCEPTED, _REVISION = FunctionConditionType.ACCEPTED, FunctionConditionType.REVISION
+_TRAFFIC, _READY = FunctionConditionType.TRAFFIC, FunctionConditionType.READY
+_MAX_CHARACTERS = 2_000
+DEPLOYING = "Deploying"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFunctionContext:
+    """The result of a reconcile, as far as own functions are concerned.
+
+    Attributes:
+        wanted: the objects that were built.
+        services: the Knative Services of the namespace, by name.
+        deployments, pods: of the namespace.
+        refusals: changes that were not made.
+        suspension: of the tenant.
+    """
+
+    wanted: TenantObjects
+    services: Mapping[str, Manifest]
+    deployments: Sequence[Manifest] = ()
+    pods: Sequence[Manifest] = ()
+    refusals: tuple[Refusal, ...] = ()
+    suspension: Suspension | None = None
+
+    def built(self, name: str) -> Manifest | None:
+        """The Knative Service that was built for a function."""
+        return next((each for each in self.wanted.manifests if _is_service(each, name)), None)
+
+
+def own_function_status(record: FunctionRecord, context: OwnFunctionContext) -> OwnFunctionStatus:
+    """The status after a reconcile."""
+    service, built = context.services.get(record.name), context.built(record.name)
+    conditions = [_accepted(record, context, built)]
+    conditions.append(_revision(record, context, built, service))
+    conditions.append(_traffic(record, built, service))
+    reported: Mapping[str, Any] = service.get("status", {}) if service else {}
+    return OwnFunctionStatus(
+        observed_generation=record.generation,
+        url=reported.get("address", {}).get("url", ""),
+        image_digest=record.spec.image.partition("@")[2],
+        latest_created=reported.get("latestCreatedRevisionName", ""),
+        latest_ready=reported.get("latestReadyRevisionName", ""),
+        active=tuple(
+            ActiveRevision(share["revisionName"], int(share.get("percent") or 0), share.get("tag"))
+            for share in (traffic_of(service) if service else ())
+            if share.get("revisionName")
+        ),
+        conditions=(*conditions, _ready(conditions)),
+    )
+
+
+def function_status_patch(
+    manifest: Mapping[str, Any], status: OwnFunctionStatus, now: dt.datetime
+) -> dict[str, Any] | None:
+    """The merge patch for the status of a `Function` object; None if the status is unchanged."""
+    before = manifest.get("status") or {}
+    last = {condition["type"]: condition for condition in before.get("conditions", ())}
+    after = {
+        "observedGeneration": status.observed_generation,
+        "url": status.url,
+        "imageDigest": status.image_digest,
+        "latestCreatedRevision": status.latest_created,
+        "latestReadyRevision": status.latest_ready,
+        "activeRevisions": [
+            {"name": each.name, "percent": each.percent, **({"tag": each.tag} if each.tag else {})}
+            for each in status.active
+        ],
+        "conditions": [
+            _condition_fields(condition, last.get(condition.type.value, {}), status, now)
+            for condition in status.conditions
+        ],
+    }
+    return None if after == before else {"status": after}
+
+
+def _condition_fields(
+    condition: FunctionCondition, before: Mapping[str, Any], status: OwnFunctionStatus, now: dt.datetime
+) -> dict[str, Any]:
+    word = {True: "True", False: "False", None: "Unknown"}[condition.status]
+    since = before.get("lastTransitionTime") if before.get("status") == word else None
+    return {
+        "type": condition.type.value,
+        "status": word,
+        "reason": condition.reason,
+        "message": condition.message[:_MAX_CHARACTERS],
+        "observedGeneration": status.observed_generation,
+        "lastTransitionTime": since or timestamp(now),
+    }
+
+
+def _accepted(record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None) -> FunctionCondition:
+    if context.suspension:
+        return FunctionCondition(_ACCEPTED, False, "Suspended", context.suspension.message)
+    rejection = context.wanted.rejected.get(record.name)
+    if rejection:
+        return FunctionCondition(_ACCEPTED, False, rejection.reason, rejection.message)
+    for refusal in context.refusals:
+        if refusal.ref.kind == KNATIVE_SERVICE and refusal.ref.name == record.name:
+            return FunctionCondition(_ACCEPTED, False, refusal.reason, refusal.message)
+    if built is None:
+        why = "; ".join(context.wanted.problems) or "the tenant could not be built"
+        return FunctionCondition(_ACCEPTED, False, "TenantNotReady", why)
+    return FunctionCondition(_ACCEPTED, True, "Accepted")
+
+
+def _revision(
+    record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None, service: Manifest | None
+) -> FunctionCondition:
+    if built is None:
+        return FunctionCondition(_REVISION, None, "NotDeployed", "this specification is not deployed")
+    name = built["spec"]["template"]["metadata"]["name"]
+    status = service.get("status", {}) if service else {}
+    if service is None or status.get("latestCreatedRevisionName") != name or not _is_current(service):
+        return FunctionCondition(_REVISION, None, DEPLOYING, f"revision {name} is being created")
+    if status.get("latestReadyRevisionName") == name:
+        return FunctionCondition(_REVISION, True, "Ready")
+    return _unready_revision(name, record, context, service)
+
+
+def _unready_revision(
+    name: str, record: FunctionRecord, context: OwnFunctionContext, service: Manifest
+) -> FunctionCondition:
+    pods = of_revisions({name}, context.pods)
+    reason, message = crash_of(pods) or problem_of(of_revisions({name}, context.deployments), pods)
+    if reason:
+        return FunctionCondition(_REVISION, False, reason, f"revision {name}: {message}")
+    known = record.status.condition(_REVISION)
+    failed = condition_of(service, "ConfigurationsReady")
+    if failed.get("status") == "False":
+        # Knative ends the pods of a revision that did not become ready in time; what they said is worth more than that.
+        if known and known.status is False and known.message.startswith(f"revision {name}: "):
+            return known
+        return FunctionCondition(_REVISION, False, failed.get("reason") or "RevisionFailed", failed.get("message", ""))
+    starting = not_answering(pods, record.spec.port) or f"revision {name} is starting"
+    return FunctionCondition(_REVISION, None, DEPLOYING, starting)
+
+
+def _traffic(record: FunctionRecord, built: Manifest | None, service: Manifest | None) -> FunctionCondition:
+    missing = missing_revisions(record.spec, built) if built else ()
+    if missing:
+        names = ", ".join(missing)
+        return FunctionCondition(
+            _TRAFFIC,
+            False,
+            "RevisionMissing",
+            f"{names} does not exist any more; its share goes to the latest revision",
+        )
+    if service is None:
+        return FunctionCondition(_TRAFFIC, None, "NotDeployed", "there is nothing to send calls to")
+    routes = condition_of(service, "RoutesReady")
+    current = _is_current(service) and (built is None or _shares(built) == _shares(service))
+    if routes_calls(service) and current:
+        return FunctionCondition(_TRAFFIC, True, "Assigned")
+    if routes.get("status") == "False" and current:
+        return FunctionCondition(_TRAFFIC, False, routes.get("reason") or "NotAssigned", routes.get("message", ""))
+    return FunctionCondition(_TRAFFIC, None, DEPLOYING, "calls are being assigned to revisions")
+
+
+def _ready(conditions: Sequence[FunctionCondition]) -> FunctionCondition:
+    # A definite failure explains more than a state that is not known yet.
+    worst = next((each for each in conditions if each.status is False), None) or next(
+        (each for each in conditions if each.status is None), None
+    )
+    if worst is None:
+        return FunctionCondition(_READY, True, "Ready")
+    return FunctionCondition(_READY, worst.status, worst.reason, worst.message)
+
+
+def _shares(service: Manifest) -> list[tuple[Any, ...]]:
+    """The shares in the specification of a Knative Service."""
+    return [
+        (share.get("percent", 0), share.get("revisionName"), share.get("tag"))
+        for share in service["spec"].get("traffic", ())
+    ]
+
+
+def _is_current(service: Manifest) -> bool:
+    return bool(service.get("status", {}).get("observedGeneration") == service["metadata"].get("generation"))
+
+
+def _is_service(manifest: Manifest, name: str) -> bool:
+    return (manifest["apiVersion"], manifest["kind"]) == (
+        KNATIVE_SERVICE.api_version,
+        KNATIVE_SERVICE.kind,
+    ) and manifest["metadata"]["name"] == name
