@@ -1,6 +1,7 @@
-"""`osfaas admin-api`."""
+"""`osfaas admin-api` and `osfaas functions-api`."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,3 +15,21 @@ def admin_api() -> None:
     from control.serve import serve as run  # noqa: PLC0415
 
     sys.exit(run())
+
+
+@click.command("functions-api")
+@click.option(
+    "--platform",
+    "platform_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Platform file, as for `osfaas controller`.",
+)
+def functions_api(platform_file: Path) -> None:
+    """Run the functions API, /v1/functions.
+
+    It is a separate process, because it can write Function objects. Settings and credential are as for `osfaas serve`.
+    """
+    from control.functions.serve import serve as run  # noqa: PLC0415
+
+    sys.exit(run(platform_file))

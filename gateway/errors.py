@@ -177,6 +177,17 @@ class ErrorCode(Enum):
         "Project {project_id} has no function '{function}' that can be called. A Knative Service in its namespace is "
         "called through the gateway if it has the label osfaas.dev/callable=true.",
     )
+    # Of /v1/functions: the project's own functions.
+    FUNCTION_NOT_DEPLOYED = ErrorSpec(404, "Project {project_id} has no function '{function}' of its own.")
+    FUNCTION_CONFLICT = ErrorSpec(409, "The function '{function}' was not changed: {why}.")
+    FUNCTION_PRECONDITION = ErrorSpec(412, "The function '{function}' was not changed: {why}.")
+    FUNCTION_REJECTED = ErrorSpec(422, "The function '{function}' cannot be deployed: {why}.")
+    FUNCTION_TOO_LARGE = ErrorSpec(403, "The function '{function}' does not fit into the project's limits: {why}.")
+    FUNCTION_COUNT_EXCEEDED = ErrorSpec(
+        403,
+        "Project {project_id} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an "
+        "administrator for a higher limit.",
+    )
     FUNCTION_QUOTA_EXCEEDED = ErrorSpec(
         429,
         "The function '{function}' cannot start, because the quota does not allow it: {why}.",

@@ -16,7 +16,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def platform() -> None:
-    """Install, check and verify the platform on a cluster."""
+    """Install, check and verify the platform."""
 
 
 def _where(function: F) -> F:

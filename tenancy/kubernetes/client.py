@@ -107,6 +107,7 @@ class _Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -221,9 +222,14 @@ class Cluster:
         query = {"fieldManager": manager, "fieldValidation": "Strict"}
         return self._call(_Request("PATCH", path, query, patch, "application/merge-patch+json"))
 
-    def patch(self, ref: Ref, operations: Sequence[Mapping[str, Any]]) -> Manifest:
-        """JSON patch: all operations or none."""
-        query = {"fieldManager": FIELD_MANAGER}
+    def patch(self, ref: Ref, operations: Sequence[Mapping[str, Any]], *, manager: str = FIELD_MANAGER) -> Manifest:
+        """JSON patch: all operations or none. One that replaces `metadata.resourceVersion` has it as a precondition.
+
+        Raises:
+            ConflictError: the object has another resourceVersion.
+            NotFoundError: the object does not exist.
+        """
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
         return self._call(_Request("PATCH", self._path(ref), query, list(operations), "application/json-patch+json"))
 
     def delete(self, ref: Ref, *, uid: str, resource_version: str = "", grace_seconds: int | None = None) -> None:
@@ -251,6 +257,36 @@ class Cluster:
             self._call(_Request("DELETE", self._path(ref), body=options))
         except NotFoundError:
             return
+
+    def log(self, pod: Ref, container: str, *, lines: int, most_bytes: int, previous: bool = False) -> str | None:
+        """The end of a container's output.
+
+        Args:
+            pod: its pod.
+            container: name of the container.
+            lines: maximum number of lines.
+            most_bytes: maximum size of the result. Kubernetes counts it from the start of the chosen lines.
+            previous: of the container that ended last, instead of the current one.
+
+        Returns:
+            None if there is no such pod or container, or it has no output yet.
+
+        Raises:
+            ClusterError: the API server did not answer, or the permission is missing.
+        """
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(most_bytes)}
+        if previous:
+            query["previous"] = "true"
+        try:
+            response = self._send(_Request("GET", f"{self._path(pod)}/log", query, accept="*/*"), TIMEOUT)
+            return response.data[:most_bytes].decode(errors="replace")
+        except (UnavailableError, ForbiddenError):
+            raise
+        except urllib3.exceptions.HTTPError as error:
+            raise UnavailableError(f"the log of {pod}: {error}") from error
+        except ClusterError:
+            # 404: it is gone; 400: it has not started, or none ended before.
+            return None
 
     def _path(self, ref: Ref) -> str:
         return f"{self._collection(ref.kind, ref.namespace)}/{ref.name}"
@@ -295,7 +331,7 @@ class Cluster:
                 request.method,
                 request.path,
                 query_params=list(request.query.items()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
+                header_params={"Accept": request.accept, "Content-Type": content_type},
                 # The client serialises only some content types as JSON.
                 body=json.dumps(body) if content_type.endswith("+yaml") else body,
                 auth_settings=["BearerToken"],

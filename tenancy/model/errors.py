@@ -5,6 +5,11 @@ TenancyError
 ├── DirectoryError           the gateway's directory
 ├── RecordError              a Tenant object
 ├── PlatformFileError        the platform file
+├── FunctionError            a change of a function is refused
+│   ├── NoSuchFunctionError  the project has no function of this name
+│   ├── PreconditionError    it is not in the expected state
+│   ├── TooLargeError        its pods do not fit into the limits
+│   └── TooManyError         the project has as many as it may have
 ├── AdministrationError      not allowed in the tenant's current state
 ├── ProjectsError            Keystone gave no complete answer; nothing may be concluded
 │   └── NoSuchProjectError   Keystone has no such project
@@ -36,6 +41,35 @@ class RecordError(TenancyError):
 
 class PlatformFileError(TenancyError):
     """The platform file cannot be read or is invalid; the message names the file and the fields."""
+
+
+class FunctionError(TenancyError):
+    """A change of a tenant's own function is refused; the message is one clause with the remedy."""
+
+
+class NoSuchFunctionError(FunctionError):
+    """The project has no function of this name."""
+
+
+class PreconditionError(FunctionError):
+    """The function is not in the state that the change expects."""
+
+
+class TooLargeError(FunctionError):
+    """The pods of the function do not fit into the project's limits."""
+
+
+class TooManyError(FunctionError):
+    """The project has as many functions as it may have.
+
+    Attributes:
+        usage, limit: numbers of functions.
+    """
+
+    def __init__(self, usage: int, limit: int) -> None:
+        self.usage = usage
+        self.limit = limit
+        super().__init__(f"the project has {usage} functions of its own, and its limit is {limit}")
 
 
 class AdministrationError(TenancyError):

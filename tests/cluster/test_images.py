@@ -23,7 +23,10 @@ assert len(compiled) > 100, compiled
 print("without bytecode:", [name for name, cached in loaded if cached and not os.path.exists(cached)])
 """
 _FUNCTION = "import checksums_function.__main__ as function; function.preload()"
-_GATEWAY = "import client.cli, gateway.commands, gateway.server.serve, control.serve, tenancy.controller.controller"
+_GATEWAY = (
+    "import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve,"
+    " tenancy.controller.controller"
+)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,10 @@ def test_short_option_shows_the_help(words: str) -> None:
     "arguments",
     [
         ("--help",),
-        *((group, "--help") for group in ("tenant", "platform", "events", "controller", "serve", "admin-api")),
+        *(
+            (group, "--help")
+            for group in ("tenant", "platform", "events", "controller", "serve", "admin-api", "functions-api")
+        ),
         ("tenant", "onboard", "--help"),
         ("tenant", "verify", "--help"),
         ("platform", "install", "--help"),

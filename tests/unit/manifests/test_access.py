@@ -10,6 +10,7 @@ from policies.access import (
     CONTROLLER_ROLE,
     FUNCTIONS_API_ROLE,
     build_controller_binding,
+    build_functions_api_binding,
 )
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
@@ -142,6 +143,32 @@ def test_the_administrators_process_writes_records_and_nothing_else():
     (rule,) = [rule for _, rule in rules("manifests/admin-api")]
     assert (rule["apiGroups"], rule["resources"]) == (["osfaas.dev"], ["tenants"])
     assert set(rule["verbs"]) == {*READING, "create", "patch", "update"}
+
+
+def test_the_functions_process_reads_tenants_and_writes_functions_in_their_namespaces_alone():
+    """No Tenant, no status, no pod, no Secret; the binding in each namespace is the controller's work."""
+    objects = rendered("manifests/functions-api")
+    bound = [item["roleRef"]["name"] for item in objects if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
+    assert bound == ["osfaas-functions-api"]
+    assert one(objects, "ClusterRole", "osfaas-functions-api")["rules"] == [
+        {"apiGroups": ["osfaas.dev"], "resources": ["tenants"], "verbs": ["get", "list", "watch"]}
+    ]
+    role = one(objects, "ClusterRole", FUNCTIONS_API_ROLE)
+    found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert found == {
+        *(("functions", verb) for verb in ("get", "list", "create", "patch", "delete")),
+        ("revisions", "list"),
+        ("pods", "list"),
+        ("pods/log", "get"),
+    }
+
+
+def test_the_controller_binds_that_role_to_the_functions_process_in_every_tenants_namespace():
+    platform = platform_in(rendered("manifests/overlays/example"))
+    binding = build_functions_api_binding(TenantSpec(ProjectId("a" * 32)), platform)
+    (cluster_wide,) = [item for item in rendered("manifests/functions-api") if item["kind"] == "ClusterRoleBinding"]
+    assert binding["subjects"] == cluster_wide["subjects"]
+    assert binding["roleRef"]["name"] == FUNCTIONS_API_ROLE
 
 
 def test_nobody_has_the_controllers_rights_but_the_controller():

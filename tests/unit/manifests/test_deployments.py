@@ -15,6 +15,7 @@ PARTS = (
     ("manifests/gateway", "osfaas-gateway"),
     ("manifests/controller", "osfaas-controller"),
     ("manifests/admin-api", "osfaas-admin-api"),
+    ("manifests/functions-api", "osfaas-functions-api"),
 )
 EXAMPLE = "manifests/overlays/example"
 PREFIX = "OSFAAS_"
@@ -144,7 +145,7 @@ def test_both_parts_run_one_image_and_say_which_policies_mean_them():
     objects = rendered(EXAMPLE)
     # One ConfigMap for both processes of the gateway's code, under its generated name.
     name = one(objects, "ConfigMap", "osfaas-gateway")["metadata"]["name"]
-    for part in ("osfaas-gateway", "osfaas-admin-api"):
+    for part in ("osfaas-gateway", "osfaas-admin-api", "osfaas-functions-api"):
         (container,) = one(objects, "Deployment", part)["spec"]["template"]["spec"]["containers"]
         assert container["envFrom"] == [{"configMapRef": {"name": name}}]
     images = {
@@ -182,6 +183,15 @@ def test_every_selector_means_the_pods_of_its_own_part(folder: str, name: str):
     for service in (item for item in objects if item["kind"] == "Service"):
         assert service["spec"]["selector"] == wanted
     assert wanted.items() <= one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_controller_and_functions_api_read_the_same_platform_file():
+    """What one accepts, the other builds."""
+    objects = rendered(EXAMPLE)
+    name = one(objects, "ConfigMap", "osfaas-platform")["metadata"]["name"]
+    for part in ("osfaas-controller", "osfaas-functions-api"):
+        volumes = one(objects, "Deployment", part)["spec"]["template"]["spec"]["volumes"]
+        assert {"name": "platform", "configMap": {"name": name}} in volumes
 
 
 @pytest.mark.parametrize(("folder", "name"), PARTS)

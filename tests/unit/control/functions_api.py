@@ -1,0 +1,193 @@
+"""The API on real routes, admission and middleware, with records in memory and a caller of the test's choice."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import itertools
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from starlette.applications import Starlette
+
+from control.functions.app import FunctionsApi, _routes
+from control.functions.routes import FunctionRoutes
+from gateway.calls.admission import Admission
+from gateway.errors import GatewayError
+from gateway.http.error_handlers import install_error_handlers
+from gateway.http.metrics import Metrics
+from gateway.http.middleware import RequestMiddleware
+from gateway.identity.authenticate import Authenticator
+from gateway.identity.cache import TokenCache
+from gateway.identity.caller import Caller
+from gateway.limits.backend import InMemoryLimitBackend
+from gateway.limits.limiter import ProjectLimiter
+from gateway.settings import Settings
+from gateway.settings.identity import IdentitySettings
+from gateway.settings.limits import LimitSettings
+from gateway.settings.server import RequestSettings
+from policies.model import CatalogueFunction, Platform, TenantSpec
+from policies.names import NamespaceName, ProjectId
+from tenancy.directory.protocol import Tenant
+from tenancy.function_repository import ContainerLog, Revision
+from tenancy.model.errors import ConflictError, NotOnboardedError
+from tenancy.model.record import TenantRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenancy.model.function import FunctionRecord
+
+DIGEST = "@sha256:" + "0a" * 32
+IMAGE = f"registry.example.org/atlas/hello{DIGEST}"
+PLATFORM = Platform(
+    functions={"checksums": CatalogueFunction(name="checksums", image="i")},
+    own_function_images=("registry.example.org/atlas",),
+)
+SPEC = TenantSpec(ProjectId("p1"))
+
+
+def token() -> str:
+    """A Fernet token as Keystone makes them, of now."""
+    raw = struct.pack(">BQ", 0x80, int(time.time())) + bytes(16 + 64 + 32)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class Records:
+    """`FunctionRepository` in memory, with the API server's optimistic locking."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], FunctionRecord] = {}
+        self.before_write: Callable[[], None] = lambda: None
+        self.broken: Exception | None = None
+        self._numbers = itertools.count(1)
+        self.writes = 0
+
+    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
+        if self.broken:
+            raise self.broken
+        found = [record for (where, _), record in self.kept.items() if where == namespace]
+        return tuple(sorted(found, key=lambda record: record.name))
+
+    def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
+        if self.broken:
+            raise self.broken
+        return self.kept.get((namespace, name))
+
+    def create(self, record: FunctionRecord) -> FunctionRecord:
+        self.before_write()
+        if (record.namespace, record.name) in self.kept:
+            raise ConflictError("exists")
+        return self._keep(dataclasses.replace(record, generation=1, uid=f"u{next(self._numbers)}"))
+
+    def update(self, record: FunctionRecord) -> FunctionRecord:
+        self.before_write()
+        known = self.kept[record.namespace, record.name]
+        if known.resource_version != record.resource_version:
+            raise ConflictError("changed")
+        return self._keep(dataclasses.replace(record, generation=record.generation + 1))
+
+    def delete(self, record: FunctionRecord) -> None:
+        self.before_write()
+        if self.kept[record.namespace, record.name].resource_version != record.resource_version:
+            raise ConflictError("changed")
+        self.writes += 1
+        del self.kept[record.namespace, record.name]
+
+    def revisions(self, namespace: NamespaceName, name: str) -> tuple[Revision, ...]:
+        return (Revision(f"{name}-0a0a0a0a", "2026-11-24T12:00:00Z", IMAGE, True),)
+
+    def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        return (ContainerLog("pod", f"{name}-0a0a0a0a", True, f"{lines} lines\n"),)
+
+    def touch(self, name: str, **changes: Any) -> None:
+        """Another writer changes a record."""
+        record = dataclasses.replace(self.kept[SPEC.namespace, name], **changes)
+        self._keep(dataclasses.replace(record, generation=record.generation + 1))
+
+    def _keep(self, record: FunctionRecord) -> FunctionRecord:
+        self.writes += 1
+        kept = dataclasses.replace(record, resource_version=str(next(self._numbers)))
+        self.kept[record.namespace, record.name] = kept
+        return kept
+
+
+class Api:
+    """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
+
+    def __init__(self) -> None:
+        self.token = token()
+        self.caller: Caller | GatewayError = Caller(
+            token=self.token,
+            user_id="u",
+            user_name="alice",
+            project_id=SPEC.project_id,
+            project_name="atlas",
+            roles=frozenset(["member"]),
+            expires_at=time.time() + 3_600,
+            service_types=frozenset(["function"]),
+        )
+        self.spec = SPEC
+        self.suspended: str | None = None
+        self.onboarded = True
+        self.records = Records()
+        settings = IdentitySettings()
+        authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
+        metrics = Metrics()
+        limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics)
+        parts = FunctionsApi(directory=self, tenants=self, functions=self.records, platform=PLATFORM)  # type: ignore[arg-type]
+        app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
+        app.state.functions = FunctionRoutes(
+            admission=Admission(authenticator, self, limiter),
+            tenants=parts.tenants,
+            functions=parts.functions,
+            platform=PLATFORM,
+            public_url="https://faas.test",
+        )
+        install_error_handlers(app)
+        limits = RequestSettings(head_max_bytes=9_999, head_max_fields=99)
+        self.app = RequestMiddleware(app, limits, metrics)
+
+    async def _validate(self, _token: str) -> Caller:
+        if isinstance(self.caller, GatewayError):
+            raise self.caller
+        return self.caller
+
+    def tenant_of(self, project_id: ProjectId) -> Tenant:
+        if not self.onboarded:
+            raise NotOnboardedError(project_id)
+        spec = dataclasses.replace(self.spec, project_id=project_id)
+        return Tenant(project_id, spec.namespace, {}, self.suspended, spec.limits)
+
+    def sync_age_seconds(self) -> float | None:
+        return 0.0
+
+    def get(self, project_id: ProjectId) -> TenantRecord:
+        return TenantRecord(dataclasses.replace(self.spec, project_id=project_id))
+
+    def become(self, **changes: Any) -> None:
+        """The caller changes; Keystone is asked anew for another token."""
+        assert isinstance(self.caller, Caller)
+        self.token = token()[:-4] + f"{id(changes) % 10_000:04d}"
+        self.caller = dataclasses.replace(self.caller, token=self.token, **changes)
+
+    async def call(
+        self, method: str, path: str, json: Any = None, content: bytes | None = None, **headers: str
+    ) -> httpx.Response:
+        """A request with the caller's token; underscores in names of fields stand for dashes. GET has no body."""
+        fields = {"X-Auth-Token": self.token, **{key.replace("_", "-"): value for key, value in headers.items()}}
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://faas.test") as client:
+            if (json is None and content is None) or method in {"GET", "DELETE"}:
+                return await client.request(method, path, headers=fields)
+            return await client.request(method, path, headers=fields, json=json, content=content)
+
+    async def put(self, name: str = "hello", **fields: Any) -> httpx.Response:
+        return await self.call("PUT", f"/v1/functions/{name}", {"function": {"image": IMAGE, **fields}})
+
+
+def code(response: httpx.Response) -> str:
+    found: str = response.json()["errors"][0]["code"]
+    return found
