@@ -16,6 +16,7 @@ _ELSEWHERE = {
     "admin-api": "control.commands:admin_api",
     "controller": "tenancy.commands.controller:controller",
     "envoy-config": "gateway.commands:envoy_config",
+    "function": "client.functions.cli:function",
     "functions-api": "control.commands:functions_api",
     "events": "client.event_commands:events",
     "function": "client.functions.cli:function",

@@ -2,7 +2,15 @@
 
 
 class CommandError(Exception):
-    """The command failed; the message is one or two complete sentences."""
+    """The command failed; the message is one or two complete sentences.
+
+    Attributes:
+        status: HTTP status of the service's answer; None if there was none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class TokenRefusedError(CommandError):

@@ -24,7 +24,7 @@ LONG_SECONDS = 30.0
 # Maximum number of times that such a request starts the retry period again.
 _JOINS = 8
 MAX_SENTENCE = 1_000
-_GOOD, _UNAUTHORIZED = frozenset([200, 204]), 401
+_GOOD, _UNAUTHORIZED = frozenset([200, 201, 202, 204]), 401
 _BETWEEN_CONNECTIONS_SECONDS = 1.0
 
 Taken = TypeVar("Taken")
@@ -164,7 +164,8 @@ def refusal(
     sentence = _sentence(response) or f"The {service} returned {response.status} {response.reason}{meaning}."
     request_id = response.getheader("X-Openstack-Request-Id")
     message = f"{sentence} ({request_id})" if request_id else sentence
-    return TokenRefusedError(message) if response.status == _UNAUTHORIZED else CommandError(message)
+    kind = TokenRefusedError if response.status == _UNAUTHORIZED else CommandError
+    return kind(message, status=response.status)
 
 
 def _sentence(response: http.client.HTTPResponse) -> str | None:

@@ -94,7 +94,9 @@ def write_function(
         spec = wanted(before.spec if before else None)
         if before is not None and before.spec == spec:
             return FunctionOutcome(before, before)
-        _check(spec, tenant, platform, [record.spec for record in others])
+        # A rollback must not fail because a rule has changed since.
+        if before is None or replace(spec, traffic=before.spec.traffic) != before.spec:
+            _check(spec, tenant, platform, [record.spec for record in others])
         if before is None and len(others) >= tenant.limits.own_functions:
             raise TooManyError(len(others), tenant.limits.own_functions)
         try:

@@ -1,1 +1,1 @@
-"""`osfaas function …`: the functions of a project."""
+"""`osfaas function …`: a project's own functions, over the gateway's `/v1/functions`."""

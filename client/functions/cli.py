@@ -1,16 +1,258 @@
-"""The group `osfaas function`. Each command imports what it needs when it runs."""
+"""`osfaas function …`: a project's own functions. Each command imports its modules when it runs.
+
+The commands that need no record of a function are in modules of their own: `init`, `serve`, and `invoke`.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from client.functions.commands import invoke
 from client.functions.init import init
+from client.functions.options import field_options, fields_of, shares_of
 from client.functions.serve import serve
 
+if TYPE_CHECKING:
+    from client.functions.api import Function, FunctionsClient
 
-@click.group()
+Result = TypeVar("Result")
+Command = Callable[..., None]
+
+FAILED, NOT_IN_TIME = 1, 3
+EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not ready in time."
+_RETRY_SECONDS = 30.0
+_ALL = 100
+
+
+@click.group(epilog=EXIT_CODES)
 def function() -> None:
-    """Functions of your project."""
+    """Write, deploy, call, change and delete functions of your project."""
 
 
 for command in (init, serve, invoke):
     function.add_command(command)
+
+
+def _endpoint(command: Command) -> Command:
+    return click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")(
+        command
+    )
+
+
+def _form(command: Command) -> Command:
+    return click.option(
+        "--output",
+        "form",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="Output format.",
+    )(command)
+
+
+def _waits(command: Command) -> Command:
+    for decorate in (
+        click.option("--timeout", default=300.0, show_default=True, help="Maximum wait, in seconds."),
+        click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the change is in effect."),
+    ):
+        command = decorate(command)
+    return _form(_endpoint(command))
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@click.option("--image", help="Image by digest: HOST/REPOSITORY@sha256:…. Required for a new function.")
+@field_options
+@click.option("--no-traffic", is_flag=True, help="Leave the calls with the revisions that get them now.")
+@click.option("--again", is_flag=True, help="Make another revision, even of the same specification.")
+@_waits
+def deploy(name: str, no_traffic: bool, again: bool, **options: Any) -> None:
+    """Create a function, or give it another image or other settings.
+
+    Settings that are not given stay. Calls go to the new revision when it is ready.
+    """
+
+    def work(client: "FunctionsClient") -> tuple["Function", bool]:
+        found = client.find(name)
+        current, etag = found or (None, None)
+        fields = fields_of(options, current)
+        if current is None:
+            if "image" not in fields:
+                raise click.UsageError(f"There is no function '{name}' yet: give its --image.")
+            return client.create(name, fields)
+        fields["traffic"] = _kept(current) if no_traffic else None
+        if again:
+            fields["attempt"] = current["attempt"] + 1
+        return client.change(name, fields, etag=etag)
+
+    _finish(name, work, options)
+
+
+@function.command("set", epilog=EXIT_CODES)
+@click.argument("name")
+@field_options
+@_waits
+def set_(name: str, **options: Any) -> None:
+    """Change settings of a function."""
+
+    def work(client: "FunctionsClient") -> tuple["Function", bool]:
+        current = client.show(name)
+        return client.change(name, fields_of(options, current))
+
+    _finish(name, work, options)
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@click.argument("shares", nargs=-1, required=True, metavar="REVISION[@TAG]=PERCENT...")
+@_waits
+def traffic(name: str, shares: tuple[str, ...], **options: Any) -> None:
+    """Share the calls between revisions.
+
+    REVISION is a name, or 'latest' for the latest one that became ready.
+
+    \b
+    Example:
+      osfaas function traffic hello hello-3f9c2a1b=90 latest@canary=10
+    """  # noqa: D301 - click needs the character, which keeps the lines of the example
+    _finish(name, lambda client: client.change(name, {"traffic": shares_of(shares)}), options)
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@click.option("--to", "revision", metavar="REVISION", help="The revision. Default: the one before the present one.")
+@_waits
+def rollback(name: str, revision: str | None, **options: Any) -> None:
+    """Send all calls to an earlier revision. The next deploy ends it."""
+
+    def work(client: "FunctionsClient") -> tuple["Function", bool]:
+        chosen = revision or _previous(client.revisions(name), name)
+        return client.change(name, {"traffic": [{"percent": _ALL, "revision": chosen, "tag": None}]})
+
+    _finish(name, work, options)
+
+
+@function.command("list", epilog=EXIT_CODES)
+@_endpoint
+@_form
+def list_(endpoint: str | None, form: str) -> None:
+    """List the functions of the project."""
+    from client.functions.output import as_table  # noqa: PLC0415
+
+    functions = _done(endpoint, lambda client: list(client.every()))
+    click.echo(json.dumps(functions, indent=2) if form == "json" else as_table(functions))
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@_endpoint
+@_form
+def show(name: str, endpoint: str | None, form: str) -> None:
+    """Show a function: settings, revisions with calls, conditions."""
+    _print(_done(endpoint, lambda client: client.show(name)), form)
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@_endpoint
+@_form
+def revisions(name: str, endpoint: str | None, form: str) -> None:
+    """List the revisions of a function, the newest first."""
+    from client.functions.output import revisions_table  # noqa: PLC0415
+
+    found = _done(endpoint, lambda client: client.revisions(name))
+    click.echo(json.dumps(found, indent=2) if form == "json" else revisions_table(found))
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@click.option("--tail", default=100, show_default=True, help="Maximum number of lines of each container.")
+@_endpoint
+def logs(name: str, tail: int, endpoint: str | None) -> None:
+    """Print the end of the output of a function's containers."""
+    found = _done(endpoint, lambda client: client.logs(name, tail=tail))
+    for log in found:
+        state = "running" if log["running"] else "ended"
+        click.echo(f"== {log['pod']} ({log['revision']}, {state})", err=True)
+        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+    if not found:
+        click.echo("osfaas: no container of the function has output; it may be scaled to zero", err=True)
+
+
+@function.command(epilog=EXIT_CODES)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_endpoint
+def delete(name: str, yes: bool, endpoint: str | None) -> None:
+    """Delete a function with all its revisions."""
+    if not yes:
+        click.confirm(f"Delete the function '{name}' with all its revisions?", abort=True)
+    _done(endpoint, lambda client: client.delete(name))
+    click.echo(f"osfaas: the function '{name}' is deleted", err=True)
+
+
+def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:
+    """Makes a change, waits for it and prints the function."""
+    endpoint = options["endpoint"]
+    changed_function, changed = _done(endpoint, work)
+    click.echo("stored" if changed else "nothing to change", err=True)
+    if options["wait"]:
+        changed_function = _done(endpoint, lambda client: _wait(client, name, options["timeout"]))
+    _print(changed_function, options["form"])
+
+
+def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
+    from client.functions.waiting import Wait, wait_until_ready  # noqa: PLC0415
+
+    return wait_until_ready(Wait(seconds, lambda: client.show(name), lambda line: click.echo(line, err=True)))
+
+
+def _print(shown: "Function", form: str) -> None:
+    from client.functions.output import as_page  # noqa: PLC0415
+
+    click.echo(json.dumps(shown, indent=2) if form == "json" else _printable(as_page(shown)))
+
+
+def _done(endpoint: str | None, work: "Callable[[FunctionsClient], Result]") -> Result:
+    """Returns the result; on failure prints the message to stderr and exits with the code."""
+    from client.access import with_login  # noqa: PLC0415
+    from client.errors import CommandError  # noqa: PLC0415
+    from client.exchange import RetryPolicy  # noqa: PLC0415
+    from client.functions.api import FunctionsClient  # noqa: PLC0415
+    from client.functions.waiting import NotReadyInTimeError  # noqa: PLC0415
+
+    retry = RetryPolicy(_RETRY_SECONDS)
+    try:
+        return with_login(endpoint, lambda login: work(FunctionsClient(login, retry)))
+    except CommandError as error:
+        click.echo(f"osfaas: {_printable(str(error))}", err=True)
+        sys.exit(NOT_IN_TIME if isinstance(error, NotReadyInTimeError) else FAILED)
+
+
+def _kept(current: "Function") -> list[dict[str, Any]] | None:
+    """The shares that leave the calls where they are."""
+    if current["traffic"]:
+        kept: list[dict[str, Any]] = current["traffic"]
+        return kept
+    ready = current["status"]["latest_ready_revision"]
+    return [{"percent": _ALL, "revision": ready, "tag": None}] if ready else None
+
+
+def _previous(found: list[dict[str, Any]], name: str) -> str:
+    """The newest ready revision that is older than the one with most calls."""
+    from client.errors import CommandError  # noqa: PLC0415
+
+    present = max(found, key=lambda each: each["percent"], default=None)
+    older = found[found.index(present) + 1 :] if present else []
+    chosen = next((each["name"] for each in older if each["ready"]), None)
+    if chosen is None:
+        raise CommandError(f"There is no earlier revision of '{name}' that became ready.")
+    return str(chosen)
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which a function's output may have for the terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)

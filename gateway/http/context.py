@@ -44,6 +44,7 @@ class LogFields:
         cause: the exception behind it, shortened.
         user_id, project_id: of the caller.
         function: name of the function that is invoked.
+        tag: of the revision that is invoked by itself.
         sources: where each digest came from, by algorithm.
         objects, failed: how many objects a list names, and how many of them ended with an error.
         events: how many events had each outcome.
@@ -54,6 +55,7 @@ class LogFields:
     user_id: str | None = None
     project_id: str | None = None
     function: str | None = None
+    tag: str | None = None
     sources: Mapping[str, str] | None = None
     objects: int | None = None
     failed: int | None = None

@@ -143,7 +143,8 @@ class Proxy:
             (key,) = (value for name, value in invocation.head.fields if name == b"sec-websocket-key")
             fields = switch_fields(key, reply.fields, function=function)
         else:
-            fields = reply_fields(reply.status, reply.fields, function=function, host=invocation.address.host)
+            name, host = invocation.target.name, invocation.address.host
+            fields = reply_fields(reply.status, reply.fields, function=name, host=host)
         return [*fields, (b"server-timing", server_timing(invocation.call.context.timings).encode("ascii"))]
 
 

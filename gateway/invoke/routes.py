@@ -1,4 +1,4 @@
-"""`ANY /v1/invoke/{function}/{path}`: a function of the caller's own project, as if it were called directly."""
+"""`ANY /v1/invoke/{function}[@{tag}]/{path}`: a function of the caller's own project, as if it were called directly."""
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,7 +13,7 @@ from gateway.invoke.object_query import objects_in
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Invocation, Proxy
 from gateway.invoke.recheck import AccessLostError, ReplyBrokenError
-from gateway.invoke.target import target_of
+from gateway.invoke.target import Target, target_of
 from gateway.limits.limiter import ProjectLimiter
 from gateway.telemetry.outcome import BROKEN, GONE
 from tenancy.directory.protocol import FunctionAddress, Tenant
@@ -64,9 +64,9 @@ class InvokeRoutes:
         head = context.head
         assert head is not None
         target = target_of(head)
-        context.log.function = target.function
+        context.log.function, context.log.tag = target.function, target.tag
         call = await self._admission.admit(context)
-        address = callable_function(call.tenant, target.function)
+        address = callable_function(call.tenant, target)
         body = InboundBody(receive, head, self._body_max_bytes)
         named = objects_in(head, most=self._objects.most) if address.objects and head.query else None
         if named is not None:
@@ -79,13 +79,17 @@ class InvokeRoutes:
             await self._proxy.carry(Invocation(call, head, target, address, websocket), body, send)
 
 
-def callable_function(tenant: Tenant, function: str) -> FunctionAddress:
-    """The address of a callable function.
+def callable_function(tenant: Tenant, target: Target) -> FunctionAddress:
+    """The address of a callable function, or of its revision with the tag.
 
     Raises:
-        GatewayError: FUNCTION_NOT_FOUND: the project has no callable function of that name.
+        GatewayError: FUNCTION_NOT_FOUND: the project has no callable function of that name, or none with that tag.
     """
-    address = tenant.functions.get(function)
+    address = tenant.functions.get(target.function)
+    if address is not None and target.tag is not None:
+        # The tag `a` of the function `b-c` would have the host of the function `a-b-c`, which may not be callable.
+        taken = f"{target.tag}-{target.function}" in tenant.functions
+        address = None if taken else address.tagged(target.tag)
     if address is None or not address.callable:
-        raise GatewayError(ErrorCode.FUNCTION_NOT_FOUND, project_id=tenant.project_id, function=function)
+        raise GatewayError(ErrorCode.FUNCTION_NOT_FOUND, project_id=tenant.project_id, function=target.name)
     return address

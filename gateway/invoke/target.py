@@ -1,4 +1,4 @@
-"""Parses the path of an invocation into a function and a request target.
+"""Parses the path of an invocation into a function, a tag and a request target.
 
 The function must get the path that the access rules were matched against, byte for byte. Envoy resolves dot segments,
 and servers differ in whether an encoded slash separates segments; both can turn an allowed path into a forbidden one.
@@ -13,7 +13,7 @@ from gateway.http.head import RequestHead
 
 PREFIX = b"/v1/invoke/"
 
-_FUNCTION = re.compile(rb"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL = re.compile(rb"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 ENCODED_DIVIDER = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 # Some servers take the part after a semicolon for parameters and route by the rest. One expression, because a path of
 # slashes has thousands of segments.
@@ -22,10 +22,22 @@ _DOT_SEGMENT = re.compile(rb"/\.\.?(?:[;/]|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Target of an invocation: a function's name, a path (never empty) and a query, both as sent."""
+    """Target of an invocation.
+
+    Attributes:
+        function: name of the function.
+        path_and_query: a path (never empty) and a query, both as sent.
+        tag: of the revision that is called by itself; None: the shares of the revisions decide.
+    """
 
     function: str
     path_and_query: bytes
+    tag: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Function and tag as in the path: `hello`, `hello@canary`."""
+        return self.function if self.tag is None else f"{self.function}@{self.tag}"
 
     def with_query(self, query: bytes) -> "Target":
         """The same path with another query."""
@@ -39,7 +51,7 @@ def has_dot_segment(path: bytes) -> bool:
 
 
 def target_of(head: RequestHead) -> Target:
-    """The target in the path `/v1/invoke/{function}/{path}`.
+    """The target in the path `/v1/invoke/{function}/{path}` or `/v1/invoke/{function}@{tag}/{path}`.
 
     Raises:
         GatewayError: ROUTE_NOT_FOUND, REQUEST_MALFORMED.
@@ -48,11 +60,13 @@ def target_of(head: RequestHead) -> Target:
         # The router compares the decoded path. A prefix that is spelled with escapes is another path to access rules.
         raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
     name, slash, rest = head.path.removeprefix(PREFIX).partition(b"/")
-    if not _FUNCTION.fullmatch(name):
+    function, at, tag = name.partition(b"@")
+    if not _LABEL.fullmatch(function) or (at and not _LABEL.fullmatch(tag)):
         raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
     if ENCODED_DIVIDER.search(rest):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="a slash or backslash in the path is percent-encoded")
     if has_dot_segment(rest):
         raise GatewayError(ErrorCode.REQUEST_MALFORMED, why="the path has a segment of dots")
     path = (slash or b"/") + rest
-    return Target(name.decode("ascii"), path + (b"?" + head.query if head.query else b""))
+    path_and_query = path + (b"?" + head.query if head.query else b"")
+    return Target(function.decode("ascii"), path_and_query, tag.decode("ascii") if at else None)

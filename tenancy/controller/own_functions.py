@@ -13,7 +13,7 @@ from tenancy.controller.function_report import OwnFunctionContext, function_stat
 from tenancy.kubernetes.client import Cluster, Ref
 from tenancy.kubernetes.kinds import FUNCTIONS, REVISION
 from tenancy.model.errors import ClusterError, ForbiddenError, KindMissingError, NotFoundError, RecordError
-from tenancy.model.function import FunctionRecord, function_record_of
+from tenancy.model.function import FunctionConditionType, FunctionRecord, function_record_of
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,14 @@ def report_functions(
     """Writes the status of each `Function` whose status changed.
 
     Returns:
-        Whether any changed, and whether any is between two states.
+        Whether any changed, and whether any is between two states. One that is not accepted waits for its writer.
     """
     changed = waits = False
     for record in observed.records:
         status = own_function_status(record, context)
-        waits = waits or any(condition.status is None for condition in status.conditions)
+        accepted = status.condition(FunctionConditionType.ACCEPTED)
+        if accepted and accepted.status:
+            waits = waits or any(condition.status is None for condition in status.conditions)
         patch = function_status_patch(observed.manifests[record.name], status, now)
         if patch is not None:
             changed = _write(cluster, record, patch) or changed

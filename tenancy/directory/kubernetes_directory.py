@@ -147,6 +147,7 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
             problem=FunctionProblem(state.reason or NOT_READY, state.message)
             if state and (state.reason or not state.ready)
             else None,
+            tags=state.tags if state else (),
         )
 
     return Tenant(

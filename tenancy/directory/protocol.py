@@ -1,7 +1,7 @@
 """The tenant directory as the gateway uses it: tenants by Keystone project, with the addresses of their functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from policies.model import Limits
@@ -31,6 +31,7 @@ class FunctionAddress:
         callable: whether callers may send it their own requests (/v1/invoke).
         problem: why it does not run; None if no reason is known.
         objects: whether it takes objects as inputs and outputs: then the query's parameters for them are the gateway's.
+        tags: names under which some of its revisions can be called by themselves.
     """
 
     url: str
@@ -38,6 +39,16 @@ class FunctionAddress:
     callable: bool = False
     problem: FunctionProblem | None = None
     objects: bool = False
+    tags: tuple[str, ...] = ()
+
+    def tagged(self, tag: str) -> "FunctionAddress | None":
+        """The address of the revision with this tag; None if there is none.
+
+        Knative's name of its host (`tag-template`). Only tags in the function's status have one.
+        """
+        if tag not in self.tags or self.host is None:
+            return None
+        return replace(self, host=f"{tag}-{self.host}")
 
 
 @dataclass(frozen=True, slots=True)

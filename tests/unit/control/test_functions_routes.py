@@ -250,6 +250,15 @@ async def test_a_change_between_reading_and_writing_is_not_overwritten(api: Api)
     assert refused.status_code == 412
 
 
+async def test_calls_can_be_moved_though_a_rule_has_changed_since(api: Api) -> None:
+    """A rollback in need must not wait for an administrator; a new revision is refused."""
+    await api.put(memory_mib=2048)
+    api.spec = replace(SPEC, limits=Limits(memory_mib=1024))
+    shares = [{"percent": 100, "revision": "hello-0a0a0a0a"}]
+    assert (await api.call("PATCH", PATH, {"function": {"traffic": shares}})).status_code == 202
+    assert code(await api.call("PATCH", PATH, {"function": {"args": ["x"]}})) == "function.too_large"
+
+
 async def test_a_changed_status_is_no_change_of_the_specification(api: Api) -> None:
     tag = (await api.put()).headers["ETag"]
     record = api.records.kept[SPEC.namespace, "hello"]

@@ -359,6 +359,20 @@ def test_a_function_that_is_not_allowed_any_more_stays_and_says_so() -> None:
     assert ready_of(cluster, ref) == ("False", "ImageNotAllowed")
 
 
+def test_a_refused_function_costs_no_further_reconciles() -> None:
+    """Nothing changes by waiting; its writer is announced by the watch."""
+    cluster = Cluster(TenantRecord(replace(SPEC, functions=())))
+    write_function(cluster, HELLO)
+    reconciles = reconciler(cluster)
+    reconciles.reconcile(NAME)
+    assert reconciles.reconcile(NAME) is None
+    accepted = Cluster(TenantRecord(replace(SPEC, functions=())))
+    write_function(accepted, HELLO)
+    reconciles = reconciler(accepted, OWN)
+    reconciles.reconcile(NAME)
+    assert reconciles.reconcile(NAME) is not None
+
+
 def test_a_level_below_l3_ends_code_of_ones_own() -> None:
     cluster = Cluster(TenantRecord(SPEC))
     ref = write_function(cluster, HELLO)

@@ -223,6 +223,16 @@ def test_callable_functions_and_troubles_come_from_the_status() -> None:
     assert functions["late"].problem is not None
 
 
+def test_tags_come_from_the_status() -> None:
+    """A revision is called by itself only under a tag that the controller has seen at Knative."""
+    reported = [{"name": "hello", "ready": True, "callable": True, "tags": ["canary"]}]
+    address = tenant("a", status={"functions": reported}).functions["hello"]
+    tagged = address.tagged("canary")
+    assert tagged is not None
+    assert tagged.host == f"canary-{address.host}"
+    assert address.tagged("other") is None
+
+
 def test_limits_of_the_record_are_the_tenants() -> None:
     limits = tenant("a", limits={"concurrentCalls": 3}).limits
     assert limits is not None

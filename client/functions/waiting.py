@@ -1,0 +1,77 @@
+"""Waits until a function is ready, and prints its progress."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from client.errors import CommandError
+from client.functions.output import condition_of
+
+_POLL_SECONDS = 0.5
+# A pull that failed once, or a quota that another pod is about to free, is no failure yet.
+_FAILED_SECONDS = 4.0
+
+Function = dict[str, Any]
+
+
+class NotReadyInTimeError(CommandError):
+    """The function was not ready within the time; the controller continues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long to wait (seconds), how to read the function, and where progress goes."""
+
+    seconds: float
+    read: Callable[[], Function]
+    say: Callable[[str], None]
+    sleep: Callable[[float], None] = field(default=time.sleep)
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+
+def wait_until_ready(wait: Wait) -> Function:
+    """Waits until the function serves its current specification; returns it.
+
+    Raises:
+        NotReadyInTimeError: it was not ready within the time.
+        CommandError: it cannot become ready; with the reason.
+    """
+    started, said, failed_since = wait.clock(), "", None
+    while True:
+        function = wait.read()
+        now = wait.clock() - started
+        ready: Mapping[str, Any] = condition_of(function, "Ready") if function["status"]["current"] else {}
+        if ready.get("status") is True:
+            wait.say(f"  {now:5.1f} s  ready: revision {function['status']['latest_ready_revision']}")
+            return function
+        progress = _progress(ready)
+        if progress != said:
+            wait.say(f"  {now:5.1f} s  {progress}")
+            said = progress
+        failed = ready.get("status") is False
+        failed_since = (now if failed_since is None else failed_since) if failed else None
+        if failed_since is not None and (not _may_recover(function) or now - failed_since >= _FAILED_SECONDS):
+            raise CommandError(f"The function '{function['name']}' is not ready: {_why(ready)}")
+        if now > wait.seconds:
+            raise NotReadyInTimeError(
+                f"The function '{function['name']}' was not ready within {wait.seconds:g} s; the controller continues."
+            )
+        wait.sleep(_POLL_SECONDS)
+
+
+def _may_recover(function: Function) -> bool:
+    return condition_of(function, "Accepted").get("status") is not False
+
+
+def _progress(ready: Mapping[str, Any]) -> str:
+    if not ready:
+        return "stored; waiting for the controller"
+    # Of an output of many lines, the first sentence is progress enough.
+    text = str(ready.get("message", "")).partition("\n")[0]
+    return f"{ready['reason']}: {text}" if text else str(ready["reason"])
+
+
+def _why(ready: Mapping[str, Any]) -> str:
+    message = str(ready.get("message", "")).rstrip(".")
+    return f"{ready['reason']}: {message}." if message else f"{ready['reason']}."
