@@ -75,15 +75,19 @@ def _template(spec: TenantSpec, platform: Platform, function: OwnFunction) -> di
 
 def _pod(function: OwnFunction) -> dict[str, Any]:
     resources = {"cpu": f"{function.cpu_millis}m", "memory": f"{function.memory_mib}Mi"}
-    probe = (
-        {"httpGet": {"path": function.health_path}} if function.health_path else {"tcpSocket": {"port": function.port}}
-    )
+    # Knative sets this default when the revision is named, and never again: without it here, the next apply of the same
+    # template would take it away, which Knative rejects as a change of the revision.
+    probe: dict[str, Any] = {**READINESS, "successThreshold": 1}
+    if function.health_path:
+        probe["httpGet"] = {"path": function.health_path}
+    else:
+        probe["tcpSocket"] = {"port": function.port}
     container: dict[str, Any] = {
         "name": "function",
         "image": function.image,
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"containerPort": function.port}],
-        "readinessProbe": READINESS | probe,
+        "readinessProbe": probe,
         "resources": {"requests": resources, "limits": resources},
         "securityContext": RESTRICTED | {"runAsUser": function.run_as_user},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own

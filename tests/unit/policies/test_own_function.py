@@ -155,6 +155,19 @@ def test_the_same_specification_is_the_same_revision_and_any_other_is_another() 
     assert len(others | {name()}) == 7
 
 
+@pytest.mark.parametrize("path", [None, "/healthz"])
+def test_nothing_in_the_template_is_left_to_knatives_defaults(path: str | None) -> None:
+    """They are set once, with the name of the revision; a second apply without them is rejected by its webhook."""
+    pod = built(replace(HELLO, health_path=path))["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["readinessProbe"]["successThreshold"] == 1
+    assert container["readinessProbe"].keys() & {"tcpSocket", "httpGet"}
+    assert {"containerConcurrency", "timeoutSeconds", "enableServiceLinks"} <= pod.keys()
+    assert {"allowPrivilegeEscalation", "runAsNonRoot", "capabilities", "seccompProfile"} <= container[
+        "securityContext"
+    ].keys()
+
+
 def test_names_of_revisions_and_hosts_of_tags_are_dns_labels() -> None:
     longest = replace(HELLO, name="a" * MAX_NAME)
     assert len(built(longest)["spec"]["template"]["metadata"]["name"]) <= 63
