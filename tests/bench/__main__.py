@@ -9,6 +9,7 @@ import click
 from tests.bench import growth, objects, programs, small_requests
 from tests.bench.chart import write_chart
 from tests.bench.measure import Comparison
+from tests.bench.probe import explain
 from tests.bench.report import document, number, put_into, table, write_json
 from tests.bench.stage import Effort, Stage, open_stage, tell
 
@@ -40,15 +41,20 @@ def main(rows: tuple[str, ...], out: Path, docs: Path | None, **effort_options: 
     """Measure ROWS, by default all."""
     effort = Effort(**effort_options)
     comparisons: list[Comparison] = []
+    missed: dict[tuple[str, str], list[str]] = {}
     with open_stage() as stage:
         for name in rows or ROWS:
             tell((ROWS[name].__doc__ or name).strip())
             found = ROWS[name](stage, effort)
             for each in found:
                 tell(f"  {each.what}: {number(each.figure)} {each.unit}, ratio {each.ratio:.2f}")
+                if each.met is False and each.probe is not None:
+                    missed[each.row, each.what] = explain(each.probe)
             comparisons += found
     print(table(comparisons))
-    write_json(out, document(comparisons, effort=asdict(effort)))
+    for (row, what), lines in missed.items():
+        print(f"\n{row} {what}: NOT MET", *lines, sep="\n  ")
+    write_json(out, document(comparisons, effort=asdict(effort), missed=missed))
     write_chart(out.with_suffix(".svg"), comparisons)
     if docs is not None:
         put_into(docs, table(comparisons))

@@ -82,6 +82,25 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How the work of a comparison is repeated to look into it.
+
+    Attributes:
+        repeat: does it once more; None: `command` is it.
+        profiled: name and id of the process that is looked into.
+        beside: ids of the other processes that work for it, by name.
+        command: a Python program that is profiled from its start to its end, with its environment.
+        bound: what limits the figure, as far as it is known for the row.
+    """
+
+    repeat: Callable[[], object] | None = None
+    profiled: tuple[str, int] | None = None
+    beside: Mapping[str, int] = field(default_factory=dict)
+    command: tuple[Sequence[str | Path], Mapping[str, str]] | None = None
+    bound: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One line of the table.
 
@@ -92,6 +111,8 @@ class Comparison:
         ours: figures of the product, one for each run.
         peers: the same of each peer by name; the ratio is taken to the first. Runs are pairs by position.
         goal: see `Goal`; None: for information.
+        note: what a reader has to know.
+        probe: how to look into it if the goal is missed.
     """
 
     row: str
@@ -101,6 +122,7 @@ class Comparison:
     peers: Mapping[str, Sequence[float]]
     goal: Goal | None
     note: str = ""
+    probe: Probe | None = field(default=None, compare=False)
 
     @property
     def figure(self) -> float:

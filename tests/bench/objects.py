@@ -71,6 +71,9 @@ def slow_digest(stage: Stage, effort: Effort) -> list[Comparison]:
                 "the gateway": spent["gateway"],
             },
             Goal(1.12),
+            probe=stage.probe(
+                lambda: computed(stage, name, "adler32,md5"), profiled="the function", bound="MD5 is one thread's work"
+            ),
         ),
     ]
 
@@ -106,6 +109,7 @@ def quick_digest(stage: Stage, effort: Effort) -> list[Comparison]:
                 f"reading it in {AT_ONCE} ranges at once": figures["ranges"],
             },
             Goal(1.0, at_least=True),
+            probe=stage.probe(lambda algorithm=algorithm: computed(stage, name, algorithm), profiled="the function"),
         )
         for algorithm, figures in rates.items()
     ]
@@ -141,6 +145,7 @@ def stream(stage: Stage, effort: Effort) -> list[Comparison]:
             figures["ours"],
             {"Envoy": figures["envoy"], "httpx, which only reads it": figures["httpx"]},
             Goal(1.3),
+            probe=stage.probe(lambda: drain(stage.gateway.port, through_gateway)),
         ),
         Comparison(
             "P7",
@@ -149,6 +154,7 @@ def stream(stage: Stage, effort: Effort) -> list[Comparison]:
             [max(highest) - memory],
             {"the size of the answer": [size / MIB]},
             Goal(16, of_ratio=False),
+            probe=stage.probe(lambda: drain(stage.gateway.port, through_gateway)),
         ),
     ]
 
@@ -190,6 +196,7 @@ def small_objects(stage: Stage, effort: Effort) -> list[Comparison]:
             figures["ours"],
             {f"only reading them, {AT_ONCE} connections": figures["plain"]},
             Goal(0.7, at_least=True),
+            probe=stage.probe(ours, bound="Swift's own work for the GETs: both sides need it, ours beside its own"),
         )
     ]
 

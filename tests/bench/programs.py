@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.bench.measure import Comparison, Goal, Pairs, run_command
+from tests.bench.measure import Comparison, Goal, Pairs, Probe, run_command
 from tests.bench.stage import CONTAINER, SUBJECTS, Effort, Stage
 
 FIVE = ("md5", "sha1", "sha256", "crc32", "crc32c")
@@ -31,6 +31,7 @@ def authorisation(stage: Stage, effort: Effort) -> list[Comparison]:
             figures["ours"],
             {"keystonemiddleware": figures["middleware"]},
             Goal(0.03),
+            probe=Probe(command=([sys.executable, SUBJECTS / "authorisation.py", str(calls)], gateway)),
         )
     ]
 
@@ -63,6 +64,10 @@ def five_digests(stage: Stage, effort: Effort) -> list[Comparison]:
             figures["ours"],
             {"rhash": figures["rhash"]},
             Goal(2.2, at_least=True),
+            probe=Probe(
+                command=([sys.executable, SUBJECTS / "digest_file.py", path, *FIVE], {}),
+                bound="the slowest digest's thread, and the number of processors",
+            ),
         ),
         Comparison("P6", "CPU of that, over all threads", "ns/B", spent["ours"], {"rhash": spent["rhash"]}, None),
     ]
@@ -97,5 +102,6 @@ def command_line(stage: Stage, effort: Effort) -> list[Comparison]:
             wall["ours"],
             {"python -c pass": wall["python"], "curl": wall["curl"]},
             Goal(3.5),
+            probe=Probe(command=([sys.executable, *arguments], environment), bound="imports, and one call"),
         )
     ]

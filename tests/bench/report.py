@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,13 @@ def median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def document(comparisons: Sequence[Comparison], *, effort: dict[str, int]) -> dict[str, object]:
-    """Everything that was measured, each run."""
+def document(
+    comparisons: Sequence[Comparison],
+    *,
+    effort: dict[str, int],
+    missed: Mapping[tuple[str, str], Sequence[str]] | None = None,
+) -> dict[str, object]:
+    """Everything that was measured, each run; `missed`: what was found about missed goals, by row and `what`."""
     return {
         "machine": {"processors": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
         "effort": effort,
@@ -66,6 +71,7 @@ def document(comparisons: Sequence[Comparison], *, effort: dict[str, int]) -> di
                 "goal": None if each.goal is None else asdict(each.goal),
                 "met": each.met,
                 "note": each.note,
+                "why": list((missed or {}).get((each.row, each.what), ())),
             }
             for each in comparisons
         ],

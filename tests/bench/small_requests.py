@@ -30,6 +30,12 @@ def invocation(stage: Stage, effort: Effort) -> list[Comparison]:
         envoy=lambda: cpu_us(stage.envoy, through_envoy, effort.requests),
         built=built,
     )
+    probe = stage.probe(
+        lambda: send_requests(
+            stage.gateway.port, through_gateway, connections=CONNECTIONS, requests=2 * effort.requests
+        ),
+        bound="identity, limits, log line, metrics and trace of each call, in Python",
+    )
     return [
         Comparison(
             "P1",
@@ -38,6 +44,7 @@ def invocation(stage: Stage, effort: Effort) -> list[Comparison]:
             figures["ours"],
             {"Envoy, which only proxies": figures["envoy"]},
             Goal(2.5),
+            probe=probe,
         ),
         Comparison(
             "P1b",
@@ -46,6 +53,7 @@ def invocation(stage: Stage, effort: Effort) -> list[Comparison]:
             figures["ours"],
             {"Envoy, ext_authz, keystonemiddleware": figures["built"]},
             Goal(0.4),
+            probe=probe,
         ),
     ]
 
@@ -66,6 +74,10 @@ def known_head(stage: Stage, effort: Effort) -> list[Comparison]:
         ours=lambda: _latency_ms(stage.gateway, ours, requests // 4),
         swift=lambda: _latency_ms(stage.cloud.services["swift-proxy"], swift, requests // 4),
     )
+    probe = stage.probe(
+        lambda: send_requests(stage.gateway.port, ours, connections=CONNECTIONS, requests=2 * requests),
+        bound="a HEAD to Swift for each, by an HTTP client in Python",
+    )
     return [
         Comparison(
             "P2",
@@ -75,6 +87,7 @@ def known_head(stage: Stage, effort: Effort) -> list[Comparison]:
             {"keystonemiddleware and swiftclient": capacity["plain"], "Swift's proxy": capacity["swift"]},
             Goal(4.0, at_least=True),
             "both ask Swift each time whether the caller may still read the object",
+            probe,
         ),
         Comparison(
             "P2",
@@ -83,12 +96,18 @@ def known_head(stage: Stage, effort: Effort) -> list[Comparison]:
             latency["ours"],
             {"Swift's own HEAD": latency["swift"]},
             Goal(1.2),
+            probe=probe,
         ),
     ]
 
 
 def many_tenants(stage: Stage, effort: Effort) -> list[Comparison]:
     """P9, in one process: a thousand tenants in the directory instead of one."""
+    request = stage.request("GET", stage.crowded.port, "/v1/invoke/echo/")
+    probe = stage.probe(
+        lambda: send_requests(stage.crowded.port, request, connections=4, requests=2 * effort.requests),
+        profiled="the gateway of 1,000 tenants",
+    )
     return [
         Comparison(
             "P9",
@@ -96,6 +115,7 @@ def many_tenants(stage: Stage, effort: Effort) -> list[Comparison]:
             "ms",
             *_both(stage, effort, _p95_ms),
             Goal(1.1),
+            probe=probe,
         ),
         Comparison(
             "P9",
@@ -103,6 +123,7 @@ def many_tenants(stage: Stage, effort: Effort) -> list[Comparison]:
             "µs",
             *_both(stage, effort, cpu_us),
             Goal(1.1),
+            probe=probe,
         ),
     ]
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from localcloud import LocalCloud, local_cloud
 from localcloud.seed import password_of
 from localcloud.services import Service, free_ports
 from localcloud.stack import function_service, gateway_service, running
+from tests.bench.measure import Probe
 
 SUBJECTS = Path(__file__).parent / "subjects"
 PEERS = Path(".cache/bench")
@@ -52,6 +53,18 @@ class Stage:
     known_digest: Service
     authorised_envoy: Service
     files: Path
+
+    def probe(self, repeat: Callable[[], object], *, profiled: str = "the gateway", bound: str = "") -> Probe:
+        """Repeats work and looks into one of the processes that take part in it."""
+        pids = {
+            "the gateway": self.gateway.pid,
+            "the gateway of 1,000 tenants": self.crowded.pid,
+            "the function": self.function.pid,
+            "the responder": self.responder.pid,
+            "Swift's proxy": self.cloud.services["swift-proxy"].pid,
+            "Swift's object server": self.cloud.services["swift-object"].pid,
+        }
+        return Probe(repeat, (profiled, pids.pop(profiled)), pids, bound=bound)
 
     @property
     def middleware_environment(self) -> dict[str, str]:
