@@ -17,7 +17,7 @@ from gateway.checksums.bulk import (
     parse_bulk_request,
     retry_when_limited,
 )
-from gateway.checksums.bulk_work import BulkWork, Portions
+from gateway.checksums.bulk_work import BulkWork
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.service import Checksums
 from gateway.checksums.small_objects import SmallObjects
@@ -92,19 +92,19 @@ class BulkRoutes:
         log_fields = work.call.context.log
         log_fields.objects = work.count
         concurrency = min(self._settings.bulk_concurrency, work.count)
-        portions = Portions(work.count, workers=concurrency)
-        results = map_concurrently(
-            portions,
-            lambda portion: work.lines(portion, portions),
-            concurrency=concurrency,
-            silence_seconds=SIGN_OF_LIFE_SECONDS,
-        )
         try:
-            async with contextlib.aclosing(results):
-                async for lines in results:
-                    if lines and not any(lines):
-                        continue  # all of their objects are left for later
-                    yield b"".join(lines) or b"\n"
+            with work.portions(concurrency) as portions:
+                results = map_concurrently(
+                    portions,
+                    lambda portion: work.lines(portion, portions),
+                    concurrency=concurrency,
+                    silence_seconds=SIGN_OF_LIFE_SECONDS,
+                )
+                async with contextlib.aclosing(results):
+                    async for lines in results:
+                        if lines and not any(lines):
+                            continue  # all of their objects are left for later
+                        yield b"".join(lines) or b"\n"
         finally:
             log_fields.failed = work.failed
 

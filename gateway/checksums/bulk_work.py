@@ -1,6 +1,7 @@
 """The work of a bulk request: portions of the list, and one line for each object."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -25,6 +26,8 @@ from gateway.telemetry.outcome import CALLER_GONE
 log = logging.getLogger(__name__)
 
 _OK = 200
+# Memory for a line with long names.
+_LINE_BYTES = 2_048
 # A count that takes longer has waited for the limit.
 _WAITED_SECONDS = 0.05
 
@@ -50,8 +53,10 @@ class Portions(Iterator[Portion]):
     large objects costs few needless requests.
     """
 
-    def __init__(self, count: int, *, workers: int) -> None:
+    def __init__(self, count: int, *, workers: int, max_size: int = MAX_OBJECTS) -> None:
+        """`max_size`: of a portion."""
         self._count = count
+        self._max_size = max_size
         self._workers = workers
         self._next = 0
         self._later: deque[Portion] = deque()
@@ -85,7 +90,7 @@ class Portions(Iterator[Portion]):
     def learn(self, portion: Portion, *, small: bool) -> None:
         """`small`: all objects of a portion were small, and had to be read."""
         self._small = small
-        self._size = min(MAX_OBJECTS, max(self._size, 2 * len(portion.numbers))) if small else 1
+        self._size = min(self._max_size, max(self._size, 2 * len(portion.numbers))) if small else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,17 @@ class BulkWork:
         self._admission = admission
         self._checksums = checksums
         self._small = small
+
+    @contextlib.contextmanager
+    def portions(self, workers: int) -> Iterator[Portions]:
+        """The list in portions, which are of one object if there is no memory for the lines of more.
+
+        Lines are in memory until the caller reads them, which may take as long as the caller likes.
+        """
+        lines = min(self.count, workers * MAX_OBJECTS)
+        with self._small.lines.hold(self.call.caller.project_id) as hold:
+            fits = hold.grow(lines * _LINE_BYTES)
+            yield Portions(self.count, workers=workers, max_size=MAX_OBJECTS if fits else 1)
 
     async def lines(self, portion: Portion, portions: Portions) -> bytes:
         """The lines of a portion; objects without one are left for later."""

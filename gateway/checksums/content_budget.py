@@ -1,10 +1,10 @@
-"""Limits the memory of objects that the gateway reads itself: in this process, and for each project."""
+"""Limits the memory of small objects and their lines in bulk requests: in this process, and for each project."""
 
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
-# The bytes are in memory twice while they are sent to a function.
+# Bytes of objects are in memory twice while they are sent to a function; lines, while others are waited for.
 COPIES = 2
 # So that one project leaves memory to the others.
 SHARES = 4
@@ -44,7 +44,7 @@ class ContentHold:
 
 
 class ContentBudget:
-    """The memory of this process for objects."""
+    """The memory of this process for one purpose."""
 
     def __init__(self, limit: int) -> None:
         """`limit`: in bytes."""

@@ -54,7 +54,11 @@ class _Loaded:
 
 
 class SmallObjects:
-    """Answers requests for digests of small objects."""
+    """Answers requests for digests of small objects.
+
+    Attributes:
+        lines: memory for the lines of lists that are answered in portions.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class SmallObjects:
         limiter: ProjectLimiter,
         max_bytes: int,
         budget: ContentBudget,
+        lines: ContentBudget,
     ) -> None:
         """Reads nothing.
 
@@ -75,6 +80,7 @@ class SmallObjects:
             limiter: is charged for their bytes.
             max_bytes: of one object; 0: none is read.
             budget: memory for them.
+            lines: memory for the lines about them.
         """
         self._checksums = checksums
         self._store = store
@@ -82,6 +88,7 @@ class SmallObjects:
         self._limiter = limiter
         self._max_bytes = min(max_bytes, MAX_CONTENT_BYTES)
         self._budget = budget
+        self.lines = lines
 
     def may_read(self, call: Call) -> bool:
         """Whether the short way is open to a call."""

@@ -88,7 +88,8 @@ async def open_services(
             runner=runner,
             limiter=limiter,
             max_bytes=settings.bulk_read_max_bytes,
-            budget=ContentBudget(settings.bulk_read_process_bytes),
+            budget=ContentBudget(settings.bulk_read_process_bytes // 2),
+            lines=ContentBudget(settings.bulk_read_process_bytes // 2),
         )
         proxy = Proxy(
             functions,

@@ -97,10 +97,10 @@ class ChecksumSettings(Group):
         "the store, and sends to the function together with others. 0: each object is read by the function.",
     )
     bulk_read_process_bytes: int = Field(
-        33_554_432,
+        67_108_864,
         ge=1_048_576,
-        description="Maximum memory for such objects, per process. A project may use a quarter of it. Objects for "
-        "which there is none are read by the function.",
+        description="Maximum memory for such objects, and for the lines about them until they are read, per process: "
+        "half of it for each. A project may use a quarter. Objects for which there is none are read by the function.",
     )
     bulk_project_bytes: int = Field(
         8_388_608,

@@ -11,6 +11,7 @@ from gateway.calls.call import Call
 from gateway.checksums import bulk_work
 from gateway.checksums.bulk import BulkChecksumRequest, InvalidEntry, map_concurrently
 from gateway.checksums.bulk_work import BulkWork, Portions
+from gateway.checksums.content_budget import SHARES, ContentBudget
 from gateway.checksums.known import Digest, Source
 from gateway.checksums.service import Answer, ChecksumRequest
 from gateway.checksums.small_objects import Outcome
@@ -44,6 +45,7 @@ class Services:
         self.gate: asyncio.Event | None = None
         self.defect = False
         self.count_seconds = 0.0
+        self.lines = ContentBudget(1 << 25)
 
     async def count(self, _call: Call, requests: int = 1) -> None:
         self.counted += requests
@@ -98,11 +100,11 @@ def work_on(services: Any, *names: str, paid: int = 0, call: Call | None = None)
 
 
 async def lines_of(work: BulkWork, workers: int = 4) -> list[dict[str, Any]]:
-    portions = Portions(work.count, workers=workers)
-    results = map_concurrently(
-        portions, lambda portion: work.lines(portion, portions), concurrency=workers, silence_seconds=60
-    )
-    written = b"".join([b"".join(batch) async for batch in results])
+    with work.portions(workers) as portions:
+        results = map_concurrently(
+            portions, lambda portion: work.lines(portion, portions), concurrency=workers, silence_seconds=60
+        )
+        written = b"".join([b"".join(batch) async for batch in results])
     lines = [json.loads(line) for line in written.splitlines()]
     assert sorted(line["index"] for line in lines) == list(range(work.count))
     assert work.failed == sum("error" in line for line in lines)
@@ -204,3 +206,20 @@ async def test_each_object_of_a_service_is_audited_once_also_if_it_leaves(monkey
     running.cancel()
     await asyncio.wait([running])
     assert records == [("small", 499)]
+
+
+async def test_lists_whose_lines_have_no_memory_are_answered_object_by_object() -> None:
+    """Lines wait in memory for a caller who reads slowly: without memory for more, there is one for each worker."""
+    services = Services()
+    names = [f"small{number}" for number in range(200)]
+    with work_on(services, *names).portions(8):
+        one_list = services.lines.taken
+    assert services.lines.taken == 0
+    services.lines = ContentBudget(one_list * SHARES)
+    with work_on(services, *names).portions(8):
+        await lines_of(work_on(services, *names), workers=8)
+        assert {len(each) for each in services.short} == {1}
+    services.short.clear()
+    await lines_of(work_on(services, *names), workers=8)
+    assert max(map(len, services.short)) > 1
+    assert services.lines.taken == 0

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from gateway.calls.call import Call
 from gateway.checksums.bulk import MAX_INVALID_ENTRIES
 from gateway.checksums.bulk_routes import BulkRoutes
+from gateway.checksums.content_budget import ContentBudget
 from gateway.checksums.list_slots import LEAST_BYTES, ListSlots
 from gateway.checksums.service import ChecksumRequest
 from gateway.errors import ErrorCode, GatewayError
@@ -43,6 +44,7 @@ class Flow:
         self.asked = 0
         self.refusing: ErrorCode | None = None
         self.short = True
+        self.lines = ContentBudget(1 << 25)
 
     async def admit(self, context: RequestContext, *, services: bool) -> Call:
         assert services

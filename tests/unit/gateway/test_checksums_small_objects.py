@@ -167,6 +167,7 @@ class Harness:
             limiter=self.limiter,
             max_bytes=max_bytes,
             budget=self.budget,
+            lines=ContentBudget(memory),
         )
 
     def _token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
