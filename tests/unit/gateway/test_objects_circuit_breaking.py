@@ -1,5 +1,7 @@
 """A store that is silent is left alone for a moment, by the project that has seen it and by no other."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -106,3 +108,29 @@ async def test_store_that_comes_back_is_waited_for() -> None:
     breaking = CircuitBreakingStore(store, RULES, retry_seconds=60)  # type: ignore[arg-type]
     assert await breaking.stat(caller("a"), REF) == "stat"
     assert store.asked == 4
+
+
+async def test_objects_that_cannot_be_opened_open_the_circuit_as_those_that_cannot_be_looked_up() -> None:
+    class Opening(Store):
+        @contextlib.asynccontextmanager
+        async def opening(self, who: Caller, ref: ObjectRef, _max_bytes: int) -> AsyncIterator[Any]:
+            yield await self.stat(who, ref)
+
+    store = Opening(StoreUnreachableError())
+    breaking = CircuitBreakingStore(store, CircuitRules(failures=3, seconds=60))  # type: ignore[arg-type]
+    for _ in range(10):
+        with pytest.raises(GatewayError) as caught:
+            async with breaking.opening(caller("a"), REF, 9):
+                pass
+        assert caught.value.kind is ErrorCode.STORE_UNAVAILABLE
+    assert store.asked == 3
+    store.failure = None
+    async with breaking.opening(caller("b"), REF, 9) as opened:
+        assert opened == "stat"
+    # What a caller does with an open object is no evidence about the store.
+    for _ in range(5):
+        with contextlib.suppress(StoreUnreachableError):
+            async with breaking.opening(caller("b"), REF, 9):
+                raise StoreUnreachableError
+    async with breaking.opening(caller("b"), REF, 9) as opened:
+        assert opened == "stat"
