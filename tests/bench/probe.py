@@ -21,9 +21,12 @@ SHOWN = 6
 LEAST_SHARE = 0.02
 # With so little idle time the processors are the bound.
 BUSY_SHARE = 0.15
+# Clients that generate load belong to them.
+OTHERS, MOST_OF_OTHERS = "clients and others", 0.5
 _HERE = Path(__file__).resolve().parents[2]
 # Where threads and event loops wait: on a busy machine py-spy takes them for active.
 _WAITS = frozenset(["Runner.run", "EpollSelector.select", "_worker", "Condition.wait"])
+_FROZEN = re.compile(r"<frozen (\w+)")
 _FRAME = re.compile(r"(?P<function>.*) \((?P<file>.*?)(?::\d+)?\)")
 
 
@@ -41,7 +44,9 @@ def explain(probe: Probe) -> list[str]:
             shares = _watched(probe, _recorder(out, pid))
             stacks = read_stacks(out.read_text(encoding="utf-8")) if out.exists() else None
         lines = [f"processors: {as_text(shares)}"]
-        if shares.get("idle", 1) < BUSY_SHARE:
+        if shares[OTHERS] > MOST_OF_OTHERS:
+            lines.append("others had most of the processors: figures of an idle machine are needed")
+        elif shares["idle"] < BUSY_SHARE:
             lines.append("limited by the processors: they are shared by all that are named")
     lines.append(f"{name}: {as_text(by_package(stacks))}" if stacks else f"{name}: no profile (py-spy may not look in)")
     if stacks:
@@ -66,7 +71,7 @@ def _watched(probe: Probe, recorder: subprocess.Popen[bytes] | None) -> dict[str
         shares["idle"] = min(1.0, (_idle() - idle) / total)
         ended.set()
         stopper.join()
-    shares["clients and others"] = max(0.0, 1 - sum(shares.values()))
+    shares[OTHERS] = max(0.0, 1 - sum(shares.values()))
     return shares
 
 
@@ -158,7 +163,9 @@ def _function(frame: str) -> str:
 def _package(frame: str) -> str:
     """`gateway.objects` of our own code, the top package of others'."""
     match = _FRAME.fullmatch(frame)
-    path = Path(match["file"]) if match else Path(frame)
+    path = Path(match["file"] if match else frame)
+    if (frozen := _FROZEN.match(path.name)) is not None:
+        return frozen[1]
     if path.is_relative_to(_HERE) and "site-packages" not in path.parts:
         return ".".join(path.relative_to(_HERE).parent.parts[-2:]) or path.stem
     for folder in ("site-packages", "dist-packages"):

@@ -9,7 +9,7 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -448,10 +448,23 @@ def test_object_that_is_written_all_the_time_never_gets_the_digest_of_another_co
     assert len(seen) > 1
 
 
-class OldFunction:
-    """A relay to a function that changes the media type of batches into one that no function knows."""
+def mixed_up(reply: dict) -> None:
+    """The digests of neighbours exchanged, with everything that belongs to them."""
+    results = reply.get("results", [])
+    for one, two in zip(results[::2], results[1::2], strict=False):
+        for part in ("digests", "crc32"):
+            one[part], two[part] = two[part], one[part]
 
-    def __init__(self, port: int) -> None:
+
+class ChangedFunction:
+    """A relay to a function that changes batches.
+
+    Attributes:
+        calls: how many there were of each kind.
+    """
+
+    def __init__(self, port: int, *, batch_type: str, change: Callable[[dict], None] = lambda _: None) -> None:
+        """`batch_type`: media type with which batches reach the function; `change`: alters its replies to them."""
         self.calls = {"batch": 0, "single": 0}
         outer = self
 
@@ -462,16 +475,23 @@ class OldFunction:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 batch = "batch" in self.headers["Content-Type"]
                 outer.calls["batch" if batch else "single"] += 1
-                kind = "application/x-unknown" if batch else self.headers["Content-Type"]
+                kind = batch_type if batch else self.headers["Content-Type"]
                 fields = {name: value for name, value in self.headers.items() if name.startswith("X-")}
                 answer = httpx.post(
-                    f"http://127.0.0.1:{port}/", content=body, headers={**fields, "Content-Type": kind}, timeout=60
+                    f"http://127.0.0.1:{port}/",
+                    content=body,
+                    headers={**fields, "Content-Type": kind},
+                    timeout=scaled(60),
                 )
+                document = answer.json()
+                if batch:
+                    change(document)
+                content = json.dumps(document).encode()
                 self.send_response(answer.status_code)
                 self.send_header("Content-Type", answer.headers["Content-Type"])
-                self.send_header("Content-Length", str(len(answer.content)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(answer.content)
+                self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -479,20 +499,35 @@ class OldFunction:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
 
-def test_image_that_does_not_know_batches_works_with_this_gateway(start_gateway, cloud, function, alice, bucket):
-    contents = filled(bucket, 30, "old image")
-    old = OldFunction(function.port)
-    functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{old.server.server_port}"}
+
+@pytest.mark.parametrize(
+    ("batch_type", "change"),
+    [
+        pytest.param("application/x-unknown", lambda _: None, id="old-image"),
+        pytest.param("application/vnd.osfaas.checksums-batch", mixed_up, id="exchanged-digests"),
+    ],
+)
+def test_function_without_or_with_wrong_batches_gives_right_digests_one_by_one(
+    start_gateway, cloud, function, alice, bucket, batch_type, change
+):
+    contents = filled(bucket, 60, "one by one")
+    changed = ChangedFunction(function.port, batch_type=batch_type, change=change)
+    functions = {cloud.users["alice"].project_id: f"http://127.0.0.1:{changed.server.server_port}"}
     try:
         with start_gateway(functions=functions) as gateway:
             for _ in range(2):
                 order = {"objects": entries(bucket, list(contents)), "force": True}
                 for line in lines_of(post(gateway, alice, order)):
                     assert line["digests"]["adler32"] == contents[line["object"]].digests["adler32"]
+            refused = gateway.metric("osfaas_computations_total", capability="batch", outcome="unsupported")
+            failed = gateway.metric("osfaas_computations_total", capability="batch", outcome="function.failed")
     finally:
-        old.server.shutdown()
-        old.server.server_close()
-    # The first of each of the eight workers; for a minute, none after that.
-    assert 1 <= old.calls["batch"] <= 8
-    assert old.calls["single"] == 60
+        changed.close()
+    assert changed.calls["batch"] <= 60
+    assert refused + failed >= 1
+    # For a minute after the first failure, there are no batches.
+    assert changed.calls["single"] >= 60

@@ -29,6 +29,11 @@ def test_samples_count_for_the_package_of_the_innermost_frame_and_waiting_for_no
     assert by_function(stacks)["stat (aiohttp)"] == 0.6
 
 
+def test_frames_of_python_itself_have_the_name_of_their_module() -> None:
+    frames = ["_find_spec (<frozen importlib._bootstrap>:9)", "getattr (<string>:2)", "no frame"]
+    assert [next(iter(by_package([([frame], 1)]))) for frame in frames] == ["importlib", "<string>", "no frame"]
+
+
 def test_text_has_the_largest_shares_and_not_the_smallest() -> None:
     shares = {"b": 0.1, "a": 0.5, "c": 0.001, **{f"n{number}": 0.03 for number in range(9)}}
     assert as_text(shares) == "a 50%, b 10%, n0 3%, n1 3%, n2 3%, n3 3%"
