@@ -123,7 +123,7 @@ class ErrorCode(Enum):
         "The object changed while it was read, so there is no digest. Try again.",
         retry_after_seconds=1,
     )
-    OBJECT_UNSUPPORTED = ErrorSpec(422, "There is no digest of this object: {why}.")
+    OBJECT_UNSUPPORTED = ErrorSpec(422, "The object is not supported: {why}.")
     OBJECT_NO_EC2_CREDENTIAL = ErrorSpec(
         403,
         "Objects in S3 are read with your EC2 credential for this project. Create one with "

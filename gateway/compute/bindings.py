@@ -53,7 +53,7 @@ class BoundObjects:
     """The objects of one call, with their capabilities.
 
     Attributes:
-        expires_at: when the last capability ends, in seconds since the epoch.
+        expires_at: when the first capability ends, in seconds since the epoch.
     """
 
     inputs: tuple[Input, ...]

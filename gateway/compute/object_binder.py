@@ -6,8 +6,8 @@ became of it. The function gets no token and no key.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
@@ -47,32 +47,31 @@ class ObjectBinder:
         await self._admission.count(call, len(bindings))
         started = time.perf_counter()
         expires_from = self._clock()
-        works: list[Awaitable[Input | Output]] = [
-            self._named(call, each, self._input(call, each), of_input=True) for each in bindings.inputs
-        ]
+        # One after the other: the call holds no slot yet, so it has one request to the store at a time, as any other.
         overwrite = bindings.overwrite
-        works += [
-            self._named(call, each, self._output(call, each, overwrite=overwrite), of_input=False)
+        inputs = [await self._named(call, each, self._input(call, each), of_input=True) for each in bindings.inputs]
+        outputs = [
+            await self._named(call, each, self._output(call, each, overwrite=overwrite), of_input=False)
             for each in bindings.outputs
         ]
-        made = await _all(works)
         call.context.timings["stat"] = time.perf_counter() - started
-        return BoundObjects(
-            inputs=tuple(each for each in made if isinstance(each, Input)),
-            outputs=tuple(each for each in made if isinstance(each, Output)),
-            expires_at=int(expires_from + min(each.url.seconds for each in made)),
-        )
+        urls = [each.url for each in inputs] + [each.url for each in outputs]
+        seconds = min(url.seconds for url in urls)
+        return BoundObjects(inputs=tuple(inputs), outputs=tuple(outputs), expires_at=int(expires_from + seconds))
 
     async def results(self, call: Call, bound: BoundObjects) -> ObjectResults:
         """What the store says about the objects now. Never raises: a failed stat leaves a state unknown."""
         started = time.perf_counter()
-        inputs = [self._of_input(call, each) for each in bound.inputs]
-        outputs = [self._of_output(call, each) for each in bound.outputs]
-        found = await _all([*inputs, *outputs])
+        inputs, outputs = await asyncio.gather(
+            asyncio.gather(*(self._of_input(call, each) for each in bound.inputs)),
+            asyncio.gather(*(self._of_output(call, each) for each in bound.outputs)),
+        )
         call.context.timings["results"] = time.perf_counter() - started
-        return ObjectResults(tuple(found[: len(inputs)]), tuple(found[len(inputs) :]))
+        return ObjectResults(tuple(inputs), tuple(outputs))
 
-    async def _named(self, call: Call, binding: Binding, work: Awaitable[Result], *, of_input: bool) -> Result:
+    async def _named(
+        self, call: Call, binding: Binding, work: Coroutine[Any, Any, Result], *, of_input: bool
+    ) -> Result:
         try:
             return await work
         except GatewayError as error:
@@ -135,15 +134,3 @@ def _no_capability(call: Call, verb: str) -> GatewayError:
     if call.caller.access_rules is not None:
         return GatewayError(ErrorCode.OBJECT_DENIED_BY_RULE)
     return GatewayError(ErrorCode.OBJECT_NO_CAPABILITY, verb=verb)
-
-
-async def _all(works: Iterable[Awaitable[Result]]) -> list[Result]:
-    """The results of all of it, in order; the error of the first that failed, after all have ended."""
-    results = await asyncio.gather(*works, return_exceptions=True)
-    failure = next((each for each in results if isinstance(each, BaseException)), None)
-    if failure is None:
-        return [each for each in results if not isinstance(each, BaseException)]
-    try:
-        raise failure
-    finally:
-        del failure, results  # its traceback refers to this frame

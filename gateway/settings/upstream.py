@@ -85,7 +85,8 @@ class StoreSettings(TokenCacheSettings, RetrySettings):
     )
     capabilities: Capabilities = Field(
         ("tempurl", "s3", "stream"),
-        description="Capabilities with which a function reads an object, in the order in which they are tried.",
+        description="Capabilities with which a function reads an object, in the order in which they are tried. Inputs "
+        "of invocations are not streamed; for outputs s3 is tried first, because its signature covers conditions.",
     )
     capability_seconds: int = Field(
         300, ge=1, description="Lifetime of a signed URL, within which a read can start or resume."
