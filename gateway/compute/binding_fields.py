@@ -8,6 +8,7 @@ import json
 from gateway.compute.bindings import Binding, BoundObjects, Input, ObjectResult, ObjectResults, Output
 from gateway.objects.model import SignedUrl
 
+MAX_CONTENT_TYPE = 255
 INPUT, OUTPUT = "Osfaas-Input", "Osfaas-Output"
 
 
@@ -31,7 +32,9 @@ def refusal_fields(binding: Binding, *, of_input: bool) -> dict[str, str]:
 
 def _input(bound: Input, expires_at: int) -> dict[str, object]:
     stat = bound.stat
-    about = {"etag": stat.etag, "size": stat.size, "content_type": stat.content_type}
+    # An owner may store any text as a media type; a real one is no longer (RFC 6838, 4.2).
+    content_type = stat.content_type if len(stat.content_type) <= MAX_CONTENT_TYPE else "application/octet-stream"
+    about = {"etag": stat.etag, "size": stat.size, "content_type": content_type}
     return {**_names(bound), **about, **_request("GET", bound.url, expires_at)}
 
 

@@ -4,6 +4,7 @@ Only a function that takes objects gives up the three parameters; the query of e
 left is sent byte for byte.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
@@ -15,8 +16,8 @@ from gateway.objects.model import ObjectRef
 
 METHOD = "POST"
 INPUT, OUTPUT, OVERWRITE = "input", "output", "overwrite"
-# Servers of functions bound a field (8 KiB) and a head (32 KiB); a name is in each as a URL and as text.
-MAX_NAMES_BYTES = 8_192
+# Servers of functions bound a field (8,190 bytes) and a head (32 KiB). A name is in a field as a URL and as text.
+MAX_NAMES_BYTES = 7_168
 _NAMES = frozenset(name.encode("ascii") for name in (INPUT, OUTPUT, OVERWRITE))
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _BOOLEANS = {"true": True, "false": False}
@@ -77,7 +78,8 @@ def _check(bindings: Bindings) -> None:
     read, written = ([each.ref for each in group] for group in (bindings.inputs, bindings.outputs))
     if len(set(written)) < len(written) or set(read) & set(written):
         raise _malformed("an output is named twice, or is also an input")
-    size = sum(len(quote(part)) for ref in (*read, *written) for part in (ref.container, ref.name))
+    names = [part for ref in (*read, *written) for part in (ref.container, ref.name)]
+    size = sum(len(quote(name)) + len(json.dumps(name)) for name in names)
     if size > MAX_NAMES_BYTES:
         why = f"the names of inputs and outputs take more than {MAX_NAMES_BYTES} bytes"
         raise GatewayError(ErrorCode.REQUEST_HEAD_TOO_LARGE, why=why)

@@ -1,7 +1,10 @@
 """Fields about inputs and outputs: ASCII, one line, and JSON again when HTTP has joined them."""
 
+import contextlib
 import json
+from urllib.parse import quote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +19,9 @@ from gateway.compute.bindings import (
     Output,
     OutputState,
 )
+from gateway.errors import GatewayError
+from gateway.http.head import RequestHead
+from gateway.invoke.object_query import objects_in
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat, SignedUrl
 from policies.names import ProjectId
 
@@ -41,6 +47,38 @@ def test_any_name_is_one_line_of_ascii_and_json_when_lines_are_joined(names: lis
     assert joined.isascii()
     assert not {b"\r", b"\n", b"\0"} & {bytes([byte]) for byte in joined}
     assert [each["object"] for each in json.loads(b"[" + joined + b"]")] == names
+
+
+@pytest.mark.parametrize("fill", ["a", "\x01", "ü", "😀"])
+def test_longest_names_that_pass_fit_into_a_servers_limits(fill: str) -> None:
+    """8,190 bytes for a field (gunicorn), 32 KiB for all."""
+
+    def accepted(name: str, count: int) -> list[ObjectRef]:
+        query = "&".join(f"input=c/{quote(name)}{number}" for number in range(count))
+        found = objects_in(RequestHead("POST", b"/v1/invoke/f", query.encode(), ()), most=32)
+        assert found is not None
+        return [each.ref for each in found[0].inputs]
+
+    def longest(count: int) -> list[ObjectRef]:
+        for length in range(1_022 // len(fill.encode()), 0, -1):
+            with contextlib.suppress(GatewayError):
+                return accepted(fill * length, count)
+        raise AssertionError("no length is accepted")
+
+    for count in (1, 32):
+        inputs = [
+            Input(
+                Binding("n" * 32, ref),
+                stat_of(ref, "\x01" * 256),
+                SignedUrl(
+                    "s3", f"https://swift.example.org/v1/AUTH_p/c/{quote(ref.name)}?{'s' * 450}", 9, {"If-Match": '"e"'}
+                ),
+            )
+            for ref in longest(count)
+        ]
+        fields = function_fields(BoundObjects(inputs=tuple(inputs), outputs=(), expires_at=1_790_000_000))
+        assert all(len(name) + len(value) + 4 <= 8_190 for name, value in fields)
+        assert sum(len(name) + len(value) + 4 for name, value in fields) < 32_768
 
 
 def test_function_gets_the_whole_request_of_each_object() -> None:
