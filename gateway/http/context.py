@@ -46,7 +46,7 @@ class LogFields:
         function: name of the function that is invoked.
         tag: of the revision that is invoked by itself.
         sources: where each digest came from, by algorithm.
-        objects, failed: how many objects a list names, and how many of them ended with an error.
+        objects, failed: how many objects a list names, or an invocation, and how many of a list ended with an error.
         events: how many events had each outcome.
     """
 
