@@ -20,6 +20,7 @@ _ELSEWHERE = {
     "function": "client.functions.cli:function",
     "functions-api": "control.commands:functions_api",
     "platform": "tenancy.commands.platform:platform",
+    "registry-tokens": "control.commands:registry_tokens",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",
     "tenant": "tenancy.commands.tenant:tenant",

@@ -1,5 +1,6 @@
-"""`osfaas admin-api` and `osfaas functions-api`."""
+"""`osfaas admin-api`, `osfaas functions-api` and `osfaas registry-tokens`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -33,3 +34,22 @@ def functions_api(platform_file: Path) -> None:
     from control.functions.serve import serve as run  # noqa: PLC0415
 
     sys.exit(run(platform_file))
+
+
+@click.command("registry-tokens")
+@click.option("--jwks", is_flag=True, help="Print the public key of OSFAAS_REGISTRY_TOKEN_KEY_FILE, and end.")
+def registry_tokens(jwks: bool) -> None:
+    """Run the token endpoint of the registry.
+
+    Settings and credential are as for `osfaas serve`.
+    """
+    from control.registry.serve import public_keys  # noqa: PLC0415
+    from control.registry.serve import serve as run  # noqa: PLC0415
+
+    if not jwks:
+        sys.exit(run())
+    try:
+        click.echo(public_keys(Path(os.environ.get("OSFAAS_REGISTRY_TOKEN_KEY_FILE", ""))), nl=False)
+    except ValueError as error:
+        click.echo(f"osfaas: {error}", err=True)
+        sys.exit(2)

@@ -40,7 +40,7 @@ def settings() -> None:
 def envoy_config(
     listen: str, gateways: tuple[str, ...], certificate: Path | None, key: Path | None, admin: str | None
 ) -> None:
-    """Print the configuration of an Envoy in front of it.
+    """Print the configuration of an Envoy for gateways.
 
     Limits and times come from the OSFAAS_* variables of the gateway (see `osfaas settings`).
     """

@@ -96,6 +96,11 @@ class ErrorCode(Enum):
         "('openstack --os-system-scope all token issue') or to a project that the operator has listed. Tokens of "
         "trusts, OAuth consumers and EC2 credentials are rejected.",
     )
+    REGISTRY_LOGIN_FAILED = ErrorSpec(
+        401,
+        "The registry needs HTTP Basic with the id and secret of an application credential, or with the user 'token' "
+        "and a Keystone token as the password.",
+    )
     PROJECT_NOT_FOUND = ErrorSpec(404, "There is no such project: {why}.")
     PROJECT_CONFLICT = ErrorSpec(409, "The state of the project does not allow this: {why}.")
     TENANT_REJECTED = ErrorSpec(422, "Kubernetes rejected the Tenant: {why}.")

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.settings.base import Group
 from gateway.settings.identity import IdentitySettings, TokenCacheSettings
 from gateway.settings.limits import ChecksumSettings, LimitSettings
+from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
 from gateway.settings.upstream import FunctionSettings, RetrySettings, StoreSettings
 
@@ -32,6 +33,7 @@ GROUPS: tuple[type[Group], ...] = (
     RetrySettings,
     ChecksumSettings,
     LimitSettings,
+    RegistrySettings,
 )
 
 
@@ -44,6 +46,7 @@ class Settings(
     FunctionSettings,
     ChecksumSettings,
     LimitSettings,
+    RegistrySettings,
     BaseSettings,
 ):
     """All settings of the gateway; the variable of a field is `OSFAAS_` and its name in upper case."""

@@ -18,6 +18,7 @@ PUBLISHED = {
     "access.denied_by_rule": 403,
     "admin.required": 403,
     "kubernetes.unavailable": 503,
+    "registry.login_failed": 401,
     "project.conflict": 409,
     "project.not_found": 404,
     "tenant.rejected": 422,

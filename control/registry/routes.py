@@ -1,0 +1,118 @@
+"""`GET /v1/registry/token?service=…&scope=…`: a token for the registry, for `docker login`, push and pull."""
+
+import time
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from control.registry.login import RegistryLogins
+from control.registry.scopes import RegistryRoles, Scope, granted, parse_scopes
+from control.registry.tokens import Grant, SigningKey, claims_of
+from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
+from gateway.http.context import context_of
+from gateway.http.query import one_value, parse_query
+from gateway.http.respond import answer_or_error
+from gateway.identity.caller import Caller
+from gateway.settings import Settings
+from gateway.telemetry.cadf import AuditEvent, record
+from tenancy.directory.protocol import TenantDirectory
+from tenancy.model.errors import DirectoryError, NotOnboardedError
+
+PATH = "/v1/registry/token"
+# Docker sends the last three; they change nothing.
+_PARAMETERS = ("service", "scope", "account", "client_id", "offline_token")
+_OBSERVER = "osfaas-registry-tokens"
+
+
+class RegistryTokenRoute:
+    """The endpoint. Login first, then the tenant, then what is granted; a token may grant nothing."""
+
+    def __init__(
+        self,
+        logins: RegistryLogins,
+        directory: TenantDirectory,
+        key: SigningKey,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._logins = logins
+        self._directory = directory
+        self._key = key
+        self._settings = settings
+        self._roles = RegistryRoles(settings.member_role, settings.reader_role, settings.registry_base_prefix)
+        self._clock = clock
+
+    async def token(self, request: Request) -> Response:
+        """Serves one request."""
+        context = context_of(request.scope)
+        context.route = "registry-token"
+        caller: Caller | None = None
+        grants: list[Grant] = []
+
+        async def answer() -> Response:
+            nonlocal caller
+            assert context.head is not None
+            parameters = parse_query(context.head.query, _PARAMETERS)
+            scopes = parse_scopes(parameters.get("scope", []))
+            if one_value(parameters, "service") != self._settings.registry_service:
+                raise GatewayError(
+                    ErrorCode.REQUEST_MALFORMED, why=f"the service must be {self._settings.registry_service!r}"
+                )
+            caller = await self._logins.caller_of(context.head)
+            context.log.user_id, context.log.project_id = caller.user_id, caller.project_id
+            grants.extend(self._grants(caller, scopes))
+            return self._response(caller, grants)
+
+        response = await answer_or_error(context, answer())
+        record(_audit_event(caller, grants, response.status_code, context.request_id))
+        return response
+
+    def _grants(self, caller: Caller, scopes: tuple[Scope, ...]) -> list[Grant]:
+        try:
+            tenant = self._directory.tenant_of(caller.project_id)
+        except NotOnboardedError as error:
+            raise GatewayError(ErrorCode.TENANT_NOT_ONBOARDED, project_id=caller.project_id) from error
+        except DirectoryError as error:
+            raise GatewayError(ErrorCode.DIRECTORY_UNAVAILABLE) from error
+        if tenant.suspended is not None:
+            raise GatewayError(
+                ErrorCode.TENANT_SUSPENDED, project_id=caller.project_id, reason=tenant.suspended.rstrip(".")
+            )
+        found = [
+            Grant(scope.kind, scope.name, granted(scope, caller.project_id, caller.roles, self._roles))
+            for scope in scopes
+        ]
+        return [grant for grant in found if grant.actions]
+
+    def _response(self, caller: Caller, grants: list[Grant]) -> Response:
+        now, seconds = int(self._clock()), self._settings.registry_token_seconds
+        claims = claims_of(
+            grants,
+            subject=caller.user_id,
+            issuer=self._settings.registry_token_issuer,
+            audience=self._settings.registry_service,
+            now=now,
+            seconds=seconds,
+        )
+        token = self._key.sign(claims)
+        # Both names: old clients of Docker know the first, OAuth 2 the second.
+        document = {"token": token, "access_token": token, "expires_in": seconds}
+        return JSONResponse(document, headers=UNCACHEABLE)
+
+
+def _audit_event(caller: Caller | None, grants: list[Grant], status: int, request_id: str) -> AuditEvent:
+    """The audit event of a request, refused ones included; the token itself is in no log."""
+    initiator = {"id": "unknown", "typeURI": "service/security/account/user"}
+    if caller is not None:
+        initiator |= {"id": caller.user_id, "name": caller.user_name, "project_id": caller.project_id}
+    return AuditEvent(
+        action="authenticate",
+        status=status,
+        initiator=initiator,
+        target={"id": "registry", "typeURI": "service/storage/registry"},
+        observer=_OBSERVER,
+        request_id=request_id,
+        tags=[f"granted={grant.name}:{','.join(grant.actions)}" for grant in grants],
+    )

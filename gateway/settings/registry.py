@@ -1,0 +1,35 @@
+"""Settings of the registry's token endpoint."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from gateway.settings.base import Group
+
+
+class RegistrySettings(Group):
+    """Settings of the registry's token endpoint."""
+
+    registry_service: str = Field(
+        "osfaas-registry", description="Name of the registry, as in its configuration (auth.token.service)."
+    )
+    registry_token_issuer: str = Field(
+        "osfaas", description="Issuer of the registry's tokens, as in its configuration (auth.token.issuer)."
+    )
+    registry_token_key_file: Path | None = Field(
+        None,
+        description="PEM file with the private key, on the curve P-256, that signs the registry's tokens. "
+        "`osfaas registry-tokens --jwks` prints its public key for the registry (auth.token.jwks).",
+    )
+    registry_token_seconds: int = Field(
+        300,
+        ge=60,
+        le=3600,
+        description="Lifetime of a registry's token. A credential that is revoked can pull and push as long.",
+    )
+    registry_base_prefix: str = Field(
+        "base",
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        max_length=31,
+        description="First part of the names of base images, which members and readers of all tenants may pull.",
+    )
