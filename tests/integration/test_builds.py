@@ -161,6 +161,17 @@ def test_package_without_a_hash_is_refused_where_hashes_are_given(site: Site) ->
     assert "hash" in sentence.lower()
 
 
+def test_hashes_that_are_right_are_accepted_beside_the_runtimes_pins(site: Site) -> None:
+    """pip wants a hash of everything in this mode, and the pins have none."""
+    lines = ""
+    for name in ("needsclick", "click"):
+        (wheel,) = (site.packages / name).iterdir()
+        version = wheel.name.split("-")[1]
+        lines += f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    stages = site.built(zip_of({**FOLDER, "requirements.txt": lines}), "p1/hashed")
+    assert stages[2]["packages"] == 2
+
+
 def test_base_image_of_another_runtime_is_refused(site: Site) -> None:
     bases = f"framework={site.bases['asgi']}"
     assert "is for the runtime 'asgi'" in site.refused(zip_of(FOLDER), OSFAAS_BUILD_BASES=bases)
