@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
+.PHONY: help install packages ceph demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,14 @@ test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keyst
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --require-hashes --requirement tests/$(subst .,,$(@F))/requirements.txt
 	@touch $@
+
+.cache/stores/.installed: tests/stores/install.sh
+	@echo "==> MinIO and versitygw (.cache/stores): some ten minutes of compiling"
+	@bash tests/stores/install.sh .cache/stores
+	@touch $@
+
+test-stores: install ceph .cache/stores/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and the events of stores (needs Go): ten minutes
+	@$(BIN)/python -m pytest tests/stores -q
 
 test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes
 	@$(BIN)/python -m pytest tests/fuzz -q -s -m long

@@ -26,7 +26,7 @@ def calls_of_httpx(source: str) -> Iterator[ast.Call]:
 
 
 FILES = [
-    path for folder in ("integration", "hostile", "long", "faults", "clients", "cluster", "isolation")
+    path for folder in ("integration", "hostile", "long", "faults", "clients", "cluster", "isolation", "stores")
     for path in sorted((ROOT / "tests" / folder).rglob("*.py"))
 ]  # fmt: skip
 
