@@ -29,7 +29,7 @@ _ALL = 100
 
 @click.group(epilog=EXIT_CODES)
 def function() -> None:
-    """Write, deploy, call, change and delete functions of your project."""
+    """Functions of your project."""
 
 
 for command in (init, serve, invoke):

@@ -25,9 +25,9 @@ cluster-check: $(VENV)/.cluster-installed  ## say what ended clusters left on th
 cluster-lint: $(VENV)/.cluster-installed
 	@$(BIN)/mypy --explicit-package-bases tests/cluster tests/isolation tests/bench/on_cluster
 
-# What a change of the product most likely breaks: a call from the edge to the function, the directory, the administrators'
+# What a change of the product most likely breaks: a call from the edge to the function, projects' own functions, the directory, the administrators'
 # API, the controller, the installation, the attacks. The attacks come last, because they take policies of the platform away.
-CLUSTER_CORE := $(patsubst %,tests/cluster/test_%.py,end_to_end streams gateway_directory gateway_projects platform tenancy_cluster tenancy_lifecycle) tests/isolation
+CLUSTER_CORE := $(patsubst %,tests/cluster/test_%.py,end_to_end streams functions gateway_directory gateway_projects platform tenancy_cluster tenancy_lifecycle) tests/isolation
 ON_CLUSTER := $(BIN)/python -m pytest -q -s -p tests.cluster.plugin --durations=40
 
 test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## the core of the tests on the test cluster, and the attacks: on a running one, or a fresh one (always fresh with CI=true)

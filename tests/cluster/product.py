@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.cluster.testbed import Testbed
 
 SYSTEM = "osfaas-system"
+PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "controller")
 EDGE_HOST = "faas.test"
 CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
@@ -52,6 +53,8 @@ _SMALL: Mapping[str, Any] = {
         },
     },
     "queue_proxy_cpu_millis": 25,
+    # Names that cannot be on a registry: the images lie on the node.
+    "own_function_images": ["dev.local"],
     # Knative's own tests leave many behind for a while.
     "further_services": 30,
 }
@@ -73,17 +76,49 @@ class Product:
 
     def osfaas(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`osfaas …` as an administrator with a kubeconfig and a Keystone credential, from the OpenStack side."""
-        environment = {
+        administrator = {
             "KUBECONFIG": str(self.cluster.running.layout.node_kubeconfig),
             "OS_CLIENT_CONFIG_FILE": str(self.openstack.inside.clouds_yaml),
             "OS_CLOUD": "admin",
             "OSFAAS_PLATFORM_FILE": str(self.folder / "platform.yaml"),
+        }
+        return self._run(administrator, words, check=check)
+
+    def osfaas_as(self, user: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`osfaas …` as an ordinary user, who has a Keystone credential and trusts the site's authority."""
+        file = self.folder / "users.yaml"
+        if not file.exists():
+            clouds = yaml.safe_load(self.openstack.inside.clouds_yaml.read_text())["clouds"]
+            trusting = {name: {**cloud, "cacert": str(self._authority)} for name, cloud in clouds.items()}
+            file.write_text(yaml.safe_dump({"clouds": trusting}))
+            self._name_the_edge()
+        environment = {
+            "OS_CLIENT_CONFIG_FILE": str(file),
+            "OS_CLOUD": user,
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+        }
+        return self._run(environment, words, check=check)
+
+    @property
+    def _authority(self) -> Path:
+        return self.folder / "certificates" / "ca.crt"
+
+    def _name_the_edge(self) -> None:
+        """The node's own /etc/hosts, which no machine shares, knows the edge by its name."""
+        address = self.cluster.service_address("istio-system", "istio-ingressgateway")
+        run(self.cluster.running.on_node("sh", "-c", f"echo {address} {EDGE_HOST} >> /etc/hosts"))
+
+    def _run(
+        self, variables: Mapping[str, str], words: tuple[str, ...], *, check: bool
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **variables,
             "PATH": f"{PYTHON_PROGRAMS}:{os.environ['PATH']}",
             "PYTHONPATH": str(CHECKOUT),
         }
-        variables = [f"{name}={value}" for name, value in environment.items()]
+        settings = [f"{name}={value}" for name, value in environment.items()]
         # Entering a mount namespace leaves the folder where one was.
-        command = ["env", f"--chdir={CHECKOUT}", *variables, sys.executable, "-m", "client.cli", *words]
+        command = ["env", f"--chdir={CHECKOUT}", *settings, sys.executable, "-m", "client.cli", *words]
         argv = self.cluster.running.on_openstack_side(*command)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=scaled(600), check=False)
         if check and done.returncode:
@@ -155,12 +190,14 @@ def product_on(
 
 
 def know_tenants(cluster: Testbed) -> None:
-    """The cluster has the definition of Tenant, whatever an earlier run or another file has taken away."""
-    definition = "crd/tenants.osfaas.dev"
-    if "deletionTimestamp" in cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}"):
-        cluster.kubectl("wait", "--for=delete", definition, "--timeout=120s")
-    cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / "manifests/crd/tenants.yaml").read_text()))
-    cluster.kubectl("wait", "--for=condition=Established", definition, "--timeout=60s")
+    """The cluster has the definitions of Tenant and Function, whatever an earlier run or file has taken away."""
+    for kind in ("tenants", "functions"):
+        definition = f"crd/{kind}.osfaas.dev"
+        going = cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}")
+        if "deletionTimestamp" in going:
+            cluster.kubectl("wait", "--for=delete", definition, "--timeout=120s")
+        cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / f"manifests/crd/{kind}.yaml").read_text()))
+        cluster.kubectl("wait", "--for=condition=Established", definition, "--timeout=60s")
 
 
 @contextmanager
@@ -212,7 +249,7 @@ def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, An
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [f"{bases}/{name}" for name in ("crd", "system", "gateway", "admin-api", "controller")],
+        "resources": [f"{bases}/{name}" for name in PARTS],
         "images": [{"name": "osfaas-gateway", "newName": "dev.local/osfaas-gateway", "newTag": "test"}],
         "configMapGenerator": [
             {

@@ -148,6 +148,15 @@ class Testbed:
         words = (ctr, "--address", CONTAINERD, "--namespace", "k8s.io", "images", "import", "--local", str(archive))
         run(self.running.on_node(*words))
 
+    def name_by_digest(self, image: str) -> str:
+        """Gives an image on the node a second name, by its digest; returns that."""
+        ctr = (str(LAYOUT.built_by("containerd") / "ctr"), "--address", CONTAINERD, "--namespace", "k8s.io", "images")
+        listed = run(self.running.on_node(*ctr, "list", f"name=={image}")).splitlines()[1]
+        digest = next(word for word in listed.split() if word.startswith("sha256:"))
+        name = f"{image.rpartition(':')[0]}@{digest}"
+        run(self.running.on_node(*ctr, "tag", "--force", image, name))
+        return name
+
     def service_address(self, namespace: str, name: str) -> str:
         """The ClusterIP of a Service."""
         service: dict[str, Any] = self.kubectl.get("service", name, "-n", namespace)

@@ -1,0 +1,269 @@
+"""An ordinary member deploys functions of his project's own by the command line, and calls them through the edge."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from policies.names import ProjectId, namespace_of
+from tenancy.function_repository import KubernetesFunctionRepository
+from tenancy.kubernetes.client import connect
+from tenancy.model.errors import ConflictError
+from tests.cluster.commands import CommandError, wait_until
+from tests.cluster.product import EDGE_HOST
+from tests.cluster.progress import say
+from tests.cluster.testbed import PROBE_IMAGE
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    import httpx
+
+    from tests.cluster.product import Product
+
+MEMBER, READER, STRANGER = "alice-member", "alice-reader", "bob"
+CALLS = 400
+SERVER = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = (os.environ["VERSION"] + " " + self.path).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+print("listening as", os.getuid(), flush=True)
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+CRASH = "print('about to fail', flush=True); raise SystemExit(3)"
+SIZE = ("--cpu", "100", "--memory", "96")
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Member:
+    """A member with the command line, and with an HTTP client for calls."""
+
+    def __init__(self, product: Product, namespace: str, image: str, calls: httpx.Client) -> None:
+        self.product = product
+        self.namespace = namespace
+        self.image = image
+        self.calls = calls
+
+    def function(self, *words: str, user: str = MEMBER, check: bool = True) -> subprocess.CompletedProcess[str]:
+        verb, *rest = words
+        where = ("-e", f"https://{EDGE_HOST}")
+        return self.product.osfaas_as(user, "function", verb, *where, *rest, check=check)
+
+    def deploy(self, name: str, version: str, *words: str, program: str = SERVER) -> subprocess.CompletedProcess[str]:
+        start = ("--command", "python", "--arg", "-c", "--arg", program, "--env", f"VERSION={version}")
+        return self.function("deploy", name, "--image", self.image, *start, *SIZE, *words, check=False)
+
+    def show(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.function("show", name, "--output", "json").stdout)
+        return found
+
+    def call(self, target: str) -> httpx.Response:
+        return self.calls.get(f"/v1/invoke/{target}")
+
+    def knative_services(self) -> list[str]:
+        words = (
+            "get",
+            "services.serving.knative.dev",
+            "-n",
+            self.namespace,
+            "-o",
+            "jsonpath={.items[*].metadata.name}",
+        )
+        return self.product.cluster.kubectl(*words).split()
+
+
+@pytest.fixture(scope="module")
+def member(product: Product) -> Iterator[Member]:
+    product.osfaas("tenant", "onboard", "alice-project", "--domain", "Default")
+    product.osfaas("tenant", "onboard", "bob-project", "--domain", "Default")
+    users = product.openstack.inside.users
+    namespaces = [namespace_of(ProjectId(users[user].project_id)) for user in (MEMBER, STRANGER)]
+    image = product.cluster.name_by_digest(PROBE_IMAGE)
+    with product.caller(MEMBER) as calls:
+        yield Member(product, namespaces[0], image, calls)
+    for namespace in namespaces:
+        product.remove_tenant(namespace)
+
+
+@pytest.fixture(scope="module")
+def hello(member: Member) -> str:
+    """A function that serves its first version; tests leave it serving."""
+    started = time.monotonic()
+    done = member.deploy("hello", "v1")
+    assert done.returncode == 0, done.stderr
+    answer = member.call("hello/a/b?c=d")
+    say(f"deployed and called after {time.monotonic() - started:.1f} s")
+    assert (answer.status_code, answer.text) == (200, "v1 /a/b?c=d")
+    return "hello"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"image": "dev.local/python:3.11"}, "named by its digest"),
+        ({"traffic": [{"percent": 50}]}, "100 together"),
+        ({"traffic": [{"percent": 100, "revision": "other-1"}]}, "revisions of this function only"),
+        ({"traffic": [{"percent": 50, "tag": "a"}, {"percent": 50, "tag": "a"}]}, "a tag names one revision"),
+        ({"environment": {"K_SERVICE": "x"}}, "set by Knative"),
+        ({"environment": {"a b": "x"}}, "names of variables"),
+        ({"port": 8012}, "queue-proxy"),
+        ({"minScale": 7}, "minScale must not be larger"),
+    ],
+)
+def test_the_definition_refuses_what_the_api_refuses(member: Member, spec: dict[str, Any], said: str) -> None:
+    """Records from Git pass no API of ours."""
+    manifest = {
+        "apiVersion": "osfaas.dev/v1alpha1",
+        "kind": "Function",
+        "metadata": {"name": "odd", "namespace": member.namespace},
+        "spec": {"image": member.image, **spec},
+    }
+    with pytest.raises(CommandError, match=said):
+        member.product.cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(manifest))
+
+
+def test_own_code_runs_as_isolated_as_the_level_says(member: Member, hello: str) -> None:
+    """In a user namespace, without a token, with a read-only root, as the user of the specification."""
+    assert member.call(f"{hello}/").status_code == 200
+    pods = [pod for pod in member.product.pods(member.namespace) if pod["metadata"]["name"].startswith(hello)]
+    assert pods
+    for pod in pods:
+        spec = pod["spec"]
+        assert spec["hostUsers"] is False
+        assert spec["automountServiceAccountToken"] is False
+        (container,) = [each for each in spec["containers"] if each["name"] == "function"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["runAsUser"] == 65532
+    assert "listening as 65532" in member.function("logs", hello).stdout
+
+
+def test_the_same_deployment_again_changes_nothing(member: Member, hello: str) -> None:
+    before = member.show(hello)
+    done = member.deploy(hello, "v1")
+    assert (done.returncode, "nothing to change" in done.stderr) == (0, True)
+    assert member.show(hello)["status"]["latest_created_revision"] == before["status"]["latest_created_revision"]
+
+
+@pytest.mark.parametrize(
+    ("words", "program", "said"),
+    [
+        (("--image", "dev.local/python@sha256:" + "0" * 64), SERVER, "image cannot be pulled"),
+        ((), CRASH, "ended with exit code 3 (Error); its last output: about to fail"),
+    ],
+    ids=["no-such-image", "crash"],
+)
+def test_a_revision_that_does_not_start_takes_no_call_and_says_why(
+    member: Member, hello: str, words: tuple[str, ...], program: str, said: str
+) -> None:
+    """The earlier one serves on; deploying that again ends the failure."""
+    done = member.deploy(hello, "broken", *words, program=program)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert said in done.stderr
+    assert [member.call(f"{hello}/").text for _ in range(3)] == ["v1 /"] * 3
+    assert member.deploy(hello, "v1").returncode == 0
+    assert member.call(f"{hello}/").text == "v1 /"
+
+
+def test_calls_are_shared_and_a_rollback_takes_them_back(member: Member, hello: str) -> None:
+    first = member.show(hello)["status"]["latest_ready_revision"]
+    assert member.deploy(hello, "v2", "--no-traffic").returncode == 0
+    assert member.call(f"{hello}/").text == "v1 /"
+    assert member.function("traffic", hello, f"{first}=90", "latest@canary=10").returncode == 0
+    wait_until("the tag is known", lambda: member.call(f"{hello}@canary/").status_code == 200, seconds=30)
+    assert {member.call(f"{hello}@canary/x").text for _ in range(5)} == {"v2 /x"}
+    assert member.call(f"{hello}@other/").json()["errors"][0]["code"] == "function.not_found"
+    seen = Counter(member.call(f"{hello}/").text for _ in range(CALLS))
+    say(f"of {CALLS} calls with shares of 90 and 10: {dict(seen)}")
+    # Four standard deviations of a fair draw.
+    assert abs(seen["v2 /"] / CALLS - 0.1) < 0.06
+    assert set(seen) == {"v1 /", "v2 /"}
+
+    assert member.deploy(hello, "v2").returncode == 0
+    wait_until("all calls reach the new version", lambda: member.call(f"{hello}/").text == "v2 /", seconds=30)
+    started = time.monotonic()
+    assert member.function("rollback", hello).returncode == 0
+    wait_until("the old version answers", lambda: member.call(f"{hello}/").text == "v1 /", seconds=30)
+    say(f"rolled back after {time.monotonic() - started:.1f} s, the command's own start included")
+    rows = member.function("revisions", hello).stdout.splitlines()
+    assert any(first in row and "100 %" in row for row in rows)
+    assert member.deploy(hello, "v1").returncode == 0
+
+
+def test_a_write_on_an_old_version_is_refused_by_the_api_server(member: Member, hello: str) -> None:
+    """The lock is Kubernetes' own, whatever the API remembers."""
+    cluster = connect(member.product.cluster.running.layout.host_kubeconfig)
+    functions = KubernetesFunctionRepository(cluster)
+    namespace: Any = member.namespace
+    old = functions.get(namespace, hello)
+    assert old is not None
+    # Variables that are gone are gone: the specification is replaced, not merged.
+    newer = functions.update(replace(old, spec=replace(old.spec, environment={"VERSION": "v1", "MORE": "1"})))
+    with pytest.raises(ConflictError):
+        functions.update(replace(old, spec=replace(old.spec, args=("x",))))
+    restored = functions.update(replace(newer, spec=old.spec))
+    assert dict(restored.spec.environment) == {"VERSION": "v1"}
+
+
+def test_limits_refuse_with_numbers(member: Member, hello: str) -> None:
+    large = member.function("deploy", "large", "--image", member.image, "--memory", "9000", check=False)
+    assert (large.returncode, "9000 MiB" in large.stderr, "4096 MiB" in large.stderr) == (1, True, True)
+    elsewhere = member.function("deploy", "x", "--image", f"ghcr.io/x/y{member.image[-72:]}", check=False)
+    assert elsewhere.returncode == 1
+    assert "allowed registries and repositories: dev.local" in elsewhere.stderr
+    member.product.osfaas("tenant", "set", "alice-project", "--domain", "Default", "--own-functions", "1", "--wait")
+    try:
+        second = member.deploy("second", "v1")
+        assert second.returncode == 1
+        assert "has 1 functions of its own, and its limit is 1" in second.stderr
+    finally:
+        member.product.osfaas("tenant", "set", "alice-project", "--domain", "Default", "--own-functions", "10")
+
+
+def test_others_see_nothing_and_readers_write_nothing(member: Member, hello: str) -> None:
+    assert member.function("list", user=STRANGER).stdout.splitlines() == ["NAME  READY  REASON  REVISION  URL"]
+    for verb in ("show", "logs", "revisions"):
+        done = member.function(verb, hello, user=STRANGER, check=False)
+        assert (done.returncode, "has no function 'hello' of its own" in done.stderr) == (1, True)
+    assert member.function("delete", hello, "--yes", user=STRANGER, check=False).returncode == 1
+    with member.product.caller(STRANGER) as stranger:
+        assert stranger.get(f"/v1/invoke/{hello}/").json()["errors"][0]["code"] == "function.not_found"
+    assert hello in member.function("list", user=READER).stdout
+    refused = member.function("delete", hello, "--yes", user=READER, check=False)
+    assert (refused.returncode, "role" in refused.stderr) == (1, True)
+    assert member.call(f"{hello}/").status_code == 200
+
+
+def test_a_suspended_project_runs_nothing_and_comes_back_from_its_records(member: Member, hello: str) -> None:
+    administration = ("alice-project", "--domain", "Default")
+    member.product.osfaas("tenant", "suspend", *administration, "--reason", "unpaid", "--no-wait")
+    try:
+        wait_until("no service is left", lambda: hello not in member.knative_services(), seconds=60)
+        wait_until("calls are refused", lambda: member.call(f"{hello}/").status_code == 403, seconds=30)
+        refused = member.deploy(hello, "v9")
+        assert (refused.returncode, "unpaid" in refused.stderr) == (1, True)
+    finally:
+        member.product.osfaas("tenant", "resume", *administration, "--no-wait")
+    wait_until("it serves again", lambda: member.call(f"{hello}/").text == "v1 /", seconds=120)
+
+
+def test_a_deleted_function_is_gone(member: Member, hello: str) -> None:
+    assert member.deploy("short", "v1").returncode == 0
+    assert member.call("short/").text == "v1 /"
+    member.function("delete", "short", "--yes")
+    wait_until("its service is gone", lambda: "short" not in member.knative_services(), seconds=60)
+    wait_until("no call reaches it", lambda: member.call("short/").status_code == 404, seconds=60)
+    assert hello in member.function("list").stdout
