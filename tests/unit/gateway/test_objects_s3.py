@@ -189,3 +189,25 @@ async def test_a_credential_is_kept_as_long_as_a_token_is_and_its_absence_is_not
         clock[0] = 31
         assert await presigner.presigned(CALLER, REF) is not None
         assert route.call_count == 3
+
+
+def test_signature_covers_method_and_condition() -> None:
+    """Without the field, or with another method, the URL is another one."""
+    with mock.patch("botocore.auth.get_current_datetime", now):
+        urls = [
+            presign(ENDPOINT, REF, KEYS, region="us-east-1", seconds=300, method=method, headers=headers)
+            for method, headers in (
+                ("PUT", {"If-None-Match": "*"}),
+                ("PUT", {}),
+                ("GET", {"If-Match": '"e"'}),
+                ("GET", {}),
+            )
+        ]
+    queries = [dict(parse_qsl(url.partition("?")[2])) for url in urls]
+    assert [query["X-Amz-SignedHeaders"] for query in queries] == [
+        "host;if-none-match",
+        "host",
+        "host;if-match",
+        "host",
+    ]
+    assert len({query["X-Amz-Signature"] for query in queries}) == 4

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 
 from gateway.digests import ALGORITHMS
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.caller import Caller, Endpoint
+from gateway.identity.caller import AccessRule, Caller, Endpoint
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.dialect import RGW, SWIFT, SwiftDialect
 from gateway.objects.endpoints import account_of, endpoint_of
@@ -657,3 +657,54 @@ def test_weak_etag_is_kept_apart_from_the_strong_one_and_binds_nothing() -> None
     assert (weak.etag, weak.native, weak.stored, weak.rewritable) == (f'W/"{MD5}"', {}, {}, False)
     assert conditions(weak.etag) == {"Accept-Encoding": "identity"}
     assert conditions(MD5)["If-Match"] == f'"{MD5}"'
+
+
+# --- writing
+
+KEYED = {"X-Container-Meta-Temp-Url-Key": "container-1"}
+RULED = [AccessRule("object-store", method, "/v1/AUTH_p/c/*") for method in ("HEAD", "GET", "PUT")]
+
+
+@pytest.mark.parametrize(("lacking", "method"), [("GET", "GET"), ("PUT", "PUT")])
+async def test_no_url_is_signed_for_what_the_access_rules_of_the_token_forbid(lacking: str, method: str) -> None:
+    """Swift does not apply them to a URL."""
+    rules = tuple(rule for rule in RULED if rule.method != lacking)
+    caller = dataclasses.replace(CALLER, access_rules=rules, service_types=frozenset(["object-store"]))
+    swift = Swift(container=KEYED)
+    driver = store(swift, capabilities=("tempurl",))
+    read = [each async for each in driver.capabilities(caller, stat())]
+    write = await driver.write_url(caller, REF, new=True)
+    assert (read == []) is (method == "GET")
+    assert (write is None) is (method == "PUT")
+    other = await driver.write_url(caller, ObjectRef("c", "a/b"), new=True)
+    assert other is None
+
+
+async def test_write_prefers_the_url_whose_signature_covers_the_condition() -> None:
+    asked = []
+
+    async def presign(_caller: Caller, _ref: ObjectRef, method: str, headers: Mapping[str, str]) -> str | None:
+        asked.append((method, dict(headers)))
+        return "http://signed"
+
+    driver = SwiftStore(Swift(container=KEYED), RULES, presign, clock=lambda: NOW)  # type: ignore[arg-type]
+    assert await driver.write_url(CALLER, REF, new=True) == SignedUrl(
+        "s3", "http://signed", 300, {"If-None-Match": "*"}
+    )
+    assert await driver.write_url(CALLER, REF, new=False) == SignedUrl("s3", "http://signed", 300, {})
+    assert asked == [("PUT", {"If-None-Match": "*"}), ("PUT", {})]
+    (first, second) = [each async for each in driver.capabilities(CALLER, stat(), bound=True)][:2]
+    assert isinstance(first, SignedUrl)
+    assert isinstance(second, SignedUrl)
+    assert [first.headers, second.headers, asked[-1]] == [{"If-Match": f'"{MD5}"'}] * 2 + [
+        ("GET", {"If-Match": f'"{MD5}"'})
+    ]
+
+
+async def test_write_url_of_a_key_is_for_put_and_this_object() -> None:
+    url = await store(Swift(container=KEYED)).write_url(CALLER, REF, new=True)
+    assert url is not None
+    signed = sign(f"{CONTAINER}/o", method="PUT", key="container-1", expires_at=1_800_000_300, digest="sha256")
+    assert (url.name, url.url, url.headers) == ("tempurl", signed, {"If-None-Match": "*"})
+    assert await store(Swift(), tempurl_set_key=False).write_url(CALLER, REF, new=True) is None
+    assert await store(Swift(container=KEYED), capabilities=("stream",)).write_url(CALLER, REF, new=True) is None
