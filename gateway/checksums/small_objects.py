@@ -11,7 +11,7 @@ retries and reports errors, is called for that object.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Hashable, Sequence
 from dataclasses import dataclass
 
 from gateway.calls.call import Call
@@ -105,24 +105,27 @@ class SmallObjects:
         outcomes: list[Outcome] = [None] * len(parts)
         call = parts[0][0]
         with self._runner.interactive(call), self._budget.hold(call.caller.project_id) as hold:
-            waiting: list[_Loaded] = []
+            waiting: dict[Hashable, _Loaded] = {}
             size = 0
             for number, part in enumerate(parts):
-                found = await self._load(number, part, hold)
+                found = await self._load(number, part, hold, waiting)
                 if not isinstance(found, _Loaded):
                     outcomes[number] = found
                     continue
-                waiting.append(found)
+                waiting[found.loaded.job.identity] = found
                 size += len(found.loaded.content)
                 if len(waiting) == MAX_OBJECTS or size + self._max_bytes > MAX_CONTENT_BYTES:
-                    await self._compute(waiting, outcomes)
+                    await self._compute(waiting.values(), outcomes)
+                    waiting.clear()
                     hold.clear()
-                    waiting, size = [], 0
-            await self._compute(waiting, outcomes)
+                    size = 0
+            await self._compute(waiting.values(), outcomes)
         return outcomes
 
-    async def _load(self, number: int, part: Part, hold: ContentHold) -> _Loaded | Outcome:
-        """The object in memory, or the answer without it."""
+    async def _load(
+        self, number: int, part: Part, hold: ContentHold, waiting: Container[Hashable]
+    ) -> _Loaded | Outcome:
+        """The object in memory, or the answer without it; `waiting`: identities of the jobs that are in memory."""
         call, request = part
         if not hold.grow(self._max_bytes):
             return None
@@ -130,7 +133,7 @@ class SmallObjects:
         try:
             async with self._store.opening(call.caller, request.ref, self._max_bytes) as opened:
                 if opened is not None:
-                    found = await self._content_or_answer(number, part, opened)
+                    found = await self._content_or_answer(number, part, opened, waiting)
         except GatewayError as error:
             found = self._checksums.explained(call, error) if error.kind in _FINAL else None
         finally:
@@ -138,13 +141,17 @@ class SmallObjects:
             hold.shrink(self._max_bytes - kept)
         return found
 
-    async def _content_or_answer(self, number: int, part: Part, opened: OpenedObject) -> _Loaded | Outcome:
+    async def _content_or_answer(
+        self, number: int, part: Part, opened: OpenedObject, waiting: Container[Hashable]
+    ) -> _Loaded | Outcome:
         call, request = part
         known, missing = self._checksums.known(request, opened.stat)
         if not missing:
             return await self._checksums.finished(call, request, opened.stat, known)
         job = self._checksums.job(call, opened.stat, missing)
-        content = None if self._runner.is_running(job) else await self._charged_content(call, opened)
+        if job.identity in waiting or self._runner.is_running(job):
+            return None  # later it is known, or can be joined
+        content = await self._charged_content(call, opened)
         return None if content is None else _Loaded(number, part, known, missing, LoadedJob(job, content))
 
     async def _charged_content(self, call: Call, opened: OpenedObject) -> bytes | None:
@@ -161,11 +168,13 @@ class SmallObjects:
                 await self._limiter.refund_bytes(call.subject, size, 0)
         return content if _has_etag(content, opened.stat) else None
 
-    async def _compute(self, waiting: Sequence[_Loaded], outcomes: list[Outcome]) -> None:
+    async def _compute(self, waiting: Collection[_Loaded], outcomes: list[Outcome]) -> None:
         """Computes what is missing: one batch for each set of algorithms."""
         for missing in dict.fromkeys(each.missing for each in waiting):
-            batch = [each for each in waiting if each.missing == missing]
-            results = await self._runner.run_batch([each.loaded for each in batch])
+            batch = [
+                each for each in waiting if each.missing == missing and not self._runner.is_running(each.loaded.job)
+            ]
+            results = await self._runner.run_batch([each.loaded for each in batch]) if batch else None
             for each, result in zip(batch, results or (), strict=bool(results)):
                 call, request = each.part
                 digests = each.known | as_computed(result)

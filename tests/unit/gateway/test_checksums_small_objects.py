@@ -347,9 +347,31 @@ async def test_object_that_another_caller_has_computed_is_left_to_the_long_way_w
     assert [outcome is None for outcome in outcomes] == [True, False]
 
 
-async def test_object_that_is_there_twice_is_not_computed_twice() -> None:
-    harness = Harness(b"one")
-    assert await harness.answers("0", "0", force=True) == [None, None]
+async def test_object_that_is_there_twice_is_read_and_computed_once() -> None:
+    harness = Harness(b"one", b"two")
+    outcomes = await harness.answers("0", "1", "0", force=True)
+    assert [outcome is None for outcome in outcomes] == [False, False, True]
+    assert (harness.store.reads, harness.function.batches) == (["0", "1"], [2])
+
+
+async def test_object_whose_computation_begins_meanwhile_is_left_to_the_long_way_alone() -> None:
+    harness = Harness(b"one", b"two")
+    stat = harness.store.stat_of(ObjectRef("c", "0"))
+    other = harness.checksums.job(harness.call, stat, ("adler32",))
+    key = (other.identity, False)
+    opening = harness.store.opening
+
+    @contextlib.asynccontextmanager
+    async def opening_late(caller: Caller, ref: ObjectRef, max_bytes: int) -> AsyncIterator[OpenedObject | None]:
+        async with opening(caller, ref, max_bytes) as opened:
+            if ref.name == "1":
+                stack.enter_context(harness.runner._flights.leading([key]))
+            yield opened
+
+    harness.store.opening = opening_late  # type: ignore[assignment,method-assign]
+    with contextlib.ExitStack() as stack:
+        outcomes = await harness.answers()
+    assert [outcome is None for outcome in outcomes] == [True, False]
 
 
 async def test_caller_who_leaves_ends_the_batch_and_whoever_joined_starts_anew() -> None:
