@@ -95,7 +95,7 @@ $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@bash tests/stores/install.sh .cache/stores
 	@touch $@
 
-test-stores: install ceph .cache/stores/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and the events of stores (needs Go): ten minutes
+test-stores: install ceph .cache/stores/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and the events of stores (needs Go)
 	@$(BIN)/python -m pytest tests/stores -q
 
 test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes
