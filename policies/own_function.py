@@ -50,6 +50,7 @@ class OwnFunction:
         timeout_seconds: maximum duration of a call.
         min_scale: pods that are kept while nobody calls.
         max_scale: maximum number of pods, capped by the tenant's limits.
+        objects: whether it takes objects as inputs and outputs (`/v1/invoke/…?input=…&output=…`).
         attempt: another number makes another revision of the same specification.
         traffic: shares of the revisions, 100 percent together.
     """
@@ -68,6 +69,7 @@ class OwnFunction:
     timeout_seconds: int = 300
     min_scale: int = 0
     max_scale: int = 5
+    objects: bool = False
     attempt: int = 0
     traffic: tuple[TrafficTarget, ...] = ALL_TO_LATEST
 

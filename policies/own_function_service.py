@@ -12,7 +12,7 @@ from typing import Any
 
 from policies.access import SERVICE_ACCOUNT
 from policies.function import READINESS, RESTRICTED, sidecar_annotations
-from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OWN_FUNCTION
+from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
 from policies.own_function import OwnFunction, TrafficTarget
@@ -35,6 +35,7 @@ def build_own_function(
     """
     metadata = tenant_metadata(spec, function.name)
     metadata["labels"] |= {KNATIVE_VISIBILITY: CLUSTER_LOCAL, CALLABLE: "true", OWN_FUNCTION: function.name}
+    metadata["labels"][OBJECTS] = "true" if function.objects else "false"
     template = _template(spec, platform, function)
     known = None if revisions is None else {*revisions, template["metadata"]["name"]}
     return {

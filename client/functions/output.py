@@ -68,4 +68,5 @@ _NUMBERS = (
     "timeout_seconds",
     "min_scale",
     "max_scale",
+    "objects",
 )

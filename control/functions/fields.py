@@ -40,7 +40,7 @@ INTEGERS: Mapping[str, Bounds] = {
     "attempt": Bounds(smallest=0, largest=2**31 - 1),
 }
 WORDS: Mapping[str, int] = {"command": 32, "args": 64}
-FIELDS = ("image", *WORDS, *INTEGERS, "health_path", "environment", "traffic")
+FIELDS = ("image", *WORDS, *INTEGERS, "health_path", "environment", "objects", "traffic")
 
 
 def parse_fields(body: Any, name: str) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def _parsed(field: str, value: Any, name: str) -> Any:
         return _integer(field, value)
     if field in WORDS:
         return _words(field, value)
-    if field == "environment":
-        return _environment(value)
+    if field in {"environment", "objects"}:
+        return _environment(value) if field == "environment" else _flag(field, value)
     if field == "traffic":
         return _traffic(value, name)
     if not _is_text(value, _MAX_IMAGE):
@@ -103,6 +103,12 @@ def _integer(field: str, value: Any) -> int:
         raise malformed(f"'{field}' must be an integer from {bounds.smallest} to {bounds.largest}")
     if field == "port" and value in _QUEUE_PROXY_PORTS:
         raise malformed(f"the port {value} is used by Knative's queue-proxy")
+    return value
+
+
+def _flag(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise malformed(f"'{field}' must be true or false")
     return value
 
 

@@ -135,6 +135,7 @@ def _specification() -> dict[str, Any]:
         **integers,
         "health_path": _OPTIONAL_TEXT,
         "environment": {"type": ["object", "null"], "additionalProperties": _TEXT},
+        "objects": {"type": ["boolean", "null"], "description": "Whether it takes objects as inputs and outputs."},
         "traffic": {"type": ["array", "null"], "items": share, "minItems": 1},
     }
     assert set(properties) == {"name", *FIELDS}

@@ -153,6 +153,7 @@ def _fields(spec: OwnFunction) -> dict[str, Any]:
         "timeoutSeconds": spec.timeout_seconds,
         "minScale": spec.min_scale,
         "maxScale": spec.max_scale,
+        "objects": spec.objects,
         "attempt": spec.attempt,
         "traffic": None if spec.traffic == ALL_TO_LATEST else [_target_fields(target) for target in spec.traffic],
     }
@@ -181,6 +182,7 @@ def _spec(name: str, spec: Mapping[str, Any]) -> OwnFunction:
         timeout_seconds=_positive(spec, "timeoutSeconds", usual.timeout_seconds),
         min_scale=int(spec.get("minScale", usual.min_scale)),
         max_scale=_positive(spec, "maxScale", usual.max_scale),
+        objects=bool(spec.get("objects", usual.objects)),
         attempt=int(spec.get("attempt", usual.attempt)),
         traffic=_traffic(spec.get("traffic")),
     )

@@ -24,7 +24,7 @@ IMAGE = "registry.example.org/hello@sha256:" + "0" * 64
 NOTHING: dict[str, Any] = {
     "memory_mib": None, "cpu_millis": None, "concurrency": None, "timeout_seconds": None, "min_scale": None,
     "max_scale": None, "port": None, "run_as_user": None, "environment": (), "unset": (), "command": (), "args": (),
-    "health_path": None, "image": None,
+    "health_path": None, "image": None, "objects": None,
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def shown(**changes: Any) -> dict[str, Any]:
         "image": IMAGE,
         "url": "http://faas.test/v1/invoke/hello/",
         "port": 8080, "cpu_millis": 250, "memory_mib": 256, "concurrency": 8, "timeout_seconds": 300, "min_scale": 0,
-        "max_scale": 5, "attempt": 0,
+        "max_scale": 5, "objects": False, "attempt": 0,
         "command": [],
         "args": [],
         "environment": {"A": "1"},
@@ -260,3 +260,8 @@ def test_a_rejected_specification_ends_the_wait_at_once() -> None:
 def test_the_wait_ends() -> None:
     with pytest.raises(NotReadyInTimeError, match="within 10 s; the controller continues"):
         waited(shown(ready=None, reason="Deploying"), seconds=10)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_objects_are_switched_on_and_off_and_stay_otherwise(flag: bool) -> None:
+    assert fields_of({**NOTHING, "objects": flag}, shown()) == {"objects": flag}

@@ -153,6 +153,8 @@ async def test_pods_that_do_not_fit_are_refused_with_the_numbers(api: Api) -> No
         {"function": {"image": IMAGE, "environment": {"a b": "x"}}},
         {"function": {"image": IMAGE, "environment": {"A": 1}}},
         {"function": {"image": IMAGE, "environment": {"A": "x" * 5000}}},
+        {"function": {"image": IMAGE, "objects": "yes"}},
+        {"function": {"image": IMAGE, "objects": 1}},
         {"function": {"image": IMAGE, "traffic": []}},
         {"function": {"image": IMAGE, "traffic": [{"percent": 50}]}},
         {"function": {"image": IMAGE, "traffic": [{"percent": 100, "revision": "other-1"}]}},

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from policies.labels import OBJECTS
 from policies.model import CatalogueFunction, IsolationLevel, Limits, Manifest, Platform
 from policies.own_function import MAX_NAME, MAX_TAG, OwnFunction, OwnFunctions, TrafficTarget
 from policies.own_function_rules import capacity_rejection, image_problem, is_allowed, rejection_of
@@ -166,6 +167,13 @@ def test_nothing_in_the_template_is_left_to_knatives_defaults(path: str | None) 
     assert {"allowPrivilegeEscalation", "runAsNonRoot", "capabilities", "seccompProfile"} <= container[
         "securityContext"
     ].keys()
+
+
+@pytest.mark.parametrize(("objects", "label"), [(False, "false"), (True, "true")])
+def test_objects_are_for_functions_that_take_them_and_the_flag_makes_no_revision(objects: bool, label: str) -> None:
+    service = built(replace(HELLO, objects=objects))
+    assert service["metadata"]["labels"][OBJECTS] == label
+    assert service["spec"] == built(HELLO)["spec"]
 
 
 def test_names_of_revisions_and_hosts_of_tags_are_dns_labels() -> None:

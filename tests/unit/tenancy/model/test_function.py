@@ -25,6 +25,7 @@ FULL = OwnFunction(
     timeout_seconds=10,
     min_scale=1,
     max_scale=2,
+    objects=True,
     attempt=3,
     traffic=(TrafficTarget(90, "hello-12345678"), TrafficTarget(10, None, "canary")),
 )
