@@ -36,24 +36,25 @@ class Presigner:
 
 
 class Store:
-    """Answers every request with the same bytes."""
+    """Answers every request with the same bytes, or each HEAD with others."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, head: bytes | None = None) -> None:
         self._answer = answer
+        self._head = head or answer
         self.requests: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
-            writer.write(self._answer)
+            writer.write(self._head if self.requests[-1].startswith("HEAD ") else self._answer)
             await writer.drain()
         writer.close()
 
 
 @contextlib.asynccontextmanager
-async def opened(answer: bytes, kind: str) -> AsyncIterator[tuple[Any, Store]]:
+async def opened(answer: bytes, kind: str, head: bytes | None = None) -> AsyncIterator[tuple[Any, Store]]:
     """The store's answer through a driver: what is opened, and the requests."""
-    store = Store(answer)
+    store = Store(answer, head)
     server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     caller = Caller(
@@ -148,3 +149,13 @@ async def test_small_object_is_opened_with_its_stat_and_read_once_with_one_reque
     assert store.requests[0].startswith("GET ")
     assert ("Range: bytes=0-8\r\n" in store.requests[0]) is (kind == "swift")
     assert ("X-Auth-Token: secret\r\n" in store.requests[0]) is (kind == "swift")
+
+
+@pytest.mark.parametrize(("status", "opens"), [(412, False), (200, True)])
+async def test_object_in_ceph_is_opened_only_if_a_condition_binds_its_etag(status: int, opens: bool) -> None:
+    """Through S3, Ceph shows large objects of its Swift API like plain ones, with an ETag that looks like an MD5."""
+    whole = answer(200, b"segments!", x_rgw_object_type="Normal")
+    async with opened(whole, "s3", head=answer(status)) as (found, store):
+        assert (found is not None) is opens
+    assert [request.split(" ")[0] for request in store.requests] == ["GET", "HEAD"]
+    assert f'if-match: "{ETAG}"' in store.requests[1].lower()
