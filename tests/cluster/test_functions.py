@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tenancy.function_repository import KubernetesFunctionRepository
 from tenancy.kubernetes.client import connect
 from tenancy.model.errors import ConflictError
 from tests.cluster.commands import CommandError, wait_until
+from tests.cluster.layout import CHECKOUT
 from tests.cluster.product import EDGE_HOST
 from tests.cluster.progress import say
 from tests.cluster.testbed import PROBE_IMAGE
@@ -57,6 +59,8 @@ class Member:
         self.namespace = namespace
         self.image = image
         self.calls = calls
+        # What the first deployment of `hello` printed.
+        self.progress: list[str] = []
 
     def function(self, *words: str, user: str = MEMBER, check: bool = True) -> subprocess.CompletedProcess[str]:
         verb, *rest = words
@@ -105,6 +109,7 @@ def hello(member: Member) -> str:
     started = time.monotonic()
     done = member.deploy("hello", "v1")
     assert done.returncode == 0, done.stderr
+    member.progress = done.stderr.splitlines()
     answer = member.call("hello/a/b?c=d")
     say(f"deployed and called after {time.monotonic() - started:.1f} s")
     assert (answer.status_code, answer.text) == (200, "v1 /a/b?c=d")
@@ -134,6 +139,20 @@ def test_the_definition_refuses_what_the_api_refuses(member: Member, spec: dict[
     }
     with pytest.raises(CommandError, match=said):
         member.product.cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(manifest))
+
+
+def test_the_first_deployment_begins_and_ends_with_the_lines_of_the_page(member: Member, hello: str) -> None:
+    """How many lines there are between them depends on how fast the cluster is."""
+    page = (CHECKOUT / "docs/how-to/deploy-a-function.md").read_text(encoding="utf-8")
+    block = re.search(r"osfaas function deploy hello .*?```text\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    shown, printed = ([_without_values(line) for line in lines] for lines in (block[1].splitlines(), member.progress))
+    assert (printed[:2], printed[-1]) == (shown[:2], shown[-1])
+
+
+def _without_values(line: str) -> str:
+    """Times and names of revisions differ."""
+    return re.sub(r"\d+\.\d|\b[0-9a-f]{8}\b", "…", line).strip()
 
 
 def test_own_code_runs_as_isolated_as_the_level_says(member: Member, hello: str) -> None:
