@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from collections import Counter
 from dataclasses import replace
@@ -43,6 +44,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 print("listening as", os.getuid(), flush=True)
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+UPPER = """
+import http.server, json, os
+from urllib.request import Request, urlopen
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        source, target = (json.loads(self.headers["Osfaas-" + field]) for field in ("Input", "Output"))
+        with urlopen(Request(source["url"], headers=source["headers"])) as reply:
+            content = reply.read()
+        urlopen(Request(target["url"], content.upper(), target["headers"], method="PUT")).close()
+        seen = json.dumps([*map(str.lower, self.headers), *os.environ.values()]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(seen)))
+        self.end_headers()
+        self.wfile.write(seen)
 http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
 """
 CRASH = "print('about to fail', flush=True); raise SystemExit(3)"
@@ -286,3 +304,29 @@ def test_a_deleted_function_is_gone(member: Member, hello: str) -> None:
     wait_until("its service is gone", lambda: "short" not in member.knative_services(), seconds=60)
     wait_until("no call reaches it", lambda: member.call("short/").status_code == 404, seconds=60)
     assert hello in member.function("list").stdout
+
+
+def test_own_code_reads_and_writes_one_object_each_without_a_credential(member: Member) -> None:
+    """From the tenant's pod to the real Swift; without `--objects`, the query is the function's own."""
+    product, user = member.product, "alice"
+    session, account = product.openstack.outside.session(user), product.openstack.outside.account_url(user)
+    session.put(f"{account}/texts", headers={"X-Container-Meta-Temp-URL-Key": secrets.token_hex(16)})
+    session.put(f"{account}/texts/in", data=b"made of bytes")
+    path = "/v1/invoke/upper/?input=texts/in&output=texts/out"
+    assert member.deploy("upper", "v1", program=UPPER).returncode == 0
+    with product.caller(user) as caller:
+        assert caller.post(path).status_code == 502
+        assert member.function("set", "upper", "--objects").returncode == 0
+        answers: list[httpx.Response] = []
+
+        def made() -> bool:
+            answers.append(caller.post(path))
+            return answers[-1].status_code == 200
+
+        wait_until("it takes objects", made, seconds=30)
+        assert session.get(f"{account}/texts/out").content == b"MADE OF BYTES"
+        assert json.loads(answers[-1].headers["Osfaas-Output"])["state"] == "written"
+        assert "x-auth-token" not in answers[-1].json()
+        assert not any(caller.headers["X-Auth-Token"] in value for value in answers[-1].json())
+        again = caller.post(path)
+    assert (again.status_code, again.json()["errors"][0]["code"]) == (409, "object.exists")
