@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 MEMBER, READER, STRANGER = "alice-member", "alice-reader", "bob"
 CALLS = 400
+CALLS_A_SECOND = 50
 SERVER = """
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -110,7 +113,7 @@ class Member:
 
 @pytest.fixture(scope="module")
 def member(product: Product) -> Iterator[Member]:
-    product.osfaas("tenant", "onboard", "alice-project", "--domain", "Default")
+    product.osfaas("tenant", "onboard", "alice-project", "--domain", "Default", "--requests-per-second", "200")
     product.osfaas("tenant", "onboard", "bob-project", "--domain", "Default")
     users = product.openstack.inside.users
     namespaces = [namespace_of(ProjectId(users[user].project_id)) for user in (MEMBER, STRANGER)]
@@ -330,3 +333,31 @@ def test_own_code_reads_and_writes_one_object_each_without_a_credential(member: 
         assert not any(caller.headers["X-Auth-Token"] in value for value in answers[-1].json())
         again = caller.post(path)
     assert (again.status_code, again.json()["errors"][0]["code"]) == (409, "object.exists")
+
+
+def test_no_call_fails_while_a_revision_replaces_another(member: Member) -> None:
+    """Fifty calls a second, or as many as the machine carries, from before the deployment until after it."""
+    assert member.deploy("steady", "v1", "--cpu", "200").returncode == 0
+    seen: list[tuple[int, str]] = []
+    ended = threading.Event()
+
+    def call() -> None:
+        answer = member.call("steady/")
+        seen.append((answer.status_code, answer.text))
+
+    def calls(pool: ThreadPoolExecutor) -> None:
+        while not ended.wait(1 / CALLS_A_SECOND):
+            pool.submit(call)
+
+    with ThreadPoolExecutor(16) as pool:
+        caller = threading.Thread(target=calls, args=(pool,))
+        caller.start()
+        started = time.monotonic()
+        try:
+            assert member.deploy("steady", "v2", "--cpu", "200").returncode == 0
+            wait_until("the new revision answers", lambda: seen[-1:] == [(200, "v2 /")], seconds=30)
+        finally:
+            ended.set()
+            caller.join()
+    say(f"{len(seen) / (time.monotonic() - started):.0f} calls a second: {Counter(seen)}")
+    assert {(200, "v1 /"), (200, "v2 /")} == set(seen)
