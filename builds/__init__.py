@@ -1,4 +1,4 @@
 """From an archive of code to an image in a registry, without any privilege.
 
-This package imports nothing of the product: it runs in a Job beside untrusted code.
+This package imports nothing of the product: it runs beside untrusted code.
 """

@@ -1,4 +1,4 @@
-"""`osfaas-build`: the program of the build Job. Settings come from the environment."""
+"""`osfaas-build`: builds an image of a function. Settings come from the environment."""
 
 import json
 import os

@@ -26,7 +26,7 @@ _OBSERVER = "osfaas-registry-tokens"
 
 
 class RegistryTokenRoute:
-    """The endpoint. Login first, then the tenant, then what is granted; a token may grant nothing."""
+    """The endpoint: the form of the request, login, tenant, then what is granted. A token may grant nothing."""
 
     def __init__(
         self,
