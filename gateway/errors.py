@@ -145,6 +145,7 @@ class ErrorCode(Enum):
         "for this project ('openstack ec2 credentials create'), or may not use one, and it sees no TempURL key of the "
         "container or the account.",
     )
+    DIGEST_MISMATCH = ErrorSpec(412, "The object has another digest than Repr-Digest says ({wrong}). It has {right}.")
     ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not supported. Supported: {known}.")
 
     CONCURRENCY_EXCEEDED = ErrorSpec(

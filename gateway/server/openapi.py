@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from gateway.checksums.assertion import FIELD as ASSERTED
 from gateway.checksums.known import Source
 from gateway.compute.binding_fields import INPUT as OF_INPUTS
 from gateway.compute.binding_fields import OUTPUT as OF_OUTPUTS
@@ -87,16 +88,18 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
         _parameter("store", "query", "Keep the digests in the object's metadata: true or false."),
         _parameter("Want-Digest", "header", "RFC 3230."),
         _parameter("Want-Repr-Digest", "header", "RFC 9530."),
+        _parameter(ASSERTED, "header", "RFC 9530: digests that the object should have; answered with 204 or 412."),
     ]
     errors = _errors({**_json({"$ref": "#/components/schemas/Error"}), **_text()})
     body = {**_json({"$ref": "#/components/schemas/Digests"}), **_text()}
     headers = {**_headers("Digest", "Repr-Digest"), **_LIMIT_HEADERS}
     get = {"description": "The digests.", "content": body, "headers": headers}
     head = {"description": "Header fields of the object, and the digests.", "headers": headers}
+    verdict = {"204": {"description": "The object has the digests that the request asserts.", "headers": headers}}
     return {
         "parameters": parameters,
-        "get": {"operationId": f"get_digests_by_{name}", "responses": {"200": get, **errors}},
-        "head": {"operationId": f"head_digests_by_{name}", "responses": {"200": head, **errors}},
+        "get": {"operationId": f"get_digests_by_{name}", "responses": {"200": get, **verdict, **errors}},
+        "head": {"operationId": f"head_digests_by_{name}", "responses": {"200": head, **verdict, **errors}},
     }
 
 

@@ -22,6 +22,7 @@ PUBLISHED = {
     "project.conflict": 409,
     "project.not_found": 404,
     "tenant.rejected": 422,
+    "digest.mismatch": 412,
     "algorithm.unknown": 400,
     "computation.running": 504,
     "function.busy": 503,
