@@ -7,7 +7,13 @@ from policies.model import Manifest
 from policies.names import NamespaceName
 from tenancy.kubernetes.client import Cluster, Ref, ref_of
 from tenancy.kubernetes.kinds import FUNCTIONS, POD, REVISION, REVISION_LABEL, SERVICE_LABEL
-from tenancy.model.function import FunctionRecord, function_manifest_of, function_record_of
+from tenancy.model.function import (
+    FunctionListing,
+    FunctionRecord,
+    function_listing_of,
+    function_manifest_of,
+    function_record_of,
+)
 
 # Field manager of `/v1/functions`.
 MANAGER = "osfaas-functions-api"
@@ -49,8 +55,8 @@ class ContainerLog:
 class FunctionRepository(Protocol):
     """A repository of functions. Every method raises ClusterError, and RecordError for a malformed object."""
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
-        """All functions of a tenant, sorted by name."""
+    def list(self, namespace: NamespaceName) -> FunctionListing:
+        """All functions of a tenant; those that cannot be read are named apart, and raise nothing."""
         ...
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
@@ -96,10 +102,9 @@ class KubernetesFunctionRepository:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
+    def list(self, namespace: NamespaceName) -> FunctionListing:
         """See `FunctionRepository`."""
-        records = (function_record_of(item) for item in self._cluster.list(FUNCTIONS, namespace=namespace).items)
-        return tuple(sorted(records, key=lambda record: record.name))
+        return function_listing_of(self._cluster.list(FUNCTIONS, namespace=namespace).items)
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         """See `FunctionRepository`."""

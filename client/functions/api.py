@@ -24,8 +24,11 @@ class FunctionsClient:
         self._retry = retry
         self._url = f"{login.gateway}/v1/functions"
 
-    def every(self) -> Iterator[Function]:
+    def every(self, malformed: dict[str, str] | None = None) -> Iterator[Function]:
         """All functions, page by page.
+
+        Args:
+            malformed: gets the records that the service cannot read: by name, the message.
 
         Raises:
             CommandError: the service refuses, or cannot be reached; so do all methods.
@@ -33,6 +36,8 @@ class FunctionsClient:
         marker = ""
         while True:
             page = self._get(f"?limit={_PAGE}" + (f"&marker={marker}" if marker else ""))
+            if malformed is not None:
+                malformed |= {each["name"]: each["message"] for each in page.get("functions_malformed", ())}
             yield from page["functions"]
             if not page.get("functions_links"):
                 return

@@ -13,6 +13,7 @@ import click
 from client.functions.commands import invoke
 from client.functions.init import init
 from client.functions.options import field_options, fields_of, shares_of
+from client.functions.secret_commands import secret
 from client.functions.serve import serve
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def function() -> None:
     """Functions of your project."""
 
 
-for command in (init, serve, invoke):
+for command in (init, serve, invoke, secret):
     function.add_command(command)
 
 
@@ -142,8 +143,11 @@ def list_(endpoint: str | None, form: str) -> None:
     """List the functions of the project."""
     from client.functions.output import as_table  # noqa: PLC0415
 
-    functions = _done(endpoint, lambda client: list(client.every()))
+    malformed: dict[str, str] = {}
+    functions = _done(endpoint, lambda client: list(client.every(malformed)))
     click.echo(json.dumps(functions, indent=2) if form == "json" else as_table(functions))
+    for message in malformed.values():
+        click.echo(f"osfaas: not listed: {_printable(message)}", err=True)
 
 
 @function.command(epilog=EXIT_CODES)

@@ -26,6 +26,7 @@ def as_page(function: Mapping[str, Any]) -> str:
         ("image", function["image"]),
         *((name.replace("_", " "), str(function[name])) for name in _NUMBERS),
         *((name, " ".join(function[name])) for name in ("command", "args") if function[name]),
+        *(("secret", f"{name}, as /run/secrets/{name}") for name in function["secrets"]),
         *((f"env {name}", value) for name, value in function["environment"].items()),
     ]
     for each in status["active_revisions"]:

@@ -11,7 +11,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from control.functions.openapi import openapi_document
+from control.functions.responder import Responder
 from control.functions.routes import FunctionRoutes
+from control.functions.secrets import SecretRoutes
 from gateway.calls.admission import Admission
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
@@ -29,6 +31,7 @@ from policies.model import Platform
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.function_repository import FunctionRepository
 from tenancy.repository import TenantRepository
+from tenancy.secret_repository import SecretRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,14 @@ class FunctionsApi:
         directory: tenants by project, from memory: whether a caller's project may do anything.
         tenants: reads a tenant's specification.
         functions: reads and writes functions.
+        secrets: lists and writes secrets of functions.
         platform: the operator's rules.
     """
 
     directory: TenantDirectory
     tenants: TenantRepository
     functions: FunctionRepository
+    secrets: SecretRepository
     platform: Platform
 
 
@@ -66,18 +71,26 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
             open_limit_backend(settings, metrics) as backend,
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
-            app.state.functions = FunctionRoutes(
-                admission=Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics)),
-                tenants=api.tenants,
-                functions=api.functions,
-                platform=api.platform,
-                public_url=settings.public_url,
-            )
+            admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
+            add_routes(app, api, admission, settings.public_url)
             yield {PROJECT_OF: authenticator.project_of}
 
     app = Starlette(routes=_routes(settings, metrics, api.directory), lifespan=lifespan)
     install_error_handlers(app)
     return RequestMiddleware(app, settings, metrics, recorder)
+
+
+def add_routes(app: Starlette, api: FunctionsApi, admission: Admission, public_url: str) -> None:
+    """Gives the application what its routes call."""
+    responder = Responder(admission, api.tenants)
+    app.state.functions = FunctionRoutes(
+        responder=responder,
+        functions=api.functions,
+        secrets=api.secrets,
+        platform=api.platform,
+        public_url=public_url,
+    )
+    app.state.secrets = SecretRoutes(responder, api.secrets, api.functions, public_url=public_url)
 
 
 def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) -> list[Route]:
@@ -105,7 +118,17 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
     async def logs(request: Request) -> Response:
         return await _of(request).logs(request)
 
+    async def secrets(request: Request) -> Response:
+        found: Response = await request.app.state.secrets.collection(request)
+        return found
+
+    async def secret(request: Request) -> Response:
+        found: Response = await request.app.state.secrets.item(request)
+        return found
+
     return [
+        Route("/v1/secrets", secrets, methods=["GET"]),
+        Route("/v1/secrets/{name}", secret, methods=["GET", "PUT", "DELETE"]),
         Route("/v1/functions", collection, methods=["GET"]),
         Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
         Route("/v1/functions/{name}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),

@@ -12,6 +12,7 @@ from tenancy.function_repository import KubernetesFunctionRepository
 from tenancy.kubernetes.client import connect
 from tenancy.platform.platform_file import read_platform
 from tenancy.repository import KubernetesTenantRepository
+from tenancy.secret_repository import KubernetesSecretRepository
 
 
 def serve(platform_file: Path) -> int:
@@ -29,6 +30,7 @@ def serve(platform_file: Path) -> int:
             directory=open_directory(settings),
             tenants=KubernetesTenantRepository(cluster),
             functions=KubernetesFunctionRepository(cluster),
+            secrets=KubernetesSecretRepository(cluster),
             platform=read_platform(platform_file),
         )
         return build_functions_app(settings, identity, api)

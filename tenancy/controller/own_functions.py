@@ -11,9 +11,10 @@ from policies.names import NamespaceName
 from policies.own_function import OwnFunctions
 from tenancy.controller.function_report import OwnFunctionContext, function_status_patch, own_function_status
 from tenancy.kubernetes.client import Cluster, Ref
-from tenancy.kubernetes.kinds import FUNCTIONS, REVISION
+from tenancy.kubernetes.kinds import FUNCTION_SECRETS, FUNCTIONS, REVISION
 from tenancy.model.errors import ClusterError, ForbiddenError, KindMissingError, NotFoundError, RecordError
-from tenancy.model.function import FunctionConditionType, FunctionRecord, function_record_of
+from tenancy.model.function import FunctionConditionType, FunctionRecord, function_listing_of
+from tenancy.model.function_secret import secret_record_of
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +44,18 @@ def observe_functions(cluster: Cluster, namespace: NamespaceName) -> ObservedFun
         manifests = cluster.list(FUNCTIONS, namespace=namespace).items
     except KindMissingError:
         return ObservedFunctions()
-    records, malformed = [], []
-    for manifest in manifests:
-        try:
-            records.append(function_record_of(manifest))
-        except RecordError as error:
-            log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
-            malformed.append(manifest["metadata"]["name"])
-    records.sort(key=lambda record: record.name)
+    listing = function_listing_of(manifests)
+    records = listing.records
+    for bad in listing.malformed:
+        log.error("%s", bad.problem)
     named = any(target.revision for record in records for target in record.spec.traffic)
     own = OwnFunctions(
         functions=tuple(record.spec for record in records),
-        malformed=frozenset(malformed),
+        malformed=frozenset(bad.name for bad in listing.malformed),
         revisions=_revisions(cluster, namespace) if named else None,
+        secrets=_secrets(cluster, namespace) if any(record.spec.secrets for record in records) else {},
     )
-    return ObservedFunctions(tuple(records), {each["metadata"]["name"]: each for each in manifests}, own)
+    return ObservedFunctions(records, {each["metadata"]["name"]: each for each in manifests}, own)
 
 
 def report_functions(
@@ -97,6 +95,24 @@ def _revisions(cluster: Cluster, namespace: NamespaceName) -> frozenset[str] | N
         return _names(cluster.list(REVISION, namespace=namespace).items)
     except (ForbiddenError, KindMissingError):
         return None
+
+
+def _secrets(cluster: Cluster, namespace: NamespaceName) -> Mapping[str, str]:
+    """The current version of each of the project's secrets; one that cannot be read is as good as none."""
+    found: dict[str, str] = {}
+    try:
+        manifests = cluster.list(FUNCTION_SECRETS, namespace=namespace).items
+    except KindMissingError:
+        return found
+    for manifest in manifests:
+        try:
+            record = secret_record_of(manifest)
+        except RecordError as error:
+            log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
+        else:
+            if record.current:
+                found[record.name] = record.current
+    return found
 
 
 def _names(objects: Iterable[Manifest]) -> frozenset[str]:

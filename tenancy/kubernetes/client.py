@@ -237,18 +237,18 @@ class Cluster:
 
         Args:
             ref: the object.
-            uid: precondition: the uid of the object.
+            uid: precondition: the uid of the object; "" for none, where no other object can have its name.
             resource_version: precondition: its version; "" for none.
             grace_seconds: grace period of a pod; None: its own.
 
         Raises:
             ConflictError: another object has this name now, or it changed.
         """
-        conditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "preconditions": conditions,
+            "preconditions": {name: value for name, value in conditions.items() if value},
             "propagationPolicy": "Background",
         }
         if grace_seconds is not None:

@@ -11,6 +11,7 @@ controller writes `status`.
       environment: {GREETING: hello}
       cpuMillis: 250
       memoryMiB: 256
+      secrets: [db-password]                                                            # optional
       traffic: [{percent: 90, revision: hello-3f9c2a1b}, {percent: 10, tag: canary}]     # optional
     status:
       observedGeneration: 3
@@ -20,7 +21,7 @@ controller writes `status`.
       conditions: [{type: Ready, status: "True", reason: Ready, message: "", lastTransitionTime: …}]
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -107,6 +108,46 @@ class FunctionRecord:
         return self.spec.name
 
 
+@dataclass(frozen=True, slots=True)
+class MalformedFunction:
+    """A `Function` object that cannot be read.
+
+    Attributes:
+        problem: one clause.
+        secrets: names of secrets that it may mean.
+    """
+
+    name: str
+    problem: str
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionListing:
+    """The `Function` objects of a namespace, both sorted by name."""
+
+    records: tuple[FunctionRecord, ...] = ()
+    malformed: tuple[MalformedFunction, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.malformed)
+
+
+def function_listing_of(manifests: Iterable[Mapping[str, Any]]) -> FunctionListing:
+    """Parses `Function` objects from the API server. One that cannot be read must not hide the others."""
+    records, malformed = [], []
+    for manifest in manifests:
+        try:
+            records.append(function_record_of(manifest))
+        except RecordError as error:
+            named = (manifest.get("spec") or {}).get("secrets") or ()
+            secrets = frozenset(map(str, named)) if isinstance(named, list | tuple) else frozenset()
+            malformed.append(MalformedFunction(str(manifest["metadata"]["name"]), str(error), secrets))
+    return FunctionListing(
+        tuple(sorted(records, key=lambda record: record.name)), tuple(sorted(malformed, key=lambda each: each.name))
+    )
+
+
 def function_record_of(manifest: Mapping[str, Any]) -> FunctionRecord:
     """Parses a `Function` object from the API server.
 
@@ -153,6 +194,7 @@ def _fields(spec: OwnFunction) -> dict[str, Any]:
         "timeoutSeconds": spec.timeout_seconds,
         "minScale": spec.min_scale,
         "maxScale": spec.max_scale,
+        "secrets": list(spec.secrets),
         "objects": spec.objects,
         "attempt": spec.attempt,
         "traffic": None if spec.traffic == ALL_TO_LATEST else [_target_fields(target) for target in spec.traffic],
@@ -182,6 +224,7 @@ def _spec(name: str, spec: Mapping[str, Any]) -> OwnFunction:
         timeout_seconds=_positive(spec, "timeoutSeconds", usual.timeout_seconds),
         min_scale=int(spec.get("minScale", usual.min_scale)),
         max_scale=_positive(spec, "maxScale", usual.max_scale),
+        secrets=tuple(sorted(map(str, spec.get("secrets", ())))),
         objects=bool(spec.get("objects", usual.objects)),
         attempt=int(spec.get("attempt", usual.attempt)),
         traffic=_traffic(spec.get("traffic")),
