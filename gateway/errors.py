@@ -198,6 +198,11 @@ class ErrorCode(Enum):
         "Project {project_id} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an "
         "administrator for a higher limit.",
     )
+    LOGS_EXCEEDED = ErrorSpec(
+        429,
+        "The logs that {whose} may follow at once are at their limit of {limit}. End one, or try again later.",
+        retry_after_seconds=15,
+    )
     # Of /v1/secrets. No sentence has a value.
     SECRET_NOT_FOUND = ErrorSpec(404, "Project {project_id} has no secret '{secret}'.")
     SECRET_PRECONDITION = ErrorSpec(412, "The secret '{secret}' was not changed: {why}.")

@@ -146,10 +146,10 @@ def _function_secrets(platform: Platform) -> tuple[Manifest, ...]:
         "resourceRules": [resources("", "secrets", operations=("CREATE", "UPDATE", "DELETE"))],
     }
     condition = {"name": "of-the-functions-api", "expression": f"request.userInfo.username == {quoted(account)}"}
-    secret = "(request.operation == 'DELETE' ? oldObject : object)"
+    concerned = "(request.operation == 'DELETE' ? oldObject : object)"
     own = (
-        f"request.operation != 'UPDATE' && {secret}.?type.orValue('') == {quoted(SECRET_TYPE)}"
-        f" && {secret}.metadata.name.startsWith({quoted(OBJECT_PREFIX)})"
+        f"request.operation != 'UPDATE' && {concerned}.?type.orValue('') == {quoted(SECRET_TYPE)}"
+        f" && {concerned}.metadata.name.startsWith({quoted(OBJECT_PREFIX)})"
     )
     fixed = "request.operation != 'CREATE' || object.?immutable.orValue(false)"
     rules = [

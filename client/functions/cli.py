@@ -174,9 +174,12 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @click.option("--tail", default=100, show_default=True, help="Maximum number of lines of each container.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what follows, until Ctrl-C or for a quarter of an hour.")
 @_endpoint
-def logs(name: str, tail: int, endpoint: str | None) -> None:
+def logs(name: str, tail: int, follow: bool, endpoint: str | None) -> None:
     """Print the end of the output of a function's containers."""
+    if follow:
+        return _follow(name, tail, endpoint)
     found = _done(endpoint, lambda client: client.logs(name, tail=tail))
     for log in found:
         state = "running" if log["running"] else "ended"
@@ -184,6 +187,7 @@ def logs(name: str, tail: int, endpoint: str | None) -> None:
         click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not found:
         click.echo("osfaas: no container of the function has output; it may be scaled to zero", err=True)
+    return None
 
 
 @function.command(epilog=EXIT_CODES)
@@ -196,6 +200,28 @@ def delete(name: str, yes: bool, endpoint: str | None) -> None:
         click.confirm(f"Delete the function '{name}' with all its revisions?", abort=True)
     _done(endpoint, lambda client: client.delete(name))
     click.echo(f"osfaas: the function '{name}' is deleted", err=True)
+
+
+def _follow(name: str, tail: int, endpoint: str | None) -> None:
+    from client.access import with_login  # noqa: PLC0415
+    from client.errors import CommandError  # noqa: PLC0415
+    from client.functions.follow import follow_logs  # noqa: PLC0415
+
+    last = ""
+
+    def show(pod: str, revision: str, text: str) -> None:
+        nonlocal last
+        if pod != last:
+            click.echo(f"== {pod} ({revision})", err=True)
+            last = pod
+        click.echo(_printable(text), nl=not text.endswith("\n"))
+
+    try:
+        why = with_login(endpoint, lambda login: follow_logs(login, name, tail, show))
+    except CommandError as error:
+        click.echo(f"osfaas: {_printable(str(error))}", err=True)
+        sys.exit(FAILED)
+    click.echo(f"osfaas: {why}", err=True)
 
 
 def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from control.functions.log_follow import LogSource
 from control.functions.openapi import openapi_document
 from control.functions.responder import Responder
 from control.functions.routes import FunctionRoutes
@@ -43,6 +44,7 @@ class FunctionsApi:
         tenants: reads a tenant's specification.
         functions: reads and writes functions.
         secrets: lists and writes secrets of functions.
+        logs: follows the output of functions.
         platform: the operator's rules.
     """
 
@@ -50,6 +52,7 @@ class FunctionsApi:
     tenants: TenantRepository
     functions: FunctionRepository
     secrets: SecretRepository
+    logs: LogSource
     platform: Platform
 
 
@@ -72,7 +75,7 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
             admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
-            add_routes(app, api, admission, settings.public_url)
+            add_routes(app, api, admission, settings)
             yield {PROJECT_OF: authenticator.project_of}
 
     app = Starlette(routes=_routes(settings, metrics, api.directory), lifespan=lifespan)
@@ -80,13 +83,15 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
     return RequestMiddleware(app, settings, metrics, recorder)
 
 
-def add_routes(app: Starlette, api: FunctionsApi, admission: Admission, public_url: str) -> None:
+def add_routes(app: Starlette, api: FunctionsApi, admission: Admission, settings: Settings) -> None:
     """Gives the application what its routes call."""
-    responder = Responder(admission, api.tenants)
+    responder, public_url = Responder(admission, api.tenants), settings.public_url
     app.state.functions = FunctionRoutes(
         responder=responder,
         functions=api.functions,
         secrets=api.secrets,
+        logs=api.logs,
+        recheck_seconds=settings.stream_recheck_seconds,
         platform=api.platform,
         public_url=public_url,
     )

@@ -74,19 +74,20 @@ def malformed(why: str) -> GatewayError:
     return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
 
 
-def _parsed(field: str, value: Any, name: str) -> Any:
+def _parsed(field: str, value: Any, name: str) -> Any:  # noqa: PLR0911 - one for each form
     if value is None:
         return None
     if field in INTEGERS:
         return _integer(field, value)
     if field in WORDS:
         return _words(field, value)
-    if field in {"environment", "objects"}:
-        return _environment(value) if field == "environment" else _flag(field, value)
+    parse = {"environment": _environment, "secrets": _secrets}.get(field)
+    if parse is not None:
+        return parse(value)
+    if field == "objects":
+        return _flag(field, value)
     if field == "traffic":
         return _traffic(value, name)
-    if field == "secrets":
-        return _secrets(value)
     if not _is_text(value, _MAX_IMAGE):
         raise malformed(f"'{field}' must be a string of at most {_MAX_IMAGE} characters")
     if field == "health_path" and not _HEALTH_PATH.fullmatch(value):

@@ -58,7 +58,15 @@ def openapi_document(public_url: str) -> dict[str, Any]:
                 "parameters": [name],
                 "get": {
                     **_operation("show_logs", _listed("logs", _log())),
-                    "parameters": [_number("tail", DEFAULT_TAIL, MAX_TAIL, "Maximum number of lines of a container.")],
+                    "parameters": [
+                        _number("tail", DEFAULT_TAIL, MAX_TAIL, "Maximum number of lines of a container."),
+                        {
+                            "name": "follow",
+                            "in": "query",
+                            "description": "true: a stream (application/x-ndjson) of lines as they are written.",
+                            "schema": {"type": "boolean", "default": False},
+                        },
+                    ],
                 },
             },
             **_secret_paths(name),

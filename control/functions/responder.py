@@ -1,4 +1,4 @@
-"""What all routes of `/v1/functions` and `/v1/secrets` begin and end with: admission, work, the response, an audit event."""
+"""The beginning and end of all routes of `/v1/functions` and `/v1/secrets`: admission, response, audit event."""
 
 import re
 from collections.abc import Callable, Coroutine

@@ -6,7 +6,7 @@
     PATCH  /v1/functions/{name}             change the given fields; null restores a default
     DELETE /v1/functions/{name}             delete
     GET    /v1/functions/{name}/revisions   its revisions, the newest first
-    GET    /v1/functions/{name}/logs        the end of the output of its pods (`tail`)
+    GET    /v1/functions/{name}/logs        the end of the output of its pods (`tail`), or all that follows (`follow`)
 
 The project is the token's. Members write, readers read.
 """
@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from control.functions.document import document_of, logs_document, malformed_document, revision_document
-from control.functions.fields import changed, parse_fields
+from control.functions.fields import changed, malformed, parse_fields
+from control.functions.log_follow import FollowResponse, FollowSlots, LogFollow, LogSource
 from control.functions.preconditions import etag_of, expectation_of
 from control.functions.responder import FunctionsRequest, Responder, Result, Work, number
 from gateway.errors import UNCACHEABLE
@@ -46,12 +47,17 @@ class FunctionRoutes:
         responder: Responder,
         functions: FunctionRepository,
         secrets: SecretRepository,
+        logs: LogSource,
+        recheck_seconds: float,
         platform: Platform,
         public_url: str,
     ) -> None:
         self._responder = responder
         self._functions = functions
         self._secrets = secrets
+        self._log_source = logs
+        self._recheck_seconds = recheck_seconds
+        self._follow_slots = FollowSlots()
         self._platform = platform
         self._public_url = public_url
 
@@ -70,7 +76,7 @@ class FunctionRoutes:
 
     async def logs(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/logs`."""
-        return await self._respond(request, self._logs, ("tail",))
+        return await self._respond(request, self._logs, ("tail", "follow"))
 
     async def _respond(self, request: Request, work: Work, parameters: tuple[str, ...] = ()) -> Response:
         return await self._responder.respond(request, work, parameters)
@@ -144,13 +150,28 @@ class FunctionRoutes:
 
     async def _logs(self, asked: FunctionsRequest) -> Response:
         lines = number(asked.parameters, "tail", DEFAULT_TAIL, MAX_TAIL)
+        follows = one_value(asked.parameters, "follow") or "false"
+        if follows not in {"true", "false"}:
+            raise malformed("'follow' must be true or false")
         tenant = await self._tenant(asked)
+        if follows == "true":
+            return await self._follow(asked, tenant, lines)
 
         def work() -> list[dict[str, Any]]:
             use_cases.get_function(self._functions, tenant, asked.name)
             return logs_document(self._functions.logs(tenant.namespace, asked.name, lines=lines))
 
         return JSONResponse({"logs": await self._run(asked, work)}, headers=UNCACHEABLE)
+
+    async def _follow(self, asked: FunctionsRequest, tenant: TenantSpec, lines: int) -> Response:
+        await self._run(asked, lambda: use_cases.get_function(self._functions, tenant, asked.name))
+        return FollowResponse(
+            LogFollow(source=self._log_source, namespace=tenant.namespace, name=asked.name, lines=lines),
+            asked.call,
+            self._follow_slots,
+            recheck=lambda: self._responder.admission.recheck(asked.call, readers=True),
+            recheck_seconds=self._recheck_seconds,
+        )
 
     async def _tenant(self, asked: FunctionsRequest) -> TenantSpec:
         return (await self._responder.tenant(asked)).spec

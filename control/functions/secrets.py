@@ -5,7 +5,8 @@
     PUT    /v1/secrets/{name}   set a value
     DELETE /v1/secrets/{name}   delete, unless a function uses it
 
-Members write, readers list. The form of a value is Barbican's: `payload`, and `payload_content_encoding` if it is base64.
+Members write, readers list. The form of a value is Barbican's: `payload`, and `payload_content_encoding` if it is
+base64.
 """
 
 import base64

@@ -27,7 +27,10 @@ _OBSERVER = "osfaas-registry-tokens"
 
 
 class RegistryTokenRoute:
-    """The endpoint: the form of the request, the client's limit, login, tenant, then what is granted. A token may grant nothing."""
+    """The endpoint: the form of the request, the client's limit, login, tenant, then what is granted.
+
+    A token may grant nothing.
+    """
 
     def __init__(
         self,

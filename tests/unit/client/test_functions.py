@@ -60,6 +60,7 @@ class Service:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
+        self.raw: dict[str, bytes] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         outer = self
 
@@ -70,6 +71,8 @@ class Service:
                 outer.asked.append((self.command, self.path, dict(self.headers), body))
                 status, document = outer.answers.get(f"{self.command} {self.path}", (404, error(404, "Not there.")))
                 text = b"" if document is None else json.dumps(document).encode()
+                if f"{self.command} {self.path}" in outer.raw:
+                    status, text = 200, outer.raw[f"{self.command} {self.path}"]
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("ETag", '"u-1"')
@@ -290,6 +293,24 @@ def test_an_empty_or_a_large_value_is_not_sent(service: Service) -> None:
     for value in (b"", b"x" * 40_000):
         assert CliRunner().invoke(function, ["secret", "set", "db"], input=value).exit_code == 2
     assert service.asked == []
+
+
+def follows(service: Service, text: bytes) -> Result:
+    service.raw["GET /v1/functions/hello/logs?follow=true&tail=100"] = text
+    return run("logs", "hello", "--follow")
+
+
+def test_a_log_is_followed_to_its_end(service: Service) -> None:
+    lines = [{"pod": "a", "revision": "hello-1", "text": "one\x1b[2J\n"}, {"ended": "deleted"}]
+    result = follows(service, b"\n".join(json.dumps(line).encode() for line in lines) + b"\n")
+    assert result.exit_code == 0
+    assert "== a (hello-1)\none\N{REPLACEMENT CHARACTER}[2J\n" in result.output
+    assert "the function was deleted" in result.output
+
+
+@pytest.mark.parametrize("text", [b"", b'{"pod": "a", "revision": "r", "text": "x"}\n', b"<html>\n", b"[]\n"])
+def test_a_log_that_breaks_off_is_a_failure(service: Service, text: bytes) -> None:
+    assert follows(service, text).exit_code == 1
 
 
 def test_secrets_are_listed_and_deleted(service: Service) -> None:

@@ -31,13 +31,14 @@ from policies.model import CatalogueFunction, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
 from policies.own_function_secrets import secret_object_name
 from tenancy.directory.protocol import Tenant
-from tenancy.function_repository import ContainerLog, Revision
+from tenancy.function_repository import ContainerLog, LogContainer, Revision
 from tenancy.model.errors import ConflictError, NotOnboardedError
 from tenancy.model.function import FunctionListing, MalformedFunction
 from tenancy.model.record import TenantRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
 
     from tenancy.model.function import FunctionRecord
     from tenancy.model.function_secret import SecretRecord
@@ -105,6 +106,9 @@ class Records:
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         return (ContainerLog("pod", f"{name}-0a0a0a0a", True, f"{lines} lines\n"),)
 
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        return ()
+
     def touch(self, name: str, **changes: Any) -> None:
         """Another writer changes a record."""
         record = dataclasses.replace(self.kept[SPEC.namespace, name], **changes)
@@ -167,6 +171,31 @@ class Secrets:
         return kept
 
 
+class Logs:
+    """`LogSource`: containers come and go as a test says, and write what it says."""
+
+    def __init__(self) -> None:
+        self.found: tuple[LogContainer, ...] | Exception = ()
+        self.said: dict[str, list[bytes | asyncio.Event]] = {}
+        self.reading = 0
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    async def output(self, namespace: NamespaceName, container: LogContainer, *, lines: int) -> AsyncIterator[bytes]:
+        self.reading += 1
+        try:
+            for piece in self.said[container.key]:
+                if isinstance(piece, bytes):
+                    yield piece
+                else:
+                    await piece.wait()
+        finally:
+            self.reading -= 1
+
+
 class Api:
     """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
 
@@ -187,6 +216,7 @@ class Api:
         self.onboarded = True
         self.records = Records()
         self.secrets = Secrets()
+        self.logs = Logs()
         settings = IdentitySettings()
         authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
         metrics = Metrics()
@@ -196,10 +226,16 @@ class Api:
             tenants=self,  # type: ignore[arg-type]
             functions=self.records,
             secrets=self.secrets,
+            logs=self.logs,
             platform=PLATFORM,
         )
         app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
-        add_routes(app, parts, Admission(authenticator, self, limiter), "https://faas.test")
+        add_routes(
+            app,
+            parts,
+            Admission(authenticator, self, limiter),
+            Settings(public_url="https://faas.test", stream_recheck_seconds=0.05),
+        )
         install_error_handlers(app)
         limits = RequestSettings(head_max_bytes=9_999, head_max_fields=99)
         self.app = RequestMiddleware(app, limits, metrics)

@@ -28,6 +28,7 @@ PUBLISHED = {
     "function.busy": 503,
     "function.conflict": 409,
     "function.count_exceeded": 403,
+    "logs.exceeded": 429,
     "secret.not_found": 404,
     "secret.precondition": 412,
     "secret.in_use": 409,
