@@ -86,6 +86,11 @@ class FunctionsClient:
         found: list[dict[str, Any]] = self._get(f"/{name}/logs?tail={tail}")["logs"]
         return found
 
+    def metrics(self, name: str) -> dict[str, Any]:
+        """Calls, errors, durations and cold starts of a function's revisions."""
+        found: dict[str, Any] = self._get(f"/{name}/metrics")["metrics"]
+        return found
+
     def _write(
         self, method: str, name: str, fields: Mapping[str, Any], headers: Mapping[str, str]
     ) -> tuple[Function, bool]:

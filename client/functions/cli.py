@@ -155,8 +155,15 @@ def list_(endpoint: str | None, form: str) -> None:
 @_endpoint
 @_form
 def show(name: str, endpoint: str | None, form: str) -> None:
-    """Show a function: settings, revisions with calls, conditions."""
-    _print(_done(endpoint, lambda client: client.show(name)), form)
+    """Show a function: settings, conditions, and what its revisions did.
+
+    Calls, errors and durations are counted by the gateway's processes, each since its start.
+    """
+
+    def work(client: "FunctionsClient") -> "Function":
+        return {**client.show(name), "metrics": client.metrics(name)}
+
+    _print(_done(endpoint, work), form)
 
 
 @function.command(epilog=EXIT_CODES)

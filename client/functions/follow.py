@@ -39,7 +39,7 @@ def follow_logs(login: Login, name: str, tail: int, show: Callable[[str, str, st
         while line := response.readline(_MAX_LINE + 1):
             fields = json.loads(line) if line.strip() else {}
             if "ended" in fields:
-                return _ENDINGS.get(fields["ended"], fields["ended"])
+                return _ENDINGS.get(fields["ended"], str(fields["ended"]))
             if fields:
                 show(fields["pod"], fields["revision"], fields["text"])
     except (OSError, http.client.HTTPException) as error:

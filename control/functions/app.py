@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from control.functions.log_follow import LogSource
+from control.functions.metrics import GatewayReplicas
 from control.functions.openapi import openapi_document
 from control.functions.responder import Responder
 from control.functions.routes import FunctionRoutes
@@ -91,6 +92,7 @@ def add_routes(app: Starlette, api: FunctionsApi, admission: Admission, settings
         functions=api.functions,
         secrets=api.secrets,
         logs=api.logs,
+        gateways=GatewayReplicas(settings.gateway_replicas_url),
         recheck_seconds=settings.stream_recheck_seconds,
         platform=api.platform,
         public_url=public_url,
@@ -123,6 +125,9 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
     async def logs(request: Request) -> Response:
         return await _of(request).logs(request)
 
+    async def function_metrics(request: Request) -> Response:
+        return await _of(request).metrics(request)
+
     async def secrets(request: Request) -> Response:
         found: Response = await request.app.state.secrets.collection(request)
         return found
@@ -139,6 +144,7 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
         Route("/v1/functions/{name}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/v1/functions/{name}/revisions", revisions, methods=["GET"]),
         Route("/v1/functions/{name}/logs", logs, methods=["GET"]),
+        Route("/v1/functions/{name}/metrics", function_metrics, methods=["GET"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", metrics.exposition, methods=["GET"]),

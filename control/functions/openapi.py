@@ -69,6 +69,10 @@ def openapi_document(public_url: str) -> dict[str, Any]:
                     ],
                 },
             },
+            "/v1/functions/{name}/metrics": {
+                "parameters": [name],
+                "get": _operation("show_metrics", _metrics()),
+            },
             **_secret_paths(name),
         },
         "components": {
@@ -76,6 +80,27 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "schemas": {"Function": _function(), "Specification": _specification(), "Error": _error()},
         },
     }
+
+
+def _metrics() -> dict[str, Any]:
+    count, seconds = {"type": "integer"}, {"type": ["number", "null"]}
+    revision = {
+        "type": "object",
+        "properties": {
+            "name": _TEXT,
+            **dict.fromkeys(("percent", "calls", "errors"), count),
+            **dict.fromkeys(("p50_seconds", "p95_seconds"), seconds),
+            "cold_starts": {"type": ["integer", "null"]},
+        },
+    }
+    properties = {
+        "since": {**_OPTIONAL_TEXT, "description": "Since when all replicas that answered have counted."},
+        "replicas": count,
+        "replicas_answered": count,
+        "revisions": {"type": "array", "items": revision},
+    }
+    metrics = {"type": "object", "properties": properties}
+    return {"type": "object", "required": ["metrics"], "properties": {"metrics": metrics}}
 
 
 def _secret_paths(name: dict[str, Any]) -> dict[str, Any]:

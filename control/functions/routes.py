@@ -6,6 +6,7 @@
     PATCH  /v1/functions/{name}             change the given fields; null restores a default
     DELETE /v1/functions/{name}             delete
     GET    /v1/functions/{name}/revisions   its revisions, the newest first
+    GET    /v1/functions/{name}/metrics     calls, errors, durations and cold starts of its revisions
     GET    /v1/functions/{name}/logs        the end of the output of its pods (`tail`), or all that follows (`follow`)
 
 The project is the token's. Members write, readers read.
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from control.functions.document import document_of, logs_document, malformed_document, revision_document
 from control.functions.fields import changed, malformed, parse_fields
 from control.functions.log_follow import FollowResponse, FollowSlots, LogFollow, LogSource
+from control.functions.metrics import GatewayReplicas, metrics_document
 from control.functions.preconditions import etag_of, expectation_of
 from control.functions.responder import FunctionsRequest, Responder, Result, Work, number
 from gateway.errors import UNCACHEABLE
@@ -48,6 +50,7 @@ class FunctionRoutes:
         functions: FunctionRepository,
         secrets: SecretRepository,
         logs: LogSource,
+        gateways: GatewayReplicas,
         recheck_seconds: float,
         platform: Platform,
         public_url: str,
@@ -56,6 +59,7 @@ class FunctionRoutes:
         self._functions = functions
         self._secrets = secrets
         self._log_source = logs
+        self._gateways = gateways
         self._recheck_seconds = recheck_seconds
         self._follow_slots = FollowSlots()
         self._platform = platform
@@ -77,6 +81,10 @@ class FunctionRoutes:
     async def logs(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/logs`."""
         return await self._respond(request, self._logs, ("tail", "follow"))
+
+    async def metrics(self, request: Request) -> Response:
+        """`GET /v1/functions/{name}/metrics`."""
+        return await self._respond(request, self._metrics)
 
     async def _respond(self, request: Request, work: Work, parameters: tuple[str, ...] = ()) -> Response:
         return await self._responder.respond(request, work, parameters)
@@ -172,6 +180,12 @@ class FunctionRoutes:
             recheck=lambda: self._responder.admission.recheck(asked.call, readers=True),
             recheck_seconds=self._recheck_seconds,
         )
+
+    async def _metrics(self, asked: FunctionsRequest) -> Response:
+        tenant = await self._tenant(asked)
+        record = await self._run(asked, lambda: use_cases.get_function(self._functions, tenant, asked.name))
+        counts = await self._gateways.counts(tenant.namespace)
+        return JSONResponse({"metrics": metrics_document(record, counts)}, headers=UNCACHEABLE)
 
     async def _tenant(self, asked: FunctionsRequest) -> TenantSpec:
         return (await self._responder.tenant(asked)).spec

@@ -11,7 +11,7 @@ from policies.names import NamespaceName
 from policies.own_function import OwnFunctions
 from tenancy.controller.function_report import OwnFunctionContext, function_status_patch, own_function_status
 from tenancy.kubernetes.client import Cluster, Ref
-from tenancy.kubernetes.kinds import FUNCTION_SECRETS, FUNCTIONS, REVISION
+from tenancy.kubernetes.kinds import FUNCTION_SECRETS, FUNCTIONS, POD_AUTOSCALER, REVISION
 from tenancy.model.errors import ClusterError, ForbiddenError, KindMissingError, NotFoundError, RecordError
 from tenancy.model.function import FunctionConditionType, FunctionRecord, function_listing_of
 from tenancy.model.function_secret import secret_record_of
@@ -26,12 +26,14 @@ class ObservedFunctions:
     Attributes:
         records: the well-formed ones; their objects have the same names.
         manifests: by name.
+        autoscalers: Knative's, of the namespace; None: not known.
         own: the values to build from; None: the cluster does not serve this kind, so nothing is known.
     """
 
     records: tuple[FunctionRecord, ...] = ()
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     own: OwnFunctions | None = None
+    autoscalers: tuple[Manifest, ...] | None = None
 
 
 def observe_functions(cluster: Cluster, namespace: NamespaceName) -> ObservedFunctions:
@@ -55,7 +57,8 @@ def observe_functions(cluster: Cluster, namespace: NamespaceName) -> ObservedFun
         revisions=_revisions(cluster, namespace) if named else None,
         secrets=_secrets(cluster, namespace) if any(record.spec.secrets for record in records) else {},
     )
-    return ObservedFunctions(records, {each["metadata"]["name"]: each for each in manifests}, own)
+    by_name = {each["metadata"]["name"]: each for each in manifests}
+    return ObservedFunctions(records, by_name, own, _autoscalers(cluster, namespace) if records else None)
 
 
 def report_functions(
@@ -93,6 +96,13 @@ def _write(cluster: Cluster, record: FunctionRecord, patch: Mapping[str, Any]) -
 def _revisions(cluster: Cluster, namespace: NamespaceName) -> frozenset[str] | None:
     try:
         return _names(cluster.list(REVISION, namespace=namespace).items)
+    except (ForbiddenError, KindMissingError):
+        return None
+
+
+def _autoscalers(cluster: Cluster, namespace: NamespaceName) -> tuple[Manifest, ...] | None:
+    try:
+        return cluster.list(POD_AUTOSCALER, namespace=namespace).items
     except (ForbiddenError, KindMissingError):
         return None
 

@@ -12,6 +12,7 @@ RESOURCE_QUOTA = Kind("v1", "ResourceQuota")
 LIMIT_RANGE = Kind("v1", "LimitRange")
 KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
 REVISION = Kind("serving.knative.dev/v1", "Revision")
+POD_AUTOSCALER = Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 POD = Kind("v1", "Pod")
 

@@ -7,7 +7,6 @@ itself (`tenancy.controller.settled`).
 from policies.labels import MANAGED_BY, MANAGED_BY_US, TENANT
 from policies.model import Manifest
 from policies.names import PREFIX
-from tenancy.kubernetes.client import Kind
 from tenancy.kubernetes.informer import WatchedKind
 from tenancy.kubernetes.kinds import (
     FUNCTION_SECRETS,
@@ -15,6 +14,7 @@ from tenancy.kubernetes.kinds import (
     KNATIVE_SERVICE,
     NAMESPACE,
     OWNED_KINDS,
+    POD_AUTOSCALER,
     SERVICE_LABEL,
     TENANTS,
 )
@@ -31,7 +31,7 @@ WATCHED_KINDS = (
     WatchedKind(KNATIVE_SERVICE),
     # Changes when a function scales: the only sign that a quota may reject the pods of a Deployment. A watch of
     # Deployments would expose the environment variables of all pods in the cluster.
-    WatchedKind(Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler"), SERVICE_LABEL),
+    WatchedKind(POD_AUTOSCALER, SERVICE_LABEL),
 )
 
 

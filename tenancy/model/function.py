@@ -61,6 +61,20 @@ class ActiveRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionStarts:
+    """How often a revision was started because of a call.
+
+    Attributes:
+        cold_starts: times that it got pods after it had none; the start at its deployment does not count.
+        active_since: when it got pods last, as Knative says; "" if it never had any.
+    """
+
+    name: str
+    cold_starts: int = 0
+    active_since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OwnFunctionStatus:
     """The status that the controller reported last.
 
@@ -68,6 +82,7 @@ class OwnFunctionStatus:
         url: address inside the cluster.
         image_digest: of the specification that was observed.
         latest_created, latest_ready: names of revisions; "" while there is none.
+        starts: of each existing revision.
     """
 
     observed_generation: int = 0
@@ -77,6 +92,7 @@ class OwnFunctionStatus:
     latest_ready: str = ""
     active: tuple[ActiveRevision, ...] = ()
     conditions: tuple[FunctionCondition, ...] = ()
+    starts: tuple[RevisionStarts, ...] = ()
 
     def condition(self, type_: FunctionConditionType) -> FunctionCondition | None:
         """The condition of this type, if it was reported."""
@@ -270,5 +286,9 @@ def _status(status: Mapping[str, Any]) -> OwnFunctionStatus:
             for condition in status.get("conditions", ())
             # An older program reads what a newer controller has written.
             if condition.get("type") in {each.value for each in FunctionConditionType}
+        ),
+        starts=tuple(
+            RevisionStarts(each["name"], int(each.get("coldStarts", 0)), each.get("activeSince", ""))
+            for each in status.get("revisions", ())
         ),
     )

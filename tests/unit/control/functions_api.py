@@ -13,6 +13,7 @@ import httpx
 from starlette.applications import Starlette
 
 from control.functions.app import FunctionsApi, _routes, add_routes
+from control.functions.metrics import GatewayReplicas
 from gateway.calls.admission import Admission
 from gateway.errors import GatewayError
 from gateway.http.error_handlers import install_error_handlers
@@ -236,6 +237,7 @@ class Api:
             Admission(authenticator, self, limiter),
             Settings(public_url="https://faas.test", stream_recheck_seconds=0.05),
         )
+        self.routes = app.state.functions
         install_error_handlers(app)
         limits = RequestSettings(head_max_bytes=9_999, head_max_fields=99)
         self.app = RequestMiddleware(app, limits, metrics)
@@ -244,6 +246,10 @@ class Api:
         if isinstance(self.caller, GatewayError):
             raise self.caller
         return self.caller
+
+    def gateways(self, url: str) -> None:
+        """The replicas of the gateway."""
+        self.routes._gateways = GatewayReplicas(url)
 
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         if not self.onboarded:
