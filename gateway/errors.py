@@ -101,6 +101,11 @@ class ErrorCode(Enum):
         "The registry needs HTTP Basic with the id and secret of an application credential, or with the user 'token' "
         "and a Keystone token as the password.",
     )
+    REGISTRY_LOGINS_EXCEEDED = ErrorSpec(
+        429,
+        "More than {limit} logins a minute came from this address. Try again later.",
+        retry_after_seconds=1,
+    )
     PROJECT_NOT_FOUND = ErrorSpec(404, "There is no such project: {why}.")
     PROJECT_CONFLICT = ErrorSpec(409, "The state of the project does not allow this: {why}.")
     TENANT_REJECTED = ErrorSpec(422, "Kubernetes rejected the Tenant: {why}.")
@@ -193,6 +198,20 @@ class ErrorCode(Enum):
         403,
         "Project {project_id} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an "
         "administrator for a higher limit.",
+    )
+    LOGS_EXCEEDED = ErrorSpec(
+        429,
+        "The logs that {whose} may follow at once are at their limit of {limit}. End one, or try again later.",
+        retry_after_seconds=15,
+    )
+    # Of /v1/secrets. No sentence has a value.
+    SECRET_NOT_FOUND = ErrorSpec(404, "Project {project_id} has no secret '{secret}'.")
+    SECRET_PRECONDITION = ErrorSpec(412, "The secret '{secret}' was not changed: {why}.")
+    SECRET_IN_USE = ErrorSpec(409, "The secret '{secret}' was not changed: {why}.")
+    SECRET_REJECTED = ErrorSpec(422, "The secret '{secret}' was not stored: {why}.")
+    SECRET_COUNT_EXCEEDED = ErrorSpec(
+        403,
+        "Project {project_id} has {usage} secrets, and its limit is {limit}. Delete one that no function uses.",
     )
     FUNCTION_QUOTA_EXCEEDED = ErrorSpec(
         429,

@@ -6,6 +6,8 @@ TENANT_PLURAL = "tenants"
 TENANT_KIND = "Tenant"
 FUNCTION_KIND = "Function"
 FUNCTION_PLURAL = "functions"
+SECRET_KIND = "FunctionSecret"  # noqa: S105 - names
+SECRET_PLURAL = "functionsecrets"  # noqa: S105
 
 # The field manager of server-side apply; an object that it has never written is not ours.
 FIELD_MANAGER = "osfaas-controller"

@@ -50,6 +50,7 @@ class OwnFunction:
         timeout_seconds: maximum duration of a call.
         min_scale: pods that are kept while nobody calls.
         max_scale: maximum number of pods, capped by the tenant's limits.
+        secrets: names of the project's secrets that its pods mount as files.
         objects: whether it takes objects as inputs and outputs (`/v1/invoke/…?input=…&output=…`).
         attempt: another number makes another revision of the same specification.
         traffic: shares of the revisions, 100 percent together.
@@ -69,6 +70,7 @@ class OwnFunction:
     timeout_seconds: int = 300
     min_scale: int = 0
     max_scale: int = 5
+    secrets: tuple[str, ...] = ()
     objects: bool = False
     attempt: int = 0
     traffic: tuple[TrafficTarget, ...] = ALL_TO_LATEST
@@ -82,11 +84,13 @@ class OwnFunctions:
         functions: the well-formed ones, by name.
         malformed: names of the others, whose Knative Services stay as they are.
         revisions: names of the existing revisions in the namespace; None: not known, then all are taken to exist.
+        secrets: the current version of each of the project's secrets.
     """
 
     functions: tuple[OwnFunction, ...] = ()
     malformed: frozenset[str] = frozenset()
     revisions: frozenset[str] | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ promised pods never start.
 from typing import Protocol
 
 from policies.errors import PolicyError
-from policies.labels import API_GROUP, FUNCTION_PLURAL
+from policies.labels import API_GROUP, FUNCTION_PLURAL, SECRET_PLURAL
 from policies.metadata import tenant_metadata
 from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
+from policies.own_function_secrets import MAX_SECRETS, MAX_VERSIONS
 
 QUOTA_NAME = "osfaas"
 LIMIT_RANGE_NAME = "osfaas"
@@ -85,7 +86,7 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "services.nodeports": 0,
         "persistentvolumeclaims": 0,
         "configmaps": 20,
-        "secrets": 20,
+        "secrets": 20 + MAX_SECRETS * MAX_VERSIONS,
         "count/serviceaccounts": 10,
         "count/deployments.apps": revisions,
         "count/replicasets.apps": 2 * revisions,
@@ -99,6 +100,7 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/rolebindings.rbac.authorization.k8s.io": 10,
         "count/leases.coordination.k8s.io": 10,
         f"count/{FUNCTION_PLURAL}.{API_GROUP}": spec.limits.own_functions,
+        f"count/{SECRET_PLURAL}.{API_GROUP}": MAX_SECRETS,
         "count/services.serving.knative.dev": services,
         "count/revisions.serving.knative.dev": revisions,
     }

@@ -12,6 +12,7 @@ from policies.namespace import build_namespace
 from policies.network import build_network_policies
 from policies.own_function import OwnFunctions, Rejection
 from policies.own_function_rules import rejection_of
+from policies.own_function_secrets import secret_rejection
 from policies.own_function_service import build_own_function
 from policies.quota import build_limit_range, build_quota, require_capacity
 
@@ -86,9 +87,9 @@ def _own_functions(
 ) -> tuple[list[Manifest], dict[str, Rejection]]:
     built, rejected = [], {}
     for function in own.functions:
-        rejection = rejection_of(function, spec, platform)
+        rejection = rejection_of(function, spec, platform) or secret_rejection(function, own.secrets)
         if rejection is None:
-            built.append(build_own_function(spec, platform, function, own.revisions))
+            built.append(build_own_function(spec, platform, function, own.revisions, secrets=own.secrets))
         else:
             rejected[function.name] = rejection
     return built, rejected

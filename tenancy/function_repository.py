@@ -1,5 +1,6 @@
 """Stores tenants' own functions as `Function` objects, with optimistic locking, and reads what runs of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -7,7 +8,13 @@ from policies.model import Manifest
 from policies.names import NamespaceName
 from tenancy.kubernetes.client import Cluster, Ref, ref_of
 from tenancy.kubernetes.kinds import FUNCTIONS, POD, REVISION, REVISION_LABEL, SERVICE_LABEL
-from tenancy.model.function import FunctionRecord, function_manifest_of, function_record_of
+from tenancy.model.function import (
+    FunctionListing,
+    FunctionRecord,
+    function_listing_of,
+    function_manifest_of,
+    function_record_of,
+)
 
 # Field manager of `/v1/functions`.
 MANAGER = "osfaas-functions-api"
@@ -46,11 +53,26 @@ class ContainerLog:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogContainer:
+    """A function container whose output can be read.
+
+    Attributes:
+        key: its id; a container that is started again has another.
+        previous: whether it is the one before the current one of its pod.
+    """
+
+    pod: str
+    revision: str
+    key: str
+    previous: bool = False
+
+
 class FunctionRepository(Protocol):
     """A repository of functions. Every method raises ClusterError, and RecordError for a malformed object."""
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
-        """All functions of a tenant, sorted by name."""
+    def list(self, namespace: NamespaceName) -> FunctionListing:
+        """All functions of a tenant; those that cannot be read are named apart, and raise nothing."""
         ...
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
@@ -89,6 +111,10 @@ class FunctionRepository(Protocol):
         """The ends of the outputs of its newest pods, and of the container that ended last in each of them."""
         ...
 
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        """The containers of its newest pods that run or ended, and the one before each."""
+        ...
+
 
 class KubernetesFunctionRepository:
     """`FunctionRepository` in a Kubernetes cluster."""
@@ -96,10 +122,9 @@ class KubernetesFunctionRepository:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
+    def list(self, namespace: NamespaceName) -> FunctionListing:
         """See `FunctionRepository`."""
-        records = (function_record_of(item) for item in self._cluster.list(FUNCTIONS, namespace=namespace).items)
-        return tuple(sorted(records, key=lambda record: record.name))
+        return function_listing_of(self._cluster.list(FUNCTIONS, namespace=namespace).items)
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         """See `FunctionRepository`."""
@@ -133,16 +158,19 @@ class KubernetesFunctionRepository:
 
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         """See `FunctionRepository`."""
-        pods = self._cluster.list(POD, namespace=namespace, labels=f"{SERVICE_LABEL}={name}").items
-        newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
         logs: list[ContainerLog] = []
-        for pod in newest:
+        for pod in _newest_pods(self._cluster, namespace, name):
             for running in (True, False):
                 if len(logs) == MAX_CONTAINERS:
                     return tuple(logs)
                 if _has_output(pod, running=running):
                     logs += self._log(pod, lines, running=running)
         return tuple(logs)
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        """See `FunctionRepository`."""
+        found = [each for pod in _newest_pods(self._cluster, namespace, name) for each in _log_containers(pod)]
+        return tuple(found[:MAX_CONTAINERS])
 
     def _log(self, pod: Manifest, lines: int, *, running: bool) -> tuple[ContainerLog, ...]:
         metadata = pod["metadata"]
@@ -153,6 +181,23 @@ class KubernetesFunctionRepository:
         if text is None:
             return ()
         return (ContainerLog(ref.name, metadata.get("labels", {}).get(REVISION_LABEL, ""), running, text),)
+
+
+def _newest_pods(cluster: Cluster, namespace: NamespaceName, name: str) -> list[Manifest]:
+    """The pods of a function, the newest first."""
+    pods = cluster.list(POD, namespace=namespace, labels=f"{SERVICE_LABEL}={name}").items
+    return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+
+
+def _log_containers(pod: Manifest) -> Iterator[LogContainer]:
+    status, metadata = _state(pod), pod["metadata"]
+    state, before = status.get("state", {}), status.get("lastState", {}).get("terminated", {})
+    ended = state.get("terminated", {})
+    current = (status.get("containerID") if "running" in state else None) or ended.get("containerID")
+    for key, previous in ((before.get("containerID"), True), (current, False)):
+        if key:
+            revision = metadata.get("labels", {}).get(REVISION_LABEL, "")
+            yield LogContainer(pod=metadata["name"], revision=revision, key=key, previous=previous)
 
 
 def _has_output(pod: Manifest, *, running: bool) -> bool:

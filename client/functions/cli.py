@@ -13,6 +13,7 @@ import click
 from client.functions.commands import invoke
 from client.functions.init import init
 from client.functions.options import field_options, fields_of, shares_of
+from client.functions.secret_commands import secret
 from client.functions.serve import serve
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def function() -> None:
     """Functions of your project."""
 
 
-for command in (init, serve, invoke):
+for command in (init, serve, invoke, secret):
     function.add_command(command)
 
 
@@ -142,8 +143,11 @@ def list_(endpoint: str | None, form: str) -> None:
     """List the functions of the project."""
     from client.functions.output import as_table  # noqa: PLC0415
 
-    functions = _done(endpoint, lambda client: list(client.every()))
+    malformed: dict[str, str] = {}
+    functions = _done(endpoint, lambda client: list(client.every(malformed)))
     click.echo(json.dumps(functions, indent=2) if form == "json" else as_table(functions))
+    for message in malformed.values():
+        click.echo(f"osfaas: not listed: {_printable(message)}", err=True)
 
 
 @function.command(epilog=EXIT_CODES)
@@ -151,8 +155,15 @@ def list_(endpoint: str | None, form: str) -> None:
 @_endpoint
 @_form
 def show(name: str, endpoint: str | None, form: str) -> None:
-    """Show a function: settings, revisions with calls, conditions."""
-    _print(_done(endpoint, lambda client: client.show(name)), form)
+    """Show a function: settings, conditions, and what its revisions did.
+
+    Calls, errors and durations are counted by the gateway's processes, each since its start.
+    """
+
+    def work(client: "FunctionsClient") -> "Function":
+        return {**client.show(name), "metrics": client.metrics(name)}
+
+    _print(_done(endpoint, work), form)
 
 
 @function.command(epilog=EXIT_CODES)
@@ -170,9 +181,12 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @click.option("--tail", default=100, show_default=True, help="Maximum number of lines of each container.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what follows, until Ctrl-C or for a quarter of an hour.")
 @_endpoint
-def logs(name: str, tail: int, endpoint: str | None) -> None:
+def logs(name: str, tail: int, follow: bool, endpoint: str | None) -> None:
     """Print the end of the output of a function's containers."""
+    if follow:
+        return _follow(name, tail, endpoint)
     found = _done(endpoint, lambda client: client.logs(name, tail=tail))
     for log in found:
         state = "running" if log["running"] else "ended"
@@ -180,6 +194,7 @@ def logs(name: str, tail: int, endpoint: str | None) -> None:
         click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not found:
         click.echo("osfaas: no container of the function has output; it may be scaled to zero", err=True)
+    return None
 
 
 @function.command(epilog=EXIT_CODES)
@@ -192,6 +207,28 @@ def delete(name: str, yes: bool, endpoint: str | None) -> None:
         click.confirm(f"Delete the function '{name}' with all its revisions?", abort=True)
     _done(endpoint, lambda client: client.delete(name))
     click.echo(f"osfaas: the function '{name}' is deleted", err=True)
+
+
+def _follow(name: str, tail: int, endpoint: str | None) -> None:
+    from client.access import with_login  # noqa: PLC0415
+    from client.errors import CommandError  # noqa: PLC0415
+    from client.functions.follow import follow_logs  # noqa: PLC0415
+
+    last = ""
+
+    def show(pod: str, revision: str, text: str) -> None:
+        nonlocal last
+        if pod != last:
+            click.echo(f"== {pod} ({revision})", err=True)
+            last = pod
+        click.echo(_printable(text), nl=not text.endswith("\n"))
+
+    try:
+        why = with_login(endpoint, lambda login: follow_logs(login, name, tail, show))
+    except CommandError as error:
+        click.echo(f"osfaas: {_printable(str(error))}", err=True)
+        sys.exit(FAILED)
+    click.echo(f"osfaas: {why}", err=True)
 
 
 def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:

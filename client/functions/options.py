@@ -32,6 +32,10 @@ def field_options(command: Command) -> Command:
         click.option("--unset-env", "unset", multiple=True, metavar="NAME", help="Remove a variable. May be repeated."),
         click.option("--command", "command", multiple=True, metavar="WORD", help="Word of the entrypoint, in order."),
         click.option("--arg", "args", multiple=True, metavar="WORD", help="Argument, in order. May be repeated."),
+        click.option("--secret", "secrets", multiple=True, metavar="NAME", help="Mount a secret. May be repeated."),
+        click.option(
+            "--unset-secret", "unset_secrets", multiple=True, metavar="NAME", help="Do not mount it any more."
+        ),
         click.option("--objects/--no-objects", default=None, help="Take objects as inputs and outputs."),
         click.option("--health-path", help="Path of the readiness probe."),
     ):
@@ -52,6 +56,9 @@ def fields_of(options: Mapping[str, Any], current: Mapping[str, Any] | None) -> 
     fields = {field: options[field] for _, field, _, _ in _NUMBERS if options[field] is not None}
     fields |= {field: list(options[field]) for field in ("command", "args") if options[field]}
     fields |= {field: options[field] for field in ("image", "health_path") if options.get(field)}
+    if options["secrets"] or options["unset_secrets"]:
+        mounted = {*(current["secrets"] if current else ()), *options["secrets"]}
+        fields["secrets"] = sorted(mounted - set(options["unset_secrets"]))
     if options["objects"] is not None:
         fields["objects"] = options["objects"]
     if options["environment"] or options["unset"]:

@@ -26,16 +26,31 @@ def as_page(function: Mapping[str, Any]) -> str:
         ("image", function["image"]),
         *((name.replace("_", " "), str(function[name])) for name in _NUMBERS),
         *((name, " ".join(function[name])) for name in ("command", "args") if function[name]),
+        *(("secret", f"{name}, as /run/secrets/{name}") for name in function["secrets"]),
         *((f"env {name}", value) for name, value in function["environment"].items()),
     ]
     for each in status["active_revisions"]:
         tag = f", tag {each['tag']}" if each["tag"] else ""
         rows.append((f"revision {each['name']}", f"{each['percent']} % of the calls{tag}"))
+    revisions = function.get("metrics", {}).get("revisions", ())
+    rows.extend((f"calls of {each['name']}", _counts(each)) for each in revisions)
     for condition in status["conditions"]:
         text = f"{_WORDS[condition['status']]} {condition['reason']}"
         message = condition["message"].replace("\n", "\n    ")
         rows.append((f"condition {condition['type']}", f"{text}: {message}" if message else text))
     return columns(rows)
+
+
+def _counts(revision: Mapping[str, Any]) -> str:
+    words = [f"{revision['calls']} calls", f"{revision['errors']} failed"]
+    words += [
+        f"{name} {revision[f'{name}_seconds'] * 1000:.0f} ms"
+        for name in ("p50", "p95")
+        if revision[f"{name}_seconds"] is not None
+    ]
+    if revision["cold_starts"] is not None:
+        words.append(f"{revision['cold_starts']} cold starts")
+    return ", ".join(words)
 
 
 def revisions_table(revisions: Iterable[Mapping[str, Any]]) -> str:

@@ -10,8 +10,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from control.functions.log_follow import LogSource
+from control.functions.metrics import GatewayReplicas
 from control.functions.openapi import openapi_document
+from control.functions.responder import Responder
 from control.functions.routes import FunctionRoutes
+from control.functions.secrets import SecretRoutes
 from gateway.calls.admission import Admission
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
@@ -29,6 +33,7 @@ from policies.model import Platform
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.function_repository import FunctionRepository
 from tenancy.repository import TenantRepository
+from tenancy.secret_repository import SecretRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,16 @@ class FunctionsApi:
         directory: tenants by project, from memory: whether a caller's project may do anything.
         tenants: reads a tenant's specification.
         functions: reads and writes functions.
+        secrets: lists and writes secrets of functions.
+        logs: follows the output of functions.
         platform: the operator's rules.
     """
 
     directory: TenantDirectory
     tenants: TenantRepository
     functions: FunctionRepository
+    secrets: SecretRepository
+    logs: LogSource
     platform: Platform
 
 
@@ -66,18 +75,29 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
             open_limit_backend(settings, metrics) as backend,
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
-            app.state.functions = FunctionRoutes(
-                admission=Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics)),
-                tenants=api.tenants,
-                functions=api.functions,
-                platform=api.platform,
-                public_url=settings.public_url,
-            )
+            admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
+            add_routes(app, api, admission, settings)
             yield {PROJECT_OF: authenticator.project_of}
 
     app = Starlette(routes=_routes(settings, metrics, api.directory), lifespan=lifespan)
     install_error_handlers(app)
     return RequestMiddleware(app, settings, metrics, recorder)
+
+
+def add_routes(app: Starlette, api: FunctionsApi, admission: Admission, settings: Settings) -> None:
+    """Gives the application what its routes call."""
+    responder, public_url = Responder(admission, api.tenants), settings.public_url
+    app.state.functions = FunctionRoutes(
+        responder=responder,
+        functions=api.functions,
+        secrets=api.secrets,
+        logs=api.logs,
+        gateways=GatewayReplicas(settings.gateway_replicas_url),
+        recheck_seconds=settings.stream_recheck_seconds,
+        platform=api.platform,
+        public_url=public_url,
+    )
+    app.state.secrets = SecretRoutes(responder, api.secrets, api.functions, public_url=public_url)
 
 
 def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) -> list[Route]:
@@ -105,12 +125,26 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
     async def logs(request: Request) -> Response:
         return await _of(request).logs(request)
 
+    async def function_metrics(request: Request) -> Response:
+        return await _of(request).metrics(request)
+
+    async def secrets(request: Request) -> Response:
+        found: Response = await request.app.state.secrets.collection(request)
+        return found
+
+    async def secret(request: Request) -> Response:
+        found: Response = await request.app.state.secrets.item(request)
+        return found
+
     return [
+        Route("/v1/secrets", secrets, methods=["GET"]),
+        Route("/v1/secrets/{name}", secret, methods=["GET", "PUT", "DELETE"]),
         Route("/v1/functions", collection, methods=["GET"]),
         Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
         Route("/v1/functions/{name}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/v1/functions/{name}/revisions", revisions, methods=["GET"]),
         Route("/v1/functions/{name}/logs", logs, methods=["GET"]),
+        Route("/v1/functions/{name}/metrics", function_metrics, methods=["GET"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", metrics.exposition, methods=["GET"]),

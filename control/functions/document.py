@@ -6,10 +6,12 @@ from typing import Any
 
 from policies.own_function import ALL_TO_LATEST, OwnFunction, TrafficTarget
 from tenancy.function_repository import ContainerLog, Revision
-from tenancy.model.function import FunctionRecord
+from tenancy.model.function import FunctionRecord, MalformedFunction
 
 _PLAIN = tuple(
-    field.name for field in fields(OwnFunction) if field.name not in {"command", "args", "environment", "traffic"}
+    field.name
+    for field in fields(OwnFunction)
+    if field.name not in {"command", "args", "environment", "secrets", "traffic"}
 )
 
 
@@ -26,6 +28,7 @@ def document_of(record: FunctionRecord, public_url: str) -> dict[str, Any]:
         "command": list(spec.command),
         "args": list(spec.args),
         "environment": dict(sorted(spec.environment.items())),
+        "secrets": list(spec.secrets),
         "traffic": None if spec.traffic == ALL_TO_LATEST else [_target(target) for target in spec.traffic],
         "url": f"{public_url}/v1/invoke/{record.name}/",
         "created_at": record.created_at,
@@ -43,6 +46,11 @@ def document_of(record: FunctionRecord, public_url: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def malformed_document(function: MalformedFunction) -> dict[str, Any]:
+    """The JSON of a record that cannot be read."""
+    return {"name": function.name, "message": function.problem}
 
 
 def revision_document(revision: Revision, record: FunctionRecord) -> dict[str, Any]:

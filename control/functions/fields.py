@@ -8,6 +8,8 @@ from typing import Any
 from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 from policies.own_function import MAX_TAG, OwnFunction, TrafficTarget
+from policies.own_function_secrets import MAX_MOUNTED
+from policies.own_function_secrets import MAX_NAME as MAX_SECRET_NAME
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _HEALTH_PATH = re.compile(r"/[-A-Za-z0-9._~/]{0,254}")
@@ -40,7 +42,7 @@ INTEGERS: Mapping[str, Bounds] = {
     "attempt": Bounds(smallest=0, largest=2**31 - 1),
 }
 WORDS: Mapping[str, int] = {"command": 32, "args": 64}
-FIELDS = ("image", *WORDS, *INTEGERS, "health_path", "environment", "objects", "traffic")
+FIELDS = ("image", *WORDS, *INTEGERS, "health_path", "environment", "secrets", "objects", "traffic")
 
 
 def parse_fields(body: Any, name: str) -> dict[str, Any]:
@@ -72,15 +74,18 @@ def malformed(why: str) -> GatewayError:
     return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
 
 
-def _parsed(field: str, value: Any, name: str) -> Any:
+def _parsed(field: str, value: Any, name: str) -> Any:  # noqa: PLR0911 - one for each form
     if value is None:
         return None
     if field in INTEGERS:
         return _integer(field, value)
     if field in WORDS:
         return _words(field, value)
-    if field in {"environment", "objects"}:
-        return _environment(value) if field == "environment" else _flag(field, value)
+    parse = {"environment": _environment, "secrets": _secrets}.get(field)
+    if parse is not None:
+        return parse(value)
+    if field == "objects":
+        return _flag(field, value)
     if field == "traffic":
         return _traffic(value, name)
     if not _is_text(value, _MAX_IMAGE):
@@ -131,6 +136,16 @@ def _environment(value: Any) -> dict[str, str]:
         if not _is_text(text, _MAX_VALUE):
             raise malformed(f"the variable {variable} must be a string of at most {_MAX_VALUE} characters")
     return dict(value)
+
+
+def _secrets(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_MOUNTED or not all(isinstance(name, str) for name in value):
+        raise malformed(f"'secrets' must be a list of at most {MAX_MOUNTED} names")
+    if len(set(value)) != len(value) or not all(
+        len(name) <= MAX_SECRET_NAME and _TAG.fullmatch(name) for name in value
+    ):
+        raise malformed("'secrets' must be different DNS labels of at most 40 characters that begin with a letter")
+    return tuple(sorted(value))
 
 
 def _traffic(value: Any, name: str) -> tuple[TrafficTarget, ...]:

@@ -7,6 +7,7 @@ from control.functions.fields import FIELDS, INTEGERS, WORDS
 from control.functions.routes import DEFAULT_LIMIT, DEFAULT_TAIL, MAX_LIMIT, MAX_TAIL
 from gateway.errors import ErrorCode
 from policies.own_function import MAX_NAME, MAX_TAG
+from policies.own_function_secrets import MAX_BYTES, MAX_MOUNTED
 
 _TOKEN_SCHEMES = {
     "token": {
@@ -57,9 +58,22 @@ def openapi_document(public_url: str) -> dict[str, Any]:
                 "parameters": [name],
                 "get": {
                     **_operation("show_logs", _listed("logs", _log())),
-                    "parameters": [_number("tail", DEFAULT_TAIL, MAX_TAIL, "Maximum number of lines of a container.")],
+                    "parameters": [
+                        _number("tail", DEFAULT_TAIL, MAX_TAIL, "Maximum number of lines of a container."),
+                        {
+                            "name": "follow",
+                            "in": "query",
+                            "description": "true: a stream (application/x-ndjson) of lines as they are written.",
+                            "schema": {"type": "boolean", "default": False},
+                        },
+                    ],
                 },
             },
+            "/v1/functions/{name}/metrics": {
+                "parameters": [name],
+                "get": _operation("show_metrics", _metrics()),
+            },
+            **_secret_paths(name),
         },
         "components": {
             "securitySchemes": _TOKEN_SCHEMES,
@@ -68,10 +82,78 @@ def openapi_document(public_url: str) -> dict[str, Any]:
     }
 
 
+def _metrics() -> dict[str, Any]:
+    count, seconds = {"type": "integer"}, {"type": ["number", "null"]}
+    revision = {
+        "type": "object",
+        "properties": {
+            "name": _TEXT,
+            **dict.fromkeys(("percent", "calls", "errors"), count),
+            **dict.fromkeys(("p50_seconds", "p95_seconds"), seconds),
+            "cold_starts": {"type": ["integer", "null"]},
+        },
+    }
+    properties = {
+        "since": {**_OPTIONAL_TEXT, "description": "Since when all replicas that answered have counted."},
+        "replicas": count,
+        "replicas_answered": count,
+        "revisions": {"type": "array", "items": revision},
+    }
+    metrics = {"type": "object", "properties": properties}
+    return {"type": "object", "required": ["metrics"], "properties": {"metrics": metrics}}
+
+
+def _secret_paths(name: dict[str, Any]) -> dict[str, Any]:
+    """Values are in requests only."""
+    names = {"type": "array", "items": _TEXT}
+    secret = {"type": "object", "properties": {"name": _TEXT, "changed_at": _TEXT, "used_by": names}}
+    enveloped = {"type": "object", "required": ["secret"], "properties": {"secret": secret}}
+    payload = {**_TEXT, "writeOnly": True, "description": f"From 1 to {MAX_BYTES} bytes of UTF-8, or of base64."}
+    fields = {"payload": payload, "payload_content_encoding": {"enum": ["base64"]}}
+    value = {"type": "object", "required": ["payload"], "additionalProperties": False, "properties": fields}
+    body = {"type": "object", "required": ["secret"], "additionalProperties": False, "properties": {"secret": value}}
+    preconditions = [_precondition("If-Match"), _precondition("If-None-Match")]
+    stored = {"content": _json(enveloped), "headers": {"ETag": {"schema": _TEXT}}}
+    listed = _listed("secrets", secret)
+    links = {"type": "array", "items": {"type": "object", "properties": {"rel": _TEXT, "href": _TEXT}}}
+    listed["properties"]["secrets_links"] = links
+    marker = {"name": "marker", "in": "query", "description": "Name after which the page begins.", "schema": _TEXT}
+    limit = _number("limit", DEFAULT_LIMIT, MAX_LIMIT, "Maximum number of secrets.")
+    return {
+        "/v1/secrets": {"get": {**_operation("list_secrets", listed), "parameters": [limit, marker]}},
+        "/v1/secrets/{name}": {
+            "parameters": [{**name, "description": "Name of the secret."}],
+            "get": _operation("show_secret", enveloped),
+            "put": {
+                "operationId": "put_secret",
+                "description": "Sets a value, which no response has; functions that use it get a new revision.",
+                "parameters": preconditions,
+                "requestBody": {"required": True, "content": _json(body)},
+                "responses": {
+                    "200": {"description": "Changed.", **stored},
+                    "201": {"description": "Created.", **stored},
+                    **_errors(),
+                },
+            },
+            "delete": {
+                "operationId": "delete_secret",
+                "parameters": [_precondition("If-Match")],
+                "responses": {"204": {"description": "Deleted, with all of its values."}, **_errors()},
+            },
+        },
+    }
+
+
 def _list() -> dict[str, Any]:
     links = {"type": "array", "items": {"type": "object", "properties": {"rel": _TEXT, "href": _TEXT}}}
     schema = _listed("functions", {"$ref": "#/components/schemas/Function"})
     schema["properties"]["functions_links"] = links
+    malformed = {"type": "object", "properties": {"name": _TEXT, "message": _TEXT}}
+    schema["properties"]["functions_malformed"] = {
+        "type": "array",
+        "items": malformed,
+        "description": "Records that cannot be read, which were written past this API.",
+    }
     marker = {"name": "marker", "in": "query", "description": "Name after which the page begins.", "schema": _TEXT}
     limit = _number("limit", DEFAULT_LIMIT, MAX_LIMIT, "Maximum number of functions.")
     return {**_operation("list_functions", schema), "parameters": [limit, marker]}
@@ -135,6 +217,7 @@ def _specification() -> dict[str, Any]:
         **integers,
         "health_path": _OPTIONAL_TEXT,
         "environment": {"type": ["object", "null"], "additionalProperties": _TEXT},
+        "secrets": {"type": ["array", "null"], "items": _TEXT, "maxItems": MAX_MOUNTED},
         "objects": {"type": ["boolean", "null"], "description": "Whether it takes objects as inputs and outputs."},
         "traffic": {"type": ["array", "null"], "items": share, "minItems": 1},
     }

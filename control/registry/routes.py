@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from control.registry.login import RegistryLogins
+from control.registry.login_limit import LoginLimiter
 from control.registry.scopes import RegistryRoles, Scope, granted, parse_scopes
 from control.registry.tokens import Grant, SigningKey, claims_of
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
@@ -26,11 +27,15 @@ _OBSERVER = "osfaas-registry-tokens"
 
 
 class RegistryTokenRoute:
-    """The endpoint: the form of the request, login, tenant, then what is granted. A token may grant nothing."""
+    """The endpoint: the form of the request, the client's limit, login, tenant, then what is granted.
+
+    A token may grant nothing.
+    """
 
     def __init__(
         self,
         logins: RegistryLogins,
+        limiter: LoginLimiter,
         directory: TenantDirectory,
         key: SigningKey,
         settings: Settings,
@@ -38,6 +43,7 @@ class RegistryTokenRoute:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._logins = logins
+        self._limiter = limiter
         self._directory = directory
         self._key = key
         self._settings = settings
@@ -60,6 +66,7 @@ class RegistryTokenRoute:
                 raise GatewayError(
                     ErrorCode.REQUEST_MALFORMED, why=f"the service must be {self._settings.registry_service!r}"
                 )
+            self._limiter.count(request.scope)
             caller = await self._logins.caller_of(context.head)
             context.log.user_id, context.log.project_id = caller.user_id, caller.project_id
             grants.extend(self._grants(caller, scopes))

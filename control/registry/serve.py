@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from control.registry.login import RegistryLogins
+from control.registry.login_limit import ClientAddresses, LoginLimiter
 from control.registry.routes import PATH, RegistryTokenRoute
 from control.registry.tokens import SigningKey
 from gateway.http.error_handlers import install_error_handlers
@@ -62,7 +63,9 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
             )
             keystone = build_keystone(settings, identity, http)
             logins = RegistryLogins(keystone, http, limiter, settings, auth_url=identity.auth_url)
-            app.state.registry = RegistryTokenRoute(logins, directory, key, settings)
+            app.state.registry = RegistryTokenRoute(
+                logins, LoginLimiter(settings.registry_logins_per_minute), directory, key, settings
+            )
             yield
 
     async def token(request: Request) -> Response:
@@ -77,4 +80,5 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     install_error_handlers(app)
-    return RequestMiddleware(app, settings, metrics, recorder)
+    measured = RequestMiddleware(app, settings, metrics, recorder)
+    return ClientAddresses(measured, trusted_proxies=settings.registry_trusted_proxies)

@@ -63,8 +63,10 @@ class Admission:
             await self.count(call)
         return call
 
-    async def recheck(self, call: Call) -> GatewayError | None:
+    async def recheck(self, call: Call, *, readers: bool = False) -> GatewayError | None:
         """The error that would reject this call now, or None; for calls whose reply takes long.
+
+        `readers`: as of `admit`.
 
         It asks as any call does, so mostly the token cache. An outage of Keystone or of the directory rejects nothing
         but a token that has expired.
@@ -72,7 +74,7 @@ class Admission:
         assert call.context.head is not None
         try:
             caller = await self._identity.identify(call.context.head)
-            self._identity.authorise(caller, call.context.head)
+            self._identity.authorise(caller, call.context.head, readers=readers)
             self._tenant_of(caller)
         except GatewayError as error:
             if error.kind not in _UNKNOWN:

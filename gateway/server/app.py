@@ -20,6 +20,7 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
+from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.routes import METHODS
 from gateway.invoke.target import PREFIX
 from gateway.server.clients import check_authorities
@@ -53,6 +54,8 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
     metrics, recorder = Metrics(), recorder_of(settings)
+    stats = RevisionStats(settings.function_metrics_revisions)
+    metrics.registry.register(stats)
 
     def directory_age() -> float:
         age = directory.sync_age_seconds()
@@ -64,19 +67,24 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        async with recording(recorder), open_services(settings, identity, directory, metrics) as services:
+        async with recording(recorder), open_services(settings, identity, directory, metrics, stats) as services:
             app.state.services = services
             yield {PROJECT_OF: services.project_of}
 
     app = Starlette(
-        routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
+        routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None, stats), lifespan=lifespan
     )
     install_error_handlers(app)
     return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,))
 
 
-def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
-    """All routes. `prepared`: whether the tenants have been read."""
+def routes(
+    settings: Settings,
+    metrics: Metrics,
+    prepared: Callable[[], bool] = lambda: True,
+    stats: RevisionStats | None = None,
+) -> list[Route]:
+    """All routes. `prepared`: whether the tenants have been read; `stats`: what `/metrics/functions/…` shows."""
     service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
     # Rendered once: the route needs no token, so it must be cheap under attack.
     document = JSONResponse(openapi_document(settings.public_url)).body
@@ -84,6 +92,11 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
     async def openapi(request: Request) -> Response:
         context_of(request.scope).route = "openapi"
         return Response(document, media_type="application/json")
+
+    async def function_counts(request: Request) -> Response:
+        context_of(request.scope).route = "metrics"
+        counted = stats or RevisionStats(0)
+        return JSONResponse(counted.document(str(request.path_params["namespace"])))
 
     async def by_path(request: Request) -> Response:
         return await services_of(request).checksums.by_path(request)
@@ -108,6 +121,8 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", metrics.exposition, methods=["GET"]),
+        # For the functions API; like /metrics it has no route at the edge.
+        Route("/metrics/functions/{namespace}", function_counts, methods=["GET"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
         Route("/checksums", by_query_or_many, methods=["GET"]),
         Route("/checksums/", by_query_or_many, methods=["GET"]),

@@ -28,6 +28,7 @@ from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
+from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.routes import InvokeRoutes
 from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
@@ -62,7 +63,11 @@ class Services:
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    metrics: Metrics,
+    stats: RevisionStats | None = None,
 ) -> AsyncIterator[Services]:
     """The components, for as long as the clients that they share are open."""
     allowlist = store_origins(settings)
@@ -96,6 +101,7 @@ async def open_services(
             FunctionDiagnostics(directory),
             recheck=admission.recheck,
             recheck_seconds=settings.stream_recheck_seconds,
+            stats=stats,
         )
         binder = ObjectBinder(admission, store)
         slots = ListSlots(settings)

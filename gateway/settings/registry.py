@@ -27,6 +27,19 @@ class RegistrySettings(Group):
         le=3600,
         description="Lifetime of a registry's token. A credential that is revoked can pull and push as long.",
     )
+    registry_logins_per_minute: int = Field(
+        120,
+        ge=1,
+        description="Maximum logins at the token endpoint per minute and client address (of IPv6: per /64 network). "
+        "Each costs Keystone one request; what is over it is rejected (429) without one.",
+    )
+    registry_trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Number of proxies in front of the token endpoint that append the client's address to "
+        "X-Forwarded-For. 0: the peer of the connection is the client.",
+    )
     registry_base_prefix: str = Field(
         "base",
         pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",

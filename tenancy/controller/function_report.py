@@ -8,6 +8,7 @@ from typing import Any
 from policies.model import Manifest
 from policies.own_function_service import missing_revisions
 from policies.tenant import TenantObjects
+from tenancy.controller.cold_starts import counted_starts, starts_fields
 from tenancy.controller.crashes import crash_of, not_answering
 from tenancy.controller.function_status import condition_of, of_revisions, problem_of, routes_calls, traffic_of
 from tenancy.controller.plan import Refusal
@@ -36,6 +37,7 @@ class OwnFunctionContext:
         wanted: the objects that were built.
         services: the Knative Services of the namespace, by name.
         deployments, pods: of the namespace.
+        autoscalers: its PodAutoscalers; None: not known.
         refusals: changes that were not made.
         suspension: of the tenant.
     """
@@ -44,6 +46,7 @@ class OwnFunctionContext:
     services: Mapping[str, Manifest]
     deployments: Sequence[Manifest] = ()
     pods: Sequence[Manifest] = ()
+    autoscalers: Sequence[Manifest] | None = None
     refusals: tuple[Refusal, ...] = ()
     suspension: Suspension | None = None
 
@@ -71,6 +74,7 @@ def own_function_status(record: FunctionRecord, context: OwnFunctionContext) -> 
             if share.get("revisionName")
         ),
         conditions=(*conditions, _ready(conditions)),
+        starts=counted_starts(record.name, record.status.starts, context.autoscalers),
     )
 
 
@@ -94,6 +98,7 @@ def function_status_patch(
             _condition_fields(condition, last.get(condition.type.value, {}), status, now)
             for condition in status.conditions
         ],
+        **({"revisions": starts_fields(status.starts)} if status.starts or before.get("revisions") else {}),
     }
     return None if after == before else {"status": after}
 

@@ -132,6 +132,7 @@ class Reconciler:
             services={service["metadata"]["name"]: service for service in snapshot.services},
             deployments=snapshot.deployments,
             pods=snapshot.pods or (),
+            autoscalers=observed.autoscalers,
             refusals=result.refusals,
             suspension=result.suspension,
         )

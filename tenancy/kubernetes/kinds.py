@@ -1,15 +1,18 @@
 """The kinds of Kubernetes objects that the controller and the directory work with."""
 
-from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND, TENANT_KIND
+from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND, SECRET_KIND, TENANT_KIND
 from tenancy.kubernetes.client import Kind
 
 TENANTS = Kind(f"{API_GROUP}/{API_VERSION}", TENANT_KIND)
 FUNCTIONS = Kind(f"{API_GROUP}/{API_VERSION}", FUNCTION_KIND)
+FUNCTION_SECRETS = Kind(f"{API_GROUP}/{API_VERSION}", SECRET_KIND)
+SECRET = Kind("v1", "Secret")
 NAMESPACE = Kind("v1", "Namespace")
 RESOURCE_QUOTA = Kind("v1", "ResourceQuota")
 LIMIT_RANGE = Kind("v1", "LimitRange")
 KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
 REVISION = Kind("serving.knative.dev/v1", "Revision")
+POD_AUTOSCALER = Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 POD = Kind("v1", "Pod")
 

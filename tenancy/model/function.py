@@ -11,6 +11,7 @@ controller writes `status`.
       environment: {GREETING: hello}
       cpuMillis: 250
       memoryMiB: 256
+      secrets: [db-password]                                                            # optional
       traffic: [{percent: 90, revision: hello-3f9c2a1b}, {percent: 10, tag: canary}]     # optional
     status:
       observedGeneration: 3
@@ -20,7 +21,7 @@ controller writes `status`.
       conditions: [{type: Ready, status: "True", reason: Ready, message: "", lastTransitionTime: …}]
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -60,6 +61,20 @@ class ActiveRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionStarts:
+    """How often a revision was started because of a call.
+
+    Attributes:
+        cold_starts: times that it got pods after it had none; the start at its deployment does not count.
+        active_since: when it got pods last, as Knative says; "" if it never had any.
+    """
+
+    name: str
+    cold_starts: int = 0
+    active_since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OwnFunctionStatus:
     """The status that the controller reported last.
 
@@ -67,6 +82,7 @@ class OwnFunctionStatus:
         url: address inside the cluster.
         image_digest: of the specification that was observed.
         latest_created, latest_ready: names of revisions; "" while there is none.
+        starts: of each existing revision.
     """
 
     observed_generation: int = 0
@@ -76,6 +92,7 @@ class OwnFunctionStatus:
     latest_ready: str = ""
     active: tuple[ActiveRevision, ...] = ()
     conditions: tuple[FunctionCondition, ...] = ()
+    starts: tuple[RevisionStarts, ...] = ()
 
     def condition(self, type_: FunctionConditionType) -> FunctionCondition | None:
         """The condition of this type, if it was reported."""
@@ -105,6 +122,46 @@ class FunctionRecord:
     @property
     def name(self) -> str:
         return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedFunction:
+    """A `Function` object that cannot be read.
+
+    Attributes:
+        problem: one clause.
+        secrets: names of secrets that it may mean.
+    """
+
+    name: str
+    problem: str
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionListing:
+    """The `Function` objects of a namespace, both sorted by name."""
+
+    records: tuple[FunctionRecord, ...] = ()
+    malformed: tuple[MalformedFunction, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.malformed)
+
+
+def function_listing_of(manifests: Iterable[Mapping[str, Any]]) -> FunctionListing:
+    """Parses `Function` objects from the API server. One that cannot be read must not hide the others."""
+    records, malformed = [], []
+    for manifest in manifests:
+        try:
+            records.append(function_record_of(manifest))
+        except RecordError as error:
+            named = (manifest.get("spec") or {}).get("secrets") or ()
+            secrets = frozenset(map(str, named)) if isinstance(named, list | tuple) else frozenset()
+            malformed.append(MalformedFunction(str(manifest["metadata"]["name"]), str(error), secrets))
+    return FunctionListing(
+        tuple(sorted(records, key=lambda record: record.name)), tuple(sorted(malformed, key=lambda each: each.name))
+    )
 
 
 def function_record_of(manifest: Mapping[str, Any]) -> FunctionRecord:
@@ -153,6 +210,7 @@ def _fields(spec: OwnFunction) -> dict[str, Any]:
         "timeoutSeconds": spec.timeout_seconds,
         "minScale": spec.min_scale,
         "maxScale": spec.max_scale,
+        "secrets": list(spec.secrets),
         "objects": spec.objects,
         "attempt": spec.attempt,
         "traffic": None if spec.traffic == ALL_TO_LATEST else [_target_fields(target) for target in spec.traffic],
@@ -182,6 +240,7 @@ def _spec(name: str, spec: Mapping[str, Any]) -> OwnFunction:
         timeout_seconds=_positive(spec, "timeoutSeconds", usual.timeout_seconds),
         min_scale=int(spec.get("minScale", usual.min_scale)),
         max_scale=_positive(spec, "maxScale", usual.max_scale),
+        secrets=tuple(sorted(map(str, spec.get("secrets", ())))),
         objects=bool(spec.get("objects", usual.objects)),
         attempt=int(spec.get("attempt", usual.attempt)),
         traffic=_traffic(spec.get("traffic")),
@@ -227,5 +286,9 @@ def _status(status: Mapping[str, Any]) -> OwnFunctionStatus:
             for condition in status.get("conditions", ())
             # An older program reads what a newer controller has written.
             if condition.get("type") in {each.value for each in FunctionConditionType}
+        ),
+        starts=tuple(
+            RevisionStarts(each["name"], int(each.get("coldStarts", 0)), each.get("activeSince", ""))
+            for each in status.get("revisions", ())
         ),
     )

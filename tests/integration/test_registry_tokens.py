@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def site(cloud, tmp_path_factory) -> Iterator[Site]:
         "OSFAAS_LISTEN_PORT": str(port),
         "OSFAAS_TENANTS_FILE": str(tenants),
         "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(5)),
+        # So that a test can be a client of its own.
+        "OSFAAS_REGISTRY_TRUSTED_PROXIES": "1",
         **environment,
     }
     tokens = f"http://127.0.0.1:{port}/v1/registry/token"
@@ -157,6 +160,31 @@ def test_what_is_malformed_costs_no_question_to_keystone(site, cloud) -> None:
     assert site.ask("0" * 32, "x", service="other").status_code == 400
     after = cloud.keystone_requests("POST", "/v3/auth/tokens") + cloud.keystone_requests("GET", "/v3/auth/tokens")
     assert after == before
+
+
+def test_a_client_that_guesses_is_refused_before_keystone_is_asked(site, cloud) -> None:
+    """Another client is served meanwhile, and the address that the guesser itself writes before the proxy's is none."""
+
+    def guess(number: int) -> httpx.Response:
+        return httpx.get(
+            site.tokens,
+            params={"service": "osfaas-registry"},
+            auth=("0" * 32, f"guess-{number}"),
+            headers={"X-Forwarded-For": f"10.0.0.{number}, 192.0.2.7"},
+            timeout=scaled(60),
+            trust_env=False,
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(guess, range(240)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.status_code for answer in answers} == {401, 429}
+    assert refused[0].json()["errors"][0]["code"] == "registry.logins_exceeded"
+    assert int(refused[0].headers["retry-after"]) >= 1
+    before = cloud.keystone_requests("POST", "/v3/auth/tokens")
+    assert guess(0).status_code == 429
+    assert cloud.keystone_requests("POST", "/v3/auth/tokens") == before
+    assert site.ask("token", cloud.token("alice")).status_code == 200
 
 
 def test_other_projects_repository_is_not_granted(site, credential, alice, bob) -> None:

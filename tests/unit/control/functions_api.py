@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from starlette.applications import Starlette
 
-from control.functions.app import FunctionsApi, _routes
-from control.functions.routes import FunctionRoutes
+from control.functions.app import FunctionsApi, _routes, add_routes
+from control.functions.metrics import GatewayReplicas
 from gateway.calls.admission import Admission
 from gateway.errors import GatewayError
 from gateway.http.error_handlers import install_error_handlers
@@ -30,15 +30,19 @@ from gateway.settings.limits import LimitSettings
 from gateway.settings.server import RequestSettings
 from policies.model import CatalogueFunction, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
+from policies.own_function_secrets import secret_object_name
 from tenancy.directory.protocol import Tenant
-from tenancy.function_repository import ContainerLog, Revision
+from tenancy.function_repository import ContainerLog, LogContainer, Revision
 from tenancy.model.errors import ConflictError, NotOnboardedError
+from tenancy.model.function import FunctionListing, MalformedFunction
 from tenancy.model.record import TenantRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
 
     from tenancy.model.function import FunctionRecord
+    from tenancy.model.function_secret import SecretRecord
 
 DIGEST = "@sha256:" + "0a" * 32
 IMAGE = f"registry.example.org/atlas/hello{DIGEST}"
@@ -62,14 +66,15 @@ class Records:
         self.kept: dict[tuple[str, str], FunctionRecord] = {}
         self.before_write: Callable[[], None] = lambda: None
         self.broken: Exception | None = None
+        self.malformed: tuple[MalformedFunction, ...] = ()
         self._numbers = itertools.count(1)
         self.writes = 0
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
+    def list(self, namespace: NamespaceName) -> FunctionListing:
         if self.broken:
             raise self.broken
         found = [record for (where, _), record in self.kept.items() if where == namespace]
-        return tuple(sorted(found, key=lambda record: record.name))
+        return FunctionListing(tuple(sorted(found, key=lambda record: record.name)), self.malformed)
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         if self.broken:
@@ -102,6 +107,9 @@ class Records:
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         return (ContainerLog("pod", f"{name}-0a0a0a0a", True, f"{lines} lines\n"),)
 
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        return ()
+
     def touch(self, name: str, **changes: Any) -> None:
         """Another writer changes a record."""
         record = dataclasses.replace(self.kept[SPEC.namespace, name], **changes)
@@ -112,6 +120,81 @@ class Records:
         kept = dataclasses.replace(record, resource_version=str(next(self._numbers)))
         self.kept[record.namespace, record.name] = kept
         return kept
+
+
+class Secrets:
+    """`SecretRepository` in memory. `values`: what is stored, by the names of the Kubernetes Secrets."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], SecretRecord] = {}
+        self.values: dict[str, bytes] = {}
+        self.mounted: dict[str, frozenset[str]] = {}
+        self.refusal: Exception | None = None
+        self._numbers = itertools.count(1)
+
+    def list(self, namespace: NamespaceName) -> tuple[SecretRecord, ...]:
+        found = [record for (where, _), record in self.kept.items() if where == namespace]
+        return tuple(sorted(found, key=lambda record: record.name))
+
+    def create(self, record: SecretRecord) -> SecretRecord:
+        if (record.namespace, record.name) in self.kept:
+            raise ConflictError("exists")
+        return self._keep(dataclasses.replace(record, uid=f"u{next(self._numbers)}"))
+
+    def update(self, record: SecretRecord) -> SecretRecord:
+        self._check(record)
+        return self._keep(record)
+
+    def delete(self, record: SecretRecord) -> None:
+        self._check(record)
+        del self.kept[record.namespace, record.name]
+
+    def store(self, namespace: NamespaceName, name: str, version: str, value: bytes) -> None:
+        assert version in self.kept[namespace, name].versions, "what is stored is on the list first"
+        if self.refusal:
+            raise self.refusal
+        self.values[secret_object_name(name, version)] = value
+
+    def discard(self, namespace: NamespaceName, name: str, version: str) -> None:
+        assert version in self.kept[namespace, name].versions, "what is deleted is on the list until then"
+        self.values.pop(secret_object_name(name, version), None)
+
+    def mounts(self, namespace: NamespaceName) -> dict[str, frozenset[str]]:
+        return self.mounted
+
+    def _check(self, record: SecretRecord) -> None:
+        if self.kept[record.namespace, record.name].resource_version != record.resource_version:
+            raise ConflictError("changed")
+
+    def _keep(self, record: SecretRecord) -> SecretRecord:
+        kept = dataclasses.replace(record, resource_version=str(next(self._numbers)))
+        self.kept[record.namespace, record.name] = kept
+        return kept
+
+
+class Logs:
+    """`LogSource`: containers come and go as a test says, and write what it says."""
+
+    def __init__(self) -> None:
+        self.found: tuple[LogContainer, ...] | Exception = ()
+        self.said: dict[str, list[bytes | asyncio.Event]] = {}
+        self.reading = 0
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    async def output(self, namespace: NamespaceName, container: LogContainer, *, lines: int) -> AsyncIterator[bytes]:
+        self.reading += 1
+        try:
+            for piece in self.said[container.key]:
+                if isinstance(piece, bytes):
+                    yield piece
+                else:
+                    await piece.wait()
+        finally:
+            self.reading -= 1
 
 
 class Api:
@@ -133,19 +216,28 @@ class Api:
         self.suspended: str | None = None
         self.onboarded = True
         self.records = Records()
+        self.secrets = Secrets()
+        self.logs = Logs()
         settings = IdentitySettings()
         authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
         metrics = Metrics()
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics)
-        parts = FunctionsApi(directory=self, tenants=self, functions=self.records, platform=PLATFORM)  # type: ignore[arg-type]
-        app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
-        app.state.functions = FunctionRoutes(
-            admission=Admission(authenticator, self, limiter),
-            tenants=parts.tenants,
-            functions=parts.functions,
+        parts = FunctionsApi(
+            directory=self,
+            tenants=self,  # type: ignore[arg-type]
+            functions=self.records,
+            secrets=self.secrets,
+            logs=self.logs,
             platform=PLATFORM,
-            public_url="https://faas.test",
         )
+        app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
+        add_routes(
+            app,
+            parts,
+            Admission(authenticator, self, limiter),
+            Settings(public_url="https://faas.test", stream_recheck_seconds=0.05),
+        )
+        self.routes = app.state.functions
         install_error_handlers(app)
         limits = RequestSettings(head_max_bytes=9_999, head_max_fields=99)
         self.app = RequestMiddleware(app, limits, metrics)
@@ -154,6 +246,10 @@ class Api:
         if isinstance(self.caller, GatewayError):
             raise self.caller
         return self.caller
+
+    def gateways(self, url: str) -> None:
+        """The replicas of the gateway."""
+        self.routes._gateways = GatewayReplicas(url)
 
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         if not self.onboarded:
