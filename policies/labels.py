@@ -6,6 +6,8 @@ TENANT_PLURAL = "tenants"
 TENANT_KIND = "Tenant"
 FUNCTION_KIND = "Function"
 FUNCTION_PLURAL = "functions"
+TRIGGER_KIND = "FunctionTrigger"
+TRIGGER_PLURAL = "functiontriggers"
 
 # The field manager of server-side apply; an object that it has never written is not ours.
 FIELD_MANAGER = "osfaas-controller"
