@@ -7,7 +7,7 @@ promised pods never start.
 from typing import Protocol
 
 from policies.errors import PolicyError
-from policies.labels import API_GROUP, FUNCTION_PLURAL
+from policies.labels import API_GROUP, FUNCTION_PLURAL, TRIGGER_PLURAL
 from policies.metadata import tenant_metadata
 from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
 
@@ -99,6 +99,8 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/rolebindings.rbac.authorization.k8s.io": 10,
         "count/leases.coordination.k8s.io": 10,
         f"count/{FUNCTION_PLURAL}.{API_GROUP}": spec.limits.own_functions,
+        # What the gateway keeps of a tenant's triggers is bounded alike, whoever writes them.
+        f"count/{TRIGGER_PLURAL}.{API_GROUP}": 200,
         "count/services.serving.knative.dev": services,
         "count/revisions.serving.knative.dev": revisions,
     }

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp
 
 from control.functions.openapi import openapi_document
 from control.functions.routes import FunctionRoutes
+from control.functions.trigger_routes import TriggerRoutes
+from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
@@ -20,6 +22,7 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import Trusts
 from gateway.limits.limiter import ProjectLimiter
 from gateway.server.clients import keystone_client
 from gateway.server.wiring import build_authenticator, open_limit_backend
@@ -29,6 +32,7 @@ from policies.model import Platform
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.function_repository import FunctionRepository
 from tenancy.repository import TenantRepository
+from tenancy.trigger_repository import TriggerRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,14 @@ class FunctionsApi:
         tenants: reads a tenant's specification.
         functions: reads and writes functions.
         platform: the operator's rules.
+        triggers: reads and writes triggers.
     """
 
     directory: TenantDirectory
     tenants: TenantRepository
     functions: FunctionRepository
     platform: Platform
+    triggers: TriggerRepository
 
 
 def build_functions_app(settings: Settings, identity: IdentityService, api: FunctionsApi) -> ASGIApp:
@@ -72,6 +78,13 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
                 functions=api.functions,
                 platform=api.platform,
                 public_url=settings.public_url,
+            )
+            app.state.triggers = app.state.functions.triggers = TriggerRoutes(
+                routes=app.state.functions,
+                functions=api.functions,
+                triggers=api.triggers,
+                trusts=TriggerTrusts(identity, Trusts(http, identity.auth_url), settings),
+                settings=settings,
             )
             yield {PROJECT_OF: authenticator.project_of}
 
@@ -105,12 +118,22 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
     async def logs(request: Request) -> Response:
         return await _of(request).logs(request)
 
+    async def triggers(request: Request) -> Response:
+        found: TriggerRoutes = request.app.state.triggers
+        return await found.collection(request)
+
+    async def trigger(request: Request) -> Response:
+        found: TriggerRoutes = request.app.state.triggers
+        return await found.item(request)
+
     return [
         Route("/v1/functions", collection, methods=["GET"]),
         Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
         Route("/v1/functions/{name}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/v1/functions/{name}/revisions", revisions, methods=["GET"]),
         Route("/v1/functions/{name}/logs", logs, methods=["GET"]),
+        Route("/v1/functions/{name}/triggers", triggers, methods=["GET"]),
+        Route("/v1/functions/{name}/triggers/{trigger}", trigger, methods=["GET", "PUT", "DELETE"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", metrics.exposition, methods=["GET"]),

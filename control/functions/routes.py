@@ -14,7 +14,7 @@ The project is the token's. Members write, readers read.
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -39,6 +39,7 @@ from tenancy import function_use_cases as use_cases
 from tenancy.function_repository import FunctionRepository
 from tenancy.function_use_cases import FunctionOutcome
 from tenancy.model.function import FunctionRecord
+from tenancy.model.trigger import TriggerRecord
 from tenancy.repository import TenantRepository
 
 MAX_BODY_BYTES = 131_072
@@ -68,6 +69,16 @@ Result = TypeVar("Result")
 Work = Callable[[FunctionsRequest], Coroutine[Any, Any, Response]]
 
 
+class FunctionTriggers(Protocol):
+    """The triggers of functions that are deleted."""
+
+    async def of_function(self, asked: FunctionsRequest) -> tuple[TriggerRecord, ...]:
+        """The triggers of the function."""
+
+    async def end(self, asked: FunctionsRequest, records: tuple[TriggerRecord, ...]) -> Response:
+        """Ends them after the deletion, and answers it."""
+
+
 class FunctionRoutes:
     """The endpoints. Kubernetes' client blocks, so it runs in threads (`ClusterWork`)."""
 
@@ -86,6 +97,8 @@ class FunctionRoutes:
         self._platform = platform
         self._public_url = public_url
         self._work = ClusterWork()
+        # Set where there are triggers; their routes are of a module of their own.
+        self.triggers: FunctionTriggers | None = None
 
     async def collection(self, request: Request) -> Response:
         """`GET /v1/functions`."""
@@ -125,7 +138,7 @@ class FunctionRoutes:
             caller = call.caller if call else None
             # PUT creates or replaces, which is not known if it is refused.
             action = _ACTIONS.get(request.method, "update")
-            name, status = str(request.path_params.get("name")), response.status_code
+            name, status = "/triggers/".join(map(str, request.path_params.values())), response.status_code
             record_event(audit_event(caller, action, name, status, request_id=context.request_id))
         return response
 
@@ -174,7 +187,10 @@ class FunctionRoutes:
 
     async def _delete(self, asked: FunctionsRequest) -> Response:
         expected, tenant = expectation_of(asked.head), await self._tenant(asked)
+        triggers = await self.triggers.of_function(asked) if self.triggers else ()
         await self._run(asked, lambda: use_cases.delete_function(self._functions, tenant, asked.name, expected))
+        if self.triggers and triggers:
+            return await self.triggers.end(asked, triggers)
         return Response(status_code=204, headers=UNCACHEABLE)
 
     async def _revisions(self, asked: FunctionsRequest) -> Response:
@@ -208,6 +224,9 @@ class FunctionRoutes:
     async def _run(self, asked: FunctionsRequest, work: Callable[[], Result]) -> Result:
         function = asked.request.path_params.get("name", "")
         return await self._work.run(asked.call.caller.project_id, function, work)
+
+    # For the routes of triggers, which are admitted, counted and audited alike.
+    respond, tenant, run = _respond, _tenant, _run
 
     def _document(self, record: FunctionRecord) -> dict[str, Any]:
         return document_of(record, self._public_url)

@@ -12,6 +12,7 @@ from tenancy.function_repository import KubernetesFunctionRepository
 from tenancy.kubernetes.client import connect
 from tenancy.platform.platform_file import read_platform
 from tenancy.repository import KubernetesTenantRepository
+from tenancy.trigger_repository import KubernetesTriggerRepository
 
 
 def serve(platform_file: Path) -> int:
@@ -30,6 +31,7 @@ def serve(platform_file: Path) -> int:
             tenants=KubernetesTenantRepository(cluster),
             functions=KubernetesFunctionRepository(cluster),
             platform=read_platform(platform_file),
+            triggers=KubernetesTriggerRepository(cluster),
         )
         return build_functions_app(settings, identity, api)
 

@@ -84,7 +84,7 @@ class TriggerFiring:
         except GatewayError as error:
             result = of_error(error)
         about = f"{record.namespace}/{record.object_name}"
-        log.info("trigger %s: %s %s", about, result.word, result.id, extra={"request_id": request_id})
+        log.info("trigger %s: %s %s %s %s", about, result.word, result.id, result.message, request_id)
         return result
 
     async def _as_user(
