@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.cluster.testbed import Testbed
 
 SYSTEM = "osfaas-system"
-PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "controller")
+PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "scheduler", "controller")
 EDGE_HOST = "faas.test"
 CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
@@ -190,8 +190,8 @@ def product_on(
 
 
 def know_tenants(cluster: Testbed) -> None:
-    """The cluster has the definitions of Tenant and Function, whatever an earlier run or file has taken away."""
-    for kind in ("tenants", "functions"):
+    """The cluster has the definitions of Tenant, Function and FunctionTrigger, whatever an earlier run or file has taken away."""
+    for kind in ("tenants", "functions", "functiontriggers"):
         definition = f"crd/{kind}.osfaas.dev"
         going = cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}")
         if "deletionTimestamp" in going:
