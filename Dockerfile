@@ -21,7 +21,7 @@ RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas
 # Python's own library comes without bytecode in the official images; what is not written now is compiled at every start.
-RUN /opt/osfaas/bin/python -c 'import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve, control.registry.serve, tenancy.controller.controller'
+RUN /opt/osfaas/bin/python -c 'import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve, control.scheduler.serve, control.registry.serve, tenancy.controller.controller'
 ENV PATH=/opt/osfaas/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

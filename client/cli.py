@@ -21,6 +21,7 @@ _ELSEWHERE = {
     "functions-api": "control.commands:functions_api",
     "platform": "tenancy.commands.platform:platform",
     "registry-tokens": "control.commands:registry_tokens",
+    "scheduler": "control.commands:scheduler",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",
     "tenant": "tenancy.commands.tenant:tenant",

@@ -213,6 +213,16 @@ class ErrorCode(Enum):
         403,
         "Project {project_id} has {usage} secrets, and its limit is {limit}. Delete one that no function uses.",
     )
+    TRIGGER_NOT_FOUND = ErrorSpec(404, "The function '{function}' has no trigger '{trigger}'.")
+    TRIGGER_REJECTED = ErrorSpec(422, "The trigger '{trigger}' was not stored: {why}.")
+    TRIGGER_COUNT_EXCEEDED = ErrorSpec(403, "The trigger was not stored: {why}. Delete one first.")
+    TRIGGER_TRUST_REFUSED = ErrorSpec(
+        403,
+        "A trigger acts for the user who makes it, by a Keystone trust, and this token may make none: {why}. Nothing "
+        "was stored. Use a token of your own login; a token of an application credential, a trust or an EC2 credential "
+        "cannot be delegated.",
+    )
+    TRIGGERS_UNAVAILABLE = ErrorSpec(503, "This service offers no triggers: {why}. An operator can change that.")
     FUNCTION_QUOTA_EXCEEDED = ErrorSpec(
         429,
         "The function '{function}' cannot start, because the quota does not allow it: {why}.",

@@ -8,6 +8,8 @@ FUNCTION_KIND = "Function"
 FUNCTION_PLURAL = "functions"
 SECRET_KIND = "FunctionSecret"  # noqa: S105 - names
 SECRET_PLURAL = "functionsecrets"  # noqa: S105
+TRIGGER_KIND = "FunctionTrigger"
+TRIGGER_PLURAL = "functiontriggers"
 
 # The field manager of server-side apply; an object that it has never written is not ours.
 FIELD_MANAGER = "osfaas-controller"

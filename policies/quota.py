@@ -7,7 +7,7 @@ promised pods never start.
 from typing import Protocol
 
 from policies.errors import PolicyError
-from policies.labels import API_GROUP, FUNCTION_PLURAL, SECRET_PLURAL
+from policies.labels import API_GROUP, FUNCTION_PLURAL, SECRET_PLURAL, TRIGGER_PLURAL
 from policies.metadata import tenant_metadata
 from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
 from policies.own_function_secrets import MAX_SECRETS, MAX_VERSIONS
@@ -101,6 +101,8 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/leases.coordination.k8s.io": 10,
         f"count/{FUNCTION_PLURAL}.{API_GROUP}": spec.limits.own_functions,
         f"count/{SECRET_PLURAL}.{API_GROUP}": MAX_SECRETS,
+        # What the gateway keeps of a tenant's triggers is bounded alike, whoever writes them.
+        f"count/{TRIGGER_PLURAL}.{API_GROUP}": 200,
         "count/services.serving.knative.dev": services,
         "count/revisions.serving.knative.dev": revisions,
     }

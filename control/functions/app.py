@@ -1,10 +1,11 @@
 """The application of `/v1/functions`: middleware, routes and wiring."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,6 +17,8 @@ from control.functions.openapi import openapi_document
 from control.functions.responder import Responder
 from control.functions.routes import FunctionRoutes
 from control.functions.secrets import SecretRoutes
+from control.functions.trigger_routes import TriggerRoutes
+from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
@@ -24,6 +27,7 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import Trusts
 from gateway.limits.limiter import ProjectLimiter
 from gateway.server.clients import keystone_client
 from gateway.server.wiring import build_authenticator, open_limit_backend
@@ -34,6 +38,9 @@ from tenancy.directory.protocol import TenantDirectory
 from tenancy.function_repository import FunctionRepository
 from tenancy.repository import TenantRepository
 from tenancy.secret_repository import SecretRepository
+from tenancy.trigger_repository import TriggerRepository
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class FunctionsApi:
         secrets: lists and writes secrets of functions.
         logs: follows the output of functions.
         platform: the operator's rules.
+        triggers: reads and writes triggers.
     """
 
     directory: TenantDirectory
@@ -55,6 +63,7 @@ class FunctionsApi:
     secrets: SecretRepository
     logs: LogSource
     platform: Platform
+    triggers: TriggerRepository
 
 
 def build_functions_app(settings: Settings, identity: IdentityService, api: FunctionsApi) -> ASGIApp:
@@ -76,7 +85,8 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
             admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
-            add_routes(app, api, admission, settings)
+            trusts = TriggerTrusts(identity, Trusts(http, identity.auth_url), settings)
+            add_routes(app, api, admission, trusts, settings)
             yield {PROJECT_OF: authenticator.project_of}
 
     app = Starlette(routes=_routes(settings, metrics, api.directory), lifespan=lifespan)
@@ -84,12 +94,18 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
     return RequestMiddleware(app, settings, metrics, recorder)
 
 
-def add_routes(app: Starlette, api: FunctionsApi, admission: Admission, settings: Settings) -> None:
+def add_routes(
+    app: Starlette, api: FunctionsApi, admission: Admission, trusts: TriggerTrusts, settings: Settings
+) -> None:
     """Gives the application what its routes call."""
     responder, public_url = Responder(admission, api.tenants), settings.public_url
+    app.state.triggers = triggers = TriggerRoutes(
+        responder=responder, functions=api.functions, triggers=api.triggers, trusts=trusts, settings=settings
+    )
     app.state.functions = FunctionRoutes(
         responder=responder,
         functions=api.functions,
+        triggers=triggers,
         secrets=api.secrets,
         logs=api.logs,
         gateways=GatewayReplicas(settings.gateway_replicas_url),
@@ -113,44 +129,34 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
         context_of(request.scope).route = "openapi"
         return Response(document, media_type="application/json")
 
-    async def collection(request: Request) -> Response:
-        return await _of(request).collection(request)
-
-    async def item(request: Request) -> Response:
-        return await _of(request).item(request)
-
-    async def revisions(request: Request) -> Response:
-        return await _of(request).revisions(request)
-
-    async def logs(request: Request) -> Response:
-        return await _of(request).logs(request)
-
-    async def function_metrics(request: Request) -> Response:
-        return await _of(request).metrics(request)
-
-    async def secrets(request: Request) -> Response:
-        found: Response = await request.app.state.secrets.collection(request)
-        return found
-
-    async def secret(request: Request) -> Response:
-        found: Response = await request.app.state.secrets.item(request)
-        return found
-
     return [
-        Route("/v1/secrets", secrets, methods=["GET"]),
-        Route("/v1/secrets/{name}", secret, methods=["GET", "PUT", "DELETE"]),
-        Route("/v1/functions", collection, methods=["GET"]),
+        Route("/v1/secrets", _of(lambda state: state.secrets.collection), methods=["GET"]),
+        Route("/v1/secrets/{name}", _of(lambda state: state.secrets.item), methods=["GET", "PUT", "DELETE"]),
+        Route("/v1/functions", _of(lambda state: state.functions.collection), methods=["GET"]),
         Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
-        Route("/v1/functions/{name}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
-        Route("/v1/functions/{name}/revisions", revisions, methods=["GET"]),
-        Route("/v1/functions/{name}/logs", logs, methods=["GET"]),
-        Route("/v1/functions/{name}/metrics", function_metrics, methods=["GET"]),
+        Route(
+            "/v1/functions/{name}", _of(lambda state: state.functions.item), methods=["GET", "PUT", "PATCH", "DELETE"]
+        ),
+        Route("/v1/functions/{name}/revisions", _of(lambda state: state.functions.revisions), methods=["GET"]),
+        Route("/v1/functions/{name}/logs", _of(lambda state: state.functions.logs), methods=["GET"]),
+        Route("/v1/functions/{name}/metrics", _of(lambda state: state.functions.metrics), methods=["GET"]),
+        Route("/v1/functions/{name}/triggers", _of(lambda state: state.triggers.collection), methods=["GET"]),
+        Route(
+            "/v1/functions/{name}/triggers/{trigger}",
+            _of(lambda state: state.triggers.item),
+            methods=["GET", "PUT", "DELETE"],
+        ),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", metrics.exposition, methods=["GET"]),
     ]
 
 
-def _of(request: Request) -> FunctionRoutes:
-    routes: FunctionRoutes = request.app.state.functions
-    return routes
+def _of(choose: Callable[[State], Endpoint]) -> Endpoint:
+    """An endpoint of a component that exists once the process has started."""
+
+    async def endpoint(request: Request) -> Response:
+        state: State = request.app.state
+        return await choose(state)(request)
+
+    return endpoint

@@ -87,7 +87,8 @@ class Responder:
             caller = call.caller if call else None
             # PUT creates or replaces, which is not known if it is refused.
             action = _ACTIONS.get(request.method, "update")
-            name, status = str(request.path_params.get("name")), response.status_code
+            # A trigger's path has two names.
+            name, status = "/triggers/".join(map(str, request.path_params.values())), response.status_code
             record_event(audit_event(caller, action, name, status, request_id=context.request_id, target=target))
         return response
 

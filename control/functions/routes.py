@@ -13,7 +13,7 @@ The project is the token's. Members write, readers read.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,11 +33,22 @@ from tenancy import function_use_cases as use_cases
 from tenancy.function_repository import FunctionRepository
 from tenancy.function_use_cases import FunctionOutcome
 from tenancy.model.function import FunctionRecord
+from tenancy.model.trigger import TriggerRecord
 from tenancy.secret_repository import SecretRepository
 
 MAX_BODY_BYTES = 131_072
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 DEFAULT_TAIL, MAX_TAIL = 100, 1_000
+
+
+class FunctionTriggers(Protocol):
+    """The triggers of functions that are deleted."""
+
+    async def of_function(self, asked: FunctionsRequest) -> tuple[TriggerRecord, ...]:
+        """The triggers of the function."""
+
+    async def end(self, asked: FunctionsRequest, records: tuple[TriggerRecord, ...]) -> Response:
+        """Ends them after the deletion, and answers it."""
 
 
 class FunctionRoutes:
@@ -48,6 +59,7 @@ class FunctionRoutes:
         *,
         responder: Responder,
         functions: FunctionRepository,
+        triggers: FunctionTriggers,
         secrets: SecretRepository,
         logs: LogSource,
         gateways: GatewayReplicas,
@@ -57,6 +69,7 @@ class FunctionRoutes:
     ) -> None:
         self._responder = responder
         self._functions = functions
+        self._triggers = triggers
         self._secrets = secrets
         self._log_source = logs
         self._gateways = gateways
@@ -143,7 +156,10 @@ class FunctionRoutes:
 
     async def _delete(self, asked: FunctionsRequest) -> Response:
         expected, tenant = expectation_of(asked.head), await self._tenant(asked)
+        triggers = await self._triggers.of_function(asked)
         await self._run(asked, lambda: use_cases.delete_function(self._functions, tenant, asked.name, expected))
+        if triggers:
+            return await self._triggers.end(asked, triggers)
         return Response(status_code=204, headers=UNCACHEABLE)
 
     async def _revisions(self, asked: FunctionsRequest) -> Response:

@@ -14,6 +14,7 @@ from tenancy.kubernetes.client import connect
 from tenancy.platform.platform_file import read_platform
 from tenancy.repository import KubernetesTenantRepository
 from tenancy.secret_repository import KubernetesSecretRepository
+from tenancy.trigger_repository import KubernetesTriggerRepository
 
 
 def serve(platform_file: Path) -> int:
@@ -35,6 +36,7 @@ def serve(platform_file: Path) -> int:
             secrets=KubernetesSecretRepository(cluster),
             logs=KubernetesLogs(cluster, functions),
             platform=read_platform(platform_file),
+            triggers=KubernetesTriggerRepository(cluster),
         )
         return build_functions_app(settings, identity, api)
 

@@ -64,6 +64,12 @@ class Metrics:
             "osfaas_computed_bytes", "Bytes of objects that computations have read.", registry=self.registry
         )
         self.events = Counter("osfaas_events", "Object events by outcome.", ["outcome"], registry=self.registry)
+        self.trigger_firings = Counter(
+            "osfaas_trigger_firings",
+            "Firings of triggers by kind (event, schedule) and outcome.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
         self.digests = Counter("osfaas_digests", "Digests returned, by source.", ["source"], registry=self.registry)
         self.limit_decisions = Counter(
             "osfaas_limit_decisions",

@@ -3,6 +3,7 @@
 from starlette.types import Receive, Scope, Send
 
 from gateway.calls.admission import Admission
+from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError
@@ -66,6 +67,17 @@ class InvokeRoutes:
         target = target_of(head)
         context.log.function, context.log.tag = target.function, target.tag
         call = await self._admission.admit(context)
+        await self.carry(call, target, receive, send, websocket=websocket)
+
+    async def carry(self, call: Call, target: Target, receive: Receive, send: Send, *, websocket: bool = False) -> None:
+        """Makes an admitted call.
+
+        Raises:
+            GatewayError: nothing has been sent; FUNCTION_NOT_FOUND, or as `Proxy.carry` and `ObjectInvocations.carry`.
+            ReplyBrokenError, CallerGoneError: as `Proxy.carry`.
+        """
+        head = call.context.head
+        assert head is not None
         address = callable_function(call.tenant, target)
         body = InboundBody(receive, head, self._body_max_bytes)
         named = objects_in(head, most=self._objects.most) if address.objects and head.query else None
@@ -75,7 +87,7 @@ class InvokeRoutes:
             await self._objects.carry(invocation, bindings, body, send)
             return
         async with self._limiter.slot(call.subject) as use:
-            context.limits[use.name] = use
+            call.context.limits[use.name] = use
             await self._proxy.carry(Invocation(call, head, target, address, websocket), body, send)
 
 

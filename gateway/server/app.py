@@ -29,6 +29,7 @@ from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.triggers import NoTriggers, TriggerDirectory
 
 
 class AnyName(PathConvertor):
@@ -40,13 +41,19 @@ class AnyName(PathConvertor):
 register_url_convertor("name", AnyName())
 
 
-def build_app(settings: Settings, identity: IdentityService, directory: TenantDirectory) -> ASGIApp:
+def build_app(
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    triggers: TriggerDirectory | None = None,
+) -> ASGIApp:
     """The gateway as an ASGI application.
 
     Args:
         settings: see `Settings`.
         identity: the Keystone of the callers, and our credential there.
         directory: the tenant directory.
+        triggers: of tenants' functions; None: there are none.
 
     Raises:
         ValueError: the settings contradict each other.
@@ -67,7 +74,12 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        async with recording(recorder), open_services(settings, identity, directory, metrics, stats) as services:
+        async with (
+            recording(recorder),
+            open_services(
+                settings, identity, directory, metrics, triggers=triggers or NoTriggers(), stats=stats
+            ) as services,
+        ):
             app.state.services = services
             yield {PROJECT_OF: services.project_of}
 

@@ -26,6 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import TrustTokens
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.revision_stats import RevisionStats
@@ -44,9 +45,13 @@ from gateway.objects.s3 import Presigner
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
+from gateway.triggers.events import EventTriggers
+from gateway.triggers.firing import TriggerFiring
+from gateway.triggers.reports import TriggerReports
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient
 from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.triggers import TriggerDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ async def open_services(
     identity: IdentityService,
     directory: TenantDirectory,
     metrics: Metrics,
+    *,
+    triggers: TriggerDirectory,
     stats: RevisionStats | None = None,
 ) -> AsyncIterator[Services]:
     """The components, for as long as the clients that they share are open."""
@@ -106,22 +113,38 @@ async def open_services(
         binder = ObjectBinder(admission, store)
         slots = ListSlots(settings)
         events = EventFlow(checksums, entries=settings.event_cache_entries)
-        yield Services(
-            checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
-            bulk=BulkRoutes(admission, checksums, small, settings, slots),
-            events=EventRoutes(admission, events, settings=settings, slots=slots, metrics=metrics),
-            invocations=InvokeRoutes(
-                admission=admission,
-                proxy=proxy,
-                limiter=limiter,
-                objects=ObjectInvocations(
-                    binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects
-                ),
-                body_max_bytes=settings.invoke_body_max_bytes,
-            ),
-            limits=LimitRoutes(admission, limiter),
-            project_of=authenticator.project_of,
+        invocations = InvokeRoutes(
+            admission=admission,
+            proxy=proxy,
+            limiter=limiter,
+            objects=ObjectInvocations(binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects),
+            body_max_bytes=settings.invoke_body_max_bytes,
         )
+        firing = TriggerFiring(
+            directory=triggers,
+            tokens=TrustTokens(identity.trustee, settings),
+            admission=admission,
+            store=store,
+            invocations=invocations,
+            entries=settings.event_cache_entries,
+        )
+        reports = TriggerReports(keystone_http, identity.credential, settings.trigger_report_url)
+        async with reports.sending():
+            yield Services(
+                checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
+                bulk=BulkRoutes(admission, checksums, small, settings, slots),
+                events=EventRoutes(
+                    admission,
+                    events,
+                    EventTriggers(firing, reports, metrics),
+                    settings=settings,
+                    slots=slots,
+                    metrics=metrics,
+                ),
+                invocations=invocations,
+                limits=LimitRoutes(admission, limiter),
+                project_of=authenticator.project_of,
+            )
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from gateway.settings.identity import IdentitySettings, TokenCacheSettings
 from gateway.settings.limits import ChecksumSettings, LimitSettings
 from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
+from gateway.settings.triggers import TriggerSettings
 from gateway.settings.upstream import FunctionSettings, RetrySettings, StoreSettings
 
 _PREFIX = "OSFAAS_"
@@ -34,6 +35,7 @@ GROUPS: tuple[type[Group], ...] = (
     ChecksumSettings,
     LimitSettings,
     RegistrySettings,
+    TriggerSettings,
 )
 
 
@@ -47,6 +49,7 @@ class Settings(
     ChecksumSettings,
     LimitSettings,
     RegistrySettings,
+    TriggerSettings,
     BaseSettings,
 ):
     """All settings of the gateway; the variable of a field is `OSFAAS_` and its name in upper case."""

@@ -1,12 +1,13 @@
 """The kinds of Kubernetes objects that the controller and the directory work with."""
 
-from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND, SECRET_KIND, TENANT_KIND
+from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND, SECRET_KIND, TENANT_KIND, TRIGGER_KIND
 from tenancy.kubernetes.client import Kind
 
 TENANTS = Kind(f"{API_GROUP}/{API_VERSION}", TENANT_KIND)
 FUNCTIONS = Kind(f"{API_GROUP}/{API_VERSION}", FUNCTION_KIND)
 FUNCTION_SECRETS = Kind(f"{API_GROUP}/{API_VERSION}", SECRET_KIND)
 SECRET = Kind("v1", "Secret")
+TRIGGERS = Kind(f"{API_GROUP}/{API_VERSION}", TRIGGER_KIND)
 NAMESPACE = Kind("v1", "Namespace")
 RESOURCE_QUOTA = Kind("v1", "ResourceQuota")
 LIMIT_RANGE = Kind("v1", "LimitRange")

@@ -65,16 +65,16 @@ class TooLargeError(FunctionError):
 
 
 class TooManyError(FunctionError):
-    """The project has as many functions as it may have.
+    """The project has as many functions, or triggers, as it may have.
 
     Attributes:
-        usage, limit: numbers of functions.
+        usage, limit: numbers of them.
     """
 
-    def __init__(self, usage: int, limit: int) -> None:
+    def __init__(self, usage: int, limit: int, message: str = "") -> None:
         self.usage = usage
         self.limit = limit
-        super().__init__(f"the project has {usage} functions of its own, and its limit is {limit}")
+        super().__init__(message or f"the project has {usage} functions of its own, and its limit is {limit}")
 
 
 class SecretError(TenancyError):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.cluster.testbed import Testbed
 
 SYSTEM = "osfaas-system"
-PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "controller")
+PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "scheduler", "controller")
 EDGE_HOST = "faas.test"
 CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
@@ -190,13 +190,15 @@ def product_on(
 
 
 def know_tenants(cluster: Testbed) -> None:
-    """The cluster has the definitions of Tenant and Function, whatever an earlier run or file has taken away."""
-    for kind in ("tenants", "functions"):
-        definition = f"crd/{kind}.osfaas.dev"
+    """The cluster has our definitions of resources, whatever an earlier run or file has taken away."""
+    folder = CHECKOUT / "manifests" / "crd"
+    for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+        (document,) = yaml.safe_load_all((folder / name).read_text())
+        definition = f"crd/{document['metadata']['name']}"
         going = cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}")
         if "deletionTimestamp" in going:
             cluster.kubectl("wait", "--for=delete", definition, "--timeout=120s")
-        cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / f"manifests/crd/{kind}.yaml").read_text()))
+        cluster.kubectl.apply(document)
         cluster.kubectl("wait", "--for=condition=Established", definition, "--timeout=60s")
 
 

@@ -70,12 +70,13 @@ def test_no_role_gathers_the_rules_of_others(folder: str):
     assert [item for item in rendered(folder) if item.get("aggregationRule")] == []
 
 
-def test_the_gateway_may_read_tenants_and_nothing_else():
+def test_the_gateway_may_read_tenants_and_triggers_and_nothing_else():
     """All rules that any binding gives to its ServiceAccount."""
     objects = rendered("manifests/gateway")
     roles = [item for item in objects if item["kind"] in {"Role", "ClusterRole"}]
     (role,) = roles
-    assert role["rules"] == [{"apiGroups": ["osfaas.dev"], "resources": ["tenants"], "verbs": ["get", "list", "watch"]}]
+    resources = ["tenants", "functiontriggers"]
+    assert role["rules"] == [{"apiGroups": ["osfaas.dev"], "resources": resources, "verbs": ["get", "list", "watch"]}]
     bindings = [item for item in objects if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
     assert [binding["roleRef"]["name"] for binding in bindings] == ["osfaas-gateway"]
 
@@ -163,8 +164,11 @@ def test_the_functions_process_reads_tenants_and_writes_functions_in_their_names
     role = one(objects, "ClusterRole", FUNCTIONS_API_ROLE)
     found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert found == {
-        *(("functions", verb) for verb in ("get", "list", "create", "patch", "delete")),
-        *(("functionsecrets", verb) for verb in ("get", "list", "create", "patch", "delete")),
+        *(
+            (of, verb)
+            for of in ("functions", "functionsecrets", "functiontriggers")
+            for verb in ("get", "list", "create", "patch", "delete")
+        ),
         ("secrets", "create"),
         ("secrets", "delete"),
         ("revisions", "list"),
@@ -179,6 +183,25 @@ def test_the_controller_binds_that_role_to_the_functions_process_in_every_tenant
     (cluster_wide,) = [item for item in rendered("manifests/functions-api") if item["kind"] == "ClusterRoleBinding"]
     assert binding["subjects"] == cluster_wide["subjects"]
     assert binding["roleRef"]["name"] == FUNCTIONS_API_ROLE
+
+
+def test_the_scheduler_reads_records_and_writes_the_status_of_triggers_and_its_lease():
+    """No trigger, no function, no tenant, no Secret; and no Lease but its own."""
+    objects = rendered("manifests/scheduler")
+    found = {
+        (item["kind"], resource, verb, *rule.get("resourceNames", ()))
+        for item in objects
+        if item["kind"] in {"Role", "ClusterRole"}
+        for rule in item["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert found == {
+        *(("ClusterRole", of, verb) for of in ("tenants", "functiontriggers") for verb in READING),
+        ("ClusterRole", "functiontriggers/status", "patch"),
+        ("Role", "leases", "create"),
+        *(("Role", "leases", verb, "osfaas-scheduler") for verb in ("get", "patch")),
+    }
 
 
 def test_nobody_has_the_controllers_rights_but_the_controller():
