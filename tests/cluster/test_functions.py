@@ -55,6 +55,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).s
 """
 UPPER = """
 import http.server, json, os
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -63,7 +64,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with urlopen(Request(source["url"], headers=source["headers"])) as reply:
             content = reply.read()
         urlopen(Request(target["url"], content.upper(), target["headers"], method="PUT")).close()
-        seen = json.dumps([*map(str.lower, self.headers), *os.environ.values()]).encode()
+        refused = {}
+        for name, url, method in (
+            ("second object", target["url"].replace("/texts/out", "/texts/second"), "PUT"),
+            ("read of the output", target["url"], "GET"),
+            ("write to the input", source["url"], "PUT"),
+            ("another input", source["url"].replace("/texts/in", "/texts/other"), "GET"),
+        ):
+            try:
+                urlopen(Request(url, b"x" if method == "PUT" else None, target["headers"], method=method)).close()
+                refused[name] = 0
+            except HTTPError as error:
+                refused[name] = error.code
+        mounts = open("/proc/self/mounts").read()
+        seen = json.dumps({"fields": list(self.headers.items()), "environment": dict(os.environ), "refused": refused,
+                           "files": os.listdir("/run/secrets") if "/run/secrets" in mounts else []}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(seen)))
         self.end_headers()
@@ -295,9 +310,8 @@ def test_a_secret_is_a_file_and_appears_nowhere_else(member: Member, hello: str)
     kinds = "functions.osfaas.dev,functionsecrets,pods,revisions,services.serving.knative.dev,events"
     told.append(kubectl("get", kinds, "-n", member.namespace, "-o", "json"))
     for process in ("functions-api", "gateway", "controller"):
-        told.append(
-            kubectl("logs", "-n", "osfaas-system", "-l", f"app.kubernetes.io/name=osfaas-{process}", "--tail=-1")
-        )
+        selector = f"app.kubernetes.io/name=osfaas-{process}"
+        told += [kubectl("logs", "-n", "osfaas-system", "-l", selector, "--tail=-1")]
     for value in values:
         assert not any(value in text for text in told)
     refused = member.function("secret", "delete", "db-password", "--yes", check=False)
@@ -321,7 +335,7 @@ def test_the_functions_api_can_read_no_secret_and_touch_no_other(member: Member)
             ["get", "secrets", "--watch-only"],
             ["patch", own[0], "-p", "{}"],
         ):
-            with pytest.raises(CommandError, match="cannot (get|list|watch|patch) resource"):
+            with pytest.raises(CommandError, match=r"cannot (get|list|watch|patch) resource"):
                 member.as_functions_api(*verb)
         with pytest.raises(CommandError, match="Secrets of functions only"):
             member.as_functions_api("delete", "secret", "pull")
@@ -487,7 +501,8 @@ def test_own_code_reads_and_writes_one_object_each_without_a_credential(member: 
     product, user = member.product, "alice"
     session, account = product.openstack.outside.session(user), product.openstack.outside.account_url(user)
     session.put(f"{account}/texts", headers={"X-Container-Meta-Temp-URL-Key": secrets.token_hex(16)})
-    session.put(f"{account}/texts/in", data=b"made of bytes")
+    for name, content in (("in", b"made of bytes"), ("other", b"not for the function")):
+        session.put(f"{account}/texts/{name}", data=content)
     path = "/v1/invoke/upper/?input=texts/in&output=texts/out"
     assert member.deploy("upper", "v1", program=UPPER).returncode == 0
     with product.caller(user) as caller:
@@ -502,8 +517,19 @@ def test_own_code_reads_and_writes_one_object_each_without_a_credential(member: 
         wait_until("it takes objects", made, seconds=30)
         assert session.get(f"{account}/texts/out").content == b"MADE OF BYTES"
         assert json.loads(answers[-1].headers["Osfaas-Output"])["state"] == "written"
-        assert "x-auth-token" not in answers[-1].json()
-        assert not any(caller.headers["X-Auth-Token"] in value for value in answers[-1].json())
+        seen = answers[-1].json()
+        # What it was given: no token, no EC2 secret, no URL of another object, in no field, variable or file.
+        text = json.dumps([seen["fields"], seen["environment"]])
+        assert "x-auth-token" not in {name.lower() for name, _ in seen["fields"]}
+        assert caller.headers["X-Auth-Token"] not in text
+        assert not re.search("(?i)secret|password|credential|aws_|os_", " ".join(seen["environment"])), seen
+        assert set(re.findall(r"/texts/(\w+)", text)) == {"in", "out"}
+        assert seen["files"] == []
+        # What it tried with that: the store refuses all of it.
+        assert set(seen["refused"]) == {"second object", "read of the output", "write to the input", "another input"}
+        assert set(seen["refused"].values()) <= {401, 403}, seen["refused"]
+        assert session.get(f"{account}/texts/second", raise_exc=False).status_code == 404
+        assert session.get(f"{account}/texts/in").content == b"made of bytes"
         again = caller.post(path)
     assert (again.status_code, again.json()["errors"][0]["code"]) == (409, "object.exists")
 

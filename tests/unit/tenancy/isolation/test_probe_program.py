@@ -124,7 +124,8 @@ def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
     line = json.dumps([{"kind": "tasks", "count": 400}]) + "\n"
     limited = (
         # Another user may not be able to read them.
-        "import errno, json, os, re, resource, socket, sys, threading, time, typing, concurrent.futures.thread, pathlib\n"
+        "import errno, json, os, re, resource, socket, sys, threading, time, typing\n"
+        "import concurrent.futures.thread, pathlib\n"
         "resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))\n"
         "os.setresuid(54321, 54321, 54321) if os.getuid() == 0 else None\n"
     )
