@@ -2,7 +2,7 @@
 
 Each value that is set is a Kubernetes Secret of its own, immutable and with a random version in its name. So a new
 value makes a new revision of each function that mounts it, an old revision keeps the old value, nothing that is listed
-tells about a value, and whoever writes them needs no right to read any.
+tells about a value, and their writer needs no right to read any.
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ class KubernetesLogs:
     def __init__(self, cluster: Cluster, functions: FunctionRepository) -> None:
         self._cluster = cluster
         self._functions = functions
-        # A container may be silent for ever; whoever reads bounds the time.
+        # A container may be silent for ever; the reader bounds the time.
         timeout = httpx.Timeout(_CONNECT_SECONDS, read=None)
         limits = httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0)
         self._http = httpx.AsyncClient(verify=cluster.ssl_context(), timeout=timeout, limits=limits, trust_env=False)

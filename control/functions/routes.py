@@ -109,7 +109,7 @@ class FunctionRoutes:
         after = [record for record in listing.records if record.name > marker]
         document: dict[str, Any] = {"functions": [self._document(record) for record in after[:limit]]}
         if listing.malformed:
-            # On each page: whoever wrote them past this API has to know.
+            # On each page: their writer, who did not use this API, has to know.
             document["functions_malformed"] = [malformed_document(each) for each in listing.malformed]
         if len(after) > limit:
             href = f"{self._public_url}/v1/functions?limit={limit}&marker={after[limit - 1].name}"

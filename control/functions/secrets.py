@@ -32,7 +32,7 @@ from tenancy.model.function import FunctionListing
 from tenancy.model.function_secret import SecretRecord
 from tenancy.secret_repository import SecretRepository
 
-# A value of MAX_BYTES in base64, with some room; text in JSON may be longer, and is then better sent so.
+# A value of MAX_BYTES in base64, and more than that; longer text, with escapes, is sent in base64.
 MAX_BODY_BYTES = 131_072
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 _FIELDS = ("payload", "payload_content_encoding")

@@ -19,7 +19,7 @@ _FORWARDED = b"x-forwarded-for"
 _UNKNOWN = "unknown"
 # The addresses that were seen last are remembered; one that is forgotten begins with a full bucket.
 MAX_CLIENTS = 16_384
-# Whoever has an IPv6 address has the rest of its network as well.
+# A client with an IPv6 address has the rest of its network as well.
 _NETWORK_BITS = 64
 _MINUTE = 60.0
 

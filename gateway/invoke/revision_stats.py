@@ -69,14 +69,14 @@ class RevisionStats(Collector):
         key = namespace, revision
         counts = self._counts.get(key)
         if counts is None:
-            self._make_room(namespace)
+            self._evict_for(namespace)
             counts = self._counts[key] = RevisionCounts(function)
             self._sizes[namespace] += 1
         else:
             self._counts.move_to_end(key)
         counts.add(seconds, failed=failed)
 
-    def _make_room(self, namespace: NamespaceName) -> None:
+    def _evict_for(self, namespace: NamespaceName) -> None:
         if self._sizes[namespace] >= PER_NAMESPACE:
             self._forget(next(key for key in self._counts if key[0] == namespace))
         elif len(self._counts) >= self._most:

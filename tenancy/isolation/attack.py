@@ -58,11 +58,27 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Tasks:
+    """Threads that the probe pod starts, which Linux counts as processes; answered if all run at once."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """TCP connections that the probe pod holds open; answered if all are open at once."""
+
+    host: str
+    port: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request to the Kubernetes API by a user with the role `edit` in the tenant's namespace; a server-side dry run.
 
     Attributes:
-        path: the collection for POST, the object for PATCH (merge patch) and DELETE.
+        path: the collection for GET and POST, the object for PATCH (merge patch) and DELETE.
         refused_with: any of these texts in a 4xx reply is a refusal; any other 4xx is a broken probe.
         unchanged_field: path of the field that matters; a request admitted with another value there counts as refused.
     """
@@ -82,7 +98,8 @@ class Assumed:
     holds: bool
 
 
-Probe = Connect | Resolve | Read | Request
+PodProbe = Connect | Resolve | Read | Tasks | Flood
+Probe = PodProbe | Request
 
 
 @dataclass(frozen=True, slots=True)

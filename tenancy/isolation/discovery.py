@@ -32,6 +32,7 @@ def discover_targets(
         node=_node(cluster),
         keystone=keystone,
         store=store or _only_store(platform),
+        own_gateway=_own_gateway(cluster, platform),
     )
 
 
@@ -55,6 +56,13 @@ def _platform_pod(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -
         raise NotFoundError(f"the namespace {namespace} has no running pod with the labels {selector}")
     pod = max(pods, key=is_ready)
     return PlatformPod(pod["status"]["podIP"], is_ready(pod))
+
+
+def _own_gateway(cluster: Cluster, platform: Platform) -> PlatformPod | None:
+    try:
+        return _platform_pod(cluster, platform.system_namespace, platform.gateway_labels)
+    except NotFoundError:
+        return None
 
 
 def _node(cluster: Cluster) -> str:

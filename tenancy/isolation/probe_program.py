@@ -5,6 +5,9 @@ line of its input, runs all concurrently and prints a JSON list of `[outcome, de
 
     {"kind": "connect", "host": ..., "port": ..., "sends": ..., "refused_with": ..., "seconds": ...}
     {"kind": "resolve", "name": ...}      {"kind": "read", "path": ..., "telling": <regular expression>}
+    {"kind": "tasks", "count": ...}       {"kind": "flood", "host": ..., "port": ..., "count": ..., "seconds": ...}
+
+The last two run after the others, one at a time: what they use up, the others need.
 """
 
 import errno
@@ -13,6 +16,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,12 +50,18 @@ def _answer_all(listener: socket.socket, word: str) -> None:
 def ask(probes: list[dict[str, Any]]) -> list[tuple[str, str]]:
     if not probes:
         return []
-    with ThreadPoolExecutor(max_workers=len(probes)) as pool:
-        return list(pool.map(_run_safely, probes))
+    heavy = ("tasks", "flood")
+    light = [n for n, probe in enumerate(probes) if probe["kind"] not in heavy]
+    with ThreadPoolExecutor(max_workers=max(1, len(light))) as pool:
+        answers = dict(zip(light, pool.map(_run_safely, [probes[n] for n in light]), strict=True))
+    for n, probe in enumerate(probes):
+        if probe["kind"] in heavy:
+            answers[n] = _run_safely(probe)
+    return [answers[n] for n in range(len(probes))]
 
 
 def _run_safely(probe: dict[str, Any]) -> tuple[str, str]:
-    runners = {"connect": _connect, "resolve": _resolve, "read": _read}
+    runners = {"connect": _connect, "resolve": _resolve, "read": _read, "tasks": _tasks, "flood": _flood}
     try:
         outcome, detail = runners[probe["kind"]](probe)
     except Exception as error:  # noqa: BLE001 - one broken probe must not affect the others
@@ -100,6 +110,41 @@ def _read(probe: dict[str, Any]) -> tuple[str, str]:
         return "refused", str(error)
     found = re.search(probe["telling"], text, re.MULTILINE)
     return ("answered", found.group()) if found else ("refused", text)
+
+
+def _tasks(probe: dict[str, Any]) -> tuple[str, str]:
+    threading.stack_size(32_768)
+    ending, started = threading.Event(), []
+    try:
+        for _ in range(probe["count"]):
+            thread = threading.Thread(target=ending.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, OSError, MemoryError) as error:
+        return "refused", f"after {len(started)} threads: {error}"
+    finally:
+        ending.set()
+        for thread in started:
+            thread.join()
+    return "answered", f"{len(started)} threads ran at once"
+
+
+def _flood(probe: dict[str, Any]) -> tuple[str, str]:
+    opened: list[socket.socket] = []
+    deadline = time.monotonic() + _LISTENING_SECONDS
+    try:
+        while len(opened) < probe["count"]:
+            if time.monotonic() > deadline:
+                return "timed out", f"{len(opened)} connections in {_LISTENING_SECONDS} s"
+            opened.append(socket.create_connection((probe["host"], probe["port"]), timeout=probe["seconds"]))
+    except TimeoutError:
+        return "timed out", f"no response after {len(opened)} connections"
+    except OSError as error:
+        return ("refused" if error.errno in _REJECTED else "broken"), f"after {len(opened)} connections: {error}"
+    finally:
+        for connection in opened:
+            connection.close()
+    return "answered", f"{len(opened)} connections were open at once"
 
 
 if __name__ == "__main__":
