@@ -157,7 +157,11 @@ def test_the_functions_process_reads_tenants_and_writes_functions_in_their_names
     role = one(objects, "ClusterRole", FUNCTIONS_API_ROLE)
     found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert found == {
-        *((of, verb) for of in ("functions", "functiontriggers") for verb in ("get", "list", "create", "patch", "delete")),
+        *(
+            (of, verb)
+            for of in ("functions", "functiontriggers")
+            for verb in ("get", "list", "create", "patch", "delete")
+        ),
         ("revisions", "list"),
         ("pods", "list"),
         ("pods/log", "get"),
