@@ -14,6 +14,7 @@ from client.functions.commands import invoke
 from client.functions.init import init
 from client.functions.options import field_options, fields_of, shares_of
 from client.functions.serve import serve
+from client.functions.trigger_cli import trigger
 
 if TYPE_CHECKING:
     from client.functions.api import Function, FunctionsClient
@@ -32,7 +33,7 @@ def function() -> None:
     """Functions of your project."""
 
 
-for command in (init, serve, invoke):
+for command in (init, serve, invoke, trigger):
     function.add_command(command)
 
 

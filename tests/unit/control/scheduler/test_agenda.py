@@ -101,4 +101,4 @@ def test_what_is_kept_does_not_grow_with_the_changes() -> None:
     found = agenda(record())
     for number in range(10_000):
         found.set_tenant("a", [record(version=str(number))])
-    assert len(found._heap) < 200  # noqa: SLF001
+    assert len(found._heap) < 200

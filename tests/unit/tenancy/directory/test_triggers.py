@@ -52,7 +52,7 @@ def test_cost_of_an_object_does_not_grow_with_triggers_that_do_not_match() -> No
             return super().get(key, default)
 
     triggers = ProjectTriggers({str(n): record(str(n), f"{n:04d}/") for n in range(200)})
-    triggers.__dict__["_created"] = {"c": Counted(triggers._created["c"])}  # noqa: SLF001
+    triggers.__dict__["_created"] = {"c": Counted(triggers._created["c"])}
     assert names(triggers, "0042/x") == ["42"]
     assert looked_up == ["0042/"]
 
