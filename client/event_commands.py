@@ -1,6 +1,7 @@
 """`osfaas events …`. The server is imported only when `forward` runs."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,9 +22,7 @@ def events() -> None:
     help="Secret that senders must send: as Authorization: Bearer (MinIO's auth_token), or as the path of the URL.",
 )
 @click.option("-e", "--endpoint", metavar="URL", help="URL of the gateway. Default: from the catalog.")
-def forward(
-    host: str, port: int, algorithm: str, no_checksums: bool, secret_file: Path | None, endpoint: str | None
-) -> None:
+def forward(host: str, port: int, secret_file: Path | None, endpoint: str | None, **digests: Any) -> None:
     """Receive events and forward them with a token.
 
     The token comes from the credential in OS_* variables, or in clouds.yaml with OS_CLOUD.
@@ -34,9 +33,10 @@ def forward(
     secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
     if secret == "":
         raise click.BadParameter(f"{secret_file} is empty.", param_hint="--secret-file")
-    if algorithm and no_checksums:
+    algorithm = digests["algorithm"]
+    if algorithm and digests["no_checksums"]:
         raise click.UsageError("--algorithm and --no-checksums cannot be combined.")
-    query = "?checksums=false" if no_checksums else f"?algorithm={algorithm}" if algorithm else ""
+    query = "?checksums=false" if digests["no_checksums"] else f"?algorithm={algorithm}" if algorithm else ""
     try:
         serve(host, port, query=query, secret=secret, endpoint=endpoint)
     except CommandError as error:

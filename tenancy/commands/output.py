@@ -130,6 +130,6 @@ def remaining_trusts(triggers: Sequence[TriggerRecord]) -> Iterator[str]:
     if triggers:
         users = ", ".join(dict.fromkeys(record.spec.user_id for record in triggers))
         yield (
-            f"{len(triggers)} triggers act by Keystone trusts of these users: {users}. The removal of the tenant does not "
-            "delete the trusts; deleting the triggers before it does ('osfaas function trigger delete')"
+            f"{len(triggers)} triggers act by Keystone trusts of these users: {users}. The removal of the tenant does "
+            "not delete the trusts; deleting the triggers before it does ('osfaas function trigger delete')"
         )

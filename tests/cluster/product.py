@@ -190,7 +190,7 @@ def product_on(
 
 
 def know_tenants(cluster: Testbed) -> None:
-    """The cluster has the definitions of Tenant, Function and FunctionTrigger, whatever an earlier run or file has taken away."""
+    """The cluster has the definitions of Tenant, Function and FunctionTrigger, whatever an earlier run took away."""
     for kind in ("tenants", "functions", "functiontriggers"):
         definition = f"crd/{kind}.osfaas.dev"
         going = cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}")
