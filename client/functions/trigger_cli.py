@@ -126,7 +126,9 @@ def delete(function: str, name: str, yes: bool, endpoint: str | None) -> None:
 def _specification(current: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """What fires the trigger: the given options, and what they leave as it is."""
     given = {key: value for key, value in options.items() if value is not None}
-    created = {key: given[key] for key in ("container", "prefix", "written", "overwrite") if key in given}
+    created: dict[str, Any] = {
+        key: given[key] for key in ("container", "prefix", "written", "overwrite") if key in given
+    }
     schedule = {key: given[key] for key in ("cron", "time_zone") if key in given}
     if created and schedule:
         raise click.UsageError("a trigger has either a container or a schedule")

@@ -120,7 +120,7 @@ class Site:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the scheduler has no event for tests
             await asyncio.sleep(0.01)
 
 

@@ -1,6 +1,7 @@
 """Triggers as values: which objects they are about, what their outputs are called, and what loops."""
 
 import datetime as dt
+import itertools
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_chains_are_no_loops_and_loops_are_named_in_their_order() -> None:
     found = loop_of(ring)
     assert found is not None
     assert found[0] == found[-1]
-    assert all(may_fire(ring[one], ring[two]) for one, two in zip(found, found[1:], strict=False))
+    assert all(may_fire(ring[one], ring[two]) for one, two in itertools.pairwise(found))
     assert looping(ring) == {"a", "b", "c"}
 
 
