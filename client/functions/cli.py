@@ -15,6 +15,7 @@ from client.functions.init import init
 from client.functions.options import field_options, fields_of, shares_of
 from client.functions.secret_commands import secret
 from client.functions.serve import serve
+from client.functions.trigger_cli import trigger
 
 if TYPE_CHECKING:
     from client.functions.api import Function, FunctionsClient
@@ -33,7 +34,7 @@ def function() -> None:
     """Functions of your project."""
 
 
-for command in (init, serve, invoke, secret):
+for command in (init, serve, invoke, secret, trigger):
     function.add_command(command)
 
 

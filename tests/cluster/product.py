@@ -258,7 +258,11 @@ def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, An
                 "name": "osfaas-gateway",
                 "namespace": SYSTEM,
                 "behavior": "merge",
-                "literals": [f"OSFAAS_PUBLIC_URL=https://{EDGE_HOST}"],
+                "literals": [
+                    f"OSFAAS_PUBLIC_URL=https://{EDGE_HOST}",
+                    # The local Swift lets managers into accounts.
+                    "OSFAAS_TRIGGER_ROLES=member,manager",
+                ],
             },
             {"name": "osfaas-platform", "namespace": SYSTEM, "behavior": "replace", "files": ["platform.yaml"]},
         ],

@@ -301,7 +301,8 @@ def undone(cloud, what: str, trust: str):
             admin.patch(f"{url}/users/{user.id}", json={"user": {"enabled": False}})
         yield
     finally:
-        admin.put(role)
+        if what == "role":
+            admin.put(role)
         admin.patch(f"{url}/users/{user.id}", json={"user": {"enabled": True}})
 
 

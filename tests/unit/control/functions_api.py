@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
 import itertools
 import struct
 import time
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 
 from control.functions.app import FunctionsApi, _routes, add_routes
 from control.functions.metrics import GatewayReplicas
+from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
 from gateway.errors import GatewayError
 from gateway.http.error_handlers import install_error_handlers
@@ -22,6 +24,8 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
+from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import NotDelegableError, TrustAccess, TrustOrder, TrustRefusedError
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.settings import Settings
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
     from tenancy.model.function import FunctionRecord
     from tenancy.model.function_secret import SecretRecord
+    from tenancy.model.trigger import TriggerRecord
 
 DIGEST = "@sha256:" + "0a" * 32
 IMAGE = f"registry.example.org/atlas/hello{DIGEST}"
@@ -51,6 +56,7 @@ PLATFORM = Platform(
     own_function_images=("registry.example.org/atlas",),
 )
 SPEC = TenantSpec(ProjectId("p1"))
+NOW = dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
 
 
 def token() -> str:
@@ -197,6 +203,72 @@ class Logs:
             self.reading -= 1
 
 
+class Triggers:
+    """`TriggerRepository` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], TriggerRecord] = {}
+        self.broken: Exception | None = None
+        self._numbers = itertools.count(1)
+
+    def list(self, namespace: NamespaceName) -> tuple[TriggerRecord, ...]:
+        return tuple(record for (where, _), record in sorted(self.kept.items()) if where == namespace)
+
+    def create(self, record: TriggerRecord) -> TriggerRecord:
+        if self.broken:
+            raise self.broken
+        if (record.namespace, record.object_name) in self.kept:
+            raise ConflictError("exists")
+        return self.keep(dataclasses.replace(record, generation=1, uid=f"t{next(self._numbers)}"))
+
+    def update(self, record: TriggerRecord) -> TriggerRecord:
+        if self.broken:
+            raise self.broken
+        return self.keep(dataclasses.replace(record, generation=record.generation + 1))
+
+    def delete(self, record: TriggerRecord) -> None:
+        self.kept.pop((record.namespace, record.object_name), None)
+
+    def keep(self, record: TriggerRecord) -> TriggerRecord:
+        kept = dataclasses.replace(record, resource_version=str(next(self._numbers)))
+        self.kept[record.namespace, record.object_name] = kept
+        return kept
+
+
+class TrustsInMemory:
+    """Keystone's trusts, and the service user to whom they are given."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, TrustOrder] = {}
+        self.refusal = ""
+        self.unusable = False
+        self._numbers = itertools.count(1)
+
+    async def user_id(self) -> str:
+        return "osfaas"
+
+    async def log_in(self, trust_id: str) -> TrustAccess:
+        if self.unusable or trust_id not in self.made:
+            raise TrustRefusedError
+        return TrustAccess(f"token-of-{trust_id}", self.made[trust_id].trustor_id, ProjectId("p1"))
+
+    async def create(self, token: str, order: TrustOrder) -> str:
+        if self.refusal:
+            raise NotDelegableError(self.refusal)
+        self.made[f"trust-{next(self._numbers)}"] = order
+        return list(self.made)[-1]
+
+    async def delete(self, token: str, trust_id: str) -> bool:
+        """With the trust's own token, or one of its user; a token of the tests says neither whose it is."""
+        own = self.made.get(trust_id)
+        if own is None or not (token == f"token-of-{trust_id}" or self.of_user == own.trustor_id):
+            return own is None
+        del self.made[trust_id]
+        return True
+
+    of_user = "u"
+
+
 class Api:
     """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
 
@@ -218,25 +290,29 @@ class Api:
         self.records = Records()
         self.secrets = Secrets()
         self.logs = Logs()
-        settings = IdentitySettings()
-        authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
+        identities = IdentitySettings()
+        authenticator = Authenticator(TokenCache(self._validate, identities), identities, auth_url="https://k.test/v3")
         metrics = Metrics()
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics)
+        self.triggers = Triggers()
         parts = FunctionsApi(
             directory=self,
             tenants=self,  # type: ignore[arg-type]
             functions=self.records,
             secrets=self.secrets,
             logs=self.logs,
+            triggers=self.triggers,
             platform=PLATFORM,
         )
-        app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
-        add_routes(
-            app,
-            parts,
-            Admission(authenticator, self, limiter),
-            Settings(public_url="https://faas.test", stream_recheck_seconds=0.05),
+        self.trusts = TrustsInMemory()
+        identity = IdentityService("https://k.test/v3", None, True, self.trusts)  # type: ignore[arg-type]
+        settings = Settings(
+            public_url="https://faas.test", stream_recheck_seconds=0.05, function_triggers=3, project_triggers=4
         )
+        app = Starlette(routes=_routes(settings, metrics, parts.directory))
+        trusts = TriggerTrusts(identity, self.trusts, settings)  # type: ignore[arg-type]
+        add_routes(app, parts, Admission(authenticator, self, limiter), trusts, settings)
+        app.state.triggers._clock = lambda: NOW
         self.routes = app.state.functions
         install_error_handlers(app)
         limits = RequestSettings(head_max_bytes=9_999, head_max_fields=99)
