@@ -15,6 +15,7 @@ from policies.function import READINESS, RESTRICTED, sidecar_annotations
 from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
+from policies.own_build import PULL_SECRET, needs_pull_secret
 from policies.own_function import OwnFunction, TrafficTarget
 from policies.quota import pods_that_fit
 
@@ -69,6 +70,8 @@ def _template(spec: TenantSpec, platform: Platform, function: OwnFunction) -> di
         "metadata": {"labels": labels, "annotations": annotations},
         "spec": _pod(function),
     }
+    if needs_pull_secret(function.image, spec, platform):
+        template["spec"]["imagePullSecrets"] = [{"name": PULL_SECRET}]
     content = json.dumps([template, function.attempt], sort_keys=True).encode()
     template["metadata"]["name"] = f"{function.name}-{hashlib.sha256(content).hexdigest()[:8]}"
     return template

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from control.functions.openapi import openapi_document
 from control.functions.routes import FunctionRoutes
+from control.functions.source import SourceUploads
 from gateway.calls.admission import Admission
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
@@ -66,11 +67,14 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
             open_limit_backend(settings, metrics) as backend,
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
+            admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
+            ca_file = settings.registry_ca_file
             app.state.functions = FunctionRoutes(
-                admission=Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics)),
+                admission=admission,
                 tenants=api.tenants,
                 functions=api.functions,
                 platform=api.platform,
+                uploads=SourceUploads(admission, api.platform.builds, verify=str(ca_file) if ca_file else True),
                 public_url=settings.public_url,
             )
             yield {PROJECT_OF: authenticator.project_of}
@@ -105,10 +109,18 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
     async def logs(request: Request) -> Response:
         return await _of(request).logs(request)
 
+    async def source(request: Request) -> Response:
+        return await _of(request).source(request)
+
+    async def build_logs(request: Request) -> Response:
+        return await _of(request).build_logs(request)
+
     return [
         Route("/v1/functions", collection, methods=["GET"]),
         Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
         Route("/v1/functions/{name}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
+        Route("/v1/functions/{name}/source", source, methods=["PUT"]),
+        Route("/v1/functions/{name}/build-logs", build_logs, methods=["GET"]),
         Route("/v1/functions/{name}/revisions", revisions, methods=["GET"]),
         Route("/v1/functions/{name}/logs", logs, methods=["GET"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),

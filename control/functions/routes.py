@@ -5,6 +5,8 @@
     PUT    /v1/functions/{name}             create, or replace the specification
     PATCH  /v1/functions/{name}             change the given fields; null restores a default
     DELETE /v1/functions/{name}             delete
+    PUT    /v1/functions/{name}/source      store an archive from which a function can be built
+    GET    /v1/functions/{name}/build-logs  the output of its last build (`tail`)
     GET    /v1/functions/{name}/revisions   its revisions, the newest first
     GET    /v1/functions/{name}/logs        the end of the output of its pods (`tail`)
 
@@ -23,6 +25,7 @@ from control.functions.audit import audit_event
 from control.functions.document import document_of, logs_document, revision_document
 from control.functions.fields import changed, malformed, parse_fields
 from control.functions.preconditions import etag_of, expectation_of
+from control.functions.source import SourceUploads
 from control.functions.work import ClusterWork
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
@@ -35,6 +38,7 @@ from gateway.http.respond import answer_or_error
 from gateway.telemetry.cadf import record as record_event
 from policies.model import Platform, TenantSpec
 from policies.own_function import MAX_NAME, OwnFunction
+from policies.own_function_rules import LOWEST_LEVEL
 from tenancy import function_use_cases as use_cases
 from tenancy.function_repository import FunctionRepository
 from tenancy.function_use_cases import FunctionOutcome
@@ -78,12 +82,14 @@ class FunctionRoutes:
         tenants: TenantRepository,
         functions: FunctionRepository,
         platform: Platform,
+        uploads: SourceUploads,
         public_url: str,
     ) -> None:
         self._admission = admission
         self._tenants = tenants
         self._functions = functions
         self._platform = platform
+        self._uploads = uploads
         self._public_url = public_url
         self._work = ClusterWork()
 
@@ -103,6 +109,14 @@ class FunctionRoutes:
     async def logs(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/logs`."""
         return await self._respond(request, self._logs, ("tail",))
+
+    async def source(self, request: Request) -> Response:
+        """`PUT /v1/functions/{name}/source`."""
+        return await self._respond(request, self._put_source)
+
+    async def build_logs(self, request: Request) -> Response:
+        """`GET /v1/functions/{name}/build-logs`."""
+        return await self._respond(request, self._build_logs, ("tail",))
 
     async def _respond(self, request: Request, work: Work, parameters: tuple[str, ...] = ()) -> Response:
         context = context_of(request.scope)
@@ -197,6 +211,28 @@ class FunctionRoutes:
 
         return JSONResponse({"logs": await self._run(asked, work)}, headers=UNCACHEABLE)
 
+    async def _put_source(self, asked: FunctionsRequest) -> Response:
+        # Before any byte of the body: a project that cannot have functions stores none of their archives.
+        require_own_functions(await self._tenant(asked), asked.name)
+        source = await self._uploads.receive(asked.call, asked.name, asked.request)
+        document = {
+            "digest": source.digest,
+            "bytes": source.size,
+            "files": source.files,
+            "runtime": source.runtime,
+        }
+        return JSONResponse({"source": document}, 201, headers=UNCACHEABLE)
+
+    async def _build_logs(self, asked: FunctionsRequest) -> Response:
+        lines = _number(asked.parameters, "tail", DEFAULT_TAIL, MAX_TAIL)
+        tenant = await self._tenant(asked)
+
+        def work() -> list[dict[str, Any]]:
+            use_cases.get_function(self._functions, tenant, asked.name)
+            return logs_document(self._functions.build_logs(tenant.namespace, asked.name, lines=lines))
+
+        return JSONResponse({"logs": await self._run(asked, work)}, headers=UNCACHEABLE)
+
     async def _tenant(self, asked: FunctionsRequest) -> TenantSpec:
         """The tenant's specification; the directory has not all of it."""
         project_id = asked.call.caller.project_id
@@ -215,6 +251,13 @@ class FunctionRoutes:
     def _answer(self, record: FunctionRecord, status: int = 200, **more: Any) -> Response:
         headers = {**UNCACHEABLE, "ETag": etag_of(record)}
         return JSONResponse({"function": self._document(record), **more}, status, headers=headers)
+
+
+def require_own_functions(tenant: TenantSpec, name: str) -> None:
+    """Raises GatewayError FUNCTION_REJECTED if the project's level allows no functions of its own."""
+    if not tenant.isolation >= LOWEST_LEVEL:
+        why = f"functions of one's own need level {LOWEST_LEVEL.value}, and this project's is {tenant.isolation.value}"
+        raise GatewayError(ErrorCode.FUNCTION_REJECTED, function=name, why=why)
 
 
 async def _values(asked: FunctionsRequest) -> dict[str, Any]:
