@@ -25,7 +25,7 @@ class Progress:
 def upload(client: FunctionsClient, folder: Folder, current: Function | None, progress: Progress) -> str:
     """Stores the archive of a folder if the function has another one; returns the value for the field `source`."""
     progress.say(f"folder: runtime {folder.runtime.name} ({folder.runtime.file}), {len(folder.archive):,} bytes packed")
-    if current is not None and current["source"] == folder.digest:
+    if current is not None and current.get("source") == folder.digest:
         return folder.digest
     begun = progress.clock()
     digest = client.put_source(folder.name, folder.archive)

@@ -73,7 +73,7 @@ def _waits(command: Command) -> Command:
 @click.option("--again", is_flag=True, help="Build and make a revision again, even of the same specification.")
 @_waits
 def deploy(name: str, no_traffic: bool, again: bool, **options: Any) -> None:
-    """Create a function from a folder or an image, or give it other code or settings.
+    """Create a function from a folder or an image, or change it.
 
     A folder with main.py or func.py is built on the platform; the function has the folder's name. Settings that are not
     given stay. Calls go to the new revision when it is ready.

@@ -23,7 +23,7 @@ def as_page(function: Mapping[str, Any]) -> str:
     rows = [
         ("name", function["name"]),
         ("url", function["url"]),
-        *((name, function[name]) for name in ("image", "source") if function[name]),
+        *((name, function[name]) for name in ("image", "source") if function.get(name)),
         *((name.replace("_", " "), str(function[name])) for name in _NUMBERS),
         *((name, " ".join(function[name])) for name in ("command", "args") if function[name]),
         *((f"env {name}", value) for name, value in function["environment"].items()),

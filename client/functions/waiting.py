@@ -73,7 +73,7 @@ def _may_recover(function: Function) -> bool:
 
 
 def _is_building(function: Function) -> bool:
-    if not function["source"]:
+    if not function.get("source"):
         return False
     built = condition_of(function, "Built") if function["status"]["current"] else {}
     return built.get("status") is None

@@ -62,9 +62,9 @@ import click
 )
 @click.option(
     "--registry-key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="OSFAAS_REGISTRY_CREDENTIAL_KEY_FILE",
-    help="PEM file with the private key of Ed25519 that signs credentials for the registry. Needed for builds.",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PEM file with the private key of Ed25519 that signs credentials for the registry. Read if the platform file "
+    "has builds.",
 )
 def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: float, **options: Any) -> None:
     """Run the controller of Tenant records.

@@ -81,11 +81,13 @@ class Controller:
         self._failed = False
         self._labels = ",".join(sorted(f"{key}={value}" for key, value in settings.selector.items()))
         platform = read_platform(settings.platform_file)
-        signer = CredentialSigner.from_file(settings.registry_key_file) if settings.registry_key_file else None
-        if platform.builds and signer is None:
-            raise PlatformFileError(
-                "builds need the key that signs the registry's credentials: set --registry-key-file"
-            )
+        signer = None
+        if platform.builds:
+            if settings.registry_key_file is None:
+                raise PlatformFileError(
+                    "builds need the key that signs the registry's credentials: --registry-key-file"
+                )
+            signer = CredentialSigner.from_file(settings.registry_key_file)
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         lease = Ref(LEASE, platform.system_namespace, lease_name(self._labels))
         self._leadership = Leadership(cluster, lease, identity, settings.terms)

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from control.functions.app import FunctionsApi, _routes
 from control.functions.routes import FunctionRoutes
+from control.functions.source import SourceUploads
 from gateway.calls.admission import Admission
 from gateway.errors import GatewayError
 from gateway.http.error_handlers import install_error_handlers
@@ -99,6 +100,9 @@ class Records:
     def revisions(self, namespace: NamespaceName, name: str) -> tuple[Revision, ...]:
         return (Revision(f"{name}-0a0a0a0a", "2026-11-24T12:00:00Z", IMAGE, True),)
 
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        return (ContainerLog(f"build-{name}-0a0a0a0a-x", "", False, f"{lines} lines\n"),)
+
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         return (ContainerLog("pod", f"{name}-0a0a0a0a", True, f"{lines} lines\n"),)
 
@@ -117,7 +121,7 @@ class Records:
 class Api:
     """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, platform: Platform = PLATFORM) -> None:
         self.token = token()
         self.caller: Caller | GatewayError = Caller(
             token=self.token,
@@ -137,13 +141,15 @@ class Api:
         authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
         metrics = Metrics()
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics)
-        parts = FunctionsApi(directory=self, tenants=self, functions=self.records, platform=PLATFORM)  # type: ignore[arg-type]
+        parts = FunctionsApi(directory=self, tenants=self, functions=self.records, platform=platform)  # type: ignore[arg-type]
         app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
+        admission = Admission(authenticator, self, limiter)
         app.state.functions = FunctionRoutes(
-            admission=Admission(authenticator, self, limiter),
+            admission=admission,
             tenants=parts.tenants,
             functions=parts.functions,
-            platform=PLATFORM,
+            platform=platform,
+            uploads=SourceUploads(admission, platform.builds),
             public_url="https://faas.test",
         )
         install_error_handlers(app)
