@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def build_site(cluster: Testbed, openstack: OpenStack) -> Iterator[BuildSite]:
         for argv in _programs(cluster, openstack, folder):
             stack.enter_context(cluster.openstack_server(argv))
         for port in PORTS:
-            wait_until(f"port {port}", lambda port=port: _answers(cluster, port), seconds=60)
+            wait_until(f"port {port}", partial(_answers, cluster, port), seconds=60)
         url = stack.enter_context(cluster.door(OPENSTACK_ADDRESS, REGISTRY_PORT))
         site = BuildSite(folder, url, key, {name: _push_base(url, key, name) for name in runtime_images()})
         _tell_node(cluster)

@@ -16,6 +16,7 @@ PARTS = (
     ("manifests/controller", "osfaas-controller"),
     ("manifests/admin-api", "osfaas-admin-api"),
     ("manifests/functions-api", "osfaas-functions-api"),
+    ("manifests/registry-tokens", "osfaas-registry-tokens"),
 )
 EXAMPLE = "manifests/overlays/example"
 PREFIX = "OSFAAS_"
