@@ -74,7 +74,7 @@ def rejection_of(function: OwnFunction, spec: TenantSpec, platform: Platform) ->
     problem = image_problem(function.image)
     if problem:
         return Rejection("InvalidImage", f"the image {function.image} cannot be used: {problem}")
-    return _image_rejection(function, platform) or capacity_rejection(function, (), spec.limits)
+    return _image_rejection(function, spec, platform) or capacity_rejection(function, (), spec.limits)
 
 
 def _source_rejection(function: OwnFunction, spec: TenantSpec, platform: Platform) -> Rejection | None:
@@ -124,7 +124,15 @@ def capacity_rejection(function: OwnFunction, others: Iterable[OwnFunction], lim
     return None
 
 
-def _image_rejection(function: OwnFunction, platform: Platform) -> Rejection | None:
+def _image_rejection(function: OwnFunction, spec: TenantSpec, platform: Platform) -> Rejection | None:
+    builds = platform.builds
+    if builds and function.image.startswith(f"{builds.registry}/"):
+        # A node that has an image of another project gives it to every pod that names it, without asking the registry.
+        own = f"{builds.registry}/{spec.project_id}/"
+        if function.image.startswith(own):
+            return None
+        message = f"in the registry {builds.registry}, a project may run images of its own repositories {own}… only"
+        return Rejection("ImageNotAllowed", message)
     if is_allowed(function.image, platform.own_function_images):
         return None
     allowed = ", ".join(platform.own_function_images)

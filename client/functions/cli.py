@@ -184,7 +184,7 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
 @click.option("--build", is_flag=True, help="Of the last build, in place of the function.")
 @_endpoint
 def logs(name: str, tail: int, build: bool, endpoint: str | None) -> None:
-    """Print the end of the output of a function's containers, or of its last build."""
+    """Print the end of the output of a function, or of its last build."""
     if build:
         _print_build_logs(_done(endpoint, lambda client: client.build_logs(name, tail=tail)))
         return

@@ -91,6 +91,17 @@ class BuildSite:
         """A token of the registry, signed by the operator himself."""
         return _signed(self.key, repository, *actions)
 
+    @contextmanager
+    def registry(self, repository: str) -> Iterator[Registry]:
+        """The registry, with the operator's right to write a repository."""
+        headers = {"Authorization": f"Bearer {self.token(repository, 'pull', 'push')}"}
+        with httpx.Client(timeout=scaled(120), trust_env=False, headers=headers) as client:
+            yield Registry(self.url, None, client)
+
+    def copy_base(self, runtime: str, repository: str) -> str:
+        """Pushes a base image to another repository; its digest."""
+        return _push_base(self.url, self.key, runtime, repository)
+
     def ask(self, path: str, token: str) -> httpx.Response:
         """A request to the registry."""
         accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
@@ -114,7 +125,7 @@ def build_site(cluster: Testbed, openstack: OpenStack) -> Iterator[BuildSite]:
         for port in PORTS:
             wait_until(f"port {port}", partial(_answers, cluster, port), seconds=60)
         url = stack.enter_context(cluster.door(OPENSTACK_ADDRESS, REGISTRY_PORT))
-        site = BuildSite(folder, url, key, {name: _push_base(url, key, name) for name in runtime_images()})
+        site = BuildSite(folder, url, key, _push_bases(url, key))
         _tell_node(cluster)
         yield site
 
@@ -179,14 +190,17 @@ def _signed(key: SigningKey, repository: str, *actions: str) -> str:
     return key.sign(claims_of([grant], subject="operator", issuer="osfaas", audience=_SERVICE, now=now, seconds=600))
 
 
-def _push_base(url: str, key: SigningKey, runtime: str) -> str:
-    """Copies an OCI layout into the registry, as an operator does with a tool of his choice."""
+def _push_bases(url: str, key: SigningKey) -> dict[str, str]:
+    return {name: f"base/{name}@{_push_base(url, key, name, f'base/{name}')}" for name in runtime_images()}
+
+
+def _push_base(url: str, key: SigningKey, runtime: str, repository: str) -> str:
+    """Copies an OCI layout into the registry, as an operator does with a tool of his choice; the digest."""
     layout = runtime_images()[runtime].folder / LAYOUT_FOLDER
     (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
     blobs = layout / "blobs" / "sha256"
     data = (blobs / entry["digest"].partition(":")[2]).read_bytes()
     manifest = json.loads(data)
-    repository = f"base/{runtime}"
     headers = {"Authorization": f"Bearer {_signed(key, repository, 'pull', 'push')}"}
     with httpx.Client(timeout=scaled(120), trust_env=False, headers=headers) as client:
         registry = Registry(url, None, client)
@@ -196,7 +210,7 @@ def _push_base(url: str, key: SigningKey, runtime: str) -> str:
         registry.push_manifest(repository, entry["digest"], entry["mediaType"], data)
     assert manifest["config"]["mediaType"] == CONFIG
     assert hashlib.sha256(data).hexdigest() == entry["digest"].partition(":")[2]
-    return f"{repository}@{entry['digest']}"
+    return str(entry["digest"])
 
 
 def _tell_node(cluster: Testbed) -> None:

@@ -64,5 +64,5 @@ def test_no_page_names_an_error_code_that_does_not_exist() -> None:
     known = {kind.code for kind in ErrorCode} | in_the_log_only
     subjects = "|".join({code.partition(".")[0] for code in known})
     for page in DOCS.rglob("*.md"):
-        named = set(re.findall(rf"`((?:{subjects})\.(?!py`|yaml`)[a-z0-9_]+)`", page.read_text(encoding="utf-8")))
+        named = set(re.findall(rf"`((?:{subjects})\.(?!py`|yaml`|toml`)[a-z0-9_]+)`", page.read_text(encoding="utf-8")))
         assert named <= known, page

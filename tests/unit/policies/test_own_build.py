@@ -165,6 +165,18 @@ def test_source_that_cannot_be_built_is_refused(function: Any, spec: Any, platfo
     assert rejection.reason == reason
 
 
+def test_project_runs_its_own_images_of_the_registry_and_no_others() -> None:
+    """Even where the operator allows the whole registry: a node may have the other project's image already."""
+    platform = replace(PLATFORM, own_function_images=(BUILDS.registry,))
+    allowed = OwnFunction(name="x", image=IMAGE)
+    assert rejection_of(allowed, SPEC, platform) is rejection_of(allowed, SPEC, PLATFORM) is None
+    for repository in ("ffff0c5ab2f54ad5a7a2ab0e51b2ffff/hello", "base/asgi", f"{SPEC.project_id}2/hello"):
+        other = OwnFunction(name="x", image=f"{BUILDS.registry}/{repository}@{DIGEST}")
+        rejection = rejection_of(other, SPEC, platform)
+        assert rejection is not None
+        assert (rejection.reason, "of its own repositories" in rejection.message) == ("ImageNotAllowed", True)
+
+
 def test_build_is_known_by_source_and_attempt_alone() -> None:
     same = replace(HELLO, memory_mib=512, environment={"A": "b"})
     assert build_key(same) == build_key(HELLO)
