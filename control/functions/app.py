@@ -22,8 +22,8 @@ from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.limits.limiter import ProjectLimiter
-from gateway.server.clients import keystone_client
-from gateway.server.wiring import build_authenticator, open_limit_backend
+from gateway.server.clients import open_clients, store_origins
+from gateway.server.wiring import build_authenticator, build_store, open_limit_backend
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from policies.model import Platform
@@ -58,23 +58,25 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
         api: what it works on.
     """
     metrics, recorder = Metrics(), recorder_of(settings)
+    allowlist = store_origins(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         async with (
             recording(recorder),
-            keystone_client(settings, identity) as http,
+            open_clients(settings, identity, allowlist) as (_, store_http, http),
             open_limit_backend(settings, metrics) as backend,
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
             admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
+            store = build_store(settings, identity, store_http, http, allowlist)
             ca_file = settings.registry_ca_file
             app.state.functions = FunctionRoutes(
                 admission=admission,
                 tenants=api.tenants,
                 functions=api.functions,
                 platform=api.platform,
-                uploads=SourceUploads(admission, api.platform.builds, verify=str(ca_file) if ca_file else True),
+                uploads=SourceUploads(admission, api.platform.builds, store, verify=str(ca_file) if ca_file else True),
                 public_url=settings.public_url,
             )
             yield {PROJECT_OF: authenticator.project_of}

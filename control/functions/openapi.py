@@ -114,11 +114,18 @@ def _upload() -> dict[str, Any]:
         },
     }
     schema = {"type": "object", "required": ["source"], "properties": {"source": source}}
+    fields = dict.fromkeys(("container", "object", "etag"), _TEXT)
+    named = {"type": "object", "required": [*fields], "additionalProperties": False, "properties": fields}
+    reference = {"type": "object", "required": ["source"], "properties": {"source": named}}
     binary = {"schema": {"type": "string", "format": "binary"}}
     return {
         "operationId": "put_source",
-        "description": "Stores an archive of a function's folder, zip or tar.gz. The function need not exist.",
-        "requestBody": {"required": True, "content": {"application/gzip": binary, "application/zip": binary}},
+        "description": "Stores an archive of a function's folder, zip or tar.gz: the body, or an object of the "
+        "project in one version. The function need not exist.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/gzip": binary, "application/zip": binary, **_json(reference)},
+        },
         "responses": {"201": {"description": "Stored.", "content": _json(schema)}, **_errors()},
     }
 

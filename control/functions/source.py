@@ -1,9 +1,11 @@
 """`PUT /v1/functions/{name}/source`: an archive of a folder becomes a blob in the project's own repository.
 
-The archive is checked here, so that its owner learns at once what is wrong with it, and again by the build, which runs
-nothing unchecked. The registry is written with a token of the caller, so nobody can store what they could not push. An
-archive is named by its digest: the same one again changes nothing, and an interrupted upload leaves nothing that is
-named.
+The archive is the body, or an object of the project's account in the version that the body names. That is read with the
+caller's token, as everything of an object store.
+
+It is checked here, so that its owner learns at once what is wrong with it, and again by the build, which trusts nobody
+with that. The registry is written with a token of the caller, so nobody can store what they could not push. An archive
+is named by its digest: the same one again changes nothing, and an interrupted upload leaves nothing that is named.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 from starlette.requests import ClientDisconnect, Request
@@ -30,7 +33,9 @@ from control.registry.login import TOKEN_USER
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.body import json_of, read_body
 from gateway.http.disconnect import CallerGoneError
+from gateway.objects.model import ObjectRef, ObjectStore, is_same_etag
 from policies.model import Builds
 from policies.names import ProjectId
 from policies.own_build import has_repositories, repository_of
@@ -38,6 +43,7 @@ from policies.own_build import has_repositories, repository_of
 # What a check and a push may cost, in calls of the rate limit; and each further part of the archive.
 _CALLS, _BYTES_PER_CALL = 10, 5_000_000
 _TOGETHER, _PER_PROJECT = 4, 1
+MAX_REFERENCE_BYTES = 8_192
 _RECEIVE_SECONDS, _REGISTRY_SECONDS = 300.0, 60.0
 
 
@@ -61,19 +67,30 @@ class Source:
 class SourceUploads:
     """Receives archives: few at once, one for each project, on disk and never in memory."""
 
-    def __init__(self, admission: Admission, builds: Builds | None, *, verify: bool | str = True) -> None:
-        """`verify`: file with the authorities that the registry is verified against, or True for the system's."""
+    def __init__(
+        self, admission: Admission, builds: Builds | None, store: ObjectStore, *, verify: bool | str = True
+    ) -> None:
+        """Receives nothing without `builds`.
+
+        Args:
+            admission: counts what an archive costs.
+            builds: of the platform.
+            store: where objects are read.
+            verify: file with the authorities that the registry is verified against, or True for the system's.
+        """
         self._admission = admission
+        self._store_of_objects = store
         self._builds = builds
         self._verify = verify
         self._running: Counter[ProjectId] = Counter()
 
     async def receive(self, call: Call, name: str, request: Request) -> Source:
-        """Stores the body of a request.
+        """Stores the archive that a request has or names.
 
         Raises:
             GatewayError: FUNCTION_REJECTED, FUNCTION_SOURCE_REJECTED, REQUEST_BODY_TOO_LARGE, REQUEST_TIMEOUT,
-                CONCURRENCY_EXCEEDED, RATE_EXCEEDED, REGISTRY_UNAVAILABLE.
+                CONCURRENCY_EXCEEDED, RATE_EXCEEDED, REGISTRY_UNAVAILABLE; with an object, OBJECT_CHANGED and those
+                of reading it.
             CallerGoneError: the caller disconnected before the end of the body.
         """
         builds = self._available(call.caller.project_id, name)
@@ -84,7 +101,8 @@ class SourceUploads:
             await self._admission.count(call, _CALLS)
             with tempfile.TemporaryDirectory(prefix="osfaas-source-") as folder:
                 archive = Path(folder) / "archive"
-                blob = await self._write(call, request, archive, builds)
+                async with self._content(call, request, builds) as pieces:
+                    blob = await self._write(call, pieces, archive, builds)
                 storing = asyncio.ensure_future(asyncio.to_thread(self._store, call, name, blob, builds))
                 try:
                     return await asyncio.shield(storing)
@@ -115,12 +133,27 @@ class SourceUploads:
             if not self._running[project_id]:
                 del self._running[project_id]
 
-    async def _write(self, call: Call, request: Request, path: Path, builds: Builds) -> Blob:
+    @contextlib.asynccontextmanager
+    async def _content(self, call: Call, request: Request, builds: Builds) -> AsyncIterator[AsyncIterator[bytes]]:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            yield _pieces(request)
+            return
+        ref, etag = reference_of(json_of(await read_body(request, max_bytes=MAX_REFERENCE_BYTES)))
+        stat = await self._store_of_objects.stat(call.caller, ref)
+        if not is_same_etag(stat.etag, etag):
+            raise GatewayError(ErrorCode.OBJECT_CHANGED)
+        if stat.size > builds.archive_max_bytes:
+            raise GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=builds.archive_max_bytes)
+        # The ETag is a condition of the read as well.
+        async with self._store_of_objects.reading(call.caller, stat) as pieces:
+            yield pieces
+
+    async def _write(self, call: Call, pieces: AsyncIterator[bytes], path: Path, builds: Builds) -> Blob:
         sha256, size, charged = hashlib.sha256(), 0, 0
         try:
             with path.open("xb") as file:
                 async with asyncio.timeout(_RECEIVE_SECONDS):
-                    async for piece in _pieces(request):
+                    async for piece in pieces:
                         size += len(piece)
                         if size > builds.archive_max_bytes:
                             raise _too_large(builds)
@@ -152,6 +185,20 @@ class SourceUploads:
         except (RegistryError, TemporaryError, httpx.HTTPError) as error:
             raise GatewayError(ErrorCode.REGISTRY_UNAVAILABLE, why=_clause(error)) from error
         return Source(blob.digest, blob.size, len(unpacked.files), runtime.name)
+
+
+def reference_of(body: Any) -> tuple[ObjectRef, str]:
+    """The object and the ETag in `{"source": {"container": …, "object": …, "etag": …}}`.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    fields = body.get("source") if isinstance(body, dict) and set(body) == {"source"} else None
+    if not isinstance(fields, dict) or set(fields) != {"container", "object", "etag"}:
+        raise malformed("the body must be an archive, or 'source' with the fields 'container', 'object' and 'etag'")
+    if not all(isinstance(value, str) for value in fields.values()) or not fields["etag"]:
+        raise malformed("'container', 'object' and 'etag' must be strings, and the ETag not empty")
+    return ObjectRef(fields["container"], fields["object"]), fields["etag"].strip('"')
 
 
 def _push(registry: Registry, repository: str, blob: Blob) -> None:

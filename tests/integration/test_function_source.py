@@ -271,6 +271,33 @@ def test_what_was_stored_is_built_with_the_controllers_credential(api: Api, clou
     assert reading.returncode == 0 or "refused" in reading.stderr
 
 
+def test_an_object_is_taken_in_the_version_that_is_named(api: Api, cloud, alice, nothing_stays: Path) -> None:  # noqa: F811
+    """With the caller's token: what he may not read, he cannot build."""
+    session, account, data = cloud.session("alice"), cloud.account_url("alice"), zip_of(FOLDER)
+    session.put(f"{account}/code")
+    etag = session.put(f"{account}/code/hello.zip", data=data).headers["etag"]
+
+    def put(user: str, **changed: str) -> httpx.Response:
+        named = {"container": "code", "object": "hello.zip", "etag": etag, **changed}
+        body = json.dumps({"source": named}).encode()
+        return api.put(cloud.token(user), body, **{"Content-Type": "application/json"})
+
+    stored = put("alice")
+    assert stored.status_code == 201, stored.text
+    assert api.blob(alice, "hello", stored.json()["source"]["digest"]).content == data
+    assert put("alice", etag=f'"{etag}"').status_code == 201
+    assert error_of(put("alice", etag="0" * 32)) == (409, "object.changed")
+    assert error_of(put("alice", object="other.zip")) == (404, "object.not_found")
+    assert error_of(put("alice", container="..")) == (400, "request.malformed")
+    assert error_of(put("bob")) == (404, "object.not_found")
+    for body in (b"{}", b"[]", b'{"source": {"container": "code"}}', b"{" + b" " * 10_000):
+        answer = api.put(cloud.token("alice"), body, **{"Content-Type": "application/json"})
+        assert answer.status_code in {400, 413}
+    session.put(f"{account}/code/large.zip", data=bytes(MAX_BYTES + 1))
+    large = session.head(f"{account}/code/large.zip").headers["etag"]
+    assert error_of(put("alice", object="large.zip", etag=large)) == (413, "request.body_too_large")
+
+
 def test_a_registry_that_is_gone_is_said_and_the_upload_works_afterwards(api: Api, cloud, nothing_stays: Path) -> None:
     token = cloud.token("alice")
     api.site.registry.kill()

@@ -149,7 +149,7 @@ class Api:
             tenants=parts.tenants,
             functions=parts.functions,
             platform=platform,
-            uploads=SourceUploads(admission, platform.builds),
+            uploads=SourceUploads(admission, platform.builds, None),  # type: ignore[arg-type]
             public_url="https://faas.test",
         )
         install_error_handlers(app)
