@@ -267,5 +267,5 @@ def build_of(fields: Mapping[str, Any]) -> FunctionBuild:
 
 
 def build_fields(build: FunctionBuild) -> dict[str, str]:
-    """`status.build`."""
-    return {name: value for name, value in dataclasses.asdict(build).items() if value}
+    """`status.build`, with its empty fields: a merge patch would keep those of an earlier build."""
+    return dataclasses.asdict(build)
