@@ -25,7 +25,7 @@ from builds.registry import Registry
 from control.registry.serve import public_keys
 from control.registry.tokens import Grant, SigningKey, claims_of
 from tenancy.registry_credentials import CredentialSigner
-from tests.cluster.commands import wait_until
+from tests.cluster.commands import run, wait_until
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.progress import step
@@ -56,12 +56,18 @@ class BuildSite:
         url: of the registry, from this machine.
         key: signs tokens of the registry.
         bases: base images, by runtime.
+        cluster: on whose OpenStack side they run.
     """
 
     folder: Path
     url: str
     key: SigningKey
     bases: dict[str, str]
+    cluster: Testbed
+
+    def restart_registry(self) -> None:
+        """Kills the registry; it starts again by itself."""
+        run(self.cluster.running.on_node("kill", "-9", (self.folder / "registry.pid").read_text().strip()))
 
     @property
     def platform(self) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def build_site(cluster: Testbed, openstack: OpenStack) -> Iterator[BuildSite]:
         for port in PORTS:
             wait_until(f"port {port}", partial(_answers, cluster, port), seconds=60)
         url = stack.enter_context(cluster.door(OPENSTACK_ADDRESS, REGISTRY_PORT))
-        site = BuildSite(folder, url, key, _push_bases(url, key))
+        site = BuildSite(folder, url, key, _push_bases(url, key), cluster)
         _tell_node(cluster)
         yield site
 
@@ -157,7 +163,9 @@ def _programs(cluster: Testbed, openstack: OpenStack, folder: Path) -> Iterator[
     }
     (folder / "store").mkdir()
     (folder / "registry.yaml").write_text(yaml.safe_dump(registry))
-    yield [str(_PROGRAM), "serve", str(folder / "registry.yaml")]
+    # As a supervisor does it: a second later, there is another one.
+    loop = r'trap "kill \$!; exit" TERM; while true; do "$@" & echo $! > "$0"; wait $!; sleep 1; done'
+    yield ["sh", "-c", loop, str(folder / "registry.pid"), str(_PROGRAM), "serve", str(folder / "registry.yaml")]
     index = ["-m", "http.server", str(INDEX_PORT), "--bind", OPENSTACK_ADDRESS, "--directory", str(folder / "packages")]
     yield _quiet([sys.executable, *index])
     settings = {
