@@ -39,7 +39,7 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
 	@touch $@
 
-.cache/functions/.installed: functions/runtimes/install.sh $(wildcard functions/runtimes/*/pyproject.toml functions/runtimes/*/*_runtime/*)
+.cache/functions/.installed: functions/runtimes/install.sh functions/runtimes/packages.txt $(wildcard functions/runtimes/*/pyproject.toml functions/runtimes/*/*_runtime/*)
 	@echo "==> Runtimes of functions (.cache/functions)"
 	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
 	@touch $@

@@ -106,6 +106,9 @@ class ErrorCode(Enum):
         "More than {limit} logins a minute came from this address. Try again later.",
         retry_after_seconds=1,
     )
+    REGISTRY_UNAVAILABLE = ErrorSpec(
+        503, "The registry did not take the archive: {why}. Try again shortly.", retry_after_seconds=5
+    )
     PROJECT_NOT_FOUND = ErrorSpec(404, "There is no such project: {why}.")
     PROJECT_CONFLICT = ErrorSpec(409, "The state of the project does not allow this: {why}.")
     TENANT_REJECTED = ErrorSpec(422, "Kubernetes rejected the Tenant: {why}.")
@@ -193,6 +196,7 @@ class ErrorCode(Enum):
     FUNCTION_CONFLICT = ErrorSpec(409, "The function '{function}' was not changed: {why}.")
     FUNCTION_PRECONDITION = ErrorSpec(412, "The function '{function}' was not changed: {why}.")
     FUNCTION_REJECTED = ErrorSpec(422, "The function '{function}' cannot be deployed: {why}.")
+    FUNCTION_SOURCE_REJECTED = ErrorSpec(422, "The archive of the function '{function}' is refused: {why}.")
     FUNCTION_TOO_LARGE = ErrorSpec(403, "The function '{function}' does not fit into the project's limits: {why}.")
     FUNCTION_COUNT_EXCEEDED = ErrorSpec(
         403,

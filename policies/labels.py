@@ -30,6 +30,10 @@ CALLABLE = "osfaas.dev/callable"
 OBJECTS = "osfaas.dev/objects"
 # On a Knative Service that was made from a `Function` object of the tenant, and on its pods.
 OWN_FUNCTION = "osfaas.dev/function"
+# On the Job that builds an own function, and on its pods: the function's name.
+BUILD = "osfaas.dev/build"
+# On such a Job: which build of the function it is (`policies.own_build.build_key`).
+BUILD_KEY = "osfaas.dev/build-key"
 # On the namespaces of gateway and controller.
 SYSTEM = "osfaas.dev/system"
 # On the namespace of the monitoring: its pods may scrape our metrics.

@@ -16,6 +16,7 @@ from policies.function import READINESS, RESTRICTED, sidecar_annotations
 from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
+from policies.own_build import PULL_SECRET, needs_pull_secret
 from policies.own_function import OwnFunction, TrafficTarget
 from policies.own_function_secrets import add_secrets
 from policies.quota import pods_that_fit
@@ -83,6 +84,8 @@ def _template(
         "spec": _pod(function),
     }
     add_secrets(template["spec"], function, secrets)
+    if needs_pull_secret(function.image, spec, platform):
+        template["spec"]["imagePullSecrets"] = [{"name": PULL_SECRET}]
     content = json.dumps([template, function.attempt], sort_keys=True).encode()
     template["metadata"]["name"] = f"{function.name}-{hashlib.sha256(content).hexdigest()[:8]}"
     return template

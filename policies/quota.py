@@ -60,7 +60,7 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
     pods = 0 if spec.suspended is not None else spec.limits.pods
     sidecars = {"requests": platform.queue_proxy_cpu_millis, "limits": platform.queue_proxy_cpu_limit_millis}
     memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib
-    disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB
+    disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB + _build_disk_mib(platform)
     hard = {
         "pods": str(pods),
         **{f"{side}.cpu": f"{spec.limits.cpu_millis + spec.limits.pods * own}m" for side, own in sidecars.items()},
@@ -74,6 +74,11 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
         "metadata": tenant_metadata(spec, QUOTA_NAME),
         "spec": {"hard": hard},
     }
+
+
+def _build_disk_mib(platform: Platform) -> int:
+    """Limits of projects say nothing of disks, so builds get their own."""
+    return platform.builds.per_project * platform.builds.disk_mib if platform.builds else 0
 
 
 def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
@@ -92,7 +97,8 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/replicasets.apps": 2 * revisions,
         "count/statefulsets.apps": 0,
         "count/daemonsets.apps": 0,
-        "count/jobs.batch": 0,
+        # Of each function: the last one, and the one that takes its place.
+        "count/jobs.batch": 2 * spec.limits.own_functions if platform.builds else 0,
         "count/cronjobs.batch": 0,
         "count/ingresses.networking.k8s.io": 0,
         "count/networkpolicies.networking.k8s.io": 20,
@@ -120,7 +126,7 @@ def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
     maximum = {
         "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_limit_millis)}m",
         "memory": f"{max(spec.limits.memory_mib, platform.queue_proxy_memory_mib)}Mi",
-        "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
+        "ephemeral-storage": f"{max(_EPHEMERAL_MIB, platform.builds.disk_mib if platform.builds else 0)}Mi",
     }
     return {
         "apiVersion": "v1",

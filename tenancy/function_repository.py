@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from policies.labels import BUILD
 from policies.model import Manifest
 from policies.names import NamespaceName
+from policies.own_build import CONTAINER as BUILD_CONTAINER
 from tenancy.kubernetes.client import Cluster, Ref, ref_of
 from tenancy.kubernetes.kinds import FUNCTIONS, POD, REVISION, REVISION_LABEL, SERVICE_LABEL
 from tenancy.model.function import (
@@ -22,6 +24,7 @@ CONTAINER = "function"
 # Of a response with logs: so many containers, of which each gives so much.
 MAX_CONTAINERS = 10
 MAX_LOG_BYTES = 65_536
+MAX_BUILD_PODS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,10 @@ class FunctionRepository(Protocol):
         """The revisions of a function, the newest first."""
         ...
 
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        """The ends of the outputs of the pods of its last build, the newest first."""
+        ...
+
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         """The ends of the outputs of its newest pods, and of the container that ended last in each of them."""
         ...
@@ -155,6 +162,19 @@ class KubernetesFunctionRepository:
         items = self._cluster.list(REVISION, namespace=namespace, labels=f"{SERVICE_LABEL}={name}").items
         found = [_revision(item) for item in items if not item["metadata"].get("deletionTimestamp")]
         return tuple(sorted(found, key=lambda revision: (revision.created_at, revision.name), reverse=True))
+
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        """See `FunctionRepository`."""
+        pods = self._cluster.list(POD, namespace=namespace, labels=f"{BUILD}={name}").items
+        newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+        logs = []
+        for pod in newest[:MAX_BUILD_PODS]:
+            ref = Ref(POD, namespace, pod["metadata"]["name"])
+            text = self._cluster.log(ref, BUILD_CONTAINER, lines=lines, most_bytes=MAX_LOG_BYTES)
+            if text is not None:
+                running = pod.get("status", {}).get("phase") == "Running"
+                logs.append(ContainerLog(ref.name, "", running, text))
+        return tuple(logs)
 
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         """See `FunctionRepository`."""

@@ -72,6 +72,17 @@ class FunctionsClient:
         """
         return self._write("PATCH", name, fields, {"If-Match": etag} if etag else {})
 
+    def put_source(self, name: str, archive: bytes) -> str:
+        """Stores an archive; returns its digest."""
+        headers = {"Content-Type": "application/gzip"}
+        found = _body(self._ask("PUT", f"/{name}/source", headers=headers, body=archive))
+        return str(found["source"]["digest"])
+
+    def build_logs(self, name: str, *, tail: int) -> list[dict[str, Any]]:
+        """The ends of the outputs of the pods of the last build, the newest first."""
+        found: list[dict[str, Any]] = self._get(f"/{name}/build-logs?tail={tail}")["logs"]
+        return found
+
     def delete(self, name: str) -> None:
         """Deletes a function."""
         self._ask("DELETE", f"/{name}")

@@ -5,7 +5,8 @@ The commands that need no record of a function are in modules of their own: `ini
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,6 +20,7 @@ from client.functions.trigger_cli import trigger
 
 if TYPE_CHECKING:
     from client.functions.api import Function, FunctionsClient
+    from client.functions.folder import Folder
 
 Result = TypeVar("Result")
 Command = Callable[..., None]
@@ -27,6 +29,7 @@ FAILED, NOT_IN_TIME = 1, 3
 EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not ready in time."
 _RETRY_SECONDS = 30.0
 _ALL = 100
+_BUILD_LINES = 50
 
 
 @click.group(epilog=EXIT_CODES)
@@ -65,25 +68,33 @@ def _waits(command: Command) -> Command:
 
 
 @function.command(epilog=EXIT_CODES)
-@click.argument("name")
-@click.option("--image", help="Image by digest: HOST/REPOSITORY@sha256:…. Required for a new function.")
+@click.argument("name", metavar="FOLDER|NAME")
+@click.option("--image", help="Image by digest: HOST/REPOSITORY@sha256:…. Then NAME is the function's name.")
 @field_options
 @click.option("--no-traffic", is_flag=True, help="Leave the calls with the revisions that get them now.")
-@click.option("--again", is_flag=True, help="Make another revision, even of the same specification.")
+@click.option("--again", is_flag=True, help="Build and make a revision again, even of the same specification.")
 @_waits
 def deploy(name: str, no_traffic: bool, again: bool, **options: Any) -> None:
-    """Create a function, or give it another image or other settings.
+    """Create a function from a folder or an image, or change it.
 
-    Settings that are not given stay. Calls go to the new revision when it is ready.
+    A folder with main.py or func.py is built on the platform; the function has the folder's name. Settings that are not
+    given stay. Calls go to the new revision when it is ready.
     """
+    folder = _folder(name, options)
+    name = folder.name if folder else name
 
     def work(client: "FunctionsClient") -> tuple["Function", bool]:
         found = client.find(name)
         current, etag = found or (None, None)
         fields = fields_of(options, current)
+        if folder:
+            from client.functions.building import Progress, upload  # noqa: PLC0415
+
+            fields = {**folder.settings, **fields}
+            fields["source"] = upload(client, folder, current, Progress(lambda line: click.echo(line, err=True)))
         if current is None:
-            if "image" not in fields:
-                raise click.UsageError(f"There is no function '{name}' yet: give its --image.")
+            if not folder and "image" not in fields:
+                raise click.UsageError(f"There is no folder '{name}', and no function of that name: give its --image.")
             return client.create(name, fields)
         fields["traffic"] = _kept(current) if no_traffic else None
         if again:
@@ -183,11 +194,16 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
 @click.argument("name")
 @click.option("--tail", default=100, show_default=True, help="Maximum number of lines of each container.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what follows, until Ctrl-C or for a quarter of an hour.")
+@click.option("--build", is_flag=True, help="Of the last build, in place of the function.")
 @_endpoint
-def logs(name: str, tail: int, follow: bool, endpoint: str | None) -> None:
-    """Print the end of the output of a function's containers."""
+def logs(name: str, tail: int, follow: bool, build: bool, endpoint: str | None) -> None:
+    """Print the end of the output of a function, or of its last build."""
+    if follow and build:
+        raise click.UsageError("--follow and --build exclude each other: the output of a build is read at once")
     if follow:
         return _follow(name, tail, endpoint)
+    if build:
+        return _print_build_logs(_done(endpoint, lambda client: client.build_logs(name, tail=tail)))
     found = _done(endpoint, lambda client: client.logs(name, tail=tail))
     for log in found:
         state = "running" if log["running"] else "ended"
@@ -232,6 +248,28 @@ def _follow(name: str, tail: int, endpoint: str | None) -> None:
     click.echo(f"osfaas: {why}", err=True)
 
 
+def _folder(name: str, options: Mapping[str, Any]) -> "Folder | None":
+    """The folder to deploy; None if an image is given, or there is no such folder."""
+    if options["image"] or not Path(name).is_dir():
+        return None
+    from client.errors import CommandError  # noqa: PLC0415
+    from client.functions.folder import read_folder  # noqa: PLC0415
+
+    try:
+        return read_folder(Path(name))
+    except CommandError as error:
+        click.echo(f"osfaas: {_printable(str(error))}", err=True)
+        sys.exit(FAILED)
+
+
+def _print_build_logs(logs: list[dict[str, Any]]) -> None:
+    for log in reversed(logs):
+        click.echo(f"== {log['pod']} ({'running' if log['running'] else 'ended'})", err=True)
+        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+    if not logs:
+        click.echo("osfaas: there is no output of a build; it is kept for an hour", err=True)
+
+
 def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:
     """Makes a change, waits for it and prints the function."""
     endpoint = options["endpoint"]
@@ -243,9 +281,14 @@ def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]
 
 
 def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
+    from client.functions.building import BuildStages  # noqa: PLC0415
     from client.functions.waiting import Wait, wait_until_ready  # noqa: PLC0415
 
-    return wait_until_ready(Wait(seconds, lambda: client.show(name), lambda line: click.echo(line, err=True)))
+    def say(line: str) -> None:
+        click.echo(_printable(line), err=True)
+
+    stages = BuildStages(lambda: client.build_logs(name, tail=_BUILD_LINES), say)
+    return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show))
 
 
 def _print(shown: "Function", form: str) -> None:

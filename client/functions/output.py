@@ -23,7 +23,7 @@ def as_page(function: Mapping[str, Any]) -> str:
     rows = [
         ("name", function["name"]),
         ("url", function["url"]),
-        ("image", function["image"]),
+        *((name, function[name]) for name in ("image", "source") if function.get(name)),
         *((name.replace("_", " "), str(function[name])) for name in _NUMBERS),
         *((name, " ".join(function[name])) for name in ("command", "args") if function[name]),
         *(("secret", f"{name}, as /run/secrets/{name}") for name in function["secrets"]),

@@ -17,6 +17,7 @@ from control.functions.openapi import openapi_document
 from control.functions.responder import Responder
 from control.functions.routes import FunctionRoutes
 from control.functions.secrets import SecretRoutes
+from control.functions.source import SourceUploads
 from control.functions.trigger_routes import TriggerRoutes
 from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
@@ -29,8 +30,8 @@ from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import Trusts
 from gateway.limits.limiter import ProjectLimiter
-from gateway.server.clients import keystone_client
-from gateway.server.wiring import build_authenticator, open_limit_backend
+from gateway.server.clients import open_clients, store_origins
+from gateway.server.wiring import build_authenticator, build_store, open_limit_backend
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from policies.model import Platform
@@ -66,6 +67,21 @@ class FunctionsApi:
     triggers: TriggerRepository
 
 
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What is done with the tokens of callers.
+
+    Attributes:
+        admission: admits their requests.
+        trusts: makes and ends their trusts.
+        uploads: stores their archives.
+    """
+
+    admission: Admission
+    trusts: TriggerTrusts
+    uploads: SourceUploads
+
+
 def build_functions_app(settings: Settings, identity: IdentityService, api: FunctionsApi) -> ASGIApp:
     """Builds the ASGI application.
 
@@ -75,18 +91,22 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
         api: what it works on.
     """
     metrics, recorder = Metrics(), recorder_of(settings)
+    allowlist = store_origins(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         async with (
             recording(recorder),
-            keystone_client(settings, identity) as http,
+            open_clients(settings, identity, allowlist) as (_, store_http, http),
             open_limit_backend(settings, metrics) as backend,
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
             admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
+            store = build_store(settings, identity, store_http, http, allowlist)
+            ca_file = settings.registry_ca_file
+            uploads = SourceUploads(admission, api.platform.builds, store, verify=str(ca_file) if ca_file else True)
             trusts = TriggerTrusts(identity, Trusts(http, identity.auth_url), settings)
-            add_routes(app, api, admission, trusts, settings)
+            add_routes(app, api, Callers(admission, trusts, uploads), settings)
             yield {PROJECT_OF: authenticator.project_of}
 
     app = Starlette(routes=_routes(settings, metrics, api.directory), lifespan=lifespan)
@@ -94,13 +114,11 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
     return RequestMiddleware(app, settings, metrics, recorder)
 
 
-def add_routes(
-    app: Starlette, api: FunctionsApi, admission: Admission, trusts: TriggerTrusts, settings: Settings
-) -> None:
+def add_routes(app: Starlette, api: FunctionsApi, callers: Callers, settings: Settings) -> None:
     """Gives the application what its routes call."""
-    responder, public_url = Responder(admission, api.tenants), settings.public_url
+    responder, public_url = Responder(callers.admission, api.tenants), settings.public_url
     app.state.triggers = triggers = TriggerRoutes(
-        responder=responder, functions=api.functions, triggers=api.triggers, trusts=trusts, settings=settings
+        responder=responder, functions=api.functions, triggers=api.triggers, trusts=callers.trusts, settings=settings
     )
     app.state.functions = FunctionRoutes(
         responder=responder,
@@ -111,6 +129,7 @@ def add_routes(
         gateways=GatewayReplicas(settings.gateway_replicas_url),
         recheck_seconds=settings.stream_recheck_seconds,
         platform=api.platform,
+        uploads=callers.uploads,
         public_url=public_url,
     )
     app.state.secrets = SecretRoutes(responder, api.secrets, api.functions, public_url=public_url)
@@ -137,6 +156,8 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
         Route(
             "/v1/functions/{name}", _of(lambda state: state.functions.item), methods=["GET", "PUT", "PATCH", "DELETE"]
         ),
+        Route("/v1/functions/{name}/source", _of(lambda state: state.functions.source), methods=["PUT"]),
+        Route("/v1/functions/{name}/build-logs", _of(lambda state: state.functions.build_logs), methods=["GET"]),
         Route("/v1/functions/{name}/revisions", _of(lambda state: state.functions.revisions), methods=["GET"]),
         Route("/v1/functions/{name}/logs", _of(lambda state: state.functions.logs), methods=["GET"]),
         Route("/v1/functions/{name}/metrics", _of(lambda state: state.functions.metrics), methods=["GET"]),

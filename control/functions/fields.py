@@ -16,6 +16,7 @@ _HEALTH_PATH = re.compile(r"/[-A-Za-z0-9._~/]{0,254}")
 _TAG = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _QUEUE_PROXY_PORTS = frozenset({8008, 8012, 8013, 8022, 8112, 9090, 9091})
 _MAX_VARIABLES, _MAX_VALUE, _MAX_TARGETS, _ALL = 64, 4_096, 10, 100
+_SOURCE = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_IMAGE, _MAX_WORD = 512, 8_192
 # Reserved by Knative.
 _PORT, _RESERVED_PREFIX = "PORT", "K_"
@@ -42,7 +43,7 @@ INTEGERS: Mapping[str, Bounds] = {
     "attempt": Bounds(smallest=0, largest=2**31 - 1),
 }
 WORDS: Mapping[str, int] = {"command": 32, "args": 64}
-FIELDS = ("image", *WORDS, *INTEGERS, "health_path", "environment", "secrets", "objects", "traffic")
+FIELDS = ("image", "source", *WORDS, *INTEGERS, "health_path", "environment", "secrets", "objects", "traffic")
 
 
 def parse_fields(body: Any, name: str) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def parse_fields(body: Any, name: str) -> dict[str, Any]:
         if field not in FIELDS and field != "name":
             raise malformed(unknown_name("field", field, FIELDS))
     parsed = {field: _parsed(field, value, name) for field, value in fields.items() if field != "name"}
-    if "image" in parsed and parsed["image"] is None:
-        raise malformed("'image' must not be null")
+    if parsed.get("image") and parsed.get("source"):
+        raise malformed("a function has either an 'image' or a 'source'")
     return parsed
 
 
@@ -90,6 +91,8 @@ def _parsed(field: str, value: Any, name: str) -> Any:  # noqa: PLR0911 - one fo
         return _traffic(value, name)
     if not _is_text(value, _MAX_IMAGE):
         raise malformed(f"'{field}' must be a string of at most {_MAX_IMAGE} characters")
+    if field == "source" and not _SOURCE.fullmatch(value):
+        raise malformed("'source' must be sha256: and 64 hex digits, as the upload of an archive returns them")
     if field == "health_path" and not _HEALTH_PATH.fullmatch(value):
         raise malformed("'health_path' must begin with a slash and have letters, digits, '-', '.', '_' and '~' only")
     return value
@@ -186,13 +189,18 @@ def changed(base: OwnFunction | None, name: str, values: Mapping[str, Any]) -> O
         values: from `parse_fields`.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED: there is no image, or `min_scale` is larger than `max_scale`.
+        GatewayError: REQUEST_MALFORMED: there is neither image nor source, or `min_scale` is larger than `max_scale`.
     """
-    if base is None and "image" not in values:
-        raise malformed("'image' is required")
-    usual = OwnFunction(name=name, image="")
+    usual = OwnFunction(name=name)
+    # One takes the place of the other.
+    other = {"image": {"source": None}, "source": {"image": None}}
+    for field in ("image", "source"):
+        if values.get(field):
+            values = {**values, **other[field]}
     given = {field: getattr(usual, field) if value is None else value for field, value in values.items()}
     spec = replace(base or usual, **given)
+    if not spec.image and not spec.source:
+        raise malformed("'image' or 'source' is required")
     if spec.min_scale > spec.max_scale:
         raise malformed("'min_scale' must not be larger than 'max_scale'")
     return spec

@@ -20,6 +20,7 @@ _TOKEN_SCHEMES = {
 }
 _TEXT: dict[str, Any] = {"type": "string"}
 _OPTIONAL_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+_BUILD = ("source", "image", "runtime", "reason", "message")
 
 
 def openapi_document(public_url: str) -> dict[str, Any]:
@@ -48,6 +49,14 @@ def openapi_document(public_url: str) -> dict[str, Any]:
                     "operationId": "delete_function",
                     "parameters": [_precondition("If-Match")],
                     "responses": {"204": {"description": "Deleted; its pods end."}, **_errors()},
+                },
+            },
+            "/v1/functions/{name}/source": {"parameters": [name], "put": _upload()},
+            "/v1/functions/{name}/build-logs": {
+                "parameters": [name],
+                "get": {
+                    **_operation("show_build_logs", _listed("logs", _log())),
+                    "parameters": [_number("tail", DEFAULT_TAIL, MAX_TAIL, "Maximum number of lines of a build.")],
                 },
             },
             "/v1/functions/{name}/revisions": {
@@ -176,6 +185,33 @@ def _write(operation: str, description: str) -> dict[str, Any]:
     }
 
 
+def _upload() -> dict[str, Any]:
+    source = {
+        "type": "object",
+        "properties": {
+            "digest": {**_TEXT, "description": "The value for the field 'source' of a function."},
+            "bytes": {"type": "integer"},
+            "files": {"type": "integer"},
+            "runtime": _TEXT,
+        },
+    }
+    schema = {"type": "object", "required": ["source"], "properties": {"source": source}}
+    fields = dict.fromkeys(("container", "object", "etag"), _TEXT)
+    named = {"type": "object", "required": [*fields], "additionalProperties": False, "properties": fields}
+    reference = {"type": "object", "required": ["source"], "properties": {"source": named}}
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "operationId": "put_source",
+        "description": "Stores an archive of a function's folder, zip or tar.gz: the body, or an object of the "
+        "project in one version. The function need not exist.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/gzip": binary, "application/zip": binary, **_json(reference)},
+        },
+        "responses": {"201": {"description": "Stored.", "content": _json(schema)}, **_errors()},
+    }
+
+
 def _operation(operation: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "operationId": operation,
@@ -212,7 +248,8 @@ def _specification() -> dict[str, Any]:
     }
     properties = {
         "name": _TEXT,
-        "image": {**_TEXT, "description": "By digest."},
+        "image": {**_OPTIONAL_TEXT, "description": "By digest; or 'source'."},
+        "source": {**_OPTIONAL_TEXT, "description": "Digest of an archive that was stored for this function."},
         **words,
         **integers,
         "health_path": _OPTIONAL_TEXT,
@@ -240,6 +277,7 @@ def _function() -> dict[str, Any]:
         "properties": {
             "current": {"type": "boolean"},
             "image_digest": _TEXT,
+            "build": {"type": ["object", "null"], "properties": dict.fromkeys(_BUILD, _OPTIONAL_TEXT)},
             "latest_created_revision": _TEXT,
             "latest_ready_revision": _TEXT,
             "active_revisions": {"type": "array", "items": active},

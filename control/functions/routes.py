@@ -5,6 +5,8 @@
     PUT    /v1/functions/{name}             create, or replace the specification
     PATCH  /v1/functions/{name}             change the given fields; null restores a default
     DELETE /v1/functions/{name}             delete
+    PUT    /v1/functions/{name}/source      store an archive from which a function can be built
+    GET    /v1/functions/{name}/build-logs  the output of its last build (`tail`)
     GET    /v1/functions/{name}/revisions   its revisions, the newest first
     GET    /v1/functions/{name}/metrics     calls, errors, durations and cold starts of its revisions
     GET    /v1/functions/{name}/logs        the end of the output of its pods (`tail`), or all that follows (`follow`)
@@ -24,11 +26,13 @@ from control.functions.log_follow import FollowResponse, FollowSlots, LogFollow,
 from control.functions.metrics import GatewayReplicas, metrics_document
 from control.functions.preconditions import etag_of, expectation_of
 from control.functions.responder import FunctionsRequest, Responder, Result, Work, number
-from gateway.errors import UNCACHEABLE
+from control.functions.source import SourceUploads
+from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.body import json_of, read_body
 from gateway.http.query import one_value
 from policies.model import Platform, TenantSpec
 from policies.own_function import OwnFunction
+from policies.own_function_rules import LOWEST_LEVEL
 from tenancy import function_use_cases as use_cases
 from tenancy.function_repository import FunctionRepository
 from tenancy.function_use_cases import FunctionOutcome
@@ -65,6 +69,7 @@ class FunctionRoutes:
         gateways: GatewayReplicas,
         recheck_seconds: float,
         platform: Platform,
+        uploads: SourceUploads,
         public_url: str,
     ) -> None:
         self._responder = responder
@@ -76,6 +81,7 @@ class FunctionRoutes:
         self._recheck_seconds = recheck_seconds
         self._follow_slots = FollowSlots()
         self._platform = platform
+        self._uploads = uploads
         self._public_url = public_url
 
     async def collection(self, request: Request) -> Response:
@@ -98,6 +104,14 @@ class FunctionRoutes:
     async def metrics(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/metrics`."""
         return await self._respond(request, self._metrics)
+
+    async def source(self, request: Request) -> Response:
+        """`PUT /v1/functions/{name}/source`."""
+        return await self._respond(request, self._put_source)
+
+    async def build_logs(self, request: Request) -> Response:
+        """`GET /v1/functions/{name}/build-logs`."""
+        return await self._respond(request, self._build_logs, ("tail",))
 
     async def _respond(self, request: Request, work: Work, parameters: tuple[str, ...] = ()) -> Response:
         return await self._responder.respond(request, work, parameters)
@@ -203,6 +217,28 @@ class FunctionRoutes:
         counts = await self._gateways.counts(tenant.namespace)
         return JSONResponse({"metrics": metrics_document(record, counts)}, headers=UNCACHEABLE)
 
+    async def _put_source(self, asked: FunctionsRequest) -> Response:
+        # Before any byte of the body: a project that cannot have functions stores none of their archives.
+        require_own_functions(await self._tenant(asked), asked.name)
+        source = await self._uploads.receive(asked.call, asked.name, asked.request)
+        document = {
+            "digest": source.digest,
+            "bytes": source.size,
+            "files": source.files,
+            "runtime": source.runtime,
+        }
+        return JSONResponse({"source": document}, 201, headers=UNCACHEABLE)
+
+    async def _build_logs(self, asked: FunctionsRequest) -> Response:
+        lines = number(asked.parameters, "tail", DEFAULT_TAIL, MAX_TAIL)
+        tenant = await self._tenant(asked)
+
+        def work() -> list[dict[str, Any]]:
+            use_cases.get_function(self._functions, tenant, asked.name)
+            return logs_document(self._functions.build_logs(tenant.namespace, asked.name, lines=lines))
+
+        return JSONResponse({"logs": await self._run(asked, work)}, headers=UNCACHEABLE)
+
     async def _tenant(self, asked: FunctionsRequest) -> TenantSpec:
         return (await self._responder.tenant(asked)).spec
 
@@ -218,6 +254,13 @@ class FunctionRoutes:
     def _answer(self, record: FunctionRecord, status: int = 200, **more: Any) -> Response:
         headers = {**UNCACHEABLE, "ETag": etag_of(record)}
         return JSONResponse({"function": self._document(record), **more}, status, headers=headers)
+
+
+def require_own_functions(tenant: TenantSpec, name: str) -> None:
+    """Raises GatewayError FUNCTION_REJECTED if the project's level allows no functions of its own."""
+    if not tenant.isolation >= LOWEST_LEVEL:
+        why = f"functions of one's own need level {LOWEST_LEVEL.value}, and this project's is {tenant.isolation.value}"
+        raise GatewayError(ErrorCode.FUNCTION_REJECTED, function=name, why=why)
 
 
 async def _values(asked: FunctionsRequest) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from gateway.server.serve import open_directory, run
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory.protocol import TenantDirectory
+from tenancy.registry_credentials import CredentialVerifier
 
 
 def serve() -> int:
@@ -47,11 +49,13 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
     """Builds the ASGI application.
 
     Raises:
-        ValueError: OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set, or has no key.
+        ValueError: OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set, or a file of a key has none.
     """
     if settings.registry_token_key_file is None:
         raise ValueError("OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set: it names the private key of the registry's tokens")
     key = SigningKey.from_file(settings.registry_token_key_file)
+    path = settings.registry_credential_key_file
+    workloads = CredentialVerifier.from_file(path, time.time) if path else None
     metrics, recorder = Metrics(), recorder_of(settings)
     service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file)
 
@@ -62,7 +66,7 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
                 settings.token_validation_concurrency, wait_seconds=settings.keystone_timeout_seconds
             )
             keystone = build_keystone(settings, identity, http)
-            logins = RegistryLogins(keystone, http, limiter, settings, auth_url=identity.auth_url)
+            logins = RegistryLogins(keystone, http, limiter, settings, auth_url=identity.auth_url, workloads=workloads)
             app.state.registry = RegistryTokenRoute(
                 logins, LoginLimiter(settings.registry_logins_per_minute), directory, key, settings
             )

@@ -21,6 +21,16 @@ class RegistrySettings(Group):
         description="PEM file with the private key, on the curve P-256, that signs the registry's tokens. "
         "`osfaas registry-tokens --jwks` prints its public key for the registry (auth.token.jwks).",
     )
+    registry_credential_key_file: Path | None = Field(
+        None,
+        description="PEM file with the public key, of Ed25519, of the controller. With it, the endpoint accepts the "
+        "credentials that the controller signs for builds and for the kubelet.",
+    )
+    registry_ca_file: Path | None = Field(
+        None,
+        description="PEM file with the authorities that sign the certificates of the registry and of its token "
+        "endpoint; default: those of the system. `/v1/functions` stores archives in the registry.",
+    )
     registry_token_seconds: int = Field(
         300,
         ge=60,

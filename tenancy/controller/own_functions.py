@@ -73,7 +73,8 @@ def report_functions(
     for record in observed.records:
         status = own_function_status(record, context)
         accepted = status.condition(FunctionConditionType.ACCEPTED)
-        if accepted and accepted.status:
+        built = status.condition(FunctionConditionType.BUILT)
+        if accepted and accepted.status and not (built and built.status is False):
             waits = waits or any(condition.status is None for condition in status.conditions)
         patch = function_status_patch(observed.manifests[record.name], status, now)
         if patch is not None:

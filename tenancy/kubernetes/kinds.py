@@ -16,6 +16,8 @@ REVISION = Kind("serving.knative.dev/v1", "Revision")
 POD_AUTOSCALER = Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 POD = Kind("v1", "Pod")
+JOB = Kind("batch/v1", "Job")
+SECRET = Kind("v1", "Secret")
 
 # Kinds of our objects in a tenant's namespace. Other kinds are never read, and so never deleted. The controller's role
 # (manifests/controller/access.yaml) must allow all of them: one forbidden list stops every reconcile.
@@ -29,6 +31,9 @@ OWNED_KINDS = (
     Kind("security.istio.io/v1", "PeerAuthentication"),
     KNATIVE_SERVICE,
 )
+
+# Ours as well, but for builds: read in tenants' namespaces only, where a RoleBinding allows it, and never watched.
+BUILD_KINDS = (SECRET, JOB)
 
 # Knative's labels on the objects of a Service and of a revision.
 SERVICE_LABEL = "serving.knative.dev/service"

@@ -7,7 +7,7 @@ controller writes `status`.
     kind: Function
     metadata: {name: hello, namespace: faas-3d1f…}
     spec:
-      image: registry.example.org/atlas/hello@sha256:…
+      image: registry.example.org/atlas/hello@sha256:…       # or source: sha256:…, from which it is built
       environment: {GREETING: hello}
       cpuMillis: 250
       memoryMiB: 256
@@ -21,6 +21,7 @@ controller writes `status`.
       conditions: [{type: Ready, status: "True", reason: Ready, message: "", lastTransitionTime: …}]
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -36,6 +37,7 @@ class FunctionConditionType(Enum):
     """The conditions of a function, in the order in which a change takes effect."""
 
     ACCEPTED = "Accepted"
+    BUILT = "Built"
     REVISION = "RevisionReady"
     TRAFFIC = "TrafficAssigned"
     READY = "Ready"
@@ -58,6 +60,26 @@ class ActiveRevision:
     name: str
     percent: int
     tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionBuild:
+    """The last build of a function that ended.
+
+    Attributes:
+        key: which build it is (`policies.own_build.build_key`).
+        source: digest of its archive.
+        image: what it pushed; "" if it failed.
+        runtime: which was detected; "" if that is not known.
+        reason, message: why it failed.
+    """
+
+    key: str
+    source: str
+    image: str = ""
+    runtime: str = ""
+    reason: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +105,7 @@ class OwnFunctionStatus:
         image_digest: of the specification that was observed.
         latest_created, latest_ready: names of revisions; "" while there is none.
         starts: of each existing revision.
+        build: the last one that ended, of a function with a source.
     """
 
     observed_generation: int = 0
@@ -93,6 +116,7 @@ class OwnFunctionStatus:
     active: tuple[ActiveRevision, ...] = ()
     conditions: tuple[FunctionCondition, ...] = ()
     starts: tuple[RevisionStarts, ...] = ()
+    build: FunctionBuild | None = None
 
     def condition(self, type_: FunctionConditionType) -> FunctionCondition | None:
         """The condition of this type, if it was reported."""
@@ -197,7 +221,8 @@ def function_manifest_of(record: FunctionRecord) -> Manifest:
 
 def _fields(spec: OwnFunction) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "image": spec.image,
+        "image": spec.image or None,
+        "source": spec.source or None,
         "command": list(spec.command),
         "args": list(spec.args),
         "port": spec.port,
@@ -224,10 +249,14 @@ def _target_fields(target: TrafficTarget) -> dict[str, Any]:
 
 
 def _spec(name: str, spec: Mapping[str, Any]) -> OwnFunction:
-    usual = OwnFunction(name=name, image="")
+    usual = OwnFunction(name=name)
+    image, source = str(spec.get("image", "")), str(spec.get("source", ""))
+    if bool(image) == bool(source):
+        raise ValueError("it needs either an image or a source")
     return OwnFunction(
         name=name,
-        image=str(spec["image"]),
+        image=image,
+        source=source,
         command=tuple(map(str, spec.get("command", ()))),
         args=tuple(map(str, spec.get("args", ()))),
         port=int(spec.get("port", usual.port)),
@@ -291,4 +320,15 @@ def _status(status: Mapping[str, Any]) -> OwnFunctionStatus:
             RevisionStarts(each["name"], int(each.get("coldStarts", 0)), each.get("activeSince", ""))
             for each in status.get("revisions", ())
         ),
+        build=build_of(status["build"]) if status.get("build") else None,
     )
+
+
+def build_of(fields: Mapping[str, Any]) -> FunctionBuild:
+    """Parses `status.build`."""
+    return FunctionBuild(**{each.name: str(fields.get(each.name, "")) for each in dataclasses.fields(FunctionBuild)})
+
+
+def build_fields(build: FunctionBuild) -> dict[str, str]:
+    """`status.build`, with its empty fields: a merge patch would keep those of an earlier build."""
+    return dataclasses.asdict(build)

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from registries import package_index, push_base, registry
 from test_builds import zip_of
 
@@ -24,17 +24,20 @@ from builds.registry import Login, Registry
 from control.registry.tokens import Grant, SigningKey, claims_of
 from localcloud.services import Service, free_ports
 from localcloud.stack import running, write_tenants
+from tenancy.registry_credentials import CredentialSigner
 from tests.machine import scaled
 
 
 @dataclass(frozen=True)
 class Site:
-    """A registry with token authentication, and the key of its tokens."""
+    """A registry with token authentication, the key of its tokens, and that of the controller's credentials."""
 
     url: str
     tokens: str
     key: SigningKey
     log: Path
+    credential_key: Path
+    registry: Service
 
     def ask(self, user: str, password: str, *scopes: str, service: str = "osfaas-registry") -> httpx.Response:
         query = [("service", service), *(("scope", scope) for scope in scopes)]
@@ -78,7 +81,17 @@ def site(cloud, tmp_path_factory) -> Iterator[Site]:
     )
     jwks = folder / "jwks.json"
     command = [sys.executable, "-m", "client.cli", "registry-tokens"]
-    environment = {"OSFAAS_REGISTRY_TOKEN_KEY_FILE": str(private)}
+    credential_key, public = folder / "credential.pem", folder / "credential.pub"
+    credential_key.write_bytes(
+        ed25519.Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    public.write_bytes(CredentialSigner.from_file(credential_key).public_key())
+    environment = {
+        "OSFAAS_REGISTRY_TOKEN_KEY_FILE": str(private),
+        "OSFAAS_REGISTRY_CREDENTIAL_KEY_FILE": str(public),
+    }
     jwks.write_bytes(subprocess.check_output([*command, "--jwks"], env={**os.environ, **environment}))
     tenants = folder / "tenants.yaml"
     write_tenants(tenants, {cloud.users[user].project_id: "http://127.0.0.1:9" for user in ("alice", "bob")})
@@ -105,7 +118,14 @@ def site(cloud, tmp_path_factory) -> Iterator[Site]:
     }
     endpoint = Service("registry-tokens", command, port, folder, settings)
     with running(endpoint), registry(folder, auth=auth) as service:
-        yield Site(f"http://127.0.0.1:{service.port}", tokens, SigningKey.from_file(private), endpoint.log)
+        yield Site(
+            f"http://127.0.0.1:{service.port}",
+            tokens,
+            SigningKey.from_file(private),
+            endpoint.log,
+            credential_key,
+            service,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +227,36 @@ def test_project_that_is_not_onboarded_gets_no_token(site, cloud) -> None:
 
 def test_unscoped_token_is_refused(site, cloud) -> None:
     assert site.ask("token", cloud.unscoped_token("alice")).status_code == 403
+
+
+def test_controllers_credential_reaches_one_project_for_its_time(site, alice, bob) -> None:
+    """A build pushes to its own project; the kubelet pulls there, and nothing else."""
+    signer = CredentialSigner.from_file(site.credential_key)
+    found = signer.credentials_of(alice, time.time())
+    scopes = (
+        f"repository:{alice}/x:pull,push,delete",
+        f"repository:{bob}/x:pull,push",
+        "repository:base/asgi:pull,push",
+    )
+    base = {"type": "repository", "name": "base/asgi", "actions": ["pull"]}
+    own = {"type": "repository", "name": f"{alice}/x"}
+    assert site.access("workload", found.push, *scopes) == [{**own, "actions": ["pull", "push"]}, base]
+    assert site.access("workload", found.pull, *scopes) == [{**own, "actions": ["pull"]}, base]
+    stranger = CredentialSigner(ed25519.Ed25519PrivateKey.generate()).credentials_of(alice, time.time())
+    old = signer.credentials_of(alice, time.time() - 48 * 3600)
+    early = signer.credentials_of(alice, time.time() + 48 * 3600)
+    head, body, signature = found.push.split(".")
+    forged = [f"{head}.{body[:-4]}AAAA.{signature}", f"{head}.{body}.", "a.b.c", "", found.push + "x"]
+    for password in (stranger.push, old.push, old.pull, early.pull, *forged):
+        assert site.ask("workload", password, scopes[0]).status_code == 401
+    # Nor is it a login of another user name, or a token of Keystone.
+    assert site.ask("token", found.push, scopes[0]).status_code == 401
+
+
+def test_controllers_credential_of_a_project_that_is_not_onboarded_is_worth_nothing(site, cloud) -> None:
+    signer = CredentialSigner.from_file(site.credential_key)
+    carol = signer.credentials_of(cloud.users["carol"].project_id, time.time())
+    assert site.ask("workload", carol.pull).status_code == 403
 
 
 def test_revoked_token_is_refused(site, cloud) -> None:

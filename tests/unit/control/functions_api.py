@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from starlette.applications import Starlette
 
-from control.functions.app import FunctionsApi, _routes, add_routes
+from control.functions.app import Callers, FunctionsApi, _routes, add_routes
 from control.functions.metrics import GatewayReplicas
+from control.functions.source import SourceUploads
 from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
 from gateway.errors import GatewayError
@@ -109,6 +110,9 @@ class Records:
 
     def revisions(self, namespace: NamespaceName, name: str) -> tuple[Revision, ...]:
         return (Revision(f"{name}-0a0a0a0a", "2026-11-24T12:00:00Z", IMAGE, True),)
+
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        return (ContainerLog(f"build-{name}-0a0a0a0a-x", "", False, f"{lines} lines\n"),)
 
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         return (ContainerLog("pod", f"{name}-0a0a0a0a", True, f"{lines} lines\n"),)
@@ -272,7 +276,7 @@ class TrustsInMemory:
 class Api:
     """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, platform: Platform = PLATFORM) -> None:
         self.token = token()
         self.caller: Caller | GatewayError = Caller(
             token=self.token,
@@ -302,7 +306,7 @@ class Api:
             secrets=self.secrets,
             logs=self.logs,
             triggers=self.triggers,
-            platform=PLATFORM,
+            platform=platform,
         )
         self.trusts = TrustsInMemory()
         identity = IdentityService("https://k.test/v3", None, True, self.trusts)  # type: ignore[arg-type]
@@ -311,7 +315,9 @@ class Api:
         )
         app = Starlette(routes=_routes(settings, metrics, parts.directory))
         trusts = TriggerTrusts(identity, self.trusts, settings)  # type: ignore[arg-type]
-        add_routes(app, parts, Admission(authenticator, self, limiter), trusts, settings)
+        admission = Admission(authenticator, self, limiter)
+        uploads = SourceUploads(admission, platform.builds, None)  # type: ignore[arg-type]
+        add_routes(app, parts, Callers(admission, trusts, uploads), settings)
         app.state.triggers._clock = lambda: NOW
         self.routes = app.state.functions
         install_error_handlers(app)

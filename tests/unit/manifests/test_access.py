@@ -14,6 +14,7 @@ from policies.access import (
 )
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
+from policies.own_build import REGISTRY_SECRETS
 from policies.tenant import tenant_manifests
 from tenancy.kubernetes.client import Kind, ref_of
 from tenancy.kubernetes.kinds import OWNED_KINDS
@@ -40,6 +41,15 @@ BINDING = {
 }
 
 
+# Two Secrets by their names, in tenants' namespaces: the credentials for the registry.
+SECRETS = {
+    "apiGroups": [""],
+    "resources": ["secrets"],
+    "resourceNames": list(REGISTRY_SECRETS),
+    "verbs": ["get", "create", "patch", "delete"],
+}
+
+
 def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in rendered(folder):
         if item["kind"] in {"Role", "ClusterRole"}:
@@ -51,7 +61,7 @@ def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_no_rule_has_a_wildcard_or_leads_to_more_rights(folder: str):
     """A wildcard grants what does not exist yet."""
     for name, rule in rules(folder):
-        if (name, rule) == ("osfaas-controller", BINDING):
+        if (name, rule) in (("osfaas-controller", BINDING), (CONTROLLER_ROLE, SECRETS)):
             continue
         assert not DANGEROUS_VERBS & set(rule["verbs"]), name
         assert "*" not in {*rule["apiGroups"], *rule["resources"]}, name
@@ -122,7 +132,7 @@ def test_nobody_sees_the_pods_of_all_namespaces(folder: str):
 
 
 def test_in_tenants_namespaces_the_controller_sees_what_explains_failures_and_ends_pods():
-    """It changes none, and makes none."""
+    """It changes no pod, and makes none but by the Jobs of builds; of Secrets, it sees its own two."""
     role = one(rendered("manifests/controller"), "ClusterRole", CONTROLLER_ROLE)
     found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert found == {
@@ -131,7 +141,10 @@ def test_in_tenants_namespaces_the_controller_sees_what_explains_failures_and_en
         ("deployments", "list"),
         ("revisions", "list"),
         ("functions/status", "patch"),
+        *(("jobs", verb) for verb in ("get", "list", "create", "patch", "delete")),
+        *(("secrets", verb) for verb in SECRETS["verbs"]),
     }
+    assert SECRETS in role["rules"]
 
 
 def test_the_controller_binds_that_role_to_itself_in_every_tenants_namespace():

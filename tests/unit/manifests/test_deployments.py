@@ -17,6 +17,7 @@ PARTS = (
     ("manifests/admin-api", "osfaas-admin-api"),
     ("manifests/functions-api", "osfaas-functions-api"),
     ("manifests/scheduler", "osfaas-scheduler"),
+    ("manifests/registry-tokens", "osfaas-registry-tokens"),
 )
 EXAMPLE = "manifests/overlays/example"
 PREFIX = "OSFAAS_"

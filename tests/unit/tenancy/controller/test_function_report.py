@@ -10,13 +10,20 @@ from policies.labels import CALLABLE, OWN_FUNCTION
 from policies.own_function import OwnFunction, Rejection, TrafficTarget
 from policies.own_function_service import build_own_function
 from policies.tenant import TenantObjects
+from tenancy.controller.builds import BuildState
 from tenancy.controller.crashes import last_lines
 from tenancy.controller.function_report import OwnFunctionContext, function_status_patch, own_function_status
 from tenancy.controller.function_status import function_statuses
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.client import Ref
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE
-from tenancy.model.function import FunctionConditionType, FunctionRecord, OwnFunctionStatus
+from tenancy.model.function import (
+    FunctionBuild,
+    FunctionConditionType,
+    FunctionRecord,
+    OwnFunctionStatus,
+    function_record_of,
+)
 from tenancy.model.suspension import Suspension
 from tests.unit.tenancy.objects import PLATFORM, SPEC
 
@@ -195,6 +202,40 @@ def test_the_status_is_written_only_if_it_changed() -> None:
     times = {each["type"]: each["lastTransitionTime"] for each in again["status"]["conditions"]}
     assert times["Accepted"] == "2026-11-24T12:00:00Z"
     assert times["Ready"] == "2026-11-24T13:00:00Z"
+
+
+def merged(patch: Any, value: Any) -> Any:
+    """A JSON merge patch, as the API server applies it (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    before = value if isinstance(value, dict) else {}
+    after = {**before, **{name: merged(part, before.get(name)) for name, part in patch.items()}}
+    return {name: part for name, part in after.items() if part is not None}
+
+
+def test_a_failed_build_leaves_nothing_of_the_build_before_in_the_status() -> None:
+    """The image of an earlier source must not look like that of this one."""
+    source = OwnFunction(name="hello", source="sha256:" + "0b" * 32)
+    record = FunctionRecord(SPEC.namespace, source, generation=2)
+    good = FunctionBuild(key="1", source="sha256:" + "0a" * 32, image=HELLO.image, runtime="asgi")
+    failed = FunctionBuild(key="2", source=source.source, reason="BuildFailed", message="resolve: no such package")
+    manifest: Object = {"metadata": {"name": "hello", "namespace": SPEC.namespace}, "spec": {"source": source.source}}
+    for build in (good, failed, None):
+        context = OwnFunctionContext(
+            TenantObjects((), unbuilt=frozenset({"hello"})), {}, builds={"hello": BuildState(build)}
+        )
+        found = own_function_status(record, context)
+        patch = function_status_patch(manifest, found, NOON)
+        assert patch is not None
+        manifest = merged(patch, manifest)
+        assert function_status_patch(manifest, found, NOON) is None
+        record = function_record_of({**manifest, "metadata": {**manifest["metadata"], "generation": 2}})
+        # While another one runs, it is the last that ended.
+        assert record.status.build == (build or failed)
+        built = {True: "Built", False: "BuildFailed", None: "Building"}
+        condition = found.condition(FunctionConditionType.BUILT)
+        assert condition is not None
+        assert condition.reason == built[condition.status]
 
 
 def test_callers_get_no_problem_of_a_revision_that_gets_no_calls() -> None:
