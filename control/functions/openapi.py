@@ -5,6 +5,7 @@ from typing import Any
 
 from control.functions.fields import FIELDS, INTEGERS, WORDS
 from control.functions.routes import DEFAULT_LIMIT, DEFAULT_TAIL, MAX_LIMIT, MAX_TAIL
+from control.functions.trigger_openapi import trigger_paths, trigger_schemas
 from gateway.errors import ErrorCode
 from policies.own_function import MAX_NAME, MAX_TAG
 
@@ -49,6 +50,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
                     "responses": {"204": {"description": "Deleted; its pods end."}, **_errors()},
                 },
             },
+            **trigger_paths(name, _errors()),
             "/v1/functions/{name}/revisions": {
                 "parameters": [name],
                 "get": _operation("list_revisions", _listed("revisions", _revision())),
@@ -63,7 +65,12 @@ def openapi_document(public_url: str) -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": _TOKEN_SCHEMES,
-            "schemas": {"Function": _function(), "Specification": _specification(), "Error": _error()},
+            "schemas": {
+                **trigger_schemas(),
+                "Function": _function(),
+                "Specification": _specification(),
+                "Error": _error(),
+            },
         },
     }
 
