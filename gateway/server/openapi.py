@@ -133,7 +133,7 @@ def _events() -> dict[str, Any]:
     }
     return {
         "operationId": "receive_events",
-        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are computed and kept, and triggers fire.",
+        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are kept, and triggers fire.",
         "parameters": [
             _parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}."),
             _parameter("checksums", "query", "false: no digests, and triggers of functions only."),
