@@ -5,6 +5,7 @@ from typing import Any
 
 from control.functions.fields import FIELDS, INTEGERS, WORDS
 from control.functions.routes import DEFAULT_LIMIT, DEFAULT_TAIL, MAX_LIMIT, MAX_TAIL
+from control.functions.trigger_openapi import trigger_paths, trigger_schemas
 from gateway.errors import ErrorCode
 from policies.own_function import MAX_NAME, MAX_TAG
 from policies.own_function_secrets import MAX_BYTES, MAX_MOUNTED
@@ -59,6 +60,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
                     "parameters": [_number("tail", DEFAULT_TAIL, MAX_TAIL, "Maximum number of lines of a build.")],
                 },
             },
+            **trigger_paths(name, _errors()),
             "/v1/functions/{name}/revisions": {
                 "parameters": [name],
                 "get": _operation("list_revisions", _listed("revisions", _revision())),
@@ -86,7 +88,12 @@ def openapi_document(public_url: str) -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": _TOKEN_SCHEMES,
-            "schemas": {"Function": _function(), "Specification": _specification(), "Error": _error()},
+            "schemas": {
+                **trigger_schemas(),
+                "Function": _function(),
+                "Specification": _specification(),
+                "Error": _error(),
+            },
         },
     }
 

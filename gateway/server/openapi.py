@@ -119,7 +119,14 @@ def _bulk() -> dict[str, Any]:
 
 def _events() -> dict[str, Any]:
     outcomes = {"type": "object", "additionalProperties": {"type": "integer"}}
-    counted = _json({"type": "object", "required": ["outcomes"], "properties": {"outcomes": outcomes}})
+    texts = {name: {"type": "string"} for name in ("function", "trigger", "outcome", "id")}
+    fired = {"type": "object", "properties": {"record": {"type": "integer"}, **texts}}
+    properties = {
+        "outcomes": outcomes,
+        "triggers": {"type": "array", "items": fired},
+        "further_triggers": {"type": "integer"},
+    }
+    counted = _json({"type": "object", "required": ["outcomes"], "properties": properties})
     shown = {"content": counted, "headers": _LIMIT_HEADERS}
     one = {"schema": {"type": "object"}}
     content = {
@@ -129,8 +136,11 @@ def _events() -> dict[str, Any]:
     }
     return {
         "operationId": "receive_events",
-        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are computed and kept.",
-        "parameters": [_parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}.")],
+        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are kept, and triggers fire.",
+        "parameters": [
+            _parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}."),
+            _parameter("checksums", "query", "false: no digests, and triggers of functions only."),
+        ],
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {"description": "The same as 204, if Accept names JSON.", **shown},
