@@ -47,7 +47,7 @@ MAX_REFERENCE_BYTES = 8_192
 _RECEIVE_SECONDS, _REGISTRY_SECONDS = 300.0, 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """An archive in the registry.
 
@@ -184,7 +184,7 @@ class SourceUploads:
                 _push(Registry(builds.registry_url, login, http, scopes=scopes), repository, blob)
         except (RegistryError, TemporaryError, httpx.HTTPError) as error:
             raise GatewayError(ErrorCode.REGISTRY_UNAVAILABLE, why=_clause(error)) from error
-        return Source(blob.digest, blob.size, len(unpacked.files), runtime.name)
+        return Source(digest=blob.digest, size=blob.size, files=len(unpacked.files), runtime=runtime.name)
 
 
 def reference_of(body: Any) -> tuple[ObjectRef, str]:

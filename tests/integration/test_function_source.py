@@ -92,6 +92,7 @@ def api(cloud, site: Site, tmp_path_factory) -> Iterator[Api]:  # noqa: F811
             "OSFAAS_LISTEN_PORT": str(port),
             "OSFAAS_TENANT_SOURCE": "file",
             "OSFAAS_TENANTS_FILE": str(folder / "tenants.yaml"),
+            "OSFAAS_STORE_ALLOWLIST": cloud.swift_url,
             "OSFAAS_PROJECT_REQUESTS_PER_SECOND": "200",
             "TMPDIR": str(temporary),
         }

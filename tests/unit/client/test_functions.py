@@ -67,7 +67,9 @@ class Service:
         class Handler(http.server.BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                body = json.loads(self.rfile.read(length)) if length else None
+                sent = self.rfile.read(length)
+                is_json = self.headers.get("Content-Type") == "application/json"
+                body = json.loads(sent) if is_json and length else sent or None
                 outer.asked.append((self.command, self.path, dict(self.headers), body))
                 status, document = outer.answers.get(f"{self.command} {self.path}", (404, error(404, "Not there.")))
                 text = b"" if document is None else json.dumps(document).encode()
