@@ -177,6 +177,7 @@ def gateway_image() -> Recipe:
         "client",
         "control",
         "gateway",
+        "operations",
     )
     files = tuple(CHECKOUT / name for name in names)
     return DockerfileImage("dev.local/osfaas-gateway:test", CHECKOUT, files).recipe("image-gateway")
