@@ -16,6 +16,7 @@ COPY tenancy ./tenancy
 COPY client ./client
 COPY control ./control
 COPY gateway ./gateway
+COPY operations ./operations
 RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM ${PYTHON}

@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
+.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -86,6 +86,9 @@ long: install  ## kills, load and failing reads, in short
 test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
 	@$(BIN)/python -m pytest tests/faults -q
 
+test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
+	@$(BIN)/python -m pytest tests/durable -q
+
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --require-hashes --requirement tests/$(subst .,,$(@F))/requirements.txt
 	@touch $@
@@ -148,7 +151,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy builds client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds client control gateway operations tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code

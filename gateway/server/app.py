@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -23,6 +23,7 @@ from gateway.identity.credential import IdentityService
 from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.routes import METHODS
 from gateway.invoke.target import PREFIX
+from gateway.operations.checks import check_operations
 from gateway.server.clients import check_authorities
 from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
@@ -60,6 +61,7 @@ def build_app(
     """
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
+    check_operations(settings)
     metrics, recorder = Metrics(), recorder_of(settings)
     stats = RevisionStats(settings.function_metrics_revisions)
     metrics.registry.register(stats)
@@ -110,20 +112,15 @@ def routes(
         counted = stats or RevisionStats(0)
         return JSONResponse(counted.document(str(request.path_params["namespace"])))
 
-    async def by_path(request: Request) -> Response:
-        return await services_of(request).checksums.by_path(request)
-
     async def by_query_or_many(request: Request) -> Response:
         services = services_of(request)
         many = request.method == "POST"
         return await (services.bulk.many(request) if many else services.checksums.by_query(request))
 
-    async def events(request: Request) -> Response:
-        return await services_of(request).events.receive(request)
-
-    async def limits(request: Request) -> Response:
-        return await services_of(request).limits.show(request)
-
+    operations = _to(lambda services: services.operations.many)
+    operation = _to(lambda services: services.operations.one)
+    result = _to(lambda services: services.operations.result)
+    retry = _to(lambda services: services.operations.retry)
     return [
         # The busiest route comes first: the router tries them in order.
         Route("/v1/invoke/{rest:path}", Invoke(), methods=METHODS),
@@ -140,10 +137,26 @@ def routes(
         Route("/checksums/", by_query_or_many, methods=["GET"]),
         Route("/v1/checksums", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
-        Route("/v1/checksums/{rest:name}", by_path, methods=["GET"]),
-        Route("/v1/limits", limits, methods=["GET"]),
-        Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/checksums/{rest:name}", _to(lambda services: services.checksums.by_path), methods=["GET"]),
+        Route("/v1/limits", _to(lambda services: services.limits.show), methods=["GET"]),
+        Route("/v1/events", _to(lambda services: services.events.receive), methods=["POST"]),
+        Route("/v1/operations", operations, methods=["GET"]),
+        Route("/v1/operations/{operation}", operation, methods=["GET", "DELETE"]),
+        Route("/v1/operations/{operation}/result", result, methods=["GET"]),
+        Route("/v1/operations/{operation}/retry", retry, methods=["POST"]),
+        Route("/v1/callback-key", _to(lambda services: services.operations.callback_key), methods=["GET"]),
     ]
+
+
+def _to(
+    choose: Callable[[Services], Callable[[Request], Awaitable[Response]]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint of a component, which exists once the process has started."""
+
+    async def endpoint(request: Request) -> Response:
+        return await choose(services_of(request))(request)
+
+    return endpoint
 
 
 class _Dispatcher:

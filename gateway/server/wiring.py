@@ -26,6 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
+from gateway.identity.operation_trusts import TrustService
 from gateway.identity.trusts import TrustTokens
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
@@ -42,6 +43,10 @@ from gateway.objects.drivers import DRIVERS, DriverParts
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner
+from gateway.operations.acceptance import AsyncCalls
+from gateway.operations.delegation import Delegations
+from gateway.operations.routes import OperationRoutes
+from gateway.operations.service import Operations
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
@@ -50,6 +55,7 @@ from gateway.triggers.firing import TriggerFiring
 from gateway.triggers.reports import TriggerReports
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient
+from operations.store.database import Database
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.directory.triggers import TriggerDirectory
 
@@ -63,6 +69,7 @@ class Services:
     events: EventRoutes
     invocations: InvokeRoutes
     limits: LimitRoutes
+    operations: OperationRoutes
     project_of: ProjectOf
 
 
@@ -81,12 +88,15 @@ async def open_services(
     async with (
         open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
+        open_database(settings) as database,
     ):
         limiter = ProjectLimiter(backend, settings, metrics)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
         admission = Admission(authenticator, directory, limiter)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
+        operations = build_operations(settings, identity, keystone_http, limiter, database)
+        asynchronous = AsyncCalls(operations, body_max_bytes=settings.operation_body_max_bytes)
         checksums = Checksums(
             admission=admission,
             store=store,
@@ -119,6 +129,7 @@ async def open_services(
             limiter=limiter,
             objects=ObjectInvocations(binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects),
             body_max_bytes=settings.invoke_body_max_bytes,
+            asynchronous=asynchronous,
         )
         firing = TriggerFiring(
             directory=triggers,
@@ -131,8 +142,10 @@ async def open_services(
         reports = TriggerReports(keystone_http, identity.credential, settings.trigger_report_url)
         async with reports.sending():
             yield Services(
-                checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
-                bulk=BulkRoutes(admission, checksums, small, settings, slots),
+                checksums=ChecksumRoutes(
+                    admission, checksums, default_algorithms=settings.default_algorithms, asynchronous=asynchronous
+                ),
+                bulk=BulkRoutes(admission, checksums, small, settings, slots, asynchronous=asynchronous),
                 events=EventRoutes(
                     admission,
                     events,
@@ -143,6 +156,7 @@ async def open_services(
                 ),
                 invocations=invocations,
                 limits=LimitRoutes(admission, limiter),
+                operations=OperationRoutes(admission, operations, settings),
                 project_of=authenticator.project_of,
             )
 
@@ -159,6 +173,37 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
     url, timeout_seconds = settings.limit_store_url.get_secret_value(), settings.limit_store_timeout_seconds
     async with open_redis_backend(url, metrics, timeout_seconds=timeout_seconds) as backend:
         yield backend
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database | None]:
+    """The database of asynchronous calls; None if the settings name none. It connects when it is used."""
+    if settings.database_url is None:
+        yield None
+        return
+    database = Database(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        retry_seconds=settings.database_retry_seconds,
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def build_operations(
+    settings: Settings,
+    identity: IdentityService,
+    keystone_http: httpx.AsyncClient,
+    limiter: ProjectLimiter,
+    database: Database | None,
+) -> Operations | None:
+    """Asynchronous calls; None without a database."""
+    if database is None:
+        return None
+    trusts = TrustService(keystone_http, auth_url=identity.auth_url, timeout_seconds=settings.keystone_timeout_seconds)
+    return Operations(database, Delegations(database, trusts, identity.credential, settings), limiter, settings)
 
 
 def build_runner(

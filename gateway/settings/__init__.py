@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.settings.base import Group
 from gateway.settings.identity import IdentitySettings, TokenCacheSettings
 from gateway.settings.limits import ChecksumSettings, LimitSettings
+from gateway.settings.operations import CallbackSettings, OperationSettings, WorkerSettings
 from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
 from gateway.settings.triggers import TriggerSettings
@@ -34,6 +35,9 @@ GROUPS: tuple[type[Group], ...] = (
     RetrySettings,
     ChecksumSettings,
     LimitSettings,
+    OperationSettings,
+    WorkerSettings,
+    CallbackSettings,
     RegistrySettings,
     TriggerSettings,
 )
@@ -48,6 +52,9 @@ class Settings(
     FunctionSettings,
     ChecksumSettings,
     LimitSettings,
+    OperationSettings,
+    WorkerSettings,
+    CallbackSettings,
     RegistrySettings,
     TriggerSettings,
     BaseSettings,

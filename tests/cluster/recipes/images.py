@@ -205,6 +205,7 @@ def gateway_image() -> Recipe:
         "client",
         "control",
         "gateway",
+        "operations",
     )
     files = tuple(CHECKOUT / name for name in names)
     return DockerfileImage(GATEWAY_IMAGE, CHECKOUT, files).recipe("image-gateway")
