@@ -1,5 +1,7 @@
 """`osfaas checksum …`. Each command imports its modules when it runs, because `get` has to start quickly."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable

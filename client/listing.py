@@ -1,5 +1,7 @@
 """`list`: the digests of all objects of a container, by bulk requests to the gateway."""
 
+from __future__ import annotations
+
 import http.client
 import json
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ MAX_LIST_BYTES = 16 << 20
 ROUNDS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListQuery:
     """A query for one digest of each object of a container.
 

@@ -3,6 +3,8 @@
 The commands that need no record of a function are in modules of their own: `init`, `serve`, and `invoke`.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """`osfaas function invoke`."""
 
+from __future__ import annotations
+
 import sys
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`osfaas function init`: a folder that is a function, with a test that passes."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Iterator
@@ -9,11 +11,12 @@ from string import Template
 
 import click
 
-from builds.runtimes import FRAMEWORK, RUNTIMES
 from client.errors import CommandError
 
 # A function's name is a label of DNS; Knative appends the number of the revision.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+# Those of `builds.runtimes`, which needs a newer Python than this command.
+RUNTIMES = ("framework", "asgi")
 # Templates end in this, so that no tool takes them for code of ours.
 _SUFFIX = ".txt"
 
@@ -22,8 +25,8 @@ _SUFFIX = ".txt"
 @click.argument("name")
 @click.option(
     "--runtime",
-    type=click.Choice([runtime.name for runtime in RUNTIMES]),
-    default=FRAMEWORK.name,
+    type=click.Choice(RUNTIMES),
+    default=RUNTIMES[0],
     show_default=True,
     help="framework: main.py with functions-framework. asgi: func.py with Knative's conventions.",
 )

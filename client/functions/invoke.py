@@ -1,5 +1,7 @@
 """One call of a function through the gateway, with inputs and outputs."""
 
+from __future__ import annotations
+
 import http.client
 import json
 import os
@@ -22,7 +24,7 @@ _GOOD_STATES = frozenset(["unchanged", "written"])
 _SAFE_STATES = frozenset([*_GOOD_STATES, "changed", "missing", "refused", "unknown"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Invocation:
     """A call of a function.
 
@@ -47,7 +49,7 @@ class Invocation:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InvocationResult:
     """Whether the function succeeded and wrote its outputs; `lines`: what there is to say about that."""
 

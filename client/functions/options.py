@@ -1,5 +1,7 @@
 """Options that set fields of a function, and the fields that they make. Pure, but for click."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -55,8 +55,8 @@ def condition_of(function: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -175,6 +175,10 @@ def gateway_image() -> Recipe:
         "policies",
         "tenancy",
         "client",
+        "osfaas",
+        "distributions",
+        "builds",
+        "functions/runtimes",
         "control",
         "gateway",
     )
