@@ -27,6 +27,7 @@ class ListQuery:
 
     Attributes:
         prefix: only names that begin with it.
+        algorithm: any name that the gateway supports; "": those of the gateway's operator.
         store: whether the digests are stored with the objects.
     """
 
@@ -80,7 +81,7 @@ def _asked(login: Login, query: ListQuery, names: list[str], retry: RetryPolicy)
     """The lines of one response; a truncated response has fewer."""
     order = {
         "objects": [{"container": query.container, "object": name} for name in names],
-        "algorithms": [query.algorithm],
+        **({"algorithms": [query.algorithm]} if query.algorithm else {}),
         "store": query.store,
     }
     url, headers = f"{login.gateway}/v1/checksums", {"Content-Type": "application/json"}

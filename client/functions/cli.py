@@ -129,9 +129,10 @@ def traffic(name: str, shares: tuple[str, ...], **options: Any) -> None:
 @_waits
 def rollback(name: str, revision: str | None, **options: Any) -> None:
     """Send all calls to an earlier revision. The next deploy ends it."""
+    from client.functions.revisions import previous_revision  # noqa: PLC0415
 
     def work(client: "FunctionsClient") -> tuple["Function", bool]:
-        chosen = revision or _previous(client.revisions(name), name)
+        chosen = revision or previous_revision(client.revisions(name), name)
         return client.change(name, {"traffic": [{"percent": _ALL, "revision": chosen, "tag": None}]})
 
     _finish(name, work, options)
@@ -241,18 +242,6 @@ def _kept(current: "Function") -> list[dict[str, Any]] | None:
         return kept
     ready = current["status"]["latest_ready_revision"]
     return [{"percent": _ALL, "revision": ready, "tag": None}] if ready else None
-
-
-def _previous(found: list[dict[str, Any]], name: str) -> str:
-    """The newest ready revision that is older than the one with most calls."""
-    from client.errors import CommandError  # noqa: PLC0415
-
-    present = max(found, key=lambda each: each["percent"], default=None)
-    older = found[found.index(present) + 1 :] if present else []
-    chosen = next((each["name"] for each in older if each["ready"]), None)
-    if chosen is None:
-        raise CommandError(f"There is no earlier revision of '{name}' that became ready.")
-    return str(chosen)
 
 
 def _printable(text: str) -> str:
