@@ -142,6 +142,11 @@ def _meanings(login: Login, query: ListQuery) -> dict[int, str]:
 
 def md5sum_line(value: str, name: str) -> str:
     """A line in md5sum's format; a leading backslash marks an escaped name."""
-    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    mark = "\\" if escaped != name else ""
-    return f"{mark}{value}  {escaped}"
+    shown = escaped(name)
+    mark = "\\" if shown != name else ""
+    return f"{mark}{value}  {shown}"
+
+
+def escaped(name: str) -> str:
+    """A name on one line, as md5sum writes it."""
+    return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

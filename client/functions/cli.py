@@ -5,7 +5,6 @@ The commands that need no record of a function are in modules of their own: `ini
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +15,7 @@ from client.functions.commands import invoke
 from client.functions.init import init
 from client.functions.options import field_options, fields_of, shares_of
 from client.functions.serve import serve
+from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
     from client.functions.api import Function, FunctionsClient
@@ -39,19 +39,8 @@ for command in (init, serve, invoke):
 
 
 def _endpoint(command: Command) -> Command:
-    return click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")(
-        command
-    )
-
-
-def _form(command: Command) -> Command:
     return click.option(
-        "--output",
-        "form",
-        type=click.Choice(["table", "json"]),
-        default="table",
-        show_default=True,
-        help="Output format.",
+        "-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway."
     )(command)
 
 
@@ -61,7 +50,7 @@ def _waits(command: Command) -> Command:
         click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the change is in effect."),
     ):
         command = decorate(command)
-    return _form(_endpoint(command))
+    return output_options(_endpoint(command))
 
 
 @function.command(epilog=EXIT_CODES)
@@ -140,19 +129,19 @@ def rollback(name: str, revision: str | None, **options: Any) -> None:
 
 @function.command("list", epilog=EXIT_CODES)
 @_endpoint
-@_form
+@output_options
 def list_(endpoint: str | None, form: str) -> None:
     """List the functions of the project."""
-    from client.functions.output import as_table  # noqa: PLC0415
+    from client.functions.output import function_rows  # noqa: PLC0415
 
     functions = _done(endpoint, lambda client: list(client.every()))
-    click.echo(json.dumps(functions, indent=2) if form == "json" else as_table(functions))
+    click.echo(_printable(render(form, functions, function_rows(functions))))
 
 
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def show(name: str, endpoint: str | None, form: str) -> None:
     """Show a function: settings, revisions with calls, conditions."""
     _print(_done(endpoint, lambda client: client.show(name)), form)
@@ -161,13 +150,13 @@ def show(name: str, endpoint: str | None, form: str) -> None:
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def revisions(name: str, endpoint: str | None, form: str) -> None:
     """List the revisions of a function, the newest first."""
-    from client.functions.output import revisions_table  # noqa: PLC0415
+    from client.functions.output import revision_rows  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: client.revisions(name))
-    click.echo(json.dumps(found, indent=2) if form == "json" else revisions_table(found))
+    click.echo(_printable(render(form, found, revision_rows(found))))
 
 
 @function.command(epilog=EXIT_CODES)
@@ -214,9 +203,9 @@ def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
 
 
 def _print(shown: "Function", form: str) -> None:
-    from client.functions.output import as_page  # noqa: PLC0415
+    from client.functions.output import page_rows  # noqa: PLC0415
 
-    click.echo(json.dumps(shown, indent=2) if form == "json" else _printable(as_page(shown)))
+    click.echo(_printable(render_one(form, shown, page_rows(shown))))
 
 
 def _done(endpoint: str | None, work: "Callable[[FunctionsClient], Result]") -> Result:

@@ -33,7 +33,7 @@ from client.errors import CommandError
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header field. May be repeated."
 )
 @click.option("-X", "--request", "method", default="POST", show_default=True, metavar="METHOD", help="Method.")
-@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
+@click.option("-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 def invoke(endpoint: str | None, **call: Any) -> None:
     """Call a function and print its reply.
 

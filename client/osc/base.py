@@ -37,10 +37,11 @@ class WithProxy(command.Command):
         found: Proxy = manager.function
         return found
 
-    def project_id(self, name: str) -> str:
-        """The id of a project that is named by id or name."""
-        connection: Any = self.app.client_manager.sdk_connection
-        return str(connection.identity.find_project(name, ignore_missing=False).id)
+    def project_id(self, name: str, domain: str | None) -> str:
+        """The id of a project that is named by id or name; a name may be in several domains."""
+        identity: Any = self.app.client_manager.sdk_connection.identity
+        scope = {"domain_id": identity.find_domain(domain, ignore_missing=False).id} if domain else {}
+        return str(identity.find_project(name, ignore_missing=False, **scope).id)
 
     def say(self, line: str) -> None:
         """Writes progress, which is no part of the output."""

@@ -21,6 +21,7 @@ class _OfProject(WithProxy, command.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         self.add_options(parser)
+        parser.add_argument("--project-domain", metavar="<project-domain>", help="Domain of the project (name or ID)")
         parser.add_argument("project", metavar="<project>", help="Project (name or ID)")
         return parser
 
@@ -32,7 +33,7 @@ class _OfProject(WithProxy, command.ShowOne):
         raise NotImplementedError
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
-        return shown(page_of(self.act(self.project_id(parsed_args.project), parsed_args)))
+        return shown(page_of(self.act(self.project_id(parsed_args.project, parsed_args.project_domain), parsed_args)))
 
 
 class _Specifies(_OfProject):

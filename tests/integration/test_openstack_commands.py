@@ -64,7 +64,6 @@ class Site:
 
     environment: Mapping[str, str]
     asked: list[str]
-    project_id: str
 
     def run(self, *commands: str | list[str], cloud: str = "alice") -> list[Done]:
         """Runs commands of `openstack`, one after the other."""
@@ -96,7 +95,6 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
     clouds = yaml.safe_load(Path(cloud.clouds_yaml).read_text())
     for entry in clouds["clouds"].values():
         entry["region_name"] = "Whole"
-    user = cloud.users["admin"]
     auth = clouds["clouds"]["admin"]["auth"]
     system = {name: auth[name] for name in ("auth_url", "username", "password", "user_domain_id")}
     clouds["clouds"]["system"] = {**clouds["clouds"]["admin"], "auth": {**system, "system_scope": "all"}}
@@ -156,7 +154,7 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
             "PYTHONIOENCODING": "utf-8",
             "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
         }
-        yield Site(environment, asked, user.project_id)
+        yield Site(environment, asked)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +209,7 @@ def test_every_command_prints_in_every_format(made):
 def test_columns_names_and_algorithms_are_chosen_as_everywhere(made):
     chosen = "checksum show --algorithm sha256 -f value -c sha256 data/plain"
     assert made.one(chosen).out.strip() == CONTENT.digests["sha256"]
-    assert made.one("function show -f value -c environment -f json hello").out.count('"A": "1"') == 1
+    assert json.loads(made.one("function show -f json -c environment hello").out) == {"environment": {"A": "1"}}
 
 
 def test_application_credential_is_enough(made):
@@ -233,7 +231,6 @@ def test_errors_are_the_services_sentence(made):
     )
     assert {each.code for each in (missing, image, object_, level)} == {1}
     assert "'nothing'" in missing.err
-    assert "req-" in missing.err
     assert "There is no such container or object" in object_.err
     assert "does not name an object" in level.err
 
@@ -242,16 +239,17 @@ def test_second_revision_gets_shares_and_rollback_takes_them_back(made):
     image = IMAGE[:-1] + "b"
     commands = [
         f"function set --image {image} --wait hello",
-        "function traffic set hello hello-00000000=90 latest@canary=10",
+        "function traffic set --wait hello hello-00000000=90 latest@canary=10",
         "function revision list -f json hello",
-        "function rollback -f value -c traffic hello",
+        "function rollback --to hello-00000000 --wait -f json -c active_revisions hello",
         "function unset --traffic --env A -f json hello",
     ]
     results = made.run(*commands)
     assert [each.code for each in results] == [0] * 5, results
     shares = {each["Revision"]: each["Percent"] for each in json.loads(results[2].out)}
-    assert set(shares) == {"hello-00000000", "hello-00000001"}
-    assert "hello-0000000" in results[3].out
+    assert shares == {"hello-00000000": 90, "hello-00000001": 10}
+    (active,) = json.loads(results[3].out)["active_revisions"]
+    assert (active["name"], active["percent"]) == ("hello-00000000", 100)
     assert json.loads(results[4].out)["traffic"] is None
 
 
@@ -271,15 +269,28 @@ def test_several_are_deleted_and_the_missing_one_is_an_error(made):
 
 def test_administrator_onboards_suspends_and_removes_a_project_by_name(site):
     commands = [
-        "function tenant onboard --function checksums --limit pods=7 -f json alice-project",
+        "function tenant onboard --function checksums --limit pods=7 -f json --project-domain Default alice-project",
         "function tenant list -f json",
-        "function tenant set --display-name Atlas -f value -c display_name alice-project",
-        ["function", "tenant", "suspend", "--reason", "unpaid bill", "-f", "json", "alice-project"],
-        "function tenant resume -f value -c state alice-project",
-        "function tenant offboard --grace-seconds 60 -f value -c state alice-project",
-        "function tenant offboard --cancel -f value -c state alice-project",
-        "function tenant show -f yaml alice-project",
+        "function tenant set --display-name Atlas -f value -c display_name --project-domain Default alice-project",
+        [
+            "function",
+            "tenant",
+            "suspend",
+            "--reason",
+            "unpaid bill",
+            "-f",
+            "json",
+            "--project-domain",
+            "default",
+            "alice-project",
+        ],
+        "function tenant resume -f value -c state --project-domain Default alice-project",
+        "function tenant offboard --grace-seconds 60 -f value -c state --project-domain Default alice-project",
+        "function tenant offboard --cancel -f value -c state --project-domain Default alice-project",
+        "function tenant show -f yaml --project-domain Default alice-project",
     ]
+    (ambiguous,) = site.run("function tenant show alice-project", cloud="system")
+    assert "More than one Project exists" in ambiguous.err
     results = site.run(*commands, cloud="system")
     assert [each.code for each in results] == [0] * len(commands), results
     assert json.loads(results[0].out)["limits"]["pods"] == 7
@@ -307,15 +318,10 @@ def test_no_request_is_needless(made, cloud, command, cloud_name, wanted):
     """One discovery of Keystone, one token, and the request."""
     made.asked.clear()
     done = made.one(["--debug", *command.split()], cloud=cloud_name)
-    requests = re.findall(
-        r"REQ: curl.*?(http://\S+?) .*?-X (\w+)|REQ: curl -g -i -X (\w+) \"?(http://[^ \"]+)", done.err
-    )
-    sent = [(a[1] or a[2], a[0] or a[3]) for a in requests]
-    tokens = [url for method, url in sent if url.endswith("/auth/tokens")] or re.findall(
-        r"Making authentication request to (\S+)", done.err
-    )
-    assert len(tokens) == 1, sent
-    assert len([url for _, url in sent if url.startswith(cloud.auth_url) and "/auth/tokens" not in url]) <= 1
+    sent = re.findall(r"REQ: curl -g -i -X (\w+) (\S+)", done.err)
+    tokens = re.findall(r"Making authentication request to (\S+)", done.err)
+    assert tokens == [f"{cloud.auth_url}/auth/tokens"]
+    assert [url for _, url in sent if url.startswith(cloud.auth_url)] in ([], [cloud.auth_url])
     assert made.asked == wanted
 
 
