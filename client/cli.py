@@ -13,6 +13,7 @@ import click
 
 from client.commands import checksum
 
+_DISTRIBUTION = "osfaas-client"
 # Commands of other modules, imported on demand. Those modules import their dependencies when a command runs, because
 # help and completion load all of them.
 _ELSEWHERE = {
@@ -61,12 +62,36 @@ def _is_installed(name: str) -> bool:
 
 
 @click.group(cls=_WithLazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="osfaas-client")
+@click.version_option(package_name=_DISTRIBUTION)
 def main() -> None:
     """Multi-tenant functions for OpenStack projects."""
 
 
 main.add_command(checksum)
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed  # noqa: PLC0415
+
+    click.echo(f"osfaas {installed(_DISTRIBUTION)}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a shell's completion.
+
+    \b
+    Example:
+      eval "$(osfaas completion bash)"
+    """  # noqa: D301 - click needs the character, which keeps the lines of the example
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "osfaas", "_OSFAAS_COMPLETE").source())
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def verify(
     endpoint: str | None,
     retry_seconds: float,
 ) -> None:
-    """Compare the objects of a container with the checksums in the file SUMS (-: stdin).
+    """Compare a container with a file of checksums (-: stdin).
 
     A line for each object, as rclone prints it: '=' same, '*' different, '+' only in SUMS, '-' only in the container,
     '!' unknown. Exit codes: 0 all are the same, 1 some are not, 2 wrong usage.

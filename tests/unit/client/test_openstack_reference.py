@@ -14,9 +14,9 @@ PAGE = ROOT / "docs" / "reference" / "openstack.md"
 HEAD = """\
 # Commands of openstack
 
-Commands that the package `osfaas-client` adds to `openstack`. [How to use them](../how-to/openstack.md). Commands that show or list have all
-formatters of `openstack` (`-f json`, `yaml`, `csv`, `value`, `table`) and `-c COLUMN`; each has `--help`. Exit codes: 0 done, 1 failed, 2 wrong usage.
-This page is generated.
+Commands that the package `osfaas-client` adds to `openstack`. [How to use them](../how-to/openstack.md). Commands that
+show or list have all formatters of `openstack` (`-f json`, `yaml`, `csv`, `value`, `table`) and `-c COLUMN`; each has
+`--help`. Exit codes: 0 done, 1 failed, 2 wrong usage. This page is generated.
 """
 
 

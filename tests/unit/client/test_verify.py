@@ -30,7 +30,7 @@ def test_forms_of_other_tools_are_read():
 )
 def test_malformed_file_is_refused(lines):
     """A line that is passed over would be an object that nobody compares."""
-    with pytest.raises(CommandError, match="Line [12] "):
+    with pytest.raises(CommandError, match=r"Line [12] "):
         read_sums(lines)
 
 
