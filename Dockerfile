@@ -10,14 +10,16 @@ COPY requirements.txt ./
 RUN /opt/osfaas/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY functions/runtimes ./functions/runtimes
+COPY distributions ./distributions
 COPY builds ./builds
 COPY policies ./policies
 COPY tenancy ./tenancy
 COPY client ./client
+COPY osfaas ./osfaas
 COPY control ./control
 COPY gateway ./gateway
 COPY operations ./operations
-RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation ./distributions/builder ./distributions/client .
 
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas

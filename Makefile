@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
+.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,13 @@ packages:
 # The demo starts sooner without the tools of the tests.
 $(VENV)/.product: LOCKS := requirements.txt functions/checksums/constraints.txt
 $(VENV)/.installed: LOCKS := tests/requirements.txt
-$(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml requirements.txt functions/checksums/constraints.txt tests/requirements.txt
+$(VENV)/.product $(VENV)/.installed: pyproject.toml $(wildcard distributions/*/pyproject.toml) functions/checksums/pyproject.toml requirements.txt functions/checksums/constraints.txt tests/requirements.txt
 	@echo "==> product environment ($(VENV)): a minute or two"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PYTHON) localcloud/progress.py $(BIN)/pip install --require-hashes $(LOCKS:%=--requirement %)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . --editable functions/checksums
+	@# After the rest: an older installation had their commands in the gateway's distribution, and takes them along.
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable distributions/builder --editable distributions/client
 	@touch $@
 
 .cache/localcloud/.installed: $(addprefix localcloud/,apt.txt constraints.txt requirements.txt install.sh)
@@ -43,6 +45,20 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@echo "==> Runtimes of functions (.cache/functions)"
 	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
 	@touch $@
+
+# What a user installs, and nothing else.
+.cache/dist/.client: distributions/install.sh $(wildcard distributions/*/pyproject.toml distributions/*/requirements.txt) $(shell find client osfaas builds -name '*.py' -o -name '*.txt')
+	@echo "==> Client in an environment of its own (.cache/dist/client)"
+	@PYTHON=$(PYTHON) bash distributions/install.sh .cache/dist client
+	@touch $@
+
+dist:  ## wheels and source distributions in .cache/dist/dist; each is installed into an environment of its own
+	@PYTHON=$(PYTHON) bash distributions/install.sh .cache/dist
+	@for name in builder client gateway; do \
+	  echo "==> $$name: $$(.cache/dist/$$name/bin/python --version)"; \
+	  .cache/dist/$$name/bin/pip --disable-pip-version-check check && .cache/dist/$$name/bin/pip --disable-pip-version-check list --format=freeze || exit 1; \
+	done
+	@ls -l .cache/dist/dist
 
 .cache/registry/.installed: tests/registry/install.sh
 	@echo "==> Registry (.cache/registry)"
@@ -74,7 +90,7 @@ unit: install  ## decisions, without a network
 main-story: install  ## a digest, from the token to the answer, on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q -m "main_story and not long"
 
-further-integration: install .cache/functions/.installed .cache/registry/.installed
+further-integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed
 	@$(BIN)/python -m pytest tests/integration -q -m "not main_story and not long"
 
 hostile: install  ## hostile bytes over real sockets, by family
@@ -112,7 +128,7 @@ test-long: install  ## the same at length, on a machine that does nothing else: 
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
 	@$(BIN)/python -m pytest tests/long -q -s -m long
 
-integration: install .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
+integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
 .cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
@@ -151,7 +167,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy builds client control gateway operations tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds client osfaas control gateway operations tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code

@@ -17,7 +17,7 @@ _DIGEST = re.compile(r"[0-9a-f]{8,128}")
 _GIVEN = re.compile(r"[0-9a-f]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChecksumQuery:
     """A query for one digest of one object.
 

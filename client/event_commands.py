@@ -1,5 +1,7 @@
 """`osfaas events …`. The server is imported only when `forward` runs."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,11 @@ def forward(host: str, port: int, secret_file: Path | None, endpoint: str | None
     The token comes from the credential in OS_* variables, or in clouds.yaml with OS_CLOUD.
     """
     from client.errors import CommandError  # noqa: PLC0415
-    from client.forwarding import serve  # noqa: PLC0415
 
+    try:
+        from client.forwarding import serve  # noqa: PLC0415
+    except ImportError as error:
+        raise click.ClickException(f"{error}. Install osfaas-client[events].") from error
     secret = secret_file.read_text(encoding="utf-8").strip() if secret_file else None
     if secret == "":
         raise click.BadParameter(f"{secret_file} is empty.", param_hint="--secret-file")

@@ -5,6 +5,8 @@ process holds the project's application credential for them. It is run by the pr
 decides on retries, so the gateway's status is returned unchanged.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import hmac

@@ -1,5 +1,7 @@
 """Requests to `/v1/functions`."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,5 +1,7 @@
 """Deploys a folder: uploads it if it has changed, and shows the stages of its build."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping

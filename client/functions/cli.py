@@ -3,7 +3,8 @@
 The commands that need no record of a function are in modules of their own: `init`, `serve`, and `invoke`.
 """
 
-import json
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from client.functions.options import field_options, fields_of, shares_of
 from client.functions.secret_commands import secret
 from client.functions.serve import serve
 from client.functions.trigger_cli import trigger
+from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
     from client.functions.api import Function, FunctionsClient
@@ -42,19 +44,8 @@ for command in (init, serve, invoke, secret, trigger):
 
 
 def _endpoint(command: Command) -> Command:
-    return click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")(
-        command
-    )
-
-
-def _form(command: Command) -> Command:
     return click.option(
-        "--output",
-        "form",
-        type=click.Choice(["table", "json"]),
-        default="table",
-        show_default=True,
-        help="Output format.",
+        "-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway."
     )(command)
 
 
@@ -64,7 +55,7 @@ def _waits(command: Command) -> Command:
         click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the change is in effect."),
     ):
         command = decorate(command)
-    return _form(_endpoint(command))
+    return output_options(_endpoint(command))
 
 
 @function.command(epilog=EXIT_CODES)
@@ -140,9 +131,10 @@ def traffic(name: str, shares: tuple[str, ...], **options: Any) -> None:
 @_waits
 def rollback(name: str, revision: str | None, **options: Any) -> None:
     """Send all calls to an earlier revision. The next deploy ends it."""
+    from client.functions.revisions import previous_revision  # noqa: PLC0415
 
     def work(client: "FunctionsClient") -> tuple["Function", bool]:
-        chosen = revision or _previous(client.revisions(name), name)
+        chosen = revision or previous_revision(client.revisions(name), name)
         return client.change(name, {"traffic": [{"percent": _ALL, "revision": chosen, "tag": None}]})
 
     _finish(name, work, options)
@@ -150,14 +142,14 @@ def rollback(name: str, revision: str | None, **options: Any) -> None:
 
 @function.command("list", epilog=EXIT_CODES)
 @_endpoint
-@_form
+@output_options
 def list_(endpoint: str | None, form: str) -> None:
     """List the functions of the project."""
-    from client.functions.output import as_table  # noqa: PLC0415
+    from client.functions.output import function_rows  # noqa: PLC0415
 
     malformed: dict[str, str] = {}
     functions = _done(endpoint, lambda client: list(client.every(malformed)))
-    click.echo(json.dumps(functions, indent=2) if form == "json" else as_table(functions))
+    click.echo(_printable(render(form, functions, function_rows(functions))))
     for message in malformed.values():
         click.echo(f"osfaas: not listed: {_printable(message)}", err=True)
 
@@ -165,7 +157,7 @@ def list_(endpoint: str | None, form: str) -> None:
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def show(name: str, endpoint: str | None, form: str) -> None:
     """Show a function: settings, conditions, and what its revisions did.
 
@@ -181,13 +173,13 @@ def show(name: str, endpoint: str | None, form: str) -> None:
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def revisions(name: str, endpoint: str | None, form: str) -> None:
     """List the revisions of a function, the newest first."""
-    from client.functions.output import revisions_table  # noqa: PLC0415
+    from client.functions.output import revision_rows  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: client.revisions(name))
-    click.echo(json.dumps(found, indent=2) if form == "json" else revisions_table(found))
+    click.echo(_printable(render(form, found, revision_rows(found))))
 
 
 @function.command(epilog=EXIT_CODES)
@@ -292,9 +284,9 @@ def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
 
 
 def _print(shown: "Function", form: str) -> None:
-    from client.functions.output import as_page  # noqa: PLC0415
+    from client.functions.output import page_rows  # noqa: PLC0415
 
-    click.echo(json.dumps(shown, indent=2) if form == "json" else _printable(as_page(shown)))
+    click.echo(_printable(render_one(form, shown, page_rows(shown))))
 
 
 def _done(endpoint: str | None, work: "Callable[[FunctionsClient], Result]") -> Result:
@@ -320,18 +312,6 @@ def _kept(current: "Function") -> list[dict[str, Any]] | None:
         return kept
     ready = current["status"]["latest_ready_revision"]
     return [{"percent": _ALL, "revision": ready, "tag": None}] if ready else None
-
-
-def _previous(found: list[dict[str, Any]], name: str) -> str:
-    """The newest ready revision that is older than the one with most calls."""
-    from client.errors import CommandError  # noqa: PLC0415
-
-    present = max(found, key=lambda each: each["percent"], default=None)
-    older = found[found.index(present) + 1 :] if present else []
-    chosen = next((each["name"] for each in older if each["ready"]), None)
-    if chosen is None:
-        raise CommandError(f"There is no earlier revision of '{name}' that became ready.")
-    return str(chosen)
 
 
 def _printable(text: str) -> str:

@@ -1,5 +1,7 @@
 """`osfaas function invoke`."""
 
+from __future__ import annotations
+
 import sys
 from typing import Any
 
@@ -37,7 +39,7 @@ from client.errors import CommandError
     is_flag=True,
     help="Print the id of an operation at once; 'osfaas operation' has its result.",
 )
-@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
+@click.option("-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 def invoke(endpoint: str | None, **call: Any) -> None:
     """Call a function and print its reply.
 

@@ -6,11 +6,12 @@ import io
 import os
 import re
 import tarfile
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 from builds.errors import BuildError
 from builds.runtimes import Runtime, detect_runtime

@@ -1,5 +1,7 @@
 """`osfaas function init`: a folder that is a function, with a test that passes."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Iterator
@@ -9,13 +11,14 @@ from string import Template
 
 import click
 
-from builds.runtimes import FRAMEWORK, RUNTIMES
 from client.errors import CommandError
 
 # A function's name is a label of DNS; Knative appends the number of the revision.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 GREETING, THUMBNAIL = "greeting", "thumbnail"
 TEMPLATES = (GREETING, THUMBNAIL)
+# Those of `builds.runtimes`, which needs a newer Python than this command.
+RUNTIMES = ("framework", "asgi")
 # Templates end in this, so that no tool takes them for code of ours.
 _SUFFIX = ".txt"
 
@@ -24,8 +27,8 @@ _SUFFIX = ".txt"
 @click.argument("name")
 @click.option(
     "--runtime",
-    type=click.Choice([runtime.name for runtime in RUNTIMES]),
-    default=FRAMEWORK.name,
+    type=click.Choice(RUNTIMES),
+    default=RUNTIMES[0],
     show_default=True,
     help="framework: main.py with functions-framework. asgi: func.py with Knative's conventions.",
 )
@@ -45,7 +48,7 @@ def init(name: str, runtime: str, template: str | None) -> None:
 
 
 def _default_template(name: str, runtime: str) -> str:
-    return THUMBNAIL if (name, runtime) == (THUMBNAIL, FRAMEWORK.name) else GREETING
+    return THUMBNAIL if (name, runtime) == (THUMBNAIL, RUNTIMES[0]) else GREETING
 
 
 def write_template(parent: Path, name: str, runtime: str, template: str = GREETING) -> Path:
@@ -68,8 +71,8 @@ def write_template(parent: Path, name: str, runtime: str, template: str = GREETI
             f"{name!r} cannot be the name of a function. Use lower-case letters, digits and hyphens, at most 40, "
             "beginning with a letter and not ending with a hyphen."
         )
-    if template == THUMBNAIL and runtime != FRAMEWORK.name:
-        raise CommandError(f"The template '{THUMBNAIL}' is for the runtime '{FRAMEWORK.name}'.")
+    if template == THUMBNAIL and runtime != RUNTIMES[0]:
+        raise CommandError(f"The template '{THUMBNAIL}' is for the runtime '{RUNTIMES[0]}'.")
     folder = parent / name
     try:
         folder.mkdir(parents=True, exist_ok=True)

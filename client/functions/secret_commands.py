@@ -1,12 +1,15 @@
 """`osfaas function secret …`. No value is ever an argument: other users of a machine can list those."""
 
-import json
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from client.output import output_options, render
 
 if TYPE_CHECKING:
     from client.functions.secrets import SecretsClient
@@ -51,14 +54,13 @@ def set_(name: str, file: Path | None, endpoint: str | None) -> None:
 
 @secret.command("list")
 @_endpoint
-@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_options
 def list_(endpoint: str | None, form: str) -> None:
     """List the secrets: names, when they changed, and the functions that use them."""
-    from client.functions.output import columns  # noqa: PLC0415
     from client.functions.secrets import secrets_table  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: list(client.every()))
-    click.echo(json.dumps(found, indent=2) if form == "json" else columns(secrets_table(found)))
+    click.echo(render(form, found, secrets_table(found)))
 
 
 @secret.command()

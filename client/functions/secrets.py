@@ -1,5 +1,7 @@
 """Requests to `/v1/secrets`. Values are sent, and never shown."""
 
+from __future__ import annotations
+
 import base64
 import json
 from collections.abc import Iterator

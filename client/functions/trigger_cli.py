@@ -1,11 +1,14 @@
 """`osfaas function trigger …`: what makes a function run without a caller."""
 
-import json
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
     from client.functions.triggers import TriggersClient
@@ -26,17 +29,6 @@ def _endpoint(command: Command) -> Command:
     return click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")(
         command
     )
-
-
-def _form(command: Command) -> Command:
-    return click.option(
-        "--output",
-        "form",
-        type=click.Choice(["table", "json"]),
-        default="table",
-        show_default=True,
-        help="Output format.",
-    )(command)
 
 
 def _fields(command: Command) -> Command:
@@ -89,20 +81,20 @@ def set_(function: str, name: str, endpoint: str | None, **options: Any) -> None
 @trigger.command("list", epilog=EXIT_CODES)
 @click.argument("function")
 @_endpoint
-@_form
+@output_options
 def list_(function: str, endpoint: str | None, form: str) -> None:
     """List the triggers of a function."""
-    from client.functions.trigger_output import triggers_table  # noqa: PLC0415
+    from client.functions.trigger_output import trigger_rows  # noqa: PLC0415
 
     found = _done(endpoint, function, lambda client: client.every())
-    click.echo(json.dumps(found, indent=2) if form == "json" else triggers_table(found))
+    click.echo(_printable(render(form, found, trigger_rows(found))))
 
 
 @trigger.command(epilog=EXIT_CODES)
 @click.argument("function")
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def show(function: str, name: str, endpoint: str | None, form: str) -> None:
     """Show a trigger: what fires it, for whom it acts, its last firing, and why it does not fire."""
     _print(_done(endpoint, function, lambda client: client.show(name)[0]), form)
@@ -164,9 +156,14 @@ def _write(
 
 
 def _print(shown: dict[str, Any], form: str) -> None:
-    from client.functions.trigger_output import trigger_page  # noqa: PLC0415
+    from client.functions.trigger_output import trigger_fields  # noqa: PLC0415
 
-    click.echo(json.dumps(shown, indent=2) if form == "json" else trigger_page(shown))
+    click.echo(_printable(render_one(form, shown, trigger_fields(shown))))
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which a name of an object may have for the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _done(endpoint: str | None, function: str, work: "Callable[[TriggersClient], Result]") -> Result:

@@ -1,16 +1,14 @@
-"""Prints triggers as tables and pages."""
+"""Triggers as rows of a table."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from client.functions.output import columns
-
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 
 
-def triggers_table(triggers: Iterable[Mapping[str, Any]]) -> str:
-    """One line for each trigger."""
-    rows = [("NAME", "FIRES ON", "READY", "REASON", "LAST", "AT", "NEXT")]
+def trigger_rows(triggers: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The head of the columns, and a row for each trigger."""
+    rows: list[tuple[str, ...]] = [("NAME", "FIRES ON", "READY", "REASON", "LAST", "AT", "NEXT")]
     for trigger in triggers:
         ready, last = _ready(trigger), trigger["status"]["last_firing"] or {}
         rows.append(
@@ -24,11 +22,11 @@ def triggers_table(triggers: Iterable[Mapping[str, Any]]) -> str:
                 trigger["next_at"] or "",
             )
         )
-    return columns(rows)
+    return rows
 
 
-def trigger_page(trigger: Mapping[str, Any]) -> str:
-    """All fields of a trigger."""
+def trigger_fields(trigger: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A row for each field of a trigger."""
     created, last = trigger.get("object_created") or {}, trigger["status"]["last_firing"]
     rows = [
         ("name", trigger["name"]),
@@ -47,7 +45,7 @@ def trigger_page(trigger: Mapping[str, Any]) -> str:
         text = f"{_WORDS[condition['status']]} {condition['reason']}"
         message = condition["message"]
         rows.append((f"condition {condition['type']}", f"{text}: {message}" if message else text))
-    return "\n".join(_printable(line) for line in columns(rows).split("\n"))
+    return rows
 
 
 def _source(trigger: Mapping[str, Any]) -> str:
@@ -59,8 +57,3 @@ def _source(trigger: Mapping[str, Any]) -> str:
 
 def _ready(trigger: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((each for each in trigger["status"]["conditions"] if each["type"] == "Ready"), {})
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a name of an object may have for the terminal."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -1,5 +1,7 @@
 """Requests to `/v1/functions/{name}/triggers`."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from typing import Any

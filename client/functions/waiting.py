@@ -19,7 +19,7 @@ class NotReadyInTimeError(CommandError):
     """The function was not ready within the time; the controller continues."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wait:
     """How long to wait (seconds), how to read the function, and where progress goes.
 

@@ -1,5 +1,7 @@
 """Requests to `/v1/operations`."""
 
+from __future__ import annotations
+
 import json
 import re
 import time

@@ -1,10 +1,13 @@
 """`osfaas operation …`. Each command imports its modules when it runs, because help and completion load all of them."""
 
-import json
+from __future__ import annotations
+
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +21,6 @@ _RETRY_SECONDS = 30.0
 _FIRST_ERROR = 400
 _STATES = ["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 _ENDPOINT = click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
-_FORM = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
-)
 
 
 @click.group()
@@ -32,27 +32,22 @@ def operation() -> None:
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeatable.")
 @click.option("--subject", metavar="NAME", help="Only of this function or object.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of operations.")
-@_FORM
+@output_options
 @_ENDPOINT
 def list_(endpoint: str | None, form: str, states: tuple[str, ...], subject: str | None, limit: int) -> None:
     """List operations, the youngest first."""
     found = _done(endpoint, lambda client: list(client.every(limit=limit, states=states, subject=subject)))
-    if form == "json":
-        click.echo(json.dumps(found, indent=2))
-        return
-    from client.functions.output import columns  # noqa: PLC0415
-
     rows = [("ID", "STATE", "KIND", "SUBJECT", "CREATED", "ATTEMPTS")]
     rows += [
         (each["id"], each["state"], each["kind"], each["subject"], each["created_at"], str(each["attempts"]))
         for each in found
     ]
-    click.echo(_printable(columns(rows)))
+    click.echo(_printable(render(form, found, rows)))
 
 
 @operation.command()
 @click.argument("operation_id", metavar="ID")
-@_FORM
+@output_options
 @_ENDPOINT
 def show(endpoint: str | None, operation_id: str, form: str) -> None:
     """Show an operation."""
@@ -62,7 +57,7 @@ def show(endpoint: str | None, operation_id: str, form: str) -> None:
 @operation.command()
 @click.argument("operation_id", metavar="ID")
 @click.option("--timeout", default=86_400.0, show_default=True, help="How long to wait, in seconds.")
-@_FORM
+@output_options
 @_ENDPOINT
 def wait(endpoint: str | None, operation_id: str, timeout: float, form: str) -> None:
     """Wait until an operation has ended.
@@ -123,10 +118,6 @@ def retry(endpoint: str | None, operation_id: str) -> None:
 
 
 def _print(found: "Operation", form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps(found, indent=2))
-        return
-    from client.functions.output import columns  # noqa: PLC0415
     from client.operations.api import progress_line  # noqa: PLC0415
 
     rows = [(name.replace("_", " "), str(found[name])) for name in ("id", "kind", "subject")]
@@ -134,7 +125,7 @@ def _print(found: "Operation", form: str) -> None:
     rows += [(name.replace("_", " "), found[name]) for name in _TIMES if found[name]]
     if found["error"]:
         rows.append(("error", f"{found['error']['code']}: {found['error']['message']}"))
-    click.echo(_printable(columns(rows)))
+    click.echo(_printable(render_one(form, found, rows)))
 
 
 _TIMES = ("created_at", "started_at", "next_attempt_at", "finished_at", "expires_at", "kept_until")

@@ -112,7 +112,7 @@ class Member:
         return self.function("deploy", name, "--image", self.image, *start, *SIZE, *words, check=False)
 
     def show(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.function("show", name, "--output", "json").stdout)
+        found: dict[str, Any] = json.loads(self.function("show", name, "-f", "json").stdout)
         return found
 
     def call(self, target: str) -> httpx.Response:
