@@ -80,7 +80,7 @@ class BuildSite:
             "index_url": f"http://{OPENSTACK_ADDRESS}:{INDEX_PORT}/",
             "bases": self.bases,
             "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": list(PORTS)}],
-            "cpu_millis": 500,
+            "cpu_millis": 1000,
             "memory_mib": 512,
         }
 
