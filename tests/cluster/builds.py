@@ -80,7 +80,7 @@ class BuildSite:
             "index_url": f"http://{OPENSTACK_ADDRESS}:{INDEX_PORT}/",
             "bases": self.bases,
             "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": list(PORTS)}],
-            "cpu_millis": 500,
+            "cpu_millis": 1000,
             "memory_mib": 512,
         }
 
@@ -118,22 +118,28 @@ class BuildSite:
 @contextmanager
 def build_site(cluster: Testbed, openstack: OpenStack) -> Iterator[BuildSite]:
     """Runs them until the block ends. The base images are pushed, and the node knows the registry."""
-    with ExitStack() as stack, step("registry, token endpoint and index on the OpenStack side"):
-        folder = Path(stack.enter_context(TemporaryDirectory(dir=cluster.running.folder, prefix="builds-")))
-        (folder / "packages").mkdir()
-        for wheel in sorted(_WHEELS.glob("*.whl")):
-            place = folder / "packages" / wheel.name.partition("-")[0].lower().replace("_", "-")
-            place.mkdir(exist_ok=True)
-            shutil.copy(wheel, place)
-        key = _keys(folder)
-        for argv in _programs(cluster, openstack, folder):
-            stack.enter_context(cluster.openstack_server(argv))
-        for port in PORTS:
-            wait_until(f"port {port}", partial(_answers, cluster, port), seconds=60)
-        url = stack.enter_context(cluster.door(OPENSTACK_ADDRESS, REGISTRY_PORT))
-        site = BuildSite(folder, url, key, _push_bases(url, key), cluster)
-        _tell_node(cluster)
+    with ExitStack() as stack:
+        with step("registry, token endpoint and index on the OpenStack side"):
+            site = _start(cluster, openstack, stack)
         yield site
+
+
+def _start(cluster: Testbed, openstack: OpenStack, stack: ExitStack) -> BuildSite:
+    folder = Path(stack.enter_context(TemporaryDirectory(dir=cluster.running.folder, prefix="builds-")))
+    (folder / "packages").mkdir()
+    for wheel in sorted(_WHEELS.glob("*.whl")):
+        place = folder / "packages" / wheel.name.partition("-")[0].lower().replace("_", "-")
+        place.mkdir(exist_ok=True)
+        shutil.copy(wheel, place)
+    key = _keys(folder)
+    for argv in _programs(cluster, openstack, folder):
+        stack.enter_context(cluster.openstack_server(argv))
+    for port in PORTS:
+        wait_until(f"port {port}", partial(_answers, cluster, port), seconds=60)
+    url = stack.enter_context(cluster.door(OPENSTACK_ADDRESS, REGISTRY_PORT))
+    site = BuildSite(folder, url, key, _push_bases(url, key), cluster)
+    _tell_node(cluster)
+    return site
 
 
 def _keys(folder: Path) -> SigningKey:
@@ -156,7 +162,7 @@ def _programs(cluster: Testbed, openstack: OpenStack, folder: Path) -> Iterator[
     }
     registry = {
         "version": 0.1,
-        "log": {"level": "warn"},
+        "log": {"level": "fatal", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "store")}, "delete": {"enabled": True}},
         "http": {"addr": f"{OPENSTACK_ADDRESS}:{REGISTRY_PORT}", "secret": "of the tests"},
         "auth": {"token": token},
@@ -165,7 +171,18 @@ def _programs(cluster: Testbed, openstack: OpenStack, folder: Path) -> Iterator[
     (folder / "registry.yaml").write_text(yaml.safe_dump(registry))
     # As a supervisor does it: a second later, there is another one.
     loop = r'trap "kill \$!; exit" TERM; while true; do "$@" & echo $! > "$0"; wait $!; sleep 1; done'
-    yield ["sh", "-c", loop, str(folder / "registry.pid"), str(_PROGRAM), "serve", str(folder / "registry.yaml")]
+    # Without a collector of traces, which it would look for on this machine.
+    yield [
+        "env",
+        "OTEL_TRACES_EXPORTER=none",
+        "sh",
+        "-c",
+        loop,
+        str(folder / "registry.pid"),
+        str(_PROGRAM),
+        "serve",
+        str(folder / "registry.yaml"),
+    ]
     index = ["-m", "http.server", str(INDEX_PORT), "--bind", OPENSTACK_ADDRESS, "--directory", str(folder / "packages")]
     yield _quiet([sys.executable, *index])
     settings = {
