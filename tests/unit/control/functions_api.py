@@ -233,7 +233,7 @@ class Api:
             routes=app.state.functions,
             functions=self.records,
             triggers=self.triggers,
-            trusts=TriggerTrusts(identity, self.trusts, Settings()),  # type: ignore[arg-type]
+            trusts=TriggerTrusts(identity, self.trusts, Settings(trigger_roles=("member", "swiftoperator"))),  # type: ignore[arg-type]
             settings=TriggerSettings(function_triggers=3, project_triggers=4),
             clock=lambda: NOW,
         )
