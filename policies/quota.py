@@ -107,7 +107,7 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/leases.coordination.k8s.io": 10,
         f"count/{FUNCTION_PLURAL}.{API_GROUP}": spec.limits.own_functions,
         f"count/{SECRET_PLURAL}.{API_GROUP}": MAX_SECRETS,
-        # What the gateway keeps of a tenant's triggers is bounded alike, whoever writes them.
+        # What the gateway keeps of a tenant's triggers is bounded, also if members do not write them through the API.
         f"count/{TRIGGER_PLURAL}.{API_GROUP}": 200,
         "count/services.serving.knative.dev": services,
         "count/revisions.serving.knative.dev": revisions,

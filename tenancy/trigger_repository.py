@@ -91,7 +91,6 @@ class KubernetesTriggerRepository:
             NotFoundError: the trigger is gone.
         """
         ref = Ref(TRIGGERS, record.namespace, record.object_name)
-        # Another trigger may have its name by now.
-        metadata = {"uid": record.uid, **({"resourceVersion": record.resource_version} if unchanged else {})}
+        metadata = {"resourceVersion": record.resource_version} if unchanged else {}
         patch = {"metadata": metadata, "status": status_fields(status)}
         return trigger_record_of(self._cluster.merge(ref, patch, subresource="status", manager=SCHEDULER))

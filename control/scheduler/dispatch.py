@@ -9,7 +9,7 @@ from control.scheduler.agenda import Due, Key
 
 
 class Dispatcher:
-    """Runs firings. Projects take turns, so one with many schedules delays no other; none has more than its share.
+    """Runs firings. Round robin over projects: many schedules of one delay no other, and none has more than its share.
 
     Each trigger waits or runs at most once, so what waits is bounded by the triggers.
     """

@@ -311,7 +311,11 @@ class Api:
         self.trusts = TrustsInMemory()
         identity = IdentityService("https://k.test/v3", None, True, self.trusts)  # type: ignore[arg-type]
         settings = Settings(
-            public_url="https://faas.test", stream_recheck_seconds=0.05, function_triggers=3, project_triggers=4
+            public_url="https://faas.test",
+            stream_recheck_seconds=0.05,
+            function_triggers=3,
+            project_triggers=4,
+            trigger_roles=("member", "swiftoperator"),
         )
         app = Starlette(routes=_routes(settings, metrics, parts.directory))
         trusts = TriggerTrusts(identity, self.trusts, settings)  # type: ignore[arg-type]
