@@ -23,7 +23,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 PER_NAMESPACE = 32
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RevisionCounts:
     """Counts of one revision."""
 
@@ -70,7 +70,7 @@ class RevisionStats(Collector):
         counts = self._counts.get(key)
         if counts is None:
             self._evict_for(namespace)
-            counts = self._counts[key] = RevisionCounts(function)
+            counts = self._counts[key] = RevisionCounts(function=function)
             self._sizes[namespace] += 1
         else:
             self._counts.move_to_end(key)

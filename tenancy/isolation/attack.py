@@ -64,7 +64,7 @@ class Tasks:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
     """TCP connections that the probe pod holds open; answered if all are open at once."""
 

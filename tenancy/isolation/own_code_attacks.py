@@ -44,7 +44,7 @@ def _over_the_network(context: Context) -> Iterator[Attack]:
         "connection-flood",
         "open connections to what all tenants share use it up",
         level,
-        Flood(targets.local_gateway, 80, _CONNECTIONS),
+        Flood(host=targets.local_gateway, port=80, count=_CONNECTIONS),
         ready,
     )
     if targets.own_gateway is not None:

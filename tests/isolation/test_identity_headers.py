@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -40,5 +40,5 @@ def test_own_code_reaches_no_gateway(arena: Arena) -> None:
             assert "reached" in placed.expect_answered(NAME, arena.low).detail
 
 
-def _ports(pod: dict) -> list[str]:
+def _ports(pod: dict[str, Any]) -> list[str]:
     return [word for word in pod["spec"]["containers"][0]["command"] if word.isdecimal()]
