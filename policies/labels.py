@@ -26,6 +26,8 @@ CALLABLE = "osfaas.dev/callable"
 OBJECTS = "osfaas.dev/objects"
 # On a Knative Service that was made from a `Function` object of the tenant, and on its pods.
 OWN_FUNCTION = "osfaas.dev/function"
+# On pods of own functions: the RuntimeClass of the sandbox in which they run, if the platform has one.
+SANDBOX = "osfaas.dev/sandbox"
 # On the namespaces of gateway and controller.
 SYSTEM = "osfaas.dev/system"
 # On the namespace of the monitoring: its pods may scrape our metrics.

@@ -139,7 +139,9 @@ class Platform:
         own_function_images: registries and repositories, without a scheme, whose images tenants may run as functions
             of their own: `registry.example.org`, `registry.example.org/atlas`. Empty: none, so there are no such
             functions.
-        sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
+        sandbox_runtime_class: RuntimeClass of the sandbox (gVisor, Kata): from level L4 on, and for tenants' own code
+            at every level; None: the cluster has none, and L4 is refused.
+        sandbox_own_functions: whether tenants' own functions and their builds run in the sandbox below L4 as well.
         sandbox_user_namespaces: whether the sandbox's runtime supports `hostUsers: false`; without it
             (gVisor, Kata) the kubelet refuses such pods, and the guest's own kernel isolates them instead.
         node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant. The same key
@@ -168,6 +170,7 @@ class Platform:
     further_services: int = 5
     own_function_images: tuple[str, ...] = ()
     sandbox_runtime_class: str | None = None
+    sandbox_own_functions: bool = True
     sandbox_user_namespaces: bool = False
     node_pool_label: str = "osfaas.dev/tenant"
     sidecars: bool = False

@@ -12,7 +12,7 @@ from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 from websocket import WebSocketException
 
-from tenancy.isolation.attack import Connect, Evidence, Outcome, Read, Request, Resolve
+from tenancy.isolation.attack import Connect, Evidence, Outcome, Read, Request, Resolve, SystemCall
 from tenancy.isolation.pods import probe_command
 
 CONNECT_SECONDS = 3.0
@@ -20,7 +20,7 @@ _EXEC_SECONDS = 60
 _OK, _CLIENT_ERROR, _SERVER_ERROR = 200, 400, 500
 _MERGE_PATCH, _JSON = "application/merge-patch+json", "application/json"
 
-PodProbe = Connect | Resolve | Read
+PodProbe = Connect | Resolve | Read | SystemCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Targets:
         local_gateway: ClusterIP of Knative's local gateway.
         api: ClusterIP of the Kubernetes API.
         node: the address of a node, for its kubelet.
+        kernels: releases of the kernels of all nodes.
         keystone: host and port of Keystone, if given; it is not attacked otherwise.
         store: host and port of the object store, which functions may reach; without it nothing outside can be proved.
     """
@@ -65,6 +66,7 @@ class Targets:
     istiod: PlatformPod
     api: str
     node: str
+    kernels: tuple[str, ...]
     keystone: tuple[str, int] | None
     store: tuple[str, int] | None
 

@@ -7,6 +7,7 @@ from tests.cluster.recipes.golang import GoComponent, Patched
 KUBERNETES_VERSION = "v1.36.3"
 CILIUM_VERSION = "v1.20.2"
 ISTIO_VERSION = "v0.0.0-20260826214018-9739e10eb9d7"
+GVISOR_VERSION = "v0.0.0-20260905035102-160fafc42237"
 _KUBERNETES_MINOR = KUBERNETES_VERSION.split(".")[1]
 
 KUBERNETES = GoComponent(
@@ -81,6 +82,8 @@ HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")
 ETCD = GoComponent("etcd")
 RUNC = GoComponent("runc", cgo=True, tags="seccomp")
+# The sandbox of tenants at L4 and of their own functions: `runsc`, and containerd's `shim` for it.
+GVISOR = GoComponent("gvisor", linker_flags=f"-s -w -X gvisor.dev/gvisor/runsc/version.version={GVISOR_VERSION}")
 CYCLONUS = GoComponent("cyclonus")
 AGNHOST = GoComponent("agnhost", target=".", output="agnhost")
 PAUSE = GoComponent("pause", target=".", output="pause")
@@ -96,5 +99,6 @@ COMPONENTS = (
     CONTAINERD,
     ETCD,
     RUNC,
+    GVISOR,
     PAUSE,
 )
