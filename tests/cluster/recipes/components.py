@@ -77,13 +77,42 @@ KNATIVE_TEST_IMAGES = (
     "timeout",
     "volumes",
 )
+# Knative Eventing with its broker and the in-memory channel; one test wants it.
+EVENTING = GoComponent(
+    "eventing",
+    copies=(
+        ("knative.dev/eventing", "config/core", "core"),
+        ("knative.dev/eventing", "config/brokers/mt-channel-broker", "broker"),
+        ("knative.dev/eventing", "config/channels/in-memory-channel", "channel"),
+        ("knative.dev/eventing", "third_party/eventing-integrations-latest", "images"),
+    ),
+)
+EVENTING_PROGRAMS = (
+    "channel_controller",
+    "channel_dispatcher",
+    "controller",
+    "filter",
+    "ingress",
+    "mtchannel_broker",
+    "webhook",
+)
 COREDNS = GoComponent("coredns", target=".", output="coredns")
 HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")
 ETCD = GoComponent("etcd")
 RUNC = GoComponent("runc", cgo=True, tags="seccomp")
 # The sandbox of tenants at L4 and of their own functions: `runsc`, and containerd's `shim` for it.
-GVISOR = GoComponent("gvisor", linker_flags=f"-s -w -X gvisor.dev/gvisor/runsc/version.version={GVISOR_VERSION}")
+GVISOR = GoComponent(
+    "gvisor",
+    linker_flags=f"-s -w -X gvisor.dev/gvisor/runsc/version.version={GVISOR_VERSION}",
+    patched=Patched(
+        module="gvisor.dev/gvisor",
+        version=GVISOR_VERSION,
+        checksum="h1:AU5+CtCvnBnxdZRNcZt1NfSLqgkXZVT3N/u6u1aXg44=",
+        # Without CAP_SYS_RESOURCE, which test machines lack, no process becomes harder to kill, and no shim starts.
+        edits=(("pkg/shim/v1/manager.go", "oomScoreMax = -999", "oomScoreMax = 0"),),
+    ),
+)
 CYCLONUS = GoComponent("cyclonus")
 AGNHOST = GoComponent("agnhost", target=".", output="agnhost")
 PAUSE = GoComponent("pause", target=".", output="pause")

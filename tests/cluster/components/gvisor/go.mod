@@ -62,3 +62,6 @@ require (
 	google.golang.org/protobuf v1.36.11 // indirect
 	gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237 // indirect
 )
+
+// A copy with one constant changed: recipes/components.py.
+replace gvisor.dev/gvisor => ./src
