@@ -58,8 +58,8 @@ def test_a_tenant_in_the_sandbox_is_defended_against_every_attack(arena: Arena) 
     """Those on the kernel and all others: the network's defences hold for gVisor's own network stack, too."""
     context = Context(BOXED, PLATFORM, arena.boxed.victim, arena.targets)
     findings = arena.find([each.name for each in all_attacks(context)], arena.boxed)
-    wrong = [finding for finding in findings.values() if finding.verdict is not Verdict.DEFENDED]
-    assert not wrong, wrong
+    wrong = {name: each for name, each in findings.items() if each.verdict is not Verdict.DEFENDED}
+    assert not wrong, "\n".join(f"{name}: {each.evidence}; {each.control}" for name, each in wrong.items())
     assert set(KERNEL) <= set(findings)
 
 

@@ -1,6 +1,7 @@
 """The list of attacks: complete, with unique names, each with a positive control that can fail."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,24 @@ def test_the_sandbox_is_tried_only_where_the_level_promises_it() -> None:
 
     assert names(IsolationLevel.L4) - names(IsolationLevel.L3) == {"no-sandbox"}
     assert names(IsolationLevel.L5) == names(IsolationLevel.L4)
+
+
+@pytest.mark.parametrize(
+    ("level", "user_namespaces", "tried"),
+    [
+        (IsolationLevel.L3, False, True),
+        (IsolationLevel.L4, False, False),
+        (IsolationLevel.L4, True, True),
+    ],
+)
+def test_user_namespaces_are_not_tried_where_a_sandbox_takes_their_place(
+    level: IsolationLevel, user_namespaces: bool, tried: bool
+) -> None:
+    """A tenant at L4 in gVisor was called breached, because its pods may have `hostUsers: true`."""
+    plain = context(level)
+    platform = replace(plain.platform, sandbox_runtime_class="gvisor", sandbox_user_namespaces=user_namespaces)
+    names = {attack.name for attack in all_attacks(replace(plain, platform=platform))}
+    assert ("host-users" in names) is tried
 
 
 def test_every_call_to_the_kernel_is_one_that_the_probe_program_knows() -> None:
