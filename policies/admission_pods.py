@@ -1,20 +1,28 @@
-"""Admission of tenants' pods by level: user namespaces, sandboxed runtime, the tenant's own nodes, placement.
+"""Admission of tenants' pods: user namespaces, sandboxed runtime, the tenant's own nodes, placement.
 
 Knative's pod template has no field for the first, and those for the others are disabled. The API server therefore sets
-them on the pods themselves, and refuses any pod without them.
+them on the pods themselves, and refuses any pod without them. Knative's own setting of a runtime class
+(`runtime-class-name` in `config-deployment`) would reach only the pods that Knative creates, and enforces nothing.
 """
 
 from typing import Any
 
 from policies.admission import TENANT_NAMESPACES, Rule, mutating, namespaces_from, quoted, resources, validating
+from policies.labels import OWN_FUNCTION
 from policies.model import IsolationLevel, Manifest, Platform
+
+_OWN_FUNCTIONS: dict[str, Any] = {"matchExpressions": [{"key": OWN_FUNCTION, "operator": "Exists"}]}
 
 
 def build_pod_admission(platform: Platform) -> tuple[Manifest, ...]:
     """Mutating and validating policies on pods; those of levels that the platform does not support are omitted."""
     parts = [*_no_token(platform), *_user_namespace(platform), *_placement(platform)]
     if platform.sandbox_runtime_class is not None:
-        parts += [*_sandbox(platform.sandbox_runtime_class), *_node_pool(platform)]
+        levels = _pods(namespaces_from(IsolationLevel.L4))
+        parts += [*_sandbox("osfaas-pods-sandbox", levels, platform.sandbox_runtime_class), *_node_pool(platform)]
+        if platform.sandbox_own_functions:
+            own = {**_pods(TENANT_NAMESPACES), "objectSelector": _OWN_FUNCTIONS}
+            parts += _sandbox("osfaas-pods-own-functions", own, platform.sandbox_runtime_class)
     return tuple(parts)
 
 
@@ -48,21 +56,29 @@ def _user_namespace(platform: Platform) -> tuple[Manifest, ...]:
 
     Without a sandbox, L4 and L5 are not available, but a namespace may have their label: its pods then get L3.
     """
-    match = _pods(namespaces_from(IsolationLevel.L3))
-    if platform.sandbox_runtime_class is not None and not platform.sandbox_user_namespaces:
-        match["namespaceSelector"]["matchExpressions"][0]["values"] = [IsolationLevel.L3.value]
-    rule = Rule("object.spec.?hostUsers.orValue(true) == false", "pods at this level must run in a user namespace")
-    name = "osfaas-pods-user-namespace"
-    return (*mutating(name, match, [_set("hostUsers: false")]), *validating(name, match, [rule]))
+    match, name = _pods(namespaces_from(IsolationLevel.L3)), "osfaas-pods-user-namespace"
+    mutation, in_user_namespace = _set("hostUsers: false"), "object.spec.?hostUsers.orValue(true) == false"
+    sandbox = platform.sandbox_runtime_class
+    if sandbox is None or platform.sandbox_user_namespaces:
+        rule = Rule(in_user_namespace, "pods at this level must run in a user namespace")
+        return (*mutating(name, match, [mutation]), *validating(name, match, [rule]))
+    match["namespaceSelector"]["matchExpressions"][0]["values"] = [IsolationLevel.L3.value]
+    in_sandbox = f"object.spec.?runtimeClassName.orValue('') == {quoted(sandbox)}"
+    # The API server may set the RuntimeClass of an own function after this policy.
+    to_be_sandboxed = f"object.metadata.?labels[?{quoted(OWN_FUNCTION)}].hasValue()"
+    elsewhere = f"!({in_sandbox} || {to_be_sandboxed})" if platform.sandbox_own_functions else f"!({in_sandbox})"
+    condition = {"name": "not-in-the-sandbox", "expression": elsewhere}
+    rule = Rule(
+        f"{in_user_namespace} || {in_sandbox}", "pods at this level must run in a user namespace or in the sandbox"
+    )
+    return (*mutating(name, match, [mutation], [condition]), *validating(name, match, [rule]))
 
 
-def _sandbox(runtime_class: str) -> tuple[Manifest, ...]:
-    match = _pods(namespaces_from(IsolationLevel.L4))
+def _sandbox(name: str, match: dict[str, Any], runtime_class: str) -> tuple[Manifest, ...]:
     rule = Rule(
         f"object.spec.?runtimeClassName.orValue('') == {quoted(runtime_class)}",
-        f"pods at this level must have the RuntimeClass {runtime_class}",
+        f"pods of this kind or at this level must have the RuntimeClass {runtime_class}",
     )
-    name = "osfaas-pods-sandbox"
     return (
         *mutating(name, match, [_set(f"runtimeClassName: {quoted(runtime_class)}")]),
         *validating(name, match, [rule]),

@@ -34,6 +34,8 @@ OWN_FUNCTION = "osfaas.dev/function"
 BUILD = "osfaas.dev/build"
 # On such a Job: which build of the function it is (`policies.own_build.build_key`).
 BUILD_KEY = "osfaas.dev/build-key"
+# On pods of own functions: the RuntimeClass of the sandbox in which they run, if the platform has one.
+SANDBOX = "osfaas.dev/sandbox"
 # On the namespaces of gateway and controller.
 SYSTEM = "osfaas.dev/system"
 # On the namespace of the monitoring: its pods may scrape our metrics.

@@ -176,7 +176,9 @@ class Platform:
             of their own: `registry.example.org`, `registry.example.org/atlas`. Empty: none, so there are no such
             functions.
         builds: how functions are built from source; None: they are not.
-        sandbox_runtime_class: RuntimeClass from level L4 on; None: the cluster has none, and L4 is refused.
+        sandbox_runtime_class: RuntimeClass of the sandbox (gVisor, Kata): from level L4 on, and for tenants' own code
+            at every level; None: the cluster has none, and L4 is refused.
+        sandbox_own_functions: whether tenants' own functions and their builds run in the sandbox below L4 as well.
         sandbox_user_namespaces: whether the sandbox's runtime supports `hostUsers: false`; without it
             (gVisor, Kata) the kubelet refuses such pods, and the guest's own kernel isolates them instead.
         node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant. The same key
@@ -206,6 +208,7 @@ class Platform:
     own_function_images: tuple[str, ...] = ()
     builds: Builds | None = None
     sandbox_runtime_class: str | None = None
+    sandbox_own_functions: bool = True
     sandbox_user_namespaces: bool = False
     node_pool_label: str = "osfaas.dev/tenant"
     sidecars: bool = False

@@ -13,13 +13,14 @@ from typing import Any
 
 from policies.access import SERVICE_ACCOUNT
 from policies.function import READINESS, RESTRICTED, sidecar_annotations
-from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION
+from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION, SANDBOX
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
 from policies.own_build import PULL_SECRET, needs_pull_secret
 from policies.own_function import OwnFunction, TrafficTarget
 from policies.own_function_secrets import add_secrets
 from policies.quota import pods_that_fit
+from policies.sandbox import sandbox_of
 
 _TMP_MIB = 128
 
@@ -74,6 +75,11 @@ def _template(
     spec: TenantSpec, platform: Platform, function: OwnFunction, secrets: Mapping[str, str]
 ) -> dict[str, Any]:
     labels = {**tenant_labels(spec), ISOLATION: spec.isolation.value, OWN_FUNCTION: function.name}
+    sandbox = sandbox_of(spec.isolation, platform, tenant_code=True)
+    if sandbox:
+        # Admission sets the RuntimeClass. The label makes another revision when the platform gains or loses a sandbox,
+        # because the runtime of a pod is decided when it is created.
+        labels[SANDBOX] = sandbox
     annotations = {
         "autoscaling.knative.dev/min-scale": str(function.min_scale),
         "autoscaling.knative.dev/max-scale": str(max(pods_that_fit(function, spec.limits), 1)),

@@ -51,10 +51,29 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file that the probe pod reads; answered if `telling` (a multi-line regular expression) matches."""
+    """A file that the probe pod reads; answered if `telling` (a multi-line regular expression) matches.
+
+    Attributes:
+        kernels: releases of the nodes' kernels. If any is given, what another kernel says, which a sandbox has, counts
+            as a refusal.
+    """
 
     path: str
     telling: str = "."
+    kernels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCall:
+    """A system call of the probe pod, with harmless arguments; answered if a kernel carries it out.
+
+    Attributes:
+        name: of the call; the probe program knows its number and arguments.
+        kernels: as in `Read`.
+    """
+
+    name: str
+    kernels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +117,7 @@ class Assumed:
     holds: bool
 
 
-PodProbe = Connect | Resolve | Read | Tasks | Flood
+PodProbe = Connect | Resolve | Read | SystemCall | Tasks | Flood
 Probe = PodProbe | Request
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from policies.model import IsolationLevel
 from tenancy.isolation.attack import Attack, Read
+from tenancy.isolation.targets import Context
 
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
 # The same files, read for content that is always there: the control proves that reading works.
@@ -11,9 +12,13 @@ _STATUS = Read("/proc/self/status", r"^Name:.*$")
 _UID_MAP = Read("/proc/self/uid_map", r"\d+")
 
 
-def container_attacks() -> Iterator[Attack]:
-    """Every attack that inspects the pod's own process and files."""
-    level = IsolationLevel.L1
+def container_attacks(context: Context) -> Iterator[Attack]:
+    """Every attack that inspects the pod's own process and files.
+
+    Filters of system calls and the mapping of users protect the node's kernel. A sandbox's own kernel, which has
+    neither, is not the one that they are about.
+    """
+    level, kernels = IsolationLevel.L1, context.targets.kernels
     yield Attack(
         "service-account-token",
         "every pod gets a service account token unless that is disabled",
@@ -36,12 +41,16 @@ def container_attacks() -> Iterator[Attack]:
         _STATUS,
     )
     yield Attack(
-        "no-seccomp", "every system call is allowed", level, Read("/proc/self/status", r"^Seccomp:\s*0$"), _STATUS
+        "no-seccomp",
+        "every system call of the node's kernel is allowed",
+        level,
+        Read("/proc/self/status", r"^Seccomp:\s*0$", kernels),
+        _STATUS,
     )
     yield Attack(
         "user-namespace",
         "root in the pod is root on the node",
         IsolationLevel.L3,
-        Read("/proc/self/uid_map", r"^\s*0\s+0\s+\d+$"),
+        Read("/proc/self/uid_map", r"^\s*0\s+0\s+\d+$", kernels),
         _UID_MAP,
     )

@@ -1,9 +1,9 @@
 """Discovers the targets of the attacks in the cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from policies.model import Platform
+from policies.model import Manifest, Platform
 from tenancy.isolation.targets import PlatformPod, Targets
 from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.model.errors import NotFoundError
@@ -20,6 +20,7 @@ def discover_targets(
     Raises:
         ClusterError: the API server rejects a request, or a part of the platform is missing.
     """
+    nodes = cluster.list(_NODE).items
     knative, istio = platform.knative_namespace, platform.istio_namespace
     return Targets(
         local_gateway=_cluster_ip(cluster, istio, _LOCAL_GATEWAY),
@@ -29,7 +30,8 @@ def discover_targets(
         webhook=_platform_pod(cluster, knative, {"app": "webhook"}),
         istiod=_platform_pod(cluster, istio, {"app": "istiod"}),
         api=_cluster_ip(cluster, "default", "kubernetes"),
-        node=_node(cluster),
+        node=_node(nodes),
+        kernels=tuple(sorted({node["status"]["nodeInfo"]["kernelVersion"] for node in nodes})),
         keystone=keystone,
         store=store or _only_store(platform),
         own_gateway=_own_gateway(cluster, platform),
@@ -65,8 +67,8 @@ def _own_gateway(cluster: Cluster, platform: Platform) -> PlatformPod | None:
         return None
 
 
-def _node(cluster: Cluster) -> str:
-    for node in filter(is_ready, cluster.list(_NODE).items):
+def _node(nodes: Iterable[Manifest]) -> str:
+    for node in filter(is_ready, nodes):
         for address in node["status"]["addresses"]:
             if address["type"] == "InternalIP":
                 return str(address["address"])

@@ -37,15 +37,16 @@ def restricted_pod(namespace: str, name: str, image: str, command: list[str]) ->
     The additions of levels (user namespaces, read-only root, runtime class) are left to the cluster's admission:
     setting them here would hide that they are not enforced. No sidecar: an attacker would not request one.
     """
-    # Enough for the threads of the fork bomb, which is to fail for their number and not for their memory.
-    amount = {"cpu": "50m", "memory": "96Mi"}
+    # The kernel of a sandbox counts as the pod's memory: gVisor was killed with 48 MiB, and slow with 50m. It is enough for
+    # the threads of the fork bomb, which is to fail for their number and not for their memory.
+    requested, limits = {"cpu": "50m", "memory": "160Mi"}, {"cpu": "200m", "memory": "160Mi"}
     container: Manifest = {
         "name": "probe",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": command,
         "env": [{"name": _PROGRAM_VARIABLE, "value": _PROGRAM.read_text(encoding="utf-8")}],
-        "resources": {"requests": amount, "limits": amount},
+        "resources": {"requests": requested, "limits": limits},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

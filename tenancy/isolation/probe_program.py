@@ -4,14 +4,19 @@
 line of its input, runs all concurrently and prints a JSON list of `[outcome, detail]` in the same order:
 
     {"kind": "connect", "host": ..., "port": ..., "sends": ..., "refused_with": ..., "seconds": ...}
-    {"kind": "resolve", "name": ...}      {"kind": "read", "path": ..., "telling": <regular expression>}
-    {"kind": "tasks", "count": ...}       {"kind": "flood", "host": ..., "port": ..., "count": ..., "seconds": ...}
+    {"kind": "resolve", "name": ...}
+    {"kind": "read", "path": ..., "telling": <regular expression>, "kernels": [...]}
+    {"kind": "systemcall", "name": ..., "kernels": [...]}
+    {"kind": "tasks", "count": ...}
+    {"kind": "flood", "host": ..., "port": ..., "count": ..., "seconds": ...}
 
 The last two run after the others, one at a time: what they use up, the others need.
 """
 
+import ctypes
 import errno
 import json
+import os
 import re
 import socket
 import sys
@@ -23,6 +28,20 @@ from typing import Any
 
 # Errors from a firewall that rejects instead of dropping, or from a CNI that filters at the socket.
 _REJECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EACCES)
+# The kernel lacks the call, forbids it, or has no resources for it. After any other error it has run the call.
+_NOT_CARRIED_OUT = (errno.ENOSYS, errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS)
+_NEW_USER_NAMESPACE, _USER_MODE_ONLY, _PROCESS_KEYRING = 0x10000000, 1, -2
+# An array of one element: type, key size, value size, maximum of entries.
+_BPF_ARRAY = b"".join(number.to_bytes(4, "little") for number in (2, 4, 4, 1)).ljust(128, b"\0")
+# By name: the numbers on x86-64 and on arm64, and the arguments.
+_SYSTEM_CALLS: dict[str, tuple[int, int, tuple[Any, ...]]] = {
+    "getpid": (39, 172, ()),
+    "io_uring_setup": (425, 425, (1, bytes(120))),
+    "bpf": (321, 280, (0, _BPF_ARRAY, 72)),
+    "keyctl": (250, 219, (0, _PROCESS_KEYRING, 1)),
+    "unshare": (272, 97, (_NEW_USER_NAMESPACE,)),
+    "userfaultfd": (323, 282, (_USER_MODE_ONLY,)),
+}
 _MAX_DETAIL_CHARACTERS = 160
 _LISTENING_SECONDS = 15
 
@@ -61,7 +80,14 @@ def ask(probes: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _run_safely(probe: dict[str, Any]) -> tuple[str, str]:
-    runners = {"connect": _connect, "resolve": _resolve, "read": _read, "tasks": _tasks, "flood": _flood}
+    runners = {
+        "connect": _connect,
+        "resolve": _resolve,
+        "read": _read,
+        "systemcall": _system_call,
+        "tasks": _tasks,
+        "flood": _flood,
+    }
     try:
         outcome, detail = runners[probe["kind"]](probe)
     except Exception as error:  # noqa: BLE001 - one broken probe must not affect the others
@@ -109,6 +135,8 @@ def _read(probe: dict[str, Any]) -> tuple[str, str]:
     except PermissionError as error:
         return "refused", str(error)
     found = re.search(probe["telling"], text, re.MULTILINE)
+    if found and not _is_meant(probe):
+        return "refused", f"{found.group()} in a sandbox with the kernel {os.uname().release}"
     return ("answered", found.group()) if found else ("refused", text)
 
 
@@ -145,6 +173,32 @@ def _flood(probe: dict[str, Any]) -> tuple[str, str]:
         for connection in opened:
             connection.close()
     return "answered", f"{len(opened)} connections were open at once"
+
+
+def _system_call(probe: dict[str, Any]) -> tuple[str, str]:
+    error = _carry_out(probe["name"])
+    release = os.uname().release
+    told = f"{os.strerror(error) if error else 'carried out'} by the kernel {release}"
+    if error in _NOT_CARRIED_OUT or not _is_meant(probe):
+        return "refused", told
+    return "answered", told
+
+
+def _is_meant(probe: dict[str, Any]) -> bool:
+    """Whether the kernel under this process is one of those that the probe is about; without any, all are."""
+    return not probe["kernels"] or os.uname().release in probe["kernels"]
+
+
+def _carry_out(name: str) -> int:
+    """The call's error number; in a child, because it may change the process, and a new namespace wants one thread."""
+    on_x86, on_arm, arguments = _SYSTEM_CALLS[name]
+    number = {"x86_64": on_x86, "aarch64": on_arm}[os.uname().machine]
+    library = ctypes.CDLL(None, use_errno=True)
+    child = os.fork()
+    if not child:
+        failed = library.syscall(number, *arguments) < 0
+        os._exit(ctypes.get_errno() if failed else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":

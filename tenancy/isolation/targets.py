@@ -55,6 +55,7 @@ class Targets:
         local_gateway: ClusterIP of Knative's local gateway.
         api: ClusterIP of the Kubernetes API.
         node: the address of a node, for its kubelet.
+        kernels: releases of the kernels of all nodes.
         own_gateway: a pod of the product's gateway; None: it does not run in this cluster, and is not attacked.
         keystone: host and port of Keystone, if given; it is not attacked otherwise.
         store: host and port of the object store, which functions may reach; without it nothing outside can be proved.
@@ -68,6 +69,7 @@ class Targets:
     istiod: PlatformPod
     api: str
     node: str
+    kernels: tuple[str, ...]
     keystone: tuple[str, int] | None
     store: tuple[str, int] | None
     own_gateway: PlatformPod | None = None

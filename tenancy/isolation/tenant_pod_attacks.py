@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from policies.model import IsolationLevel, Manifest
+from policies.sandbox import sandbox_of
 from tenancy.isolation.attack import Attack, Request
 from tenancy.isolation.pods import restricted_pod
 from tenancy.isolation.targets import Context
@@ -40,6 +41,7 @@ def tenant_pod_attacks(context: Context) -> Iterator[Attack]:
     """One attack per variant; its control is the same pod unchanged, or with a harmless difference."""
     for variant in (
         *_node_variants(),
+        *_user_namespace_variants(context),
         *_identity_variants(context),
         *_sandbox_variants(context),
         *_placement_variants(context),
@@ -74,15 +76,22 @@ def _node_variants() -> Iterator[_PodVariant]:
         {},
         (*_RESTRICTED, "spec.hostNetwork: Forbidden: when `hostUsers` is false"),
     )
-    yield _PodVariant(
-        "host-users",
-        "root in a pod without a user namespace is root on the node after an escape",
-        IsolationLevel.L3,
-        {"hostUsers": True},
-        {},
-        (_ADMISSION,),
-        ("spec", "hostUsers"),
-    )
+
+
+def _user_namespace_variants(context: Context) -> Iterator[_PodVariant]:
+    """Not where all pods are in a sandbox that has no user namespaces: `no-sandbox` is the attack on that one."""
+    platform = context.platform
+    sandboxed = sandbox_of(context.tenant.isolation, platform, tenant_code=False) is not None
+    if not sandboxed or platform.sandbox_user_namespaces:
+        yield _PodVariant(
+            "host-users",
+            "root in a pod without a user namespace is root on the node after an escape",
+            IsolationLevel.L3,
+            {"hostUsers": True},
+            {},
+            (_ADMISSION,),
+            ("spec", "hostUsers"),
+        )
 
 
 def _identity_variants(context: Context) -> Iterator[_PodVariant]:

@@ -6,7 +6,9 @@ level keeps the level at which it was created.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from policies.labels import OWN_FUNCTION
 from policies.model import IsolationLevel, Manifest, Platform, TenantSpec
+from policies.sandbox import sandbox_of
 
 # Grace period for the pods of a suspended tenant. A pod's own grace period is the tenant's choice.
 STOP_SECONDS = 30
@@ -29,19 +31,21 @@ def pods_to_end(pods: Iterable[Manifest]) -> Iterator[Manifest]:
 
 def pods_below_level(pods: Iterable[Manifest], spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
     """Pods without the isolation that admission gives to a new pod."""
-    return tuple(pod for pod in running_pods(pods) if not _has_level(pod["spec"], spec, platform))
+    return tuple(pod for pod in running_pods(pods) if not _has_level(pod, spec, platform))
 
 
 def _has_level(pod: Manifest, spec: TenantSpec, platform: Platform) -> bool:
-    level, sandbox = spec.isolation, platform.sandbox_runtime_class
-    sandboxed = level >= IsolationLevel.L4 and sandbox is not None
-    if sandboxed and pod.get("runtimeClassName") != sandbox:
+    level, runtime_class = spec.isolation, pod["spec"].get("runtimeClassName")
+    tenant_code = OWN_FUNCTION in pod["metadata"].get("labels", {})
+    sandbox = sandbox_of(level, platform, tenant_code=tenant_code)
+    if sandbox is not None and runtime_class != sandbox:
         return False
-    wants_user_namespace = level >= IsolationLevel.L3 and (not sandboxed or platform.sandbox_user_namespaces)
-    if wants_user_namespace and pod.get("hostUsers", True):
+    in_sandbox = runtime_class is not None and runtime_class == platform.sandbox_runtime_class
+    wants_user_namespace = level >= IsolationLevel.L3 and (not in_sandbox or platform.sandbox_user_namespaces)
+    if wants_user_namespace and pod["spec"].get("hostUsers", True):
         return False
-    if sandboxed and level >= IsolationLevel.L5:
-        return bool(pod.get("nodeSelector", {}).get(platform.node_pool_label) == spec.namespace)
+    if sandbox is not None and level >= IsolationLevel.L5:
+        return bool(pod["spec"].get("nodeSelector", {}).get(platform.node_pool_label) == spec.namespace)
     return True
 
 

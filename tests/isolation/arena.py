@@ -5,7 +5,8 @@
 - the *outsider*, in a namespace of no tenant (L0): shows what an unrestricted pod can do.
 
 The tenant and the low tenant attack a victim at level L3; the outsider attacks the low tenant, which is not protected
-from it. `low_victim` is the tenant's attack on the low tenant, `top` a tenant at level L5 without any pod.
+from it. `low_victim` is the tenant's attack on the low tenant, `top` a tenant at level L5 without any pod, `boxed` one
+at level L4, whose pod runs in gVisor.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tenancy.isolation.verdict import Finding, Verdict, evaluate
 from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tests.cluster.commands import wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
+from tests.cluster.platform.sandbox import RUNTIME_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,13 +48,14 @@ ADMISSION = "admissionregistration.k8s.io/v1"
 PLATFORM = Platform(
     functions={"checksums": CatalogueFunction(name="checksums", image=IMAGE)},
     destinations=(Destination(f"{OPENSTACK_ADDRESS}/32", (STORE_PORT,)),),
-    sandbox_runtime_class="iso-sandbox",
+    sandbox_runtime_class=RUNTIME_CLASS,
 )
 # Namespaces of an earlier run may still be on their way out.
 _RUN = secrets.token_hex(3)
 TENANT = TenantSpec(ProjectId(f"isotenant{_RUN}"), isolation=IsolationLevel.L3, functions=())
 LOW = TenantSpec(ProjectId(f"isolow{_RUN}"), isolation=IsolationLevel.L1, functions=())
 TOP = TenantSpec(ProjectId(f"isotop{_RUN}"), isolation=IsolationLevel.L5, functions=())
+BOXED = TenantSpec(ProjectId(f"isoboxed{_RUN}"), isolation=IsolationLevel.L4, functions=())
 VICTIM = TenantSpec(ProjectId(f"isovictim{_RUN}"), isolation=IsolationLevel.L3)
 
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
@@ -87,6 +90,7 @@ class Arena:
     low: Place
     outsider: Place
     top: Place
+    boxed: Place
     low_victim: Place
     defended: Mapping[str, Finding] = field(default_factory=dict)
 

@@ -27,6 +27,7 @@ from tests.cluster.probes import serve_command
 from tests.cluster.product import installed_controller_stopped
 from tests.cluster.progress import step
 from tests.isolation.arena import (
+    BOXED,
     IMAGE,
     KEYSTONE_PORT,
     LOW,
@@ -48,12 +49,6 @@ if TYPE_CHECKING:
 
 _PROBE, _DECOY = "probe", "decoy"
 _WORD = secrets.token_hex(8)
-_RUNTIME_CLASS = {
-    "apiVersion": "node.k8s.io/v1",
-    "kind": "RuntimeClass",
-    "metadata": {"name": PLATFORM.sandbox_runtime_class},
-    "handler": "runc",
-}
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +59,8 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
     with contextlib.ExitStack() as ending:
         with step("the arena of the isolation tests"):
             ending.enter_context(installed_controller_stopped(cluster))
-            ending.enter_context(platform_objects(objects, (_RUNTIME_CLASS, *platform_manifests(PLATFORM))))
-            for spec in (TENANT, LOW, TOP, VICTIM):
+            ending.enter_context(platform_objects(objects, platform_manifests(PLATFORM)))
+            for spec in (TENANT, LOW, TOP, BOXED, VICTIM):
                 ending.callback(cluster.kubectl, "delete", "namespace", spec.namespace, "--wait=false")
                 _onboard(objects, spec)
             outside = ending.enter_context(cluster.namespace("iso-outside"))
@@ -116,6 +111,7 @@ class _Places(TypedDict):
     low: Place
     outsider: Place
     top: Place
+    boxed: Place
     low_victim: Place
 
 
@@ -123,6 +119,7 @@ def _places(cluster: Testbed, outside: str) -> _Places:
     pods = [
         probe_pod(TENANT.namespace, _PROBE, IMAGE),
         probe_pod(LOW.namespace, _PROBE, IMAGE),
+        probe_pod(BOXED.namespace, _PROBE, IMAGE),
         careless(probe_pod(outside, _PROBE, IMAGE)),
         decoy_pod(LOW.namespace, _DECOY, IMAGE, _WORD),
         decoy_pod(VICTIM.namespace, _DECOY, IMAGE, _WORD),
@@ -142,6 +139,7 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         "low": Place(LOW, PodName(LOW.namespace, _PROBE), victim, decoy),
         "outsider": Place(LOW, PodName(outside, _PROBE), low_victim, low_decoy),
         "top": Place(TOP, PodName(TOP.namespace, "none"), victim, decoy),
+        "boxed": Place(BOXED, PodName(BOXED.namespace, _PROBE), victim, decoy),
         "low_victim": Place(TENANT, PodName(TENANT.namespace, _PROBE), low_victim, low_decoy),
     }
 

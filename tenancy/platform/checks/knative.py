@@ -10,11 +10,16 @@ from tenancy.platform.cluster_facts import ClusterFacts, Finding, Severity
 CLOSED_FEATURES = (
     "kubernetes.podspec-affinity",
     "kubernetes.podspec-hostaliases",
+    "kubernetes.podspec-hostipc",
+    "kubernetes.podspec-hostnetwork",
+    "kubernetes.podspec-hostpid",
     "kubernetes.podspec-nodeselector",
     "kubernetes.podspec-runtimeclassname",
     "kubernetes.podspec-schedulername",
     "kubernetes.podspec-shareprocessnamespace",
     "kubernetes.podspec-tolerations",
+    "kubernetes.podspec-volumes-hostpath",
+    "kubernetes.podspec-volumes-mount-propagation",
     "kubernetes.containerspec-addcapabilities",
     "tag-header-based-routing",
 )

@@ -24,6 +24,7 @@ from tests.cluster.platform.dns import install_dns
 from tests.cluster.platform.istio import install_istio
 from tests.cluster.platform.knative import install_knative
 from tests.cluster.platform.kubectl import Kubectl
+from tests.cluster.platform.sandbox import install_sandbox
 from tests.cluster.progress import say, step
 from tests.cluster.standins.doors import forward
 
@@ -78,6 +79,7 @@ def _start_node(layout: RunLayout, daemons: Daemons, kubernetes: Kubernetes, cgr
 
 def _install_platform(layout: RunLayout, daemons: Daemons, pool: ThreadPoolExecutor, images: Future[None]) -> None:
     kubectl = Kubectl(layout.node_kubeconfig)
+    install_sandbox(kubectl)
     dns = pool.submit(install_dns, kubectl)
     istio = pool.submit(install_istio, kubectl)
     images.result()

@@ -39,6 +39,17 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
 BinaryName = "{runc}"
 SystemdCgroup = false
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.gvisor]
+runtime_type = "io.containerd.runsc.v1"
+runtime_path = "{gvisor}/shim"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.gvisor.options]
+TypeUrl = "io.containerd.runsc.v1.options"
+ConfigPath = "{runsc}"
+"""
+_GVISOR = """\
+binary_name = "{gvisor}/runsc"
+[runsc_config]
+platform = "systrap"
 """
 
 
@@ -55,6 +66,8 @@ class Containers:
         for folder in ("bin", "conf"):
             (self.layout.cni / folder).mkdir(parents=True)
         programs = LAYOUT.built_by("containerd")
+        gvisor, runsc = LAYOUT.built_by("gvisor"), self.layout.etc / "runsc.toml"
+        runsc.write_text(_GVISOR.format(gvisor=gvisor))
         configuration = self.layout.etc / "containerd.toml"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -64,6 +77,8 @@ class Containers:
                 cni=self.layout.cni,
                 cni_programs=_CNI_PROGRAMS,
                 runc=LAYOUT.built_by("runc") / "runc",
+                gvisor=gvisor,
+                runsc=runsc,
             )
         )
         path = {"PATH": f"{programs}:{os.environ['PATH']}"}  # the shim lies beside containerd

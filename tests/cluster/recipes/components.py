@@ -7,6 +7,7 @@ from tests.cluster.recipes.golang import GoComponent, Patched
 KUBERNETES_VERSION = "v1.36.3"
 CILIUM_VERSION = "v1.20.2"
 ISTIO_VERSION = "v0.0.0-20260826214018-9739e10eb9d7"
+GVISOR_VERSION = "v0.0.0-20260905035102-160fafc42237"
 _KUBERNETES_MINOR = KUBERNETES_VERSION.split(".")[1]
 
 KUBERNETES = GoComponent(
@@ -81,6 +82,18 @@ HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")
 ETCD = GoComponent("etcd")
 RUNC = GoComponent("runc", cgo=True, tags="seccomp")
+# The sandbox of tenants at L4 and of their own functions: `runsc`, and containerd's `shim` for it.
+GVISOR = GoComponent(
+    "gvisor",
+    linker_flags=f"-s -w -X gvisor.dev/gvisor/runsc/version.version={GVISOR_VERSION}",
+    patched=Patched(
+        module="gvisor.dev/gvisor",
+        version=GVISOR_VERSION,
+        checksum="h1:AU5+CtCvnBnxdZRNcZt1NfSLqgkXZVT3N/u6u1aXg44=",
+        # Without CAP_SYS_RESOURCE, which test machines lack, no process becomes harder to kill, and no shim starts.
+        edits=(("pkg/shim/v1/manager.go", "oomScoreMax = -999", "oomScoreMax = 0"),),
+    ),
+)
 CYCLONUS = GoComponent("cyclonus")
 AGNHOST = GoComponent("agnhost", target=".", output="agnhost")
 PAUSE = GoComponent("pause", target=".", output="pause")
@@ -96,5 +109,6 @@ COMPONENTS = (
     CONTAINERD,
     ETCD,
     RUNC,
+    GVISOR,
     PAUSE,
 )

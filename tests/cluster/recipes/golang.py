@@ -23,7 +23,9 @@ class Patched:
     # The module's own checksum. The copy is a local folder to Go, so that its go.sum would not guard it.
     checksum: str
     # Packages whose files all make way for those of the overlay.
-    replaced_packages: tuple[str, ...]
+    replaced_packages: tuple[str, ...] = ()
+    # Words of a file that others replace: (file, old, new).
+    edits: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ class GoComponent:
 
     def recipe(self) -> Recipe:
         """The recipe that builds it."""
-        return Recipe(
-            self.name, make=self.make, files=(self.source,), words=(go_version(), repr(self), *map(repr, self.tests))
-        )
+        edits = self.patched.edits if self.patched else ()
+        words = (go_version(), repr(self), *map(repr, self.tests), *map(repr, edits))
+        return Recipe(self.name, make=self.make, files=(self.source,), words=words)
 
     def make(self, folder: Path) -> None:
         """Builds in a scratch copy, which leaves the checkout as it was."""
@@ -107,7 +109,13 @@ def lay_out_patched(patched: Patched, scratch: Path) -> None:
     for package in patched.replaced_packages:
         for file in (source / package).glob("*.go"):
             file.unlink()
-    shutil.copytree(scratch / "overlay", source, dirs_exist_ok=True)
+    if (scratch / "overlay").is_dir():
+        shutil.copytree(scratch / "overlay", source, dirs_exist_ok=True)
+    for name, old, new in patched.edits:
+        text = (source / name).read_text()
+        if text.count(old) != 1:
+            raise CommandError(f"{name} of {patched.module} has {old!r} {text.count(old)} times, not once")
+        (source / name).write_text(text.replace(old, new))
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -32,5 +32,8 @@ RENDERED: dict[str, tuple[Manifest, ...]] = {
     "tenant-L3-sidecars-suspended": tenant_manifests(SUSPENDED, MESHED),
     "platform": platform_manifests(PLATFORM),
     "platform-sandbox": platform_manifests(SANDBOXED),
+    "platform-sandbox-for-levels-only": platform_manifests(
+        dataclasses.replace(SANDBOXED, sandbox_own_functions=False, sandbox_user_namespaces=True)
+    ),
     "platform-sidecars": platform_manifests(MESHED),
 }

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from policies.admission import TENANT_NAMESPACES
-from policies.labels import CALLABLE, ISOLATION
+from policies.labels import CALLABLE, ISOLATION, OWN_FUNCTION
 from policies.model import IsolationLevel, Platform
 from policies.platform import platform_manifests
+from policies.sandbox import sandbox_of
 from policies.tenant import tenant_manifests
 from tests.unit.policies.examples import PLATFORM, SANDBOXED, SPEC, at
 
@@ -82,6 +83,40 @@ def test_user_namespaces_are_not_asked_of_a_sandbox_that_has_none() -> None:
     assert levels(SANDBOXED, "osfaas-pods-user-namespace") == both("L3")
     able = dataclasses.replace(SANDBOXED, sandbox_user_namespaces=True)
     assert levels(able, "osfaas-pods-user-namespace") == both("L3", "L4", "L5")
+
+
+def test_own_functions_are_sandboxed_at_every_level_unless_the_platform_says_otherwise() -> None:
+    """Both kinds select them by the label of their pods, in the namespaces of tenants."""
+    policies = [
+        item["spec"]["matchConstraints"]
+        for item in platform_manifests(SANDBOXED)
+        if item["metadata"]["name"] == "osfaas-pods-own-functions" and "matchConstraints" in item["spec"]
+    ]
+    assert len(policies) == 2
+    for match in policies:
+        assert match["namespaceSelector"] == TENANT_NAMESPACES
+        assert match["objectSelector"] == {"matchExpressions": [{"key": OWN_FUNCTION, "operator": "Exists"}]}
+    for platform in (PLATFORM, dataclasses.replace(SANDBOXED, sandbox_own_functions=False)):
+        names = {item["metadata"]["name"] for item in platform_manifests(platform)}
+        assert "osfaas-pods-own-functions" not in names
+
+
+@pytest.mark.parametrize(
+    ("level", "platform", "tenant_code", "runtime_class"),
+    [
+        (IsolationLevel.L3, SANDBOXED, False, None),
+        (IsolationLevel.L3, SANDBOXED, True, "gvisor"),
+        (IsolationLevel.L3, dataclasses.replace(SANDBOXED, sandbox_own_functions=False), True, None),
+        (IsolationLevel.L4, dataclasses.replace(SANDBOXED, sandbox_own_functions=False), False, "gvisor"),
+        (IsolationLevel.L5, SANDBOXED, False, "gvisor"),
+        (IsolationLevel.L4, PLATFORM, True, None),
+    ],
+)
+def test_level_and_origin_of_the_code_decide_about_the_sandbox(
+    level: IsolationLevel, platform: Platform, tenant_code: bool, runtime_class: str | None
+) -> None:
+    """The same decision for own functions, builds and reports."""
+    assert sandbox_of(level, platform, tenant_code=tenant_code) == runtime_class
 
 
 def test_what_is_set_is_also_enforced_at_the_same_levels() -> None:

@@ -52,6 +52,7 @@ platforms = st.builds(
     destinations=st.lists(destinations, max_size=3).map(tuple),
     sandbox_runtime_class=st.just("gvisor"),
     sandbox_user_namespaces=st.booleans(),
+    sandbox_own_functions=st.booleans(),
     sidecars=st.booleans(),
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policies.labels import OBJECTS
+from policies.labels import OBJECTS, SANDBOX
 from policies.model import CatalogueFunction, IsolationLevel, Limits, Manifest, Platform
 from policies.own_function import MAX_NAME, MAX_TAG, OwnFunction, OwnFunctions, TrafficTarget
 from policies.own_function_rules import capacity_rejection, image_problem, is_allowed, rejection_of
@@ -154,6 +154,21 @@ def test_the_same_specification_is_the_same_revision_and_any_other_is_another() 
         build_own_function(at(IsolationLevel.L5), PLATFORM, HELLO)["spec"]["template"]["metadata"]["name"],
     }
     assert len(others | {name()}) == 7
+
+
+def test_a_platform_that_gains_a_sandbox_makes_another_revision() -> None:
+    """Its pods are then replaced. Admission gives them the runtime class; the template only says which."""
+    templates = []
+    for platform in (
+        PLATFORM,
+        replace(PLATFORM, sandbox_runtime_class="gvisor", sandbox_own_functions=False),
+        replace(PLATFORM, sandbox_runtime_class="gvisor"),
+        replace(PLATFORM, sandbox_runtime_class="kata"),
+    ):
+        templates.append(built(platform=platform)["spec"]["template"])
+        assert "runtimeClassName" not in templates[-1]["spec"]
+    assert [template["metadata"]["labels"].get(SANDBOX) for template in templates] == [None, None, "gvisor", "kata"]
+    assert len({template["metadata"]["name"] for template in templates}) == 3
 
 
 @pytest.mark.parametrize("path", [None, "/healthz"])

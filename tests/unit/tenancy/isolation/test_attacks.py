@@ -1,5 +1,6 @@
 """The list of attacks: complete, with unique names, each with a positive control that can fail."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
-from tenancy.isolation.attack import Assumed, Connect, Request
+from tenancy.isolation.attack import Assumed, Connect, Read, Request, SystemCall
 from tenancy.isolation.attacks import all_attacks
+from tenancy.isolation.probe_program import _SYSTEM_CALLS
 from tenancy.isolation.targets import FUNCTION_PORTS, Context, PlatformPod, Targets, Victim
 
 SOMEWHERE = PlatformPod("10.0.0.1", ready=True)
@@ -25,7 +27,7 @@ def context(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, st
         victim=Victim(NamespaceName("faas-b"), "checksums", "10.0.0.9", "word"),
         targets=Targets(
             "10.96.0.1", endpoint, endpoint, endpoint, endpoint, endpoint, "10.96.0.2", "10.10.0.2",
-            ("192.0.2.2", 5000), ("192.0.2.1", 443) if store else None,
+            ("6.1.0-1", "6.1.0-2"), ("192.0.2.2", 5000), ("192.0.2.1", 443) if store else None,
         ),
     )  # fmt: skip
 
@@ -76,6 +78,43 @@ def test_the_sandbox_is_tried_only_where_the_level_promises_it() -> None:
 
     assert names(IsolationLevel.L4) - names(IsolationLevel.L3) == {"no-sandbox"}
     assert names(IsolationLevel.L5) == names(IsolationLevel.L4)
+
+
+@pytest.mark.parametrize(
+    ("level", "user_namespaces", "tried"),
+    [
+        (IsolationLevel.L3, False, True),
+        (IsolationLevel.L4, False, False),
+        (IsolationLevel.L4, True, True),
+    ],
+)
+def test_user_namespaces_are_not_tried_where_a_sandbox_takes_their_place(
+    level: IsolationLevel, user_namespaces: bool, tried: bool
+) -> None:
+    """A tenant at L4 in gVisor was called breached, because its pods may have `hostUsers: true`."""
+    plain = context(level)
+    platform = replace(plain.platform, sandbox_runtime_class="gvisor", sandbox_user_namespaces=user_namespaces)
+    names = {attack.name for attack in all_attacks(replace(plain, platform=platform))}
+    assert ("host-users" in names) is tried
+
+
+def test_every_call_to_the_kernel_is_one_that_the_probe_program_knows() -> None:
+    """And its control asks no particular kernel: that of a sandbox answers it too."""
+    attacks = [attack for attack in all_attacks(context()) if isinstance(attack.attempt, SystemCall)]
+    assert len(attacks) >= 5
+    for attack in attacks:
+        assert isinstance(attack.attempt, SystemCall)
+        assert attack.attempt.name in _SYSTEM_CALLS
+        assert attack.attempt.kernels == ("6.1.0-1", "6.1.0-2")
+        assert attack.control == SystemCall("getpid", ())
+
+
+def test_the_kernels_release_is_that_of_a_node_as_a_whole() -> None:
+    """A sandbox may name a release that begins like a node's, and dots are no wildcards."""
+    (attack,) = [attack for attack in all_attacks(context()) if attack.name == "kernel-identity"]
+    assert isinstance(attack.attempt, Read)
+    for release, wanted in (("6.1.0-1", True), ("6.1.0-2", True), ("6.1.0-12", False), ("6x1.0-1", False)):
+        assert bool(re.search(attack.attempt.telling, release, re.MULTILINE)) is wanted
 
 
 @pytest.mark.parametrize("level", IsolationLevel)

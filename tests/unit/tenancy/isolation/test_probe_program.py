@@ -1,6 +1,7 @@
 """The program of the probe pod against real sockets: it tells answered, refused, timed out and broken apart."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,10 +18,10 @@ from tests.machine import scaled
 PROGRAM = Path(pods.__file__).with_name("probe_program.py").read_text()
 
 
-def ask(*questions: dict[str, Any]) -> list[tuple[str, str]]:
+def ask(*questions: dict[str, Any], program: str = PROGRAM) -> list[tuple[str, str]]:
     line = json.dumps(list(questions)) + "\n"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "ask"],
+        [sys.executable, "-c", program, "ask"],
         input=line,
         capture_output=True,
         text=True,
@@ -90,7 +91,7 @@ def test_an_answer_tells_who_is_there(decoy: int) -> None:
 def test_a_file_answers_if_the_telling_line_is_in_it(tmp_path: Path) -> None:
     """A missing file and one without the line refuse; one that cannot be read as text is broken."""
     (tmp_path / "status").write_text("Name: x\nSeccomp:\t0\n")
-    told = {"kind": "read", "path": str(tmp_path / "status")}
+    told = {"kind": "read", "path": str(tmp_path / "status"), "kernels": []}
     outcomes = ask(
         {**told, "telling": r"^Seccomp:\s*0$"},
         {**told, "telling": r"^Seccomp:\s*2$"},
@@ -136,3 +137,47 @@ def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
     ((outcome, said),) = json.loads(done.stdout)
     assert outcome == "refused", said
     assert "threads" in said
+
+
+def system_call(name: str, *kernels: str) -> dict[str, Any]:
+    return {"kind": "systemcall", "name": name, "kernels": list(kernels)}
+
+
+def test_a_call_that_the_kernel_carries_out_is_answered_and_says_which_kernel() -> None:
+    """And only by a kernel that was meant: a sandbox's own does no harm to the node."""
+    own = os.uname().release
+    (anyones, ours, anothers) = ask(
+        system_call("getpid"), system_call("getpid", "0.0.1", own), system_call("getpid", "0.0.1")
+    )
+    assert anyones == ours == ("answered", f"carried out by the kernel {own}")
+    assert anothers == ("refused", f"carried out by the kernel {own}")
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        # No kernel has this one.
+        (100_000, "refused"),
+        # close(-1): an error of a kernel that did look.
+        (3, "answered"),
+    ],
+)
+def test_a_call_that_the_kernel_does_not_have_is_refused(number: int, outcome: str) -> None:
+    """Another error is an answer: the kernel's code ran."""
+    known = '"getpid": (39, 172, ())'
+    assert known in PROGRAM
+    changed = PROGRAM.replace(known, f'"getpid": ({number}, {57 if number == 3 else number}, (-1,))')
+    assert ask(system_call("getpid"), program=changed)[0][0] == outcome
+
+
+def test_a_call_that_the_program_does_not_know_is_broken_and_no_defence() -> None:
+    """It would look like one."""
+    assert ask(system_call("reboot")) == [("broken", "KeyError('reboot')")]
+
+
+def test_what_a_sandboxs_kernel_says_of_itself_is_nothing_about_the_node() -> None:
+    """The file has the words; with another kernel they count as a refusal."""
+    own = os.uname().release
+    question = {"kind": "read", "path": "/proc/self/status", "telling": "^Name:.*$"}
+    outcomes = [ask({**question, "kernels": kernels})[0][0] for kernels in ([], ["0.0.1", own], ["0.0.1"])]
+    assert outcomes == ["answered", "answered", "refused"]
