@@ -67,7 +67,9 @@ class InvokeRoutes:
         context.log.function, context.log.tag = target.function, target.tag
         call = await self._admission.admit(context)
         address = callable_function(call.tenant, target)
-        body = InboundBody(receive, head, self._body_max_bytes)
+        if context.usage is not None:
+            context.usage.function = target.function
+        body = InboundBody(receive, head, self._body_max_bytes, context.usage)
         named = objects_in(head, most=self._objects.most) if address.objects and head.query else None
         if named is not None:
             bindings, query = named

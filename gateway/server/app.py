@@ -17,7 +17,7 @@ from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
-from gateway.http.routes import ServiceRoutes
+from gateway.http.routes import ServiceRoutes, no_problem
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
@@ -27,6 +27,7 @@ from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
+from gateway.usage.recorder import UsageRecorder
 from tenancy.directory.protocol import TenantDirectory
 
 
@@ -53,6 +54,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
     metrics, recorder = Metrics(), recorder_of(settings)
+    usage = UsageRecorder(settings, metrics) if settings.database_url is not None else None
 
     def directory_age() -> float:
         age = directory.sync_age_seconds()
@@ -64,20 +66,35 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        async with recording(recorder), open_services(settings, identity, directory, metrics) as services:
+        async with recording(recorder), open_services(settings, identity, directory, metrics, usage) as services:
             app.state.services = services
             yield {PROJECT_OF: services.project_of}
 
     app = Starlette(
-        routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
+        routes=routes(
+            settings,
+            metrics,
+            lambda: directory.sync_age_seconds() is not None,
+            problem=usage.problem if usage is not None else no_problem,
+        ),
+        lifespan=lifespan,
     )
     install_error_handlers(app)
-    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,))
+    on_end = usage.record_end if usage is not None else None
+    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,), on_end=on_end)
 
 
-def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
-    """All routes. `prepared`: whether the tenants have been read."""
-    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
+def routes(
+    settings: Settings,
+    metrics: Metrics,
+    prepared: Callable[[], bool] = lambda: True,
+    *,
+    problem: Callable[[], str | None] = no_problem,
+) -> list[Route]:
+    """All routes. `prepared`: whether the tenants have been read; `problem`: see `ServiceRoutes`."""
+    service = ServiceRoutes(
+        public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared, problem=problem
+    )
     # Rendered once: the route needs no token, so it must be cheap under attack.
     document = JSONResponse(openapi_document(settings.public_url)).body
 
@@ -99,6 +116,9 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
     async def limits(request: Request) -> Response:
         return await services_of(request).limits.show(request)
 
+    async def usage(request: Request) -> Response:
+        return await services_of(request).usage.show(request)
+
     return [
         # The busiest route comes first: the router tries them in order.
         Route("/v1/invoke/{rest:path}", Invoke(), methods=METHODS),
@@ -115,6 +135,7 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/{rest:name}", by_path, methods=["GET"]),
         Route("/v1/limits", limits, methods=["GET"]),
+        Route("/v1/usage", usage, methods=["GET"]),
         Route("/v1/events", events, methods=["POST"]),
     ]
 

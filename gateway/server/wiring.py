@@ -45,6 +45,10 @@ from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient
+from gateway.usage.answer import UsageReader
+from gateway.usage.recorder import UsageRecorder
+from gateway.usage.routes import UsageRoutes
+from operations.store.database import Database
 from tenancy.directory.protocol import TenantDirectory
 
 
@@ -57,18 +61,25 @@ class Services:
     events: EventRoutes
     invocations: InvokeRoutes
     limits: LimitRoutes
+    usage: UsageRoutes
     project_of: ProjectOf
 
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    metrics: Metrics,
+    usage: UsageRecorder | None = None,
 ) -> AsyncIterator[Services]:
     """The components, for as long as the clients that they share are open."""
     allowlist = store_origins(settings)
     async with (
         open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
+        open_database(settings) as database,
+        recording_usage(usage, database),
     ):
         limiter = ProjectLimiter(backend, settings, metrics)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
@@ -114,6 +125,7 @@ async def open_services(
                 body_max_bytes=settings.invoke_body_max_bytes,
             ),
             limits=LimitRoutes(admission, limiter),
+            usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
             project_of=authenticator.project_of,
         )
 
@@ -130,6 +142,33 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
     url, timeout_seconds = settings.limit_store_url.get_secret_value(), settings.limit_store_timeout_seconds
     async with open_redis_backend(url, metrics, timeout_seconds=timeout_seconds) as backend:
         yield backend
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database | None]:
+    """The database; None if the settings name none. It connects when it is used."""
+    if settings.database_url is None:
+        yield None
+        return
+    database = Database(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        retry_seconds=settings.database_retry_seconds,
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextlib.asynccontextmanager
+async def recording_usage(usage: UsageRecorder | None, database: Database | None) -> AsyncIterator[None]:
+    """Stores the records of calls, if there is a database."""
+    if usage is None or database is None:
+        yield
+        return
+    async with usage.running(database.run):
+        yield
 
 
 def build_runner(

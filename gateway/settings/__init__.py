@@ -17,6 +17,7 @@ from gateway.settings.limits import ChecksumSettings, LimitSettings
 from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
 from gateway.settings.upstream import FunctionSettings, RetrySettings, StoreSettings
+from gateway.settings.usage import DatabaseSettings, UsageSettings
 
 _PREFIX = "OSFAAS_"
 # Maximum characters of an invalid value in an error message.
@@ -33,6 +34,8 @@ GROUPS: tuple[type[Group], ...] = (
     RetrySettings,
     ChecksumSettings,
     LimitSettings,
+    DatabaseSettings,
+    UsageSettings,
     RegistrySettings,
 )
 
@@ -46,6 +49,8 @@ class Settings(
     FunctionSettings,
     ChecksumSettings,
     LimitSettings,
+    DatabaseSettings,
+    UsageSettings,
     RegistrySettings,
     BaseSettings,
 ):
