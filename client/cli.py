@@ -14,15 +14,18 @@ from client.commands import checksum
 # help and completion load all of them.
 _ELSEWHERE = {
     "admin-api": "control.commands:admin_api",
+    "db": "operations.commands:db",
     "controller": "tenancy.commands.controller:controller",
     "envoy-config": "gateway.commands:envoy_config",
     "events": "client.event_commands:events",
     "function": "client.functions.cli:function",
     "functions-api": "control.commands:functions_api",
+    "operation": "client.operations.cli:operation",
     "platform": "tenancy.commands.platform:platform",
     "registry-tokens": "control.commands:registry_tokens",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",
+    "worker": "operations.commands:worker",
     "tenant": "tenancy.commands.tenant:tenant",
 }
 

@@ -58,7 +58,13 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
 
 @checksum.command()
 @_naming
-def get(endpoint: str | None, **naming: Any) -> None:
+@click.option(
+    "--async",
+    "asynchronous",
+    is_flag=True,
+    help="Print the id of an operation at once; 'osfaas operation' has its result.",
+)
+def get(endpoint: str | None, asynchronous: bool, **naming: Any) -> None:
     """Print the checksum of one object.
 
     Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT].
@@ -69,9 +75,12 @@ def get(endpoint: str | None, **naming: Any) -> None:
       osfaas checksum get -t sha256 demo/file.txt
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
-    from client.checksums import get_digest  # noqa: PLC0415
+    from client.checksums import get_digest, start_digest  # noqa: PLC0415
 
     query = _query(**naming)
+    if asynchronous:
+        click.echo(_done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
+        return
     click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
 
 

@@ -25,6 +25,10 @@ CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
 UNCACHEABLE = {"Cache-Control": "no-store", "Vary": CREDENTIAL_FIELDS}
 
 
+# Says that an answer is an error of ours, and which: functions cannot send it.
+ERROR_FIELD = "Osfaas-Error"
+
+
 class ErrorSpec(NamedTuple):
     """HTTP status and sentence (`str.format` template) of an error."""
 
@@ -237,6 +241,61 @@ class ErrorCode(Enum):
     USAGE_STORE_UNAVAILABLE = ErrorSpec(
         503, "The database of usage did not respond. Try again shortly.", retry_after_seconds=5
     )
+    OPERATION_NOT_CONFIGURED = ErrorSpec(
+        501,
+        "Asynchronous calls are not available here, because the operator has set no database for them "
+        "(OSFAAS_DATABASE_URL). Call without 'Prefer: respond-async'.",
+    )
+    OPERATION_STORE_UNAVAILABLE = ErrorSpec(
+        503,
+        "The database of asynchronous calls did not respond, so it is not known whether the call was accepted. Repeat "
+        "it with the same Idempotency-Key.",
+        retry_after_seconds=5,
+    )
+    OPERATION_NOT_FOUND = ErrorSpec(404, "Project {project_id} has no operation '{operation}', or not any more.")
+    OPERATION_UNFINISHED = ErrorSpec(
+        409, "The operation has not ended: its state is '{state}'. Try again later.", retry_after_seconds=1
+    )
+    OPERATION_WITHOUT_RESULT = ErrorSpec(409, "The operation ended without an answer: its state is '{state}'. {why}")
+    OPERATION_CONFLICT = ErrorSpec(409, "The operation cannot be {verb}, because its state is '{state}'.")
+    OPERATION_QUEUE_FULL = ErrorSpec(
+        429,
+        "Project {project_id} has {what} in the store of asynchronous calls, and its limit is {limit}. Wait until some "
+        "have ended.",
+        retry_after_seconds=10,
+    )
+    OPERATION_BODY_TOO_LARGE = ErrorSpec(
+        413,
+        "The body of an asynchronous call may have {limit} bytes. Put a longer one into an object, and name it as an "
+        "input ('input=CONTAINER/OBJECT').",
+    )
+    OPERATION_RESULT_TOO_LARGE = ErrorSpec(
+        502,
+        "The answer is longer than the {limit} bytes that are kept. Let the function write it into an object "
+        "('output=CONTAINER/OBJECT').",
+    )
+    OPERATION_NO_DELEGATION = ErrorSpec(
+        403,
+        "This call cannot outlive its request, because no Keystone trust can be made with this token: {why}. Call "
+        "without 'Prefer: respond-async', or with a token of a user.",
+    )
+    OPERATION_AUTHORITY_LOST = ErrorSpec(
+        403,
+        "Keystone does not accept the trust of this operation any more: it was deleted, its user was disabled, or a "
+        "role was withdrawn. Start it again with a valid token.",
+    )
+    OPERATION_OUTCOME_UNKNOWN = ErrorSpec(
+        502,
+        "The connection ended after the request was sent, so the function may have executed it. The method {method} is "
+        "not repeatable, so it was not sent again.",
+    )
+    OPERATION_WORKER_LOST = ErrorSpec(502, "Workers ended during this operation as often as it may be attempted.")
+    OPERATION_UNREACHABLE = ErrorSpec(502, "The gateway could not be reached by the worker: {why}.")
+    IDEMPOTENCY_RUNNING = ErrorSpec(
+        409, "The operation of this Idempotency-Key has not ended: {operation}.", retry_after_seconds=1
+    )
+    IDEMPOTENCY_CONFLICT = ErrorSpec(422, "This Idempotency-Key was sent with another request.")
+    CALLBACK_REJECTED = ErrorSpec(400, "The callback URL is rejected: {why}.")
     # Said by the Envoy in front (gateway.envoy).
     SERVICE_UNAVAILABLE = ErrorSpec(
         503,
@@ -317,7 +376,7 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
         request_id: ours, `req-<uuid4>`.
         plain: one sentence as text/plain, for storage clients, which print bodies unchanged.
     """
-    headers = {**UNCACHEABLE, **error.headers}
+    headers = {**UNCACHEABLE, ERROR_FIELD: error.kind.code, **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     status = error.kind.status

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from client.errors import CommandError, TokenRefusedError
 from client.exchange import refusal, send
 from client.login import Login
+from client.operations.api import id_in
 
 _UNAUTHORIZED, _FIRST_ERROR = 401, 400
 _PIECE_BYTES = 65_536
@@ -35,6 +36,7 @@ class Invocation:
         data: the body, `@` and the path of a file, or `@-`; None: no body.
         headers: `Name: value`.
         method: of the request.
+        asynchronous: whether a worker makes the call later; then the id of the operation is written.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Invocation:
     data: str | None = None
     headers: tuple[str, ...] = ()
     method: str = "POST"
+    asynchronous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,11 @@ def _exchange(login: Login, invocation: Invocation, write: Callable[[bytes], obj
             login,
             login.gateway + target_of(invocation),
             method=invocation.method,
-            headers={**_headers(invocation.headers), **({} if length is None else {"Content-Length": str(length)})},
+            headers={
+                **_headers(invocation.headers),
+                **({} if length is None else {"Content-Length": str(length)}),
+                **({"Prefer": "respond-async"} if invocation.asynchronous else {}),
+            },
             body=body,
         )
     finally:
@@ -105,6 +112,9 @@ def _exchange(login: Login, invocation: Invocation, write: Callable[[bytes], obj
         raise TokenRefusedError(str(refusal(response, "gateway")))
     if response.status >= _FIRST_ERROR and _is_of_gateway(response):
         raise CommandError("\n".join([str(refusal(response, "gateway")), *result_of(response, invocation).lines]))
+    if invocation.asynchronous:
+        write(id_in(response.getheader("Location")).encode("ascii") + b"\n")
+        return InvocationResult(succeeded=True)
     while piece := response.read(_PIECE_BYTES):
         write(piece)
     return result_of(response, invocation)

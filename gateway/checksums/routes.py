@@ -18,6 +18,7 @@ from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
 from gateway.objects.model import ObjectRef
+from gateway.operations.acceptance import CHECKSUMS, AsyncCalls
 from gateway.upstream.timing import server_timing
 
 PREFIX = b"/v1/checksums/"
@@ -34,10 +35,18 @@ Locate = Callable[[RequestHead], tuple[ObjectRef, Mapping[str, list[str]]]]
 class ChecksumRoutes:
     """Endpoints for digests of one object."""
 
-    def __init__(self, admission: Admission, checksums: Checksums, *, default_algorithms: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        checksums: Checksums,
+        *,
+        default_algorithms: tuple[str, ...],
+        asynchronous: AsyncCalls,
+    ) -> None:
         self._admission = admission
         self._checksums = checksums
         self._default_algorithms = default_algorithms
+        self._asynchronous = asynchronous
 
     async def by_path(self, request: Request) -> Response:
         """`GET|HEAD /v1/checksums/{container}/{object}`.
@@ -97,6 +106,12 @@ class ChecksumRoutes:
         checksum_request = ChecksumRequest(
             ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store")
         )
+        preference = self._asynchronous.preference(head)
+        if preference is not None:
+            self._checksums.check_enabled(call)
+            subject = f"{ref.container}/{ref.name}"
+            operation = await self._asynchronous.accept(call, preference, kind=CHECKSUMS, subject=subject)
+            return await self._asynchronous.answer(operation, preference)
         answer = await self._checksums.answer(call, checksum_request)
         fields = _common(context)
         if head.method == "HEAD" or want_digest is not None or want_repr_digest is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from gateway.calls.call import Call
+from gateway.calls.call import Call, enabled_function
 from gateway.compute.attempts import Attempts
 from gateway.compute.batch import BatchOrder, BatchRefusedError, LoadedJob
 from gateway.compute.job import Job, Result
@@ -152,11 +152,8 @@ class Runner:
 
     async def _compute(self, job: Job[Result]) -> Result:
         call, function = job.call, job.contract.function
-        address = call.tenant.functions.get(function)
-        if address is None:
-            raise GatewayError(ErrorCode.FUNCTION_NOT_ENABLED, function=function, project_id=call.tenant.project_id)
         target = Target(
-            address=address,
+            address=enabled_function(call, function),
             permanent_failure=self._diagnostics.permanent_failure(call.caller.project_id, function),
             pause=self._slots.throttle.yield_to_interactive if call.of_service else None,
         )

@@ -49,6 +49,7 @@ class LogFields:
         sources: where each digest came from, by algorithm.
         objects, failed: how many objects a list names, or an invocation, and how many of a list ended with an error.
         events: how many events had each outcome.
+        operation: id of the operation that the request has become.
     """
 
     error: str | None = None
@@ -61,6 +62,7 @@ class LogFields:
     objects: int | None = None
     failed: int | None = None
     events: Mapping[str, int] | None = None
+    operation: str | None = None
 
     def present(self) -> dict[str, object]:
         """The fields that have a value."""

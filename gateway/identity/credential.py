@@ -41,6 +41,19 @@ class ServiceCredential:
         """
         return await self._flights.run(refused, lambda: self._ask(refused))
 
+    async def user_id(self) -> str:
+        """The id of our own user.
+
+        Raises:
+            OutageError: Keystone issued no token.
+        """
+        try:
+            found: str = await asyncio.to_thread(self._session.get_user_id)
+        except ksa_exceptions.ClientException as error:
+            log.error("Keystone issued no token for the gateway's credential: %s", error)  # noqa: TRY400
+            raise OutageError from error
+        return found
+
     async def _ask(self, refused: str | None) -> str:
         try:
             return await asyncio.to_thread(self._latest, refused)

@@ -50,7 +50,7 @@ def origin_of(url: str) -> Origin:
 def is_forbidden_address(address: Address) -> bool:
     """Whether a store at this address is allowed only if the operator lists it."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _carried(address)
+        inner = embedded_addresses(address)
         if inner:
             return any(is_forbidden_address(each) for each in inner)
     return (
@@ -63,7 +63,7 @@ def is_forbidden_address(address: Address) -> bool:
     )
 
 
-def _carried(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
+def embedded_addresses(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
     """IPv4 addresses embedded in an IPv6 address: mapped, 6to4, Teredo, NAT64."""
     if address.ipv4_mapped:
         return (address.ipv4_mapped,)

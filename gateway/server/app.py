@@ -22,6 +22,7 @@ from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.routes import METHODS
 from gateway.invoke.target import PREFIX
+from gateway.operations.checks import check_operations
 from gateway.server.clients import check_authorities
 from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
@@ -53,6 +54,7 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     """
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
+    check_operations(settings)
     metrics, recorder = Metrics(), recorder_of(settings)
     usage = UsageRecorder(settings, metrics) if settings.database_url is not None else None
 
@@ -116,8 +118,18 @@ def routes(
     async def limits(request: Request) -> Response:
         return await services_of(request).limits.show(request)
 
-    async def usage(request: Request) -> Response:
-        return await services_of(request).usage.show(request)
+    async def operations(request: Request) -> Response:
+        routes = services_of(request).operations
+        return await (routes.one(request) if "operation" in request.path_params else routes.many(request))
+
+    async def operation_result(request: Request) -> Response:
+        return await services_of(request).operations.result(request)
+
+    async def operation_retry(request: Request) -> Response:
+        return await services_of(request).operations.retry(request)
+
+    async def callback_key(request: Request) -> Response:
+        return await services_of(request).operations.callback_key(request)
 
     return [
         # The busiest route comes first: the router tries them in order.
@@ -135,8 +147,13 @@ def routes(
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/{rest:name}", by_path, methods=["GET"]),
         Route("/v1/limits", limits, methods=["GET"]),
-        Route("/v1/usage", usage, methods=["GET"]),
+        Route("/v1/usage", show_usage, methods=["GET"]),
         Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/operations", operations, methods=["GET"]),
+        Route("/v1/operations/{operation}", operations, methods=["GET", "DELETE"]),
+        Route("/v1/operations/{operation}/result", operation_result, methods=["GET"]),
+        Route("/v1/operations/{operation}/retry", operation_retry, methods=["POST"]),
+        Route("/v1/callback-key", callback_key, methods=["GET"]),
     ]
 
 
@@ -160,6 +177,11 @@ class Invoke:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
         await services.invocations.answer(scope, receive, send)
+
+
+async def show_usage(request: Request) -> Response:
+    """The endpoint `/v1/usage`."""
+    return await services_of(request).usage.show(request)
 
 
 def services_of(request: Request) -> Services:

@@ -26,6 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import TrustService
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import InvokeRoutes
@@ -40,6 +41,10 @@ from gateway.objects.drivers import DRIVERS, DriverParts
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner
+from gateway.operations.acceptance import AsyncCalls
+from gateway.operations.delegation import Delegations
+from gateway.operations.routes import OperationRoutes
+from gateway.operations.service import Operations
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
@@ -62,6 +67,7 @@ class Services:
     invocations: InvokeRoutes
     limits: LimitRoutes
     usage: UsageRoutes
+    operations: OperationRoutes
     project_of: ProjectOf
 
 
@@ -86,6 +92,8 @@ async def open_services(
         admission = Admission(authenticator, directory, limiter)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
+        operations = build_operations(settings, identity, keystone_http, limiter, database)
+        asynchronous = AsyncCalls(operations, body_max_bytes=settings.operation_body_max_bytes)
         checksums = Checksums(
             admission=admission,
             store=store,
@@ -112,8 +120,10 @@ async def open_services(
         slots = ListSlots(settings)
         events = EventFlow(checksums, entries=settings.event_cache_entries)
         yield Services(
-            checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
-            bulk=BulkRoutes(admission, checksums, small, settings, slots),
+            checksums=ChecksumRoutes(
+                admission, checksums, default_algorithms=settings.default_algorithms, asynchronous=asynchronous
+            ),
+            bulk=BulkRoutes(admission, checksums, small, settings, slots, asynchronous=asynchronous),
             events=EventRoutes(admission, events, settings=settings, slots=slots, metrics=metrics),
             invocations=InvokeRoutes(
                 admission=admission,
@@ -123,9 +133,11 @@ async def open_services(
                     binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects
                 ),
                 body_max_bytes=settings.invoke_body_max_bytes,
+                asynchronous=asynchronous,
             ),
             limits=LimitRoutes(admission, limiter),
             usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
+            operations=OperationRoutes(admission, operations, settings),
             project_of=authenticator.project_of,
         )
 
@@ -146,7 +158,7 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database | None]:
-    """The database; None if the settings name none. It connects when it is used."""
+    """The database of durable work and of usage; None if the settings name none. It connects when it is used."""
     if settings.database_url is None:
         yield None
         return
@@ -169,6 +181,20 @@ async def recording_usage(usage: UsageRecorder | None, database: Database | None
         return
     async with usage.running(database.run):
         yield
+
+
+def build_operations(
+    settings: Settings,
+    identity: IdentityService,
+    keystone_http: httpx.AsyncClient,
+    limiter: ProjectLimiter,
+    database: Database | None,
+) -> Operations | None:
+    """Asynchronous calls; None without a database."""
+    if database is None:
+        return None
+    trusts = TrustService(keystone_http, auth_url=identity.auth_url, timeout_seconds=settings.keystone_timeout_seconds)
+    return Operations(database, Delegations(database, trusts, identity.credential, settings), limiter, settings)
 
 
 def build_runner(

@@ -14,10 +14,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.settings.base import Group
 from gateway.settings.identity import IdentitySettings, TokenCacheSettings
 from gateway.settings.limits import ChecksumSettings, LimitSettings
+from gateway.settings.operations import CallbackSettings, OperationSettings, WorkerSettings
 from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
 from gateway.settings.upstream import FunctionSettings, RetrySettings, StoreSettings
-from gateway.settings.usage import DatabaseSettings, UsageSettings
+from gateway.settings.usage import UsageSettings
 
 _PREFIX = "OSFAAS_"
 # Maximum characters of an invalid value in an error message.
@@ -34,7 +35,9 @@ GROUPS: tuple[type[Group], ...] = (
     RetrySettings,
     ChecksumSettings,
     LimitSettings,
-    DatabaseSettings,
+    OperationSettings,
+    WorkerSettings,
+    CallbackSettings,
     UsageSettings,
     RegistrySettings,
 )
@@ -49,7 +52,9 @@ class Settings(
     FunctionSettings,
     ChecksumSettings,
     LimitSettings,
-    DatabaseSettings,
+    OperationSettings,
+    WorkerSettings,
+    CallbackSettings,
     UsageSettings,
     RegistrySettings,
     BaseSettings,

@@ -1,24 +1,10 @@
-"""Settings of the database, and of usage: where its records wait, and how long they are kept."""
+"""Settings of usage: where its records wait, and how long they are kept."""
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from gateway.settings.base import Group
-
-
-class DatabaseSettings(Group):
-    """Settings of the database."""
-
-    database_url: SecretStr | None = Field(
-        None,
-        description="Database of durable work and of usage: postgresql://, mariadb://, mysql:// or, for one machine, "
-        "sqlite:////absolute/path. `osfaas db upgrade` makes its tables. Default: none.",
-    )
-    database_connections: int = Field(8, ge=1, le=64, description="Maximum connections to the database per process.")
-    database_retry_seconds: float = Field(
-        3, ge=0, description="How long a transaction is retried while the database does not answer."
-    )
 
 
 class UsageSettings(Group):

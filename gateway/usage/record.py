@@ -22,6 +22,9 @@ def record_of(
         now: seconds since the epoch, at its end.
     """
     usage, project_id, user_id = context.usage, context.log.project_id, context.log.user_id
+    if context.log.operation is not None:
+        # The call has become an operation. The request with which a worker carries it out leaves the record.
+        return None
     if usage is None or project_id is None or user_id is None or context.route not in ROUTES:
         return None
     return CallRecord(

@@ -156,6 +156,9 @@ class Database:
                 with self.engine.begin() as connection:
                     return work(connection, *args, **kwargs)
             except SQLAlchemyError as error:
+                if is_unknown_table(error):
+                    log.error("the database has no tables of this service: run 'osfaas db upgrade'")  # noqa: TRY400
+                    raise DatabaseUnavailableError("no tables") from error
                 if not is_temporary(error):
                     raise
                 if time.monotonic() + pause >= deadline:
@@ -181,10 +184,22 @@ def is_temporary(error: SQLAlchemyError) -> bool:
     number = cause.args[0] if cause is not None and cause.args else None
     if number in _REPEATABLE_MARIADB:
         return True
-    # SQLite's "database is locked" is one too, and so is an unknown table: that is not temporary.
+    # SQLite's "database is locked" is one too.
     if isinstance(error, OperationalError | InterfaceError):
-        return "no such" not in str(cause) and number not in {1045, 1049, 1054, 1146}
+        return number not in {1045, 1049}
     return error.connection_invalidated
+
+
+def is_unknown_table(error: SQLAlchemyError) -> bool:
+    """Whether the tables, or a column of them, have not been made yet."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    number = cause.args[0] if cause is not None and cause.args else None
+    return (
+        getattr(cause, "sqlstate", None) in {"42P01", "42703"}
+        or number in {1054, 1146}
+        or "no such table" in str(cause)
+        or "no such column" in str(cause)
+    )
 
 
 def _cause(error: SQLAlchemyError) -> str:

@@ -105,3 +105,8 @@ def end_unused(connection: Connection, *, idle_ms: int, lease_ms: int) -> list[D
 def remove(connection: Connection, delegation_id: str) -> None:
     """Forgets a delegation whose trust is gone."""
     connection.execute(delete(delegations).where(_D.id == delegation_id, _D.ending.is_(True)))
+
+
+def refuse(connection: Connection, trust_id: str) -> None:
+    """Marks the delegation of a trust that Keystone does not honour any more, so that no operation gets it."""
+    connection.execute(update(delegations).where(_D.trust_id == trust_id).values(ending=True))

@@ -74,6 +74,23 @@ PUBLISHED = {
     "token.invalid": 401,
     "token.missing": 401,
     "token.wrong_scope": 403,
+    "operation.not_configured": 501,
+    "operation.store_unavailable": 503,
+    "operation.not_found": 404,
+    "operation.unfinished": 409,
+    "operation.without_result": 409,
+    "operation.conflict": 409,
+    "operation.queue_full": 429,
+    "operation.body_too_large": 413,
+    "operation.result_too_large": 502,
+    "operation.no_delegation": 403,
+    "operation.authority_lost": 403,
+    "operation.outcome_unknown": 502,
+    "operation.worker_lost": 502,
+    "operation.unreachable": 502,
+    "idempotency.running": 409,
+    "idempotency.conflict": 422,
+    "callback.rejected": 400,
 }
 
 
