@@ -25,6 +25,7 @@ _ELSEWHERE = {
     "registry-tokens": "control.commands:registry_tokens",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",
+    "usage": "client.usage_command:usage",
     "worker": "operations.commands:worker",
     "tenant": "tenancy.commands.tenant:tenant",
 }
