@@ -12,10 +12,11 @@ import contextlib
 import fcntl
 import json
 import logging
+import operator
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from operations.store.usage import CallRecord
@@ -23,6 +24,7 @@ from operations.store.usage import CallRecord
 log = logging.getLogger(__name__)
 
 _SUFFIX, _DRAFT = ".usage", ".new"
+_values = operator.attrgetter(*(field.name for field in fields(CallRecord)))
 _TYPES = {"int": int, "str": str, "bool": bool}
 _FIELDS = tuple(_TYPES[str(getattr(field.type, "__name__", field.type))] for field in fields(CallRecord))
 
@@ -45,7 +47,7 @@ class Segment:
         Raises:
             OSError: there is no room. A part of a line may have been written.
         """
-        line = json.dumps(astuple(record), separators=(",", ":")).encode("ascii") + b"\n"
+        line = json.dumps(_values(record), separators=(",", ":")).encode("ascii") + b"\n"
         if os.write(self.descriptor, line) != len(line):
             raise OSError("only a part of a record was written")
         self.count += 1
