@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
+.PHONY: help install packages ceph demo test test-all test-newcomer durable test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable,$(MAKECMDGOALS)),tests/durable/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter durable test-durable test-all,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -63,7 +63,7 @@ test: install  ## lint, types, unit tests and the main story on a real Keystone 
 	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target lint unit main-story
 
 # All that CI runs without a cluster, and nothing twice.
-test-all: test further-integration hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
+test-all: test further-integration durable hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
 
 test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone (WHOLE=1: and `make test`); root makes the user and removes it
 	@WHOLE=$(WHOLE) PYTHON=$(PYTHON) tests/newcomer/run.sh
@@ -85,6 +85,9 @@ long: install  ## kills, load and failing reads, in short
 
 test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
 	@$(BIN)/python -m pytest tests/faults -q
+
+durable: install  ## the store of durable work on real PostgreSQL, MariaDB and SQLite, and asynchronous calls with SQLite
+	@$(BIN)/python -m pytest tests/durable -q -k "test_store or (test_operations and sqlite)"
 
 test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
 	@$(BIN)/python -m pytest tests/durable -q

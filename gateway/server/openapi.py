@@ -11,6 +11,7 @@ from gateway.errors import ErrorCode
 from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
+from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
 from gateway.usage.query import FORMATS, GROUP_NAMES
 
 _TOKEN_SCHEMES = {
@@ -74,6 +75,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/v1/usage": {"get": _usage()},
             "/checksums/": _digest_path("original", by_query),
             "/v1/invoke/{function}/{path}": _invoke_path(),
+            **operation_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
@@ -225,6 +227,7 @@ def _schemas() -> dict[str, Any]:
         for name, algorithm in ALGORITHMS.items()
     }
     return {
+        "Operation": OPERATION_SCHEMA,
         "Digests": {
             "type": "object",
             "required": ["container", "object", "version_id", "etag", "size", "digests", "sources"],

@@ -5,7 +5,7 @@ from gateway.telemetry.outcome import Outcome
 from operations.store.usage import CallRecord
 
 # The routes of calls. Requests about limits, operations or usage leave no record.
-ROUTES = frozenset(["invoke", "checksums", "checksums.bulk", "events"])
+ROUTES = frozenset(["invoke", "checksums.object", "checksums.query", "checksums.bulk", "events"])
 _MAX_ID, _MAX_NAME = 64, 128
 
 

@@ -1,5 +1,6 @@
 """Callbacks that are due, for their delivery. Each function is one transaction."""
 
+import math
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, update
@@ -37,14 +38,7 @@ def claim(connection: Connection, *, limit: int, lease_ms: int, lifetime_ms: int
         lifetime_ms: how long a callback is tried from its first attempt on.
     """
     now = connection.execute(select(now_ms())).scalar_one()
-    wanted = (
-        select(_C.operation_id)
-        .where(_C.state == CallbackState.DUE, _C.due_at <= now)
-        .order_by(_C.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(connection.execute(wanted).scalars())
+    ids = _due(connection, limit, now)
     if not ids:
         return []
     connection.execute(
@@ -70,6 +64,19 @@ def claim(connection: Connection, *, limit: int, lease_ms: int, lifetime_ms: int
         )
         for row in connection.execute(joined.where(_C.operation_id.in_(ids))).mappings()
     ]
+
+
+def _due(connection: Connection, limit: int, now: int) -> list[str]:
+    """Due callbacks: each project has an equal share, so that slow receivers of one delay no other's."""
+    due = (_C.state == CallbackState.DUE, _C.due_at <= now)
+    of_projects = select(_C.project_id).where(*due).group_by(_C.project_id).order_by(func.min(_C.due_at)).limit(limit)
+    projects = list(connection.execute(of_projects).scalars())
+    ids: list[str] = []
+    for served, project_id in enumerate(projects):
+        share = math.ceil((limit - len(ids)) / (len(projects) - served))
+        wanted = select(_C.operation_id).where(*due, _C.project_id == project_id).order_by(_C.due_at).limit(share)
+        ids += connection.execute(wanted.with_for_update(skip_locked=True)).scalars()
+    return ids
 
 
 def delivered(connection: Connection, delivery: Delivery) -> None:

@@ -34,7 +34,7 @@ _DRIVERS = {
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 30
 # Waiting transactions for each thread; more are rejected at once.
-_QUEUED_PER_THREAD = 64
+_QUEUED_PER_THREAD = 16
 _FIRST_PAUSE_SECONDS = 0.02
 # Serialisation failures and deadlocks: the transaction was rolled back and may be repeated.
 _REPEATABLE_POSTGRESQL = frozenset(["40001", "40P01", "55P03"])

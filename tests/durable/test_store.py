@@ -376,6 +376,14 @@ def test_callback_is_due_after_the_end_and_once(db):
     assert (second.attempts, due()) == (2, [])
 
 
+def test_callbacks_of_one_project_fill_no_claim(db):
+    for number in range(9):
+        one = accept(db, project_id="few" if number == 8 else "many", callback_url="https://example.org/x")
+        db.run_here(accepting.cancel, one.project_id, one.id)
+    due = db.run_here(callbacks.claim, limit=4, lease_ms=60_000, lifetime_ms=HOUR)
+    assert "few" in {each.operation.project_id for each in due}
+
+
 def test_operation_is_not_forgotten_before_its_callback(db):
     one = accept(db, callback_url="https://example.org/x", retention_ms=0)
     db.run_here(accepting.cancel, "a", one.id)
@@ -437,7 +445,7 @@ async def test_loop_goes_on_while_the_database_works(db):
 async def test_too_many_transactions_are_refused_at_once(raw):
     database = Database(raw.url, connections=1)
     blocked = threading.Event()
-    waiting = [asyncio.create_task(database.run(lambda _: blocked.wait())) for _ in range(64)]
+    waiting = [asyncio.create_task(database.run(lambda _: blocked.wait())) for _ in range(16)]
     await asyncio.sleep(0)
     with pytest.raises(DatabaseUnavailableError):
         await database.run(lambda _: None)

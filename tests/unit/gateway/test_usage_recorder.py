@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
+import gateway
 from gateway.call_usage import CallUsage
 from gateway.http.context import RequestContext
 from gateway.http.metrics import Metrics
 from gateway.settings.usage import UsageSettings
 from gateway.telemetry.outcome import Outcome
-from gateway.usage.record import record_of
+from gateway.usage.record import ROUTES, record_of
 from gateway.usage.recorder import BATCH, UsageRecorder
 from gateway.usage.spool import Segment, Spool
 from operations.store import usage as store
@@ -114,6 +116,14 @@ def test_request_that_is_no_call_leaves_no_record(what: str) -> None:
     else:
         made.log.operation = "an-id"
     assert record_of(made, 200, Outcome.ANSWERED, seconds=1, now=10.0) is None
+
+
+def test_routes_of_calls_are_those_that_requests_have() -> None:
+    """A route that is misspelt here would be used for nothing."""
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(gateway.__file__).parent.rglob("*.py"))
+    named = set(re.findall(r'\.route = "([a-z.]+)"', source))
+    assert named >= ROUTES
+    assert {"limits", "usage", "operations"}.isdisjoint(ROUTES)
 
 
 async def test_records_are_stored_in_batches() -> None:
