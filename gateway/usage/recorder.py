@@ -78,7 +78,7 @@ class UsageRecorder:
             context.usage.when_settled(settled)
 
     def add(self, record: CallRecord) -> None:
-        """Takes a record, or drops it if there is no room."""
+        """Takes a record, or drops it if the maximum waits already."""
         if len(self._waiting) >= self._settings.usage_buffer_records:
             if not self.dropped:
                 log.error("usage records are dropped: the database has not taken any for too long")

@@ -29,7 +29,7 @@ _TYPES = {"int": int, "str": str, "bool": bool}
 _FIELDS = tuple(_TYPES[str(getattr(field.type, "__name__", field.type))] for field in fields(CallRecord))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Segment:
     """One file whose lock this process holds.
 
@@ -45,7 +45,7 @@ class Segment:
         """Writes a record.
 
         Raises:
-            OSError: there is no room. A part of a line may have been written.
+            OSError: the disk is full. A part of a line may have been written.
         """
         line = json.dumps(_values(record), separators=(",", ":")).encode("ascii") + b"\n"
         if os.write(self.descriptor, line) != len(line):
@@ -100,7 +100,7 @@ class Spool:
         except BaseException:
             os.close(descriptor)
             raise
-        return Segment(path, descriptor)
+        return Segment(path=path, descriptor=descriptor)
 
     def abandoned(self) -> Iterator[Segment]:
         """The files of processes that have ended; each is this process's own now."""
@@ -117,7 +117,7 @@ class Spool:
             if gone:
                 os.close(descriptor)
             else:
-                yield Segment(path, descriptor)
+                yield Segment(path=path, descriptor=descriptor)
 
 
 def _parsed(line: bytes) -> CallRecord | None:

@@ -263,7 +263,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _records_in(path: Path) -> list[CallRecord]:
-    return list(Segment(path, os.open(path, os.O_RDONLY)).read())
+    return list(Segment(path=path, descriptor=os.open(path, os.O_RDONLY)).read())
 
 
 def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
