@@ -30,6 +30,7 @@ _ELSEWHERE = {
     "scheduler": "control.commands:scheduler",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",
+    "usage": "client.usage_command:usage",
     "worker": "operations.commands:worker",
     "tenant": "tenancy.commands.tenant:tenant",
 }

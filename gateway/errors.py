@@ -269,6 +269,12 @@ class ErrorCode(Enum):
         "The object store did not respond. Try again shortly.",
         retry_after_seconds=5,
     )
+    USAGE_NOT_CONFIGURED = ErrorSpec(
+        501, "Usage is not recorded here, because the operator has set no database for it (OSFAAS_DATABASE_URL)."
+    )
+    USAGE_STORE_UNAVAILABLE = ErrorSpec(
+        503, "The database of usage did not respond. Try again shortly.", retry_after_seconds=5
+    )
     OPERATION_NOT_CONFIGURED = ErrorSpec(
         501,
         "Asynchronous calls are not available here, because the operator has set no database for them "
@@ -339,6 +345,17 @@ class ErrorCode(Enum):
     @property
     def status(self) -> int:
         return self.value.status
+
+
+# The function did not start, so the call is charged no work of it.
+NOT_STARTED = frozenset(
+    [
+        ErrorCode.FUNCTION_UNREACHABLE,
+        ErrorCode.FUNCTION_BUSY,
+        ErrorCode.FUNCTION_QUOTA_EXCEEDED,
+        ErrorCode.FUNCTION_NOT_RUNNING,
+    ]
+)
 
 
 class GatewayError(Exception):

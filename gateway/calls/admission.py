@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from gateway.call_usage import CallUsage
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
@@ -57,7 +58,7 @@ class Admission:
         self._identity.authorise(caller, context.head, services=services, readers=readers)
         tenant = self._tenant_of(caller)
         service = services and self._identity.is_service(caller)
-        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service)
+        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, CallUsage())
         call = Call(caller=caller, tenant=tenant, subject=subject, context=context)
         if counted:
             await self.count(call)
@@ -92,6 +93,10 @@ class Admission:
         use = await self._limiter.count_call(call.subject, requests)
         if use is not None:
             call.context.limits[use.name] = use
+        # Only now: a call that is rejected was charged nothing, and leaves no usage record.
+        call.context.usage = usage = call.subject.usage
+        if usage is not None:
+            usage.requests += requests
 
     def token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
         """The error for a caller whose token the object store has rejected with TOKEN_INVALID.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import Scope
 
+from gateway.call_usage import CallUsage
 from gateway.errors import GatewayError
 from gateway.limit_use import LimitUse
 
@@ -88,6 +89,7 @@ class RequestContext:
         limits: use of the limits that the request was counted for, by name; told to the caller.
         trace: where the request stands in a trace.
         service_caller: the caller, if it is a service: its calls are audited.
+        usage: what the call has used; None until it is admitted and counted.
     """
 
     request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
@@ -100,10 +102,11 @@ class RequestContext:
     limits: dict[str, LimitUse] = field(default_factory=dict)
     trace: "Trace | None" = None
     service_caller: ServiceCaller | None = None
+    usage: CallUsage | None = None
 
     def part(self) -> "RequestContext":
         """The context of one of many objects or events of this request: fields and timings of its own."""
-        return RequestContext(request_id=self.request_id, service_caller=self.service_caller)
+        return RequestContext(request_id=self.request_id, service_caller=self.service_caller, usage=self.usage)
 
 
 def open_context(scope: Scope) -> RequestContext:

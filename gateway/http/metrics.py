@@ -92,6 +92,15 @@ class Metrics:
             "Requests to the Redis of the shared limits that failed or timed out.",
             registry=self.registry,
         )
+        self.usage_records = Counter(
+            "osfaas_usage_records",
+            "Usage records by result: stored in the database, or dropped because it was away for too long.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.usage_waiting = Gauge(
+            "osfaas_usage_records_waiting", "Usage records that wait for the database.", registry=self.registry
+        )
         self.tasks = Gauge(
             "osfaas_tasks",
             "Tasks of the event loop. Constant without requests.",

@@ -151,6 +151,7 @@ class Proxy:
             permanent_failure=self._diagnostics.permanent_failure(caller.project_id, invocation.target.function),
             upgrade=invocation.websocket,
             timings=context.timings,
+            usage=context.usage,
         )
 
     def _reply_fields(self, invocation: Invocation, reply: Reply) -> list[tuple[bytes, bytes]]:

@@ -17,7 +17,7 @@ from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
-from gateway.http.routes import ServiceRoutes
+from gateway.http.routes import ServiceRoutes, no_problem
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.revision_stats import RevisionStats
@@ -29,6 +29,7 @@ from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
+from gateway.usage.recorder import UsageRecorder
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.directory.triggers import NoTriggers, TriggerDirectory
 
@@ -65,6 +66,7 @@ def build_app(
     metrics, recorder = Metrics(), recorder_of(settings)
     stats = RevisionStats(settings.function_metrics_revisions)
     metrics.registry.register(stats)
+    usage = UsageRecorder(settings, metrics) if settings.database_url is not None else None
 
     def directory_age() -> float:
         age = directory.sync_age_seconds()
@@ -79,27 +81,47 @@ def build_app(
         async with (
             recording(recorder),
             open_services(
-                settings, identity, directory, metrics, triggers=triggers or NoTriggers(), stats=stats
+                settings, identity, directory, metrics, triggers=triggers or NoTriggers(), stats=stats, usage=usage
             ) as services,
         ):
             app.state.services = services
             yield {PROJECT_OF: services.project_of}
 
     app = Starlette(
-        routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None, stats), lifespan=lifespan
+        routes=routes(
+            settings,
+            metrics,
+            lambda: directory.sync_age_seconds() is not None,
+            stats=stats,
+            problem=usage.problem if usage is not None else no_problem,
+        ),
+        lifespan=lifespan,
     )
     install_error_handlers(app)
-    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,))
+    on_end = usage.record_end if usage is not None else None
+    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,), on_end=on_end)
 
 
 def routes(
     settings: Settings,
     metrics: Metrics,
     prepared: Callable[[], bool] = lambda: True,
+    *,
     stats: RevisionStats | None = None,
+    problem: Callable[[], str | None] = no_problem,
 ) -> list[Route]:
-    """All routes. `prepared`: whether the tenants have been read; `stats`: what `/metrics/functions/…` shows."""
-    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
+    """All routes.
+
+    Args:
+        settings: of the gateway.
+        metrics: what `/metrics` shows.
+        prepared: whether the tenants have been read.
+        stats: what `/metrics/functions/…` shows.
+        problem: see `ServiceRoutes`.
+    """
+    service = ServiceRoutes(
+        public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared, problem=problem
+    )
     # Rendered once: the route needs no token, so it must be cheap under attack.
     document = JSONResponse(openapi_document(settings.public_url)).body
 
@@ -139,6 +161,7 @@ def routes(
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/{rest:name}", _to(lambda services: services.checksums.by_path), methods=["GET"]),
         Route("/v1/limits", _to(lambda services: services.limits.show), methods=["GET"]),
+        Route("/v1/usage", _to(lambda services: services.usage.show), methods=["GET"]),
         Route("/v1/events", _to(lambda services: services.events.receive), methods=["POST"]),
         Route("/v1/operations", operations, methods=["GET"]),
         Route("/v1/operations/{operation}", operation, methods=["GET", "DELETE"]),

@@ -13,6 +13,7 @@ from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
 from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
+from gateway.usage.query import FORMATS, GROUP_NAMES
 
 _TOKEN_SCHEMES = {
     "token": {
@@ -72,6 +73,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/v1/checksums": {"post": _bulk()},
             "/v1/events": {"post": _events()},
             "/v1/limits": {"get": _limits()},
+            "/v1/usage": {"get": _usage()},
             "/checksums/": _digest_path("original", by_query),
             "/v1/invoke/{function}/{path}": _invoke_path(),
             **operation_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
@@ -157,6 +159,34 @@ def _limits() -> dict[str, Any]:
     shown["headers"] = _LIMIT_HEADERS
     return {
         "operationId": "show_limits",
+        "responses": {"200": shown, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
+    }
+
+
+def _usage() -> dict[str, Any]:
+    text = {"type": "string"}
+    period = [
+        _parameter("start", "query", "Date or time (ISO 8601). Default: the beginning of the month."),
+        _parameter("end", "query", "Date or time (ISO 8601), excluded. Default: now."),
+        _parameter("group_by", "query", f"Some of {', '.join(GROUP_NAMES)}, separated by commas."),
+        _parameter("format", "query", f"One of {', '.join(FORMATS)}."),
+        _parameter("limit", "query", "Maximum number of rows."),
+        _parameter("marker", "query", "From the link to the next page."),
+    ]
+    rows = {"type": "array", "items": {"type": "object"}}
+    document = {
+        "type": "object",
+        "required": ["start", "end", "usage", "usage_links"],
+        "properties": {"start": text, "end": text, "usage": rows, "usage_links": rows},
+    }
+    shown: dict[str, Any] = {
+        "description": "Sums of the project's calls; another format has another document.",
+        "content": {**_json({"anyOf": [document, {"type": "object"}]}), "text/csv": {"schema": text}},
+        "headers": {**_LIMIT_HEADERS, **_headers("Link")},
+    }
+    return {
+        "operationId": "show_usage",
+        "parameters": period,
         "responses": {"200": shown, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
     }
 

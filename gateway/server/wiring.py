@@ -55,6 +55,9 @@ from gateway.triggers.firing import TriggerFiring
 from gateway.triggers.reports import TriggerReports
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient
+from gateway.usage.answer import UsageReader
+from gateway.usage.recorder import UsageRecorder
+from gateway.usage.routes import UsageRoutes
 from operations.store.database import Database
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.directory.triggers import TriggerDirectory
@@ -69,6 +72,7 @@ class Services:
     events: EventRoutes
     invocations: InvokeRoutes
     limits: LimitRoutes
+    usage: UsageRoutes
     operations: OperationRoutes
     project_of: ProjectOf
 
@@ -82,6 +86,7 @@ async def open_services(
     *,
     triggers: TriggerDirectory,
     stats: RevisionStats | None = None,
+    usage: UsageRecorder | None = None,
 ) -> AsyncIterator[Services]:
     """The components, for as long as the clients that they share are open."""
     allowlist = store_origins(settings)
@@ -89,6 +94,7 @@ async def open_services(
         open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
         open_database(settings) as database,
+        recording_usage(usage, database),
     ):
         limiter = ProjectLimiter(backend, settings, metrics)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
@@ -156,6 +162,7 @@ async def open_services(
                 ),
                 invocations=invocations,
                 limits=LimitRoutes(admission, limiter),
+                usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
                 operations=OperationRoutes(admission, operations, settings),
                 project_of=authenticator.project_of,
             )
@@ -177,7 +184,7 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database | None]:
-    """The database of asynchronous calls; None if the settings name none. It connects when it is used."""
+    """The database of durable work and of usage; None if the settings name none. It connects when it is used."""
     if settings.database_url is None:
         yield None
         return
@@ -190,6 +197,16 @@ async def open_database(settings: Settings) -> AsyncIterator[Database | None]:
         yield database
     finally:
         database.close()
+
+
+@contextlib.asynccontextmanager
+async def recording_usage(usage: UsageRecorder | None, database: Database | None) -> AsyncIterator[None]:
+    """Stores the records of calls, if there is a database."""
+    if usage is None or database is None:
+        yield
+        return
+    async with usage.running(database.run):
+        yield
 
 
 def build_operations(

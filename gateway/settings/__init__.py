@@ -19,6 +19,7 @@ from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
 from gateway.settings.triggers import TriggerSettings
 from gateway.settings.upstream import FunctionSettings, RetrySettings, StoreSettings
+from gateway.settings.usage import UsageSettings
 
 _PREFIX = "OSFAAS_"
 # Maximum characters of an invalid value in an error message.
@@ -38,6 +39,7 @@ GROUPS: tuple[type[Group], ...] = (
     OperationSettings,
     WorkerSettings,
     CallbackSettings,
+    UsageSettings,
     RegistrySettings,
     TriggerSettings,
 )
@@ -55,6 +57,7 @@ class Settings(
     OperationSettings,
     WorkerSettings,
     CallbackSettings,
+    UsageSettings,
     RegistrySettings,
     TriggerSettings,
     BaseSettings,

@@ -10,9 +10,9 @@ class OperationSettings(Group):
 
     database_url: SecretStr | None = Field(
         None,
-        description="Database of asynchronous calls: postgresql://, mariadb://, mysql:// or, for one machine, "
-        "sqlite:////absolute/path. `osfaas db upgrade` makes its tables. Default: none, and asynchronous calls are "
-        "rejected.",
+        description="Database of asynchronous calls and of usage: postgresql://, mariadb://, mysql:// or, for one "
+        "machine, sqlite:////absolute/path. `osfaas db upgrade` makes its tables. Default: none; asynchronous calls "
+        "are rejected, and no usage is recorded.",
     )
     database_connections: int = Field(8, ge=1, le=64, description="Maximum connections to the database per process.")
     database_retry_seconds: float = Field(

@@ -8,7 +8,8 @@ where `work` is a function whose first parameter is a connection. The functions 
 - `accepting`: what the gateway does (accept, look up, list, cancel, retry);
 - `working`: what a worker does (claim, renew, finish, reap);
 - `callbacks`: what is due for delivery;
-- `delegations`: the trusts of unfinished operations.
+- `delegations`: the trusts of unfinished operations;
+- `usage`: records of calls, and their sums by hour.
 
 All times are milliseconds since the epoch of the *database's* clock (`clock.now_ms`): the clocks of gateways and
 workers decide nothing, so a step of one loses nothing and doubles nothing.

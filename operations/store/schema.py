@@ -148,3 +148,50 @@ callbacks = Table(
     Index("operation_callbacks_due", "state", "due_at"),
     **TABLE_OPTIONS,
 )
+
+# One row for each call, by the id of its request: what is stored twice counts once.
+usage_records = Table(
+    "usage_records",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("function", String(64), nullable=False),
+    Column("revision", String(128), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("status", Integer, nullable=False),
+    _time("started_at"),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("function_ms", BigInteger, nullable=False),
+    Column("mib_ms", BigInteger, nullable=False),
+    Column("cold_start", Boolean, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("request_bytes", BigInteger, nullable=False),
+    Column("response_bytes", BigInteger, nullable=False),
+    Column("object_bytes", BigInteger, nullable=False),
+    Index("usage_records_age", "started_at"),
+    **TABLE_OPTIONS,
+)
+
+# Their sums by hour. Questions about usage read only these, so their cost does not grow with the number of calls.
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", String(64), primary_key=True),
+    Column("function", String(64), primary_key=True),
+    Column("revision", String(128), primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("cold_starts", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("function_ms", BigInteger, nullable=False),
+    Column("mib_ms", BigInteger, nullable=False),
+    Column("request_bytes", BigInteger, nullable=False),
+    Column("response_bytes", BigInteger, nullable=False),
+    Column("object_bytes", BigInteger, nullable=False),
+    Index("usage_hours_hour", "hour"),
+    **TABLE_OPTIONS,
+)

@@ -152,6 +152,8 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
             if state and (state.reason or not state.ready)
             else None,
             tags=state.tags if state else (),
+            revision=state.revision if state else "",
+            memory_mib=state.memory_mib if state else 0,
         )
 
     return Tenant(

@@ -6,6 +6,7 @@
           checksums: {url: "http://127.0.0.1:8081"}
           echo: {url: "http://127.0.0.1:8082", callable: true}    # reachable through /v1/invoke too
           thumbnail: {url: "http://127.0.0.1:8083", callable: true, objects: true}    # with inputs and outputs
+          resize: {url: "http://127.0.0.1:8084", memory_mib: 512}    # memory of one instance, for usage
         suspended: "unpaid"          # optional: the reason
         triggers:                    # optional: functions that run when objects are created, each with a Keystone trust
           - {function: thumbnail, name: uploads, user_id: 77aa…, trust_id: 0c4f…,
@@ -151,21 +152,24 @@ def _trigger(namespace: NamespaceName, entry: Mapping[str, Any]) -> TriggerRecor
 
 
 def _address(address: Mapping[str, Any]) -> FunctionAddress:
-    unknown = set(address) - {"url", "host", "callable", "objects"}
+    unknown = set(address) - {"url", "host", "callable", "objects", "memory_mib"}
     url, host = address["url"], address.get("host")
     callable_, objects = address.get("callable", False), address.get("objects", False)
+    memory_mib = address.get("memory_mib", 0)
     if (
         unknown
         or not isinstance(url, str)
         or not isinstance(host, str | None)
         or not isinstance(callable_, bool)
         or not isinstance(objects, bool)
+        or type(memory_mib) is not int
+        or memory_mib < 0
     ):
         raise ValueError(
-            "a function needs a string 'url' and may have a string 'host' and booleans 'callable' and 'objects', "
-            f"not {address!r}"
+            "a function needs a string 'url' and may have a string 'host', booleans 'callable' and 'objects', and a "
+            f"number 'memory_mib', not {address!r}"
         )
-    return FunctionAddress(url.rstrip("/"), host, callable=callable_, objects=objects)
+    return FunctionAddress(url.rstrip("/"), host, callable=callable_, objects=objects, memory_mib=memory_mib)
 
 
 def _version(path: Path) -> tuple[int, int, int]:

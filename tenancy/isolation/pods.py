@@ -37,7 +37,7 @@ def restricted_pod(namespace: str, name: str, image: str, command: list[str]) ->
     The additions of levels (user namespaces, read-only root, runtime class) are left to the cluster's admission:
     setting them here would hide that they are not enforced. No sidecar: an attacker would not request one.
     """
-    # The kernel of a sandbox counts as the pod's memory: gVisor was killed with 48 MiB, and slow with 50m. It is enough for
+    # The kernel of a sandbox counts as the pod's memory: gVisor was killed with 48 MiB, and slow with 50m. Enough for
     # the threads of the fork bomb, which is to fail for their number and not for their memory.
     requested, limits = {"cpu": "50m", "memory": "160Mi"}, {"cpu": "200m", "memory": "160Mi"}
     container: Manifest = {

@@ -253,6 +253,34 @@ def test_tags_are_told_to_the_gateway() -> None:
     assert found.tags == ("canary",)
 
 
+@pytest.mark.parametrize(
+    ("shares", "revision"),
+    [
+        ([{"revisionName": OLD, "percent": 100}, {"revisionName": NEW, "tag": "canary"}], OLD),
+        ([{"revisionName": OLD, "percent": 90}, {"revisionName": NEW, "percent": 10}], ""),
+        ([{"revisionName": NEW, "percent": 60}, {"revisionName": NEW, "percent": 40}], NEW),
+        ([], ""),
+    ],
+)
+def test_revision_that_gets_all_calls_is_told_for_usage(shares: list[dict[str, object]], revision: str) -> None:
+    (found,) = function_statuses([service(traffic=shares)], [], [])
+    assert found.revision == revision
+
+
+@pytest.mark.parametrize(("limit", "mib"), [("256Mi", 256), ("1Gi", 0), ("Mi", 0), ("-1Mi", 0), (None, 0)])
+def test_memory_of_a_pod_is_told_for_usage(limit: str | None, mib: int) -> None:
+    live = service(traffic=[])
+    limits = {"memory": limit} if limit else {}
+    live["spec"] = {"template": {"spec": {"containers": [{"resources": {"limits": limits}}]}}}
+    (found,) = function_statuses([live], [], [])
+    assert found.memory_mib == mib
+
+
+def test_our_own_services_have_their_memory_in_the_unit_that_is_read() -> None:
+    (found,) = function_statuses([BUILT], [], [])
+    assert found.memory_mib > 0
+
+
 def test_a_services_own_labels_decide_what_is_an_own_function() -> None:
     live = service(ready=OLD)
     live["metadata"] = {**live["metadata"], "labels": {CALLABLE: "true"}}
