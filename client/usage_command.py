@@ -81,11 +81,11 @@ def _print(found: list[bytes], form: str) -> None:
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> str:
-    from client.functions.output import columns  # noqa: PLC0415
+    from client.output import aligned  # noqa: PLC0415
 
     rows = list(rows)
     groups = [name for name in (rows[0] if rows else ()) if name in {*_GROUPS, "project_id", "user_id"}]
     names = [*groups, *_SHOWN]
     cells = [[str(row[name]) for name in names] for row in rows]
-    text = columns([[name.upper().replace("_", " ") for name in names], *cells])
+    text = aligned([[name.upper().replace("_", " ") for name in names], *cells])
     return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
