@@ -230,7 +230,7 @@ class ErrorCode(Enum):
         "was stored. Use a token of your own login; a token of an application credential, a trust or an EC2 credential "
         "cannot be delegated.",
     )
-    TRIGGERS_UNAVAILABLE = ErrorSpec(503, "This service offers no triggers: {why}. An operator can change that.")
+    TRIGGERS_NOT_CONFIGURED = ErrorSpec(501, "This service offers no triggers: {why}. An operator can change that.")
     FUNCTION_QUOTA_EXCEEDED = ErrorSpec(
         429,
         "The function '{function}' cannot start, because the quota does not allow it: {why}.",

@@ -16,7 +16,7 @@ from client.functions.folder import Folder
 _SHOWN = {"fetch": "fetch", "check": "check", "resolve": "resolve", "assemble": "assemble", "push": "push"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Progress:
     """Where lines of progress go, and since when the time is counted."""
 

@@ -159,7 +159,7 @@ def list_(endpoint: str | None, form: str) -> None:
 @_endpoint
 @output_options
 def show(name: str, endpoint: str | None, form: str) -> None:
-    """Show a function: settings, conditions, and what its revisions did.
+    """Show settings, conditions and calls of a function.
 
     Calls, errors and durations are counted by the gateway's processes, each since its start.
     """
@@ -189,7 +189,7 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
 @click.option("--build", is_flag=True, help="Of the last build, in place of the function.")
 @_endpoint
 def logs(name: str, tail: int, follow: bool, build: bool, endpoint: str | None) -> None:
-    """Print the end of the output of a function, or of its last build."""
+    """Print the output of a function, or of its last build."""
     if follow and build:
         raise click.UsageError("--follow and --build exclude each other: the output of a build is read at once")
     if follow:
@@ -245,8 +245,12 @@ def _folder(name: str, options: Mapping[str, Any]) -> "Folder | None":
     if options["image"] or not Path(name).is_dir():
         return None
     from client.errors import CommandError  # noqa: PLC0415
-    from client.functions.folder import read_folder  # noqa: PLC0415
 
+    try:
+        from client.functions.folder import read_folder  # noqa: PLC0415
+    except ImportError:
+        click.echo("osfaas: a folder is deployed with Python 3.11 or later, and the package osfaas-builder.", err=True)
+        sys.exit(FAILED)
     try:
         return read_folder(Path(name))
     except CommandError as error:

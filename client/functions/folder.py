@@ -1,5 +1,7 @@
 """A function's folder: its archive, always the same for the same files, and the settings in `function.toml`."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import io
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomllib
+import tomllib  # novm: as `serve`, a folder needs the package osfaas-builder, and with it Python 3.11
 
 from builds.errors import BuildError
 from builds.runtimes import Runtime, detect_runtime
@@ -40,7 +42,7 @@ _FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Folder:
     """A folder that can be deployed.
 

@@ -29,7 +29,7 @@ def _endpoint(command: Command) -> Command:
 
 @click.group()
 def secret() -> None:
-    """Secrets of your project, for its functions.
+    """Secrets for your project's functions.
 
     A function gets those that 'deploy --secret NAME' names, each as a file: /run/secrets/NAME.
     """

@@ -29,7 +29,7 @@ class NotEndedInTimeError(CommandError):
     """The operation has not ended within the time; it goes on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """The answer of the call that an operation was."""
 
@@ -100,7 +100,7 @@ class OperationsClient:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wait:
     """How long to wait (seconds), how to read the operation, and where progress goes."""
 

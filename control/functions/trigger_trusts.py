@@ -24,10 +24,10 @@ class TriggerTrusts:
         """Makes a trust of the caller, with the roles of triggers that its token has; returns the id.
 
         Raises:
-            GatewayError: TRIGGER_TRUST_REFUSED, TRIGGERS_UNAVAILABLE, KEYSTONE_UNAVAILABLE.
+            GatewayError: TRIGGER_TRUST_REFUSED, TRIGGERS_NOT_CONFIGURED, KEYSTONE_UNAVAILABLE.
         """
         if self._trustee is None:
-            raise GatewayError(ErrorCode.TRIGGERS_UNAVAILABLE, why=NO_LOGIN)
+            raise GatewayError(ErrorCode.TRIGGERS_NOT_CONFIGURED, why=NO_LOGIN)
         if caller.access_rules is not None:
             # A trust knows no access rules: it would have more rights than the token.
             raise GatewayError(ErrorCode.TRIGGER_TRUST_REFUSED, why="its access rules cannot be passed on")

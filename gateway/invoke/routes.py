@@ -73,8 +73,6 @@ class InvokeRoutes:
         target = target_of(head)
         context.log.function, context.log.tag = target.function, target.tag
         call = await self._admission.admit(context)
-        if context.usage is not None:
-            context.usage.function = target.function
         preference = None if websocket else self._asynchronous.preference(head)
         if preference is not None:
             callable_function(call.tenant, target)
@@ -93,6 +91,8 @@ class InvokeRoutes:
         head = call.context.head
         assert head is not None
         address = callable_function(call.tenant, target)
+        if call.context.usage is not None:
+            call.context.usage.function = target.function
         body = InboundBody(receive, head, self._body_max_bytes, call.context.usage)
         named = objects_in(head, most=self._objects.most) if address.objects and head.query else None
         if named is not None:

@@ -278,6 +278,7 @@ class Api:
 
     def __init__(self, platform: Platform = PLATFORM) -> None:
         self.token = token()
+        self._tokens = itertools.count()
         self.caller: Caller | GatewayError = Caller(
             token=self.token,
             user_id="u",
@@ -352,7 +353,7 @@ class Api:
     def become(self, **changes: Any) -> None:
         """The caller changes; Keystone is asked anew for another token."""
         assert isinstance(self.caller, Caller)
-        self.token = token()[:-4] + f"{id(changes) % 10_000:04d}"
+        self.token = token()[:-4] + f"{next(self._tokens):04d}"
         self.caller = dataclasses.replace(self.caller, token=self.token, **changes)
 
     async def call(

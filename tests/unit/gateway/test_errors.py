@@ -15,6 +15,15 @@ from gateway.identity.outage import OutageError
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
 # Clients match on these. A new one is added here; none is ever changed or taken away.
 PUBLISHED = {
+    "registry.unavailable": 503,
+    "function.source_rejected": 422,
+    "trigger.not_found": 404,
+    "trigger.rejected": 422,
+    "trigger.count_exceeded": 403,
+    "trigger.trust_refused": 403,
+    "triggers.not_configured": 501,
+    "usage.not_configured": 501,
+    "usage.store_unavailable": 503,
     "access.denied_by_rule": 403,
     "admin.required": 403,
     "kubernetes.unavailable": 503,

@@ -117,7 +117,7 @@ def test_a_flood_is_refused_with_the_number_that_passed() -> None:
 def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
     """The order of answers is that of the probes, though these run last."""
     tasks = {"kind": "tasks", "count": 20}
-    status = {"kind": "read", "path": "/proc/self/status", "telling": r"^Name:.*$"}
+    status = {"kind": "read", "path": "/proc/self/status", "telling": r"^Name:.*$", "kernels": []}
     first, second = ask(tasks, status)
     assert first == ("answered", "20 threads ran at once")
     assert second[1].startswith("Name:")
@@ -126,7 +126,7 @@ def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
     limited = (
         # Another user may not be able to read them.
         "import errno, json, os, re, resource, socket, sys, threading, time, typing\n"
-        "import concurrent.futures.thread, pathlib\n"
+        "import concurrent.futures.thread, ctypes, pathlib\n"
         "resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))\n"
         "os.setresuid(54321, 54321, 54321) if os.getuid() == 0 else None\n"
     )
