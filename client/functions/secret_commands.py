@@ -56,7 +56,7 @@ def set_(name: str, file: Path | None, endpoint: str | None) -> None:
 @_endpoint
 @output_options
 def list_(endpoint: str | None, form: str) -> None:
-    """List the secrets: names, when they changed, and the functions that use them."""
+    """List names, when they changed, and which functions use them."""
     from client.functions.secrets import secrets_table  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: list(client.every()))

@@ -74,7 +74,7 @@ def create(function: str, name: str, endpoint: str | None, **options: Any) -> No
 @_fields
 @_endpoint
 def set_(function: str, name: str, endpoint: str | None, **options: Any) -> None:
-    """Change a trigger, or renew its trust; from then on it acts for you."""
+    """Change a trigger or renew its trust; it then acts for you."""
     _write(endpoint, function, name, lambda current: _specification(current, options), new=False)
 
 
@@ -96,7 +96,7 @@ def list_(function: str, endpoint: str | None, form: str) -> None:
 @_endpoint
 @output_options
 def show(function: str, name: str, endpoint: str | None, form: str) -> None:
-    """Show a trigger: what fires it, for whom it acts, its last firing, and why it does not fire."""
+    """Show what fires a trigger, its last firing and its conditions."""
     _print(_done(endpoint, function, lambda client: client.show(name)[0]), form)
 
 
