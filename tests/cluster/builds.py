@@ -162,7 +162,7 @@ def _programs(cluster: Testbed, openstack: OpenStack, folder: Path) -> Iterator[
     }
     registry = {
         "version": 0.1,
-        "log": {"level": "fatal", "accesslog": {"disabled": True}},
+        "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "store")}, "delete": {"enabled": True}},
         "http": {"addr": f"{OPENSTACK_ADDRESS}:{REGISTRY_PORT}", "secret": "of the tests"},
         "auth": {"token": token},
