@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.errors import CommandError
 from client.functions.api import Function, FunctionsClient
-from client.functions.folder import Folder
+
+if TYPE_CHECKING:
+    from client.functions.folder import Folder
 
 # Of osfaas-build, in their order, and what they are called here.
 _SHOWN = {"fetch": "fetch", "check": "check", "resolve": "resolve", "assemble": "assemble", "push": "push"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import struct
 import time
@@ -14,6 +15,7 @@ import pytest
 from policies.names import ProjectId, namespace_of
 from policies.own_build import PULL_SECRET
 from tests.cluster.commands import wait_until
+from tests.cluster.layout import CHECKOUT
 from tests.cluster.product import EDGE_HOST
 from tests.cluster.progress import say
 from tests.integration.wheels import write_wheel
@@ -45,6 +47,8 @@ class Developer:
         self.product = product
         self.site = site
         self.folder = folder
+        # What the first deployment has printed.
+        self.progress: list[str] = []
         self.project = ProjectId(product.openstack.inside.users[MEMBER].project_id)
         self.namespace = namespace_of(self.project)
 
@@ -61,7 +65,7 @@ class Developer:
             (self.folder / name / file.replace("_", ".")).write_text(text)
 
     def show(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.function("show", name, "--output", "json").stdout)
+        found: dict[str, Any] = json.loads(self.function("show", name, "-f", "json").stdout)
         return found
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
@@ -120,7 +124,20 @@ def thumbnail(developer: Developer) -> dict[str, Any]:
     assert struct.unpack(">II", small[16:24]) == (64, 32)
     for stage in ("folder: runtime framework", "upload: ", "resolve: ", "assemble: ", "push: ", "ready: revision"):
         assert stage in deployed.stderr, (stage, deployed.stderr)
+    developer.progress = deployed.stderr.splitlines()
     return developer.show("thumbnail")
+
+
+def test_the_stages_are_those_of_the_tutorial(developer: Developer, thumbnail: dict[str, Any]) -> None:
+    """How often the command says what it waits for depends on how fast the cluster is."""
+    page = (CHECKOUT / "docs/tutorials/from-a-folder-to-a-url.md").read_text(encoding="utf-8")
+    block = re.search(r"osfaas function deploy thumbnail\n```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    shown, printed = (
+        [re.sub(r"[0-9a-f]{8,}|[\d.,]+", "…", line) for line in lines if re.match(r"[a-z]", line)]
+        for lines in (block[1].splitlines(), developer.progress)
+    )
+    assert printed == shown
 
 
 def test_a_folder_becomes_a_function_that_reads_and_writes_objects(thumbnail: dict[str, Any]) -> None:

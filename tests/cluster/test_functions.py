@@ -304,7 +304,7 @@ def test_a_secret_is_a_file_and_appears_nowhere_else(member: Member, hello: str)
     wait_until("the file has the new value", lambda: member.call(f"{hello}/secret").text == values[1], seconds=60)
     listed = member.function("secret", "list").stdout
     assert "db-password" in listed
-    shown = member.function("show", hello, "--output", "json").stdout
+    shown = member.function("show", hello, "-f", "json").stdout
     kubectl = member.product.cluster.kubectl
     told = [listed, shown, member.function("logs", hello).stdout]
     kinds = "functions.osfaas.dev,functionsecrets,pods,revisions,services.serving.knative.dev,events"

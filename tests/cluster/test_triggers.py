@@ -59,7 +59,7 @@ class Owner:
         return self.product.osfaas_as(user, "function", *verbs, name, "-e", f"https://{EDGE_HOST}", *rest).stdout
 
     def trigger(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.function("trigger", "show", "upper", name, "--output", "json"))
+        found: dict[str, Any] = json.loads(self.function("trigger", "show", "upper", name, "-f", "json"))
         return found
 
     def ready(self, name: str) -> str:

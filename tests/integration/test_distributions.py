@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = CHECKOUT / ".cache" / "dist" / "client" / "bin"
 SERVERS = {"aiohttp", "botocore", "builds", "control", "gateway", "kubernetes", "starlette", "tenancy", "uvicorn"}
 # Modules for which there is an extra, or another distribution.
-ELSEWHERE = {"client.forwarding", "client.functions.environment"}
+ELSEWHERE = {"client.forwarding", "client.functions.environment", "client.functions.folder"}
 
 
 def run(program: str, *words: str) -> "subprocess.CompletedProcess[str]":
