@@ -19,7 +19,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter durable test-durable test-all,$(MAKECMDGOALS)),tests/durable/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -102,8 +102,8 @@ long: install  ## kills, load and failing reads, in short
 test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
 	@$(BIN)/python -m pytest tests/faults -q
 
-durable: install  ## the store of durable work on real PostgreSQL, MariaDB and SQLite, and asynchronous calls with SQLite
-	@$(BIN)/python -m pytest tests/durable -q -k "test_store or (test_operations and sqlite)"
+durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
+	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_operations)"
 
 test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
 	@$(BIN)/python -m pytest tests/durable -q
