@@ -26,7 +26,7 @@ from tenancy.model.function import (
     OwnFunctionStatus,
 )
 from tenancy.model.record import TenantRecord
-from tests.unit.control.functions_api import PLATFORM, SPEC, Records
+from tests.unit.control.functions_api import PLATFORM, SPEC, Logs, Records, Secrets, Triggers
 from tests.unit.tenancy.test_use_cases import Stored
 
 _CONDITION = FunctionCondition(FunctionConditionType.READY, status=True, reason="Ready")
@@ -81,7 +81,15 @@ class Everybody:
 def functions(settings: Settings, identity: IdentityService) -> ASGIApp:
     """`/v1/functions`."""
     tenants = Everybody()
-    api = FunctionsApi(directory=tenants, tenants=tenants, functions=Controlled(), platform=PLATFORM)  # type: ignore[arg-type]
+    api = FunctionsApi(
+        directory=tenants,
+        tenants=tenants,  # type: ignore[arg-type]
+        functions=Controlled(),
+        secrets=Secrets(),
+        logs=Logs(),
+        platform=PLATFORM,
+        triggers=Triggers(),
+    )
     return build_functions_app(settings, identity, api)
 
 

@@ -16,6 +16,7 @@ from policies.model import TenantSpec
 from policies.names import ProjectId
 from tenancy.model.record import TenantRecord
 from tenancy.platform.platform_file import read_platform
+from tests.unit.control.functions_api import Logs, Records, Secrets, Triggers
 
 
 class Tenants:
@@ -27,7 +28,15 @@ class Tenants:
 
 def build(settings: Settings, identity: IdentityService) -> ASGIApp:
     platform = read_platform(Path(sys.argv[1]))
-    api = FunctionsApi(open_directory(settings), Tenants(), None, platform)  # type: ignore[arg-type]
+    api = FunctionsApi(
+        directory=open_directory(settings),
+        tenants=Tenants(),  # type: ignore[arg-type]
+        functions=Records(),
+        secrets=Secrets(),
+        logs=Logs(),
+        platform=platform,
+        triggers=Triggers(),
+    )
     return build_functions_app(settings, identity, api)
 
 

@@ -35,7 +35,7 @@ from tenancy.model.record import TenantRecord
 from tenancy.model.schedule import Schedule
 from tenancy.model.trigger import Outcome, Trigger, TriggerRecord
 from tests.machine import scaled
-from tests.unit.control.functions_api import PLATFORM, Records, Triggers
+from tests.unit.control.functions_api import PLATFORM, Logs, Records, Secrets, Triggers
 
 OWNER, OTHER, READER = "alice-member", "alice", "alice-reader"
 PATH = "/v1/functions/hello/triggers/nightly"
@@ -99,7 +99,13 @@ class Api:
 def served(cloud, identity):
     records, triggers, directory = Records(), Triggers(), Directory(cloud)
     parts = FunctionsApi(
-        directory=directory, tenants=directory, functions=records, platform=PLATFORM, triggers=triggers
+        directory=directory,
+        tenants=directory,
+        functions=records,
+        secrets=Secrets(),
+        logs=Logs(),
+        platform=PLATFORM,
+        triggers=triggers,
     )
     listener = socket.create_server(("127.0.0.1", 0))
     app = build_functions_app(Settings(keystone_timeout_seconds=scaled(30)), identity, parts)
