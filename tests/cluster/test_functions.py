@@ -103,9 +103,10 @@ class Member:
         self.progress: list[str] = []
 
     def function(self, *words: str, user: str = MEMBER, check: bool = True) -> subprocess.CompletedProcess[str]:
-        verb, *rest = words
+        # The words of the command come before its options.
+        depth = 2 if words[0] == "secret" else 1
         where = ("-e", f"https://{EDGE_HOST}")
-        return self.product.osfaas_as(user, "function", verb, *where, *rest, check=check)
+        return self.product.osfaas_as(user, "function", *words[:depth], *where, *words[depth:], check=check)
 
     def deploy(self, name: str, version: str, *words: str, program: str = SERVER) -> subprocess.CompletedProcess[str]:
         start = ("--command", "python", "--arg", "-c", "--arg", program, "--env", f"VERSION={version}")
