@@ -156,4 +156,4 @@ def _victim(cluster: Testbed, spec: TenantSpec) -> Victim:
 
 
 def _await(cluster: Testbed, what: str, namespace: str) -> None:
-    cluster.kubectl("wait", "--for=condition=Ready", what, "-n", namespace, "--timeout=90s")
+    cluster.kubectl("wait", "--for=condition=Ready", what, "-n", namespace, "--timeout=300s")
