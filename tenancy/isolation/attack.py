@@ -78,9 +78,13 @@ class SystemCall:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Threads that the probe pod starts, which Linux counts as processes; answered if all run at once."""
+    """Threads that the probe pod starts, which Linux counts as processes; answered if all run at once.
+
+    `kernels`: as in `Read`. The threads of a sandbox's own kernel are none of the node's.
+    """
 
     count: int
+    kernels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

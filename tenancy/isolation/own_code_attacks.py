@@ -23,7 +23,7 @@ _GATEWAY_PORT = 8788
 def own_code_attacks(context: Context) -> Iterator[Attack]:
     """Every attack of own code."""
     yield from _over_the_network(context)
-    yield from _on_the_node()
+    yield from _on_the_node(context)
     yield from _on_other_functions(context)
 
 
@@ -59,12 +59,12 @@ def _over_the_network(context: Context) -> Iterator[Attack]:
         )
 
 
-def _on_the_node() -> Iterator[Attack]:
+def _on_the_node(context: Context) -> Iterator[Attack]:
     yield Attack(
         "fork-bomb",
         "processes of one pod use up the node's process ids (the kubelet's podPidsLimit)",
         IsolationLevel.L1,
-        Tasks(_TASKS),
+        Tasks(_TASKS, context.targets.kernels),
         Tasks(8),
     )
 

@@ -7,7 +7,7 @@ line of its input, runs all concurrently and prints a JSON list of `[outcome, de
     {"kind": "resolve", "name": ...}
     {"kind": "read", "path": ..., "telling": <regular expression>, "kernels": [...]}
     {"kind": "systemcall", "name": ..., "kernels": [...]}
-    {"kind": "tasks", "count": ...}
+    {"kind": "tasks", "count": ..., "kernels": [...]}
     {"kind": "flood", "host": ..., "port": ..., "count": ..., "seconds": ...}
 
 The last two run after the others, one at a time: what they use up, the others need.
@@ -154,7 +154,8 @@ def _tasks(probe: dict[str, Any]) -> tuple[str, str]:
         ending.set()
         for thread in started:
             thread.join()
-    return "answered", f"{len(started)} threads ran at once"
+    told = f"{len(started)} threads ran at once"
+    return ("answered", told) if _is_meant(probe) else ("refused", f"{told}, on the kernel of a sandbox")
 
 
 def _flood(probe: dict[str, Any]) -> tuple[str, str]:

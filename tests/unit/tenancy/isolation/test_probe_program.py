@@ -116,13 +116,14 @@ def test_a_flood_is_refused_with_the_number_that_passed() -> None:
 
 def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
     """The order of answers is that of the probes, though these run last."""
-    tasks = {"kind": "tasks", "count": 20}
+    tasks = {"kind": "tasks", "count": 20, "kernels": []}
     status = {"kind": "read", "path": "/proc/self/status", "telling": r"^Name:.*$", "kernels": []}
     first, second = ask(tasks, status)
     assert first == ("answered", "20 threads ran at once")
     assert second[1].startswith("Name:")
+    assert ask({**tasks, "kernels": ["0.0.1"]}) == [("refused", "20 threads ran at once, on the kernel of a sandbox")]
     # Linux' own limit of a user, which root does not have.
-    line = json.dumps([{"kind": "tasks", "count": 400}]) + "\n"
+    line = json.dumps([{"kind": "tasks", "count": 400, "kernels": []}]) + "\n"
     limited = (
         # Another user may not be able to read them.
         "import errno, json, os, re, resource, socket, sys, threading, time, typing\n"
