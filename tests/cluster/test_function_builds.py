@@ -86,7 +86,9 @@ def developer(product: Product, site: BuildSite, tmp_path_factory: pytest.TempPa
         site.packages / "greeting", "greeting", "1.0", "def greet(name):\n    return f'Good morning, {name}!'\n"
     )
     for project in ("alice-project", "bob-project"):
-        product.osfaas("tenant", "onboard", project, "--domain", "Default", "--requests-per-second", "200")
+        product.osfaas(
+            "tenant", "onboard", project, "--domain", "Default", "--requests-per-second", "200", "--timeout", "10m"
+        )
     users = product.openstack.inside.users
     yield Developer(product, site, tmp_path_factory.mktemp("home"))
     for user in (MEMBER, STRANGER):

@@ -144,8 +144,12 @@ class Member:
 
 @pytest.fixture(scope="module")
 def member(product: Product) -> Iterator[Member]:
-    product.osfaas("tenant", "onboard", "alice-project", "--domain", "Default", "--requests-per-second", "200")
-    product.osfaas("tenant", "onboard", "bob-project", "--domain", "Default")
+    # The namespace of an earlier file's tenant may still be going.
+    product.osfaas(
+        *("tenant", "onboard", "alice-project", "--domain", "Default", "--requests-per-second", "200"),
+        *("--timeout", "10m"),
+    )
+    product.osfaas("tenant", "onboard", "bob-project", "--domain", "Default", "--timeout", "10m")
     users = product.openstack.inside.users
     namespaces = [namespace_of(ProjectId(users[user].project_id)) for user in (MEMBER, STRANGER)]
     image = product.cluster.name_by_digest(PROBE_IMAGE)
