@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import content_of
 from echo import echo
-from front import front
+from path_front import front
 
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
