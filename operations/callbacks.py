@@ -4,11 +4,9 @@ The address that was checked is the one that is connected to, so a DNS answer th
 redirect is followed, and of the answer only the status is read.
 """
 
-import ipaddress
 import json
 import logging
 import random
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,11 +14,11 @@ from datetime import UTC, datetime
 
 import aiohttp
 import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from standardwebhooks.webhooks import Webhook
 
 from gateway.errors import GatewayError
+from gateway.objects.resolver import AllowlistResolver
 from gateway.operations.callback_url import CallbackAllowlist, is_private_address, signing_keys
 from gateway.operations.document import operation_document
 from gateway.settings import Settings
@@ -34,33 +32,6 @@ _FIRST_SUCCESS, _FIRST_FAILURE = 200, 300
 _GONE = 410
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 5.0, 3_600.0
 _AT_ONCE = 16
-
-
-class CallbackResolver(AbstractResolver):
-    """A resolver for aiohttp that leaves out private addresses."""
-
-    def __init__(self, resolver: AbstractResolver, allowlist: CallbackAllowlist) -> None:
-        self._resolver = resolver
-        self._allowlist = allowlist
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Resolves a host.
-
-        Raises:
-            OSError: there is no address, or no public one.
-        """
-        found = await self._resolver.resolve(host, port, family)
-        if self._allowlist.knows(host.rstrip("."), port):
-            return found
-        allowed = [entry for entry in found if not is_private_address(ipaddress.ip_address(entry["host"]))]
-        if not allowed:
-            raise OSError("the receiver has no public address")
-        return allowed
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 class Callbacks:
@@ -158,7 +129,7 @@ async def callback_session(settings: Settings) -> AsyncIterator[aiohttp.ClientSe
     context = ssl.create_default_context()
     if settings.callback_cafile is not None:
         context.load_verify_locations(settings.callback_cafile)
-    resolver = CallbackResolver(ThreadedResolver(), CallbackAllowlist(settings.callback_allowlist))
+    resolver = AllowlistResolver(ThreadedResolver(), CallbackAllowlist(settings.callback_allowlist), is_private_address)
     connector = aiohttp.TCPConnector(
         limit=_AT_ONCE, ssl=context, resolver=resolver, use_dns_cache=False, force_close=True
     )

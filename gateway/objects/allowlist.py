@@ -7,7 +7,7 @@ inside the cluster. A store at such an address must be listed (`OSFAAS_STORE_ALL
 
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
@@ -116,15 +116,16 @@ class StoreAllowlist:
         except ValueError:
             log.error("an endpoint of the catalog is not an http or https URL")  # noqa: TRY400 - the message is enough
             return False
-        if origin in self._known or (not self._strict and _may_be_a_store(origin[1])):
+        if origin in self._known or (not self._strict and may_be_allowed(origin[1], is_forbidden_address)):
             return True
         log.error("an endpoint of the catalog is not on the allowlist (OSFAAS_STORE_ALLOWLIST): %s://%s:%d", *origin)
         return False
 
 
-def _may_be_a_store(host: str) -> bool:
+def may_be_allowed(host: str, is_forbidden: Callable[[Address], bool]) -> bool:
+    """Whether a host that is not listed may be allowed, before DNS resolution."""
     try:
-        return not is_forbidden_address(ipaddress.ip_address(host))
+        return not is_forbidden(ipaddress.ip_address(host))
     except ValueError:
         # A last label that begins with a digit is an address in another notation: octal, hexadecimal, shortened.
         return not is_internal_hostname(host) and not host.rpartition(".")[2][:1].isdigit()

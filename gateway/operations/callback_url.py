@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.objects.allowlist import Address, embedded_addresses, is_forbidden_address, is_internal_hostname, origin_of
+from gateway.objects.allowlist import Address, embedded_addresses, is_forbidden_address, may_be_allowed, origin_of
 
 _MAX_CHARS = 2_048
 
@@ -43,7 +43,7 @@ class CallbackAllowlist:
             raise _rejected("it is not the https URL of a host, without a user") from error
         if origin[0] != "https" or urlsplit(url).fragment:
             raise _rejected("it must begin with https://, and have no fragment")
-        if origin not in self._listed and not _may_be_public(origin[1]):
+        if origin not in self._listed and not may_be_allowed(origin[1], is_private_address):
             raise _rejected("its host is not a public one, and the operator has not listed it")
 
     def knows(self, host: str, port: int) -> bool:
@@ -58,14 +58,6 @@ def is_private_address(address: Address) -> bool:
         if embedded:
             return any(is_private_address(each) for each in embedded)
     return is_forbidden_address(address) or not address.is_global
-
-
-def _may_be_public(host: str) -> bool:
-    try:
-        return not is_private_address(ipaddress.ip_address(host))
-    except ValueError:
-        # A last label that begins with a digit is an address in another notation: octal, hexadecimal, shortened.
-        return not is_internal_hostname(host) and not host.rpartition(".")[2][:1].isdigit()
 
 
 def _rejected(why: str) -> GatewayError:

@@ -10,8 +10,9 @@ from aiohttp.abc import AbstractResolver
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from gateway.errors import GatewayError
-from gateway.operations.callback_url import CallbackAllowlist, signing_keys
-from operations.callbacks import CallbackResolver, next_delay_ms, signed
+from gateway.objects.resolver import AllowlistResolver
+from gateway.operations.callback_url import CallbackAllowlist, is_private_address, signing_keys
+from operations.callbacks import next_delay_ms, signed
 from operations.store.callbacks import Delivery
 from operations.store.model import Operation, State
 
@@ -99,7 +100,7 @@ class ChangingResolver(AbstractResolver):
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"])
 async def test_private_addresses_are_never_connected_to(address: str) -> None:
-    resolver = CallbackResolver(ChangingResolver(address), CallbackAllowlist(()))
+    resolver = AllowlistResolver(ChangingResolver(address), CallbackAllowlist(()), is_private_address)
     with pytest.raises(OSError, match="public"):
         await resolver.resolve("rebound.example.org", 443)
 
@@ -114,7 +115,9 @@ async def test_name_that_changes_its_mind_reaches_no_listener() -> None:
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    resolver = CallbackResolver(ChangingResolver("203.0.113.1", "127.0.0.1"), CallbackAllowlist(()))
+    resolver = AllowlistResolver(
+        ChangingResolver("203.0.113.1", "127.0.0.1"), CallbackAllowlist(()), is_private_address
+    )
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     async with server, aiohttp.ClientSession(connector=connector) as session:
         for _ in range(2):
