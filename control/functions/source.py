@@ -124,7 +124,7 @@ class SourceUploads:
         if self._running[project_id] >= _PER_PROJECT:
             raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, project_id=project_id, limit=_PER_PROJECT)
         if self._running.total() >= _TOGETHER:
-            raise GatewayError(ErrorCode.SERVICE_UNAVAILABLE)
+            raise GatewayError(ErrorCode.REGISTRY_UNAVAILABLE, why="it is taking those of other projects")
         self._running[project_id] += 1
         try:
             yield

@@ -85,9 +85,10 @@ class BulkRoutes:
         async def read(most: int) -> bytes:
             return await read_body(request, max_bytes=most)
 
-        operation = await self._asynchronous.accept(
-            call, preference, kind=CHECKSUMS, subject="many objects", read_body=read
-        )
+        with self._slots.slot(call.caller, declared_length(request.headers)):
+            operation = await self._asynchronous.accept(
+                call, preference, kind=CHECKSUMS, subject="many objects", read_body=read
+            )
         return await unless_gone(request.receive, self._asynchronous.answer(operation, preference))
 
     async def _read(self, request: Request, slot: ListSlot, call: Call) -> BulkWork:

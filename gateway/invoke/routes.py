@@ -112,7 +112,12 @@ class InvokeRoutes:
             return b"".join([piece async for piece in InboundBody(receive, head, most).pieces()])
 
         body = read_body if head.all(b"content-length") or head.all(b"transfer-encoding") else None
-        operation = await self._asynchronous.accept(call, preference, kind=INVOKE, subject=target.name, read_body=body)
+        # Bodies that arrive slowly are as many as calls that may run.
+        async with self._limiter.slot(call.subject) as use:
+            call.context.limits[use.name] = use
+            operation = await self._asynchronous.accept(
+                call, preference, kind=INVOKE, subject=target.name, read_body=body
+            )
         return await unless_gone(receive, self._asynchronous.answer(operation, preference))
 
 

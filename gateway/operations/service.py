@@ -1,6 +1,5 @@
 """Accepts asynchronous calls, and looks after them: each is stored before its caller gets a 202."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from gateway.operations.callback_url import CallbackAllowlist
 from gateway.operations.delegation import Delegations
 from gateway.operations.preference import AsyncPreference
 from gateway.operations.request import fingerprint_of
+from gateway.operations.waiting import WaitingCallers
 from gateway.settings import Settings
 from operations.store import accepting
 from operations.store.accepting import Usage
@@ -30,7 +30,6 @@ from operations.store.model import NewOperation, Operation, Request, new_id
 # How long the use of a project is remembered; what this process accepts meanwhile is added.
 _USAGE_SECONDS = 2.0
 _PROJECTS = 10_000
-_WAIT_POLL_SECONDS = 0.2
 _ATTEMPTS_AT_DELEGATION = 3
 
 
@@ -62,6 +61,7 @@ class Operations:
         self._limiter = limiter
         self._settings = settings
         self._callbacks = CallbackAllowlist(settings.callback_allowlist)
+        self._waiting = WaitingCallers(lambda ids: database.run(accepting.finished_among, ids))
         self._usage: LRUCache[str, tuple[float, Usage]] = LRUCache(_PROJECTS)
 
     def check(self, preference: AsyncPreference) -> None:
@@ -182,13 +182,9 @@ class Operations:
 
     async def finished_within(self, operation_id: str, seconds: float) -> bool:
         """Waits for the end of an operation; False if it has not ended by then."""
-        deadline = time.monotonic() + min(seconds, self._settings.operation_wait_max_seconds)
-        with contextlib.suppress(DatabaseUnavailableError):
-            while time.monotonic() < deadline:
-                if await self.database.run(accepting.finished_among, [operation_id]):
-                    return True
-                await asyncio.sleep(_WAIT_POLL_SECONDS)
-        return False
+        return await self._waiting.finished_within(
+            operation_id, min(seconds, self._settings.operation_wait_max_seconds)
+        )
 
 
 def not_found(call: Call, operation_id: str) -> GatewayError:
