@@ -2,10 +2,9 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.operation_trusts import TrustLostError
+from gateway.identity.trusts import TrustRefusedError, TrustTokens
 from operations.decisions import (
     Decision,
     Finish,
@@ -24,12 +23,6 @@ from operations.store.model import Claim, Result, State
 log = logging.getLogger(__name__)
 
 
-class Tokens(Protocol):
-    """Tokens of trusts (`gateway.identity.operation_trusts.TrustTokens`)."""
-
-    async def token(self, trust_id: str, *, refused: str | None = None) -> str: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Does operations.
@@ -41,7 +34,7 @@ class Execution:
 
     database: Database
     gateway: GatewayClient
-    tokens: Tokens
+    tokens: TrustTokens
     max_attempts: int
     max_bytes: int
 
@@ -63,7 +56,7 @@ class Execution:
         for _ in range(2):
             try:
                 token = await self._token(claim, refused)
-            except TrustLostError:
+            except TrustRefusedError:
                 return await self._authority_lost(claim)
             except GatewayError:
                 return Postpone(delay_seconds=delay_seconds(claim.attempts), counted=False)
@@ -80,8 +73,8 @@ class Execution:
 
     async def _token(self, claim: Claim, refused: str | None) -> str:
         if claim.trust_id is None:
-            raise TrustLostError
-        return await self.tokens.token(claim.trust_id, refused=refused)
+            raise TrustRefusedError
+        return (await self.tokens.access(claim.trust_id, rejected=refused)).token
 
     async def _exchange(self, claim: Claim, token: str, progress: Progress) -> Result | Decision:
         try:

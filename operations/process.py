@@ -11,7 +11,7 @@ from keystoneauth1 import exceptions as ksa_exceptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.identity.credential import IdentityService, find_identity_service
-from gateway.identity.operation_trusts import TrustTokens, password_user
+from gateway.identity.trusts import NO_LOGIN, Trustee, Trusts, TrustTokens
 from gateway.operations.checks import check_operations
 from gateway.server.clients import keystone_client
 from gateway.settings import Settings, settings_from
@@ -34,8 +34,8 @@ def main() -> int:
         configure_logging(settings.log_format)
         check_operations(settings)
         database = database_of(settings)
-        user = password_user()
         identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
+        trustee = trustee_of(identity)
         with database.engine.connect() as connection:
             check(connection)
     except (ValueError, SchemaError) as error:
@@ -44,8 +44,19 @@ def main() -> int:
         return refuse(f"the database does not answer: {str(error.__cause__ or error).strip().splitlines()[0][:200]}")
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         return refuse(f"no usable OpenStack credential: {error}")
-    asyncio.run(work(settings, identity, user, database))
+    asyncio.run(work(settings, identity, trustee, database))
     return 0
+
+
+def trustee_of(identity: IdentityService) -> Trustee:
+    """Our user, to whom trusts are given.
+
+    Raises:
+        ValueError: the credential is no user's password.
+    """
+    if identity.trustee is None:
+        raise ValueError(f"a worker needs the password of its user (OS_USERNAME, OS_PASSWORD): {NO_LOGIN}")
+    return identity.trustee
 
 
 def database_of(settings: Settings) -> Database:
@@ -69,7 +80,7 @@ def refuse(sentence: str) -> int:
     return 2
 
 
-async def work(settings: Settings, identity: IdentityService, user: dict[str, object], database: Database) -> None:
+async def work(settings: Settings, identity: IdentityService, trustee: Trustee, database: Database) -> None:
     """Works until SIGTERM or SIGINT."""
     metrics = WorkerMetrics()
     if settings.worker_metrics_port:
@@ -86,18 +97,17 @@ async def work(settings: Settings, identity: IdentityService, user: dict[str, ob
             ) as gateway,
             callback_session(settings) as session,
         ):
-            trusts = TrustTokens(
-                keystone, auth_url=identity.auth_url, user=user, timeout_seconds=settings.keystone_timeout_seconds
-            )
             execution = Execution(
                 database=database,
                 gateway=gateway,
-                tokens=trusts,
+                tokens=TrustTokens(trustee, settings),
                 max_attempts=settings.worker_attempts,
                 max_bytes=max_bytes,
             )
             callbacks = Callbacks(database, session, settings)
-            worker = Worker(database, execution, callbacks, trusts, settings, metrics=metrics)
+            worker = Worker(
+                database, execution, callbacks, Trusts(keystone, identity.auth_url), settings, metrics=metrics
+            )
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 with contextlib.suppress(NotImplementedError):

@@ -4,7 +4,6 @@ Whatever a worker does may be interrupted at any point. What it has claimed is d
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -12,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.operation_trusts import TrustTokens
+from gateway.identity.trusts import TrustRefusedError, Trusts
 from gateway.settings import Settings
 from operations.callbacks import Callbacks
 from operations.decisions import failure_of, outcome_unknown
@@ -52,7 +51,7 @@ class Worker:
         database: Database,
         execution: Execution,
         callbacks: Callbacks,
-        trusts: TrustTokens,
+        trusts: Trusts,
         settings: Settings,
         *,
         metrics: WorkerMetrics,
@@ -215,6 +214,18 @@ class Worker:
             lease_ms=60_000,
         )
         for delegation in ending:
-            with contextlib.suppress(GatewayError):  # tried again when the lease ends
-                await self._trusts.delete(delegation.trust_id)
+            # If it fails, it is tried again when the lease ends.
+            if await self._end_trust(delegation.trust_id):
                 await self._database.run(delegations.remove, delegation.id)
+
+    async def _end_trust(self, trust_id: str) -> bool:
+        """Deletes a trust with a token of it; whether it is gone."""
+        tokens = self._execution.tokens
+        try:
+            access = await tokens.access(trust_id)
+        except TrustRefusedError:
+            return True
+        except GatewayError:
+            return False
+        tokens.forget(trust_id)
+        return await self._trusts.delete(access.token, trust_id)

@@ -7,6 +7,7 @@ user and project are enabled, and that the user still has the roles.
 """
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 _REFUSALS = (ksa_exceptions.Unauthorized, ksa_exceptions.Forbidden, ksa_exceptions.NotFound)
 _LOGIN_KEYS = ("user_id", "username", "user_domain_id", "user_domain_name", "password")
 _CREATED, _GONE = 201, frozenset({204, 404})
+# Of the making of a trust: everything else is not about the token.
+_NOT_ALLOWED = frozenset({400, 401, 403, 404})
 _MAX_REASON = 200
 NO_LOGIN = "Keystone issues no token of a trust to an application credential"
 
@@ -123,14 +126,14 @@ class TrustTokens:
         self._refused: TTLCache[str, None] = TTLCache(entries, settings.token_rejection_cache_seconds)
         self._flights: SingleFlight[str, TrustAccess] = SingleFlight()
 
-    async def access(self, trust_id: str) -> TrustAccess:
-        """A token of the trust; concurrent requests for one trust are one login.
+    async def access(self, trust_id: str, *, rejected: str | None = None) -> TrustAccess:
+        """A token of the trust, but not `rejected`; concurrent requests for one trust are one login.
 
         Raises:
             TrustRefusedError, OutageError: as `Trustee.log_in`.
         """
         found = self._tokens.get(trust_id)
-        if found is not None:
+        if found is not None and found.token != rejected:
             return found
         if trust_id in self._refused:
             raise TrustRefusedError
@@ -142,7 +145,7 @@ class TrustTokens:
 
     async def _log_in(self, trust_id: str) -> TrustAccess:
         if self._trustee is None:
-            log.error("triggers need a credential with a password: %s", NO_LOGIN)
+            log.error("trusts need a credential with a password: %s", NO_LOGIN)
             raise OutageError
         try:
             access = await self._trustee.log_in(trust_id)
@@ -155,12 +158,13 @@ class TrustTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustOrder:
-    """A trust to make: whose, for whom, on which project, with which roles."""
+    """A trust to make: whose, for whom, on which project, with which roles; `seconds`: until it ends, or None."""
 
     trustor_id: str
     trustee_id: str
     project_id: str
     roles: Sequence[str]
+    seconds: int | None = None
 
 
 class Trusts:
@@ -185,12 +189,19 @@ class Trusts:
             "impersonation": True,
             "allow_redelegation": False,
         }
+        if order.seconds is not None:
+            ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=order.seconds)
+            body["expires_at"] = ends.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
         response = await self._ask("POST", self._url, token, json={"trust": body})
-        if response.status_code != _CREATED:
-            if response.is_server_error:
-                raise OutageError
+        if response.status_code in _NOT_ALLOWED:
             raise NotDelegableError(_reason(response))
-        return str(response.json()["trust"]["id"])
+        if response.status_code != _CREATED:
+            log.warning("Keystone returned %d to a trust", response.status_code)
+            raise OutageError
+        try:
+            return str(response.json()["trust"]["id"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutageError from error
 
     async def delete(self, token: str, trust_id: str) -> bool:
         """Deletes a trust with its trustor's token, or with its own; whether it is gone now. Never raises."""

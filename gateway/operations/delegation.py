@@ -1,8 +1,9 @@
 """The authority of an operation: a trust that operations of one user in one project share while any has not ended."""
 
+from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.identity.credential import ServiceCredential
-from gateway.identity.operation_trusts import TrustService, delegable_roles
+from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts
 from gateway.settings.operations import OperationSettings
 from gateway.single_flight import SingleFlight
 from operations.store import delegations
@@ -20,7 +21,7 @@ class Delegations:
     def __init__(
         self,
         database: Database,
-        trusts: TrustService,
+        trusts: Trusts,
         credential: ServiceCredential,
         settings: OperationSettings,
     ) -> None:
@@ -57,11 +58,36 @@ class Delegations:
     async def _create(self, caller: Caller, roles: str, seconds: int) -> str:
         if self._trustee_id is None:
             self._trustee_id = await self._credential.user_id()
-        trust_id = await self._trusts.create(
-            caller, trustee_id=self._trustee_id, roles=tuple(roles.split(",")), seconds=seconds
+        order = TrustOrder(
+            trustor_id=caller.user_id,
+            trustee_id=self._trustee_id,
+            project_id=caller.project_id,
+            roles=roles.split(","),
+            seconds=seconds,
         )
+        try:
+            trust_id = await self._trusts.create(caller.token, order)
+        except NotDelegableError as error:
+            raise GatewayError(ErrorCode.OPERATION_NO_DELEGATION, why=str(error)) from error
         made = Delegation(
             id=new_id(), trust_id=trust_id, project_id=caller.project_id, user_id=caller.user_id, roles=roles
         )
         await self._database.run(delegations.add, made, lifetime_ms=seconds * 1000)
         return made.id
+
+
+def delegable_roles(caller: Caller, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The roles that a trust of this caller gets, sorted.
+
+    Raises:
+        GatewayError: OPERATION_NO_DELEGATION: Keystone makes no trust with such a token, or it would have more power
+            than the token.
+    """
+    if caller.delegated or caller.access_rules is not None:
+        why = "it is of an application credential, a trust, an OAuth consumer or an EC2 credential"
+        raise GatewayError(ErrorCode.OPERATION_NO_DELEGATION, why=why)
+    roles = tuple(sorted(set(wanted) & caller.roles))
+    if not roles:
+        why = f"the caller has none of the roles that are delegated ({', '.join(wanted)})"
+        raise GatewayError(ErrorCode.OPERATION_NO_DELEGATION, why=why)
+    return roles

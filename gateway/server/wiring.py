@@ -26,8 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.identity.operation_trusts import TrustService
-from gateway.identity.trusts import TrustTokens
+from gateway.identity.trusts import Trusts, TrustTokens
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.revision_stats import RevisionStats
@@ -219,7 +218,7 @@ def build_operations(
     """Asynchronous calls; None without a database."""
     if database is None:
         return None
-    trusts = TrustService(keystone_http, auth_url=identity.auth_url, timeout_seconds=settings.keystone_timeout_seconds)
+    trusts = Trusts(keystone_http, identity.auth_url)
     return Operations(database, Delegations(database, trusts, identity.credential, settings), limiter, settings)
 
 

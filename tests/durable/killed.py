@@ -32,11 +32,11 @@ STORED = {
 }
 # Requests to Keystone, the gateway and the receiver.
 SENT = {
-    "gateway.trust": ("gateway.identity.operation_trusts", "TrustService.create"),
-    "worker.token": ("gateway.identity.operation_trusts", "TrustTokens.token"),
+    "gateway.trust": ("gateway.identity.trusts", "Trusts.create"),
+    "worker.token": ("gateway.identity.trusts", "TrustTokens.access"),
     "worker.send": ("operations.gateway_client", "GatewayClient.send"),
     "worker.callback_send": ("operations.callbacks", "Callbacks._attempt"),
-    "worker.trust_delete": ("gateway.identity.operation_trusts", "TrustTokens.delete"),
+    "worker.trust_delete": ("gateway.identity.trusts", "Trusts.delete"),
 }
 # They look for work all the time, and finding none is no step.
 LOOKING = {"worker.claim", "worker.callback_claim", "worker.trust_mark"}

@@ -123,8 +123,13 @@ def served(cloud, identity):
 
 @pytest.fixture
 def api(served):
-    """Without triggers and trusts of another test."""
+    """Without triggers and trusts of another test or file."""
+    clear(served)
     yield served
+    clear(served)
+
+
+def clear(served: Api) -> None:
     for record in list(served.triggers.kept.values()):
         served.triggers.delete(record)
     for user in (OWNER, OTHER):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from conftest import Bucket, Gateway
 from echo import Echo, echo, plainly, say_what_came
+from keystoneauth1.exceptions import Unauthorized
 from test_inputs_and_outputs import EMPTY, documents, use
 
 from gateway.identity.trusts import TrustOrder, Trusts
@@ -304,6 +305,22 @@ def undone(cloud, what: str, trust: str):
         if what == "role":
             admin.put(role)
         admin.patch(f"{url}/users/{user.id}", json={"user": {"enabled": True}})
+        await_tokens(cloud)
+
+
+def await_tokens(cloud):
+    """Keystone revokes by whole seconds: also a token of the same second that was issued after the revocation."""
+    session, deadline = cloud.session(OWNER), time.monotonic() + scaled(30)
+    while True:
+        session.invalidate()
+        try:
+            session.get(f"{cloud.auth_url}/OS-TRUST/trusts?trustor_user_id={cloud.users[OWNER].id}")
+        except Unauthorized:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @pytest.mark.parametrize("what", ["trust", "role", "user"])
