@@ -31,6 +31,8 @@ FAILED, NOT_IN_TIME = 1, 3
 EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not ready in time."
 _RETRY_SECONDS = 30.0
 _ALL = 100
+# The condition of a change of shares; the latest revision may be broken, which is why they are changed.
+_SHARED = "TrafficAssigned"
 _BUILD_LINES = 50
 
 
@@ -122,7 +124,7 @@ def traffic(name: str, shares: tuple[str, ...], **options: Any) -> None:
     Example:
       osfaas function traffic hello hello-3f9c2a1b=90 latest@canary=10
     """  # noqa: D301 - click needs the character, which keeps the lines of the example
-    _finish(name, lambda client: client.change(name, {"traffic": shares_of(shares)}), options)
+    _finish(name, lambda client: client.change(name, {"traffic": shares_of(shares)}), options, _SHARED)
 
 
 @function.command(epilog=EXIT_CODES)
@@ -137,7 +139,7 @@ def rollback(name: str, revision: str | None, **options: Any) -> None:
         chosen = revision or previous_revision(client.revisions(name), name)
         return client.change(name, {"traffic": [{"percent": _ALL, "revision": chosen, "tag": None}]})
 
-    _finish(name, work, options)
+    _finish(name, work, options, _SHARED)
 
 
 @function.command("list", epilog=EXIT_CODES)
@@ -266,17 +268,22 @@ def _print_build_logs(logs: list[dict[str, Any]]) -> None:
         click.echo("osfaas: there is no output of a build; it is kept for an hour", err=True)
 
 
-def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:
+def _finish(
+    name: str,
+    work: "Callable[[FunctionsClient], tuple[Function, bool]]",
+    options: dict[str, Any],
+    condition: str = "Ready",
+) -> None:
     """Makes a change, waits for it and prints the function."""
     endpoint = options["endpoint"]
     changed_function, changed = _done(endpoint, work)
     click.echo("stored" if changed else "nothing to change", err=True)
     if options["wait"]:
-        changed_function = _done(endpoint, lambda client: _wait(client, name, options["timeout"]))
+        changed_function = _done(endpoint, lambda client: _wait(client, name, options["timeout"], condition))
     _print(changed_function, options["form"])
 
 
-def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
+def _wait(client: "FunctionsClient", name: str, seconds: float, condition: str) -> "Function":
     from client.functions.building import BuildStages  # noqa: PLC0415
     from client.functions.waiting import Wait, wait_until_ready  # noqa: PLC0415
 
@@ -284,7 +291,7 @@ def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
         click.echo(_printable(line), err=True)
 
     stages = BuildStages(lambda: client.build_logs(name, tail=_BUILD_LINES), say)
-    return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show))
+    return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show, condition=condition))
 
 
 def _print(shown: "Function", form: str) -> None:

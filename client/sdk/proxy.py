@@ -89,6 +89,7 @@ class Proxy(proxy.Proxy):
         seconds: float = 300.0,
         progress: Callable[[str], object] = lambda _line: None,
         sleep: Callable[[float], None] = time.sleep,
+        condition: str = "Ready",
     ) -> Function:
         """Waits until a function serves its current specification.
 
@@ -97,6 +98,7 @@ class Proxy(proxy.Proxy):
             seconds: maximum wait.
             progress: gets a line whenever something changed.
             sleep: waits between two requests.
+            condition: `TrafficAssigned` after a change of the shares alone: the latest revision may be broken.
 
         Raises:
             ResourceTimeout: it was not ready within the time; the platform continues.
@@ -109,7 +111,9 @@ class Proxy(proxy.Proxy):
             return shown
 
         try:
-            wait_until_ready(Wait(seconds, read, lambda line: (progress(line), None)[1], sleep=sleep))
+            wait_until_ready(
+                Wait(seconds, read, lambda line: (progress(line), None)[1], sleep=sleep, condition=condition)
+            )
         except NotReadyInTimeError as error:
             raise exceptions.ResourceTimeout(str(error)) from error
         except CommandError as error:

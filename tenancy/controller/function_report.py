@@ -11,7 +11,15 @@ from policies.tenant import TenantObjects
 from tenancy.controller.builds import BuildState
 from tenancy.controller.cold_starts import counted_starts, starts_fields
 from tenancy.controller.crashes import crash_of, not_answering
-from tenancy.controller.function_status import condition_of, of_revisions, problem_of, routes_calls, traffic_of
+from tenancy.controller.function_status import (
+    Share,
+    condition_of,
+    of_revisions,
+    problem_of,
+    routes_calls,
+    shares_in,
+    traffic_of,
+)
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE
 from tenancy.model.function import (
@@ -68,7 +76,7 @@ def own_function_status(record: FunctionRecord, context: OwnFunctionContext) -> 
     if record.spec.source:
         conditions.append(_built(conditions[0], build))
     conditions.append(_revision(record, context, built, service))
-    conditions.append(_traffic(record, built, service))
+    conditions.append(_traffic(record, context, built, service))
     reported: Mapping[str, Any] = service.get("status", {}) if service else {}
     return OwnFunctionStatus(
         observed_generation=record.generation,
@@ -189,7 +197,9 @@ def _unready_revision(
     return FunctionCondition(_REVISION, None, DEPLOYING, starting)
 
 
-def _traffic(record: FunctionRecord, built: Manifest | None, service: Manifest | None) -> FunctionCondition:
+def _traffic(
+    record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None, service: Manifest | None
+) -> FunctionCondition:
     missing = missing_revisions(record.spec, built) if built else ()
     if missing:
         names = ", ".join(missing)
@@ -202,12 +212,28 @@ def _traffic(record: FunctionRecord, built: Manifest | None, service: Manifest |
     if service is None:
         return FunctionCondition(_TRAFFIC, None, "NotDeployed", "there is nothing to send calls to")
     routes = condition_of(service, "RoutesReady")
-    current = _is_current(service) and (built is None or _shares(built) == _shares(service))
+    assigned = _wanted_shares(record, context, built) in {None, shares_in(service["spec"].get("traffic", ()))}
+    if not assigned and built is None and record.name not in context.wanted.traffic:
+        build = context.builds.get(record.name, BuildState())
+        message = "the latest revision gets one of the shares, and is not built; the calls stay where they are"
+        return FunctionCondition(_TRAFFIC, False if build.ended else None, "NotBuilt", message)
+    current = _is_current(service) and assigned
     if routes_calls(service) and current:
         return FunctionCondition(_TRAFFIC, True, "Assigned")
     if routes.get("status") == "False" and current:
         return FunctionCondition(_TRAFFIC, False, routes.get("reason") or "NotAssigned", routes.get("message", ""))
     return FunctionCondition(_TRAFFIC, None, DEPLOYING, "calls are being assigned to revisions")
+
+
+def _wanted_shares(
+    record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None
+) -> tuple[Share, ...] | None:
+    """The shares that the Knative Service gets; None: it stays as it is."""
+    if built is not None:
+        return shares_in(built["spec"]["traffic"])
+    if record.name in context.wanted.unbuilt:
+        return tuple((each.percent, each.revision, each.tag) for each in record.spec.traffic)
+    return None
 
 
 def _ready(conditions: Sequence[FunctionCondition]) -> FunctionCondition:
@@ -218,14 +244,6 @@ def _ready(conditions: Sequence[FunctionCondition]) -> FunctionCondition:
     if worst is None:
         return FunctionCondition(_READY, True, "Ready")
     return FunctionCondition(_READY, worst.status, worst.reason, worst.message)
-
-
-def _shares(service: Manifest) -> list[tuple[Any, ...]]:
-    """The shares in the specification of a Knative Service."""
-    return [
-        (share.get("percent", 0), share.get("revisionName"), share.get("tag"))
-        for share in service["spec"].get("traffic", ())
-    ]
 
 
 def _is_current(service: Manifest) -> bool:

@@ -211,20 +211,26 @@ def test_knatives_own_convention_runs_too(developer: Developer) -> None:
 
 
 def test_a_failed_build_takes_no_traffic_and_says_why(developer: Developer) -> None:
-    developer.write("greeter", main_py=MAIN.format(word="Ada"), requirements_txt="greeting==1.0\n")
-    developer.function("deploy", "greeter", *SIZE)
     with developer.product.caller(MEMBER) as caller:
-        assert caller.get("/v1/invoke/greeter/").text == "Good morning, Ada!"
+        for word in ("Ada", "Bob"):
+            developer.write("greeter", main_py=MAIN.format(word=word), requirements_txt="greeting==1.0\n")
+            developer.function("deploy", "greeter", *SIZE)
+            assert caller.get("/v1/invoke/greeter/").text == f"Good morning, {word}!"
         developer.write("greeter", requirements_txt="greeting==9.9\n")
         done = developer.function("deploy", "greeter", *SIZE, check=False)
         assert done.returncode == 1, done.stderr
         assert "No matching distribution found for greeting==9.9" in done.stderr
         assert "resolve: " in developer.function("show", "greeter").stdout
         assert '"stage": "resolve"' in developer.function("logs", "greeter", "--build").stdout
-        assert caller.get("/v1/invoke/greeter/").text == "Good morning, Ada!"
-        developer.write("greeter", main_py=MAIN.format(word="Bob"), requirements_txt="greeting==1.0\n")
-        developer.function("deploy", "greeter", *SIZE)
         assert caller.get("/v1/invoke/greeter/").text == "Good morning, Bob!"
+        # The way back does not wait for a build that succeeds.
+        developer.function("rollback", "greeter")
+        before = "Good morning, Ada!"
+        wait_until("it answers", lambda: caller.get("/v1/invoke/greeter/").text == before, seconds=30)
+        assert developer.condition("greeter", "Built")["reason"] == "BuildFailed"
+        developer.write("greeter", main_py=MAIN.format(word="Eve"), requirements_txt="greeting==1.0\n")
+        developer.function("deploy", "greeter", *SIZE)
+        assert caller.get("/v1/invoke/greeter/").text == "Good morning, Eve!"
 
 
 def test_nothing_of_a_project_is_seen_by_another(developer: Developer, thumbnail: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
 from tenancy.isolation.attacks import all_attacks
 from tenancy.isolation.discovery import discover_targets
-from tenancy.isolation.pods import decoy_pod, probe_pod
+from tenancy.isolation.pods import build_pod, decoy_pod, probe_pod
 from tenancy.isolation.runners import PodName
 from tenancy.isolation.targets import Context, Victim
 from tenancy.kubernetes.client import Cluster, load_configuration
@@ -29,6 +29,7 @@ from tests.cluster.progress import step
 from tests.isolation.arena import (
     BOXED,
     IMAGE,
+    INDEX_PORT,
     KEYSTONE_PORT,
     LOW,
     PLATFORM,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from policies.model import Manifest, TenantSpec
     from tests.cluster.testbed import Testbed
 
-_PROBE, _DECOY = "probe", "decoy"
+_PROBE, _DECOY, _BUILD = "probe", "decoy", "build"
 _WORD = secrets.token_hex(8)
 
 
@@ -96,7 +97,7 @@ def _patiently(objects: Cluster, manifest: Manifest) -> None:
 def _openstack(cluster: Testbed) -> Iterator[None]:
     """A store, a Keystone and a metadata service, as far as it matters who can connect to them."""
     address = ("169.254.169.254/32", "dev", "lo")
-    with cluster.openstack_server(serve_command(STORE_PORT, KEYSTONE_PORT, 80)):
+    with cluster.openstack_server(serve_command(STORE_PORT, KEYSTONE_PORT, INDEX_PORT, 80)):
         run(cluster.running.on_openstack_side("ip", "address", "replace", *address))
         try:
             yield
@@ -121,6 +122,8 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         probe_pod(LOW.namespace, _PROBE, IMAGE),
         probe_pod(BOXED.namespace, _PROBE, IMAGE),
         careless(probe_pod(outside, _PROBE, IMAGE)),
+        build_pod(TENANT.namespace, _BUILD, IMAGE),
+        build_pod(LOW.namespace, _BUILD, IMAGE),
         decoy_pod(LOW.namespace, _DECOY, IMAGE, _WORD),
         decoy_pod(VICTIM.namespace, _DECOY, IMAGE, _WORD),
     ]
@@ -128,21 +131,22 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         # They outlive a single replay, and a replay must not take them for its own leftovers.
         pod["spec"].pop("activeDeadlineSeconds")
         pod["metadata"]["labels"].pop(MANAGED_BY)
-        if pod["metadata"]["name"] == _PROBE:
+        if pod["metadata"]["name"] != _DECOY:
             pod["spec"]["containers"][0]["command"] = ["python3", "-c", "import time; time.sleep(86_400)"]
     cluster.kubectl.apply(*pods)
     for pod in pods:
         _await(cluster, f"pod/{pod['metadata']['name']}", pod["metadata"]["namespace"])
     _await(cluster, "ksvc/checksums", VICTIM.namespace)
     victim, decoy = _victim(cluster, VICTIM), PodName(VICTIM.namespace, _DECOY)
+    build, low_build = PodName(TENANT.namespace, _BUILD), PodName(LOW.namespace, _BUILD)
     low_victim, low_decoy = _victim(cluster, LOW), PodName(LOW.namespace, _DECOY)
     return {
-        "tenant": Place(TENANT, PodName(TENANT.namespace, _PROBE), victim, decoy),
-        "low": Place(LOW, PodName(LOW.namespace, _PROBE), victim, decoy),
+        "tenant": Place(TENANT, PodName(TENANT.namespace, _PROBE), victim, decoy, build),
+        "low": Place(LOW, PodName(LOW.namespace, _PROBE), victim, decoy, low_build),
         "outsider": Place(LOW, PodName(outside, _PROBE), low_victim, low_decoy),
         "top": Place(TOP, PodName(TOP.namespace, "none"), victim, decoy),
         "boxed": Place(BOXED, PodName(BOXED.namespace, _PROBE), victim, decoy),
-        "low_victim": Place(TENANT, PodName(TENANT.namespace, _PROBE), low_victim, low_decoy),
+        "low_victim": Place(TENANT, PodName(TENANT.namespace, _PROBE), low_victim, low_decoy, build),
     }
 
 

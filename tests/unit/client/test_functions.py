@@ -226,7 +226,7 @@ def test_shares_are_read() -> None:
             shares_of((word,))
 
 
-def waited(*states: dict[str, Any], seconds: float = 60) -> tuple[dict[str, Any], list[str]]:
+def waited(*states: dict[str, Any], seconds: float = 60, condition: str = "Ready") -> tuple[dict[str, Any], list[str]]:
     """Waits on these states, the last of which stays; each look takes a second."""
     left, now, said = list(states), [0.0], []
 
@@ -234,7 +234,7 @@ def waited(*states: dict[str, Any], seconds: float = 60) -> tuple[dict[str, Any]
         now[0] += 1
         return left.pop(0) if len(left) > 1 else left[0]
 
-    wait = Wait(seconds, read, said.append, sleep=lambda _: None, clock=lambda: now[0])
+    wait = Wait(seconds, read, said.append, sleep=lambda _: None, clock=lambda: now[0], condition=condition)
     return wait_until_ready(wait), said
 
 
@@ -262,6 +262,27 @@ def test_a_rejected_specification_ends_the_wait_at_once() -> None:
     rejected = shown(ready=False, accepted=False, reason="ImageNotAllowed", message="not there")
     with pytest.raises(CommandError, match="ImageNotAllowed: not there"):
         waited(rejected, shown())
+
+
+def shared(assigned: bool | None, **changes: Any) -> dict[str, Any]:
+    """A function whose latest revision is not built."""
+    function = shown(ready=False, reason="BuildFailed", message="why", **changes)
+    for type_, status in (("Built", False), ("TrafficAssigned", assigned)):
+        condition = {"type": type_, "status": status, "reason": "NotBuilt", "message": "not built"}
+        function["status"]["conditions"].append(condition)
+    return function
+
+
+def test_a_change_of_shares_does_not_wait_for_the_latest_revision() -> None:
+    """It may be broken, and the change be the way back to a revision that is not."""
+    _, said = waited(shared(None), shared(True), condition="TrafficAssigned")
+    assert said[-1].endswith("TrafficAssigned: the calls are shared as wanted")
+    with pytest.raises(CommandError, match="BuildFailed: why"):
+        waited(shared(True))
+    with pytest.raises(CommandError, match="NotBuilt: not built"):
+        waited(shared(False), condition="TrafficAssigned")
+    with pytest.raises(CommandError, match="BuildFailed: why"):
+        waited(shared(True, accepted=False), condition="TrafficAssigned")
 
 
 def test_the_wait_ends() -> None:
