@@ -96,11 +96,12 @@ class ListChecksum(WithProxy, command.Lister):
 class SweepChecksum(WithProxy, command.ShowOne):
     """Read all objects of a container, and compare it with a dump."""
 
-    EXAMPLES = ("checksum sweep --wait demo", "checksum sweep --prefix raw/ --against dumps/rucio.csv demo")
+    EXAMPLES = ("checksum sweep --wait demo", "checksum sweep --object-prefix raw/ --against dumps/rucio.csv demo")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("--prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        # `--prefix` belongs to the formatter of values for shells.
+        parser.add_argument("--object-prefix", metavar="<prefix>", default="", help="Only names that begin with it")
         parser.add_argument(
             "--algorithm",
             action="append",
@@ -137,7 +138,7 @@ class SweepChecksum(WithProxy, command.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         begun = self.proxy.create_sweep(
             parsed_args.container,
-            prefix=parsed_args.prefix,
+            prefix=parsed_args.object_prefix,
             algorithms=tuple(parsed_args.algorithm),
             against=parsed_args.against,
             dump_prefix=parsed_args.dump_prefix,
