@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from client.errors import CommandError
+from client.sweep_command import sweep
 
 if TYPE_CHECKING:
     from client.checksums import ChecksumQuery
@@ -164,6 +165,9 @@ def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) 
         click.echo(f"osfaas: no object in the container '{query.container}' has the prefix '{query.prefix}'", err=True)
     if failed or (query.prefix and not printed):
         sys.exit(1)
+
+
+checksum.add_command(sweep)
 
 
 @checksum.command()

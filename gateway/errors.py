@@ -189,6 +189,11 @@ class ErrorCode(Enum):
         "The object could not be read completely, so there is no digest. Try again.",
         retry_after_seconds=1,
     )
+    OBJECT_CORRUPT = ErrorSpec(
+        502,
+        "The bytes that the function '{function}' has read have another MD5 than the store's ETag says: the stored "
+        "object is damaged, or the function is wrong.",
+    )
     FUNCTION_NOT_ENABLED = ErrorSpec(403, "The function '{function}' is not enabled for project {project_id}.")
     FUNCTION_NOT_FOUND = ErrorSpec(
         404,
@@ -325,6 +330,10 @@ class ErrorCode(Enum):
     )
     OPERATION_WORKER_LOST = ErrorSpec(502, "Workers ended during this operation as often as it may be attempted.")
     OPERATION_UNREACHABLE = ErrorSpec(502, "The gateway could not be reached by the worker: {why}.")
+    SWEEP_DUMP_REJECTED = ErrorSpec(422, "The dump cannot be compared with: {why}.")
+    SWEEP_RESULTS_CHANGED = ErrorSpec(
+        409, "The part '{name}' of the results was changed or deleted while the sweep ran. Begin a new sweep."
+    )
     IDEMPOTENCY_RUNNING = ErrorSpec(
         409, "The operation of this Idempotency-Key has not ended: {operation}.", retry_after_seconds=1
     )

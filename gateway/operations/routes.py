@@ -48,10 +48,8 @@ class OperationRoutes:
         async def work(call: Call) -> Response:
             assert call.context.head is not None
             given = parse_query(call.context.head.query, _FILTERS)
-            limit, states = _limit(one_value(given, "limit")), _states(given.get("state", []))
-            marker = one_value(given, "marker")
-            if marker is not None and not _ID.fullmatch(marker):
-                raise _malformed("the marker is not the id of an operation")
+            limit, states = page_limit(one_value(given, "limit")), _states(given.get("state", []))
+            marker = parse_marker(one_value(given, "marker"))
             with store_errors():
                 found = await self._store.database.run(
                     accepting.list_operations,
@@ -77,8 +75,8 @@ class OperationRoutes:
 
         async def work(call: Call) -> Response:
             if cancel:
-                return await self._cancel(call, _id_of(request, call))
-            found = await self._store.find(call, _id_of(request, call))
+                return await self._cancel(call, parse_id(request, call))
+            found = await self._store.find(call, parse_id(request, call))
             fields = {} if found.finished else {"Retry-After": "1"}
             return _json(operation_document(found), fields=fields)
 
@@ -97,7 +95,7 @@ class OperationRoutes:
         """`GET /v1/operations/{id}/result`: the answer, byte for byte, with its status and fields."""
 
         async def work(call: Call) -> Response:
-            found = await self._store.find(call, _id_of(request, call))
+            found = await self._store.find(call, parse_id(request, call))
             if not found.finished:
                 raise GatewayError(ErrorCode.OPERATION_UNFINISHED, state=found.state.value)
             with store_errors():
@@ -114,7 +112,7 @@ class OperationRoutes:
         """`POST /v1/operations/{id}/retry`: starts a dead letter again."""
 
         async def work(call: Call) -> Response:
-            return accepted(await self._store.retry(call, _id_of(request, call)))
+            return accepted(await self._store.retry(call, parse_id(request, call)))
 
         return await self._answer(request, "operations.retry", work)
 
@@ -146,14 +144,35 @@ class OperationRoutes:
         return await answer_or_error(context, unless_gone(request.receive, admitted()))
 
 
-def _id_of(request: Request, call: Call) -> str:
+def parse_id(request: Request, call: Call) -> str:
+    """The id in the path.
+
+    Raises:
+        GatewayError: OPERATION_NOT_FOUND, for one that no operation can have.
+    """
     operation_id: str = request.path_params["operation"]
     if not _ID.fullmatch(operation_id):
         raise not_found(call, operation_id)
     return operation_id
 
 
-def _limit(given: str | None) -> int:
+def parse_marker(given: str | None) -> str | None:
+    """The id after which a page begins.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    if given is not None and not _ID.fullmatch(given):
+        raise _malformed("the marker is not the id of an operation")
+    return given
+
+
+def page_limit(given: str | None) -> int:
+    """The length of a page.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
     if given is None:
         return _LIMIT
     if not given.isdecimal() or not given.isascii() or not 1 <= int(given[:9]) <= _MAX_LIMIT:

@@ -38,9 +38,10 @@ class AsyncCall:
     """A call that is to be done later.
 
     Attributes:
-        kind: `invoke` or `checksums`.
+        kind: `invoke`, `checksums` or `sweep`.
         subject: what it is about, for people.
         repeatable: whether it may be repeated after its request was sent.
+        authority_seconds: how long it may take; None: as long as an operation may wait and be retried.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class AsyncCall:
     repeatable: bool
     request: Request
     preference: AsyncPreference
+    authority_seconds: int | None = None
 
 
 class Operations:
@@ -114,7 +116,7 @@ class Operations:
                 request=wanted.request,
                 fingerprint=fingerprint_of(wanted.request),
                 repeatable=wanted.repeatable,
-                delegation_id=await self._delegations.delegation_of(caller),
+                delegation_id=await self._delegations.delegation_of(caller, wanted.authority_seconds),
                 max_age_ms=settings.operation_max_age_seconds * 1000,
                 retention_ms=1000 * (settings.operation_retention_seconds if retention is None else retention),
                 idempotency_key=preference.idempotency_key,

@@ -167,6 +167,8 @@ def routes(
         Route("/v1/operations/{operation}", operation, methods=["GET", "DELETE"]),
         Route("/v1/operations/{operation}/result", result, methods=["GET"]),
         Route("/v1/operations/{operation}/retry", retry, methods=["POST"]),
+        Route("/v1/sweeps", _to(lambda services: services.sweeps.many), methods=["GET", "POST"]),
+        Route("/v1/sweeps/{operation}", _to(lambda services: services.sweeps.one), methods=["GET"]),
         Route("/v1/callback-key", _to(lambda services: services.operations.callback_key), methods=["GET"]),
     ]
 

@@ -13,6 +13,7 @@ from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
 from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
+from gateway.server.openapi_sweeps import SWEEP_SCHEMA, sweep_paths
 from gateway.usage.query import FORMATS, GROUP_NAMES
 
 _TOKEN_SCHEMES = {
@@ -77,6 +78,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/checksums/": _digest_path("original", by_query),
             "/v1/invoke/{function}/{path}": _invoke_path(),
             **operation_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
+            **sweep_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
@@ -241,6 +243,7 @@ def _schemas() -> dict[str, Any]:
     }
     return {
         "Operation": OPERATION_SCHEMA,
+        "Sweep": SWEEP_SCHEMA,
         "Digests": {
             "type": "object",
             "required": ["container", "object", "version_id", "etag", "size", "digests", "sources"],

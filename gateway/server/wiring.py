@@ -38,6 +38,7 @@ from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.limits_api.routes import LimitRoutes
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.circuit_breaking import CircuitBreakingStore
+from gateway.objects.containers import SwiftContainers
 from gateway.objects.drivers import DRIVERS, DriverParts
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
@@ -49,6 +50,7 @@ from gateway.operations.service import Operations
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
+from gateway.sweeps.routes import SweepRoutes
 from gateway.triggers.events import EventTriggers
 from gateway.triggers.firing import TriggerFiring
 from gateway.triggers.reports import TriggerReports
@@ -73,6 +75,7 @@ class Services:
     limits: LimitRoutes
     usage: UsageRoutes
     operations: OperationRoutes
+    sweeps: SweepRoutes
     project_of: ProjectOf
 
 
@@ -163,6 +166,17 @@ async def open_services(
                 limits=LimitRoutes(admission, limiter),
                 usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
                 operations=OperationRoutes(admission, operations, settings),
+                sweeps=SweepRoutes(
+                    admission,
+                    operations,
+                    checksums=checksums,
+                    store=store,
+                    containers=SwiftContainers(
+                        StoreClient(store_http, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist),
+                        settings,
+                    ),
+                    settings=settings,
+                ),
                 project_of=authenticator.project_of,
             )
 
