@@ -137,12 +137,12 @@ test-long: install  ## the same at length, on a machine that does nothing else: 
 integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
-.cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
+.cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp gophercloud/main.go gophercloud/go.mod gophercloud/go.sum)
 	@echo "==> Storage clients (.cache/clients)"
 	@PYTHON=$(PYTHON) bash tests/clients/install.sh .cache/clients
 	@touch $@
 
-clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio and Dynafed's tool against the gateway
+clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway (needs Go)
 	@$(BIN)/python -m pytest tests/clients -q
 
 # --- figures --------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ _ELSEWHERE = {
     "events": "client.event_commands:events",
     "function": "client.functions.cli:function",
     "functions-api": "control.commands:functions_api",
+    "keystone": "tenancy.commands.keystone:keystone",
+    "limits": "tenancy.commands.keystone:limits",
     "operation": "client.operations.cli:operation",
     "platform": "tenancy.commands.platform:platform",
     "registry-tokens": "control.commands:registry_tokens",

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.limit_use import OverLimit
 from policies.names import ProjectId
+from policies.unified_limits import RESOURCE_OF_FIELD
 from tenancy.model.errors import (
     ClusterError,
     ConflictError,
@@ -52,7 +54,7 @@ class ClusterWork:
             GatewayError: CONCURRENCY_EXCEEDED, or the counterpart of the error.
         """
         if self._running[project_id] >= PER_PROJECT:
-            raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, project_id=project_id, limit=PER_PROJECT)
+            raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, whose=f"project {project_id}", limit=PER_PROJECT)
         self._running[project_id] += 1
         # Shielded, because the thread goes on when the caller disconnects, and counts until it has ended.
         task = asyncio.ensure_future(asyncio.to_thread(work))
@@ -76,7 +78,11 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
     why = str(error)[:_MAX_MESSAGE].rstrip(".")
     if isinstance(error, TooManyError):
         return GatewayError(
-            ErrorCode.FUNCTION_COUNT_EXCEEDED, project_id=project_id, usage=error.usage, limit=error.limit
+            ErrorCode.FUNCTION_COUNT_EXCEEDED,
+            project_id=project_id,
+            usage=error.usage,
+            limit=error.limit,
+            over_limit=(OverLimit(RESOURCE_OF_FIELD["own_functions"].name, error.limit, error.usage, 1),),
         )
     if isinstance(error, NoSuchFunctionError):
         return GatewayError(ErrorCode.FUNCTION_NOT_DEPLOYED, project_id=project_id, function=function)

@@ -58,7 +58,7 @@ class Admission:
         self._identity.authorise(caller, context.head, services=services, readers=readers)
         tenant = self._tenant_of(caller)
         service = services and self._identity.is_service(caller)
-        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, CallUsage())
+        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, caller.domain_id, CallUsage())
         call = Call(caller=caller, tenant=tenant, subject=subject, context=context)
         if counted:
             await self.count(call)

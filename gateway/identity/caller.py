@@ -36,6 +36,7 @@ class Caller:
         delegated: the token may have fewer rights than its user: it is of an application credential, a trust
             or an OAuth consumer.
         access_rules: None if the token is not restricted by access rules.
+        domain_id: of the project.
     """
 
     token: str = field(repr=False)
@@ -50,3 +51,4 @@ class Caller:
     application_credential_id: str | None = None
     delegated: bool = False
     access_rules: tuple[AccessRule, ...] | None = None
+    domain_id: str = ""

@@ -217,6 +217,7 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
         access_rules=None
         if rules is None
         else tuple(AccessRule(_text(rule["service"]), _text(rule["method"]), _text(rule["path"])) for rule in rules),
+        domain_id=_word(body["project"]["domain"]["id"]),
     )
 
 

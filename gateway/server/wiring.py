@@ -35,6 +35,7 @@ from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.service_queue import ServiceCallerQueue
+from gateway.limits.unified import LimitsReader, ProjectLimits
 from gateway.limits_api.routes import LimitRoutes
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.circuit_breaking import CircuitBreakingStore
@@ -95,10 +96,11 @@ async def open_services(
     async with (
         open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
+        open_project_limits(settings, identity, keystone_http, metrics) as project_limits,
         open_database(settings) as database,
         recording_usage(usage, database),
     ):
-        limiter = ProjectLimiter(backend, settings, metrics)
+        limiter = ProjectLimiter(backend, settings, metrics, project_limits)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
         admission = Admission(authenticator, directory, limiter)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
@@ -193,6 +195,24 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
     url, timeout_seconds = settings.limit_store_url.get_secret_value(), settings.limit_store_timeout_seconds
     async with open_redis_backend(url, metrics, timeout_seconds=timeout_seconds) as backend:
         yield backend
+
+
+@contextlib.asynccontextmanager
+async def open_project_limits(
+    settings: Settings, identity: IdentityService, keystone_http: httpx.AsyncClient, metrics: Metrics
+) -> AsyncIterator[ProjectLimits]:
+    """The limits in force; Keystone's are read in the background."""
+    reader = LimitsReader(
+        client=keystone_http,
+        auth_url=identity.auth_url,
+        credential=identity.credential,
+        service_type=settings.service_type,
+        region=settings.region_name or identity.region,
+        timeout_seconds=settings.keystone_timeout_seconds,
+    )
+    limits = ProjectLimits()
+    async with limits.following(reader.read, metrics, seconds=settings.unified_limits_seconds):
+        yield limits
 
 
 @contextlib.asynccontextmanager
