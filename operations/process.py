@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.identity.trusts import NO_LOGIN, Trustee, Trusts, TrustTokens
 from gateway.operations.checks import check_operations
+from gateway.operations.service import SWEEP
 from gateway.server.clients import keystone_client
 from gateway.settings import Settings, settings_from
-from gateway.sweeps.specification import KIND
 from gateway.telemetry.logs import configure_logging
 from operations.callbacks import Callbacks, callback_session
 from operations.execution import Execution
@@ -111,7 +111,7 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
                 tokens=tokens,
                 max_attempts=settings.worker_attempts,
                 max_bytes=max_bytes,
-                kinds={KIND: sweeps.attempt},
+                kinds={SWEEP: sweeps.attempt},
             )
             callbacks = Callbacks(database, session, settings)
             worker = Worker(

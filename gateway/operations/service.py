@@ -27,6 +27,8 @@ from operations.store.errors import (
 )
 from operations.store.model import NewOperation, Operation, Request, new_id
 
+# A kind of operation that may take long.
+SWEEP = "sweep"
 # How long the use of a project is remembered; what this process accepts meanwhile is added.
 _USAGE_SECONDS = 2.0
 _PROJECTS = 10_000
@@ -162,7 +164,9 @@ class Operations:
                 accepting.retry,
                 project_id,
                 operation_id,
-                delegation_id=await self._delegations.delegation_of(call.caller),
+                delegation_id=await self._delegations.delegation_of(
+                    call.caller, self._settings.sweep_max_seconds if found.kind == SWEEP else None
+                ),
                 max_age_ms=self._settings.operation_max_age_seconds * 1000,
             )
         found = await self.find(call, operation_id)

@@ -20,10 +20,10 @@ from gateway.objects.containers import SwiftContainers
 from gateway.objects.model import ObjectRef, ObjectStore
 from gateway.operations.preference import always_async
 from gateway.operations.routes import page_limit, parse_id, parse_marker
-from gateway.operations.service import AsyncCall, Operations, not_found, store_errors
+from gateway.operations.service import SWEEP, AsyncCall, Operations, not_found, store_errors
 from gateway.settings import Settings
 from gateway.sweeps.document import sweep_document
-from gateway.sweeps.specification import KIND, MAX_BODY_BYTES, SweepSpecification, parse_sweep, stored_sweep
+from gateway.sweeps.specification import MAX_BODY_BYTES, SweepSpecification, parse_sweep, stored_sweep
 from operations.store import accepting, sweeps
 from operations.store.model import Operation
 from operations.store.model import Request as StoredRequest
@@ -91,7 +91,7 @@ class SweepRoutes:
         await self._check_places(call, wanted)
         stored = StoredRequest(method="POST", target=b"/v1/sweeps", fields=_JSON, body=stored_sweep(wanted))
         accepted = AsyncCall(
-            kind=KIND,
+            kind=SWEEP,
             subject=wanted.subject,
             repeatable=True,
             request=stored,
@@ -132,7 +132,7 @@ class SweepRoutes:
                 call.caller.project_id,
                 limit=limit,
                 marker=marker,
-                kind=KIND,
+                kind=SWEEP,
                 subject=one_value(given, "subject"),
             )
             positions = await self._own.database.run(sweeps.positions, [each.id for each in found])
@@ -143,7 +143,7 @@ class SweepRoutes:
 
     async def _operation(self, call: Call, operation_id: str) -> Operation:
         found = await self._own.find(call, operation_id)
-        if found.kind != KIND:
+        if found.kind != SWEEP:
             raise not_found(call, operation_id)
         return found
 

@@ -10,8 +10,6 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import MAX_OBJECT_BYTES, ObjectRef
 from gateway.typed_json import decode
 
-# Of operations.
-KIND = "sweep"
 MAX_BODY_BYTES = 16_384
 DEFAULT_OUTPUT = "sweeps"
 # Room for the id and the name of a part.

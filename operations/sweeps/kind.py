@@ -19,7 +19,7 @@ from gateway.objects.http import StoreClient
 from gateway.server.clients import store_origins, store_session
 from gateway.settings import Settings
 from gateway.sweeps.specification import sweep_of
-from operations.decisions import Decision, Finish, Postpone, delay_seconds, failure_of
+from operations.decisions import NO_ROOM, Decision, Finish, Postpone, delay_seconds, failure_of
 from operations.gateway_client import Progress
 from operations.store import delegations, sweeps
 from operations.store.database import Database
@@ -180,6 +180,9 @@ class Sweeps:
             return Finish(state=State.FAILED, failure=failure_of(ErrorCode.OPERATION_AUTHORITY_LOST))
         found = stopped_by(error)
         log.info("sweep %s: %s", claim.id, found.message)
+        if found.code in NO_ROOM:
+            # Nothing is wrong with it: the project has no room.
+            return Postpone(delay_seconds=max(1.0, found.retry_after_seconds), counted=False, whole_project=True)
         if found.passing and claim.attempts < self._parts.settings.worker_attempts:
             return Postpone(delay_seconds=max(delay_seconds(claim.attempts), found.retry_after_seconds))
         return Finish(state=State.FAILED, failure=Failure(code=found.code, message=found.message))
