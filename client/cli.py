@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 import click
@@ -17,37 +18,50 @@ _DISTRIBUTION = "osfaas-client"
 # Commands of other modules, imported on demand. Those modules import their dependencies when a command runs, because
 # help and completion load all of them.
 _ELSEWHERE = {
-    "admin-api": "control.commands:admin_api",
-    "db": "operations.commands:db",
-    "controller": "tenancy.commands.controller:controller",
-    "envoy-config": "gateway.commands:envoy_config",
     "events": "client.event_commands:events",
     "function": "client.functions.cli:function",
-    "functions-api": "control.commands:functions_api",
     "keystone": "tenancy.commands.keystone:keystone",
     "limits": "tenancy.commands.keystone:limits",
     "operation": "client.operations.cli:operation",
     "platform": "tenancy.commands.platform:platform",
+    "tenant": "tenancy.commands.tenant:tenant",
+    "usage": "client.usage_command:usage",
+}
+# Programs of the server: `osfaas server …`. Their names work without `server` as well.
+_SERVER = {
+    "admin-api": "control.commands:admin_api",
+    "controller": "tenancy.commands.controller:controller",
+    "db": "operations.commands:db",
+    "envoy-config": "gateway.commands:envoy_config",
+    "functions-api": "control.commands:functions_api",
     "registry-tokens": "control.commands:registry_tokens",
     "scheduler": "control.commands:scheduler",
     "serve": "gateway.commands:serve",
     "settings": "gateway.commands:settings",
-    "usage": "client.usage_command:usage",
     "worker": "operations.commands:worker",
-    "tenant": "tenancy.commands.tenant:tenant",
 }
 
 
 class _WithLazyCommands(click.Group):
-    """A group that imports some of its commands on demand."""
+    """A group that imports some of its commands on demand.
+
+    Attributes:
+        listed: commands in the help, each as `module:name`.
+        unlisted: commands that work and are not in the help.
+    """
+
+    listed: Mapping[str, str] = {}
+    unlisted: Mapping[str, str] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *filter(_is_installed, _ELSEWHERE)})
+        names = {*super().list_commands(ctx), *filter(_is_installed, self.listed)}
+        return sorted(name for name in names if name != "server" or any(map(_is_installed, _SERVER)))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _ELSEWHERE or not _is_installed(cmd_name):
+        known = {**self.listed, **self.unlisted}
+        if cmd_name not in known or not _is_installed(cmd_name):
             return super().get_command(ctx, cmd_name)
-        module, _, name = _ELSEWHERE[cmd_name].partition(":")
+        module, _, name = known[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
@@ -63,18 +77,32 @@ class _WithLazyCommands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class _Main(_WithLazyCommands):
+    listed = _ELSEWHERE
+    unlisted = _SERVER
+
+
+class _Server(_WithLazyCommands):
+    listed = _SERVER
+
+
 def _is_installed(name: str) -> bool:
     """Whether the distribution of a command is installed: the server's is one of its own."""
-    return find_spec(_ELSEWHERE[name].partition(".")[0]) is not None
+    return find_spec({**_ELSEWHERE, **_SERVER}[name].partition(".")[0]) is not None
 
 
-@click.group(cls=_WithLazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=_DISTRIBUTION)
 def main() -> None:
     """Multi-tenant functions for OpenStack projects."""
 
 
 main.add_command(checksum)
+
+
+@main.group("server", cls=_Server)
+def server() -> None:
+    """Run the programs of the server, and print their settings."""
 
 
 @main.command()

@@ -71,23 +71,27 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
     help="Print the id of an operation at once; 'osfaas operation' has its result.",
 )
 def get(endpoint: str | None, asynchronous: bool, **naming: Any) -> None:
-    """Print the checksum of one object.
+    """Print the checksum of one object, or of several.
 
-    Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT].
+    Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT]. Several PATHs print
+    lines in md5sum's format; the exit code is 1 if one of them failed.
 
     \b
     Examples:
       osfaas checksum get demo/file.txt
-      osfaas checksum get -t sha256 demo/file.txt
+      osfaas checksum get -t sha256 demo/file.txt demo/other.txt
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest, start_digest  # noqa: PLC0415
 
+    if naming["url"] is None and _are_objects(naming["words"], naming["algorithm"]):
+        if asynchronous:
+            raise click.UsageError("--async takes one object.")
+        return _get_many(endpoint, **naming)
     query = _query(**naming)
     if asynchronous:
-        click.echo(_done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
-        return
-    click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
+        return click.echo(_done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
+    return click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
 
 
 @checksum.command()
@@ -225,6 +229,39 @@ def verify(
     same = counted.pop(SAME, 0)
     click.echo(f"osfaas: {same} same, {sum(counted.values())} not", err=True)
     if counted:
+        sys.exit(1)
+
+
+def _are_objects(words: tuple[str, ...], algorithm: str | None) -> bool:
+    """Whether several words are all objects: the name of an algorithm has no slash, and an object's has one."""
+    return len(words) > 1 and (algorithm is not None or "/" in words[0])
+
+
+def _get_many(endpoint: str | None, *, words: tuple[str, ...], **naming: Any) -> None:
+    """Prints the checksums of several objects, each once and in their order; ends with 1 if one failed."""
+    from client.access import with_login  # noqa: PLC0415
+    from client.checksums import get_digest  # noqa: PLC0415
+    from client.errors import TokenRefusedError  # noqa: PLC0415
+    from client.listing import md5sum_line  # noqa: PLC0415
+
+    left = list(dict.fromkeys(words))
+    failed = 0
+
+    def print_left(login: "Login") -> None:
+        nonlocal failed
+        while left:
+            try:
+                click.echo(md5sum_line(get_digest(login, _query(words=(left[0],), **naming)), left[0]))
+            except TokenRefusedError:
+                # After a second login it goes on with this object.
+                raise
+            except CommandError as error:
+                failed += 1
+                click.echo(f"osfaas: {left[0]}: {error}", err=True)
+            del left[0]
+
+    _done(lambda: with_login(endpoint, print_left))
+    if failed:
         sys.exit(1)
 
 

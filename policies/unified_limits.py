@@ -127,7 +127,8 @@ def limits_in_force(
     found = unified.of_project(project_id, domain_id)
     if not found:
         return LimitsInForce(limits=record)
-    values, sources = {}, {}
+    values: dict[str, int] = {}
+    sources: dict[str, LimitSource] = {}
     for resource in RESOURCES:
         if resource.name in found:
             value, sources[resource.field] = found[resource.name]
@@ -139,17 +140,6 @@ def limits_in_force(
     together = unified.of_domain(domain_id)
     domain = {each.field: _number(together[each.name], each) for each in RESOURCES if each.name in together}
     return LimitsInForce(limits=limits, sources=sources, domain=domain)
-
-
-def changed_projects(
-    before: UnifiedLimits, after: UnifiedLimits, projects: Iterable[tuple[ProjectId, str]]
-) -> frozenset[ProjectId]:
-    """The projects, each with its domain, for which other numbers are in force than before."""
-    return frozenset(
-        project
-        for project, domain in projects
-        if before.of_project(project, domain) != after.of_project(project, domain)
-    )
 
 
 def _number(value: int, resource: Resource) -> int:

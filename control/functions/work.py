@@ -84,13 +84,19 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
             limit=error.limit,
             over_limit=(OverLimit(RESOURCE_OF_FIELD["own_functions"].name, error.limit, error.usage, 1),),
         )
+    if isinstance(error, TooLargeError):
+        over = tuple(
+            OverLimit(RESOURCE_OF_FIELD[each.field].name, each.limit, each.reserved, each.needed)
+            for each in error.over
+            if each.field in RESOURCE_OF_FIELD
+        )
+        return GatewayError(ErrorCode.FUNCTION_TOO_LARGE, function=function, why=why, over_limit=over)
     if isinstance(error, NoSuchFunctionError):
         return GatewayError(ErrorCode.FUNCTION_NOT_DEPLOYED, project_id=project_id, function=function)
     if isinstance(error, SecretError):
         return _secret_error(error, project_id, function, why)
     kinds: tuple[tuple[type[TenancyError], ErrorCode], ...] = (
         (PreconditionError, ErrorCode.FUNCTION_PRECONDITION),
-        (TooLargeError, ErrorCode.FUNCTION_TOO_LARGE),
         (FunctionError, ErrorCode.FUNCTION_REJECTED),
         (ConflictError, ErrorCode.FUNCTION_CONFLICT),
         (NotFoundError, ErrorCode.FUNCTION_CONFLICT),

@@ -118,10 +118,10 @@ def keystone() -> None:
 @click.option("--register-limits", is_flag=True, help="Also register all limits, as 'osfaas limits register' does.")
 @_options
 def bootstrap(public_url: str, internal_url: str | None, register_limits: bool, **options: Any) -> None:
-    """Create service, endpoints, roles and service users; can be repeated.
+    """Create service, endpoints, roles and service users.
 
-    It creates users without a password, deletes nothing, and changes nothing but URLs of endpoints and descriptions of
-    registered limits.
+    It can be repeated. It creates users without a password, deletes nothing, and changes nothing but URLs of endpoints
+    and descriptions of registered limits.
 
     \b
     Example:

@@ -1,16 +1,13 @@
 """Keystone's limits in the controller, kept between reads."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from policies.model import TenantSpec
 from policies.names import ProjectId
-from policies.unified_limits import LimitSource, UnifiedLimits, changed_projects, limits_in_force
+from policies.unified_limits import LimitSource, UnifiedLimits, limits_in_force
 from tenancy.controller.project_states import ProjectStates
 from tenancy.keystone_limits import KeystoneLimits
-
-log = logging.getLogger(__name__)
 
 
 class LimitStates:
@@ -21,6 +18,8 @@ class LimitStates:
         self._keystone = keystone
         self._projects = projects
         self._unified = UnifiedLimits()
+        # As of the last read. A domain that is known only afterwards changes them too.
+        self._numbers: dict[ProjectId, Mapping[str, tuple[int, LimitSource]]] = {}
 
     @property
     def enabled(self) -> bool:
@@ -28,17 +27,16 @@ class LimitStates:
         return self._keystone is not None
 
     def refresh(self, projects: Iterable[ProjectId]) -> frozenset[ProjectId]:
-        """Reads the limits; returns those of the projects for which other numbers are in force than before.
+        """Reads the limits; returns those of the projects whose numbers differ from those of the last read.
 
         Raises:
             ProjectsError: no complete answer; the last one stays in force.
         """
         if self._keystone is None:
             return frozenset()
-        before, self._unified = self._unified, self._keystone.read()
-        return changed_projects(
-            before, self._unified, [(project, self._projects.domain_of(project)) for project in projects]
-        )
+        self._unified = self._keystone.read()
+        before, self._numbers = self._numbers, {project: self.of(project) for project in projects}
+        return frozenset(project for project, numbers in self._numbers.items() if before.get(project, {}) != numbers)
 
     def of(self, project_id: ProjectId) -> Mapping[str, tuple[int, LimitSource]]:
         """Keystone's numbers for a project."""

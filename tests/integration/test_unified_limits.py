@@ -182,7 +182,7 @@ async def test_limits_of_keystone_are_in_force_and_go_away_again(start_gateway, 
         until(lambda: seen_by(gateway, alice) == (20, "registered_limit"))
         own = admin.limit(7, project_id=cloud.users["alice"].project_id)
         until(lambda: seen_by(gateway, alice) == (7, "project_limit"))
-        await at_the_edge(gateway, held, alice, number=200, limit=7)
+        await at_the_edge(gateway, held, alice, number=60, limit=7)
         # What is not registered keeps the number of before.
         sources = gateway.get("/v1/limits", alice).json()["sources"]
         assert sources["function_requests_per_second"] == "gateway"

@@ -49,6 +49,7 @@ def completions(words: str) -> tuple[list[str], set[str]]:
         (("tennant",), "tenant"),
         (("chekcsum",), "checksum"),
         (("tenant", "onbord"), "onboard"),
+        (("server", "schedular"), "scheduler"),
         (("checksum", "list", "c", "--prefx", "p"), "--prefix"),
         (("tenant", "set", "p", "--isolaton", "L1"), "--isolation"),
     ],
@@ -78,6 +79,9 @@ def test_short_option_shows_the_help(words: str) -> None:
             (group, "--help")
             for group in ("tenant", "platform", "events", "controller", "serve", "admin-api", "functions-api")
         ),
+        ("server", "--help"),
+        ("keystone", "bootstrap", "--help"),
+        ("limits", "register", "--help"),
         ("tenant", "onboard", "--help"),
         ("tenant", "verify", "--help"),
         ("platform", "install", "--help"),
@@ -138,6 +142,18 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click
             yield from commands(command, below)
         else:
             yield below, command
+
+
+def test_programs_of_the_server_are_one_level_down_and_their_short_names_still_work() -> None:
+    """A user's list of commands has none of them; scripts and manifests of before go on."""
+    context = click.Context(main, info_name="osfaas")
+    server = main.get_command(context, "server")
+    assert isinstance(server, click.Group)
+    programs = set(server.list_commands(context))
+    assert {"serve", "controller", "worker", "settings"} <= programs
+    assert programs.isdisjoint(main.list_commands(context))
+    for name in programs:
+        assert main.get_command(context, name) is server.get_command(context, name)
 
 
 def test_every_option_says_what_it_is_for_and_no_summary_is_cut_off() -> None:

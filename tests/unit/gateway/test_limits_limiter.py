@@ -356,6 +356,19 @@ async def test_projects_of_a_domain_share_its_limit(backend: LimitBackend) -> No
         await until_in_use(backend, key, 0)
 
 
+async def test_call_that_waits_for_its_domain_holds_no_slot_of_its_project_afterwards(backend: LimitBackend) -> None:
+    """It takes and gives back one for each attempt."""
+    limits = ProjectLimits()
+    limits.replace(UnifiedLimits(registered={"function_concurrency": 1}, two_level=True))
+    shared = limiter(backend, queue_limits=QueueLimits(size=4, seconds=scaled(0.4)), project_limits=limits)
+    a, b = (replace(subject, domain_id="physics") for subject in (A, B))
+    async with shared.slot(a):
+        assert "domain" in (await refused(shared.slot(b).__aenter__())).message
+        await until_in_use(backend, b.key, 0)
+    async with shared.slot(b):
+        await until_in_use(backend, a.domain_key, 1)
+
+
 async def test_projects_of_a_domain_share_its_rates(backend: LimitBackend) -> None:
     """A refused request is charged to neither, and a refund goes to both."""
     limits = ProjectLimits()

@@ -12,7 +12,6 @@ from policies.unified_limits import (
     IncompleteLimitsError,
     LimitSource,
     UnifiedLimits,
-    changed_projects,
     limits_in_force,
     read_unified_limits,
     require_complete,
@@ -71,14 +70,6 @@ def test_domain_caps_its_projects_and_only_in_two_levels() -> None:
     # A domain without a limit of its own has the default, as in Keystone's own check.
     other = limits_in_force(RECORD, UnifiedLimits(**values, two_level=True), ATLAS, "chemistry")
     assert other.domain == {"concurrent_calls": 20}
-
-
-def test_changed_projects_are_those_with_other_numbers() -> None:
-    before = UnifiedLimits(registered={"functions": 5})
-    after = UnifiedLimits(registered={"functions": 5}, projects={ATLAS: {"functions": 6}})
-    assert changed_projects(before, after, [(ATLAS, ""), (CMS, "")]) == {ATLAS}
-    later = UnifiedLimits(registered={"functions": 6}, projects={ATLAS: {"functions": 6}})
-    assert changed_projects(after, later, [(ATLAS, ""), (CMS, "")]) == {CMS}
 
 
 CATALOG = {"catalog": [{"id": "nova", "type": "compute"}, {"id": "ours", "type": "function"}]}

@@ -264,3 +264,18 @@ def test_quota_follows_keystones_limit_and_goes_back_to_the_records(running: Run
     assert refresh(UnifiedLimits()) == {SPEC.project_id}
     assert running.reads_of_reconcile()
     assert quota() == usual
+
+
+def test_domain_that_is_known_later_than_the_limits_caps_its_project(running: Running) -> None:
+    """After a start, limits may be read before projects."""
+    known = running.states.domain_of
+    running.keystone.unified = UnifiedLimits(
+        registered={"functions": 9}, domains={known(SPEC.project_id): {"functions": 2}}, two_level=True
+    )
+    running.states.domain_of = lambda _project: ""  # type: ignore[method-assign]
+    assert running.limits.refresh([SPEC.project_id]) == {SPEC.project_id}
+    assert running.limits.in_force(SPEC).limits.own_functions == 9
+    assert running.limits.refresh([SPEC.project_id]) == frozenset()
+    running.states.domain_of = known  # type: ignore[method-assign]
+    assert running.limits.refresh([SPEC.project_id]) == {SPEC.project_id}
+    assert running.limits.in_force(SPEC).limits.own_functions == 2
