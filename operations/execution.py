@@ -85,7 +85,7 @@ class Execution:
 
     async def _exchange(self, claim: Claim, token: str, progress: Progress) -> Result | Decision:
         try:
-            return await self.gateway.send(claim.request, token, progress)
+            return await self.gateway.send(claim.id, claim.request, token, progress)
         except NotSentError as error:
             return after_failure(claim, str(error), sent=False, max_attempts=self.max_attempts)
         except BrokenExchangeError as error:

@@ -2,8 +2,7 @@
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
-from gateway.identity.credential import ServiceCredential
-from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts
+from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts, WorkerUser
 from gateway.settings.operations import OperationSettings
 from gateway.single_flight import SingleFlight
 from operations.store import delegations
@@ -22,14 +21,13 @@ class Delegations:
         self,
         database: Database,
         trusts: Trusts,
-        credential: ServiceCredential,
+        worker: WorkerUser,
         settings: OperationSettings,
     ) -> None:
         self._database = database
         self._trusts = trusts
-        self._credential = credential
+        self._worker = worker
         self._settings = settings
-        self._trustee_id = settings.operation_trustee_id
         self._flights: SingleFlight[tuple[str, str, str, int], str] = SingleFlight()
 
     async def delegation_of(self, caller: Caller, seconds: int | None = None) -> str:
@@ -58,11 +56,9 @@ class Delegations:
         )
 
     async def _create(self, caller: Caller, roles: str, seconds: int) -> str:
-        if self._trustee_id is None:
-            self._trustee_id = await self._credential.user_id()
         order = TrustOrder(
             trustor_id=caller.user_id,
-            trustee_id=self._trustee_id,
+            trustee_id=await self._worker.user_id(),
             project_id=caller.project_id,
             roles=roles.split(","),
             seconds=seconds,

@@ -26,7 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.identity.trusts import Trusts, TrustTokens
+from gateway.identity.trusts import Trusts, TrustTokens, WorkerUser
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.revision_stats import RevisionStats
@@ -102,10 +102,11 @@ async def open_services(
     ):
         limiter = ProjectLimiter(backend, settings, metrics, project_limits)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
-        admission = Admission(authenticator, directory, limiter)
+        worker = WorkerUser(identity.credential, settings.operation_trustee_id)
+        admission = Admission(authenticator, directory, limiter, worker=worker)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
-        operations = build_operations(settings, identity, keystone_http, limiter, database)
+        operations = build_operations(settings, Trusts(keystone_http, identity.auth_url), worker, limiter, database)
         asynchronous = AsyncCalls(operations, body_max_bytes=settings.operation_body_max_bytes)
         checksums = Checksums(
             admission=admission,
@@ -244,16 +245,15 @@ async def recording_usage(usage: UsageRecorder | None, database: Database | None
 
 def build_operations(
     settings: Settings,
-    identity: IdentityService,
-    keystone_http: httpx.AsyncClient,
+    trusts: Trusts,
+    worker: WorkerUser,
     limiter: ProjectLimiter,
     database: Database | None,
 ) -> Operations | None:
     """Asynchronous calls; None without a database."""
     if database is None:
         return None
-    trusts = Trusts(keystone_http, identity.auth_url)
-    return Operations(database, Delegations(database, trusts, identity.credential, settings), limiter, settings)
+    return Operations(database, Delegations(database, trusts, worker, settings), limiter, settings)
 
 
 def build_runner(

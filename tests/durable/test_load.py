@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from databases import databases
 from sqlalchemy import select
 
 from operations.store import accepting
@@ -20,6 +21,13 @@ from tests.machine import scaled
 
 pytestmark = pytest.mark.long
 HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """On the disk: a commit costs what it costs an operator."""
+    with databases(on_disk=True) as made:
+        yield made
 
 
 def test_two_requests_with_one_key_in_parallel_are_one_execution(durable, worker, backend, token):
