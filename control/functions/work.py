@@ -82,11 +82,11 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
             project_id=project_id,
             usage=error.usage,
             limit=error.limit,
-            over_limit=(OverLimit(RESOURCE_OF_FIELD["own_functions"].name, error.limit, error.usage, 1),),
+            over_limit=(_over("own_functions", limit=error.limit, current_usage=error.usage, delta=1),),
         )
     if isinstance(error, TooLargeError):
         over = tuple(
-            OverLimit(RESOURCE_OF_FIELD[each.field].name, each.limit, each.reserved, each.needed)
+            _over(each.field, limit=each.limit, current_usage=each.reserved, delta=each.needed)
             for each in error.over
             if each.field in RESOURCE_OF_FIELD
         )
@@ -121,3 +121,8 @@ def _secret_error(error: SecretError, project_id: ProjectId, name: str, why: str
     )
     kind = next((kind for type_, kind in kinds if isinstance(error, type_)), ErrorCode.SECRET_REJECTED)
     return GatewayError(kind, project_id=project_id, secret=name, why=why)
+
+
+def _over(field: str, *, limit: int, current_usage: int, delta: int) -> OverLimit:
+    name = RESOURCE_OF_FIELD[field].name
+    return OverLimit(resource_name=name, limit=limit, current_usage=current_usage, delta=delta)

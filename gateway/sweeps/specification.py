@@ -12,7 +12,7 @@ from gateway.typed_json import decode
 
 MAX_BODY_BYTES = 16_384
 DEFAULT_OUTPUT = "sweeps"
-# Room for the id and the name of a part.
+# The rest is for the id and the name of a part.
 _MAX_OUTPUT_PREFIX_BYTES = MAX_OBJECT_BYTES - 128
 _ANY_NAME = "x"
 
