@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from tests.cluster.testbed import Testbed
 
 IMAGE = "dev.local/checksums:test"
-# Not the usual ports: the OpenStack side of a running cluster may have a real Keystone and Swift.
-STORE_PORT, KEYSTONE_PORT, INDEX_PORT = 18080, 15000, 15009
+# The OpenStack side of a running cluster may have a real Keystone and Swift, and the servers of builds (from 15000 on).
+STORE_PORT, KEYSTONE_PORT, INDEX_PORT = 18080, 18081, 18082
 SETTLING_SECONDS = 15
 REFUSALS = frozenset([Outcome.REFUSED, Outcome.TIMED_OUT])
 ADMISSION = "admissionregistration.k8s.io/v1"
