@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from kubernetes import client
 
+    from policies.model import Manifest
     from tenancy.isolation.runners import PodName
     from tests.cluster.testbed import Testbed
 
@@ -162,11 +163,7 @@ class Arena:
             yield
         finally:
             for item in saved:
-                metadata = {
-                    key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]
-                }
-                back = {key: value for key, value in item.items() if key not in {"metadata", "status"}}
-                self.objects.apply({**back, "metadata": metadata}, force=True)
+                self.objects.apply(applicable(item), force=True)
 
     @contextlib.contextmanager
     def without_pod_security(self, place: Place) -> Iterator[None]:
@@ -197,6 +194,12 @@ class Arena:
         finally:
             for kind in ("role", "rolebinding"):
                 self.cluster.kubectl("delete", kind, name, "-n", place.spec.namespace)
+
+
+def applicable(item: Manifest) -> Manifest:
+    """An object of the cluster in a form in which it can be applied again."""
+    metadata = {key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]}
+    return {**{key: value for key, value in item.items() if key not in {"metadata", "status"}}, "metadata": metadata}
 
 
 def user_of(spec: TenantSpec) -> str:
