@@ -253,28 +253,6 @@ def test_controllers_credential_reaches_one_project_for_its_time(site, alice, bo
     assert site.ask("token", found.push, scopes[0]).status_code == 401
 
 
-def test_logins_of_users_and_of_each_projects_pods_and_pulls_do_not_use_up_each_other(site, cloud, alice) -> None:
-    """They come from the same address: that of a node. A build's own code can use up what its own project has."""
-    signer, bob = CredentialSigner.from_file(site.credential_key), cloud.users["bob"].project_id
-    ours, theirs = (signer.credentials_of(project, time.time()).pull for project in (alice, bob))
-
-    def login(user: str, password: str) -> int:
-        return httpx.get(
-            site.tokens,
-            params={"service": "osfaas-registry"},
-            auth=(user, password),
-            headers={"X-Forwarded-For": "192.0.2.8"},
-            timeout=scaled(60),
-            trust_env=False,
-        ).status_code
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(lambda _: login("0" * 32, "guess"), range(240))) == {401, 429}
-        assert login("workload", "a.b.c") == 429
-        assert set(pool.map(lambda _: login("workload", ours), range(240))) == {200, 429}
-    assert login("workload", theirs) == 200
-
-
 def test_controllers_credential_of_a_project_that_is_not_onboarded_is_worth_nothing(site, cloud) -> None:
     signer = CredentialSigner.from_file(site.credential_key)
     carol = signer.credentials_of(cloud.users["carol"].project_id, time.time())

@@ -35,12 +35,13 @@ if TYPE_CHECKING:
 
     from kubernetes import client
 
+    from policies.model import Manifest
     from tenancy.isolation.runners import PodName
     from tests.cluster.testbed import Testbed
 
 IMAGE = "dev.local/checksums:test"
-# Not the usual ports: the OpenStack side of a running cluster may have a real Keystone and Swift.
-STORE_PORT, KEYSTONE_PORT, INDEX_PORT = 18080, 15000, 15009
+# The OpenStack side of a running cluster may have a real Keystone and Swift, and the servers of builds (from 15000 on).
+STORE_PORT, KEYSTONE_PORT, INDEX_PORT = 18080, 18081, 18082
 SETTLING_SECONDS = 15
 REFUSALS = frozenset([Outcome.REFUSED, Outcome.TIMED_OUT])
 ADMISSION = "admissionregistration.k8s.io/v1"
@@ -162,11 +163,7 @@ class Arena:
             yield
         finally:
             for item in saved:
-                metadata = {
-                    key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]
-                }
-                back = {key: value for key, value in item.items() if key not in {"metadata", "status"}}
-                self.objects.apply({**back, "metadata": metadata}, force=True)
+                self.objects.apply(applicable(item), force=True)
 
     @contextlib.contextmanager
     def without_pod_security(self, place: Place) -> Iterator[None]:
@@ -197,6 +194,12 @@ class Arena:
         finally:
             for kind in ("role", "rolebinding"):
                 self.cluster.kubectl("delete", kind, name, "-n", place.spec.namespace)
+
+
+def applicable(item: Manifest) -> Manifest:
+    """An object of the cluster in a form in which it can be applied again."""
+    metadata = {key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]}
+    return {**{key: value for key, value in item.items() if key not in {"metadata", "status"}}, "metadata": metadata}
 
 
 def user_of(spec: TenantSpec) -> str:

@@ -18,7 +18,7 @@ from tenancy.isolation.discovery import discover_targets
 from tenancy.isolation.pods import build_pod, decoy_pod, probe_pod
 from tenancy.isolation.runners import PodName
 from tenancy.isolation.targets import Context, Victim
-from tenancy.kubernetes.client import Cluster, load_configuration
+from tenancy.kubernetes.client import Cluster, load_configuration, ref_of
 from tenancy.model.errors import ClusterError
 from tests.cluster.commands import run
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
@@ -39,11 +39,12 @@ from tests.isolation.arena import (
     VICTIM,
     Arena,
     Place,
+    applicable,
     edit_binding,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from policies.model import Manifest, TenantSpec
     from tests.cluster.testbed import Testbed
@@ -60,6 +61,7 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
     with contextlib.ExitStack() as ending:
         with step("the arena of the isolation tests"):
             ending.enter_context(installed_controller_stopped(cluster))
+            ending.enter_context(_replaced(objects, platform_manifests(PLATFORM)))
             ending.enter_context(platform_objects(objects, platform_manifests(PLATFORM)))
             for spec in (TENANT, LOW, TOP, BOXED, VICTIM):
                 ending.callback(cluster.kubectl, "delete", "namespace", spec.namespace, "--wait=false")
@@ -72,6 +74,19 @@ def arena(cluster: Testbed) -> Iterator[Arena]:
             context = Context(TENANT, PLATFORM, arena.tenant.victim, targets)
             arena.defended = arena.find([each.name for each in all_attacks(context)], arena.tenant)
         yield arena
+
+
+@contextlib.contextmanager
+def _replaced(objects: Cluster, manifests: Iterable[Manifest]) -> Iterator[None]:
+    """The objects that an installed product has under the same names: its platform file has no sandbox, say."""
+    found = [(each, before) for each in manifests if (before := objects.get(ref_of(each)))]
+    try:
+        for manifest, _ in found:
+            objects.apply(manifest, force=True)
+        yield
+    finally:
+        for _, before in found:
+            objects.apply(applicable(before), force=True)
 
 
 def _onboard(objects: Cluster, spec: TenantSpec) -> None:
