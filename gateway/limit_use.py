@@ -31,7 +31,7 @@ class LimitUse:
     reset_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverLimit:
     """What a refused request would have exceeded, with the fields of oslo.limit's `OverLimitInfo`.
 

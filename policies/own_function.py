@@ -124,7 +124,7 @@ class OwnFunctions:
     builds: OwnBuilds = field(default_factory=OwnBuilds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shortage:
     """A limit that the pods of a function would exceed.
 

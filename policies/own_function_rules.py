@@ -131,7 +131,12 @@ def _shortages(function: OwnFunction, kept: Iterable[OwnFunction], limits: Limit
     """The limits that `number` pods of the function exceed, beside the pods that other functions keep."""
     kept = tuple(kept)
     found = [
-        Shortage(name, getattr(limits, name), _reserved(kept, name), number * _of_pod(function, name))
+        Shortage(
+            field=name,
+            limit=getattr(limits, name),
+            reserved=_reserved(kept, name),
+            needed=number * _of_pod(function, name),
+        )
         for name in _CAPACITY
     ]
     return tuple(each for each in found if each.reserved + each.needed > each.limit)

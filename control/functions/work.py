@@ -34,6 +34,7 @@ Result = TypeVar("Result")
 # A request waits for Kubernetes for up to half a minute. One project must not use up the threads of all.
 PER_PROJECT = 4
 _MAX_MESSAGE = 400
+FUNCTIONS = RESOURCE_OF_FIELD["own_functions"].name
 
 
 class ClusterWork:
@@ -82,11 +83,16 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
             project_id=project_id,
             usage=error.usage,
             limit=error.limit,
-            over_limit=(OverLimit(RESOURCE_OF_FIELD["own_functions"].name, error.limit, error.usage, 1),),
+            over_limit=(OverLimit(resource_name=FUNCTIONS, limit=error.limit, current_usage=error.usage, delta=1),),
         )
     if isinstance(error, TooLargeError):
         over = tuple(
-            OverLimit(RESOURCE_OF_FIELD[each.field].name, each.limit, each.reserved, each.needed)
+            OverLimit(
+                resource_name=RESOURCE_OF_FIELD[each.field].name,
+                limit=each.limit,
+                current_usage=each.reserved,
+                delta=each.needed,
+            )
             for each in error.over
             if each.field in RESOURCE_OF_FIELD
         )

@@ -33,7 +33,7 @@ def refusal(subject: LimitSubject, use: LimitUse, *, whose: str | None = None, d
         delta: what the request needs.
     """
     limit = max(0, use.value)
-    over = OverLimit(RESOURCE_OF_FIELD[use.name].name, limit=limit, current_usage=use.usage, delta=delta)
+    over = OverLimit(resource_name=RESOURCE_OF_FIELD[use.name].name, limit=limit, current_usage=use.usage, delta=delta)
     return GatewayError(
         _KINDS[use.name],
         whose=whose or f"project {subject.project_id}",
