@@ -135,7 +135,7 @@ def limits_in_force(
             values[resource.field] = _number(value, resource)
     limits = replace(record, **values)
     if not limits.cpu_millis or not limits.memory_mib:
-        # The quota allows for queue-proxies as well: that would be enough for one pod.
+        # The quota includes queue-proxies, and one pod would fit into their share.
         limits = replace(limits, pods=0)
     together = unified.of_domain(domain_id)
     domain = {each.field: _number(together[each.name], each) for each in RESOURCES if each.name in together}

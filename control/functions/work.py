@@ -34,6 +34,7 @@ Result = TypeVar("Result")
 # A request waits for Kubernetes for up to half a minute. One project must not use up the threads of all.
 PER_PROJECT = 4
 _MAX_MESSAGE = 400
+FUNCTIONS = RESOURCE_OF_FIELD["own_functions"].name
 
 
 class ClusterWork:
@@ -82,11 +83,16 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
             project_id=project_id,
             usage=error.usage,
             limit=error.limit,
-            over_limit=(_over("own_functions", limit=error.limit, current_usage=error.usage, delta=1),),
+            over_limit=(OverLimit(resource_name=FUNCTIONS, limit=error.limit, current_usage=error.usage, delta=1),),
         )
     if isinstance(error, TooLargeError):
         over = tuple(
-            _over(each.field, limit=each.limit, current_usage=each.reserved, delta=each.needed)
+            OverLimit(
+                resource_name=RESOURCE_OF_FIELD[each.field].name,
+                limit=each.limit,
+                current_usage=each.reserved,
+                delta=each.needed,
+            )
             for each in error.over
             if each.field in RESOURCE_OF_FIELD
         )
@@ -121,8 +127,3 @@ def _secret_error(error: SecretError, project_id: ProjectId, name: str, why: str
     )
     kind = next((kind for type_, kind in kinds if isinstance(error, type_)), ErrorCode.SECRET_REJECTED)
     return GatewayError(kind, project_id=project_id, secret=name, why=why)
-
-
-def _over(field: str, *, limit: int, current_usage: int, delta: int) -> OverLimit:
-    name = RESOURCE_OF_FIELD[field].name
-    return OverLimit(resource_name=name, limit=limit, current_usage=current_usage, delta=delta)

@@ -127,7 +127,7 @@ class ProjectLimits:
     async def following(
         self, read: Callable[[], AsyncReading], metrics: Metrics, *, seconds: float
     ) -> AsyncIterator[None]:
-        """Reads at that interval, for the length of the block; 0: never."""
+        """Reads at this interval, for the length of the block; 0: never."""
         task = asyncio.create_task(self._follow(read, metrics, seconds)) if seconds else None
         try:
             yield
