@@ -173,6 +173,10 @@ class ProjectLimiter:
         async def attempt() -> LimitResult:
             if together is None:
                 return await self._backend.acquire_slot(subject.key, call, limit)
+            # While the domain is full, nothing is taken: its project would miss the slot until it is back in the store.
+            in_use = await self._backend.slots_in_use(subject.domain_key, together)
+            if not in_use.remaining:
+                return in_use
             # A name of its own for each attempt: a shared store may learn of a release after the next attempt. It is
             # noted before the answers, so that a caller who is gone by then releases both slots.
             self._in_domain[call] = name = f"{call}.{next(self._numbers):x}"
