@@ -1,6 +1,7 @@
 """A gateway with a database, and workers, as processes."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import httpx
 import yaml
 from databases import TestDatabase
 
-from localcloud.services import Service, free_ports
+from localcloud.services import CloudError, Service, free_ports
 from tests.machine import scaled, wait_until
 
 KEYS = "a-secret-of-the-tests-with-enough-characters"
@@ -48,7 +49,7 @@ class Stage:
         self.workers.append(service)
         service.start()
         try:
-            service.wait()
+            started(service)
             yield service
         finally:
             service.stop()
@@ -79,6 +80,15 @@ class Stage:
 
         wait_until(has_ended, seconds=seconds, what=f"the end of {location}")
         return found
+
+
+def started(service: Service) -> None:
+    """Waits for a process, on a slow machine for longer."""
+    for _ in range(math.ceil(scaled(1)) - 1):
+        with contextlib.suppress(CloudError):
+            service.wait()
+            return
+    service.wait()
 
 
 def code(response: httpx.Response) -> str:
