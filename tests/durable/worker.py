@@ -15,6 +15,8 @@ from localcloud.services import CloudError, Service, free_ports
 from tests.machine import scaled, wait_until
 
 KEYS = "a-secret-of-the-tests-with-enough-characters"
+# Settings that workers have in common with gateways.
+_SHARED = ("OSFAAS_STORE_", "OSFAAS_KEYSTONE_TIMEOUT_")
 UNFINISHED = ("queued", "running")
 
 
@@ -41,6 +43,7 @@ class Stage:
             "OSFAAS_WORKER_GATEWAY_URL": f"http://127.0.0.1:{self.gateway.service.port}",
             "OSFAAS_WORKER_METRICS_PORT": str(port),
             "OSFAAS_WORKER_POLL_SECONDS": "0.05",
+            **{name: value for name, value in self.gateway.service.env.items() if name.startswith(_SHARED)},
             **self.settings,
             **settings,
         }
