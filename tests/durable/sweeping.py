@@ -72,7 +72,8 @@ def reads(cloud, container: str) -> list[str]:
     """The names of the objects of a container that have been read, in the order of the reads."""
     pattern = re.compile(rf"\bGET /v1/AUTH_[0-9a-f]+/{re.escape(container)}/(\S+)")
     text = (cloud.logs / "swift-proxy.log").read_text(errors="replace")
-    return [unquote(match) for match in pattern.findall(text)]
+    # The log quotes the path of the request, which is quoted already.
+    return [unquote(unquote(match)) for match in pattern.findall(text)]
 
 
 def read_nothing_more(cloud, container: str, seconds: float) -> None:
