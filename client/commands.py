@@ -84,7 +84,7 @@ def get(endpoint: str | None, asynchronous: bool, **naming: Any) -> None:
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest, start_digest  # noqa: PLC0415
 
-    if naming["url"] is None and _are_objects(naming["words"], naming["algorithm"]):
+    if naming["url"] is None and _are_objects(naming["words"]):
         if asynchronous:
             raise click.UsageError("--async takes one object.")
         return _get_many(endpoint, **naming)
@@ -232,9 +232,9 @@ def verify(
         sys.exit(1)
 
 
-def _are_objects(words: tuple[str, ...], algorithm: str | None) -> bool:
-    """Whether several words are all objects: the name of an algorithm has no slash, and an object's has one."""
-    return len(words) > 1 and (algorithm is not None or "/" in words[0])
+def _are_objects(words: tuple[str, ...]) -> bool:
+    """Whether several words are objects: the name of an algorithm, which may come first, has no slash."""
+    return len(words) > 1 and "/" in words[0]
 
 
 def _get_many(endpoint: str | None, *, words: tuple[str, ...], **naming: Any) -> None:
