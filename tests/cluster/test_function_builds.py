@@ -161,6 +161,7 @@ def test_the_same_folder_again_is_no_change(developer: Developer, thumbnail: dic
     assert [job["metadata"]["uid"] for job in developer.jobs("thumbnail")] == jobs
 
 
+@pytest.mark.long
 def test_another_job_builds_the_same_digest(developer: Developer, thumbnail: dict[str, Any]) -> None:
     jobs = {job["metadata"]["uid"] for job in developer.jobs("thumbnail")}
     done = developer.function("deploy", "thumbnail", "--again", *SIZE)
@@ -193,6 +194,7 @@ def test_the_credential_to_push_is_there_during_builds_only(developer: Developer
     wait_until("the credential is gone", lambda: secrets_left() == {PULL_SECRET}, seconds=60)
 
 
+@pytest.mark.long
 def test_the_bill_of_materials_is_a_referrer_of_the_image(developer: Developer, thumbnail: dict[str, Any]) -> None:
     repository, digest = f"{developer.project}/thumbnail", thumbnail["status"]["image_digest"]
     token = developer.site.token(repository, "pull")
@@ -203,6 +205,7 @@ def test_the_bill_of_materials_is_a_referrer_of_the_image(developer: Developer, 
     assert "pkg:pypi/pillow@" in str([each.get("purl", "").lower() for each in document["components"]])
 
 
+@pytest.mark.long
 def test_knatives_own_convention_runs_too(developer: Developer) -> None:
     developer.write("asgi", func_py=FUNC)
     developer.function("deploy", "asgi", *SIZE)
@@ -210,6 +213,7 @@ def test_knatives_own_convention_runs_too(developer: Developer) -> None:
         assert caller.get("/v1/invoke/asgi/x").text == "func says /x"
 
 
+@pytest.mark.long
 def test_a_failed_build_takes_no_traffic_and_says_why(developer: Developer) -> None:
     with developer.product.caller(MEMBER) as caller:
         for word in ("Ada", "Bob"):

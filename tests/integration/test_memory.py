@@ -37,6 +37,7 @@ def test_all_ways_of_reading_give_the_same_digests_of_a_gibibyte(gateways, bucke
         assert response.json()["digests"] == {name: gibibyte[name] for name in ("adler32", "crc32", "md5")}
 
 
+@pytest.mark.long
 async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_than_64_mib(
     start_gateway, cloud, bucket, gibibyte, alice
 ):
@@ -75,6 +76,7 @@ async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_
         assert highest - before < 64 * MIB
 
 
+@pytest.mark.long
 async def test_five_gibibytes_leave_the_function_under_128_mib(start_gateway, cloud, bucket, gibibyte, alice):
     bucket.put_large("five", ["data/gibibyte"] * 5)
     expected = 1
