@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import aiohttp
+import pytest
 from conftest import gibibyte_blocks
 
 from localcloud.stack import function_service, running
