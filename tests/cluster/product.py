@@ -144,6 +144,8 @@ class Product:
         kubectl("delete", "services.serving.knative.dev", "--all", "-n", namespace)
         kubectl("delete", "pods", "--all", "-n", namespace, "--force", "--grace-period=0")
         kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+        # Deployments may have made new ones meanwhile; in a namespace that ends, they cannot.
+        kubectl("delete", "pods", "--all", "-n", namespace, "--force", "--grace-period=0")
 
     def pods(self, namespace: str) -> list[dict[str, Any]]:
         """The pods of a namespace that are not on their way out."""

@@ -139,6 +139,7 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         careless(probe_pod(outside, _PROBE, IMAGE)),
         build_pod(TENANT.namespace, _BUILD, IMAGE),
         build_pod(LOW.namespace, _BUILD, IMAGE),
+        build_pod(BOXED.namespace, _BUILD, IMAGE),
         decoy_pod(LOW.namespace, _DECOY, IMAGE, _WORD),
         decoy_pod(VICTIM.namespace, _DECOY, IMAGE, _WORD),
     ]
@@ -160,7 +161,7 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         "low": Place(LOW, PodName(LOW.namespace, _PROBE), victim, decoy, low_build),
         "outsider": Place(LOW, PodName(outside, _PROBE), low_victim, low_decoy),
         "top": Place(TOP, PodName(TOP.namespace, "none"), victim, decoy),
-        "boxed": Place(BOXED, PodName(BOXED.namespace, _PROBE), victim, decoy),
+        "boxed": Place(BOXED, PodName(BOXED.namespace, _PROBE), victim, decoy, PodName(BOXED.namespace, _BUILD)),
         "low_victim": Place(TENANT, PodName(TENANT.namespace, _PROBE), low_victim, low_decoy, build),
     }
 
