@@ -1,25 +1,29 @@
 """Routes of sweeps: `POST /v1/sweeps`, their list, and the progress of one."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
 from gateway.checksums.service import Checksums
-from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.body import read_body
 from gateway.http.context import RequestContext, context_of
-from gateway.http.disconnect import unless_gone
 from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
-from gateway.json_text import json_bytes
 from gateway.objects.containers import SwiftContainers
 from gateway.objects.model import ObjectRef, ObjectStore
+from gateway.operations.answering import (
+    Work,
+    answer_admitted,
+    configured,
+    json_answer,
+    next_links,
+    page_limit,
+    parse_id,
+    parse_marker,
+)
 from gateway.operations.preference import always_async
-from gateway.operations.routes import page_limit, parse_id, parse_marker
 from gateway.operations.service import SWEEP, AsyncCall, Operations, not_found, store_errors
 from gateway.settings import Settings
 from gateway.sweeps.document import sweep_document
@@ -30,7 +34,6 @@ from operations.store.model import Request as StoredRequest
 
 _ACCEPTED = 202
 _JSON = ((b"content-type", b"application/json"),)
-Work = Callable[[Call], Coroutine[Any, Any, Response]]
 
 
 class SweepRoutes:
@@ -69,7 +72,7 @@ class SweepRoutes:
             operation_id = parse_id(request, call)
             found = await self._operation(call, operation_id)
             fields = {} if found.finished else {"Retry-After": "1"}
-            return _json(await self._document(found), fields=fields)
+            return json_answer(await self._document(found), fields=fields)
 
         return await self._answer(request, "sweeps.one", work, readers=True)
 
@@ -101,7 +104,7 @@ class SweepRoutes:
         operation = await operations.accept(call, accepted)
         call.context.log.operation = operation.id
         fields = {"Location": f"/v1/sweeps/{operation.id}", "Retry-After": "1"}
-        return _json(await self._document(operation), _ACCEPTED, fields)
+        return json_answer(await self._document(operation), _ACCEPTED, fields)
 
     async def _check_places(self, call: Call, wanted: SweepSpecification) -> None:
         """Checks what the caller may read, before the 202.
@@ -138,8 +141,8 @@ class SweepRoutes:
             positions = await self._own.database.run(sweeps.positions, [each.id for each in found])
         document: dict[str, object] = {"sweeps": [sweep_document(each, positions.get(each.id)) for each in found]}
         if len(found) == limit:
-            document["links"] = [{"rel": "next", "href": f"/v1/sweeps?limit={limit}&marker={found[-1].id}"}]
-        return _json(document)
+            document["links"] = next_links("/v1/sweeps", given, limit=limit, last=found[-1].id)
+        return json_answer(document)
 
     async def _operation(self, call: Call, operation_id: str) -> Operation:
         found = await self._own.find(call, operation_id)
@@ -154,20 +157,7 @@ class SweepRoutes:
 
     @property
     def _own(self) -> Operations:
-        if self._operations is None:
-            raise GatewayError(ErrorCode.OPERATION_NOT_CONFIGURED)
-        return self._operations
+        return configured(self._operations)
 
     async def _answer(self, request: Request, route: str, work: Work, *, readers: bool = False) -> Response:
-        context = context_of(request.scope)
-        context.route = route
-
-        async def admitted() -> Response:
-            return await work(await self._admission.admit(context, readers=readers))
-
-        return await answer_or_error(context, unless_gone(request.receive, admitted()))
-
-
-def _json(document: object, status: int = 200, fields: Mapping[str, str] | None = None) -> Response:
-    headers = {**UNCACHEABLE, **(fields or {})}
-    return Response(json_bytes(document), status, headers, media_type="application/json")
+        return await answer_admitted(self._admission, request, route, work, readers=readers)
