@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from client.errors import CommandError
+from client.outcome import done
 from client.sweep_command import sweep
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def get(endpoint: str | None, asynchronous: bool, **naming: Any) -> None:
         return _get_many(endpoint, **naming)
     query = _query(**naming)
     if asynchronous:
-        return click.echo(_done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
-    return click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
+        return click.echo(done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
+    return click.echo(done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
 
 
 @checksum.command()
@@ -104,7 +105,7 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     from client.checksums import put_digest  # noqa: PLC0415
 
     query = _query(**naming)
-    stored = _done(lambda: with_login(endpoint, lambda login: put_digest(login, query, value, force=force)))
+    stored = done(lambda: with_login(endpoint, lambda login: put_digest(login, query, value, force=force)))
     # On stderr: storage federations read stdout.
     click.echo(f"osfaas: {query.algorithm} {stored} is correct and stored with the object", err=True)
 
@@ -163,7 +164,7 @@ def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) 
                     failed.add(line["object"])
                     click.echo(f"osfaas: {query.container}/{line['object']}: {error['message']}", err=True)
 
-    _done(lambda: with_login(endpoint, print_all))
+    done(lambda: with_login(endpoint, print_all))
     click.echo(f"osfaas: {len(printed)} objects, {len(failed)} failed", err=True)
     if query.prefix and not printed:
         click.echo(f"osfaas: no object in the container '{query.container}' has the prefix '{query.prefix}'", err=True)
@@ -209,8 +210,8 @@ def verify(
     from client.listing import ListQuery, digests_of, escaped  # noqa: PLC0415
     from client.verify import EXTRA, SAME, algorithm_of, compared, read_sums  # noqa: PLC0415
 
-    expected = _done(lambda: read_sums(sums))
-    query = ListQuery(container, prefix, algorithm or _done(lambda: algorithm_of(expected)), store=False)
+    expected = done(lambda: read_sums(sums))
+    query = ListQuery(container, prefix, algorithm or done(lambda: algorithm_of(expected)), store=False)
     counted: dict[str, int] = {}
     printed: set[str] = set()  # after a second login, the list starts over
 
@@ -225,7 +226,7 @@ def verify(
             if why and mark not in {EXTRA, SAME}:
                 click.echo(f"osfaas: {container}/{escaped(name)}: {why}", err=True)
 
-    _done(lambda: with_login(endpoint, print_all))
+    done(lambda: with_login(endpoint, print_all))
     same = counted.pop(SAME, 0)
     click.echo(f"osfaas: {same} same, {sum(counted.values())} not", err=True)
     if counted:
@@ -260,7 +261,7 @@ def _get_many(endpoint: str | None, *, words: tuple[str, ...], **naming: Any) ->
                 click.echo(f"osfaas: {left[0]}: {error}", err=True)
             del left[0]
 
-    _done(lambda: with_login(endpoint, print_left))
+    done(lambda: with_login(endpoint, print_left))
     if failed:
         sys.exit(1)
 
@@ -288,12 +289,3 @@ def _object_of(words: tuple[str, ...], url: str | None, algorithm: str | None) -
     if algorithm is not None:
         raise click.UsageError("Name the algorithm once: -t TYPE, or TYPE before PATH.")
     return words[1], words[0]
-
-
-def _done(work: Callable[[], Any]) -> Any:
-    """Returns the result; on failure prints the message to stderr and exits with 1."""
-    try:
-        return work()
-    except CommandError as error:
-        click.echo(f"osfaas: {error}", err=True)
-        sys.exit(1)

@@ -17,3 +17,7 @@ class CommandError(Exception):
 
 class TokenRefusedError(CommandError):
     """The service rejected the token, which may have been revoked."""
+
+
+class NotInTimeError(CommandError):
+    """What was waited for has not happened within the time, and may still happen."""

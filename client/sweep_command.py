@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from client.outcome import FAILED, done, printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _RETRY_SECONDS = 30.0
-_FAILED, _NOT_IN_TIME = 1, 3
 
 
 @click.command()
@@ -63,13 +64,13 @@ def sweep(endpoint: str | None, *, wait: bool, timeout: float, **naming: Any) ->
     ended = _waited(endpoint, begun["id"], timeout)
     if ended["state"] != "succeeded":
         error = ended["error"] or {"message": f"The sweep is {ended['state']}."}
-        click.echo(f"osfaas: {error['message']}", err=True)
-        sys.exit(_FAILED)
+        click.echo(f"osfaas: {printable(error['message'])}", err=True)
+        sys.exit(FAILED)
     summary = _done(endpoint, lambda client: client.summary(begun["id"]))
     for line in summary_lines(summary):
-        click.echo(line)
+        click.echo(printable(line))
     if any(summary["findings"].values()):
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 def _waited(endpoint: str | None, sweep_id: str, timeout: float) -> "Sweep":
@@ -78,7 +79,7 @@ def _waited(endpoint: str | None, sweep_id: str, timeout: float) -> "Sweep":
     terminal, said = sys.stderr.isatty(), [""]
 
     def say(found: "Sweep") -> None:
-        line = sweep_line(found)
+        line = printable(sweep_line(found))
         if line != said[0]:
             # On a terminal the line replaces the one before.
             click.echo(f"\r\033[K{line}" if terminal else line, err=True, nl=not terminal)
@@ -91,15 +92,8 @@ def _waited(endpoint: str | None, sweep_id: str, timeout: float) -> "Sweep":
 
 
 def _done(endpoint: str | None, work: "Callable[[SweepsClient], Result]") -> Result:
-    """Returns the result; on failure prints the message to stderr and exits with the code."""
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
-    from client.operations.api import NotEndedInTimeError  # noqa: PLC0415
     from client.sweeps import SweepsClient  # noqa: PLC0415
 
-    try:
-        return with_login(endpoint, lambda login: work(SweepsClient(login, RetryPolicy(_RETRY_SECONDS))))
-    except CommandError as error:
-        click.echo(f"osfaas: {error}", err=True)
-        sys.exit(_NOT_IN_TIME if isinstance(error, NotEndedInTimeError) else _FAILED)
+    return done(lambda: with_login(endpoint, lambda login: work(SweepsClient(login, RetryPolicy(_RETRY_SECONDS)))))

@@ -18,6 +18,7 @@ from client.functions.options import field_options, fields_of, shares_of
 from client.functions.secret_commands import secret
 from client.functions.serve import serve
 from client.functions.trigger_cli import trigger
+from client.outcome import FAILED, done, printable
 from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Command = Callable[..., None]
 
-FAILED, NOT_IN_TIME = 1, 3
 EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not ready in time."
 _RETRY_SECONDS = 30.0
 _ALL = 100
@@ -151,9 +151,9 @@ def list_(endpoint: str | None, form: str) -> None:
 
     malformed: dict[str, str] = {}
     functions = _done(endpoint, lambda client: list(client.every(malformed)))
-    click.echo(_printable(render(form, functions, function_rows(functions))))
+    click.echo(printable(render(form, functions, function_rows(functions))))
     for message in malformed.values():
-        click.echo(f"osfaas: not listed: {_printable(message)}", err=True)
+        click.echo(f"osfaas: not listed: {printable(message)}", err=True)
 
 
 @function.command(epilog=EXIT_CODES)
@@ -181,7 +181,7 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
     from client.functions.output import revision_rows  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: client.revisions(name))
-    click.echo(_printable(render(form, found, revision_rows(found))))
+    click.echo(printable(render(form, found, revision_rows(found))))
 
 
 @function.command(epilog=EXIT_CODES)
@@ -202,7 +202,7 @@ def logs(name: str, tail: int, follow: bool, build: bool, endpoint: str | None) 
     for log in found:
         state = "running" if log["running"] else "ended"
         click.echo(f"== {log['pod']} ({log['revision']}, {state})", err=True)
-        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+        click.echo(printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not found:
         click.echo("osfaas: no container of the function has output; it may be scaled to zero", err=True)
     return None
@@ -222,7 +222,6 @@ def delete(name: str, yes: bool, endpoint: str | None) -> None:
 
 def _follow(name: str, tail: int, endpoint: str | None) -> None:
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.functions.follow import follow_logs  # noqa: PLC0415
 
     last = ""
@@ -232,13 +231,9 @@ def _follow(name: str, tail: int, endpoint: str | None) -> None:
         if pod != last:
             click.echo(f"== {pod} ({revision})", err=True)
             last = pod
-        click.echo(_printable(text), nl=not text.endswith("\n"))
+        click.echo(printable(text), nl=not text.endswith("\n"))
 
-    try:
-        why = with_login(endpoint, lambda login: follow_logs(login, name, tail, show))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(FAILED)
+    why = done(lambda: with_login(endpoint, lambda login: follow_logs(login, name, tail, show)))
     click.echo(f"osfaas: {why}", err=True)
 
 
@@ -246,24 +241,19 @@ def _folder(name: str, options: Mapping[str, Any]) -> "Folder | None":
     """The folder to deploy; None if an image is given, or there is no such folder."""
     if options["image"] or not Path(name).is_dir():
         return None
-    from client.errors import CommandError  # noqa: PLC0415
 
     try:
         from client.functions.folder import read_folder  # noqa: PLC0415
     except ImportError:
         click.echo("osfaas: a folder is deployed with Python 3.11 or later, and the package osfaas-builder.", err=True)
         sys.exit(FAILED)
-    try:
-        return read_folder(Path(name))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(FAILED)
+    return done(lambda: read_folder(Path(name)))
 
 
 def _print_build_logs(logs: list[dict[str, Any]]) -> None:
     for log in reversed(logs):
         click.echo(f"== {log['pod']} ({'running' if log['running'] else 'ended'})", err=True)
-        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+        click.echo(printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not logs:
         click.echo("osfaas: there is no output of a build; it is kept for an hour", err=True)
 
@@ -288,7 +278,7 @@ def _wait(client: "FunctionsClient", name: str, seconds: float, condition: str) 
     from client.functions.waiting import Wait, wait_until_ready  # noqa: PLC0415
 
     def say(line: str) -> None:
-        click.echo(_printable(line), err=True)
+        click.echo(printable(line), err=True)
 
     stages = BuildStages(lambda: client.build_logs(name, tail=_BUILD_LINES), say)
     return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show, condition=condition))
@@ -297,23 +287,16 @@ def _wait(client: "FunctionsClient", name: str, seconds: float, condition: str) 
 def _print(shown: "Function", form: str) -> None:
     from client.functions.output import page_rows  # noqa: PLC0415
 
-    click.echo(_printable(render_one(form, shown, page_rows(shown))))
+    click.echo(printable(render_one(form, shown, page_rows(shown))))
 
 
 def _done(endpoint: str | None, work: "Callable[[FunctionsClient], Result]") -> Result:
-    """Returns the result; on failure prints the message to stderr and exits with the code."""
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.functions.api import FunctionsClient  # noqa: PLC0415
-    from client.functions.waiting import NotReadyInTimeError  # noqa: PLC0415
 
     retry = RetryPolicy(_RETRY_SECONDS)
-    try:
-        return with_login(endpoint, lambda login: work(FunctionsClient(login, retry)))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(NOT_IN_TIME if isinstance(error, NotReadyInTimeError) else FAILED)
+    return done(lambda: with_login(endpoint, lambda login: work(FunctionsClient(login, retry))))
 
 
 def _kept(current: "Function") -> list[dict[str, Any]] | None:
@@ -323,8 +306,3 @@ def _kept(current: "Function") -> list[dict[str, Any]] | None:
         return kept
     ready = current["status"]["latest_ready_revision"]
     return [{"percent": _ALL, "revision": ready, "tag": None}] if ready else None
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a function's output may have for the terminal."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from client.errors import CommandError
+from client.errors import CommandError, NotInTimeError
 from client.functions.output import condition_of
 
 _POLL_SECONDS = 0.5
@@ -15,7 +15,7 @@ _FAILED_SECONDS = 4.0
 Function = dict[str, Any]
 
 
-class NotReadyInTimeError(CommandError):
+class NotReadyInTimeError(NotInTimeError):
     """The function was not ready within the time; the controller continues."""
 
 
