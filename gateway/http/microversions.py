@@ -16,8 +16,10 @@ from gateway.http.respond import failure
 
 _FIELD = b"openstack-api-version"
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
-_ROUTES = (b"callback-key", b"functions", b"limits", b"operations", b"projects", b"secrets", b"usage")
+_ROUTES = (b"callback-key", b"functions", b"limits", b"operations", b"projects", b"secrets", b"sweeps", b"usage")
 _PREFIXES = tuple(b"/v1/" + route for route in _ROUTES)
+# For versions of all services of a cloud. The field is parsed before the token is looked at.
+_MAX_LENGTH = 1_024
 # The stored response of a function, byte for byte.
 _RESULT = re.compile(rb"/v1/operations/[^/]+/result")
 
@@ -45,7 +47,10 @@ def wanted_version(values: Iterable[str], service_type: str) -> Version:
     Raises:
         GatewayError: REQUEST_MALFORMED, VERSION_NOT_ACCEPTABLE.
     """
-    parts = [part.split() for value in values for part in value.split(",")]
+    text = ",".join(values)
+    if len(text) > _MAX_LENGTH:
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=f"OpenStack-API-Version is longer than {_MAX_LENGTH} bytes")
+    parts = [part.split() for part in text.split(",")]
     ours = {part[1] if len(part) == 2 else "" for part in parts if part and part[0] == service_type}  # noqa: PLR2004 - type and version
     if not ours:
         return MIN_VERSION

@@ -38,6 +38,9 @@ def test_offered_version_answers(values: list[str]) -> None:
         (["function \u0661.\u0660"], ErrorCode.REQUEST_MALFORMED),
         (["function 1.0 1.0"], ErrorCode.REQUEST_MALFORMED),
         (["function 1.0", "function 1.1"], ErrorCode.REQUEST_MALFORMED),
+        # It is parsed before the token is looked at.
+        (["compute 2.1," * 500], ErrorCode.REQUEST_MALFORMED),
+        (["compute 2.1"] * 500, ErrorCode.REQUEST_MALFORMED),
     ],
 )
 def test_other_versions_are_refused(values: list[str], kind: ErrorCode) -> None:
@@ -72,8 +75,9 @@ async def respond(path: bytes, *asked: str) -> tuple[int, dict[bytes, list[bytes
     return sent[0]["status"], fields, b"".join(message.get("body", b"") for message in sent[1:])
 
 
-async def test_response_names_its_version_and_varies_with_it() -> None:
-    status, fields, _ = await respond(b"/v1/limits", "function latest")
+@pytest.mark.parametrize("path", [b"/v1/limits", b"/v1/operations/x", b"/v1/sweeps", b"/v1/usage?start=1"])
+async def test_response_names_its_version_and_varies_with_it(path: bytes) -> None:
+    status, fields, _ = await respond(path, "function latest")
     assert status == 204
     assert fields[b"openstack-api-version"] == [b"function 1.0"]
     assert fields[b"vary"] == [b"X-Auth-Token", b"OpenStack-API-Version"]
