@@ -8,11 +8,12 @@ import csv
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 
 from gateway.digests import BY_WIRE_NAME
+from gateway.objects.model import MAX_OBJECT_BYTES
 from operations.sweeps.comparison import Expected
 from operations.sweeps.results import unescaped
 
@@ -23,6 +24,8 @@ _SIZES = ("size", "bytes", "filesize")
 # Of one that names no algorithm.
 _BY_LENGTH = {8: "adler32", 32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 _CACHE_KIB = 16_384
+# Of SQLite.
+_MAX_SIZE = (1 << 63) - 1
 
 
 class DumpError(Exception):
@@ -35,7 +38,7 @@ class StoppedError(Exception):
 
 class _Line(msgspec.Struct, kw_only=True):
     path: str
-    size: int | None = None
+    size: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SIZE)] | None = None
     digests: dict[str, str] = {}
 
 
@@ -117,6 +120,8 @@ def rows_of(file: BinaryIO, *, path_prefix: str, prefix: str, algorithms: Iterab
         path = row.path[len(path_prefix) :]
         if not path.startswith(prefix):
             continue
+        if len(path.encode()) > MAX_OBJECT_BYTES:
+            raise DumpError(f"a path is longer than {MAX_OBJECT_BYTES} bytes: '{path[:64]}…'")
         digests = {name: value for name, value in row.digests.items() if name in wanted}
         if not digests and row.digests:
             kept, asked = ", ".join(sorted(row.digests)), ", ".join(sorted(wanted))
@@ -219,6 +224,6 @@ def _named(digests: Iterable[tuple[str, str]], number: int) -> dict[str, str]:
 
 
 def _number(text: str, number: int) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > len(str(1 << 62)):
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(_MAX_SIZE)) or int(text) > _MAX_SIZE:
         raise DumpError(f"line {number}: '{text[:64]}' is no size")
     return int(text)

@@ -62,6 +62,23 @@ class TestDump:
             rows(text)
         assert said in str(raised.value)
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"path,size\na,9999999999999999999\n",
+            b"path,size\na,-1\n",
+            b'{"path": "a", "size": 1180591620717411303424}\n',
+            b'{"path": "a", "size": -1}\n',
+            b'{"path": "a\\ud800"}\n',
+            b"0" * 32 + b"  " + b"x" * 1_025 + b"\n",
+            b"path,size\n" + "\u00e4".encode() * 513 + b",1\n",
+        ],
+    )
+    def test_row_that_is_about_no_object_costs_neither_memory_nor_an_attempt(self, text):
+        """Five thousand rows are held at once, and SQLite has integers of 64 bits."""
+        with pytest.raises(DumpError):
+            SortedDump().fill(rows(text), threading.Event())
+
     def test_path_outside_the_removed_prefix(self):
         with pytest.raises(DumpError):
             rows(b"path,size\n/elsewhere/a,1\n", path_prefix="/store/")
