@@ -57,7 +57,7 @@ def results_of(part: bytes) -> list[ObjectResult]:
     Raises:
         msgspec.DecodeError: this is no part of results.
     """
-    return [_RESULT.decode(line) for line in part.splitlines() if line]
+    return [_RESULT.decode(line) for line in part.split(b"\n") if line]
 
 
 def ndjson(lines: Iterable[Any]) -> bytes:

@@ -263,6 +263,8 @@ class SweepWork:
             if opened.size > _MAX_PART_BYTES:
                 raise _changed_part(name)
             body = b"".join([piece async for piece in opened.pieces])
+        if body.count(b"\n") > self.wanted.part_objects:
+            raise _changed_part(name)
         try:
             return results_of(body)
         except msgspec.DecodeError as error:
