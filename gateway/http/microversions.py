@@ -18,7 +18,7 @@ _FIELD = b"openstack-api-version"
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
 _ROUTES = (b"callback-key", b"functions", b"limits", b"operations", b"projects", b"secrets", b"sweeps", b"usage")
 _PREFIXES = tuple(b"/v1/" + route for route in _ROUTES)
-# For versions of all services of a cloud. The field is parsed before the token is looked at.
+# For versions of all services of a cloud. The field is parsed before the token is validated.
 _MAX_LENGTH = 1_024
 # The stored response of a function, byte for byte.
 _RESULT = re.compile(rb"/v1/operations/[^/]+/result")

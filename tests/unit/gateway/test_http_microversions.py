@@ -38,7 +38,7 @@ def test_offered_version_answers(values: list[str]) -> None:
         (["function \u0661.\u0660"], ErrorCode.REQUEST_MALFORMED),
         (["function 1.0 1.0"], ErrorCode.REQUEST_MALFORMED),
         (["function 1.0", "function 1.1"], ErrorCode.REQUEST_MALFORMED),
-        # It is parsed before the token is looked at.
+        # It is parsed before the token is validated.
         (["compute 2.1," * 500], ErrorCode.REQUEST_MALFORMED),
         (["compute 2.1"] * 500, ErrorCode.REQUEST_MALFORMED),
     ],
