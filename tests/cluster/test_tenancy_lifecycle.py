@@ -34,7 +34,7 @@ from tenancy.isolation.pods import restricted_pod
 from tenancy.keystone_projects import KeystoneProjects
 from tenancy.kubernetes.client import connect
 from tenancy.model.errors import ProjectsError
-from tests.cluster.commands import CommandError, wait_until
+from tests.cluster.commands import CommandError, NotReadyError, wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.platform_objects import platform_objects
 from tests.cluster.probes import serve_command
@@ -286,7 +286,9 @@ def lab(cluster: Testbed, tenants_known: None, tmp_path_factory: pytest.TempPath
         (folder / "clouds.yaml").write_text(yaml.safe_dump(clouds))
         platform = {
             "system_namespace": system,
-            "functions": {"checksums": {"image": "dev.local/checksums:test"}},
+            # Small: what several tenants have at once must fit on a node with two cores.
+            "functions": {"checksums": {"image": "dev.local/checksums:test", "cpu_millis": 100, "memory_mib": 128}},
+            "queue_proxy_cpu_millis": 25,
             "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [STORE_PORT]}],
         }
         (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
@@ -373,6 +375,7 @@ def test_reader_on_the_system_is_all_that_the_credential_needs(lab: Lab) -> None
         KeystoneProjects(openstack.connection.Connection(session=lab.cloud.session("alice"))).everything()
 
 
+@pytest.mark.long
 def test_two_projects_of_one_name_become_two_tenants(lab: Lab) -> None:
     """One command each; a name is looked up in its domain, and the namespaces are named after the ids."""
     name, physics = f"lab-{secrets.token_hex(4)}", lab.cloud.seed.domains["physics"]
@@ -540,6 +543,7 @@ def test_a_specification_that_cannot_be_built_is_suspended_all_the_same(lab: Lab
     assert not lab.is_there("networkpolicy", "osfaas-out", namespace)
 
 
+@pytest.mark.long
 def test_pods_that_are_older_than_the_level_are_named_until_they_are_gone(lab: Lab) -> None:
     """A change of level reaches the catalogue's functions by a new revision, and nothing else that runs."""
     project = lab.project()
@@ -631,8 +635,15 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         functions = lab.tenant(tenant)["status"]["functions"]
         return next((each["reason"] for each in functions if each["name"] == name), "")
 
+    def await_reason(name: str, expected: str) -> None:
+        try:
+            wait_until(f"the reason of {name} is {expected}", lambda: reason(name) == expected, seconds=60)
+        except NotReadyError:
+            print(lab.cluster.kubectl("get", "pods", "-n", tenant, "-o", "wide"))
+            raise AssertionError(lab.tenant(tenant)["status"]["functions"]) from None
+
     make("no-image", "dev.local/nothing:1")
-    wait_until("the image is named", lambda: reason("no-image") == "ErrImageNeverPull", seconds=60)
+    await_reason("no-image", "ErrImageNeverPull")
     lab.cluster.kubectl.apply(
         {
             "apiVersion": "v1",
@@ -647,7 +658,7 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         seconds=20,
     )
     make("no-room", "dev.local/checksums:test", **{"osfaas.dev/callable": "true"})
-    wait_until("the quota is named", lambda: reason("no-room") == "ExceededQuota", seconds=60)
+    await_reason("no-room", "ExceededQuota")
     functions = {each["name"]: each for each in lab.tenant(tenant)["status"]["functions"]}
     assert "exceeded quota" in functions["no-room"]["message"]
     assert not functions["checksums"]["callable"]

@@ -30,6 +30,7 @@ async def highest_during(pid: int, work: asyncio.Future) -> int:
     return highest
 
 
+@pytest.mark.long
 def test_all_ways_of_reading_give_the_same_digests_of_a_gibibyte(gateways, bucket, alice, gibibyte):
     for capability in ("tempurl", "s3", "stream"):
         gateway = gateways[capability]
