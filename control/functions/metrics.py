@@ -13,6 +13,7 @@ import httpx
 
 from policies.names import NamespaceName
 from tenancy.model.function import FunctionRecord
+from tenancy.model.times import timestamp
 
 _SECONDS = 3.0
 _MAX_REPLICAS = 64
@@ -159,4 +160,4 @@ def _revision(name: str, counts: GatewayCounts, starts: Mapping[str, int], share
 
 
 def _timestamp(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(dt.datetime.fromtimestamp(seconds, dt.UTC))

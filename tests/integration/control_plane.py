@@ -18,9 +18,9 @@ from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 from tenancy.function_repository import Revision
 from tenancy.keystone_projects import connect_projects
+from tenancy.model.condition import Condition
 from tenancy.model.function import (
     ActiveRevision,
-    FunctionCondition,
     FunctionConditionType,
     FunctionRecord,
     OwnFunctionStatus,
@@ -30,7 +30,7 @@ from tests.unit.control.functions_api import PLATFORM, SPEC, Logs, Records, Secr
 from tests.unit.tenancy.test_use_cases import Stored
 
 _CONDITIONS = tuple(
-    FunctionCondition(each, status=True, reason=each.value)
+    Condition(each, status=True, reason=each.value)
     for each in (FunctionConditionType.TRAFFIC, FunctionConditionType.READY)
 )
 
