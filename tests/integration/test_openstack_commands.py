@@ -201,6 +201,12 @@ def test_every_command_prints_in_every_format(made):
         else:
             assert done.out.strip(), command
     assert json.loads(results["function list -f json"].out)[0]["Name"] == "hello"
+    limits = json.loads(results["function limits show -f json"].out)
+    # What the gateway counts, with the source of each number: there is neither a record nor a limit in Keystone.
+    counted = {each["Resource"]: each["Source"] for each in limits}
+    assert counted == dict.fromkeys(
+        ("function_concurrency", "function_requests_per_second", "checksum_bytes_per_second"), "gateway"
+    )
     (listed,) = json.loads(results["checksum list --prefix plain data -f json"].out)
     digests = {name: listed[name] for name in ("adler32", "md5")}
     assert digests == {name: CONTENT.digests[name] for name in digests}
@@ -349,7 +355,9 @@ checksum = conn.function.checksum("data", "plain", algorithms=["md5"])
 print(checksum.digests["md5"])
 for each in conn.function.checksums("data", prefix="plain", algorithm="sha256"):
     print(each.object, each.digests["sha256"])
-print(sorted(limit.name for limit in conn.function.limits()))
+for limit in conn.function.limits():
+    where: str | None = limit.source
+    print(limit.name, where)
 '''
 
 
@@ -368,7 +376,13 @@ def run_python(site: Site, program: str, python: Path = PYTHON) -> "subprocess.C
 def test_program_with_the_sdk_runs_and_is_typed(made, tmp_path):
     done = run_python(made, SAMPLE)
     assert done.returncode == 0, done.stderr
-    for line in ("hello True", "200", CONTENT.digests["md5"], f"plain {CONTENT.digests['sha256']}"):
+    for line in (
+        "hello True",
+        "200",
+        "concurrent_calls gateway",
+        CONTENT.digests["md5"],
+        f"plain {CONTENT.digests['sha256']}",
+    ):
         assert line in done.stdout.splitlines()
     (tmp_path / "sample.py").write_text(SAMPLE)
     # With the newest openstacksdk, whose types are complete.
