@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from client.checksums import ChecksumQuery
     from client.login import Login
 
+# Where one digest is printed for an object; the gateway's own default is more than one, and this is its first.
 DEFAULT_ALGORITHM = "adler32"
+_ALGORITHM = f"Algorithm: {DEFAULT_ALGORITHM} (default), md5, sha256, …"
 DEFAULT_RETRY_SECONDS = 120.0
 _RETRY = "How long a busy or unreachable service is retried, in seconds."
 
@@ -46,7 +48,7 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
             "--algorithm",
             "algorithm",
             metavar="TYPE",
-            help="Algorithm: adler32 (default), md5, sha256, …",
+            help=_ALGORITHM,
         ),
         click.option("-u", "--url", metavar="URL", help="URL of the object in Swift or S3, or container/object."),
         click.option(
@@ -118,10 +120,9 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     "--type",
     "--algorithm",
     "algorithm",
-    default="md5",
-    show_default=True,
+    default=DEFAULT_ALGORITHM,
     metavar="TYPE",
-    help="Algorithm: adler32, md5, …",
+    help=_ALGORITHM,
 )
 @click.option(
     "--format",
@@ -137,9 +138,15 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) -> None:
     """Print the checksums of all objects of a container.
 
-    The output has md5sum's format, or one JSON object per line. Errors and a summary are written to stderr. Exit codes:
-    0 all checksums printed, 1 some failed or no object has the prefix, 2 wrong usage.
-    """
+    The output has md5sum's format, which 'osfaas checksum verify' reads, or one JSON object per line. Errors and a
+    summary are written to stderr. Exit codes: 0 all checksums printed, 1 some failed or no object has the prefix, 2
+    wrong usage.
+
+    \b
+    Examples:
+      osfaas checksum list demo --prefix raw/
+      osfaas checksum list demo -t md5 > MD5SUMS
+    """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.listing import ListQuery, count_of, digests_of, md5sum_line  # noqa: PLC0415

@@ -180,10 +180,13 @@ class ListSweeps(WithProxy, command.Lister):
 
 
 class ShowLimits(WithProxy, command.Lister):
-    """Show the limits of the project, with their usage."""
+    """Show the limits of the project, with their usage and where each number comes from."""
 
     EXAMPLES = ("function limits show",)
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
         del parsed_args
-        return ("Name", "Limit", "Usage"), ((each.name, each.limit, each.usage) for each in self.proxy.limits())
+        return ("Name", "Limit", "Usage", "Resource", "Source"), (
+            (each.name, each.limit, "" if each.usage is None else each.usage, each.resource, each.source or "")
+            for each in self.proxy.limits()
+        )

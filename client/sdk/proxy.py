@@ -23,7 +23,7 @@ from client.operations.api import Wait as OperationWait
 from client.operations.api import wait_for_end
 from client.sdk.function import Function, FunctionLog, Revision, Tenant
 from client.sdk.sweep import Sweep
-from client.sdk.values import Checksum, Limit
+from client.sdk.values import Checksum, Limit, limits_of
 from client.sweeps import SweepOrder, sweep_line
 
 _RETRY_SECONDS = 120.0
@@ -319,11 +319,10 @@ class Proxy(proxy.Proxy):
     # --- limits and tenants ---
 
     def limits(self) -> Iterator[Limit]:
-        """The limits of the project, with their usage."""
+        """The limits of the project, with their usage and their sources."""
         answer = self.get("/v1/limits")
         exceptions.raise_from_response(answer)
-        for name, use in answer.json()["usage"].items():
-            yield Limit(name, use["limit"], use["usage"])
+        yield from limits_of(answer.json())
 
     def tenants(self) -> Iterator[Tenant]:
         """All tenants. For administrators, as are all methods for tenants."""

@@ -28,7 +28,7 @@ import yaml
 from localcloud import local_cloud
 from localcloud.services import free_ports
 from policies.admission_pods import build_pod_admission
-from policies.model import Platform
+from policies.model import Limits, Platform
 from policies.names import ProjectId, namespace_of
 from tenancy.isolation.pods import restricted_pod
 from tenancy.keystone_projects import KeystoneProjects
@@ -428,6 +428,39 @@ def test_a_deleted_policy_is_back_within_ten_seconds(lab: Lab, tenant: str) -> N
         for name in specs:
             lab.cluster.kubectl("patch", "networkpolicy", name, "-n", tenant, "--type=merge", "-p", hole)
         wait_until("policies are closed again", closed, seconds=10)
+
+
+def test_a_limit_of_keystone_is_in_the_quota_within_a_minute(lab: Lab, tenant: str) -> None:
+    """Set as `openstack limit create` sets it; without it, the number of the record is back."""
+    session, url, resource = lab.cloud.session("admin"), lab.cloud.auth_url, "function_cpu_millis"
+    service = session.get(f"{url}/services?type=function").json()["services"][0]["id"]
+    project = lab.tenant(tenant)["spec"]["projectId"]
+    entry = {"service_id": service, "resource_name": resource}
+
+    def cpu() -> set[str]:
+        quotas = lab.cluster.kubectl.get("resourcequota", "-n", tenant)["items"]
+        return {str(each["spec"]["hard"]["requests.cpu"]) for each in quotas if "requests.cpu" in each["spec"]["hard"]}
+
+    usual = cpu()
+    # The quota has room for the sidecar of each pod, 25m.
+    wanted = {f"{1510 + Limits().pods * 25}m"}
+    registered = limit = ""
+    try:
+        answer = session.post(
+            f"{url}/registered_limits", json={"registered_limits": [{**entry, "default_limit": 3000}]}
+        )
+        registered = answer.json()["registered_limits"][0]["id"]
+        body = {"limits": [{**entry, "project_id": project, "resource_limit": 1510}]}
+        limit = session.post(f"{url}/limits", json=body).json()["limits"][0]["id"]
+        with within(60):
+            wait_until("Keystone's limit in the quota", lambda: cpu() == wanted, seconds=60)
+    finally:
+        for kind, each in (("limits", limit), ("registered_limits", registered)):
+            if each:
+                session.delete(f"{url}/{kind}/{each}")
+    with within(60):
+        wait_until("the record's number in the quota", lambda: cpu() == usual, seconds=60)
+    assert usual != wanted
 
 
 def test_what_a_tenant_has_of_its_own_stays(lab: Lab, tenant: str) -> None:

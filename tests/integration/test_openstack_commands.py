@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import content_of
+from conftest import Gateway, content_of
 from echo import echo
 from path_front import front
+from test_documented_commands import BLOCK
 
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
@@ -133,9 +134,32 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
         command = [sys.executable, "-m", "tests.integration.control_plane", name]
         return Service(f"control-{name}", command, port, cloud.state, env)
 
+    (metrics,) = free_ports(1)
+    database = {
+        "OSFAAS_DATABASE_URL": f"sqlite:///{folder}/operations.db",
+        # Swift of the local cloud lets managers own an account.
+        "OSFAAS_OPERATION_ROLES": "member,manager",
+    }
+    upgraded = [sys.executable, "-m", "client.cli", "db", "upgrade"]
+    subprocess.run(upgraded, env={**os.environ, **database}, check=True, capture_output=True, timeout=scaled(120))
+
+    def worker(gateway: Gateway) -> Service:
+        env = {
+            "OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml),
+            "OS_CLOUD": "osfaas",
+            "OSFAAS_WORKER_GATEWAY_URL": gateway.url,
+            "OSFAAS_WORKER_METRICS_PORT": str(metrics),
+            "OSFAAS_WORKER_POLL_SECONDS": "0.05",
+            **{name: value for name, value in gateway.service.env.items() if name.startswith("OSFAAS_STORE_")},
+            **database,
+        }
+        command = [sys.executable, "-m", "client.cli", "worker"]
+        return Service("worker-openstack", command, metrics, cloud.state, env)
+
     with (
         echo() as backend,
-        start_gateway() as gateway,
+        start_gateway(**database) as gateway,
+        running(worker(gateway)),
         running(control("functions", functions, "osfaas")),
         running(control("projects", projects, "admin")),
         front({"/v1/functions": functions, "/v1/projects": projects}, gateway.service.port, own) as asked,
@@ -144,7 +168,7 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
         hello = {"url": backend.url, "callable": True}
         tenant = {
             "project_id": cloud.users["alice"].project_id,
-            "functions": {"checksums": checksums, "hello": hello},
+            "functions": {"checksums": checksums, "hello": hello, "greet": hello},
         }
         gateway.tenants.write_text(yaml.safe_dump({"tenants": [tenant]}))
         environment = {
@@ -201,6 +225,12 @@ def test_every_command_prints_in_every_format(made):
         else:
             assert done.out.strip(), command
     assert json.loads(results["function list -f json"].out)[0]["Name"] == "hello"
+    limits = json.loads(results["function limits show -f json"].out)
+    # What the gateway counts, with the source of each number: there is neither a record nor a limit in Keystone.
+    counted = {each["Resource"]: each["Source"] for each in limits}
+    assert counted == dict.fromkeys(
+        ("function_concurrency", "function_requests_per_second", "checksum_bytes_per_second"), "gateway"
+    )
     (listed,) = json.loads(results["checksum list --prefix plain data -f json"].out)
     digests = {name: listed[name] for name in ("adler32", "md5")}
     assert digests == {name: CONTENT.digests[name] for name in digests}
@@ -306,16 +336,64 @@ def test_member_is_no_administrator(site):
     assert "403" in done.err
 
 
+def test_sweep_is_waited_for_and_listed(made):
+    """The service reads the container; the command shows the counts of its summary."""
+    swept = made.one("checksum sweep --object-prefix plain --wait -f json data")
+    found = json.loads(swept.out)
+    assert (found["state"], found["objects"], found["bytes"]) == ("succeeded", 1, len(CONTENT.data))
+    listed = json.loads(made.one("checksum sweep list -f json").out)
+    assert found["id"] in {each["ID"] for each in listed}
+
+
+def test_commands_of_the_tutorial_print_what_it_says(made, tmp_path):
+    """By somebody who has `openstack`, a `clouds.yaml` and an image, and nothing else."""
+    page = (CHECKOUT / "docs" / "tutorials" / "openstack.md").read_text(encoding="utf-8")
+    environment = {
+        **made.environment,
+        "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "OS_CLOUD": "alice",
+        "IMAGE": IMAGE,
+        "PYTHONWARNINGS": "ignore",
+    }
+    blocks = BLOCK.findall(page)
+    assert len(blocks) == page.count("```text")
+    blocks += [(commands, "") for commands in re.findall(r"```bash\n([^`]*)```\n\n##", page)]
+    assert len(blocks) == page.count("```bash")
+    assert "curl" not in "".join(commands for commands, _ in blocks)
+    for commands, output in blocks:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=scaled(280),
+            check=False,
+        )
+        assert done.returncode == 0, (commands, done.stdout, done.stderr)
+        printed = [line.strip() for line in done.stdout.splitlines()]
+        for line in output.splitlines():
+            expected = ".*".join(map(re.escape, line.split("…")))
+            assert any(re.fullmatch(expected, each) for each in printed), (line, printed)
+
+
 @pytest.mark.parametrize(
     ("command", "cloud_name", "wanted"),
     [
         ("function list", "alice", ["GET /v1/functions"]),
+        ("function show hello", "alice", ["GET /v1/functions/hello"]),
+        ("function revision list hello", "alice", ["GET /v1/functions/hello/revisions"]),
+        ("function invoke hello /x", "alice", ["POST /v1/invoke/hello/x"]),
         ("checksum show data/plain", "application", ["GET /v1/checksums/data/plain"]),
+        ("checksum list --prefix plain data", "alice", ["POST /v1/checksums"]),
+        ("checksum sweep list", "alice", ["GET /v1/sweeps"]),
         ("function limits show", "alice", ["GET /v1/limits"]),
+        ("function tenant list", "system", ["GET /v1/projects"]),
     ],
 )
 def test_no_request_is_needless(made, cloud, command, cloud_name, wanted):
-    """One discovery of Keystone, one token, and the request."""
+    """One discovery of Keystone, one token, and the request; for users, applications and administrators."""
     made.asked.clear()
     done = made.one(["--debug", *command.split()], cloud=cloud_name)
     sent = re.findall(r"REQ: curl -g -i -X (\w+) (\S+)", done.err)
@@ -349,7 +427,9 @@ checksum = conn.function.checksum("data", "plain", algorithms=["md5"])
 print(checksum.digests["md5"])
 for each in conn.function.checksums("data", prefix="plain", algorithm="sha256"):
     print(each.object, each.digests["sha256"])
-print(sorted(limit.name for limit in conn.function.limits()))
+for limit in conn.function.limits():
+    where: str | None = limit.source
+    print(limit.name, where)
 '''
 
 
@@ -368,7 +448,13 @@ def run_python(site: Site, program: str, python: Path = PYTHON) -> "subprocess.C
 def test_program_with_the_sdk_runs_and_is_typed(made, tmp_path):
     done = run_python(made, SAMPLE)
     assert done.returncode == 0, done.stderr
-    for line in ("hello True", "200", CONTENT.digests["md5"], f"plain {CONTENT.digests['sha256']}"):
+    for line in (
+        "hello True",
+        "200",
+        "concurrent_calls gateway",
+        CONTENT.digests["md5"],
+        f"plain {CONTENT.digests['sha256']}",
+    ):
         assert line in done.stdout.splitlines()
     (tmp_path / "sample.py").write_text(SAMPLE)
     # With the newest openstacksdk, whose types are complete.

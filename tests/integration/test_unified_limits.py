@@ -18,10 +18,13 @@ from echo import echo
 
 from localcloud import LocalCloud
 from tests.machine import scaled
+from tests.valkey import Valkey
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 SETTINGS = {"OSFAAS_UNIFIED_LIMITS_SECONDS": "0.5", "OSFAAS_LIMIT_WAIT_SECONDS": "0"}
 CONCURRENCY = "function_concurrency"
+# Of concurrent calls, for one project.
+LIMIT = 7
 
 
 def osfaas(cloud: LocalCloud, *words: str) -> str:
@@ -89,6 +92,14 @@ def strict(cloud: LocalCloud) -> Iterator[None]:
         keystone.restart()
 
 
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    server = Valkey()
+    server.start()
+    yield server
+    server.close()
+
+
 class Held:
     """A function that answers when it is told so."""
 
@@ -108,15 +119,20 @@ class Held:
 
 
 @contextlib.contextmanager
-def gateway_of(start_gateway, cloud: LocalCloud, held: Held, **settings: str) -> Iterator[Gateway]:
-    """A gateway with the function `echo` of alice and of bob."""
-    with echo(held.answer) as backend, start_gateway(**{**SETTINGS, **settings}) as gateway:
+def gateways_of(
+    start_gateway, cloud: LocalCloud, held: Held, *, count: int = 1, **settings: str
+) -> Iterator[list[Gateway]]:
+    """Gateways with the function `echo` of alice and of bob."""
+    with contextlib.ExitStack() as stack:
+        backend = stack.enter_context(echo(held.answer))
+        made = [stack.enter_context(start_gateway(**{**SETTINGS, **settings})) for _ in range(count)]
         function = {"echo": {"url": backend.url, "callable": True}}
         projects = (cloud.users[user].project_id for user in ("alice", "bob"))
         tenants = [{"project_id": project, "functions": function} for project in projects]
-        gateway.tenants.write_text(yaml.safe_dump({"tenants": tenants}), encoding="utf-8")
+        for gateway in made:
+            gateway.tenants.write_text(yaml.safe_dump({"tenants": tenants}), encoding="utf-8")
         time.sleep(1.1)
-        yield gateway
+        yield made
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -132,38 +148,41 @@ def seen_by(gateway: Gateway, token: str) -> tuple[int, str]:
     return document["usage"]["concurrent_calls"]["limit"], document["sources"][CONCURRENCY]
 
 
-async def calls(gateway: Gateway, token: str, number: int) -> collections.Counter[int]:
-    """Statuses of so many calls at once."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+async def calls(made: list[Gateway], token: str, number: int) -> collections.Counter[int]:
+    """Statuses of so many calls at once, to the gateways in turn."""
+    timeout = aiohttp.ClientTimeout(total=scaled(120))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as client:
 
-        async def one() -> int:
-            async with client.get(f"{gateway.url}/v1/invoke/echo/", headers={"X-Auth-Token": token}) as response:
+        async def one(each: int) -> int:
+            url = f"{made[each % len(made)].url}/v1/invoke/echo/"
+            async with client.get(url, headers={"X-Auth-Token": token}) as response:
                 await response.read()
                 return response.status
 
-        return collections.Counter(await asyncio.gather(*(one() for _ in range(number))))
+        return collections.Counter(await asyncio.gather(*map(one, range(number))))
 
 
-async def at_the_edge(gateway: Gateway, held: Held, token: str, *, number: int, limit: int) -> None:
+async def at_the_edge(made: list[Gateway], held: Held, token: str, *, number: int, limit: int) -> None:
     """Of so many calls at once, as many as the limit allows run, and no more at any time."""
     held.free.clear()
-    held.most, before = 0, refused(gateway)
-    asked = asyncio.create_task(calls(gateway, token, number))
-    await asyncio.to_thread(until, lambda: held.running == limit and refused(gateway) - before >= number - limit)
+    held.most, before = 0, refused(made)
+    asked = asyncio.create_task(calls(made, token, number))
+    await asyncio.to_thread(until, lambda: held.running >= limit and refused(made) - before >= number - limit)
     held.free.set()
     seen = await asked
     assert seen == {200: limit, 429: number - limit}
     assert held.most == limit
 
 
-def refused(gateway: Gateway) -> float:
-    return gateway.metric("osfaas_limit_decisions_total", limit="concurrent_calls", outcome="rejected")
+def refused(made: list[Gateway]) -> float:
+    words = {"limit": "concurrent_calls", "outcome": "rejected"}
+    return sum(gateway.metric("osfaas_limit_decisions_total", **words) for gateway in made)
 
 
 async def test_limits_of_keystone_are_in_force_and_go_away_again(start_gateway, cloud, admin, alice) -> None:
     """Registered, set, at the edge, while Keystone is away, deleted."""
     held = Held()
-    with gateway_of(start_gateway, cloud, held) as gateway:
+    with gateways_of(start_gateway, cloud, held) as (gateway,):
         assert seen_by(gateway, alice) == (32, "gateway")
         planned = osfaas(cloud, "limits", "register", "--dry-run", f"{CONCURRENCY}=20", "functions")
         assert "would create: registered limit function_concurrency 20" in planned
@@ -182,7 +201,7 @@ async def test_limits_of_keystone_are_in_force_and_go_away_again(start_gateway, 
         until(lambda: seen_by(gateway, alice) == (20, "registered_limit"))
         own = admin.limit(7, project_id=cloud.users["alice"].project_id)
         until(lambda: seen_by(gateway, alice) == (7, "project_limit"))
-        await at_the_edge(gateway, held, alice, number=60, limit=7)
+        await at_the_edge([gateway], held, alice, number=60, limit=7)
         # What is not registered keeps the number of before.
         sources = gateway.get("/v1/limits", alice).json()["sources"]
         assert sources["function_requests_per_second"] == "gateway"
@@ -207,11 +226,11 @@ async def test_projects_of_a_domain_share_its_limit(start_gateway, cloud, strict
     admin.register(10)
     for user in ("alice", "bob"):
         admin.limit(6, project_id=cloud.users[user].project_id)
-    with gateway_of(start_gateway, cloud, held) as gateway:
+    with gateways_of(start_gateway, cloud, held) as (gateway,):
         until(lambda: seen_by(gateway, alice) == seen_by(gateway, bob) == (6, "project_limit"))
-        first = asyncio.create_task(calls(gateway, alice, 6))
+        first = asyncio.create_task(calls([gateway], alice, 6))
         await asyncio.to_thread(until, lambda: held.running == 6)
-        second = asyncio.create_task(calls(gateway, bob, 4))
+        second = asyncio.create_task(calls([gateway], bob, 4))
         await asyncio.to_thread(until, lambda: held.running == 10)
         eleventh = await asyncio.to_thread(gateway.get, "/v1/invoke/echo/", bob)
         assert eleventh.status_code == 429
@@ -224,7 +243,29 @@ async def test_projects_of_a_domain_share_its_limit(start_gateway, cloud, strict
         assert (await first, await second) == ({200: 6}, {200: 4})
         assert held.most == 10
         # And together again: 12 are asked for, 10 run.
-        await at_the_edge(gateway, held, alice, number=9, limit=6)
+        await at_the_edge([gateway], held, alice, number=9, limit=6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("count", "shared", "most"),
+    [(1, False, LIMIT), (2, True, LIMIT), (2, False, 2 * LIMIT)],
+    ids=["one", "two-with-a-store", "two-without"],
+)
+async def test_thousand_calls_at_once_never_pass_the_limit(
+    start_gateway, cloud, admin, alice, valkey, count: int, shared: bool, most: int
+) -> None:
+    """One gateway counts exactly, and several with a store together; without one, each has the whole limit."""
+    held = Held()
+    admin.register(20)
+    admin.limit(LIMIT, project_id=cloud.users["alice"].project_id)
+    store = {"OSFAAS_LIMIT_STORE_URL": valkey.url, "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(10))}
+    with gateways_of(start_gateway, cloud, held, count=count, **(store if shared else {})) as made:
+        for gateway in made:
+            until(lambda gateway=gateway: seen_by(gateway, alice) == (LIMIT, "project_limit"))  # type: ignore[misc]
+        await at_the_edge(made, held, alice, number=1_000, limit=most)
+        # Nothing of it stays: the limit is free again.
+        await at_the_edge(made, held, alice, number=2 * most, limit=most)
 
 
 def test_bootstrap_sets_up_what_is_missing_and_can_be_repeated(cloud) -> None:

@@ -103,6 +103,36 @@ async def test_last_answer_stays_in_force_until_the_next_complete_one() -> None:
     assert (count("complete")._value.get(), count("unusable")._value.get()) == (1, 3)
 
 
+async def test_outage_of_five_minutes_changes_nothing_and_ends_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No number expires; a read is tried again so often that a changed one is in force soon after the outage."""
+    limits, record, clock, pause = ProjectLimits(), Limits(own_functions=1), 0.0, asyncio.sleep
+    seen: dict[float, int] = {}
+    over = asyncio.Event()
+
+    async def passes(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+        await pause(0)
+
+    async def keystone_away_from_the_first_read_on() -> UnifiedLimits:
+        seen[clock] = limits.of(ATLAS, "", record).limits.own_functions
+        if not clock:
+            return UnifiedLimits(registered={"functions": 4})
+        if clock <= 320:
+            raise OutageError
+        if seen[clock] == 5:
+            over.set()
+            await asyncio.Event().wait()
+        return UnifiedLimits(registered={"functions": 5})
+
+    monkeypatch.setattr("gateway.limits.unified.asyncio.sleep", passes)
+    async with limits.following(keystone_away_from_the_first_read_on, Metrics(), seconds=20):
+        await over.wait()
+    away = {number for at, number in seen.items() if 20 <= at <= 325}
+    assert away == {4}
+    assert min(at for at, number in seen.items() if number == 5) <= 320 + 60
+
+
 async def test_zero_seconds_never_ask() -> None:
     def never() -> Any:
         raise AssertionError("asked")
