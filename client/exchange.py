@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-from client.errors import CommandError, TokenRefusedError
+from client.errors import CommandError, TokenRefusedError, UnreachableError
 from client.login import Login
 
 if TYPE_CHECKING:
@@ -151,11 +151,11 @@ def _answered(
             failure, wait = refusal(response, service, meanings or {}), _retry_after(response)
             if _is_of_a_proxy(response):
                 why = f"its proxy returned {response.status} {response.reason}"
-                failure = CommandError(f"The {service} at {_origin(url)} cannot be reached: {why}.")
+                failure = UnreachableError(f"The {service} at {_origin(url)} cannot be reached: {why}.")
                 wait = _BETWEEN_CONNECTIONS_SECONDS
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            failure = CommandError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
+            failure = UnreachableError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
             wait = _BETWEEN_CONNECTIONS_SECONDS
         if retry.clock() - started > LONG_SECONDS and joins:
             deadline, joins = retry.clock() + retry.seconds, joins - 1

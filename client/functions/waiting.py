@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from client.errors import CommandError, NotInTimeError
+from client.errors import CommandError, NotInTimeError, UnreachableError
 from client.functions.output import condition_of
 
 _POLL_SECONDS = 0.5
@@ -45,7 +45,7 @@ def wait_until_ready(wait: Wait) -> Function:
     """
     started, said, failed_since, building = wait.clock(), "", None, False
     while True:
-        function = wait.read()
+        function = _read(wait, started)
         now = wait.clock() - started
         state = _state(function, wait.condition) if function["status"]["current"] else {}
         # Once more after it has ended: its last stages.
@@ -68,6 +68,19 @@ def wait_until_ready(wait: Wait) -> Function:
                 f"The function '{function['name']}' was not ready within {wait.seconds:g} s; the controller continues."
             )
         wait.sleep(_POLL_SECONDS)
+
+
+def _read(wait: Wait, started: float) -> Function:
+    """The function; patiently, because what is stored is carried out even while nobody answers."""
+    while True:
+        try:
+            return wait.read()
+        except UnreachableError as error:
+            now = wait.clock() - started
+            if now > wait.seconds:
+                raise
+            wait.say(f"  {now:5.1f} s  {error}")
+            wait.sleep(_POLL_SECONDS)
 
 
 def _reached(condition: str, function: Function) -> str:

@@ -89,7 +89,7 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
-    """TCP connections that the probe pod holds open; answered if all are open at once."""
+    """TCP connections that the probe pod opens and holds; answered if any is open: a slow target is no defence."""
 
     host: str
     port: int

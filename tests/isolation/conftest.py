@@ -51,6 +51,22 @@ if TYPE_CHECKING:
 
 _PROBE, _DECOY, _BUILD = "probe", "decoy", "build"
 _WORD = secrets.token_hex(8)
+# A store that has room for many connections at once: one task for each, and no thread.
+_STORE = """
+import asyncio, sys
+async def answer(reader, writer):
+    try:
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nstore")
+    except (asyncio.IncompleteReadError, OSError):
+        pass
+    finally:
+        writer.close()
+async def serve():
+    server = await asyncio.start_server(answer, "", int(sys.argv[1]), backlog=4096)
+    await server.serve_forever()
+asyncio.run(serve())
+"""
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +128,8 @@ def _patiently(objects: Cluster, manifest: Manifest) -> None:
 def _openstack(cluster: Testbed) -> Iterator[None]:
     """A store, a Keystone and a metadata service, as far as it matters who can connect to them."""
     address = ("169.254.169.254/32", "dev", "lo")
-    with cluster.openstack_server(serve_command(STORE_PORT, KEYSTONE_PORT, INDEX_PORT, 80)):
+    servers = serve_command(KEYSTONE_PORT, INDEX_PORT, 80)
+    with cluster.openstack_server(servers), cluster.openstack_server(["python3", "-c", _STORE, str(STORE_PORT)]):
         run(cluster.running.on_openstack_side("ip", "address", "replace", *address))
         try:
             yield

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import exchange
-from client.errors import CommandError, TokenRefusedError
+from client.errors import CommandError, TokenRefusedError, UnreachableError
 from client.exchange import RetryPolicy, ask, fetch
 from client.login import Login
 
@@ -145,6 +145,8 @@ def test_proxy_without_a_service_behind_it_is_asked_again(server: Server) -> Non
     assert clock.slept == [1, 1]
     said = sentence(server, nobody, retry=Time().retry(3))
     assert said == f"The gateway at {server.url} cannot be reached: its proxy returned 503 Service Unavailable."
+    with pytest.raises(UnreachableError):
+        ask(login(server.url), server.url + "/x", retry=Time().retry(3))
 
 
 def test_retries_end(server: Server) -> None:
@@ -204,7 +206,7 @@ def test_computation_that_never_ends_is_not_waited_for_for_ever(
 
 def test_service_that_is_not_there_is_named() -> None:
     with pytest.raises(
-        CommandError, match=r"^The gateway at http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"
+        UnreachableError, match=r"^The gateway at http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"
     ):
         ask(login(""), "http://127.0.0.1:1/x?secret", retry=Time().retry(3))
 

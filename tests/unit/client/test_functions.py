@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from client import access
-from client.errors import CommandError
+from client.errors import CommandError, UnreachableError
 from client.functions.cli import function
 from client.functions.options import fields_of, shares_of
 from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
@@ -226,13 +226,18 @@ def test_shares_are_read() -> None:
             shares_of((word,))
 
 
-def waited(*states: dict[str, Any], seconds: float = 60, condition: str = "Ready") -> tuple[dict[str, Any], list[str]]:
+def waited(
+    *states: dict[str, Any] | CommandError, seconds: float = 60, condition: str = "Ready"
+) -> tuple[dict[str, Any], list[str]]:
     """Waits on these states, the last of which stays; each look takes a second."""
     left, now, said = list(states), [0.0], []
 
     def read() -> dict[str, Any]:
         now[0] += 1
-        return left.pop(0) if len(left) > 1 else left[0]
+        state = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(state, CommandError):
+            raise state
+        return state
 
     wait = Wait(seconds, read, said.append, sleep=lambda _: None, clock=lambda: now[0], condition=condition)
     return wait_until_ready(wait), said
@@ -252,6 +257,18 @@ def test_progress_is_told_once_and_the_status_of_an_older_specification_is_none(
 def test_a_failure_that_stays_ends_the_wait_with_its_reason() -> None:
     with pytest.raises(CommandError, match="CrashLoopBackOff: exit code 3"):
         waited(shown(ready=False, reason="CrashLoopBackOff", message="exit code 3"))
+
+
+def test_a_service_that_nobody_answers_for_a_while_is_waited_for() -> None:
+    """As while the functions API restarts; at the end of the time it is the reason, and a refusal is at once."""
+    away = UnreachableError("The gateway cannot be reached.")
+    found, said = waited(shown(ready=None, reason="Deploying"), away, away, shown())
+    assert found["name"] == "hello"
+    assert [line.split("s  ", 1)[1] for line in said[1:3]] == [str(away)] * 2
+    with pytest.raises(UnreachableError):
+        waited(away)
+    with pytest.raises(CommandError, match="No"):
+        waited(CommandError("No.", status=403), shown())
 
 
 def test_a_failure_that_passes_does_not() -> None:
