@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from databases import databases
+from databases import NAMES, Databases
 from sweeping import (
     adler32,
     begin,
@@ -30,20 +30,19 @@ COUNT = 120
 
 
 @contextlib.contextmanager
-def sweeping(start_gateway, cloud, backend, kind: str = "sqlite", **settings: str):
+def sweeping(servers: Databases, kind: str, start_gateway, cloud, backend, **settings: str):
     """A gateway whose sweeps have small parts."""
-    with databases() as servers:
-        raw = servers.new(kind)
-        made = Database(raw.url, connections=1)
-        upgrade(made.engine)
-        made.close()
-        with stage(start_gateway, cloud, backend, raw, **{**SMALL_PARTS, **settings}) as running:
-            yield running
+    raw = servers.new(kind)
+    made = Database(raw.url, connections=1)
+    upgrade(made.engine)
+    made.close()
+    with stage(start_gateway, cloud, backend, raw, **{**SMALL_PARTS, **settings}) as running:
+        yield running
 
 
-@pytest.fixture(scope="module")
-def swept(start_gateway, cloud, backend):
-    with sweeping(start_gateway, cloud, backend) as running:
+@pytest.fixture(scope="module", params=NAMES)
+def swept(request, servers, start_gateway, cloud, backend):
+    with sweeping(servers, request.param, start_gateway, cloud, backend) as running:
         yield running
 
 
