@@ -70,14 +70,22 @@ def without_id(written: Mapping[str, bytes], location: str) -> dict[str, bytes]:
 
 def reads(cloud, container: str) -> list[str]:
     """The names of the objects of a container that have been read, in the order of the reads."""
-    pattern = re.compile(rf"\bGET /v1/AUTH_[0-9a-f]+/{re.escape(container)}/(\S+)")
-    text = (cloud.logs / "swift-proxy.log").read_text(errors="replace")
     # The log quotes the path of the request, which is quoted already.
-    return [unquote(unquote(match)) for match in pattern.findall(text)]
+    return [unquote(unquote(match)) for match in _logged(cloud, rf"\bGET {_path(container)}/(\S+)")]
 
 
 def read_nothing_more(cloud, container: str, seconds: float) -> None:
-    """Fails if an object is read within the time."""
-    before = len(reads(cloud, container))
+    """Fails if a container or an object in it is asked for within the time, with whatever method."""
+    pattern = rf"\b[A-Z]+ {_path(container)}(?:[/ ?]|%3F)"
+    before = len(_logged(cloud, pattern))
+    assert before
     time.sleep(seconds)
-    assert len(reads(cloud, container)) == before
+    assert len(_logged(cloud, pattern)) == before
+
+
+def _path(container: str) -> str:
+    return rf"/v1/AUTH_[0-9a-f]+/{re.escape(container)}"
+
+
+def _logged(cloud, pattern: str) -> list[str]:
+    return re.findall(pattern, (cloud.logs / "swift-proxy.log").read_text(errors="replace"))

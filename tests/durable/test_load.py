@@ -1,5 +1,6 @@
 """Many calls: one execution for one key, fair turns, clocks that step, and how many are accepted in a second."""
 
+import os
 import statistics
 import threading
 import time
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from databases import databases
 from sqlalchemy import select
@@ -30,22 +32,23 @@ def servers():
         yield made
 
 
-def test_two_requests_with_one_key_in_parallel_are_one_execution(durable, worker, backend, token):
+def test_two_requests_with_one_key_in_parallel_are_one_execution(durable, backend, token):
     """500 times."""
+    word = f"/twice-{durable.database.name}-"
 
     def twice(number: int) -> set[str]:
-        path = f"/v1/invoke/echo/twice-{number}"
+        path = f"/v1/invoke/echo{word}{number}"
         with ThreadPoolExecutor(2) as pair:
             found = list(pair.map(lambda _: durable.post(token, path, Idempotency_Key=f"twice-{number}"), range(2)))
         assert {response.status_code for response in found} <= {202, 409}
         return {response.headers["Location"] for response in found}
 
-    with ThreadPoolExecutor(4) as pool:
+    with durable.worker(), ThreadPoolExecutor(4) as pool:
         locations = list(pool.map(twice, range(500)))
-    assert {len(each) for each in locations} == {1}
-    for (location,) in locations:
-        assert durable.ended(token, location, seconds=300)["state"] == "succeeded"
-    executed = Counter(each.line for each in backend.seen if b"/twice-" in each.line)
+        assert {len(each) for each in locations} == {1}
+        for (location,) in locations:
+            assert durable.ended(token, location, seconds=300)["state"] == "succeeded"
+    executed = Counter(each.line for each in backend.seen if word.encode() in each.line)
     assert len(executed) == 500
     assert set(executed.values()) == {1}
 
@@ -105,13 +108,18 @@ def test_project_with_ten_thousand_queued_calls_delays_no_other(durable, cloud, 
         durable.accepted(many, "/v1/invoke/echo/many")
         fill(durable, cloud.users["alice"].project_id, cloud.users["alice"].id, 10_000)
         busy = statistics.quantiles(waits(durable, few, 20), n=20)[-1]
-    print(f"\n    p95 of the wait: {1000 * idle:.0f} ms idle, {1000 * busy:.0f} ms beside 10,000 queued calls")
+    print(
+        f"\n    {durable.database.name}: p95 of the wait {1000 * idle:.0f} ms idle, {1000 * busy:.0f} ms beside 10,000",
+        f"queued calls ({busy / idle:.1f} times); load {os.getloadavg()[0]:.1f}",
+    )
     assert busy <= max(2 * idle, scaled(0.5))
 
 
 @pytest.mark.parametrize("step", ["+1h", "-1h"])
-def test_clock_of_the_worker_steps(durable, backend, token, step, tmp_path):
+def test_clock_of_the_worker_steps(durable, backend, cloud, step, tmp_path):
     """libfaketime: the clock that the worker reads jumps by an hour while it works, and back."""
+    # Alice may have a long queue.
+    token = cloud.token("bob")
     (library,) = map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     stamp = tmp_path / "clock"
     stamp.write_text("+0")
@@ -127,7 +135,7 @@ def test_clock_of_the_worker_steps(durable, backend, token, step, tmp_path):
         while not ended.wait(0.5):
             stamp.write_text(step if stamp.read_text() == "+0" else "+0")
 
-    path = f"/v1/invoke/echo/clock{step.replace('+', 'p')}"
+    path = f"/v1/invoke/echo/clock-{durable.database.name}{step.replace('+', 'p')}"
     threading.Thread(target=jump, daemon=True).start()
     try:
         with durable.worker(**faked):
@@ -142,16 +150,33 @@ def test_clock_of_the_worker_steps(durable, backend, token, step, tmp_path):
     assert sum(path.rpartition("/")[2].encode() in each.line for each in backend.seen) == 30
 
 
+def processors(durable) -> dict[str, float]:
+    """CPU seconds so far of each party to a call, with its children."""
+    roots = {"gateway": durable.gateway.service.pid, "client": os.getpid()}
+    if durable.database.server is not None:
+        roots["database"] = durable.database.server.process.pid
+    return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in roots.items()}
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    # The test itself has started all the others.
+    family = [process] if process.pid == os.getpid() else [process, *process.children(recursive=True)]
+    return sum(sum(each.cpu_times()[:2]) for each in family)
+
+
 def test_accepted_calls_per_second(durable, cloud):
-    """The figure for docs; it asserts only that all are accepted."""
-    token, seconds, accepted = cloud.token("alice"), 10.0, []
+    """The figure for docs, with its profile; it asserts only that calls are accepted."""
+    token, seconds, accepted = cloud.token("bob"), 10.0, []
+    durable.accepted(token)
+    before, waited, load = processors(durable), [], os.getloadavg()[0]
     deadline = time.monotonic() + seconds
 
     def client() -> None:
         headers = {"X-Auth-Token": token, "Prefer": "respond-async"}
         with httpx.Client(base_url=durable.gateway.url, headers=headers, timeout=scaled(60)) as session:
-            while time.monotonic() < deadline:
+            while (begun := time.monotonic()) < deadline:
                 response = session.post("/v1/invoke/echo/rate", content=b"x" * 100)
+                waited.append(time.monotonic() - begun)
                 if response.status_code == 202:
                     accepted.append(1)
                 else:
@@ -162,5 +187,10 @@ def test_accepted_calls_per_second(durable, cloud):
         thread.start()
     for thread in threads:
         thread.join()
-    print(f"\n    {durable.database.name}: {len(accepted) / seconds:.0f} accepted calls a second")
     assert accepted
+    spent = {name: (after - before[name]) / len(accepted) for name, after in processors(durable).items()}
+    print(
+        f"\n    {durable.database.name}: {len(accepted) / seconds:.0f} accepted calls a second,",
+        f"p50 {1000 * statistics.median(waited):.0f} ms, load before {load:.1f}; CPU of one:",
+        ", ".join(f"{name} {1000 * each:.1f} ms" for name, each in spent.items()),
+    )
