@@ -43,7 +43,7 @@ test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/f
 test-conformance: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
 
-test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; a quarter of an hour
+test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; twenty minutes or more
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_build_kills.py -q -s -p tests.cluster.plugin
 
 bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## P8 and P9: cold start, 200 idle tenants (BENCH_TENANTS), and 10,000 records (BENCH_RECORDS), on a cluster of their own; half an hour

@@ -166,7 +166,8 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 def test_accepted_calls_per_second(durable, cloud):
     """The figure for docs, with its profile; it asserts only that calls are accepted."""
-    token, seconds, accepted = cloud.token("bob"), 10.0, []
+    # What it leaves in a queue delays nobody else.
+    token, seconds, accepted = cloud.token("carol"), 10.0, []
     durable.accepted(token)
     before, waited, load = processors(durable), [], os.getloadavg()[0]
     deadline = time.monotonic() + seconds

@@ -232,3 +232,75 @@ def test_worker_that_ends_gives_its_sweep_to_another(swept, container, token):
         wait_until(lambda: swept.show(token, location)["state"] == "queued", what="the sweep without a worker")
     with swept.worker():
         assert swept.ended(token, location)["state"] == "succeeded"
+
+
+# --- authority
+
+
+@contextlib.contextmanager
+def in_the_middle(swept, cloud, token, name="swept", **fields):
+    """A sweep that runs, slowly."""
+    with swept.worker():
+        location = begin(swept, token, name, limits={"requests_per_second": 4}, **fields)
+        before = len(reads(cloud, name))
+        wait_until(lambda: len(reads(cloud, name)) > before, what="the first read")
+        yield location
+
+
+def stopped(swept, cloud, token, location, name="swept"):
+    document = swept.ended(token, location)
+    read_nothing_more(cloud, name, scaled(1.5))
+    assert document["state"] == "failed"
+    return document["error"]["code"]
+
+
+def test_suspended_tenant_stops_a_sweep(swept, container, cloud, token):
+    before = swept.gateway.tenants.read_text()
+    with in_the_middle(swept, cloud, token) as location:
+        own = f"project_id: {cloud.users['alice'].project_id}"
+        swept.gateway.tenants.write_text(before.replace(own, f"{own}\n  suspended: unpaid"))
+        try:
+            wait_until(lambda: swept.gateway.get("/v1/limits", token).status_code == 403, what="the suspension")
+            time.sleep(scaled(2))
+            read_nothing_more(cloud, "swept", scaled(1.5))
+        finally:
+            swept.gateway.tenants.write_text(before)
+        wait_until(lambda: swept.gateway.get("/v1/limits", token).status_code == 200, what="the end of the suspension")
+        assert stopped(swept, cloud, token, location) == "tenant.suspended"
+
+
+def test_withdrawn_acl_stops_a_sweep(swept, container, cloud):
+    bucket, member = container[0], cloud.users["alice-member"]
+    acl = f"{member.project_id}:{member.id}"
+    url = f"{cloud.account_url('alice')}/members-sweeps"
+    bucket.session.put(url, headers={"X-Container-Write": acl, "X-Container-Read": acl})
+    token = cloud.token("alice-member")
+    with contextlib.ExitStack() as stack:
+        readable = contextlib.ExitStack()
+        readable.enter_context(bucket.readable_by(member))
+        location = stack.enter_context(in_the_middle(swept, cloud, token, output={"container": "members-sweeps"}))
+        readable.close()
+        assert stopped(swept, cloud, token, location) == "object.forbidden"
+
+
+@pytest.mark.parametrize("what", ["users", "projects"])
+def test_disabled_user_or_project_stops_a_sweep(swept, container, cloud, what):
+    bucket, member = container[0], cloud.users["alice-member"]
+    acl = f"{member.project_id}:{member.id}"
+    url = f"{cloud.account_url('alice')}/members-sweeps"
+    bucket.session.put(url, headers={"X-Container-Write": acl, "X-Container-Read": acl})
+    admin = cloud.session("admin")
+    named = f"{cloud.auth_url}/{what}/{member.id if what == 'users' else member.project_id}"
+    with bucket.readable_by(member):
+        output = {"container": "members-sweeps"}
+        with in_the_middle(swept, cloud, cloud.token("alice-member"), output=output) as location:
+            admin.patch(named, json={what[:-1]: {"enabled": False}})
+            try:
+                time.sleep(scaled(2))
+                read_nothing_more(cloud, "swept", scaled(1.5))
+            finally:
+                admin.patch(named, json={what[:-1]: {"enabled": True}})
+            # Tokens that were issued before are revoked.
+            token = cloud.token("alice")
+            document = swept.ended(token, location)
+            assert (document["state"], document["error"]["code"]) == ("failed", "operation.authority_lost")

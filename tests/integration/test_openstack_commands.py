@@ -428,7 +428,7 @@ print(checksum.digests["md5"])
 for each in conn.function.checksums("data", prefix="plain", algorithm="sha256"):
     print(each.object, each.digests["sha256"])
 for limit in conn.function.limits():
-    where: str | None = limit.source
+    where: str = limit.source or ""
     print(limit.name, where)
 '''
 

@@ -262,7 +262,7 @@ async def test_thousand_calls_at_once_never_pass_the_limit(
     store = {"OSFAAS_LIMIT_STORE_URL": valkey.url, "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(10))}
     with gateways_of(start_gateway, cloud, held, count=count, **(store if shared else {})) as made:
         for gateway in made:
-            until(lambda gateway=gateway: seen_by(gateway, alice) == (LIMIT, "project_limit"))  # type: ignore[misc]
+            until(lambda gateway=gateway: seen_by(gateway, alice) == (LIMIT, "project_limit"))
         await at_the_edge(made, held, alice, number=1_000, limit=most)
         # Nothing of it stays: the limit is free again.
         await at_the_edge(made, held, alice, number=2 * most, limit=most)
