@@ -7,7 +7,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from tenancy.isolation.attack import Connect, Outcome, Resolve
+from tenancy.isolation.attack import Connect, Outcome, PodProbe, Resolve
 from tenancy.isolation.network_attacks import http
 from tenancy.isolation.pods import probe_pod
 from tenancy.isolation.runners import PodName, run_in_pod
@@ -75,7 +75,7 @@ def test_the_memory_limit_of_a_pod_bounds_its_connections(arena: Arena) -> None:
 
 
 def _assert_others_are_served(arena: Arena) -> None:
-    questions = [
+    questions: list[PodProbe] = [
         Connect(OPENSTACK_ADDRESS, STORE_PORT, http(OPENSTACK_ADDRESS)),
         Resolve("kubernetes.default.svc.cluster.local"),
     ]
