@@ -10,7 +10,7 @@ from tenancy.isolation.network_attacks import http, network_attacks
 from tenancy.isolation.targets import OWN_PORT, Context
 from tenancy.isolation.tenant_user_attacks import harmless
 
-# More than a shared proxy has room for at its usual limits, and less than one pod's ports and files allow.
+# More than a shared proxy accepts at its usual limits, and less than one pod's ports and files allow.
 _CONNECTIONS = 10_000
 # More than a function needs, and less than the limits that Kubernetes' documentation shows (`podPidsLimit: 1024`, of
 # which the pod's other containers have some).

@@ -170,7 +170,7 @@ def _flood(probe: dict[str, Any]) -> tuple[str, str]:
     try:
         problem = _open_many(sockets, probe)
         connected = sum(map(_is_connected, sockets))
-        # A peer that has no more room may close what its kernel has accepted.
+        # A peer at its own limit may close what its kernel has accepted.
         time.sleep(1 if connected else 0)
         held = sum(map(_is_open, sockets))
     except OSError as error:  # such as too many open files: a limit of this process, of which a pod may have many
@@ -180,7 +180,7 @@ def _flood(probe: dict[str, Any]) -> tuple[str, str]:
             connection.close()
     told = f"{held} of {count} connections were open at once"
     if held:
-        # Whoever lets some of them pass has been reached: it may only have been slow, and that is no defence.
+        # The target was reached: where it accepted only some, it may have been slow, and that is no defence.
         return "answered", told
     if connected:
         return "refused", f"{told}: {connected} were closed by the other side"

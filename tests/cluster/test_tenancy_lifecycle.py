@@ -434,7 +434,7 @@ def test_a_limit_of_keystone_is_in_the_quota_within_a_minute(lab: Lab, tenant: s
     """Set as `openstack limit create` sets it; without it, the number of the record is back."""
     session, url, resource = lab.cloud.session("admin"), lab.cloud.auth_url, "function_cpu_millis"
     service = session.get(f"{url}/services?type=function").json()["services"][0]["id"]
-    project = lab.tenant(tenant)["spec"]["projectId"]
+    project = lab.tenant(tenant)["spec"]["projectID"]
     entry = {"service_id": service, "resource_name": resource}
 
     def cpu() -> set[str]:
@@ -442,7 +442,7 @@ def test_a_limit_of_keystone_is_in_the_quota_within_a_minute(lab: Lab, tenant: s
         return {str(each["spec"]["hard"]["requests.cpu"]) for each in quotas if "requests.cpu" in each["spec"]["hard"]}
 
     usual = cpu()
-    # The quota has room for the sidecar of each pod, 25m.
+    # The quota allows for the sidecar of each pod, 25m.
     wanted = {f"{1510 + Limits().pods * 25}m"}
     registered = limit = ""
     try:
