@@ -430,6 +430,7 @@ def test_a_deleted_policy_is_back_within_ten_seconds(lab: Lab, tenant: str) -> N
         wait_until("policies are closed again", closed, seconds=10)
 
 
+@pytest.mark.long
 def test_a_limit_of_keystone_is_in_the_quota_within_a_minute(lab: Lab, tenant: str) -> None:
     """Set as `openstack limit create` sets it; without it, the number of the record is back."""
     session, url, resource = lab.cloud.session("admin"), lab.cloud.auth_url, "function_cpu_millis"
