@@ -107,7 +107,9 @@ def stage(start_gateway: Callable, cloud: object, backend, database: TestDatabas
         # Swift of the local cloud lets managers own an account.
         "OSFAAS_OPERATION_ROLES": "member,manager",
         "OSFAAS_WORKER_LEASE_SECONDS": str(scaled(5)),
-        "OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS": "2",
+        "OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS": str(scaled(2)),
+        # The default, on a slow machine.
+        "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_RETRY_SECONDS": "0.5",
         **settings,
     }
