@@ -109,13 +109,13 @@ class Program:
         """
         found: dict[str, Any] = {}
         for _ in range(_ROUNDS):
-            forms = {each: FORMATS for each in lists if each not in found}
+            forms: dict[str, tuple[str, ...]] = {each: FORMATS for each in lists if each not in found}
             forms.update({each: SHOWN for each in shows if each not in found})
             asked = [(each, form) for each, names in forms.items() for form in (*names, "json")]
             results = self.run(*(f"{each} -f {form}" for each, form in asked), cloud=cloud)
             failed = {pair: done for pair, done in zip(asked, results, strict=True) if done.code}
             assert failed == {}
-            first = {}
+            first: dict[tuple[str, str], str] = {}
             for pair, done in zip(asked, results, strict=True):
                 first.setdefault(pair, done.out)
             last = {each: done.out for (each, _), done in zip(asked, results, strict=True)}

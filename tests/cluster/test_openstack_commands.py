@@ -66,7 +66,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site(Program):
+class ClusterProgram(Program):
     """The program on the OpenStack side of the cluster."""
 
     product: Product
@@ -94,7 +94,7 @@ class Site(Program):
 
 
 @pytest.fixture(scope="module")
-def site(product: Product) -> Iterator[Site]:
+def program(product: Product) -> Iterator[ClusterProgram]:
     """The program, with the project of the member onboarded by it, and an object."""
     openstack, file = product.openstack, product.folder / "openstack.yaml"
     clouds = yaml.safe_load(product.clouds_of_users().read_text())["clouds"]
@@ -109,7 +109,7 @@ def site(product: Product) -> Iterator[Site]:
     session.put(f"{account}/openstack/plain", data=CONTENT)
     around = product.cluster.running.on_openstack_side
     with region(openstack.outside, urls):
-        made = Site(bare_environment(file, product.folder), around, product=product)
+        made = ClusterProgram(bare_environment(file, product.folder), around, product=product)
         # The namespace of an earlier file's tenant may still be going.
         onboard = f"function tenant onboard --function checksums --limit requests_per_second=200 {ALICE}"
         made.one(onboard, cloud="system")
@@ -121,20 +121,20 @@ def site(product: Product) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def hello(site: Site) -> str:
+def hello(program: ClusterProgram) -> str:
     """The name of the first revision of a function that answers."""
     started = time.monotonic()
-    created = site.one(site.create("hello", "--wait", "-f", "json"))
+    created = program.one(program.create("hello", "--wait", "-f", "json"))
     say(f"created by openstack after {time.monotonic() - started:.1f} s")
     found: dict[str, Any] = json.loads(created.out)
     assert found["ready"] is True
     assert f"ready: revision {found['latest_ready_revision']}" in created.err
-    assert site.answer() == "v1 /path?x=1 question"
+    assert program.answer() == "v1 /path?x=1 question"
     return str(found["latest_ready_revision"])
 
 
-def test_what_is_listed_and_shown_is_the_same_in_every_format(site: Site, hello: str) -> None:
-    found = site.in_every_format(lists=LISTS, shows=SHOWS)
+def test_what_is_listed_and_shown_is_the_same_in_every_format(program: ClusterProgram, hello: str) -> None:
+    found = program.in_every_format(lists=LISTS, shows=SHOWS)
     (listed,) = found["function list"]
     assert (listed["Name"], listed["Ready"]) == ("hello", True)
     (revision,) = found["function revision list hello"]
@@ -152,139 +152,141 @@ def test_what_is_listed_and_shown_is_the_same_in_every_format(site: Site, hello:
     assert found["checksum show openstack/plain"]["adler32"] == ADLER32
     assert found["checksum create openstack/plain"]["stored"]
     session, account = (
-        site.product.openstack.outside.session("alice"),
-        site.product.openstack.outside.account_url("alice"),
+        program.product.openstack.outside.session("alice"),
+        program.product.openstack.outside.account_url("alice"),
     )
     assert ADLER32 in session.head(f"{account}/openstack/plain").headers.values()
 
 
-def test_columns_are_chosen(site: Site, hello: str) -> None:
+def test_columns_are_chosen(program: ClusterProgram, hello: str) -> None:
     commands = [*LISTS, *SHOWS]
-    whole = [json.loads(done.out) for done in site.run(*(f"{command} -f json" for command in commands))]
+    whole = [json.loads(done.out) for done in program.run(*(f"{command} -f json" for command in commands))]
     # Those of the ends: they do not change from one command to the next.
     names = [(list(found[0] if isinstance(found, list) else found)) for found in whole]
     ends = [(each[0], each[-1]) for each in names]
     chosen = [
         [*command.split(), "-c", first, "-c", last] for command, (first, last) in zip(commands, ends, strict=True)
     ]
-    some = [json.loads(done.out) for done in site.run(*([*words, "-f", "json"] for words in chosen))]
+    some = [json.loads(done.out) for done in program.run(*([*words, "-f", "json"] for words in chosen))]
     for command, found, part, columns in zip(commands, whole, some, ends, strict=True):
         rows, parts = ((each if isinstance(each, list) else [each]) for each in (found, part))
         assert parts == [{name: row[name] for name in columns} for row in rows], command
-    firsts = site.run(*([*words[:-2], "-f", "value"] for words in chosen))
+    firsts = program.run(*([*words[:-2], "-f", "value"] for words in chosen))
     for done, found, (first, _) in zip(firsts, whole, ends, strict=True):
         rows = found if isinstance(found, list) else [found]
         assert done.out.splitlines() == [str(row[first]) for row in rows]
 
 
-def test_changes_are_shown_in_every_format_and_reach_the_calls(site: Site, hello: str) -> None:
+def test_changes_are_shown_in_every_format_and_reach_the_calls(program: ClusterProgram, hello: str) -> None:
     """A second revision, a share for it, and the way back. The same command again changes nothing."""
-    where = ("-n", site.namespace("alice"))
-    changed = site.shown("function set --env VERSION=v2 --env MORE=1 --wait hello")
+    where = ("-n", program.namespace("alice"))
+    changed = program.shown("function set --env VERSION=v2 --env MORE=1 --wait hello")
     second = changed["latest_ready_revision"]
     assert (changed["environment"], second != hello) == ({"VERSION": "v2", "MORE": "1"}, True)
-    assert site.answer() == "v2 /path?x=1 question"
-    shared = site.shown(f"function traffic set --wait hello {hello}=100 {second}@canary=0")
+    assert program.answer() == "v2 /path?x=1 question"
+    shared = program.shown(f"function traffic set --wait hello {hello}=100 {second}@canary=0")
     assert {each["name"]: each["percent"] for each in shared["active_revisions"]}[hello] == 100
-    wait_until("the tag is known", lambda: site.answer("hello@canary") == "v2 /path?x=1 question", seconds=60)
-    assert site.answer() == "v1 /path?x=1 question"
-    rolled = site.shown(f"function rollback --to {second} --wait hello")
+    wait_until("the tag is known", lambda: program.answer("hello@canary") == "v2 /path?x=1 question", seconds=60)
+    assert program.answer() == "v1 /path?x=1 question"
+    rolled = program.shown(f"function rollback --to {second} --wait hello")
     assert [each["name"] for each in rolled["active_revisions"] if each["percent"]] == [second]
-    wait_until("all calls reach the second", lambda: site.answer() == "v2 /path?x=1 question", seconds=60)
-    restored = site.shown("function unset --traffic --env MORE --wait hello")
+    wait_until("all calls reach the second", lambda: program.answer() == "v2 /path?x=1 question", seconds=60)
+    restored = program.shown("function unset --traffic --env MORE --wait hello")
     assert (restored["traffic"], restored["environment"]) == (None, {"VERSION": "v2"})
-    spec = site.spec("functions.osfaas.dev", "hello", *where)
+    spec = program.spec("functions.osfaas.dev", "hello", *where)
     assert ("traffic" in spec, spec["environment"]) == (False, {"VERSION": "v2"})
-    revisions = site.in_every_format(lists=["function revision list hello"])["function revision list hello"]
+    revisions = program.in_every_format(lists=["function revision list hello"])["function revision list hello"]
     assert len(revisions) == 3
     assert revisions[-1]["Revision"] == hello
 
 
-def test_the_log_of_a_call_is_shown(site: Site, hello: str) -> None:
+def test_the_log_of_a_call_is_shown(program: ClusterProgram, hello: str) -> None:
     """Pods that nobody calls end, and their logs with them."""
 
     def logged() -> bool:
-        site.answer()
-        done = site.one("function log show --lines 5 hello")
+        program.answer()
+        done = program.one("function log show --lines 5 hello")
         return "== hello-" in done.err and "asked for /path?x=1" in done.out
 
     wait_until("the log has the call", logged, seconds=60)
 
 
-def test_a_cloud_without_a_database_says_so(site: Site) -> None:
+def test_a_cloud_without_a_database_says_so(program: ClusterProgram) -> None:
     for command in ("checksum sweep openstack", "checksum sweep list"):
-        (done,) = site.run(command)
+        (done,) = program.run(command)
         assert (done.code, done.out) == (1, "")
         assert "501" in done.err
 
 
-def test_a_created_function_is_shown_in_every_format_and_several_are_deleted(site: Site, hello: str) -> None:
+def test_a_created_function_is_shown_in_every_format_and_several_are_deleted(
+    program: ClusterProgram, hello: str
+) -> None:
     names = {form: f"short-{letter}" for form, letter in zip(SHOWN, "abcd", strict=True)}
-    done = site.run(*(site.create(name, "-f", form) for form, name in names.items()))
+    done = program.run(*(program.create(name, "-f", form) for form, name in names.items()))
     assert [each.code for each in done] == [0] * len(names), done
     # What differs from one to the other.
     own = re.compile(r"short-[a-d]|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
     found = agreed({form: own.sub("*", each.out) for form, each in zip(names, done, strict=True)})
     assert (found["name"], found["memory_mib"], found["args"][-1]) == ("*", 96, SERVER)
-    assert site.one("function list -f value -c Name").out.split() == ["hello", *names.values()]
-    (deleted,) = site.run(["function", "delete", "none", *names.values()])
+    assert program.one("function list -f value -c Name").out.split() == ["hello", *names.values()]
+    (deleted,) = program.run(["function", "delete", "none", *names.values()])
     assert deleted.code == 1
     assert "1 of 5 functions were not deleted" in deleted.err
-    assert site.one("function list -f value -c Name").out.split() == ["hello"]
+    assert program.one("function list -f value -c Name").out.split() == ["hello"]
 
 
-def test_administrator_leads_a_project_from_onboarding_to_its_removal(site: Site) -> None:
+def test_administrator_leads_a_project_from_onboarding_to_its_removal(program: ClusterProgram) -> None:
     """The record, what its user is told, and the namespace."""
-    name = site.namespace("bob")
-    kubectl = site.product.cluster.kubectl
+    name = program.namespace("bob")
+    kubectl = program.product.cluster.kubectl
 
     def administer(words: str) -> dict[str, Any]:
-        return site.shown(f"function tenant {words} {BOB}", cloud="system")
+        return program.shown(f"function tenant {words} {BOB}", cloud="system")
 
     def refusal(user: str) -> str:
-        return site.run("checksum show nowhere/plain", cloud=user)[0].err
+        return program.run("checksum show nowhere/plain", cloud=user)[0].err
 
     assert administer("onboard --function checksums --limit pods=7")["limits"]["pods"] == 7
     kubectl("wait", "--for=condition=Ready", f"tenant/{name}", "--timeout=600s")
     assert administer("set --display-name Bobs")["display_name"] == "Bobs"
-    (listed,) = site.in_every_format(lists=["function tenant list"], cloud="system").values()
+    (listed,) = program.in_every_format(lists=["function tenant list"], cloud="system").values()
     states = {each["Project ID"]: (each["Display Name"], each["State"]) for each in listed}
-    assert states[site.product.openstack.inside.users["bob"].project_id] == ("Bobs", "active")
+    assert states[program.product.openstack.inside.users["bob"].project_id] == ("Bobs", "active")
     assert len(states) == 2
     assert administer("suspend --reason unpaid")["suspended"] == "unpaid"
-    assert site.spec("tenant", name)["suspended"] == "unpaid"
+    assert program.spec("tenant", name)["suspended"] == "unpaid"
     wait_until("its user is told", lambda: "unpaid" in refusal("bob"), seconds=60)
     assert administer("resume")["state"] == "active"
     wait_until("its user is back", lambda: "There is no such container" in refusal("bob"), seconds=60)
     assert administer("offboard --grace-seconds 3600")["state"] == "removal requested"
-    (early,) = site.run(f"function tenant offboard --confirm {BOB}", cloud="system")
+    (early,) = program.run(f"function tenant offboard --confirm {BOB}", cloud="system")
     assert (early.code, "409" in early.err) == (1, True)
     assert administer("offboard --cancel")["state"] == "active"
     shown = administer("show")
     assert (shown["namespace"], shown["offboarding"], shown["suspended"]) == (name, None, None)
-    site.one(f"function tenant offboard --grace-seconds 1 {BOB}", cloud="system")
+    program.one(f"function tenant offboard --grace-seconds 1 {BOB}", cloud="system")
     confirm = f"function tenant offboard --confirm -f value -c state {BOB}"
-    wait_until("it can be confirmed", lambda: site.run(confirm, cloud="system")[0].code == 0, seconds=60, pause=2)
+    wait_until("it can be confirmed", lambda: program.run(confirm, cloud="system")[0].code == 0, seconds=60, pause=2)
     there = ("get", "namespace", name, "--ignore-not-found", "-o", "name")
     wait_until("the namespace is gone", lambda: kubectl(*there) == "", seconds=120, pause=2)
-    (refused,) = site.run("function tenant list")
+    (refused,) = program.run("function tenant list")
     assert (refused.code, "403" in refused.err) == (1, True)
 
 
-def test_a_deleted_function_is_gone(site: Site, hello: str) -> None:
-    site.one("function delete hello")
-    services = ("get", "services.serving.knative.dev", "-n", site.namespace("alice"), "-o", "name")
-    kubectl = site.product.cluster.kubectl
+def test_a_deleted_function_is_gone(program: ClusterProgram, hello: str) -> None:
+    program.one("function delete hello")
+    services = ("get", "services.serving.knative.dev", "-n", program.namespace("alice"), "-o", "name")
+    kubectl = program.product.cluster.kubectl
     wait_until("its service is gone", lambda: "/hello\n" not in kubectl(*services), seconds=60)
-    empty, missing = site.run("function list -f json", "function show hello")
+    empty, missing = program.run("function list -f json", "function show hello")
     assert json.loads(empty.out) == []
     assert (missing.code, "'hello'" in missing.err) == (1, True)
 
 
-def test_no_command_is_left_out(site: Site) -> None:
+def test_no_command_is_left_out(program: ClusterProgram) -> None:
     """By the tests before this one, which the whole file runs."""
     page = (CHECKOUT / "docs/reference/openstack.md").read_text(encoding="utf-8")
     commands = re.findall("^## (.*)$", page, re.MULTILINE)
     assert len(commands) > 20
-    used = [" ".join((*words, "")) for words in site.used]
+    used = [" ".join((*words, "")) for words in program.used]
     assert [each for each in commands if not any(line.startswith(f"{each} ") for line in used)] == []
