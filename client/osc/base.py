@@ -53,7 +53,7 @@ def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return tuple(fields), tuple(formatted(value) for value in fields.values())
 
 
-class _Words(format_columns.ListColumn):  # type: ignore[misc]
+class _Words(format_columns.ListColumn):
     """A list in its own order: osc-lib sorts, and sorted words of a command say something else."""
 
     def human_readable(self) -> str:
