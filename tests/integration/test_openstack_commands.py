@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,73 +20,18 @@ from test_documented_commands import BLOCK
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
 from tests.machine import scaled
+from tests.openstack_program import PYTHON, Program, bare_environment, region, whole_clouds
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PYTHON = CHECKOUT / ".cache" / "dist" / "client" / "bin" / "python"
 IMAGE = "registry.example.org/atlas/hello@sha256:" + "0a" * 32
 CONTENT = content_of(b"what openstack users read")
-FORMATS = ("json", "yaml", "csv", "value", "table")
-SHOWN = {"json", "yaml", "value", "table"}  # cliff has no csv for one object
-# Several commands in one process, because its start takes longer than all of them.
-DRIVER = """
-import contextlib, io, json, sys
-from openstackclient import shell
-
-class Out(io.StringIO):
-    def __init__(self):
-        super().__init__()
-        self.buffer = io.BytesIO()
-
-done = []
-for words in json.load(sys.stdin):
-    out, err = Out(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = shell.main(words)
-        except SystemExit as end:
-            code = end.code
-    done.append([code or 0, out.getvalue() + out.buffer.getvalue().decode(), err.getvalue()])
-json.dump(done, sys.__stdout__)
-"""
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command printed."""
+@dataclass(frozen=True, kw_only=True)
+class Site(Program):
+    """The program, and what it asked of the cloud with all parts of the product behind one address."""
 
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Site:
-    """The cloud with all parts of the product behind one address, in a region of its own."""
-
-    environment: Mapping[str, str]
     asked: list[str]
-
-    def run(self, *commands: str | list[str], cloud: str = "alice") -> list[Done]:
-        """Runs commands of `openstack`, one after the other."""
-        words = [["--os-cloud", cloud, *(each.split() if isinstance(each, str) else each)] for each in commands]
-        done = subprocess.run(
-            [PYTHON, "-W", "ignore", "-c", DRIVER],
-            input=json.dumps(words),
-            env=dict(self.environment),
-            capture_output=True,
-            text=True,
-            timeout=scaled(280),
-            check=False,
-            cwd="/",
-        )
-        assert done.returncode == 0, done.stderr
-        return [Done(*each) for each in json.loads(done.stdout)]
-
-    def one(self, command: str | list[str], cloud: str = "alice") -> Done:
-        """Runs one command, which must succeed."""
-        (done,) = self.run(command, cloud=cloud)
-        assert done.code == 0, done
-        return done
 
 
 @pytest.fixture(scope="module")
@@ -94,34 +39,12 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
     functions, projects, own = free_ports(3)
     folder = tmp_path_factory.mktemp("site")
     clouds = yaml.safe_load(Path(cloud.clouds_yaml).read_text())
-    for entry in clouds["clouds"].values():
-        entry["region_name"] = "Whole"
-    auth = clouds["clouds"]["admin"]["auth"]
-    system = {name: auth[name] for name in ("auth_url", "username", "password", "user_domain_id")}
-    clouds["clouds"]["system"] = {**clouds["clouds"]["admin"], "auth": {**system, "system_scope": "all"}}
-    identifier, secret = cloud.seed.application_credentials["plain"]
-    clouds["clouds"]["application"] = {
-        "auth_type": "v3applicationcredential",
-        "auth": {
-            "auth_url": cloud.auth_url,
-            "application_credential_id": identifier,
-            "application_credential_secret": secret,
-        },
-        "region_name": "Whole",
-    }
-    (folder / "clouds.yaml").write_text(yaml.safe_dump(clouds))
-    session = cloud.session("admin")
-    session.post(f"{cloud.auth_url}/regions", json={"region": {"id": "Whole"}})
-    services = {each["type"]: each["id"] for each in session.get(f"{cloud.auth_url}/services").json()["services"]}
+    (folder / "clouds.yaml").write_text(yaml.safe_dump(whole_clouds(clouds["clouds"], cloud)))
     urls = {
         "function": f"http://127.0.0.1:{own}",
         "object-store": f"{cloud.swift_url}/v1/AUTH_%(project_id)s",
         "identity": cloud.auth_url,
     }
-    for kind, url in urls.items():
-        for interface in ("public", "admin"):
-            endpoint = {"service_id": services[kind], "interface": interface, "region_id": "Whole", "url": url}
-            session.post(f"{cloud.auth_url}/endpoints", json={"endpoint": endpoint})
 
     def control(name: str, port: int, cloud_name: str) -> Service:
         env = {
@@ -157,6 +80,7 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
         return Service("worker-openstack", command, metrics, cloud.state, env)
 
     with (
+        region(cloud, urls),
         echo() as backend,
         start_gateway(**database) as gateway,
         running(worker(gateway)),
@@ -171,14 +95,7 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
             "functions": {"checksums": checksums, "hello": hello, "greet": hello},
         }
         gateway.tenants.write_text(yaml.safe_dump({"tenants": [tenant]}))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            "PYTHONIOENCODING": "utf-8",
-            "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
-        }
-        yield Site(environment, asked)
+        yield Site(bare_environment(folder / "clouds.yaml", folder), asked=asked)
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +106,6 @@ def made(site, bucket) -> Site:
     assert "ready: revision hello-00000000" in done.err
     assert IMAGE in done.out
     return site
-
-
-def read(text: str, form: str) -> object:
-    return json.loads(text) if form == "json" else yaml.safe_load(text)
 
 
 LISTS = [
@@ -212,26 +125,15 @@ SHOWS = [
 
 
 def test_every_command_prints_in_every_format(made):
-    commands = [f"{command} -f {form}" for command in LISTS for form in FORMATS]
-    commands += [f"{command} -f {form}" for command in SHOWS for form in FORMATS if form in SHOWN]
-    results = dict(zip(commands, made.run(*commands), strict=True))
-    assert {command: done for command, done in results.items() if done.code} == {}
-    for command, done in results.items():
-        head, _, form = command.rpartition(" -f ")
-        if form in {"json", "yaml"}:
-            found = read(done.out, form)
-            assert isinstance(found, list if head in LISTS else dict), command
-            assert found, command
-        else:
-            assert done.out.strip(), command
-    assert json.loads(results["function list -f json"].out)[0]["Name"] == "hello"
-    limits = json.loads(results["function limits show -f json"].out)
+    results = made.in_every_format(lists=LISTS, shows=SHOWS)
+    assert results["function list"][0]["Name"] == "hello"
+    limits = results["function limits show"]
     # What the gateway counts, with the source of each number: there is neither a record nor a limit in Keystone.
     counted = {each["Resource"]: each["Source"] for each in limits}
     assert counted == dict.fromkeys(
         ("function_concurrency", "function_requests_per_second", "checksum_bytes_per_second"), "gateway"
     )
-    (listed,) = json.loads(results["checksum list --prefix plain data -f json"].out)
+    (listed,) = results["checksum list --prefix plain data"]
     digests = {name: listed[name] for name in ("adler32", "md5")}
     assert digests == {name: CONTENT.digests[name] for name in digests}
 
