@@ -148,7 +148,7 @@ def test_what_is_listed_and_shown_is_the_same_in_every_format(program: ClusterPr
     assert (digests["Object"], digests["Size"], digests["adler32"]) == ("plain", len(CONTENT), ADLER32)
     shown = found["function show hello"]
     assert (shown["command"], shown["args"]) == (["python"], ["-u", "-c", SERVER])
-    assert shown["url"] == f"https://{EDGE_HOST}/v1/invoke/hello"
+    assert shown["url"] == f"https://{EDGE_HOST}/v1/invoke/hello/"
     assert found["checksum show openstack/plain"]["adler32"] == ADLER32
     assert found["checksum create openstack/plain"]["stored"]
     session, account = (
