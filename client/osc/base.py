@@ -53,8 +53,8 @@ def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return tuple(fields), tuple(formatted(value) for value in fields.values())
 
 
-class _Words(format_columns.ListColumn):
-    """A list in its own order: osc-lib sorts, and sorted words of a command say something else."""
+class _UnsortedList(format_columns.ListColumn):
+    """osc-lib sorts lists, and sorted words of a command say something else."""
 
     def human_readable(self) -> str:
         return ", ".join(map(str, self._value))
@@ -66,7 +66,7 @@ def formatted(value: Any) -> Any:
         return format_columns.DictColumn(dict(value))
     if isinstance(value, (list, tuple)):
         nested = any(isinstance(each, Mapping) for each in value)
-        return (format_columns.ListDictColumn if nested else _Words)(list(value))
+        return (format_columns.ListDictColumn if nested else _UnsortedList)(list(value))
     return value
 
 

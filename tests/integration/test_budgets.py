@@ -8,7 +8,6 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
 
 import aiohttp
 import httpx
@@ -18,18 +17,9 @@ from conftest import Gateway
 from echo import echo, plainly
 
 from tests.machine import scaled
-from tests.valkey import Valkey
 
 INVOKE = "/v1/invoke/echo"
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    server = Valkey()
-    server.start()
-    yield server
-    server.close()
 
 
 def code(response) -> str:

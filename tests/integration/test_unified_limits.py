@@ -18,7 +18,6 @@ from echo import echo
 
 from localcloud import LocalCloud
 from tests.machine import scaled
-from tests.valkey import Valkey
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 SETTINGS = {"OSFAAS_UNIFIED_LIMITS_SECONDS": "0.5", "OSFAAS_LIMIT_WAIT_SECONDS": "0"}
@@ -90,14 +89,6 @@ def strict(cloud: LocalCloud) -> Iterator[None]:
         conf.write_text(usual, encoding="utf-8")
         keystone.kill()
         keystone.restart()
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    server = Valkey()
-    server.start()
-    yield server
-    server.close()
 
 
 class Held:
