@@ -46,8 +46,8 @@ _SYSTEM_CALLS: dict[str, tuple[int, int, tuple[Any, ...]]] = {
 }
 _MAX_DETAIL_CHARACTERS = 160
 _LISTENING_SECONDS = 15
-# With a fifth of a processor, which a probe pod has, ten thousand connections take half of it.
-_FLOOD_SECONDS = 30
+# With a fifth of a processor, which a probe pod has, ten thousand connections take a sixth of it.
+_FLOOD_SECONDS = 90
 # Fewer than a usual backlog (net.core.somaxconn).
 _WAITING_AT_ONCE = 256
 
