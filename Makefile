@@ -103,7 +103,7 @@ test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keyst
 	@$(BIN)/python -m pytest tests/faults -q
 
 durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
-	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_operations or test_sweeps and malformed_dump) or test_sweep_authority and trust"
+	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_batches or test_operations or test_sweeps and malformed_dump) or test_sweep_authority and trust"
 
 test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
 	@$(BIN)/python -m pytest tests/durable -q

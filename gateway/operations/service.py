@@ -10,6 +10,7 @@ from cachetools import LRUCache
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.limits.limiter import ProjectLimiter
+from gateway.operations.batches import Acceptances
 from gateway.operations.callback_url import CallbackAllowlist
 from gateway.operations.delegation import Delegations
 from gateway.operations.preference import AsyncPreference
@@ -61,6 +62,7 @@ class Operations:
         self, database: Database, delegations: Delegations, limiter: ProjectLimiter, settings: Settings
     ) -> None:
         self.database = database
+        self._acceptances = Acceptances(database)
         self._delegations = delegations
         self._limiter = limiter
         self._settings = settings
@@ -118,14 +120,16 @@ class Operations:
                 request=wanted.request,
                 fingerprint=fingerprint_of(wanted.request),
                 repeatable=wanted.repeatable,
-                delegation_id=await self._delegations.delegation_of(caller, wanted.authority_seconds),
+                delegation_id=await self._delegations.delegation_of(
+                    caller, wanted.authority_seconds, fresh=attempt > 0
+                ),
                 max_age_ms=settings.operation_max_age_seconds * 1000,
                 retention_ms=1000 * (settings.operation_retention_seconds if retention is None else retention),
                 idempotency_key=preference.idempotency_key,
                 callback_url=preference.callback_url,
             )
             try:
-                return await self.database.run(accepting.accept, new)
+                return await self._acceptances.accept(new)
             except DelegationEndedError:
                 # A worker has ended it since it was looked up.
                 if attempt + 1 == _ATTEMPTS_AT_DELEGATION:
@@ -165,7 +169,7 @@ class Operations:
                 project_id,
                 operation_id,
                 delegation_id=await self._delegations.delegation_of(
-                    call.caller, self._settings.sweep_max_seconds if found.kind == SWEEP else None
+                    call.caller, self._settings.sweep_max_seconds if found.kind == SWEEP else None, fresh=True
                 ),
                 max_age_ms=self._settings.operation_max_age_seconds * 1000,
             )

@@ -6,6 +6,7 @@ It imports nothing of the product.
 where `work` is a function whose first parameter is a connection. The functions are in modules by their user:
 
 - `accepting`: what the gateway does (accept, look up, list, cancel, retry);
+- `batches`: many operations accepted in one transaction;
 - `working`: what a worker does (claim, renew, finish, reap);
 - `callbacks`: what is due for delivery;
 - `sweeps`: how far sweeps have come;

@@ -1,9 +1,10 @@
 """What the gateway does in the store: accept, look up, list, cancel, retry. Each function is one transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Table, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from operations.store.clock import now_ms
@@ -46,11 +47,11 @@ def accept(connection: Connection, new: NewOperation) -> Operation:
         return known
     if new.delegation_id is not None:
         _use_delegation(connection, new.delegation_id)
-    _add_if_absent(connection, queues, project_id=new.project_id)
+    add_queues(connection, [new.project_id])
     try:
         # A savepoint: in PostgreSQL a failed statement ends the transaction.
         with connection.begin_nested():
-            _insert(connection, new)
+            insert_new(connection, [new])
     except IntegrityError:
         # Another request with the same key was faster; its transaction has been committed.
         known = _known(connection, new)
@@ -62,47 +63,60 @@ def accept(connection: Connection, new: NewOperation) -> Operation:
     return found
 
 
-def _insert(connection: Connection, new: NewOperation) -> None:
+def insert_new(connection: Connection, news: Sequence[NewOperation]) -> None:
+    """Inserts operations that are not there yet, each table at once.
+
+    Raises:
+        IntegrityError: one of them is there already.
+    """
+    now: int = connection.execute(select(now_ms())).scalar_one()
+    connection.execute(insert(operations), [_operation_row(new, now) for new in news])
+    connection.execute(insert(requests), [_request_row(new) for new in news])
+    due = [_callback_row(new) for new in news if new.callback_url is not None]
+    if due:
+        connection.execute(insert(callbacks), due)
+
+
+def _operation_row(new: NewOperation, now: int) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "project_id": new.project_id,
+        "user_id": new.user_id,
+        "kind": new.kind,
+        "subject": new.subject,
+        "state": State.QUEUED,
+        "request_id": new.request_id,
+        "idempotency_key": new.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "repeatable": new.repeatable,
+        "delegation_id": new.delegation_id,
+        "created_at": now,
+        "due_at": now,
+        "expires_at": now + new.max_age_ms,
+        "retention_ms": new.retention_ms,
+        "bytes_stored": len(new.request.body),
+    }
+
+
+def _request_row(new: NewOperation) -> dict[str, Any]:
     request = new.request
-    connection.execute(
-        insert(operations).values(
-            id=new.id,
-            project_id=new.project_id,
-            user_id=new.user_id,
-            kind=new.kind,
-            subject=new.subject,
-            state=State.QUEUED,
-            request_id=new.request_id,
-            idempotency_key=new.idempotency_key,
-            fingerprint=new.fingerprint,
-            repeatable=new.repeatable,
-            delegation_id=new.delegation_id,
-            created_at=now_ms(),
-            due_at=now_ms(),
-            expires_at=now_ms() + new.max_age_ms,
-            retention_ms=new.retention_ms,
-            bytes_stored=len(request.body),
-        )
-    )
-    connection.execute(
-        insert(requests).values(
-            operation_id=new.id,
-            method=request.method,
-            target=request.target.decode("ascii"),
-            fields=fields_text(request.fields),
-            body=request.body,
-        )
-    )
-    if new.callback_url is not None:
-        connection.execute(
-            insert(callbacks).values(
-                operation_id=new.id,
-                project_id=new.project_id,
-                url=new.callback_url,
-                state=CallbackState.WAITING,
-                due_at=0,
-            )
-        )
+    return {
+        "operation_id": new.id,
+        "method": request.method,
+        "target": request.target.decode("ascii"),
+        "fields": fields_text(request.fields),
+        "body": request.body,
+    }
+
+
+def _callback_row(new: NewOperation) -> dict[str, Any]:
+    return {
+        "operation_id": new.id,
+        "project_id": new.project_id,
+        "url": new.callback_url,
+        "state": CallbackState.WAITING,
+        "due_at": 0,
+    }
 
 
 def _known(connection: Connection, new: NewOperation) -> Operation | None:
@@ -119,21 +133,26 @@ def _known(connection: Connection, new: NewOperation) -> Operation | None:
     return found
 
 
+def live_delegations(connection: Connection, ids: Collection[str]) -> frozenset[str]:
+    """Those that have not ended. They are locked against their end until the operations are stored."""
+    wanted = select(delegations.c.id).where(delegations.c.id.in_(ids), delegations.c.ending.is_(False))
+    return frozenset(connection.execute(wanted.with_for_update(read=True)).scalars()) if ids else frozenset()
+
+
 def _use_delegation(connection: Connection, delegation_id: str) -> None:
-    """Locks the delegation against its end until the operation is stored."""
-    wanted = select(delegations.c.id).where(delegations.c.id == delegation_id, delegations.c.ending.is_(False))
-    if connection.execute(wanted.with_for_update(read=True)).first() is None:
+    if not live_delegations(connection, [delegation_id]):
         raise DelegationEndedError(delegation_id)
 
 
-def _add_if_absent(connection: Connection, table: Table, *, project_id: str) -> None:
-    if connection.execute(select(table.c.project_id).where(table.c.project_id == project_id)).first() is not None:
-        return
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(table).values(project_id=project_id))
-    except IntegrityError:
-        pass
+def add_queues(connection: Connection, project_ids: Collection[str]) -> None:
+    """Makes the queues that projects do not have yet."""
+    known = select(queues.c.project_id).where(queues.c.project_id.in_(project_ids))
+    for project_id in set(project_ids).difference(connection.execute(known).scalars()):
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(queues).values(project_id=project_id))
+        except IntegrityError:
+            pass
 
 
 def usage(connection: Connection, project_id: str) -> Usage:

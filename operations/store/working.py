@@ -5,7 +5,7 @@ claim, so a worker that was taken for dead and lives on changes nothing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, tuple_, update
@@ -255,7 +255,14 @@ def postpone(connection: Connection, claim: Claim, *, delay_ms: int, counted: bo
     return bool(changed.rowcount)
 
 
-def reap(connection: Connection, *, max_attempts: int, lost: Failure, unknown: Failure) -> Reaped:
+def reap(
+    connection: Connection,
+    *,
+    max_attempts: int,
+    lost: Failure,
+    unknown: Failure,
+    can_be_trusted: Callable[[int], bool] = lambda _: True,
+) -> Reaped:
     """Takes operations from workers whose leases have expired, and ends queued ones that are too old.
 
     Args:
@@ -263,8 +270,11 @@ def reap(connection: Connection, *, max_attempts: int, lost: Failure, unknown: F
         max_attempts: after so many an operation is not queued again.
         lost: why it failed, if it had as many.
         unknown: why it failed, if it was sent and must not be sent twice.
+        can_be_trusted: is told the time in milliseconds; if False, nothing is done by it.
     """
     now = connection.execute(select(now_ms())).scalar_one()
+    if not can_be_trusted(now):
+        return Reaped(requeued=0, failed=0, cancelled=0, expired=0)
     wanted = (
         select(_T.id, _T.fence, _T.sent, _T.repeatable, _T.cancel_requested, _T.attempts)
         .where(_T.state == State.RUNNING, _T.lease_until < now)

@@ -21,7 +21,7 @@ STORED = {
     "gateway.usable": ("operations.store.delegations", "usable"),
     "gateway.delegation": ("operations.store.delegations", "add"),
     "gateway.usage": ("operations.store.accepting", "usage"),
-    "gateway.accept": ("operations.store.accepting", "accept"),
+    "gateway.accept": ("operations.store.batches", "accept_all"),
     "gateway.record": ("operations.store.usage", "store"),
     "worker.claim": ("operations.store.working", "claim"),
     "worker.mark": ("operations.store.working", "mark_sent"),

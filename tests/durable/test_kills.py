@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import http.server
 import ssl
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ from standardwebhooks.webhooks import Webhook
 from tls import make_certificate
 from worker import Stage, code, stage
 
+from localcloud.services import Service
 from operations.store.database import Database
 from operations.store.schema import delegations, usage_hours, usage_records
 from operations.store.upgrade import upgrade
@@ -134,20 +137,21 @@ def test_kill(stricken: Stage, cloud, backend, receiver: Receiver, point: str, t
             killing.start()
             killing.wait()
             stack.callback(killing.stop)
-            mending = threading.Thread(target=mend, args=(flag, server, killing, gateway, point), daemon=True)
-            mending.start()
             if point.split(":")[1] == "gateway.record":
                 # There is nothing to record before a worker has sent the call.
                 stack.enter_context(stricken.worker())
         else:
-            stack.enter_context(stricken.worker(program=(PROGRAM, point, str(flag))))
+            killing = stack.enter_context(stricken.worker(program=(PROGRAM, point, str(flag))))
+        repair = functools.partial(revive, server) if point.endswith("database") else None
+        if in_gateway and repair is None:
+            repair = functools.partial(replace, killing, gateway)
+        # Beside the calls: the second would wait for what the first has killed.
+        mending = threading.Thread(target=mend, args=(flag, point, repair), daemon=True)
+        mending.start()
         locations = {method: start(stricken, token, receiver, method, path) for method, path in calls.items()}
         wait_until(lambda: not flag.exists(), what=f"the point {point}")
-        if in_gateway:
-            # A call that was accepted before the kill has nothing else to wait for.
-            mending.join()
-        elif point.endswith("database"):
-            revive(server)
+        # A call that was accepted before the kill has nothing else to wait for.
+        mending.join()
         with stricken.worker():
             check(stricken, token, backend, receiver, locations, name)
         if in_gateway and point.endswith("database"):
@@ -162,14 +166,16 @@ def forget_trusts(durable: Stage) -> None:
     database.close()
 
 
-def mend(flag: Path, server, killing, gateway, point: str) -> None:
+def mend(flag: Path, point: str, repair: Callable[[], None] | None) -> None:
     """What an orchestrator does: starts again what was killed."""
     wait_until(lambda: not flag.exists(), what=f"the point {point}")
-    if point.endswith("database"):
-        revive(server)
-    else:
-        killing.stop()
-        gateway.restart()
+    if repair is not None:
+        repair()
+
+
+def replace(killed: Service, service: Service) -> None:
+    killed.stop()
+    service.restart()
 
 
 def revive(server) -> None:
