@@ -115,7 +115,7 @@ POINTS ?= test_kill
 test-durable-kills: install  ## kills of worker, gateway and database at every point of an operation: an hour and more
 	@$(BIN)/python -m pytest tests/durable/test_kills.py -q -m "long or not long" -k "$(POINTS)"
 
-test-durable-load: install  ## one key in parallel, fairness, clocks that step, accepted calls a second: half an hour
+test-durable-load: install .cache/bench/.installed  ## one key in parallel, fairness, clocks that step, accepted calls a second: half an hour
 	@$(BIN)/python -m pytest tests/durable/test_load.py -q -s -m long
 
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
