@@ -1,6 +1,7 @@
 """A sweep of many small objects: its rate, its memory, ten kills, and every finding. SWEEP_OBJECTS says how many."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
 COUNT = int(os.environ.get("SWEEP_OBJECTS", "100000"))
 # What is kept of the rate of the fastest plain client.
 SHARE = 0.8
+# So many are enough to know a client's rate.
+SAMPLE = 10_000
 # Of a worker, over what it has before a sweep.
 GROWTH_MIB = 96
 HOUR = 3_600
@@ -82,7 +85,8 @@ def ended(stage, token_of, location: str) -> dict:
 
 def test_rate_and_memory(scene, cloud):
     stage, url, contents = scene
-    plain = {each: COUNT / exchanged(cloud, "GET", url, contents, connections=each) for each in (4, 8, 16)}
+    some = dict(itertools.islice(contents.items(), 0, None, max(1, COUNT // SAMPLE)))
+    plain = {each: len(some) / exchanged(cloud, "GET", url, some, connections=each) for each in (4, 8, 16)}
     connections, best = max(plain.items(), key=lambda each: each[1])
     say(f"plain client: {best:.0f} objects/s over {connections} connections, the fastest of {len(plain)}")
     token = cloud.token("alice")
