@@ -195,11 +195,13 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 	@# Not --quiet: it hides warnings before --strict can count them.
 	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
-lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
+SHELL_FILES = .ci/run .ci/lock $(shell find . -name '*.sh' -not -path './.*')
+lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy builds charts client images osfaas control gateway operations releases tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
+	@$(BIN)/shellcheck --external-sources $(SHELL_FILES)
 
 format: $(VENV)/.installed  ## let ruff arrange the code
 	@$(BIN)/ruff check --fix .
