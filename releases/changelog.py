@@ -29,7 +29,7 @@ class Section:
 def sections_of(changelog: str) -> list[Section]:
     """The sections, the newest first."""
     headings = list(_HEADING.finditer(changelog))
-    ends = [*(heading.start() for heading in headings[1:]), len(changelog)]
+    ends = [*(heading.start() for heading in headings[1:]), len(changelog)][: len(headings)]
     return [
         Section(heading["name"], heading["date"] or "", changelog[heading.end() : end].strip())
         for heading, end in zip(headings, ends, strict=True)

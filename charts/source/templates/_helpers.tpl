@@ -8,7 +8,8 @@
 {{- if $named.digest -}}
 {{- printf "%s@%s" $repository $named.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $repository ($named.tag | default (index . 2).AppVersion) -}}
+{{- /* A tag cannot have the plus sign of a changed checkout. */ -}}
+{{- printf "%s:%s" $repository ($named.tag | default (replace "+" "-" (index . 2).AppVersion)) -}}
 {{- end -}}
 {{- end -}}
 
