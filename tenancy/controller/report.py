@@ -81,7 +81,7 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
     """The merge patch for the status of a `Tenant` object; None if the status is unchanged.
 
     Times alone are no change: `lastTransitionTime` moves with a condition's status, `checkedAt` with state and name of
-    the project. It does not move with the domain, which a CRD of an earlier version drops: each patch would be a change.
+    the project. It does not move with the domain: a CRD of an earlier version drops that, so each patch would be one.
     """
     before = manifest.get("status") or {}
     generation = status.observed_generation

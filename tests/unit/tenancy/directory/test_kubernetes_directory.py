@@ -120,9 +120,6 @@ def test_project_without_a_record_is_not_onboarded(follow: Follow) -> None:
         directory.tenant_of(ProjectId("b"))
 
 
-@pytest.mark.parametrize(
-    "failure", [UnavailableError("down"), ClusterError("403"), NotFoundError("no such kind"), ValueError("not JSON")]
-)
 def in_domain(domain: str, state: str = "Enabled") -> dict[str, Any]:
     return {"project": {"state": state, "name": "n", "domainID": domain}}
 
@@ -144,6 +141,9 @@ def test_domain_has_the_tenants_whose_project_is_known_to_be_of_it(follow: Follo
     assert directory.namespaces_in("d3") == frozenset()
 
 
+@pytest.mark.parametrize(
+    "failure", [UnavailableError("down"), ClusterError("403"), NotFoundError("no such kind"), ValueError("not JSON")]
+)
 def test_failure_of_list_or_watch_keeps_what_is_known(follow: Follow, failure: Exception) -> None:
     directory = follow([manifest("a")], failure, failure, failure)
     assert known(directory, "a")
