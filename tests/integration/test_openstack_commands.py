@@ -19,6 +19,7 @@ from echo import Seen, echo, say_what_came
 from path_front import front
 from test_documented_commands import BLOCK
 
+from localcloud import LocalCloud
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
 from tests.machine import scaled
@@ -62,7 +63,8 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
     }
 
     (metrics,) = free_ports(1)
-    database = {
+    shared = {
+        "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(10)),
         "OSFAAS_DATABASE_URL": f"sqlite:///{folder}/operations.db",
         # Swift of the local cloud lets managers own an account.
         "OSFAAS_OPERATION_ROLES": "member,manager",
@@ -75,13 +77,13 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
             "OSFAAS_LISTEN_PORT": str(port),
             "OSFAAS_PUBLIC_URL": f"http://127.0.0.1:{own}",
             "PYTHONPATH": str(CHECKOUT),
-            **database,
+            **shared,
         }
         command = [sys.executable, "-m", "tests.integration.control_plane", name]
         return Service(f"control-{name}", command, port, cloud.state, env)
 
     upgraded = [sys.executable, "-m", "client.cli", "db", "upgrade"]
-    subprocess.run(upgraded, env={**os.environ, **database}, check=True, capture_output=True, timeout=scaled(120))
+    subprocess.run(upgraded, env={**os.environ, **shared}, check=True, capture_output=True, timeout=scaled(120))
 
     def worker(gateway: Gateway) -> Service:
         env = {
@@ -91,7 +93,7 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
             "OSFAAS_WORKER_METRICS_PORT": str(metrics),
             "OSFAAS_WORKER_POLL_SECONDS": "0.05",
             **{name: value for name, value in gateway.service.env.items() if name.startswith("OSFAAS_STORE_")},
-            **database,
+            **shared,
         }
         command = [sys.executable, "-m", "client.cli", "worker"]
         return Service("worker-openstack", command, metrics, cloud.state, env)
@@ -99,7 +101,7 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
     with (
         region(cloud, urls),
         echo(answer) as backend,
-        start_gateway(**database) as gateway,
+        start_gateway(**shared) as gateway,
         running(worker(gateway)),
         running(control("functions", functions, "osfaas")),
         running(control("projects", projects, "admin")),

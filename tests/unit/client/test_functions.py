@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -283,7 +282,7 @@ def test_a_pod_that_finds_no_place_is_waited_for_until_the_time_is_over() -> Non
         "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.",
         "ready: revision hello-00000001",
     ]
-    with pytest.raises(NotReadyInTimeError, match="within 60 s; the controller continues. The last reason: Unsched"):
+    with pytest.raises(NotReadyInTimeError, match=r"within 60 s; the controller continues\. The last reason: Unsched"):
         waited(nowhere)
 
 
