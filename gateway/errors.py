@@ -213,8 +213,8 @@ class ErrorCode(Enum):
     FUNCTION_TOO_LARGE = ErrorSpec(403, "The function '{function}' does not fit into the project's limits: {why}.")
     FUNCTION_COUNT_EXCEEDED = ErrorSpec(
         403,
-        "Project {project_id} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an "
-        "administrator for a higher limit.",
+        "{owner} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an administrator for a "
+        "higher limit.",
     )
     LOGS_EXCEEDED = ErrorSpec(
         429,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from client.errors import CommandError, NotInTimeError, TokenRefusedError
+from client.errors import CommandError, NotInTimeError, TokenRefusedError, WrongUsageError
 from client.exchange import RetryPolicy, ask, refusal, send
 from client.login import Login
+from client.operations.states import UNFINISHED
 
 Operation = dict[str, Any]
 
@@ -20,7 +21,9 @@ _MAX_BODY = 4 << 20
 _PAGE = 100
 _UNAUTHORIZED = 401
 _POLL_SECONDS = 0.5
-_UNFINISHED = frozenset(["queued", "running"])
+ERROR_FIELD = "Osfaas-Error"
+# Beginnings of the codes of errors that refuse a request itself; any other error is the answer that was asked for.
+_REFUSALS = ("access.", "operation.", "role.", "service.", "tenant.", "token.")
 _ID = re.compile(r"[0-9a-f-]{36}")
 _LOCATION = re.compile(r"/v1/operations/([0-9a-f-]{36})")
 
@@ -82,10 +85,10 @@ class OperationsClient:
         """
         try:
             response = send(self._login, f"{self._url}{path_of(operation_id)}/result")
-            own = response.getheader("Osfaas-Error", "")
+            own = response.getheader(ERROR_FIELD, "")
             if response.status == _UNAUTHORIZED and own.startswith("token."):
                 raise TokenRefusedError(str(refusal(response, "gateway")))
-            if own.startswith("operation."):
+            if is_refusal(own):
                 raise refusal(response, "gateway")
             return Answer(response.status, response.read())
         except OSError as error:
@@ -98,6 +101,15 @@ class OperationsClient:
         except ValueError as error:
             raise CommandError("The gateway's answer is not JSON; is this the URL of the gateway?") from error
         return found
+
+
+def is_refusal(code: str) -> bool:
+    """Whether an error of the gateway refuses a request for a result, and is not the result.
+
+    Args:
+        code: in `ERROR_FIELD`, which no function can send.
+    """
+    return code.startswith(_REFUSALS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,7 @@ def wait_for_end(wait: Wait) -> Operation:
     while True:
         operation = wait.read()
         wait.say(operation)
-        if operation["state"] not in _UNFINISHED:
+        if operation["state"] not in UNFINISHED:
             return operation
         if wait.clock() > deadline:
             raise NotEndedInTimeError(f"The operation has not ended within {wait.seconds:g} s; it goes on.")
@@ -145,10 +157,10 @@ def path_of(operation_id: str) -> str:
     """The path of an operation below `/v1/operations`.
 
     Raises:
-        CommandError: this is no id.
+        WrongUsageError: this is no id.
     """
     if not _ID.fullmatch(operation_id):
-        raise CommandError(f"'{operation_id}' is not the id of an operation. 'osfaas operation list' shows them.")
+        raise WrongUsageError(f"'{operation_id}' is not the id of an operation. 'operation list' shows them.")
     return f"/{operation_id}"
 
 

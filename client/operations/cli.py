@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from client.operations.states import STATES
 from client.outcome import FAILED, done, printable
 from client.output import output_options, render, render_one
 
@@ -19,7 +20,6 @@ Result = TypeVar("Result")
 
 _RETRY_SECONDS = 30.0
 _FIRST_ERROR = 400
-_STATES = ["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 _ENDPOINT = click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 
 
@@ -29,7 +29,7 @@ def operation() -> None:
 
 
 @operation.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeatable.")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only in this state; repeatable.")
 @click.option("--subject", metavar="NAME", help="Only of this function or object.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of operations.")
 @output_options

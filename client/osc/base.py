@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from osc_lib import exceptions as osc_exceptions
 from osc_lib.cli import format_columns
 from osc_lib.command import command
+from requests import Response
 
 from client.errors import CommandError
 from client.sdk.proxy import Proxy
 
 Result = TypeVar("Result")
+
+FIRST_ERROR = 400
+_PIECE_BYTES = 65_536
 
 
 class WithProxy(command.Command):
@@ -46,6 +50,18 @@ class WithProxy(command.Command):
     def say(self, line: str) -> None:
         """Writes progress, which is no part of the output."""
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress
+
+    def each_of(self, names: Sequence[str], work: Callable[[str], object], not_done: str) -> None:
+        """Does the work on each; what fails is said, and is an error in the end."""
+        failed = 0
+        for name in names:
+            try:
+                work(name)
+            except Exception as error:  # noqa: BLE001 - the others are still done, as other commands do
+                failed += 1
+                self.say(f"{name}: {error}")
+        if failed:
+            raise osc_exceptions.CommandError(f"{failed} of {len(names)} {not_done}.")
 
 
 def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
@@ -81,6 +97,18 @@ def or_fail(work: Callable[[], Result]) -> Result:
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Adds `--wait` and `--timeout`."""
     parser.add_argument("--wait", action="store_true", help="Wait until the change is in effect")
-    parser.add_argument(
-        "--timeout", metavar="<seconds>", type=float, default=300.0, help="Maximum wait in seconds (default: 300)"
-    )
+    add_timeout(parser, 300.0)
+
+
+def add_timeout(parser: argparse.ArgumentParser, seconds: float) -> None:
+    """Adds `--timeout`."""
+    help_ = f"Maximum wait in seconds (default: {seconds:.0f})"
+    parser.add_argument("--timeout", metavar="<seconds>", type=float, default=seconds, help=help_)
+
+
+def print_body(answer: Response) -> None:
+    """Writes the bytes of a reply."""
+    out = sys.stdout.buffer
+    for piece in answer.iter_content(_PIECE_BYTES):
+        out.write(piece)
+    out.flush()

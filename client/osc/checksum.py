@@ -1,4 +1,4 @@
-"""`openstack checksum …`, and `openstack function limits show`."""
+"""`openstack checksum …`."""
 
 from __future__ import annotations
 
@@ -176,17 +176,4 @@ class ListSweeps(WithProxy, command.Lister):
         return ("ID", "State", "Subject", "Objects", "Total"), (
             (each.id, each.state, each.subject, each.progress["objects"], each.total["objects"])
             for each in self.proxy.sweeps()
-        )
-
-
-class ShowLimits(WithProxy, command.Lister):
-    """Show the limits of the project, with their usage and where each number comes from."""
-
-    EXAMPLES = ("function limits show",)
-
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
-        del parsed_args
-        return ("Name", "Limit", "Usage", "Resource", "Source"), (
-            (each.name, each.limit, "" if each.usage is None else each.usage, each.resource, each.source or "")
-            for each in self.proxy.limits()
         )

@@ -37,7 +37,7 @@ from gateway.server.wiring import build_authenticator, build_store, open_limit_b
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from policies.model import Platform
-from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.protocol import DomainDirectory, TenantDirectory
 from tenancy.function_repository import FunctionRepository
 from tenancy.repository import TenantRepository
 from tenancy.secret_repository import SecretRepository
@@ -52,6 +52,7 @@ class FunctionsApi:
 
     Attributes:
         directory: tenants by project, from memory: whether a caller's project may do anything.
+        domains: tenants by domain, from memory.
         tenants: reads a tenant's specification.
         functions: reads and writes functions.
         secrets: lists and writes secrets of functions.
@@ -61,6 +62,7 @@ class FunctionsApi:
     """
 
     directory: TenantDirectory
+    domains: DomainDirectory
     tenants: TenantRepository
     functions: FunctionRepository
     secrets: SecretRepository
@@ -123,7 +125,7 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
 
 def add_routes(app: Starlette, api: FunctionsApi, callers: Callers, settings: Settings) -> None:
     """Gives the application what its routes call."""
-    responder, public_url = Responder(callers.admission, api.tenants, callers.limits), settings.public_url
+    responder, public_url = Responder(callers.admission, api.tenants, callers.limits, api.domains), settings.public_url
     app.state.triggers = triggers = TriggerRoutes(
         responder=responder, functions=api.functions, triggers=api.triggers, trusts=callers.trusts, settings=settings
     )
