@@ -23,7 +23,7 @@ from client.operations.api import Wait as OperationWait
 from client.operations.api import wait_for_end
 from client.sdk.function import Function, FunctionLog, Revision, Tenant
 from client.sdk.sweep import Sweep
-from client.sdk.values import Checksum, Limit, limits_of
+from client.sdk.values import Checksum, Info, Limit, info_of, limits_of
 from client.sweeps import SweepOrder, sweep_line
 
 _RETRY_SECONDS = 120.0
@@ -390,6 +390,14 @@ class Proxy(proxy.Proxy):
             s3=None,
             verify=verify if isinstance(verify, (bool, str)) else True,
         )
+
+    # --- the service ---
+
+    def info(self) -> Info:
+        """What the service offers: algorithms, optional parts, limits of requests."""
+        answer = self.get("/v1/info")
+        exceptions.raise_from_response(answer)
+        return info_of(answer.json())
 
 
 def _name(function: str | Function) -> str:

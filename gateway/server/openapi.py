@@ -13,6 +13,7 @@ from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
 from gateway.limits_api.document import SOURCES
+from gateway.server.info import INFO_SCHEMA
 from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
 from gateway.server.openapi_sweeps import SWEEP_SCHEMA, sweep_paths
 from gateway.usage.query import FORMATS, GROUP_NAMES
@@ -72,6 +73,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/readyz": {"get": _open("Readiness.", "readyz", _text())},
             "/metrics": {"get": _open("Prometheus metrics.", "metrics", _text())},
             "/v1/openapi.json": {"get": _open("This document.", "openapi", _json({"type": "object"}))},
+            "/v1/info": {"get": _info()},
             "/v1/checksums/{container}/{object}": _digest_path("object", by_path),
             "/v1/checksums/": _digest_path("query", by_query),
             "/v1/checksums": {"post": _bulk()},
@@ -85,6 +87,17 @@ def openapi_document(public_url: str) -> dict[str, Any]:
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
+
+
+def _info() -> dict[str, Any]:
+    """The only open route that has an answer without a body, and one that an operator can switch off."""
+    shown = _open("What this installation offers.", "info", _json({"$ref": "#/components/schemas/Info"}))
+    shown["responses"]["200"]["headers"] = _headers("ETag", "Cache-Control")
+    shown["responses"] |= {
+        "304": {"description": "The caller has it: If-None-Match names its ETag."},
+        "404": {"description": "The operator has switched it off."},
+    }
+    return shown
 
 
 def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
@@ -245,6 +258,7 @@ def _schemas() -> dict[str, Any]:
         for name, algorithm in ALGORITHMS.items()
     }
     return {
+        "Info": INFO_SCHEMA,
         "Operation": OPERATION_SCHEMA,
         "Sweep": SWEEP_SCHEMA,
         "Digests": {

@@ -17,6 +17,14 @@ class ServerSettings(Group):
         "http://127.0.0.1:8788",
         description="Public URL of the gateway, without /v1. Links are built from it, never from the Host header.",
     )
+    expose_info: bool = Field(
+        True,
+        description="Answer /v1/info, which tells everybody without a token what this installation offers. false: 404.",
+    )
+    functions_api: bool = Field(
+        False,
+        description="Whether `osfaas functions-api` serves /v1/functions at the public URL. Only /v1/info shows it.",
+    )
     log_format: Literal["text", "json"] = Field(
         "text", description="Log format: text lines with date, level and logger, or one JSON object per line."
     )
