@@ -21,6 +21,8 @@ _NOT_KEPT = frozenset(
         b"ratelimit-policy",
     ]
 )
+# Which page may read an answer is decided when one asks for it.
+_CORS = b"access-control-"
 _CONNECT_SECONDS = 10
 # A gateway may think for as long as a function may take; it says itself when that is over.
 _ANSWER_SECONDS = 3_600
@@ -115,4 +117,5 @@ class GatewayClient:
 
 
 def _kept(response: httpx.Response) -> Fields:
-    return tuple((name.lower(), value) for name, value in response.headers.raw if name.lower() not in _NOT_KEPT)
+    fields = ((name.lower(), value) for name, value in response.headers.raw)
+    return tuple(field for field in fields if field[0] not in _NOT_KEPT and not field[0].startswith(_CORS))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.settings.base import Group, Url
+from gateway.settings.base import Group, Origins, Url
 
 
 class ServerSettings(Group):
@@ -66,6 +66,11 @@ class RequestSettings(Group):
     )
     client_max_connections: int = Field(
         0, ge=0, description="Maximum concurrent connections per client address. 0: no limit, as behind a proxy."
+    )
+    cors_origins: Origins = Field(
+        (),
+        description="Origins of web pages whose scripts may send requests and read the answers (CORS), e.g. "
+        "https://dashboard.example.org. Default: none.",
     )
 
 
