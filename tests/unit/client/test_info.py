@@ -1,6 +1,8 @@
 """`osfaas info`: the document of the gateway, as every formatter prints it."""
 
+import argparse
 import json
+from types import SimpleNamespace
 
 import click.testing
 import pytest
@@ -9,6 +11,7 @@ from client import access, exchange
 from client.cli import main
 from client.info_command import flat
 from client.login import Login
+from client.osc.info import ShowInfo
 from client.sdk.values import info_of
 
 DOCUMENT = {
@@ -80,3 +83,11 @@ def test_value_of_the_sdk_ignores_what_it_does_not_know() -> None:
 
 def test_names_are_flat() -> None:
     assert flat({"a": {"b": {"c": []}}}) == [("a.b.c", "")]
+
+
+def test_openstack_shows_every_member_that_the_sdk_knows() -> None:
+    proxy = SimpleNamespace(info=lambda: info_of(DOCUMENT))
+    app = SimpleNamespace(client_manager=SimpleNamespace(function=proxy))
+    names, values = ShowInfo(app, None).take_action(argparse.Namespace())  # type: ignore[arg-type]
+    assert set(names) == set(DOCUMENT) - {"a_later_field"}
+    assert dict(zip(names, values, strict=True))["features"].machine_readable() == DOCUMENT["features"]
