@@ -16,6 +16,7 @@ from client.exchange import RetryPolicy
 from client.functions.invoke import Invocation, target_of
 from client.functions.revisions import previous_revision
 from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
+from client.info import Info, info_of
 from client.listing import ListQuery, digests_of
 from client.location import Location
 from client.login import Login
@@ -23,7 +24,7 @@ from client.operations.api import Wait as OperationWait
 from client.operations.api import wait_for_end
 from client.sdk.function import Function, FunctionLog, Revision, Tenant
 from client.sdk.sweep import Sweep
-from client.sdk.values import Checksum, Info, Limit, info_of, limits_of
+from client.sdk.values import Checksum, Limit, limits_of
 from client.sweeps import SweepOrder, sweep_line
 
 _RETRY_SECONDS = 120.0

@@ -9,10 +9,10 @@ import pytest
 
 from client import access, exchange
 from client.cli import main
+from client.info import info_of
 from client.info_command import flat
 from client.login import Login
 from client.osc.info import ShowInfo
-from client.sdk.values import info_of
 
 DOCUMENT = {
     "service_type": "function",
