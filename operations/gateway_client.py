@@ -6,6 +6,7 @@ from typing import Self
 
 import httpx
 
+from gateway.http.cors import PREFIX as CORS
 from operations.store.model import Fields, Request, Result
 
 # About the connection, or about this request to the gateway; the answer is given to its caller by another one.
@@ -21,8 +22,6 @@ _NOT_KEPT = frozenset(
         b"ratelimit-policy",
     ]
 )
-# Which page may read an answer is decided when one asks for it.
-_CORS = b"access-control-"
 _CONNECT_SECONDS = 10
 # A gateway may think for as long as a function may take; it says itself when that is over.
 _ANSWER_SECONDS = 3_600
@@ -117,5 +116,6 @@ class GatewayClient:
 
 
 def _kept(response: httpx.Response) -> Fields:
+    # Which page may read an answer is decided when one asks for it.
     fields = ((name.lower(), value) for name, value in response.headers.raw)
-    return tuple(field for field in fields if field[0] not in _NOT_KEPT and not field[0].startswith(_CORS))
+    return tuple(field for field in fields if field[0] not in _NOT_KEPT and not field[0].startswith(CORS))
