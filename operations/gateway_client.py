@@ -6,6 +6,7 @@ from typing import Self
 
 import httpx
 
+from gateway.http.cors import PREFIX as CORS
 from operations.store.model import Fields, Request, Result
 
 # About the connection, or about this request to the gateway; the answer is given to its caller by another one.
@@ -115,4 +116,6 @@ class GatewayClient:
 
 
 def _kept(response: httpx.Response) -> Fields:
-    return tuple((name.lower(), value) for name, value in response.headers.raw if name.lower() not in _NOT_KEPT)
+    # Which page may read an answer is decided when one asks for it.
+    fields = ((name.lower(), value) for name, value in response.headers.raw)
+    return tuple(field for field in fields if field[0] not in _NOT_KEPT and not field[0].startswith(CORS))

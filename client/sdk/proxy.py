@@ -15,6 +15,7 @@ from client.exchange import RetryPolicy
 from client.functions.invoke import Invocation, target_of
 from client.functions.revisions import previous_revision
 from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
+from client.info import Info, info_of
 from client.listing import ListQuery, digests_of
 from client.location import Location
 from client.login import Login
@@ -309,6 +310,14 @@ class Proxy(TriggersProxy, OperationsProxy, TenantsProxy):
             s3=None,
             verify=verify if isinstance(verify, (bool, str)) else True,
         )
+
+    # --- the service ---
+
+    def info(self) -> Info:
+        """What the service offers: algorithms, optional parts, limits of requests."""
+        answer = self.get("/v1/info")
+        exceptions.raise_from_response(answer)
+        return info_of(answer.json())
 
 
 def _checksum(line: Mapping[str, Any]) -> Checksum:

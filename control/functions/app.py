@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -21,12 +21,12 @@ from control.functions.source import SourceUploads
 from control.functions.trigger_routes import TriggerRoutes
 from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
-from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
 from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
+from gateway.http.static_document import StaticDocument
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import Trusts
@@ -150,18 +150,12 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
         disable_file=settings.disable_file,
         prepared=lambda: directory.sync_age_seconds() is not None,
     )
-    # Rendered once: the route needs no token, so it must be cheap under attack.
-    document = JSONResponse(openapi_document(settings.public_url)).body
-
-    async def openapi(request: Request) -> Response:
-        context_of(request.scope).route = "openapi"
-        return Response(document, media_type="application/json")
-
+    openapi = StaticDocument(openapi_document(settings.public_url), route="openapi")
     return [
         Route("/v1/secrets", _of(lambda state: state.secrets.collection), methods=["GET"]),
         Route("/v1/secrets/{name}", _of(lambda state: state.secrets.item), methods=["GET", "PUT", "DELETE"]),
         Route("/v1/functions", _of(lambda state: state.functions.collection), methods=["GET"]),
-        Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
+        Route("/v1/functions/openapi.json", openapi.show, methods=["GET"]),
         Route(
             "/v1/functions/{name}", _of(lambda state: state.functions.item), methods=["GET", "PUT", "PATCH", "DELETE"]
         ),

@@ -1,0 +1,31 @@
+"""`openstack function info show`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from osc_lib.command import command
+
+from client.osc.base import WithProxy, shown
+
+
+class ShowInfo(WithProxy, command.ShowOne):
+    """Show what the service offers: algorithms, optional parts, limits of requests."""
+
+    EXAMPLES = ("function info show", "function info show -f json -c features")
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        del parsed_args
+        found = self.proxy.info()
+        return shown(
+            {
+                "service_type": found.service_type,
+                "versions": found.versions,
+                "algorithms": found.algorithms,
+                "default_algorithms": found.default_algorithms,
+                "object_store": found.object_store,
+                "features": found.features,
+                "limits": found.limits,
+            }
+        )
