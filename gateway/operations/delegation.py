@@ -3,15 +3,13 @@
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts, WorkerUser
+from gateway.operations.objects import RUN_SECONDS
 from gateway.settings.operations import OperationSettings
 from gateway.single_flight import SingleFlight
 from operations.store import delegations
 from operations.store.database import Database
 from operations.store.delegations import Delegation
 from operations.store.model import new_id
-
-# After its last attempt has begun, an operation may run as long; and clocks differ.
-_RUN_SECONDS = 7_200
 
 
 class Delegations:
@@ -40,7 +38,7 @@ class Delegations:
             DatabaseUnavailableError: no answer.
         """
         roles = ",".join(delegable_roles(caller, self._settings.operation_roles))
-        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + _RUN_SECONDS
+        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + RUN_SECONDS
         found = await self._database.run(
             delegations.usable,
             project_id=caller.project_id,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Table, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from operations.store import objects
 from operations.store.clock import now_ms
 from operations.store.errors import DelegationEndedError, KeyInUseError, KeyReusedError
 from operations.store.model import (
@@ -20,7 +21,7 @@ from operations.store.model import (
     fields_text,
     operation_of,
 )
-from operations.store.schema import callbacks, delegations, operations, queues, requests, results
+from operations.store.schema import callbacks, delegations, operations, queues, requests, result_objects, results
 
 _T = operations.c
 
@@ -88,11 +89,12 @@ def _insert(connection: Connection, new: NewOperation) -> None:
         insert(requests).values(
             operation_id=new.id,
             method=request.method,
-            target=request.target.decode("ascii"),
+            target=(request.target if request.stored is None else objects.stand_in(new.id)).decode("ascii"),
             fields=fields_text(request.fields),
             body=request.body,
         )
     )
+    objects.add_request(connection, new.id, request)
     if new.callback_url is not None:
         connection.execute(
             insert(callbacks).values(
@@ -109,10 +111,19 @@ def _known(connection: Connection, new: NewOperation) -> Operation | None:
     found = find(connection, new.project_id, new.id)
     if found is not None or new.idempotency_key is None:
         return found
-    found = find_by_key(connection, new.project_id, new.user_id, new.idempotency_key)
+    return replayed(connection, new.project_id, new.user_id, new.idempotency_key, new.fingerprint)
+
+
+def replayed(connection: Connection, project_id: str, user_id: str, key: str, fingerprint: str) -> Operation | None:
+    """The operation that the same request with this key became before; None: the key is new.
+
+    Raises:
+        KeyReusedError, KeyInUseError: as `accept`.
+    """
+    found = find_by_key(connection, project_id, user_id, key)
     if found is None:
         return None
-    if found.fingerprint != new.fingerprint:
+    if found.fingerprint != fingerprint:
         raise KeyReusedError(found.id)
     if not found.finished:
         raise KeyInUseError(found.id)
@@ -193,7 +204,7 @@ def result_of(connection: Connection, operation_id: str) -> Result | None:
     """The answer of an operation; None if there is none."""
     row = connection.execute(select(results).where(results.c.operation_id == operation_id)).mappings().first()
     if row is None:
-        return None
+        return objects.result_of(connection, operation_id)
     return Result(status=row["status"], fields=fields_of(row["fields"]), body=bytes(row["body"]))
 
 
@@ -249,7 +260,8 @@ def retry(
     )
     if not changed.rowcount:
         return False
-    connection.execute(results.delete().where(results.c.operation_id == operation_id))
+    for table in (results, result_objects):
+        objects.remove(connection, table, operation_id)
     connection.execute(
         update(callbacks)
         .where(callbacks.c.operation_id == operation_id)
