@@ -147,6 +147,7 @@ class Worker:
                 raise
             outcome = "cancelled"
             await self._database.run(working.finish, claim.id, claim.fence, State.CANCELLED)
+            await self._execution.discard_request(claim, State.CANCELLED)
         except DatabaseUnavailableError:
             self._metrics.store_failures.inc()
             log.warning("operation %s is left to its lease: the database does not answer", claim.id)

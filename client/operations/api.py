@@ -18,6 +18,7 @@ from client.operations.states import UNFINISHED
 Operation = dict[str, Any]
 
 _MAX_BODY = 4 << 20
+_PIECE_BYTES = 65_536
 _PAGE = 100
 _UNAUTHORIZED = 401
 _POLL_SECONDS = 0.5
@@ -30,14 +31,6 @@ _LOCATION = re.compile(r"/v1/operations/([0-9a-f-]{36})")
 
 class NotEndedInTimeError(NotInTimeError):
     """The operation has not ended within the time; it goes on."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer of the call that an operation was."""
-
-    status: int
-    body: bytes
 
 
 class OperationsClient:
@@ -77,11 +70,11 @@ class OperationsClient:
         """Starts a dead letter again; as it is then."""
         return self._json("POST", f"{path_of(operation_id)}/retry")
 
-    def result(self, operation_id: str) -> Answer:
-        """The answer, whatever its status.
+    def result(self, operation_id: str, write: Callable[[bytes], object]) -> int:
+        """Writes the answer as it arrives; returns its status, whatever that is.
 
         Raises:
-            CommandError: there is none; or none yet.
+            CommandError: there is none; or none yet; or it ended before its end.
         """
         try:
             response = send(self._login, f"{self._url}{path_of(operation_id)}/result")
@@ -90,9 +83,13 @@ class OperationsClient:
                 raise TokenRefusedError(str(refusal(response, "gateway")))
             if is_refusal(own):
                 raise refusal(response, "gateway")
-            return Answer(response.status, response.read())
+            while piece := response.read(_PIECE_BYTES):
+                write(piece)
+            if response.length:
+                raise CommandError(f"The answer ended {response.length} bytes before its end. Ask for it again.")
         except OSError as error:
             raise CommandError(f"The gateway at {self._login.gateway} cannot be reached: {error}.") from error
+        return response.status
 
     def _json(self, method: str, path: str) -> dict[str, Any]:
         response = ask(self._login, self._url + path, retry=self._retry, method=method)

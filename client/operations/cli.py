@@ -100,11 +100,10 @@ def result(endpoint: str | None, operation_id: str) -> None:
 
     Exit codes: 0 the answer has a status below 400, 1 it has another one or there is none, 2 wrong usage.
     """
-    found = _done(endpoint, lambda client: client.result(operation_id))
-    sys.stdout.buffer.write(found.body)
+    status = _done(endpoint, lambda client: client.result(operation_id, sys.stdout.buffer.write))
     sys.stdout.buffer.flush()
-    if found.status >= _FIRST_ERROR:
-        click.echo(f"osfaas: the answer has the status {found.status}", err=True)
+    if status >= _FIRST_ERROR:
+        click.echo(f"osfaas: the answer has the status {status}", err=True)
         sys.exit(FAILED)
 
 

@@ -5,6 +5,7 @@ from cachetools import TTLCache
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts, WorkerUser
+from gateway.operations.objects import RUN_SECONDS
 from gateway.settings.operations import OperationSettings
 from gateway.single_flight import SingleFlight
 from operations.store import delegations
@@ -12,8 +13,6 @@ from operations.store.database import Database
 from operations.store.delegations import Delegation
 from operations.store.model import new_id
 
-# After its last attempt has begun, an operation may run as long; and clocks differ.
-_RUN_SECONDS = 7_200
 # Whether a delegation has ended is asked again when an operation is stored.
 _REMEMBERED, _REMEMBERED_SECONDS = 10_000, 10.0
 
@@ -48,7 +47,7 @@ class Delegations:
             DatabaseUnavailableError: no answer.
         """
         roles = ",".join(delegable_roles(caller, self._settings.operation_roles))
-        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + _RUN_SECONDS
+        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + RUN_SECONDS
         key = (caller.project_id, caller.user_id, roles, needed)
         known = None if fresh else self._found.get(key)
         if known is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from operations.store import objects
 from operations.store.clock import now_ms
 from operations.store.errors import DelegationEndedError, KeyInUseError, KeyReusedError
 from operations.store.model import (
@@ -21,7 +22,7 @@ from operations.store.model import (
     fields_text,
     operation_of,
 )
-from operations.store.schema import callbacks, delegations, operations, queues, requests, results
+from operations.store.schema import callbacks, delegations, operations, queues, requests, result_objects, results
 
 _T = operations.c
 
@@ -72,6 +73,8 @@ def insert_new(connection: Connection, news: Sequence[NewOperation]) -> None:
     now: int = connection.execute(select(now_ms())).scalar_one()
     connection.execute(insert(operations), [_operation_row(new, now) for new in news])
     connection.execute(insert(requests), [_request_row(new) for new in news])
+    for new in news:
+        objects.add_request(connection, new.id, new.request)
     due = [_callback_row(new) for new in news if new.callback_url is not None]
     if due:
         connection.execute(insert(callbacks), due)
@@ -103,7 +106,7 @@ def _request_row(new: NewOperation) -> dict[str, Any]:
     return {
         "operation_id": new.id,
         "method": request.method,
-        "target": request.target.decode("ascii"),
+        "target": (request.target if request.stored is None else objects.stand_in(new.id)).decode("ascii"),
         "fields": fields_text(request.fields),
         "body": request.body,
     }
@@ -123,10 +126,19 @@ def _known(connection: Connection, new: NewOperation) -> Operation | None:
     found = find(connection, new.project_id, new.id)
     if found is not None or new.idempotency_key is None:
         return found
-    found = find_by_key(connection, new.project_id, new.user_id, new.idempotency_key)
+    return replayed(connection, new.project_id, new.user_id, new.idempotency_key, new.fingerprint)
+
+
+def replayed(connection: Connection, project_id: str, user_id: str, key: str, fingerprint: str) -> Operation | None:
+    """The operation that the same request with this key became before; None: the key is new.
+
+    Raises:
+        KeyReusedError, KeyInUseError: as `accept`.
+    """
+    found = find_by_key(connection, project_id, user_id, key)
     if found is None:
         return None
-    if found.fingerprint != new.fingerprint:
+    if found.fingerprint != fingerprint:
         raise KeyReusedError(found.id)
     if not found.finished:
         raise KeyInUseError(found.id)
@@ -212,7 +224,7 @@ def result_of(connection: Connection, operation_id: str) -> Result | None:
     """The answer of an operation; None if there is none."""
     row = connection.execute(select(results).where(results.c.operation_id == operation_id)).mappings().first()
     if row is None:
-        return None
+        return objects.result_of(connection, operation_id)
     return Result(status=row["status"], fields=fields_of(row["fields"]), body=bytes(row["body"]))
 
 
@@ -268,7 +280,8 @@ def retry(
     )
     if not changed.rowcount:
         return False
-    connection.execute(results.delete().where(results.c.operation_id == operation_id))
+    for table in (results, result_objects):
+        objects.remove(connection, table, operation_id)
     connection.execute(
         update(callbacks)
         .where(callbacks.c.operation_id == operation_id)
