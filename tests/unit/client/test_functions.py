@@ -81,7 +81,7 @@ class Service:
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 """Quiet."""
