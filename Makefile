@@ -64,8 +64,9 @@ chart: $(VENV)/.installed  ## the Helm chart in .cache/dist/chart, made from the
 	@$(BIN)/python -m charts .cache/dist/chart
 
 # The base image of all: any with Python 3.11 and its venv module.
-PYTHON_IMAGE ?= docker://docker.io/library/python:3.11-slim
+PYTHON_IMAGE ?=
 images:  ## images, bills of materials (CycloneDX) and digests in .cache/images (needs buildah); PYTHON_IMAGE=docker://…@sha256:…
+	@test -n "$(PYTHON_IMAGE)" || { echo "make images: name the base image, by its digest: PYTHON_IMAGE=docker://REGISTRY/library/python@sha256:…" >&2; exit 2; }
 	@$(PYTHON) -m images .cache/images --python $(PYTHON_IMAGE)
 
 test-images: $(VENV)/.cluster-installed  ## an image twice: the same digest, and a bill of materials (needs root and buildah)
