@@ -133,7 +133,7 @@ class GatewayClient:
             found, stored = await self._answer(reply, progress, keep)
         finally:
             reply.close()
-        return Result(status=reply.status, fields=_kept(reply), body=found, stored=stored)
+        return Result(status=reply.status, fields=_kept(reply.fields), body=found, stored=stored)
 
     def _wire_request(self, operation_id: str, request: Request, token: str, body: Body | None) -> WireRequest:
         size = len(request.body) if body is None else body.size
@@ -183,6 +183,6 @@ async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield piece
 
 
-def _kept(reply: Reply) -> Fields:
+def _kept(fields: Fields) -> Fields:
     # Which page may read an answer is decided when one asks for it.
-    return tuple(field for field in reply.fields if field[0] not in _NOT_KEPT and not field[0].startswith(CORS))
+    return tuple(field for field in fields if field[0] not in _NOT_KEPT and not field[0].startswith(CORS))

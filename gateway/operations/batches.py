@@ -41,7 +41,7 @@ class Acceptances:
             try:
                 outcomes = await self._database.run(accept_all, [new for new, _ in portion])
             except DatabaseUnavailableError as error:
-                # An error of its own for each: whoever catches it may change it.
+                # An error of its own for each: its caller may change it.
                 outcomes = [DatabaseUnavailableError(*error.args) for _ in portion]
             except Exception as error:  # noqa: BLE001 - each caller gets it
                 outcomes = [error for _ in portion]

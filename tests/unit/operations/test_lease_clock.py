@@ -1,4 +1,4 @@
-"""Whether leases that have ended by the database's clock are judged by it."""
+"""Whether leases that have ended by the database's clock have ended."""
 
 import pytest
 
