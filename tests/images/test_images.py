@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from images.buildah import buildah
 from images.layout import digest_of, document
 from tests.cluster.recipes.archives import ARCHIVE
 from tests.cluster.recipes.base import BASE, BASE_TAG
@@ -32,6 +33,27 @@ def images(folder: Path, base: Path, *names: str) -> subprocess.CompletedProcess
         check=False,
         timeout=scaled(1800),
     )
+
+
+def test_without_one_time_for_all_files_each_build_has_a_digest_of_its_own(base: Path, tmp_path: Path) -> None:
+    """So the time of the commit is what makes them equal."""
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        "ARG PYTHON\nFROM ${PYTHON}\nCOPY file /file\nRUN date +%s.%N >/dev/null && touch /made\n"
+    )
+    digests = []
+    with buildah(tmp_path / "storage") as tool:
+        tool.pull(f"docker-archive:{base}")
+        for number, epoch in enumerate((None, 1, 1)):
+            (context / "file").write_text("the same")
+            tool.build(context, f"localhost/small-{number}", BASE_TAG, epoch=epoch)
+            tool.push(f"localhost/small-{number}", f"oci:{tmp_path / str(number)}")
+            digests.append(digest_of(tmp_path / str(number)))
+        tool.push("localhost/small-1", f"docker-archive:{tmp_path / 'small.tar'}:localhost/small:1")
+    assert digests[1] == digests[2] != digests[0]
+    assert not (tmp_path / "storage").exists()
+    assert (tmp_path / "small.tar").stat().st_size > 0
 
 
 def test_same_sources_give_the_same_digest(base: Path, tmp_path: Path) -> None:
