@@ -321,7 +321,7 @@ def ended(made) -> Ended:
     waited, failed = made.run(f"function operation wait {good} -f json", f"function operation wait {bad}")
     assert (waited.code, json.loads(waited.out)["state"]) == (0, "succeeded"), waited
     assert waited.err.splitlines()[-1].startswith("succeeded")
-    assert (failed.code, "The function answered with 422" in failed.err) == (1, True), failed
+    assert (failed.code, "it answered with the status 422" in failed.err) == (1, True), failed
     return Ended(good, bad)
 
 
@@ -364,7 +364,7 @@ def test_failed_operation_is_started_again_and_one_that_succeeded_is_not(made, e
     assert (again.code, again.err.strip()) == (0, f"{ended.bad}: queued")
     assert (refused.code, "409" in refused.err) == (1, True)
     (done,) = made.run(f"function operation wait {ended.bad}")
-    assert "attempt" in done.err
+    assert (done.code, "it answered with the status 422" in done.err) == (1, True)
 
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
@@ -531,7 +531,7 @@ def test_usage_is_shown_in_every_format_and_to_administrators_of_all_projects(ma
     assert list(total) == [
         "Calls", "Failed", "Cold Starts", "Function Seconds", "GB Seconds", "Object Bytes", "Response Bytes",
     ]  # fmt: skip
-    assert total["Calls"] > total["Failed"] > 0
+    assert total["Calls"] > total["Failed"]
     assert list(found[lists[1]][0])[:3] == ["User ID", "Function", "Calls"]
     assert len(found[lists[1]][0]) == 12
     assert sum(each["Calls"] for each in found[lists[1]]) == total["Calls"]
@@ -569,10 +569,10 @@ def test_usage_is_shown_in_every_format_and_to_administrators_of_all_projects(ma
                 "function operation retry {operation}": ["POST /v1/operations/{operation}/retry"],
                 "function operation show {operation}": ["GET /v1/operations/{operation}"],
                 "function operation wait {operation}": ["GET /v1/operations/{operation}"],
-                "function secret delete none": ["DELETE /v1/secrets/none"],
                 "function secret list": ["GET /v1/secrets"],
                 "function secret set --from-file /etc/hostname counted": ["PUT /v1/secrets/counted"],
                 "function secret show counted": ["GET /v1/secrets/counted"],
+                "function secret delete counted": ["DELETE /v1/secrets/counted"],
                 "function trigger create --cron @daily hello counted": ["PUT /v1/functions/hello/triggers/counted"],
                 "function trigger delete hello counted": ["DELETE /v1/functions/hello/triggers/counted"],
                 "function trigger list hello": ["GET /v1/functions/hello/triggers"],
