@@ -5,7 +5,7 @@ comes before the end of a long body is seen, and the rest of the body is not sen
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -183,6 +183,6 @@ async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield piece
 
 
-def _kept(fields: Fields) -> Fields:
+def _kept(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
     # Which page may read an answer is decided when one asks for it.
     return tuple(field for field in fields if field[0] not in _NOT_KEPT and not field[0].startswith(CORS))
