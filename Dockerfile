@@ -7,7 +7,7 @@ FROM ${PYTHON} AS build
 RUN python3 -m venv /opt/osfaas
 WORKDIR /src
 COPY requirements.txt ./
-RUN /opt/osfaas/bin/pip install --no-cache-dir --no-compile --require-hashes --requirement requirements.txt
+RUN /opt/osfaas/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY functions/runtimes ./functions/runtimes
 COPY distributions ./distributions
@@ -19,9 +19,7 @@ COPY osfaas ./osfaas
 COPY control ./control
 COPY gateway ./gateway
 COPY operations ./operations
-# Bytecode that holds whatever time its source has: `make images` gives all files one time, and no start compiles.
-RUN /opt/osfaas/bin/pip install --no-cache-dir --no-compile --no-deps --no-build-isolation ./distributions/builder ./distributions/client . \
- && /opt/osfaas/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/osfaas/lib
+RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation ./distributions/builder ./distributions/client .
 
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas

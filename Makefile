@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph chart chart-test demo test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,15 +62,6 @@ dist:  ## wheels and source distributions in .cache/dist/dist; each is installed
 
 chart: $(VENV)/.installed  ## the Helm chart in .cache/dist/chart, made from the manifests
 	@$(BIN)/python -m charts .cache/dist/chart
-
-# The base image of all: any with Python 3.11 and its venv module.
-PYTHON_IMAGE ?=
-images:  ## images, bills of materials (CycloneDX) and digests in .cache/images (needs buildah); PYTHON_IMAGE=docker://…@sha256:…
-	@test -n "$(PYTHON_IMAGE)" || { echo "make images: name the base image, by its digest: PYTHON_IMAGE=docker://REGISTRY/library/python@sha256:…" >&2; exit 2; }
-	@$(PYTHON) -m images .cache/images --python $(PYTHON_IMAGE)
-
-test-images: $(VENV)/.cluster-installed  ## an image twice: the same digest, and a bill of materials (needs root and buildah)
-	@$(BIN)/python -m pytest tests/images -q
 
 test-devstack: install  ## the plug-in of devstack: every phase on a real Keystone and Swift, one checksum, nothing left
 	@$(BIN)/python -m pytest tests/devstack -q
@@ -200,7 +191,7 @@ SHELL_FILES = .ci/run .ci/lock $(shell find . -name '*.sh' -not -path './.*')
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy builds charts client images osfaas control gateway operations releases tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds charts client osfaas control gateway operations releases tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 	@$(BIN)/shellcheck --external-sources $(SHELL_FILES)
 

@@ -44,7 +44,7 @@ class Devstack:
             "SERVICE_HOST": "127.0.0.1",
             "SERVICE_LISTEN_ADDRESS": "127.0.0.1",
             "SERVICE_PASSWORD": 'devstack\'s "password"',
-            "SERVICE_TIMEOUT": str(int(scaled(60))),
+            "SERVICE_TIMEOUT": str(int(scaled(180))),
             "REGION_NAME": self.cloud.region,
             "KEYSTONE_SERVICE_URI": self.cloud.auth_url.removesuffix("/v3"),
             "SWIFT_DEFAULT_BIND_PORT": self.cloud.swift_url.rpartition(":")[2],

@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from images.buildah import buildah
+from tests.cluster.commands import run
 from tests.cluster.layout import CHECKOUT, LAYOUT
 from tests.cluster.recipes.archives import ARCHIVE, write_archive
 from tests.cluster.recipes.base import BASE, BASE_TAG
@@ -18,6 +18,9 @@ STREAMS_IMAGE = "dev.local/streams:test"
 GATEWAY_IMAGE = "dev.local/osfaas-gateway:test"
 # In the folder of an image for a registry: its OCI layout.
 LAYOUT_FOLDER = "layout"
+_BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+# Inside a build step pip must trust what this machine trusts.
+_CERTIFICATES = "/etc/ssl/certs"
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,17 @@ class DockerfileImage:
         return Recipe(name, make=self.make, files=files, words=(self.tag,), needs=(BASE,))
 
     def make(self, folder: Path) -> None:
-        with buildah(LAYOUT.work / "buildah") as tool:
-            tool.pull(f"docker-archive:{BASE.folder / ARCHIVE}")
-            tool.build(self.context, self.tag, BASE_TAG)
-            tool.push(self.tag, self.target(folder))
+        storage = LAYOUT.work / "buildah"
+        storage.mkdir(parents=True, exist_ok=True)
+        buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "runroot")]
+        try:
+            run([*buildah, "pull", f"docker-archive:{BASE.folder / ARCHIVE}"], environment=_BUILDAH)
+            mounts = ["-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
+            build = ["bud", "--network", "host", *mounts, "--pull-never", "--build-arg", f"PYTHON={BASE_TAG}"]
+            run([*buildah, *build, "-t", self.tag, self.context], environment=_BUILDAH)
+            run([*buildah, "push", self.tag, self.target(folder)], environment=_BUILDAH)
+        finally:
+            run(["rm", "-rf", storage])
 
     def target(self, folder: Path) -> str:
         """Where buildah writes the image to."""

@@ -1,1 +1,0 @@
-"""Builds the images of a release from the Dockerfiles: `python -m images FOLDER --python IMAGE`, or `make images`."""
