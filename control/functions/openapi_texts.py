@@ -10,7 +10,7 @@ _REVISION = "hello-3f9c2a1b"
 _TIME = "2026-11-24T12:00:00Z"
 _HELLO, _UPLOADS, _KEY = "/v1/functions/hello", "/v1/functions/hello/triggers/uploads", "/v1/secrets/api-key"
 
-_FUNCTION = {
+_FUNCTION: dict[str, object] = {
     "name": "hello",
     "image": _IMAGE,
     "source": None,
