@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from policies.own_function_rules import capacity_rejection, rejection_of
 from policies.own_function_secrets import secret_rejection
-from tenancy.function_domain import DomainLimit, require_room, withdraw_excess
+from tenancy.function_domain import DomainLimit, check_domain_limit, withdraw_excess
 from tenancy.model.errors import (
     ConflictError,
     FunctionError,
@@ -183,7 +183,7 @@ def _create(
         raise TooManyError(own, limits.own_functions)
     if domain is None:
         return functions.create(record)
-    require_room(functions, domain, own)
+    check_domain_limit(functions, domain, own)
     created = functions.create(record)
     withdraw_excess(functions, domain, created)
     return created
