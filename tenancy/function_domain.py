@@ -1,9 +1,9 @@
 """The limit of functions that the projects of a domain share: `Function` objects are counted when one is created.
 
 Objects are counted, not reports about them, so nothing lags. Several creates at the same moment, in any projects and
-processes, may all be within the limit: therefore each counts again after it has created, and withdraws its function if
-there are too many. The last of them sees all others, so no more than the limit remain; several may be refused for one
-place.
+processes, may all pass the check: therefore each counts again after it has created, and withdraws its function if there
+are too many. The last of them sees all others, so no more than the limit remain; several may be refused where one
+would fit.
 """
 
 import logging
