@@ -332,7 +332,7 @@ def test_operations_are_shown_in_every_format(made, ended):
     assert {each["ID"] for each in found[lists[0]]} >= {ended.good, ended.bad}
     assert [each["ID"] for each in found[lists[1]]] == [ended.bad]
     assert found[shows[0]]["error"]["code"] == "function.failed"
-    assert (found[shows[1]]["kind"], found[shows[1]]["progress"]["bytes"] > 0) == ("invoke", True)
+    assert (found[shows[1]]["kind"], found[shows[1]]["state"]) == ("invoke", "succeeded")
     (first,) = json.loads(made.one("function operation list --limit 1 -f json").out)
     after = made.one(["function", "operation", "list", "--marker", first["ID"], "-f", "value", "-c", "ID"])
     assert first["ID"] not in after.out
@@ -370,6 +370,11 @@ def test_failed_operation_is_started_again_and_one_that_succeeded_is_not(made, e
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 
 
+def without_ids(text: str) -> str:
+    """A message without the ids of requests, operations and projects."""
+    return re.sub(r"(req-)?[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}", "", text)
+
+
 def test_operations_of_others_are_unknown_and_a_reader_only_reads(made, ended):
     """The project is the token's; an id alone opens nothing."""
     verbs = ("show", "wait", "result", "cancel", "retry")
@@ -379,7 +384,7 @@ def test_operations_of_others_are_unknown_and_a_reader_only_reads(made, ended):
     for theirs, nobodys in zip(others, unknown, strict=True):
         # The same answer, so that it says nothing about what there is.
         assert "404" in theirs.err
-        assert re.sub(r"req-\S+", "", theirs.err.replace(ended.good, NOBODYS)) == re.sub(r"req-\S+", "", nobodys.err)
+        assert without_ids(theirs.err) == without_ids(nobodys.err)
     assert json.loads(made.one("function operation list -f json", cloud="bob").out) == []
     (word,) = made.run("function operation show nonsense")
     assert "'nonsense' is not the id of an operation" in word.err
@@ -391,10 +396,10 @@ def test_operations_of_others_are_unknown_and_a_reader_only_reads(made, ended):
 
 
 def trusts(cloud: LocalCloud) -> int:
-    """How many trusts alice has given."""
+    """How many trusts alice has given without an end: those of operations end by themselves, at any time."""
     session, user = cloud.session("alice"), cloud.users["alice"].id
     found = session.get(f"{cloud.auth_url}/OS-TRUST/trusts?trustor_user_id={user}").json()["trusts"]
-    return len(found)
+    return sum(each["expires_at"] is None for each in found)
 
 
 def test_triggers_are_created_changed_shown_and_deleted_with_their_trusts(made, cloud):
@@ -447,7 +452,7 @@ def test_wrong_triggers_are_refused(made, cloud):
     assert "either a container or a schedule" in own[1].err
     assert "needs a container, or a schedule" in own[2].err
     assert "400" in own[3].err
-    assert "404" in own[4].err
+    assert "has no trigger 'none'" in own[4].err
     assert "404" in own[5].err
     assert "403" in reader[0].err
     assert "kept" in reader[1].out
@@ -514,7 +519,7 @@ def test_wrong_secrets_are_refused(made, tmp_path):
     assert "from 1 to 32768 bytes; it has 32769" in long.err
     assert "cannot be read" in absent.err
     assert "it has 0" in nothing.err
-    assert "404" in missing.err
+    assert "has no secret 'db'" in missing.err
     assert "403" in reader.err
 
 
