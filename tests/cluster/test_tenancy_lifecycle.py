@@ -243,7 +243,7 @@ class Lab:
         return found
 
     def pods(self, namespace: str) -> list[str]:
-        """The pods of a namespace that run, will run or are still terminating; not what has ended and is not yet gone."""
+        """The pods of a namespace that run, will run or are still terminating; not those that have ended."""
         found = self.cluster.kubectl.get("pods", "-n", namespace)["items"]
         return [each["metadata"]["name"] for each in running_pods(found)]
 
