@@ -157,8 +157,12 @@ class GatewayClient:
             first += piece
             if len(first) > self._memory_bytes:
                 given = reply.field(b"content-length")
+                size = int(given) if given else None
+                # The answer to a HEAD, which has a length and no body, does not come here.
+                if size is not None and size > self._max_bytes:
+                    raise ResultTooLargeError(self._max_bytes)
                 try:
-                    return b"", await keep(_joined(bytes(first), pieces), int(given) if given else None)
+                    return b"", await keep(_joined(bytes(first), pieces), size)
                 except GatewayError as error:
                     raise ResultNotKeptError(error) from error
         return bytes(first), None

@@ -164,13 +164,24 @@ class SwiftContainers:
         Raises:
             GatewayError: also OBJECT_QUOTA_EXCEEDED. What `pieces` raises is raised, and nothing is written.
         """
+        begun = False
+
+        async def watched() -> AsyncIterator[bytes]:
+            nonlocal begun
+            begun = True
+            async for piece in pieces:
+                yield piece
+
         try:
-            return await self._upload(caller, ref, pieces, size, seconds)
+            return await self._upload(caller, ref, watched(), size, seconds)
         except GatewayError as error:
-            # Nothing of the body has been read: Swift looks for the container first.
             if error.kind is not ErrorCode.OBJECT_NOT_FOUND:
                 raise
         await self.create(caller, ref.container)
+        if begun:
+            # Swift looks for the container before it asks for the body, but a proxy that buffers bodies asks for it
+            # itself. What it has taken cannot be sent again: the store would take the rest for the whole.
+            raise GatewayError(ErrorCode.STORE_UNAVAILABLE)
         return await self._upload(caller, ref, pieces, size, seconds)
 
     async def _upload(

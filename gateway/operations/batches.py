@@ -1,6 +1,7 @@
 """One transaction for all calls that have come while the one before was committed."""
 
 import asyncio
+import itertools
 
 from operations.store.batches import accept_all
 from operations.store.database import Database
@@ -18,7 +19,7 @@ class Acceptances:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[NewOperation, asyncio.Future[Operation]]] = []
+        self._waiting: dict[asyncio.Future[Operation], NewOperation] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def accept(self, new: NewOperation) -> Operation:
@@ -30,22 +31,28 @@ class Acceptances:
         if len(self._waiting) >= _MOST_WAITING:
             raise DatabaseUnavailableError("too many operations wait for the database")
         stored: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()
-        self._waiting.append((new, stored))
+        self._waiting[stored] = new
         if self._task is None:
             self._task = asyncio.create_task(self._store())
-        return await stored
+        try:
+            return await stored
+        finally:
+            # If the caller has left, its slot is free again: it must not keep a place here.
+            self._waiting.pop(stored, None)
 
     async def _store(self) -> None:
         while self._waiting:
-            portion, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            portion = dict(itertools.islice(self._waiting.items(), _MOST))
+            for stored in portion:
+                del self._waiting[stored]
             try:
-                outcomes = await self._database.run(accept_all, [new for new, _ in portion])
+                outcomes = await self._database.run(accept_all, list(portion.values()))
             except DatabaseUnavailableError as error:
                 # An error of its own for each: its caller may change it.
                 outcomes = [DatabaseUnavailableError(*error.args) for _ in portion]
             except Exception as error:  # noqa: BLE001 - each caller gets it
                 outcomes = [error for _ in portion]
-            for (_, stored), outcome in zip(portion, outcomes, strict=True):
+            for stored, outcome in zip(portion, outcomes, strict=True):
                 # The caller may have left.
                 if stored.done():
                     continue

@@ -31,7 +31,8 @@ _OPERATION_LIMITS = (
     "operation_retention_max_seconds",
     "operation_wait_max_seconds",
 )
-_SWEEP_LIMITS = ("sweep_max_seconds", "sweep_dump_max_bytes")
+# Of what needs the Swift API: sweeps, and bodies of asynchronous calls that are objects.
+_CONTAINER_LIMITS = ("operation_object_max_bytes", "sweep_max_seconds", "sweep_dump_max_bytes")
 
 _FEATURES = ("asynchronous_calls", "callbacks", "own_functions", "sweeps", "triggers", "usage")
 _TEXT = {"type": "string"}
@@ -63,9 +64,8 @@ def info_document(settings: Settings, *, triggers: bool) -> dict[str, Any]:
         triggers: whether events can fire triggers.
     """
     durable = settings.database_url is not None
-    # A sweep reads and writes by the Swift API.
-    sweeps = durable and settings.object_store != "s3"
-    named = _LIMITS + (_OPERATION_LIMITS if durable else ()) + (_SWEEP_LIMITS if sweeps else ())
+    containers = durable and settings.object_store != "s3"
+    named = _LIMITS + (_OPERATION_LIMITS if durable else ()) + (_CONTAINER_LIMITS if containers else ())
     return {
         "service_type": settings.service_type,
         "versions": {"min_version": str(MIN_VERSION), "max_version": str(MAX_VERSION)},
@@ -76,7 +76,7 @@ def info_document(settings: Settings, *, triggers: bool) -> dict[str, Any]:
             "asynchronous_calls": durable,
             "callbacks": durable and settings.callback_keys is not None,
             "own_functions": settings.functions_api,
-            "sweeps": sweeps,
+            "sweeps": containers,
             "triggers": triggers,
             "usage": durable,
         },

@@ -42,6 +42,15 @@ def _time(name: str, *, nullable: bool = False, **options: Any) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable, **options)
 
 
+def _stored_object() -> list[Column[Any]]:
+    return [
+        Column("container", String(256), nullable=False),
+        Column("name", String(255), nullable=False),
+        Column("etag", String(255), nullable=False),
+        Column("size", BigInteger, nullable=False),
+    ]
+
+
 operations = Table(
     "operations",
     metadata,
@@ -113,10 +122,7 @@ request_objects = Table(
     metadata,
     Column("operation_id", String(36), primary_key=True),
     Column("target", Text, nullable=False),
-    Column("container", String(256), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("etag", String(255), nullable=False),
-    Column("size", BigInteger, nullable=False),
+    *_stored_object(),
     **TABLE_OPTIONS,
 )
 
@@ -126,10 +132,7 @@ result_objects = Table(
     Column("operation_id", String(36), primary_key=True),
     Column("status", Integer, nullable=False),
     Column("fields", _LONG_TEXT, nullable=False),
-    Column("container", String(256), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("etag", String(255), nullable=False),
-    Column("size", BigInteger, nullable=False),
+    *_stored_object(),
     **TABLE_OPTIONS,
 )
 

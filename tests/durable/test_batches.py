@@ -1,7 +1,9 @@
 """Many operations accepted in one transaction: what is wrong with one of them harms no other."""
 
+import contextlib
+
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import DBAPIError
 from test_store import HOUR, call, claim
 
@@ -26,6 +28,22 @@ def a_delegation(db) -> str:
     made = Delegation(id=new_id(), trust_id="t", project_id="a", user_id="u", roles="member")
     db.run_here(delegations.add, made, lifetime_ms=HOUR)
     return made.id
+
+
+@contextlib.contextmanager
+def inserts(db):
+    """The parameters of each statement that inserts operations, as text."""
+    found: list[str] = []
+
+    def note(_connection, _cursor, statement, parameters, *_rest) -> None:
+        if statement.startswith("INSERT INTO operations "):
+            found.append(str(parameters))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
 
 
 # --- what is wrong with one
@@ -70,6 +88,22 @@ def test_one_key_twice_in_a_batch_is_one_operation(db):
     assert found[0].id == first.id
     assert isinstance(found[1], KeyInUseError)
     assert count(db) == 3
+
+
+def test_one_key_twice_does_not_make_the_others_go_one_by_one(db):
+    """Whoever sends each key twice would undo what sharing a transaction spares everybody."""
+    with inserts(db) as found:
+        accepted(db, call(idempotency_key="k"), call(idempotency_key="k"), *(call("b") for _ in range(8)))
+    assert len(found) == 1
+
+
+def test_keys_are_inserted_in_one_order(db):
+    """Two gateways that insert the same keys in different orders would wait for each other until one gives up."""
+    news = [call(idempotency_key=key) for key in ("key-b", "key-c", "key-a")]
+    with inserts(db) as found:
+        accepted(db, *news)
+    places = [found[0].index(key) for key in ("key-a", "key-b", "key-c")]
+    assert places == sorted(places)
 
 
 def test_what_the_database_does_not_take_is_refused_alone(db):

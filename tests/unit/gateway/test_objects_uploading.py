@@ -9,9 +9,14 @@ import pytest
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.disconnect import CallerGoneError
+from gateway.identity.caller import Caller, ProjectId
+from gateway.objects.containers import SwiftContainers
 from gateway.objects.http import StoreClient, UploadBody, refused
+from gateway.objects.model import ObjectRef
+from gateway.settings.upstream import StoreSettings
 from tests.machine import scaled
 
+CALLER = Caller("t", "u", "alice", ProjectId("p"), "demo", frozenset(["member"]), 0)
 Store = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -92,6 +97,37 @@ async def test_body_that_was_sent_in_part_is_not_sent_again() -> None:
                 pass
     assert raised.value.kind is ErrorCode.STORE_UNAVAILABLE
     assert len(came) == 1
+
+
+@pytest.mark.parametrize("size", [None, 4])
+async def test_body_that_a_proxy_took_before_the_store_refused_it_is_not_taken_for_empty(size: int | None) -> None:
+    """A proxy that buffers bodies says 100 itself. The container is made, so the caller's next attempt succeeds."""
+    came: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split()[1]
+        came.append(path)
+        if path.endswith(b"/o"):
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await (reader.readexactly(4) if size else reader.readuntil(b"0\r\n\r\n"))
+        status = b"404 No" if path.endswith(b"/o") and b"/v1/c" not in came else b"201 Made"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nEtag: e\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    async with server, aiohttp.ClientSession() as session:
+        settings = StoreSettings(swift_endpoint=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        containers = SwiftContainers(StoreClient(session, timeout_seconds=scaled(1)), settings)
+
+        async def upload() -> str:
+            return await containers.upload(CALLER, ObjectRef("c", "o"), pieces(b"body"), size=size, seconds=1)
+
+        with pytest.raises(GatewayError) as raised:
+            await upload()
+        assert raised.value.kind is ErrorCode.STORE_UNAVAILABLE
+        assert came == [b"/v1/c/o", b"/v1/c"]
+        assert await upload() == "e"
 
 
 class Limit:

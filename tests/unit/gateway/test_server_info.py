@@ -10,7 +10,7 @@ import pytest
 from gateway.digests import ALGORITHMS
 from gateway.identity.credential import IdentityService
 from gateway.server.app import build_app
-from gateway.server.info import _LIMITS, _OPERATION_LIMITS, _SWEEP_LIMITS, INFO_SCHEMA, info_document
+from gateway.server.info import _CONTAINER_LIMITS, _LIMITS, _OPERATION_LIMITS, INFO_SCHEMA, info_document
 from gateway.settings import Settings
 from tenancy.directory.triggers import NoTriggers
 
@@ -76,14 +76,23 @@ def test_limits_are_the_settings_of_the_same_name() -> None:
         17,
         3,
     )
-    names = {*_LIMITS, *_OPERATION_LIMITS, *_SWEEP_LIMITS}
+    names = {*_LIMITS, *_OPERATION_LIMITS, *_CONTAINER_LIMITS}
     assert names <= set(Settings.model_fields)
     assert set(limits) == names | {"container_name_max_bytes", "object_name_max_bytes"}
 
 
+def test_longest_body_of_an_asynchronous_call_is_shown_where_objects_keep_them() -> None:
+    """The bound of the database alone would read as the limit of a call."""
+    durable = {"database_url": "sqlite:////tmp/x", "operation_object_max_bytes": 5_000_000}
+    limits = info_document(Settings(**durable), triggers=False)["limits"]
+    assert limits["operation_object_max_bytes"] == 5_000_000
+    for settings in ({"object_store": "s3", **durable}, {"operation_object_max_bytes": 5_000_000}):
+        assert "operation_object_max_bytes" not in info_document(Settings(**settings), triggers=False)["limits"]
+
+
 def test_limits_of_what_is_not_offered_are_not_there() -> None:
     limits = info_document(Settings(), triggers=False)["limits"]
-    assert not {*_OPERATION_LIMITS, *_SWEEP_LIMITS} & set(limits)
+    assert not {*_OPERATION_LIMITS, *_CONTAINER_LIMITS} & set(limits)
 
 
 def test_it_tells_no_address_no_id_and_no_secret() -> None:
