@@ -17,7 +17,6 @@ from client.sdk.function import Function
 Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 _NAME = "<function>"
-_CONTROL = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "�")
 
 
 class _Changes(WithProxy, command.ShowOne):
@@ -206,9 +205,7 @@ class ShowLog(WithProxy):
         for log in self.proxy.logs(parsed_args.function, tail=parsed_args.lines):
             found += 1
             self.say(f"== {log.pod} ({log.revision}, {'running' if log.running else 'ended'})")
-            # A function's output may have control characters for the terminal.
-            text = log.text.translate(_CONTROL)
-            self.app.stdout.write(text if text.endswith("\n") else f"{text}\n")
+            self.app.stdout.write(log.text if log.text.endswith("\n") else f"{log.text}\n")
         if not found:
             self.say("No container of the function has output; it may be scaled to zero.")
 
