@@ -32,7 +32,7 @@ class ShowChecksum(WithProxy, command.ShowOne):
             action="append",
             default=[],
             metavar="<algorithm>",
-            help="Algorithm, as sha256 (repeat for several; default: those of the cloud)",
+            help="Algorithm, such as sha256 (repeat for several; default: those of the cloud)",
         )
         parser.add_argument("--version-id", metavar="<version>", help="Version of the object")
         parser.add_argument("object", metavar=_OBJECT, help="The object")
@@ -63,7 +63,7 @@ class ListChecksum(WithProxy, command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("--prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        parser.add_argument("--prefix", metavar="<prefix>", default="", help="Only objects whose names begin with this")
         parser.add_argument(
             "--algorithm", metavar="<algorithm>", default="", help="Algorithm (default: those of the cloud)"
         )
@@ -101,7 +101,7 @@ class SweepChecksum(WithProxy, command.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         # `--prefix` belongs to the formatter of values for shells.
-        parser.add_argument("--object-prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        parser.add_argument("--object-prefix", metavar="<prefix>", default="", help="Only objects whose names begin with this")
         parser.add_argument(
             "--algorithm",
             action="append",
@@ -167,7 +167,7 @@ class SweepChecksum(WithProxy, command.ShowOne):
 
 
 class ListSweeps(WithProxy, command.Lister):
-    """List integrity sweeps of the project, the youngest first."""
+    """List integrity sweeps of the project, the newest first."""
 
     EXAMPLES = ("checksum sweep list",)
 

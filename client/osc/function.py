@@ -139,7 +139,7 @@ class ListFunction(WithProxy, command.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("--limit", type=int, metavar="<count>", help="Maximum number of functions")
-        parser.add_argument("--marker", metavar=_NAME, help="Begin after the function of this name")
+        parser.add_argument("--marker", metavar=_NAME, help="Start after the function with this name")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:

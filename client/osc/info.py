@@ -17,15 +17,4 @@ class ShowInfo(WithProxy, command.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         del parsed_args
-        found = self.proxy.info()
-        return shown(
-            {
-                "service_type": found.service_type,
-                "versions": found.versions,
-                "algorithms": found.algorithms,
-                "default_algorithms": found.default_algorithms,
-                "object_store": found.object_store,
-                "features": found.features,
-                "limits": found.limits,
-            }
-        )
+        return shown(vars(self.proxy.info()))

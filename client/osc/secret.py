@@ -17,7 +17,7 @@ _NAME = "<secret>"
 
 
 class SetSecret(WithProxy):
-    """Set the value of a secret, new or not. Functions that mount it get a new revision."""
+    """Create a secret or replace its value. Functions that mount it get a new revision."""
 
     EXAMPLES = ("function secret set db-password", "function secret set --from-file key.pem signing-key")
 

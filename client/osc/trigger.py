@@ -50,7 +50,7 @@ class _Specifies(_OfTrigger):
         )
         # `--prefix` belongs to the formatter of values for shells.
         parser.add_argument(
-            "--object-prefix", metavar="<prefix>", help="Beginning of the names of these objects (default: all)"
+            "--object-prefix", metavar="<prefix>", help="Only objects whose names begin with this (default: all)"
         )
         parser.add_argument(
             "--output",
@@ -63,13 +63,13 @@ class _Specifies(_OfTrigger):
             "--overwrite", action="store_true", default=None, help="Let outputs replace objects that exist"
         )
         overwrite.add_argument(
-            "--no-overwrite", dest="overwrite", action="store_false", help="Let outputs replace no objects"
+            "--no-overwrite", dest="overwrite", action="store_false", help="Do not let outputs replace objects that exist"
         )
         parser.add_argument(
             "--cron", metavar="<m h d m w>", help="Run at times: minute, hour, day, month, day of the week"
         )
         parser.add_argument(
-            "--time-zone", metavar="<time-zone>", help="Time zone of --cron, as Europe/Zurich (default: UTC)"
+            "--time-zone", metavar="<time-zone>", help="Time zone of --cron, such as Europe/Zurich (default: UTC)"
         )
 
     @staticmethod
