@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO, TypeVar
 
 from osc_lib import exceptions as osc_exceptions
@@ -18,6 +18,9 @@ from client.outcome import printable
 from client.sdk.proxy import Proxy
 
 Result = TypeVar("Result")
+# Columns and values, as ShowOne and Lister want them.
+Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 
 FIRST_ERROR = 400
 _PIECE_BYTES = 65_536
@@ -94,7 +97,7 @@ class WithProxy(command.Command):
             raise osc_exceptions.CommandError(f"{failed} of {len(names)} {not_done}.")
 
 
-def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def shown(fields: Mapping[str, Any]) -> Shown:
     """Columns and values of one object; structures stay structures in JSON and YAML."""
     return tuple(fields), tuple(formatted(value) for value in fields.values())
 

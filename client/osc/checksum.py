@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable
-from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from client.osc.base import WithProxy, shown
+from client.osc.base import Listed, Shown, WithProxy, shown
 from client.sdk.values import Checksum
 
 _OBJECT = "<container>/<object>"
@@ -38,7 +36,7 @@ class ShowChecksum(WithProxy, command.ShowOne):
         parser.add_argument("object", metavar=_OBJECT, help="The object")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         container, _, name = parsed_args.object.partition("/")
         if not container or not name:
             raise exceptions.CommandError(f"'{parsed_args.object}' does not name an object. Give {_OBJECT}.")
@@ -71,7 +69,7 @@ class ListChecksum(WithProxy, command.Lister):
         parser.add_argument("container", metavar="<container>", help="The container")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         found = self.proxy.checksums(
             parsed_args.container,
             prefix=parsed_args.prefix,
@@ -101,7 +99,9 @@ class SweepChecksum(WithProxy, command.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         # `--prefix` belongs to the formatter of values for shells.
-        parser.add_argument("--object-prefix", metavar="<prefix>", default="", help="Only objects whose names begin with this")
+        parser.add_argument(
+            "--object-prefix", metavar="<prefix>", default="", help="Only objects whose names begin with this"
+        )
         parser.add_argument(
             "--algorithm",
             action="append",
@@ -135,7 +135,7 @@ class SweepChecksum(WithProxy, command.ShowOne):
         parser.add_argument("container", metavar="<container>", help="The container")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         begun = self.proxy.create_sweep(
             parsed_args.container,
             prefix=parsed_args.object_prefix,
@@ -171,7 +171,7 @@ class ListSweeps(WithProxy, command.Lister):
 
     EXAMPLES = ("checksum sweep list",)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         del parsed_args
         return ("ID", "State", "Subject", "Objects", "Total"), (
             (each.id, each.state, each.subject, each.progress["objects"], each.total["objects"])

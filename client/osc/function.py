@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib.command import command
 
 from client.functions.options import NUMBERS, shares_of
-from client.osc.base import WithProxy, add_wait, or_fail, shown
+from client.osc.base import Listed, Shown, WithProxy, add_wait, or_fail, shown
 from client.osc.fields import add_fields, fields_of, page_of, ready_of
 from client.sdk.function import Function
 
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
-Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 _NAME = "<function>"
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from osc_lib.command import command
 
-from client.osc.base import WithProxy, shown
+from client.osc.base import Shown, WithProxy, shown
 
 
 class ShowInfo(WithProxy, command.ShowOne):
@@ -15,6 +14,6 @@ class ShowInfo(WithProxy, command.ShowOne):
 
     EXAMPLES = ("function info show", "function info show -f json -c features")
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         del parsed_args
         return shown(vars(self.proxy.info()))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
 from client.operations.states import STATES
-from client.osc.base import FIRST_ERROR, WithProxy, add_timeout, print_body, shown
+from client.osc.base import FIRST_ERROR, Listed, Shown, WithProxy, add_timeout, print_body, shown
 from client.sdk.operation import Operation
 
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 _ID = "<operation>"
 _A_DAY = 86_400.0
 _FIELDS = (
@@ -38,7 +36,7 @@ class ListOperation(WithProxy, command.Lister):
         parser.add_argument("--marker", metavar=_ID, help="Start after the operation with this ID")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         query = {name: getattr(parsed_args, name) for name in ("subject", "marker") if getattr(parsed_args, name)}
         found = self.proxy.operations(states=parsed_args.state, **query)
         rows = (

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from client.osc.base import WithProxy, shown
+from client.osc.base import Listed, Shown, WithProxy, shown
 from client.sdk.function import Tenant
-
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
 class _OfProject(WithProxy, command.ShowOne):
@@ -89,7 +86,7 @@ class ListTenant(WithProxy, command.Lister):
 
     EXAMPLES = ("function tenant list -f csv",)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         del parsed_args
         rows = ((each.id, each.display_name, each.isolation, state_of(each)) for each in self.proxy.tenants())
         return ("Project ID", "Display Name", "Isolation", "State"), rows

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from typing import Any
 
 from osc_lib.command import command
 
-from client.osc.base import WithProxy
+from client.osc.base import Listed, WithProxy
 from client.usage_fields import COLUMNS, GROUP_FIELDS, GROUPS, SHOWN
-
-Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 
 
 class ShowUsage(WithProxy, command.Lister):
