@@ -20,7 +20,7 @@ _RETRY_SECONDS = 30.0
 @click.command()
 @click.option("--start", metavar="TIME", help="Date or time (ISO 8601, UTC). Default: the beginning of the month.")
 @click.option("--end", metavar="TIME", help="Date or time (ISO 8601, UTC), excluded. Default: now.")
-@click.option("--group-by", "groups", multiple=True, type=click.Choice(GROUPS), help="Sums for each; repeatable.")
+@click.option("--group-by", "groups", multiple=True, type=click.Choice(GROUPS), help="One sum for each; repeatable.")
 @click.option(
     "--format",
     "form",

@@ -40,7 +40,7 @@ def field_options(command: Command) -> Command:
         click.option(
             "--unset-secret", "unset_secrets", multiple=True, metavar="NAME", help="Do not mount it any more."
         ),
-        click.option("--objects/--no-objects", default=None, help="Take objects as inputs and outputs."),
+        click.option("--objects/--no-objects", default=None, help="Accept objects as inputs and outputs."),
         click.option("--health-path", help="Path of the readiness probe."),
     ):
         command = decorate(command)
@@ -70,7 +70,7 @@ def fields_of(options: Mapping[str, Any], current: Mapping[str, Any] | None) -> 
         for text in options["environment"]:
             name, sign, value = text.partition("=")
             if not sign or not name:
-                raise WrongUsageError(f"--env {text!r} has not the form NAME=VALUE.")
+                raise WrongUsageError(f"--env {text!r} is not of the form NAME=VALUE.")
             variables[name] = value
         for name in options["unset"]:
             variables.pop(name, None)
@@ -88,7 +88,7 @@ def shares_of(words: Iterable[str]) -> list[dict[str, Any]]:
     for word in words:
         match = _SHARE.fullmatch(word)
         if not match:
-            raise WrongUsageError(f"{word!r} has not the form REVISION=PERCENT or REVISION@TAG=PERCENT.")
+            raise WrongUsageError(f"{word!r} is not of the form REVISION=PERCENT or REVISION@TAG=PERCENT.")
         revision, tag, percent = match.groups()
         shares.append({"percent": int(percent), "revision": None if revision == LATEST else revision, "tag": tag})
     return shares

@@ -35,7 +35,7 @@ def operation() -> None:
 @output_options
 @_ENDPOINT
 def list_(endpoint: str | None, form: str, states: tuple[str, ...], subject: str | None, limit: int) -> None:
-    """List operations, the youngest first."""
+    """List operations, the newest first."""
     found = _done(endpoint, lambda client: list(client.every(limit=limit, states=states, subject=subject)))
     rows = [("ID", "STATE", "KIND", "SUBJECT", "CREATED", "ATTEMPTS")]
     rows += [
@@ -89,7 +89,7 @@ def wait(endpoint: str | None, operation_id: str, timeout: float, form: str) -> 
 def cancel(endpoint: str | None, operation_id: str) -> None:
     """Cancel an operation; a running function loses its connection."""
     found = _done(endpoint, lambda client: client.cancel(operation_id))
-    click.echo("cancelled" if found["state"] == "cancelled" else "its worker is being told", err=True)
+    click.echo("cancelled" if found["state"] == "cancelled" else "cancellation requested", err=True)
 
 
 @operation.command()
@@ -111,7 +111,7 @@ def result(endpoint: str | None, operation_id: str) -> None:
 @click.argument("operation_id", metavar="ID")
 @_ENDPOINT
 def retry(endpoint: str | None, operation_id: str) -> None:
-    """Start an operation again that failed or expired."""
+    """Retry an operation that has failed or expired."""
     _done(endpoint, lambda client: client.retry(operation_id))
     click.echo("queued", err=True)
 

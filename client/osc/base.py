@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO, TypeVar
 
 from osc_lib import exceptions as osc_exceptions
 from osc_lib.cli import format_columns
@@ -13,12 +14,30 @@ from osc_lib.command import command
 from requests import Response
 
 from client.errors import CommandError
+from client.outcome import printable
 from client.sdk.proxy import Proxy
 
 Result = TypeVar("Result")
+# Columns and values, as ShowOne and Lister want them.
+Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 
 FIRST_ERROR = 400
 _PIECE_BYTES = 65_536
+
+
+class _PrintableText:
+    """Text output without control characters."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Writes text. The characters of line ends of the machine are kept."""
+        return self._out.write(os.linesep.join(map(printable, text.split(os.linesep))))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
 
 
 class WithProxy(command.Command):
@@ -33,6 +52,20 @@ class WithProxy(command.Command):
         lines = ["Examples:", *(f"  openstack {example}" for example in self.EXAMPLES)]
         parser.epilog = "\n".join(lines if self.EXAMPLES else [])
         return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Runs the command; names and messages of others get no control of the terminal."""
+        out = self.app.stdout
+        self.app.stdout = _PrintableText(out)
+        try:
+            return int(super().run(parsed_args))
+        except Exception as error:
+            sentence = printable(str(error))
+            if sentence == str(error):
+                raise
+            raise osc_exceptions.CommandError(sentence) from error
+        finally:
+            self.app.stdout = out
 
     @property
     def proxy(self) -> Proxy:
@@ -49,7 +82,7 @@ class WithProxy(command.Command):
 
     def say(self, line: str) -> None:
         """Writes progress, which is no part of the output."""
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress
+        print(printable(line), file=sys.stderr, flush=True)  # noqa: T201 - a command's progress
 
     def each_of(self, names: Sequence[str], work: Callable[[str], object], not_done: str) -> None:
         """Does the work on each; what fails is said, and is an error in the end."""
@@ -64,7 +97,7 @@ class WithProxy(command.Command):
             raise osc_exceptions.CommandError(f"{failed} of {len(names)} {not_done}.")
 
 
-def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def shown(fields: Mapping[str, Any]) -> Shown:
     """Columns and values of one object; structures stay structures in JSON and YAML."""
     return tuple(fields), tuple(formatted(value) for value in fields.values())
 

@@ -27,8 +27,8 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, dest=field, action="append", metavar="<word>", help=help_)
     parser.add_argument("--health-path", metavar="<path>", help="Path of the readiness probe")
     objects = parser.add_mutually_exclusive_group()
-    objects.add_argument("--objects", action="store_true", default=None, help="Take objects as inputs and outputs")
-    objects.add_argument("--no-objects", dest="objects", action="store_false", help="Take no objects")
+    objects.add_argument("--objects", action="store_true", default=None, help="Accept objects as inputs and outputs")
+    objects.add_argument("--no-objects", dest="objects", action="store_false", help="Accept no objects")
 
 
 def fields_of(options: argparse.Namespace, current: Function | None) -> dict[str, Any]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib.command import command
 
 from client.functions.options import NUMBERS, shares_of
-from client.osc.base import WithProxy, add_wait, or_fail, shown
+from client.osc.base import Listed, Shown, WithProxy, add_wait, or_fail, shown
 from client.osc.fields import add_fields, fields_of, page_of, ready_of
 from client.sdk.function import Function
 
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
-Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 _NAME = "<function>"
-_CONTROL = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "�")
 
 
 class _Changes(WithProxy, command.ShowOne):
@@ -140,7 +136,7 @@ class ListFunction(WithProxy, command.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("--limit", type=int, metavar="<count>", help="Maximum number of functions")
-        parser.add_argument("--marker", metavar=_NAME, help="Begin after the function of this name")
+        parser.add_argument("--marker", metavar=_NAME, help="Start after the function with this name")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
@@ -206,9 +202,7 @@ class ShowLog(WithProxy):
         for log in self.proxy.logs(parsed_args.function, tail=parsed_args.lines):
             found += 1
             self.say(f"== {log.pod} ({log.revision}, {'running' if log.running else 'ended'})")
-            # A function's output may have control characters for the terminal.
-            text = log.text.translate(_CONTROL)
-            self.app.stdout.write(text if text.endswith("\n") else f"{text}\n")
+            self.app.stdout.write(log.text if log.text.endswith("\n") else f"{log.text}\n")
         if not found:
             self.say("No container of the function has output; it may be scaled to zero.")
 

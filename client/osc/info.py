@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from osc_lib.command import command
 
-from client.osc.base import WithProxy, shown
+from client.osc.base import Shown, WithProxy, shown
 
 
 class ShowInfo(WithProxy, command.ShowOne):
@@ -15,17 +14,6 @@ class ShowInfo(WithProxy, command.ShowOne):
 
     EXAMPLES = ("function info show", "function info show -f json -c features")
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         del parsed_args
-        found = self.proxy.info()
-        return shown(
-            {
-                "service_type": found.service_type,
-                "versions": found.versions,
-                "algorithms": found.algorithms,
-                "default_algorithms": found.default_algorithms,
-                "object_store": found.object_store,
-                "features": found.features,
-                "limits": found.limits,
-            }
-        )
+        return shown(vars(self.proxy.info()))

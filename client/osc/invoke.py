@@ -51,7 +51,9 @@ class InvokeFunction(WithProxy):
         for option, metavar, help_ in repeated:
             parser.add_argument(option, action="append", default=[], metavar=metavar, help=help_)
         parser.add_argument("--overwrite", action="store_true", help="Let outputs replace objects that exist")
-        parser.add_argument("--data", metavar="<body>|@<file>", help="Body of the request; @-: of stdin")
+        parser.add_argument(
+            "--data", metavar="<body>|@<file>", help="Body of the request; @<file>: from a file, @-: from stdin"
+        )
         parser.add_argument("--method", metavar="<method>", default="POST", help="Method (default: POST)")
         parser.add_argument(
             "--async",

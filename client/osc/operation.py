@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
 from client.operations.states import STATES
-from client.osc.base import FIRST_ERROR, WithProxy, add_timeout, print_body, shown
+from client.osc.base import FIRST_ERROR, Listed, Shown, WithProxy, add_timeout, print_body, shown
 from client.sdk.operation import Operation
 
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 _ID = "<operation>"
 _A_DAY = 86_400.0
 _FIELDS = (
@@ -24,7 +22,7 @@ _FIELDS = (
 
 
 class ListOperation(WithProxy, command.Lister):
-    """List operations of the project, the youngest first."""
+    """List operations of the project, the newest first."""
 
     EXAMPLES = ("function operation list", "function operation list --state failed --state expired -f value -c ID")
 
@@ -35,10 +33,10 @@ class ListOperation(WithProxy, command.Lister):
         )
         parser.add_argument("--subject", metavar="<name>", help="Only of this function, object or container")
         parser.add_argument("--limit", type=int, metavar="<count>", help="Maximum number of operations")
-        parser.add_argument("--marker", metavar=_ID, help="Begin after the operation of this ID")
+        parser.add_argument("--marker", metavar=_ID, help="Start after the operation with this ID")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         query = {name: getattr(parsed_args, name) for name in ("subject", "marker") if getattr(parsed_args, name)}
         found = self.proxy.operations(states=parsed_args.state, **query)
         rows = (
@@ -118,14 +116,14 @@ class CancelOperation(_EachOperation):
     def act(self, operation: str) -> None:
         """Cancels one."""
         state = self.proxy.cancel_operation(operation).state
-        self.say(f"{operation}: {'cancelled' if state == 'cancelled' else 'its worker is being told'}")
+        self.say(f"{operation}: {'cancelled' if state == 'cancelled' else 'cancellation requested'}")
 
 
 class RetryOperation(_EachOperation):
-    """Start operations again that have failed or expired."""
+    """Retry operations that have failed or expired."""
 
     EXAMPLES = ("function operation retry 0190b5a0-2c8e-7c3e-9a70-5f3b8f6d2e11",)
-    done = "started again"
+    done = "retried"
 
     def act(self, operation: str) -> None:
         """Starts one."""

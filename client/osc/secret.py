@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import getpass
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from osc_lib.command import command
 
 from client.functions.secrets import changed_line, read_value
-from client.osc.base import WithProxy, or_fail, shown
+from client.osc.base import Listed, Shown, WithProxy, or_fail, shown
 
 _NAME = "<secret>"
 
 
 class SetSecret(WithProxy):
-    """Set the value of a secret, new or not. Functions that mount it get a new revision."""
+    """Create a secret or replace its value. Functions that mount it get a new revision."""
 
     EXAMPLES = ("function secret set db-password", "function secret set --from-file key.pem signing-key")
 
@@ -40,7 +38,7 @@ class ListSecret(WithProxy, command.Lister):
 
     EXAMPLES = ("function secret list",)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         del parsed_args
         rows = ((each.name, each.changed_at, ",".join(each.used_by)) for each in self.proxy.secrets())
         return ("Name", "Changed At", "Used By"), rows
@@ -56,7 +54,7 @@ class ShowSecret(WithProxy, command.ShowOne):
         parser.add_argument("secret", metavar=_NAME, help="Name of the secret")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         found = self.proxy.get_secret(parsed_args.secret)
         return shown({"name": found.name, "changed_at": found.changed_at, "used_by": found.used_by})
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib.command import command
 
 from client.functions.trigger_output import source_text
-from client.osc.base import WithProxy, shown
+from client.osc.base import Listed, Shown, WithProxy, shown
 from client.osc.fields import ready_of
 from client.sdk.trigger import Trigger
 
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 _FUNCTION = "<function>"
 _NAME = "<trigger>"
 
@@ -50,7 +48,7 @@ class _Specifies(_OfTrigger):
         )
         # `--prefix` belongs to the formatter of values for shells.
         parser.add_argument(
-            "--object-prefix", metavar="<prefix>", help="Beginning of the names of these objects (default: all)"
+            "--object-prefix", metavar="<prefix>", help="Only objects whose names begin with this (default: all)"
         )
         parser.add_argument(
             "--output",
@@ -63,13 +61,16 @@ class _Specifies(_OfTrigger):
             "--overwrite", action="store_true", default=None, help="Let outputs replace objects that exist"
         )
         overwrite.add_argument(
-            "--no-overwrite", dest="overwrite", action="store_false", help="Let outputs replace no objects"
+            "--no-overwrite",
+            dest="overwrite",
+            action="store_false",
+            help="Do not let outputs replace objects that exist",
         )
         parser.add_argument(
             "--cron", metavar="<m h d m w>", help="Run at times: minute, hour, day, month, day of the week"
         )
         parser.add_argument(
-            "--time-zone", metavar="<time-zone>", help="Time zone of --cron, as Europe/Zurich (default: UTC)"
+            "--time-zone", metavar="<time-zone>", help="Time zone of --cron, such as Europe/Zurich (default: UTC)"
         )
 
     @staticmethod
@@ -122,7 +123,7 @@ class ListTrigger(WithProxy, command.Lister):
         parser.add_argument("function", metavar=_FUNCTION, help="Name of the function")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         head = ("Name", "Fires On", "Ready", "Reason", "Last Outcome", "Last At", "Next At")
         return head, map(_row, self.proxy.triggers(parsed_args.function))
 

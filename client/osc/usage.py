@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from typing import Any
 
 from osc_lib.command import command
 
-from client.osc.base import WithProxy
+from client.osc.base import Listed, WithProxy
 from client.usage_fields import COLUMNS, GROUP_FIELDS, GROUPS, SHOWN
-
-Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 
 
 class ShowUsage(WithProxy, command.Lister):
@@ -29,13 +25,13 @@ class ShowUsage(WithProxy, command.Lister):
         )
         parser.add_argument("--end", metavar="<time>", help="Date or time (ISO 8601, UTC), excluded (default: now)")
         parser.add_argument(
-            "--group-by", action="append", default=[], choices=GROUPS, help="Sums for each (repeat for several)"
+            "--group-by", action="append", default=[], choices=GROUPS, help="One sum for each (repeat for several)"
         )
         parser.add_argument("--long", action="store_true", help="List all columns")
         parser.add_argument(
             "--project",
             metavar="<project>",
-            help="Of this project (name or ID); for administrators, at the endpoint of their API",
+            help="Only this project (name or ID); for administrators, at the endpoint of their API",
         )
         parser.add_argument("--project-domain", metavar="<project-domain>", help="Domain of the project (name or ID)")
         return parser

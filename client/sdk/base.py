@@ -33,5 +33,9 @@ class ServiceProxy(proxy.Proxy):
         exceptions.raise_from_response(answer)
         return answer
 
+    def reply(self, url: str, method: str, **kwargs: Any) -> Response:
+        """A function's reply, whatever its status is. A redirect is not followed: it would get the token."""
+        return self.request(url, method, raise_exc=False, redirect=False, **kwargs)
+
     def _base(self) -> str:
         return str(self.get_endpoint() or "").rstrip("/")

@@ -62,7 +62,7 @@ class OperationsProxy(ServiceProxy):
         Raises:
             HttpException: there is none; or none yet.
         """
-        answer = self.request(f"{_path(operation)}/result", "GET", raise_exc=False, stream=stream)
+        answer = self.reply(f"{_path(operation)}/result", "GET", stream=stream)
         if is_refusal(answer.headers.get(ERROR_FIELD, "")):
             exceptions.raise_from_response(answer)
         return answer

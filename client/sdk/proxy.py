@@ -170,7 +170,7 @@ class Proxy(TriggersProxy, OperationsProxy, TenantsProxy):
             target = target_of(call)
         except CommandError as error:
             raise exceptions.InvalidRequest(str(error)) from error
-        answer = self.request(target, method, data=data, headers=dict(headers or {}), stream=stream, raise_exc=False)
+        answer = self.reply(target, method, data=data, headers=dict(headers or {}), stream=stream)
         # Only the gateway's own errors say `no-store` without `private`.
         if answer.status_code >= _FIRST_ERROR and answer.headers.get("Cache-Control") == "no-store":
             exceptions.raise_from_response(answer)

@@ -232,6 +232,9 @@ def test_missing_required_value_is_named(helm: Helm, changed: Change, path: str)
         ({"settings": {"OSFAAS_PUBLIC_URL": "https://other.example.org"}}, "'OSFAAS_PUBLIC_URL'"),
         ({"settings": {"OSFAAS_LISTEN_PORT": 8789}}, "OSFAAS_LISTEN_PORT"),
         ({"settings": {"PATH": "/tmp"}}, "'PATH'"),
+        ({"settings": {"OSFAAS_DATABASE_URL": "sqlite://"}}, "'OSFAAS_DATABASE_URL'"),
+        ({"publicUrl": "https://*"}, "publicUrl"),
+        ({"worker.enabled": True, "network.callbackReceivers.cidrs": ["0.0.0.0/0"]}, "callbackReceivers.except"),
         ({"platform": "functions: [unclosed"}, "platform"),
         ({"platform": "destinations: []"}, "--set-file platform=platform.yaml"),
         ({"platform": "functions: {}\nsystem_namespace: other"}, "system_namespace"),
@@ -244,6 +247,13 @@ def test_wrong_value_is_refused_by_its_name(helm: Helm, changed: Change, differe
     done = helm.render(changed(differences))
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_the_whole_world_needs_networks_that_stay_closed(helm: Helm, changed: Change) -> None:
+    values = {"cidrs": ["0.0.0.0/0"], "except": ["10.0.0.0/8", "169.254.0.0/16"]}
+    objects = by_identity(helm.objects(changed({"worker.enabled": True, "network.callbackReceivers": values})))
+    (rule,) = objects["NetworkPolicy", "osfaas-system", "worker-to-receivers"]["spec"]["egress"]
+    assert rule["to"] == [{"ipBlock": {"cidr": "0.0.0.0/0", "except": values["except"]}}]
 
 
 def test_another_namespace_is_refused(helm: Helm) -> None:

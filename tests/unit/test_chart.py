@@ -6,12 +6,15 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from charts.bindings import COMPONENTS, bindings_of
 from charts.errors import ChartError
 from charts.generate import chart_files, write_chart
 from charts.templates import template_of
+from gateway.settings import Settings
 from tests.unit.manifests.rendered import CHECKOUT, KUBECTL, MANIFESTS
 
 # Parts that are no part of the product's installation.
@@ -77,6 +80,13 @@ def test_the_same_manifests_make_the_same_archive(files: dict[str, bytes], tmp_p
         assert {name.removeprefix("osfaas/") for name in packed.getnames()} == set(files)
 
 
+def test_notes_name_the_labels_of_a_namespace_that_is_not_of_the_chart(files: dict[str, bytes]) -> None:
+    """Without them pods may be privileged, and policies of the platform do not find the gateway."""
+    namespace = yaml.safe_load((MANIFESTS / "system" / "namespace.yaml").read_text(encoding="utf-8"))
+    words = files["templates/NOTES.txt"].decode().split()
+    assert {f"{key}={value}" for key, value in namespace["metadata"]["labels"].items()} <= set(words)
+
+
 def config_map(name: str) -> dict[str, Any]:
     return {"kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
 
@@ -111,3 +121,39 @@ def test_braces_of_an_object_are_no_expression() -> None:
     item = {"kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"text": "{{ .Values.publicUrl }}"}}
     with pytest.raises(ChartError, match="Helm would evaluate"):
         template_of(item, [])
+
+
+def check_value(files: dict[str, bytes], name: str, value: Any) -> None:
+    """Raises if the schema refuses a value."""
+    jsonschema.validate({name: value}, {**json.loads(files["values.schema.json"]), "required": []})
+
+
+def secret_settings() -> list[str]:
+    fields = Settings.model_fields.items()
+    return [f"OSFAAS_{name.upper()}" for name, field in fields if "SecretStr" in str(field.annotation)]
+
+
+@pytest.mark.parametrize("name", secret_settings())
+def test_secret_is_no_setting_of_the_config_map(files: dict[str, bytes], name: str) -> None:
+    """Whoever may read ConfigMaps could use it."""
+    with pytest.raises(jsonschema.ValidationError, match=name):
+        check_value(files, "settings", {name: "postgresql://osfaas:secret@database.example.org/osfaas"})
+
+
+def test_settings_without_a_secret_are_accepted(files: dict[str, bytes]) -> None:
+    accepted = {"OSFAAS_LIMIT_STORE_URL": "valkeys://valkey.example.org/0", "OSFAAS_OPERATION_ROLES": "member"}
+    check_value(files, "settings", accepted)
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "*.example.org", "user@example.org", "example.org?", "a b", "a..b", "-a", "A\nb"]
+)
+def test_host_of_the_edge_is_one_name(files: dict[str, bytes], host: str) -> None:
+    """A wildcard would let the edge serve every host."""
+    with pytest.raises(jsonschema.ValidationError, match="does not match"):
+        check_value(files, "publicUrl", f"https://{host}")
+
+
+@pytest.mark.parametrize("host", ["faas.example.org", "faas", "192.0.2.1", "faas-1.example.org:8443/"])
+def test_host_of_the_edge_is_accepted(files: dict[str, bytes], host: str) -> None:
+    check_value(files, "publicUrl", f"https://{host}")

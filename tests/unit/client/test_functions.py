@@ -60,6 +60,7 @@ class Service:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.raw: dict[str, bytes] = {}
+        self.locations: dict[str, str] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         outer = self
 
@@ -77,6 +78,8 @@ class Service:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("ETag", '"u-1"')
+                if place := outer.locations.get(f"{self.command} {self.path}"):
+                    self.send_header("Location", place)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)

@@ -132,3 +132,16 @@ def test_refusal_has_the_sentence_of_the_service(service: Service, proxy: Proxy)
     service.answers[f"GET /v1/operations/{FIRST}"] = (403, error(403, "Your roles are not enough."))
     with pytest.raises(exceptions.ForbiddenException, match="Your roles are not enough"):
         proxy.get_operation(FIRST)
+
+
+@pytest.mark.parametrize("origin", ["", "http://127.0.0.1:{port}"])
+def test_redirect_of_a_function_is_its_reply(service: Service, proxy: Proxy, origin: str) -> None:
+    """keystoneauth would repeat the request there, with the token, and stumbles over a path without an origin."""
+    place = f"{origin.format(port=service.server.server_port)}/elsewhere"
+    requests = ["POST /v1/invoke/hello", f"GET /v1/operations/{FIRST}/result"]
+    for each in requests:
+        service.answers[each] = (302, None)
+        service.locations[each] = place
+    for answer in (proxy.invoke("hello"), proxy.operation_result(FIRST)):
+        assert (answer.status_code, answer.headers["Location"]) == (302, place)
+    assert asked(service) == requests
