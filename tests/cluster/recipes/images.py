@@ -7,10 +7,10 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster.commands import run
+from images.buildah import buildah
 from tests.cluster.layout import CHECKOUT, LAYOUT
 from tests.cluster.recipes.archives import ARCHIVE, write_archive
-from tests.cluster.recipes.base import BASE, BASE_TAG
+from tests.cluster.recipes.base import BASE
 from tests.cluster.recipes.components import COREDNS, ISTIO, KNATIVE, PAUSE
 from tests.cluster.recipes.recipe import Recipe
 
@@ -18,9 +18,6 @@ STREAMS_IMAGE = "dev.local/streams:test"
 GATEWAY_IMAGE = "dev.local/osfaas-gateway:test"
 # In the folder of an image for a registry: its OCI layout.
 LAYOUT_FOLDER = "layout"
-_BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
-# Inside a build step pip must trust what this machine trusts.
-_CERTIFICATES = "/etc/ssl/certs"
 
 
 @dataclass(frozen=True)
@@ -79,21 +76,14 @@ class DockerfileImage:
     files: tuple[Path, ...]
 
     def recipe(self, name: str) -> Recipe:
-        files = (*self.files, Path(__file__))
+        files = (*self.files, Path(__file__), CHECKOUT / "images" / "buildah.py")
         return Recipe(name, make=self.make, files=files, words=(self.tag,), needs=(BASE,))
 
     def make(self, folder: Path) -> None:
-        storage = LAYOUT.work / "buildah"
-        storage.mkdir(parents=True, exist_ok=True)
-        buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "runroot")]
-        try:
-            run([*buildah, "pull", f"docker-archive:{BASE.folder / ARCHIVE}"], environment=_BUILDAH)
-            mounts = ["-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
-            build = ["bud", "--network", "host", *mounts, "--pull-never", "--build-arg", f"PYTHON={BASE_TAG}"]
-            run([*buildah, *build, "-t", self.tag, self.context], environment=_BUILDAH)
-            run([*buildah, "push", self.tag, self.target(folder)], environment=_BUILDAH)
-        finally:
-            run(["rm", "-rf", storage])
+        with buildah(LAYOUT.work / "buildah") as tool:
+            python = tool.pull(f"docker-archive:{BASE.folder / ARCHIVE}")
+            tool.build(self.context, self.tag, python)
+            tool.push(self.tag, self.target(folder))
 
     def target(self, folder: Path) -> str:
         """Where buildah writes the image to."""
