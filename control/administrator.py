@@ -101,6 +101,7 @@ def administrator_from(token: str, body: Mapping[str, Any], rule: Rule, permissi
         access_rules=None
         if allowed is None
         else tuple(AccessRule(each["service"], each["method"], each["path"]) for each in allowed),
+        domain_id=((project or {}).get("domain") or {}).get("id", ""),
     )
     scoped = system or bool(caller.project_id)
     if not scoped or is_derived(body) or not permissions.allows_administrator(caller, rule, system=system):

@@ -49,7 +49,8 @@ class Flow:
         self.lines = ContentBudget(1 << 25)
 
     async def admit(self, context: RequestContext, rule: Rule, *, services: bool) -> Call:
-        assert (rule, services) == (Rule.CHECKSUMS_LIST, True)
+        assert services
+        assert rule in {Rule.CHECKSUMS_LIST, Rule.EVENTS_SEND}
         subject = LimitSubject(CALLER.project_id, CALLER.user_id)
         call = Call(caller=CALLER, tenant=TENANT, subject=subject, context=context, rule=Rule.CHECKSUMS_GET)
         await self.count(call)
