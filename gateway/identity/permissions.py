@@ -10,7 +10,7 @@ from gateway.settings.identity import IdentitySettings
 
 
 class Permissions:
-    """Decides by policy rules. A verdict is kept with the caller, and with it forgotten; new rules judge anew."""
+    """Decides by policy rules. A verdict is kept with the caller, as long as these rules are in force."""
 
     def __init__(self, policy: Policy, settings: IdentitySettings) -> None:
         self._policy = policy

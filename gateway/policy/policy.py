@@ -16,7 +16,7 @@ RECHECK_SECONDS = 1.0
 class Policy:
     """The rules in force.
 
-    The file is looked at once per second at most, when rules are asked for. A file with a mistake changes nothing: the
+    The file is checked once per second at most, when rules are asked for. A file with a mistake changes nothing: the
     last good rules stay in force, and the mistake is logged once.
     """
 

@@ -20,9 +20,9 @@ COMMANDS = re.compile(r"```bash\n((?:(?!```).)*)```(?:\n\n```text\n(.*?)```)?", 
 HEAD = """\
 # Policy rules
 
-Who may do what, with the defaults. A file with other rules in oslo.policy's form is named by `OSFAAS_POLICY_FILE`:
-[change who may do what](../how-to/policy.md). A refusal names the rule: `role.missing`, or `admin.required` for
-administration. This page is generated.
+The rules that decide who may do what, with their defaults. `OSFAAS_POLICY_FILE` names a file with others, in
+oslo.policy's form: [change who may do what](../how-to/policy.md). A refusal names the rule: `role.missing`, or
+`admin.required` for administration. This page is generated.
 
 ## Rules that others refer to
 
