@@ -23,7 +23,7 @@ from typing import Any
 
 # Errors from a firewall that rejects instead of dropping, or from a CNI that filters at the socket.
 _REJECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EACCES)
-# Calls that the kernel does not have, does not allow, or has no resources for. After any other error it has looked at them.
+# The kernel lacks the call, forbids it, or has no resources for it. After any other error it has run the call.
 _NOT_CARRIED_OUT = (errno.ENOSYS, errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS)
 _NEW_USER_NAMESPACE, _USER_MODE_ONLY, _PROCESS_KEYRING = 0x10000000, 1, -2
 # An array of one element: type, key size, value size, maximum of entries.
