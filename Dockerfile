@@ -10,18 +10,21 @@ COPY requirements.txt ./
 RUN /opt/osfaas/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY functions/runtimes ./functions/runtimes
+COPY distributions ./distributions
 COPY builds ./builds
 COPY policies ./policies
 COPY tenancy ./tenancy
 COPY client ./client
+COPY osfaas ./osfaas
 COPY control ./control
 COPY gateway ./gateway
-RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+COPY operations ./operations
+RUN /opt/osfaas/bin/pip install --no-cache-dir --no-deps --no-build-isolation ./distributions/builder ./distributions/client .
 
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas
 # Python's own library comes without bytecode in the official images; what is not written now is compiled at every start.
-RUN /opt/osfaas/bin/python -c 'import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve, control.registry.serve, tenancy.controller.controller'
+RUN /opt/osfaas/bin/python -c 'import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve, control.scheduler.serve, control.registry.serve, tenancy.controller.controller'
 ENV PATH=/opt/osfaas/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

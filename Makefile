@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean
+.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -27,11 +27,13 @@ packages:
 # The demo starts sooner without the tools of the tests.
 $(VENV)/.product: LOCKS := requirements.txt functions/checksums/constraints.txt
 $(VENV)/.installed: LOCKS := tests/requirements.txt
-$(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyproject.toml requirements.txt functions/checksums/constraints.txt tests/requirements.txt
+$(VENV)/.product $(VENV)/.installed: pyproject.toml $(wildcard distributions/*/pyproject.toml) functions/checksums/pyproject.toml requirements.txt functions/checksums/constraints.txt tests/requirements.txt
 	@echo "==> product environment ($(VENV)): a minute or two"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PYTHON) localcloud/progress.py $(BIN)/pip install --require-hashes $(LOCKS:%=--requirement %)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . --editable functions/checksums
+	@# After the rest: an older installation had their commands in the gateway's distribution, and takes them along.
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable distributions/builder --editable distributions/client
 	@touch $@
 
 .cache/localcloud/.installed: $(addprefix localcloud/,apt.txt constraints.txt requirements.txt install.sh)
@@ -39,10 +41,24 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml functions/checksums/pyprojec
 	@PYTHON=$(PYTHON) bash localcloud/install.sh .cache/localcloud
 	@touch $@
 
-.cache/functions/.installed: functions/runtimes/install.sh $(wildcard functions/runtimes/*/pyproject.toml functions/runtimes/*/*_runtime/*)
+.cache/functions/.installed: functions/runtimes/install.sh functions/runtimes/packages.txt $(wildcard functions/runtimes/*/pyproject.toml functions/runtimes/*/*_runtime/*)
 	@echo "==> Runtimes of functions (.cache/functions)"
 	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
 	@touch $@
+
+# What a user installs, and nothing else.
+.cache/dist/.client: distributions/install.sh $(wildcard distributions/*/pyproject.toml distributions/*/requirements.txt) $(shell find client osfaas builds -name '*.py' -o -name '*.txt')
+	@echo "==> Client in an environment of its own (.cache/dist/client)"
+	@PYTHON=$(PYTHON) bash distributions/install.sh .cache/dist client
+	@touch $@
+
+dist:  ## wheels and source distributions in .cache/dist/dist; each is installed into an environment of its own
+	@PYTHON=$(PYTHON) bash distributions/install.sh .cache/dist
+	@for name in builder client gateway; do \
+	  echo "==> $$name: $$(.cache/dist/$$name/bin/python --version)"; \
+	  .cache/dist/$$name/bin/pip --disable-pip-version-check check && .cache/dist/$$name/bin/pip --disable-pip-version-check list --format=freeze || exit 1; \
+	done
+	@ls -l .cache/dist/dist
 
 .cache/registry/.installed: tests/registry/install.sh
 	@echo "==> Registry (.cache/registry)"
@@ -63,7 +79,7 @@ test: install  ## lint, types, unit tests and the main story on a real Keystone 
 	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target lint unit main-story
 
 # All that CI runs without a cluster, and nothing twice.
-test-all: test further-integration hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
+test-all: test further-integration durable hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
 
 test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone (WHOLE=1: and `make test`); root makes the user and removes it
 	@WHOLE=$(WHOLE) PYTHON=$(PYTHON) tests/newcomer/run.sh
@@ -74,7 +90,7 @@ unit: install  ## decisions, without a network
 main-story: install  ## a digest, from the token to the answer, on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q -m "main_story and not long"
 
-further-integration: install .cache/functions/.installed .cache/registry/.installed
+further-integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed
 	@$(BIN)/python -m pytest tests/integration -q -m "not main_story and not long"
 
 hostile: install  ## hostile bytes over real sockets, by family
@@ -85,6 +101,12 @@ long: install  ## kills, load and failing reads, in short
 
 test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
 	@$(BIN)/python -m pytest tests/faults -q
+
+durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
+	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_operations)"
+
+test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
+	@$(BIN)/python -m pytest tests/durable -q
 
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --require-hashes --requirement tests/$(subst .,,$(@F))/requirements.txt
@@ -109,7 +131,7 @@ test-long: install  ## the same at length, on a machine that does nothing else: 
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
 	@$(BIN)/python -m pytest tests/long -q -s -m long
 
-integration: install .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
+integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
 .cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
@@ -148,7 +170,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy builds client control gateway tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds client osfaas control gateway operations tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed  ## let ruff arrange the code

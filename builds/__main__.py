@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -19,6 +20,8 @@ from builds.registry import Login, Registry
 # As sysexits.h has them. A Job's podFailurePolicy tells by them whether another attempt makes sense.
 EXIT_REFUSED, EXIT_SETTINGS, EXIT_TEMPORARY = 65, 64, 75
 _SECONDS = 60.0
+# Kubernetes keeps 4,096 bytes.
+_RESULT_CHARACTERS = 1_500
 
 
 class SettingsError(ValueError):
@@ -43,14 +46,15 @@ def main() -> int:
         httpx.Client(timeout=_SECONDS, verify=verify, trust_env=False) as http,
         tempfile.TemporaryDirectory(prefix="osfaas-build-") as scratch,
     ):
-        registry = Registry(url, login, http, scopes=scopes)
+        registry, report = Registry(url, login, http, scopes=scopes), _Report()
         try:
-            digest = build(order, registry, http, Path(scratch), _report)
+            digest = build(order, registry, http, Path(scratch), report)
         except TemporaryError as error:
-            return _end(EXIT_TEMPORARY, str(error))
+            return _end(EXIT_TEMPORARY, str(error), report.facts)
         except BuildError as error:
-            return _end(EXIT_REFUSED, str(error))
-    _report({"stage": "done", "image": f"{order.repository}@{digest}", "digest": digest})
+            return _end(EXIT_REFUSED, str(error), report.facts)
+    report({"stage": "done", "image": f"{order.repository}@{digest}", "digest": digest})
+    _write_result({"digest": digest, "runtime": report.facts.get("runtime", "")})
     return 0
 
 
@@ -118,14 +122,29 @@ def _integer(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _report(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+class _Report:
+    """Prints a line for each stage, and keeps what the stages said."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+
+    def __call__(self, line: Mapping[str, Any]) -> None:
+        self.facts |= line
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
 
 
-def _end(status: int, sentence: str) -> int:
+def _end(status: int, sentence: str, facts: Mapping[str, Any] = MappingProxyType({})) -> int:
     sys.stderr.write(f"osfaas-build: {sentence}\n")
+    _write_result({"error": sentence[:_RESULT_CHARACTERS], "stage": facts.get("stage", "")})
     return status
+
+
+def _write_result(result: Mapping[str, Any]) -> None:
+    """For the platform: Kubernetes keeps the file as the message of a container that ended."""
+    path = os.environ.get("OSFAAS_BUILD_RESULT_FILE")
+    if path:
+        Path(path).write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import httpx
 from builds.archive.limits import ArchiveLimits
 from builds.archive.unpack import Unpacked, unpack
 from builds.dependencies import Index, Package, install
-from builds.errors import BuildError, TemporaryError
+from builds.errors import BuildError, RegistryError, TemporaryError
 from builds.image import (
     CONFIG,
     CYCLONEDX,
@@ -48,7 +48,7 @@ class BuildOrder:
     """What to build.
 
     Attributes:
-        source: path of the archive, or an http(s) URL of it.
+        source: path of the archive, an http(s) URL of it, or its digest in the repository.
         source_etag: with a URL, the only version that is wanted; "" for any.
         repository: gets the image.
         bases: base image of each runtime by its name, as repository@digest in the same registry.
@@ -85,7 +85,8 @@ def build(order: BuildOrder, registry: Registry, http: httpx.Client, scratch: Pa
     for folder in (code, packages, scratch / "pip"):
         folder.mkdir()
     with _stage("fetch", report) as facts:
-        facts["bytes"], facts["source"] = fetch(order, http, archive)
+        chunks = _blob(order, registry) if order.source.startswith("sha256:") else _source(order, http)
+        facts["bytes"], facts["source"] = fetch(order, chunks, archive)
     with _stage("check", report) as facts:
         unpacked = unpack(archive, code, order.limits)
         runtime, requirements = _read(code, unpacked)
@@ -119,7 +120,7 @@ def _stage(name: str, report: Report) -> Iterator[dict[str, Any]]:
     report({"stage": name, "seconds": round(time.monotonic() - begun, 3), **facts})
 
 
-def fetch(order: BuildOrder, http: httpx.Client, path: Path) -> tuple[int, str]:
+def fetch(order: BuildOrder, chunks: Iterator[bytes], path: Path) -> tuple[int, str]:
     """Copies the source to a file; its size and digest.
 
     Raises:
@@ -128,7 +129,7 @@ def fetch(order: BuildOrder, http: httpx.Client, path: Path) -> tuple[int, str]:
     """
     sha256, size = hashlib.sha256(), 0
     with path.open("xb") as output:
-        for chunk in _source(order, http):
+        for chunk in chunks:
             size += len(chunk)
             if size > order.limits.archive_bytes:
                 raise BuildError(
@@ -136,7 +137,17 @@ def fetch(order: BuildOrder, http: httpx.Client, path: Path) -> tuple[int, str]:
                 )
             sha256.update(chunk)
             output.write(chunk)
-    return size, f"sha256:{sha256.hexdigest()}"
+    digest = f"sha256:{sha256.hexdigest()}"
+    if order.source.startswith("sha256:") and digest != order.source:
+        raise BuildError("The archive in the registry has another content. Deploy it again.")
+    return size, digest
+
+
+def _blob(order: BuildOrder, registry: Registry) -> Iterator[bytes]:
+    try:
+        yield from registry.chunks(order.repository, order.source)
+    except RegistryError as error:
+        raise BuildError(f"The archive is not in the registry. Deploy it again. {error}") from error
 
 
 def _source(order: BuildOrder, http: httpx.Client) -> Iterator[bytes]:

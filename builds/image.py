@@ -18,6 +18,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 CYCLONEDX = "application/vnd.cyclonedx+json"
+SOURCE = "application/vnd.osfaas.source.v1"
 EMPTY_DATA = b"{}"
 RUNTIME_LABEL = "dev.osfaas.runtime"
 _NO_TIME = "1970-01-01T00:00:00Z"
@@ -137,6 +138,18 @@ def referrer_of(subject: Mapping[str, Any], sbom_digest: str, sbom_size: int, em
         "config": descriptor(EMPTY, empty_digest, len(EMPTY_DATA)),
         "layers": [descriptor(CYCLONEDX, sbom_digest, sbom_size)],
         "subject": subject,
+    }
+    return to_json(document)
+
+
+def source_manifest(archive_digest: str, archive_size: int, empty_digest: str) -> bytes:
+    """The manifest that keeps the archive of a function in a registry. It is the same for the same archive."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": SOURCE,
+        "config": descriptor(EMPTY, empty_digest, len(EMPTY_DATA)),
+        "layers": [descriptor("application/octet-stream", archive_digest, archive_size)],
     }
     return to_json(document)
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from builds.image import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST
 from builds.layers import Blob
 
 _CHUNK = 8 << 20
+_PIECE = 65_536
 _MANIFEST_BYTES = 4 << 20
 _ATTEMPTS = 5
 _BACKOFF_SECONDS = 0.5
@@ -141,18 +142,24 @@ class Registry:
     def _has_blob(self, repository: str, digest: str) -> bool:
         return self._call("HEAD", f"/v2/{repository}/blobs/{digest}").status_code == httpx.codes.OK
 
-    def _download(self, repository: str, digest: str, scratch: Path) -> Blob:
-        path = scratch / digest.replace(":", "-")
-        sha256, size = hashlib.sha256(), 0
+    def chunks(self, repository: str, digest: str) -> Iterator[bytes]:
+        """The content of a blob, in pieces; the caller checks its digest."""
         response = self._call("GET", f"/v2/{repository}/blobs/{digest}", stream=True)
         try:
             self._expect(response, 200, f"read {digest} of {repository}")
-            with path.open("wb") as file:
-                for chunk in response.iter_bytes():
-                    sha256.update(chunk)
-                    size += file.write(chunk)
+            yield from response.iter_bytes(_PIECE)
+        except httpx.TransportError as error:
+            raise TemporaryError(f"Reading {digest} broke off ({type(error).__name__}). Build again later.") from error
         finally:
             response.close()
+
+    def _download(self, repository: str, digest: str, scratch: Path) -> Blob:
+        path = scratch / digest.replace(":", "-")
+        sha256, size = hashlib.sha256(), 0
+        with path.open("wb") as file:
+            for chunk in self.chunks(repository, digest):
+                sha256.update(chunk)
+                size += file.write(chunk)
         if f"sha256:{sha256.hexdigest()}" != digest:
             raise RegistryError(f"The registry's {digest} of {repository} has another content.")
         return Blob(digest, size, path)

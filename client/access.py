@@ -1,5 +1,7 @@
 """Calls with a login: the cached one, or a new one if the service rejects its token."""
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from client.errors import CommandError
-from client.exchange import RetryPolicy, fetch
+from client.exchange import RetryPolicy, ask, fetch
 from client.location import locate
 from client.login import Login
 
@@ -17,7 +17,7 @@ _DIGEST = re.compile(r"[0-9a-f]{8,128}")
 _GIVEN = re.compile(r"[0-9a-f]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChecksumQuery:
     """A query for one digest of one object.
 
@@ -51,6 +51,18 @@ def get_digest(login: Login, query: ChecksumQuery) -> str:
     if not _DIGEST.fullmatch(value):
         raise CommandError(f"{login.gateway} did not return a digest. Check that it is the gateway's URL.")
     return value
+
+
+def start_digest(login: Login, query: ChecksumQuery) -> str:
+    """The id of an operation that computes the digest of an object.
+
+    Raises:
+        CommandError: the gateway did not accept it.
+    """
+    from client.operations.api import id_in  # noqa: PLC0415 - not needed by `get`, which has to start quickly
+
+    headers = {"Accept": "text/plain", "Prefer": "respond-async"}
+    return id_in(ask(login, _url(login, query), retry=query.retry, headers=headers).getheader("Location"))
 
 
 def put_digest(login: Login, query: ChecksumQuery, value: str, *, force: bool) -> str:

@@ -1,9 +1,11 @@
 """`osfaas checksum …`. Each command imports its modules when it runs, because `get` has to start quickly."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -39,12 +41,15 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
             "-t",
             "--type",
             "--hash_type",
+            "--algorithm",
             "algorithm",
             metavar="TYPE",
             help="Algorithm: adler32 (default), md5, sha256, …",
         ),
         click.option("-u", "--url", metavar="URL", help="URL of the object in Swift or S3, or container/object."),
-        click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway."),
+        click.option(
+            "-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway."
+        ),
         # Options of dynafed-storage: accepted and ignored, so that existing scripts work.
         click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False),
         click.option("-c", "--config", multiple=True, hidden=True, expose_value=False),
@@ -58,7 +63,13 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
 
 @checksum.command()
 @_naming
-def get(endpoint: str | None, **naming: Any) -> None:
+@click.option(
+    "--async",
+    "asynchronous",
+    is_flag=True,
+    help="Print the id of an operation at once; 'osfaas operation' has its result.",
+)
+def get(endpoint: str | None, asynchronous: bool, **naming: Any) -> None:
     """Print the checksum of one object.
 
     Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT].
@@ -69,9 +80,12 @@ def get(endpoint: str | None, **naming: Any) -> None:
       osfaas checksum get -t sha256 demo/file.txt
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
-    from client.checksums import get_digest  # noqa: PLC0415
+    from client.checksums import get_digest, start_digest  # noqa: PLC0415
 
     query = _query(**naming)
+    if asynchronous:
+        click.echo(_done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
+        return
     click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
 
 
@@ -94,7 +108,14 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 @click.argument("container")
 @click.option("--prefix", default="", metavar="PREFIX", help="Only objects whose names begin with PREFIX.")
 @click.option(
-    "-t", "--type", "algorithm", default="md5", show_default=True, metavar="TYPE", help="Algorithm: adler32, md5, …"
+    "-t",
+    "--type",
+    "--algorithm",
+    "algorithm",
+    default="md5",
+    show_default=True,
+    metavar="TYPE",
+    help="Algorithm: adler32, md5, …",
 )
 @click.option(
     "--format",
@@ -105,7 +126,7 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     help="Output format.",
 )
 @click.option("--store", is_flag=True, help="Store the checksums in the objects' metadata.")
-@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
+@click.option("-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 @click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY)
 def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) -> None:
     """Print the checksums of all objects of a container.
@@ -142,6 +163,64 @@ def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) 
     if query.prefix and not printed:
         click.echo(f"osfaas: no object in the container '{query.container}' has the prefix '{query.prefix}'", err=True)
     if failed or (query.prefix and not printed):
+        sys.exit(1)
+
+
+@checksum.command()
+@click.argument("container")
+@click.argument("sums", type=click.File(encoding="utf-8"))
+@click.option("--prefix", default="", metavar="PREFIX", help="Only objects whose names begin with PREFIX.")
+@click.option(
+    "-t", "--type", "--algorithm", "algorithm", metavar="TYPE", help="Algorithm. Default: by the length of the digests."
+)
+@click.option("--one-way", is_flag=True, help="Ignore objects that are not in SUMS.")
+@click.option("-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or the gateway's URL.")
+@click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY)
+def verify(
+    container: str,
+    sums: TextIO,
+    *,
+    prefix: str,
+    algorithm: str | None,
+    one_way: bool,
+    endpoint: str | None,
+    retry_seconds: float,
+) -> None:
+    """Compare a container with a file of checksums (-: stdin).
+
+    A line for each object, as rclone prints it: '=' same, '*' different, '+' only in SUMS, '-' only in the container,
+    '!' unknown. Exit codes: 0 all are the same, 1 some are not, 2 wrong usage.
+
+    \b
+    Examples:
+      osfaas checksum verify demo MD5SUMS
+      osfaas checksum verify demo --prefix raw/ --one-way MD5SUMS
+    """  # noqa: D301 - click needs the character, which keeps the lines of the examples
+    from client.access import with_login  # noqa: PLC0415
+    from client.exchange import RetryPolicy  # noqa: PLC0415
+    from client.listing import ListQuery, digests_of, escaped  # noqa: PLC0415
+    from client.verify import EXTRA, SAME, algorithm_of, compared, read_sums  # noqa: PLC0415
+
+    expected = _done(lambda: read_sums(sums))
+    query = ListQuery(container, prefix, algorithm or _done(lambda: algorithm_of(expected)), store=False)
+    counted: dict[str, int] = {}
+    printed: set[str] = set()  # after a second login, the list starts over
+
+    def print_all(login: "Login") -> None:
+        lines = digests_of(login, query, RetryPolicy(retry_seconds))
+        for mark, name, why in compared(expected, lines, prefix=prefix):
+            if name in printed or (one_way and mark == EXTRA):
+                continue
+            printed.add(name)
+            counted[mark] = counted.get(mark, 0) + 1
+            click.echo(f"{mark} {escaped(name)}")
+            if why and mark not in {EXTRA, SAME}:
+                click.echo(f"osfaas: {container}/{escaped(name)}: {why}", err=True)
+
+    _done(lambda: with_login(endpoint, print_all))
+    same = counted.pop(SAME, 0)
+    click.echo(f"osfaas: {same} same, {sum(counted.values())} not", err=True)
+    if counted:
         sys.exit(1)
 
 

@@ -1,5 +1,7 @@
 """Errors of commands. Their messages are shown to the user."""
 
+from __future__ import annotations
+
 
 class CommandError(Exception):
     """The command failed; the message is one or two complete sentences.

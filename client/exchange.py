@@ -1,5 +1,7 @@
 """Requests to the gateway and to Swift, with the standard library, because every other HTTP client loads slowly."""
 
+from __future__ import annotations
+
 import http.client
 import json
 import time
@@ -30,7 +32,7 @@ _BETWEEN_CONNECTIONS_SECONDS = 1.0
 Taken = TypeVar("Taken")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RetryPolicy:
     """How long a busy or restarting service is retried (total seconds)."""
 

@@ -5,6 +5,8 @@ process holds the project's application credential for them. It is run by the pr
 decides on retries, so the gateway's status is returned unchanged.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import hmac
@@ -34,13 +36,13 @@ _KEPT = frozenset([b"content-type"])
 Headers = list[tuple[bytes, bytes]]
 
 
-def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint: str | None) -> None:
+def serve(host: str, port: int, *, query: str, secret: str | None, endpoint: str | None) -> None:
     """Receives events until a signal ends the process.
 
     Args:
         host: address to listen on.
         port: TCP port to listen on.
-        algorithm: comma-separated algorithms; "": those of the gateway.
+        query: of the URL to which events are forwarded; "": digests with the algorithms of the gateway.
         secret: required from senders, or None.
         endpoint: URL of the gateway; None: from the catalog.
 
@@ -57,7 +59,7 @@ def serve(host: str, port: int, *, algorithm: str, secret: str | None, endpoint:
         raise CommandError(missing_gateway())
     verify, _certificate = region.get_requests_verify_args()
     base = gateway.rstrip("/").removesuffix("/v1")
-    url = f"{base}/v1/events" + (f"?algorithm={algorithm}" if algorithm else "")
+    url = f"{base}/v1/events{query}"
     app = forwarder(session, url, verify=verify is not False and (verify or True), secret=secret)
     uvicorn.run(app, host=host, port=port, access_log=False, server_header=False, lifespan="on", log_level="warning")
 

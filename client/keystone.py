@@ -3,6 +3,8 @@
 Imported only without a usable cached login: its libraries take longer to load than a whole request takes.
 """
 
+from __future__ import annotations
+
 import logging
 import re
 import ssl
@@ -80,9 +82,9 @@ def missing_gateway() -> str:
 
 def sentence_of(error: Exception) -> str:
     """The message for a failed login; the libraries describe a network error by the names of their classes."""
-    if isinstance(error, ksa_exceptions.MissingRequiredOptions | openstack.exceptions.ConfigException):
+    if isinstance(error, (ksa_exceptions.MissingRequiredOptions, openstack.exceptions.ConfigException)):
         return f"There is no usable credential: {str(error).rstrip('.')}. {_CREDENTIAL_HINT}"
-    if isinstance(error, ksa_exceptions.ConnectionError | ksa_exceptions.DiscoveryFailure):
+    if isinstance(error, (ksa_exceptions.ConnectionError, ksa_exceptions.DiscoveryFailure)):
         where = _URL.search(str(error))
         reason = next(filter(None, map(_reason, _causes(error))), None)
         if where and reason:
@@ -92,7 +94,7 @@ def sentence_of(error: Exception) -> str:
 
 def _reason(error: BaseException) -> str | None:
     """The message of the operating system or of TLS."""
-    if isinstance(error, TimeoutError | ksa_exceptions.ConnectTimeout):
+    if isinstance(error, (TimeoutError, ksa_exceptions.ConnectTimeout)):
         return "it did not respond in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not valid ({error.verify_message})"

@@ -1,5 +1,7 @@
 """`list`: the digests of all objects of a container, by bulk requests to the gateway."""
 
+from __future__ import annotations
+
 import http.client
 import json
 from collections.abc import Iterator
@@ -19,12 +21,13 @@ MAX_LIST_BYTES = 16 << 20
 ROUNDS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListQuery:
     """A query for one digest of each object of a container.
 
     Attributes:
         prefix: only names that begin with it.
+        algorithm: any name that the gateway supports; "": those of the gateway's operator.
         store: whether the digests are stored with the objects.
     """
 
@@ -78,7 +81,7 @@ def _asked(login: Login, query: ListQuery, names: list[str], retry: RetryPolicy)
     """The lines of one response; a truncated response has fewer."""
     order = {
         "objects": [{"container": query.container, "object": name} for name in names],
-        "algorithms": [query.algorithm],
+        **({"algorithms": [query.algorithm]} if query.algorithm else {}),
         "store": query.store,
     }
     url, headers = f"{login.gateway}/v1/checksums", {"Content-Type": "application/json"}
@@ -139,6 +142,11 @@ def _meanings(login: Login, query: ListQuery) -> dict[int, str]:
 
 def md5sum_line(value: str, name: str) -> str:
     """A line in md5sum's format; a leading backslash marks an escaped name."""
-    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    mark = "\\" if escaped != name else ""
-    return f"{mark}{value}  {escaped}"
+    shown = escaped(name)
+    mark = "\\" if shown != name else ""
+    return f"{mark}{value}  {shown}"
+
+
+def escaped(name: str) -> str:
+    """A name on one line, as md5sum writes it."""
+    return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

@@ -1,5 +1,7 @@
 """The object that a command names: by a URL in one of the project's stores, or by `container/object`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
@@ -10,7 +12,7 @@ from client.login import Login
 _SCHEMES = {"http": 80, "dav": 80, "s3": 80, "https": 443, "davs": 443, "s3s": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Location:
     """An object of the login's project; its names are not percent-encoded."""
 

@@ -5,6 +5,8 @@ can read. Its name is derived from everything that the login depends on: all `OS
 `clouds.yaml` files. A change of one of them leads to a new login.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -29,7 +31,7 @@ _NAMES = ("clouds", "secure", "clouds-public")
 _FILE_VARIABLES = ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Login:
     """A token of Keystone, and the endpoints of the services.
 

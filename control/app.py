@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from control.administrator import Administrators
 from control.routes import ProjectRoutes
+from control.usage import AdminUsageRoutes
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
@@ -24,8 +25,10 @@ from gateway.identity.credential import IdentityService
 from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.server.clients import keystone_client
 from gateway.server.keystone import build_keystone
+from gateway.server.wiring import open_database
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
+from gateway.usage.answer import UsageReader
 from tenancy.keystone_projects import Projects
 from tenancy.repository import TenantRepository
 
@@ -45,7 +48,11 @@ def build_admin_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with recording(recorder), keystone_client(settings, identity) as http:
+        async with (
+            recording(recorder),
+            keystone_client(settings, identity) as http,
+            open_database(settings) as database,
+        ):
             administrators = Administrators(
                 build_keystone(settings, identity, http),
                 ValidationLimiter(
@@ -55,6 +62,7 @@ def build_admin_app(
                 auth_url=identity.auth_url,
             )
             app.state.projects = ProjectRoutes(administrators, tenants, projects)
+            app.state.usage = AdminUsageRoutes(administrators, UsageReader(database, public_url=settings.public_url))
             yield
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
@@ -73,7 +81,12 @@ def _routes(settings: Settings, metrics: Metrics) -> list[Route]:
         answer: Response = await request.app.state.projects.item(request)
         return answer
 
+    async def usage(request: Request) -> Response:
+        answer: Response = await request.app.state.usage.show(request)
+        return answer
+
     return [
+        Route("/v1/usage", usage, methods=["GET"]),
         Route("/v1/projects", collection, methods=["GET"]),
         Route("/v1/projects/{project}", item, methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/healthcheck", service.healthcheck, methods=["GET"]),

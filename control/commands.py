@@ -1,4 +1,4 @@
-"""`osfaas admin-api`, `osfaas functions-api` and `osfaas registry-tokens`."""
+"""`osfaas admin-api`, `osfaas functions-api`, `osfaas scheduler` and `osfaas registry-tokens`."""
 
 import os
 import sys
@@ -34,6 +34,18 @@ def functions_api(platform_file: Path) -> None:
     from control.functions.serve import serve as run  # noqa: PLC0415
 
     sys.exit(run(platform_file))
+
+
+@click.command("scheduler")
+def scheduler() -> None:
+    """Run the scheduler of triggers.
+
+    It fires schedules and keeps the status of triggers. With several replicas, one leads. Settings and credential are
+    as for `osfaas serve`; the credential needs a user and a password.
+    """
+    from control.scheduler.serve import serve as run  # noqa: PLC0415
+
+    sys.exit(run())
 
 
 @click.command("registry-tokens")

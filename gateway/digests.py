@@ -7,7 +7,11 @@ every one as a byte sequence.
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from http_sfv.dictionary import Dictionary
+from http_sfv.item import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,11 @@ def is_digest(name: str, value: object) -> bool:
 def digest_value(algorithm: Algorithm, value: str) -> str:
     """A hex value in the encoding of the header `Digest`."""
     return value if algorithm.hex_in_digest else base64.b64encode(bytes.fromhex(value)).decode()
+
+
+def digest_dictionary(digests: Mapping[str, str]) -> str:
+    """Hex values by names on the wire, in the encoding of the header `Repr-Digest`."""
+    dictionary = Dictionary()
+    for wire_name, value in digests.items():
+        dictionary[wire_name] = Item(bytes.fromhex(value))
+    return str(dictionary)

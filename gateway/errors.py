@@ -25,6 +25,10 @@ CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
 UNCACHEABLE = {"Cache-Control": "no-store", "Vary": CREDENTIAL_FIELDS}
 
 
+# Says that an answer is an error of ours, and which: functions cannot send it.
+ERROR_FIELD = "Osfaas-Error"
+
+
 class ErrorSpec(NamedTuple):
     """HTTP status and sentence (`str.format` template) of an error."""
 
@@ -101,6 +105,14 @@ class ErrorCode(Enum):
         "The registry needs HTTP Basic with the id and secret of an application credential, or with the user 'token' "
         "and a Keystone token as the password.",
     )
+    REGISTRY_LOGINS_EXCEEDED = ErrorSpec(
+        429,
+        "More than {limit} logins a minute came from this address. Try again later.",
+        retry_after_seconds=1,
+    )
+    REGISTRY_UNAVAILABLE = ErrorSpec(
+        503, "The registry did not take the archive: {why}. Try again shortly.", retry_after_seconds=5
+    )
     PROJECT_NOT_FOUND = ErrorSpec(404, "There is no such project: {why}.")
     PROJECT_CONFLICT = ErrorSpec(409, "The state of the project does not allow this: {why}.")
     TENANT_REJECTED = ErrorSpec(422, "Kubernetes rejected the Tenant: {why}.")
@@ -145,6 +157,7 @@ class ErrorCode(Enum):
         "for this project ('openstack ec2 credentials create'), or may not use one, and it sees no TempURL key of the "
         "container or the account.",
     )
+    DIGEST_MISMATCH = ErrorSpec(412, "The object has another digest than Repr-Digest says ({wrong}). It has {right}.")
     ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not supported. Supported: {known}.")
 
     CONCURRENCY_EXCEEDED = ErrorSpec(
@@ -187,12 +200,37 @@ class ErrorCode(Enum):
     FUNCTION_CONFLICT = ErrorSpec(409, "The function '{function}' was not changed: {why}.")
     FUNCTION_PRECONDITION = ErrorSpec(412, "The function '{function}' was not changed: {why}.")
     FUNCTION_REJECTED = ErrorSpec(422, "The function '{function}' cannot be deployed: {why}.")
+    FUNCTION_SOURCE_REJECTED = ErrorSpec(422, "The archive of the function '{function}' is refused: {why}.")
     FUNCTION_TOO_LARGE = ErrorSpec(403, "The function '{function}' does not fit into the project's limits: {why}.")
     FUNCTION_COUNT_EXCEEDED = ErrorSpec(
         403,
         "Project {project_id} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an "
         "administrator for a higher limit.",
     )
+    LOGS_EXCEEDED = ErrorSpec(
+        429,
+        "The logs that {whose} may follow at once are at their limit of {limit}. End one, or try again later.",
+        retry_after_seconds=15,
+    )
+    # Of /v1/secrets. No sentence has a value.
+    SECRET_NOT_FOUND = ErrorSpec(404, "Project {project_id} has no secret '{secret}'.")
+    SECRET_PRECONDITION = ErrorSpec(412, "The secret '{secret}' was not changed: {why}.")
+    SECRET_IN_USE = ErrorSpec(409, "The secret '{secret}' was not changed: {why}.")
+    SECRET_REJECTED = ErrorSpec(422, "The secret '{secret}' was not stored: {why}.")
+    SECRET_COUNT_EXCEEDED = ErrorSpec(
+        403,
+        "Project {project_id} has {usage} secrets, and its limit is {limit}. Delete one that no function uses.",
+    )
+    TRIGGER_NOT_FOUND = ErrorSpec(404, "The function '{function}' has no trigger '{trigger}'.")
+    TRIGGER_REJECTED = ErrorSpec(422, "The trigger '{trigger}' was not stored: {why}.")
+    TRIGGER_COUNT_EXCEEDED = ErrorSpec(403, "The trigger was not stored: {why}. Delete one first.")
+    TRIGGER_TRUST_REFUSED = ErrorSpec(
+        403,
+        "A trigger acts for the user who makes it, by a Keystone trust, and this token may make none: {why}. Nothing "
+        "was stored. Use a token of your own login; a token of an application credential, a trust or an EC2 credential "
+        "cannot be delegated.",
+    )
+    TRIGGERS_NOT_CONFIGURED = ErrorSpec(501, "This service offers no triggers: {why}. An operator can change that.")
     FUNCTION_QUOTA_EXCEEDED = ErrorSpec(
         429,
         "The function '{function}' cannot start, because the quota does not allow it: {why}.",
@@ -231,6 +269,67 @@ class ErrorCode(Enum):
         "The object store did not respond. Try again shortly.",
         retry_after_seconds=5,
     )
+    USAGE_NOT_CONFIGURED = ErrorSpec(
+        501, "Usage is not recorded here, because the operator has set no database for it (OSFAAS_DATABASE_URL)."
+    )
+    USAGE_STORE_UNAVAILABLE = ErrorSpec(
+        503, "The database of usage did not respond. Try again shortly.", retry_after_seconds=5
+    )
+    OPERATION_NOT_CONFIGURED = ErrorSpec(
+        501,
+        "Asynchronous calls are not available here, because the operator has set no database for them "
+        "(OSFAAS_DATABASE_URL). Call without 'Prefer: respond-async'.",
+    )
+    OPERATION_STORE_UNAVAILABLE = ErrorSpec(
+        503,
+        "The database of asynchronous calls did not respond, so it is not known whether the call was accepted. Repeat "
+        "it with the same Idempotency-Key.",
+        retry_after_seconds=5,
+    )
+    OPERATION_NOT_FOUND = ErrorSpec(404, "Project {project_id} has no operation '{operation}', or not any more.")
+    OPERATION_UNFINISHED = ErrorSpec(
+        409, "The operation has not ended: its state is '{state}'. Try again later.", retry_after_seconds=1
+    )
+    OPERATION_WITHOUT_RESULT = ErrorSpec(409, "The operation ended without an answer: its state is '{state}'. {why}")
+    OPERATION_CONFLICT = ErrorSpec(409, "The operation cannot be {verb}, because its state is '{state}'.")
+    OPERATION_QUEUE_FULL = ErrorSpec(
+        429,
+        "Project {project_id} has {what} in the store of asynchronous calls, and its limit is {limit}. Wait until some "
+        "have ended.",
+        retry_after_seconds=10,
+    )
+    OPERATION_BODY_TOO_LARGE = ErrorSpec(
+        413,
+        "The body of an asynchronous call may have {limit} bytes. Put a longer one into an object, and name it as an "
+        "input ('input=CONTAINER/OBJECT').",
+    )
+    OPERATION_RESULT_TOO_LARGE = ErrorSpec(
+        502,
+        "The answer is longer than the {limit} bytes that are kept. Let the function write it into an object "
+        "('output=CONTAINER/OBJECT').",
+    )
+    OPERATION_NO_DELEGATION = ErrorSpec(
+        403,
+        "This call cannot outlive its request, because no Keystone trust can be made with this token: {why}. Call "
+        "without 'Prefer: respond-async', or with a token of a user.",
+    )
+    OPERATION_AUTHORITY_LOST = ErrorSpec(
+        403,
+        "Keystone does not accept the trust of this operation any more: it was deleted, its user was disabled, or a "
+        "role was withdrawn. Start it again with a valid token.",
+    )
+    OPERATION_OUTCOME_UNKNOWN = ErrorSpec(
+        502,
+        "The connection ended after the request was sent, so the function may have executed it. The method {method} is "
+        "not repeatable, so it was not sent again.",
+    )
+    OPERATION_WORKER_LOST = ErrorSpec(502, "Workers ended during this operation as often as it may be attempted.")
+    OPERATION_UNREACHABLE = ErrorSpec(502, "The gateway could not be reached by the worker: {why}.")
+    IDEMPOTENCY_RUNNING = ErrorSpec(
+        409, "The operation of this Idempotency-Key has not ended: {operation}.", retry_after_seconds=1
+    )
+    IDEMPOTENCY_CONFLICT = ErrorSpec(422, "This Idempotency-Key was sent with another request.")
+    CALLBACK_REJECTED = ErrorSpec(400, "The callback URL is rejected: {why}.")
     # Said by the Envoy in front (gateway.envoy).
     SERVICE_UNAVAILABLE = ErrorSpec(
         503,
@@ -246,6 +345,17 @@ class ErrorCode(Enum):
     @property
     def status(self) -> int:
         return self.value.status
+
+
+# The function did not start, so the call is charged no work of it.
+NOT_STARTED = frozenset(
+    [
+        ErrorCode.FUNCTION_UNREACHABLE,
+        ErrorCode.FUNCTION_BUSY,
+        ErrorCode.FUNCTION_QUOTA_EXCEEDED,
+        ErrorCode.FUNCTION_NOT_RUNNING,
+    ]
+)
 
 
 class GatewayError(Exception):
@@ -300,7 +410,7 @@ def error_response(error: GatewayError, *, request_id: str, plain: bool = False)
         request_id: ours, `req-<uuid4>`.
         plain: one sentence as text/plain, for storage clients, which print bodies unchanged.
     """
-    headers = {**UNCACHEABLE, **error.headers}
+    headers = {**UNCACHEABLE, ERROR_FIELD: error.kind.code, **error.headers}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     status = error.kind.status

@@ -13,6 +13,7 @@ from policies.labels import (
 )
 from policies.mesh import INJECTION_LABEL
 from policies.model import Manifest, Platform
+from policies.own_function_secrets import OBJECT_PREFIX, SECRET_TYPE
 
 _PROTECTED_LABELS = (
     MANAGED_BY,
@@ -65,6 +66,7 @@ def build_object_admission(platform: Platform) -> tuple[Manifest, ...]:
         *_services(platform),
         *_knative_services(),
         *_namespaces(platform),
+        *_function_secrets(platform),
     )
 
 
@@ -131,3 +133,27 @@ def _namespaces(platform: Platform) -> tuple[Manifest, ...]:
         Rule(same_project, "only the platform may write the project of a namespace"),
     ]
     return validating("osfaas-namespaces", match, rules, exempt(platform))
+
+
+def _function_secrets(platform: Platform) -> tuple[Manifest, ...]:
+    """RBAC knows no prefixes of names: /v1/secrets may make and delete its own Secrets, and no others.
+
+    It cannot read any, by RBAC. An update would answer with the values, so it may make none.
+    """
+    account = f"system:serviceaccount:{platform.system_namespace}:{platform.functions_api_account}"
+    match = {
+        "namespaceSelector": TENANT_NAMESPACES,
+        "resourceRules": [resources("", "secrets", operations=("CREATE", "UPDATE", "DELETE"))],
+    }
+    condition = {"name": "of-the-functions-api", "expression": f"request.userInfo.username == {quoted(account)}"}
+    concerned = "(request.operation == 'DELETE' ? oldObject : object)"
+    own = (
+        f"request.operation != 'UPDATE' && {concerned}.?type.orValue('') == {quoted(SECRET_TYPE)}"
+        f" && {concerned}.metadata.name.startsWith({quoted(OBJECT_PREFIX)})"
+    )
+    fixed = "request.operation != 'CREATE' || object.?immutable.orValue(false)"
+    rules = [
+        Rule(own, "the functions API may create and delete Secrets of functions only"),
+        Rule(fixed, "a Secret of functions must be immutable"),
+    ]
+    return validating("osfaas-function-secrets", match, rules, [condition])

@@ -6,6 +6,10 @@ TENANT_PLURAL = "tenants"
 TENANT_KIND = "Tenant"
 FUNCTION_KIND = "Function"
 FUNCTION_PLURAL = "functions"
+SECRET_KIND = "FunctionSecret"  # noqa: S105 - names
+SECRET_PLURAL = "functionsecrets"  # noqa: S105
+TRIGGER_KIND = "FunctionTrigger"
+TRIGGER_PLURAL = "functiontriggers"
 
 # The field manager of server-side apply; an object that it has never written is not ours.
 FIELD_MANAGER = "osfaas-controller"
@@ -26,6 +30,10 @@ CALLABLE = "osfaas.dev/callable"
 OBJECTS = "osfaas.dev/objects"
 # On a Knative Service that was made from a `Function` object of the tenant, and on its pods.
 OWN_FUNCTION = "osfaas.dev/function"
+# On the Job that builds an own function, and on its pods: the function's name.
+BUILD = "osfaas.dev/build"
+# On such a Job: which build of the function it is (`policies.own_build.build_key`).
+BUILD_KEY = "osfaas.dev/build-key"
 # On pods of own functions: the RuntimeClass of the sandbox in which they run, if the platform has one.
 SANDBOX = "osfaas.dev/sandbox"
 # On the namespaces of gateway and controller.

@@ -10,6 +10,7 @@ from policies.labels import TENANT
 from policies.metadata import platform_metadata, tenant_metadata
 from policies.model import IsolationLevel, Manifest, Platform, TenantSpec
 from policies.ports import AUTOSCALER_METRICS, CALLS, DRAIN, LOCAL_GATEWAY
+from policies.revision_field import ENVOY_VALUE, FIELD
 
 INJECTION_LABEL = "istio-injection"
 
@@ -43,6 +44,22 @@ def build_gateway_authorization(platform: Platform) -> tuple[Manifest, ...]:
         _deny_at_gateways(platform, "osfaas-forged-headers", [*forged, probes]),
         _deny_at_gateways(platform, "osfaas-inner-hosts", [inner]),
     )
+
+
+def build_revision_field(platform: Platform) -> Manifest:
+    """Lets the local gateway say in each reply which revision it came from, whatever a function says in that field."""
+    header = {"header": {"key": FIELD, "value": ENVOY_VALUE}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    patch = {
+        "applyTo": "ROUTE_CONFIGURATION",
+        "match": {"context": "GATEWAY", "routeConfiguration": {"portNumber": LOCAL_GATEWAY}},
+        "patch": {"operation": "MERGE", "value": {"response_headers_to_add": [header]}},
+    }
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": platform_metadata("osfaas-revision-field", platform.istio_namespace),
+        "spec": {"workloadSelector": {"labels": dict(platform.ingress_labels)}, "configPatches": [patch]},
+    }
 
 
 def build_tenant_mesh(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:

@@ -119,6 +119,42 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Builds:
+    """What functions are built with from their source, and where builds may connect to.
+
+    Attributes:
+        image: of the builder; by digest in production.
+        registry: host and port of the registry, as in names of images.
+        registry_url: its URL for builds and for `/v1/functions`.
+        token_url: URL of its token endpoint.
+        index_url: index of packages.
+        bases: base image of each runtime, as repository@digest in the registry.
+        destinations: of builds, besides DNS: the registry, its token endpoint, the index.
+        source_distributions: whether packages without a wheel are built, which runs their code.
+        cpu_millis, memory_mib: request and limit of one build. They count against the project's quota.
+        disk_mib: maximum size of archive, code, packages and layers together.
+        deadline_seconds: maximum duration of a build with all its attempts.
+        per_project: maximum number of concurrent builds of a project.
+        archive_max_bytes: maximum size of an archive.
+    """
+
+    image: str
+    registry: str
+    registry_url: str
+    token_url: str
+    index_url: str
+    bases: Mapping[str, str]
+    destinations: tuple[Destination, ...]
+    source_distributions: bool = False
+    cpu_millis: int = 1000
+    memory_mib: int = 768
+    disk_mib: int = 2048
+    deadline_seconds: int = 900
+    per_project: int = 2
+    archive_max_bytes: int = 50_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """The cluster as the operator set it up.
 
@@ -139,6 +175,7 @@ class Platform:
         own_function_images: registries and repositories, without a scheme, whose images tenants may run as functions
             of their own: `registry.example.org`, `registry.example.org/atlas`. Empty: none, so there are no such
             functions.
+        builds: how functions are built from source; None: they are not.
         sandbox_runtime_class: RuntimeClass of the sandbox (gVisor, Kata): from level L4 on, and for tenants' own code
             at every level; None: the cluster has none, and L4 is refused.
         sandbox_own_functions: whether tenants' own functions and their builds run in the sandbox below L4 as well.
@@ -169,6 +206,7 @@ class Platform:
     queue_proxy_memory_mib: int = 128
     further_services: int = 5
     own_function_images: tuple[str, ...] = ()
+    builds: Builds | None = None
     sandbox_runtime_class: str | None = None
     sandbox_own_functions: bool = True
     sandbox_user_namespaces: bool = False

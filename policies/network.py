@@ -7,16 +7,17 @@ queue-proxy's 8022, which ends a pod for any client.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from policies.labels import NAMESPACE_NAME
+from policies.labels import BUILD, NAMESPACE_NAME
 from policies.mesh import has_sidecars
 from policies.metadata import tenant_metadata
-from policies.model import IsolationLevel, Manifest, Platform, TenantSpec
+from policies.model import Builds, Destination, IsolationLevel, Manifest, Platform, TenantSpec
 from policies.ports import AUTOSCALER_METRICS, CALLS, XDS
 
 DENY_ALL = "osfaas-deny-all"
 CALLS_IN = "osfaas-calls"
 METRICS_IN = "osfaas-metrics"
 OUT = "osfaas-out"
+BUILDS_OUT = "osfaas-builds-out"
 
 Rule = dict[str, Any]
 Peer = dict[str, Any]
@@ -69,12 +70,29 @@ def build_network_policies(spec: TenantSpec, platform: Platform) -> tuple[Manife
         return (_policy(spec, DENY_ALL, ["Ingress", "Egress"]),)
     if not spec.isolation >= IsolationLevel.L2:
         return ()
-    return (
+    policies = (
         _policy(spec, DENY_ALL, ["Ingress", "Egress"]),
         _policy(spec, CALLS_IN, ["Ingress"], ingress=_calls(platform)),
         _policy(spec, METRICS_IN, ["Ingress"], ingress=_metrics(platform)),
         _policy(spec, OUT, ["Egress"], egress=_egress(spec, platform)),
     )
+    if platform.builds is None:
+        return policies
+    return (*map(_not_of_builds, policies), _builds_out(spec, platform, platform.builds))
+
+
+def _not_of_builds(policy: Manifest) -> Manifest:
+    """The default deny is for all pods; what is allowed, for those of functions."""
+    if policy["metadata"]["name"] != DENY_ALL:
+        policy["spec"]["podSelector"] = {"matchExpressions": [{"key": BUILD, "operator": "DoesNotExist"}]}
+    return policy
+
+
+def _builds_out(spec: TenantSpec, platform: Platform, builds: Builds) -> Manifest:
+    rules = [_dns(platform), *_destinations(builds.destinations)]
+    policy = _policy(spec, BUILDS_OUT, ["Egress"], egress=rules)
+    policy["spec"]["podSelector"] = {"matchExpressions": [{"key": BUILD, "operator": "Exists"}]}
+    return policy
 
 
 def _calls(platform: Platform) -> list[Rule]:
@@ -87,15 +105,22 @@ def _metrics(platform: Platform) -> list[Rule]:
 
 
 def _egress(spec: TenantSpec, platform: Platform) -> list[Rule]:
-    dns = pods_in(platform.dns_namespace, platform.dns_labels)
-    rules: list[Rule] = [{"to": [dns], "ports": network_ports(platform.dns_ports, ("UDP", "TCP"))}]
-    rules += [
-        {"to": [{"ipBlock": {"cidr": destination.cidr}}], "ports": network_ports(destination.ports)}
-        for destination in platform.destinations
-    ]
+    rules = [_dns(platform), *_destinations(platform.destinations)]
     if has_sidecars(spec, platform):
         rules.append({"to": [pods_in(platform.istio_namespace, {"app": "istiod"})], "ports": network_ports([XDS])})
     return rules
+
+
+def _dns(platform: Platform) -> Rule:
+    dns = pods_in(platform.dns_namespace, platform.dns_labels)
+    return {"to": [dns], "ports": network_ports(platform.dns_ports, ("UDP", "TCP"))}
+
+
+def _destinations(destinations: Sequence[Destination]) -> list[Rule]:
+    return [
+        {"to": [{"ipBlock": {"cidr": destination.cidr}}], "ports": network_ports(destination.ports)}
+        for destination in destinations
+    ]
 
 
 def _policy(spec: TenantSpec, name: str, types: list[str], **rules: list[Rule]) -> Manifest:

@@ -39,7 +39,8 @@ class OwnFunction:
 
     Attributes:
         name: a DNS label of at most `MAX_NAME` characters.
-        image: `host/repository@sha256:…`.
+        image: `host/repository@sha256:…`; "" for a function that is built from its source.
+        source: digest of the archive from which it is built, in the project's repository; "" for one with an image.
         command, args: replace those of the image; empty: the image's own.
         port: where it listens ($PORT is set by Knative).
         health_path: of the readiness probe; None: a connection to the port is enough.
@@ -50,13 +51,15 @@ class OwnFunction:
         timeout_seconds: maximum duration of a call.
         min_scale: pods that are kept while nobody calls.
         max_scale: maximum number of pods, capped by the tenant's limits.
+        secrets: names of the project's secrets that its pods mount as files.
         objects: whether it takes objects as inputs and outputs (`/v1/invoke/…?input=…&output=…`).
         attempt: another number makes another revision of the same specification.
         traffic: shares of the revisions, 100 percent together.
     """
 
     name: str
-    image: str
+    image: str = ""
+    source: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     port: int = 8080
@@ -69,9 +72,37 @@ class OwnFunction:
     timeout_seconds: int = 300
     min_scale: int = 0
     max_scale: int = 5
+    secrets: tuple[str, ...] = ()
     objects: bool = False
     attempt: int = 0
     traffic: tuple[TrafficTarget, ...] = ALL_TO_LATEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryCredentials:
+    """Passwords for the registry, limited to the repositories of one project."""
+
+    pull: str = field(repr=False)
+    push: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBuilds:
+    """The builds of a tenant's functions.
+
+    Attributes:
+        images: result of each build that succeeded, by function.
+        wanted: functions that need a Job which does not exist yet.
+        jobs: names of existing Jobs that stay.
+        running: whether a Job needs the credential to push.
+        credentials: for the registry; None: neither Jobs nor Secrets are made now.
+    """
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    wanted: frozenset[str] = frozenset()
+    jobs: frozenset[str] = frozenset()
+    running: bool = False
+    credentials: RegistryCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +113,15 @@ class OwnFunctions:
         functions: the well-formed ones, by name.
         malformed: names of the others, whose Knative Services stay as they are.
         revisions: names of the existing revisions in the namespace; None: not known, then all are taken to exist.
+        secrets: the current version of each of the project's secrets.
+        builds: of those with a source.
     """
 
     functions: tuple[OwnFunction, ...] = ()
     malformed: frozenset[str] = frozenset()
     revisions: frozenset[str] | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    builds: OwnBuilds = field(default_factory=OwnBuilds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from policies.model import IsolationLevel, Limits, Platform, TenantSpec
+from policies.own_build import has_repositories
 from policies.own_function import OwnFunction, Rejection
 from policies.quota import pods_that_fit
 
@@ -68,10 +69,34 @@ def rejection_of(function: OwnFunction, spec: TenantSpec, platform: Platform) ->
             f"{function.name} is the name of a function of the operator's catalogue: choose another name",
             stops=True,
         )
+    if function.source:
+        return _source_rejection(function, spec, platform) or capacity_rejection(function, (), spec.limits)
     problem = image_problem(function.image)
     if problem:
         return Rejection("InvalidImage", f"the image {function.image} cannot be used: {problem}")
-    return _image_rejection(function, platform) or capacity_rejection(function, (), spec.limits)
+    return _image_rejection(function, spec, platform) or capacity_rejection(function, (), spec.limits)
+
+
+def _source_rejection(function: OwnFunction, spec: TenantSpec, platform: Platform) -> Rejection | None:
+    builds = platform.builds
+    if builds is None:
+        return Rejection(
+            "BuildsNotAvailable",
+            "the operator has not set up builds of functions: deploy an image instead",
+        )
+    if not has_repositories(spec.project_id):
+        return Rejection(
+            "BuildsNotAvailable", f"no repository of a registry can be named after the project {spec.project_id}"
+        )
+    if not _DIGEST.fullmatch(function.source):
+        return Rejection("InvalidSource", "the source must be sha256: and 64 hex digits, as the upload returns them")
+    limits = spec.limits
+    if builds.cpu_millis > limits.cpu_millis or builds.memory_mib > limits.memory_mib:
+        return Rejection(
+            "LimitsTooSmall",
+            f"a build needs {builds.cpu_millis} millicores and {builds.memory_mib} MiB, and {_limits(limits)}",
+        )
+    return None
 
 
 def capacity_rejection(function: OwnFunction, others: Iterable[OwnFunction], limits: Limits) -> Rejection | None:
@@ -99,7 +124,15 @@ def capacity_rejection(function: OwnFunction, others: Iterable[OwnFunction], lim
     return None
 
 
-def _image_rejection(function: OwnFunction, platform: Platform) -> Rejection | None:
+def _image_rejection(function: OwnFunction, spec: TenantSpec, platform: Platform) -> Rejection | None:
+    builds = platform.builds
+    if builds and function.image.startswith(f"{builds.registry}/"):
+        # A node that has an image of another project gives it to every pod that names it, without asking the registry.
+        own = f"{builds.registry}/{spec.project_id}/"
+        if function.image.startswith(own):
+            return None
+        message = f"in the registry {builds.registry}, a project may run images of its own repositories {own}… only"
+        return Rejection("ImageNotAllowed", message)
     if is_allowed(function.image, platform.own_function_images):
         return None
     allowed = ", ".join(platform.own_function_images)

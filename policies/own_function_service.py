@@ -7,7 +7,8 @@ which traffic to a revision depends on.
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from policies.access import SERVICE_ACCOUNT
@@ -15,15 +16,25 @@ from policies.function import READINESS, RESTRICTED, sidecar_annotations
 from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION, SANDBOX
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
+from policies.own_build import PULL_SECRET, needs_pull_secret
 from policies.own_function import OwnFunction, TrafficTarget
+from policies.own_function_secrets import add_secrets
 from policies.quota import pods_that_fit
 from policies.sandbox import sandbox_of
 
 _TMP_MIB = 128
 
 
+_NO_SECRETS: Mapping[str, str] = MappingProxyType({})
+
+
 def build_own_function(
-    spec: TenantSpec, platform: Platform, function: OwnFunction, revisions: Collection[str] | None = None
+    spec: TenantSpec,
+    platform: Platform,
+    function: OwnFunction,
+    revisions: Collection[str] | None = None,
+    *,
+    secrets: Mapping[str, str] = _NO_SECRETS,
 ) -> Manifest:
     """The Knative Service: as isolated as one of the catalogue, with the shares of its revisions.
 
@@ -33,11 +44,12 @@ def build_own_function(
         function: accepted by `policies.own_function_rules.rejection_of`.
         revisions: names of the existing revisions. Knative routes nothing at all if one of the named ones does not
             exist, so the share of such a one goes to the latest. None: all exist.
+        secrets: the current version of each of the project's secrets.
     """
     metadata = tenant_metadata(spec, function.name)
     metadata["labels"] |= {KNATIVE_VISIBILITY: CLUSTER_LOCAL, CALLABLE: "true", OWN_FUNCTION: function.name}
     metadata["labels"][OBJECTS] = "true" if function.objects else "false"
-    template = _template(spec, platform, function)
+    template = _template(spec, platform, function, secrets)
     known = None if revisions is None else {*revisions, template["metadata"]["name"]}
     return {
         "apiVersion": "serving.knative.dev/v1",
@@ -59,7 +71,9 @@ def missing_revisions(function: OwnFunction, service: Manifest) -> tuple[str, ..
     )
 
 
-def _template(spec: TenantSpec, platform: Platform, function: OwnFunction) -> dict[str, Any]:
+def _template(
+    spec: TenantSpec, platform: Platform, function: OwnFunction, secrets: Mapping[str, str]
+) -> dict[str, Any]:
     labels = {**tenant_labels(spec), ISOLATION: spec.isolation.value, OWN_FUNCTION: function.name}
     sandbox = sandbox_of(spec.isolation, platform, tenant_code=True)
     if sandbox:
@@ -75,6 +89,9 @@ def _template(spec: TenantSpec, platform: Platform, function: OwnFunction) -> di
         "metadata": {"labels": labels, "annotations": annotations},
         "spec": _pod(function),
     }
+    add_secrets(template["spec"], function, secrets)
+    if needs_pull_secret(function.image, spec, platform):
+        template["spec"]["imagePullSecrets"] = [{"name": PULL_SECRET}]
     content = json.dumps([template, function.attempt], sort_keys=True).encode()
     template["metadata"]["name"] = f"{function.name}-{hashlib.sha256(content).hexdigest()[:8]}"
     return template

@@ -7,9 +7,10 @@ promised pods never start.
 from typing import Protocol
 
 from policies.errors import PolicyError
-from policies.labels import API_GROUP, FUNCTION_PLURAL
+from policies.labels import API_GROUP, FUNCTION_PLURAL, SECRET_PLURAL, TRIGGER_PLURAL
 from policies.metadata import tenant_metadata
 from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
+from policies.own_function_secrets import MAX_SECRETS, MAX_VERSIONS
 
 QUOTA_NAME = "osfaas"
 LIMIT_RANGE_NAME = "osfaas"
@@ -59,7 +60,7 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
     pods = 0 if spec.suspended is not None else spec.limits.pods
     sidecars = {"requests": platform.queue_proxy_cpu_millis, "limits": platform.queue_proxy_cpu_limit_millis}
     memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib
-    disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB
+    disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB + _build_disk_mib(platform)
     hard = {
         "pods": str(pods),
         **{f"{side}.cpu": f"{spec.limits.cpu_millis + spec.limits.pods * own}m" for side, own in sidecars.items()},
@@ -75,6 +76,11 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
     }
 
 
+def _build_disk_mib(platform: Platform) -> int:
+    """Limits of projects say nothing of disks, so builds get their own."""
+    return platform.builds.per_project * platform.builds.disk_mib if platform.builds else 0
+
+
 def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
     """Limits objects in etcd, which is shared. A revision needs two Services, a Knative Service one more."""
     services = len(spec.functions) + spec.limits.own_functions + platform.further_services
@@ -85,13 +91,14 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "services.nodeports": 0,
         "persistentvolumeclaims": 0,
         "configmaps": 20,
-        "secrets": 20,
+        "secrets": 20 + MAX_SECRETS * MAX_VERSIONS,
         "count/serviceaccounts": 10,
         "count/deployments.apps": revisions,
         "count/replicasets.apps": 2 * revisions,
         "count/statefulsets.apps": 0,
         "count/daemonsets.apps": 0,
-        "count/jobs.batch": 0,
+        # Of each function: the last one, and the one that takes its place.
+        "count/jobs.batch": 2 * spec.limits.own_functions if platform.builds else 0,
         "count/cronjobs.batch": 0,
         "count/ingresses.networking.k8s.io": 0,
         "count/networkpolicies.networking.k8s.io": 20,
@@ -99,6 +106,9 @@ def _object_counts(spec: TenantSpec, platform: Platform) -> dict[str, str]:
         "count/rolebindings.rbac.authorization.k8s.io": 10,
         "count/leases.coordination.k8s.io": 10,
         f"count/{FUNCTION_PLURAL}.{API_GROUP}": spec.limits.own_functions,
+        f"count/{SECRET_PLURAL}.{API_GROUP}": MAX_SECRETS,
+        # What the gateway keeps of a tenant's triggers is bounded, also if members do not write them through the API.
+        f"count/{TRIGGER_PLURAL}.{API_GROUP}": 200,
         "count/services.serving.knative.dev": services,
         "count/revisions.serving.knative.dev": revisions,
     }
@@ -116,7 +126,7 @@ def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
     maximum = {
         "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_limit_millis)}m",
         "memory": f"{max(spec.limits.memory_mib, platform.queue_proxy_memory_mib)}Mi",
-        "ephemeral-storage": f"{_EPHEMERAL_MIB}Mi",
+        "ephemeral-storage": f"{max(_EPHEMERAL_MIB, platform.builds.disk_mib if platform.builds else 0)}Mi",
     }
     return {
         "apiVersion": "v1",

@@ -1,7 +1,7 @@
 """All objects of one tenant, in the order in which they are applied."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from policies.access import build_controller_binding, build_functions_api_binding, build_service_account
 from policies.errors import PolicyError
@@ -10,8 +10,10 @@ from policies.mesh import build_tenant_mesh
 from policies.model import CatalogueFunction, IsolationLevel, Manifest, Platform, TenantSpec
 from policies.namespace import build_namespace
 from policies.network import build_network_policies
+from policies.own_build import build_job, build_pull_secret, build_push_secret
 from policies.own_function import OwnFunctions, Rejection
-from policies.own_function_rules import rejection_of
+from policies.own_function_rules import LOWEST_LEVEL, rejection_of
+from policies.own_function_secrets import secret_rejection
 from policies.own_function_service import build_own_function
 from policies.quota import build_limit_range, build_quota, require_capacity
 
@@ -27,6 +29,8 @@ class TenantObjects:
         rejected: why own functions are missing, by name.
         kept: names of the Knative Services of own functions that stay as they are, though they were not built; None:
             the own functions are not known, and all of theirs stay.
+        unbuilt: names of own functions whose image is not built yet, or cannot be.
+        jobs: names of the Jobs of builds that stay as they are.
     """
 
     manifests: tuple[Manifest, ...]
@@ -34,6 +38,8 @@ class TenantObjects:
     suspended: bool = False
     rejected: Mapping[str, Rejection] = field(default_factory=dict)
     kept: frozenset[str] | None = frozenset()
+    unbuilt: frozenset[str] = frozenset()
+    jobs: frozenset[str] = frozenset()
 
 
 def build_tenant(spec: TenantSpec, platform: Platform, own: OwnFunctions | None = None) -> TenantObjects:
@@ -76,22 +82,50 @@ def build_tenant(spec: TenantSpec, platform: Platform, own: OwnFunctions | None 
     manifests = (*foundation, *functions)
     if own is None:
         return TenantObjects(manifests, tuple(problems), kept=None)
-    built, rejected = _own_functions(spec, platform, own)
-    kept = {name for name, rejection in rejected.items() if not rejection.stops} | own.malformed
-    return TenantObjects((*manifests, *built), tuple(problems), rejected=rejected, kept=frozenset(kept))
+    built, rejected, unbuilt = _own_functions(spec, platform, own)
+    kept = {name for name, rejection in rejected.items() if not rejection.stops} | own.malformed | unbuilt
+    return TenantObjects(
+        (*manifests, *_builds(spec, platform, own, unbuilt), *built),
+        tuple(problems),
+        rejected=rejected,
+        kept=frozenset(kept),
+        unbuilt=frozenset(unbuilt),
+        jobs=own.builds.jobs,
+    )
 
 
 def _own_functions(
     spec: TenantSpec, platform: Platform, own: OwnFunctions
-) -> tuple[list[Manifest], dict[str, Rejection]]:
-    built, rejected = [], {}
+) -> tuple[list[Manifest], dict[str, Rejection], set[str]]:
+    """The Knative Services; why functions are missing; and which of them have no image yet."""
+    built, rejected, unbuilt = [], {}, set()
     for function in own.functions:
-        rejection = rejection_of(function, spec, platform)
-        if rejection is None:
-            built.append(build_own_function(spec, platform, function, own.revisions))
-        else:
+        rejection = rejection_of(function, spec, platform) or secret_rejection(function, own.secrets)
+        image = own.builds.images.get(function.name, "") if function.source else function.image
+        if rejection is not None:
             rejected[function.name] = rejection
-    return built, rejected
+        elif not image:
+            unbuilt.add(function.name)
+        else:
+            ready = replace(function, image=image)
+            built.append(build_own_function(spec, platform, ready, own.revisions, secrets=own.secrets))
+    return built, rejected, unbuilt
+
+
+def _builds(spec: TenantSpec, platform: Platform, own: OwnFunctions, unbuilt: Collection[str]) -> list[Manifest]:
+    """Secrets first: a Job's pod waits for the one that it mounts."""
+    credentials = own.builds.credentials
+    if platform.builds is None or credentials is None or not spec.isolation >= LOWEST_LEVEL:
+        return []
+    jobs = [
+        build_job(spec, platform.builds, function)
+        for function in own.functions
+        if function.name in unbuilt and function.name in own.builds.wanted
+    ]
+    secrets = [build_pull_secret(spec, platform.builds, credentials)]
+    if jobs or own.builds.running:
+        secrets.append(build_push_secret(spec, credentials))
+    return [*secrets, *jobs]
 
 
 def tenant_manifests(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:

@@ -1,13 +1,22 @@
 """Stores tenants' own functions as `Function` objects, with optimistic locking, and reads what runs of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from policies.labels import BUILD
 from policies.model import Manifest
 from policies.names import NamespaceName
+from policies.own_build import CONTAINER as BUILD_CONTAINER
 from tenancy.kubernetes.client import Cluster, Ref, ref_of
 from tenancy.kubernetes.kinds import FUNCTIONS, POD, REVISION, REVISION_LABEL, SERVICE_LABEL
-from tenancy.model.function import FunctionRecord, function_manifest_of, function_record_of
+from tenancy.model.function import (
+    FunctionListing,
+    FunctionRecord,
+    function_listing_of,
+    function_manifest_of,
+    function_record_of,
+)
 
 # Field manager of `/v1/functions`.
 MANAGER = "osfaas-functions-api"
@@ -15,6 +24,7 @@ CONTAINER = "function"
 # Of a response with logs: so many containers, of which each gives so much.
 MAX_CONTAINERS = 10
 MAX_LOG_BYTES = 65_536
+MAX_BUILD_PODS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +56,26 @@ class ContainerLog:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogContainer:
+    """A function container whose output can be read.
+
+    Attributes:
+        key: its id; a container that is started again has another.
+        previous: whether it is the one before the current one of its pod.
+    """
+
+    pod: str
+    revision: str
+    key: str
+    previous: bool = False
+
+
 class FunctionRepository(Protocol):
     """A repository of functions. Every method raises ClusterError, and RecordError for a malformed object."""
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
-        """All functions of a tenant, sorted by name."""
+    def list(self, namespace: NamespaceName) -> FunctionListing:
+        """All functions of a tenant; those that cannot be read are named apart, and raise nothing."""
         ...
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
@@ -85,8 +110,16 @@ class FunctionRepository(Protocol):
         """The revisions of a function, the newest first."""
         ...
 
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        """The ends of the outputs of the pods of its last build, the newest first."""
+        ...
+
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         """The ends of the outputs of its newest pods, and of the container that ended last in each of them."""
+        ...
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        """The containers of its newest pods that run or ended, and the one before each."""
         ...
 
 
@@ -96,10 +129,9 @@ class KubernetesFunctionRepository:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
+    def list(self, namespace: NamespaceName) -> FunctionListing:
         """See `FunctionRepository`."""
-        records = (function_record_of(item) for item in self._cluster.list(FUNCTIONS, namespace=namespace).items)
-        return tuple(sorted(records, key=lambda record: record.name))
+        return function_listing_of(self._cluster.list(FUNCTIONS, namespace=namespace).items)
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         """See `FunctionRepository`."""
@@ -131,18 +163,34 @@ class KubernetesFunctionRepository:
         found = [_revision(item) for item in items if not item["metadata"].get("deletionTimestamp")]
         return tuple(sorted(found, key=lambda revision: (revision.created_at, revision.name), reverse=True))
 
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        """See `FunctionRepository`."""
+        pods = self._cluster.list(POD, namespace=namespace, labels=f"{BUILD}={name}").items
+        newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+        logs = []
+        for pod in newest[:MAX_BUILD_PODS]:
+            ref = Ref(POD, namespace, pod["metadata"]["name"])
+            text = self._cluster.log(ref, BUILD_CONTAINER, lines=lines, most_bytes=MAX_LOG_BYTES)
+            if text is not None:
+                running = pod.get("status", {}).get("phase") == "Running"
+                logs.append(ContainerLog(ref.name, "", running, text))
+        return tuple(logs)
+
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         """See `FunctionRepository`."""
-        pods = self._cluster.list(POD, namespace=namespace, labels=f"{SERVICE_LABEL}={name}").items
-        newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
         logs: list[ContainerLog] = []
-        for pod in newest:
+        for pod in _newest_pods(self._cluster, namespace, name):
             for running in (True, False):
                 if len(logs) == MAX_CONTAINERS:
                     return tuple(logs)
                 if _has_output(pod, running=running):
                     logs += self._log(pod, lines, running=running)
         return tuple(logs)
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        """See `FunctionRepository`."""
+        found = [each for pod in _newest_pods(self._cluster, namespace, name) for each in _log_containers(pod)]
+        return tuple(found[:MAX_CONTAINERS])
 
     def _log(self, pod: Manifest, lines: int, *, running: bool) -> tuple[ContainerLog, ...]:
         metadata = pod["metadata"]
@@ -153,6 +201,23 @@ class KubernetesFunctionRepository:
         if text is None:
             return ()
         return (ContainerLog(ref.name, metadata.get("labels", {}).get(REVISION_LABEL, ""), running, text),)
+
+
+def _newest_pods(cluster: Cluster, namespace: NamespaceName, name: str) -> list[Manifest]:
+    """The pods of a function, the newest first."""
+    pods = cluster.list(POD, namespace=namespace, labels=f"{SERVICE_LABEL}={name}").items
+    return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+
+
+def _log_containers(pod: Manifest) -> Iterator[LogContainer]:
+    status, metadata = _state(pod), pod["metadata"]
+    state, before = status.get("state", {}), status.get("lastState", {}).get("terminated", {})
+    ended = state.get("terminated", {})
+    current = (status.get("containerID") if "running" in state else None) or ended.get("containerID")
+    for key, previous in ((before.get("containerID"), True), (current, False)):
+        if key:
+            revision = metadata.get("labels", {}).get(REVISION_LABEL, "")
+            yield LogContainer(pod=metadata["name"], revision=revision, key=key, previous=previous)
 
 
 def _has_output(pod: Manifest, *, running: bool) -> bool:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from policies.own_function_rules import capacity_rejection, rejection_of
+from policies.own_function_secrets import secret_rejection
 from tenancy.model.errors import (
     ConflictError,
     FunctionError,
     NoSuchFunctionError,
     NotFoundError,
     PreconditionError,
+    RecordError,
     TooLargeError,
     TooManyError,
 )
@@ -72,6 +74,7 @@ def write_function(
     wanted: Callable[[OwnFunction | None], OwnFunction],
     *,
     expected: Expectation = Expectation(),
+    known_secrets: Callable[[], frozenset[str]] = frozenset,
 ) -> FunctionOutcome:
     """Creates or changes a function.
 
@@ -82,6 +85,7 @@ def write_function(
         name: of the function.
         wanted: makes the specification from the current one; None if there is none.
         expected: checked against the version that is replaced.
+        known_secrets: names of the project's secrets; asked only if the function uses any.
 
     Raises:
         FunctionError: see its subclasses; FunctionError itself: the specification is rejected.
@@ -89,14 +93,18 @@ def write_function(
     """
     for attempt in range(1, _ATTEMPTS + 1):
         others = functions.list(tenant.namespace)
-        before = next((record for record in others if record.name == name), None)
+        before = next((record for record in others.records if record.name == name), None)
+        for bad in others.malformed:
+            if bad.name == name:
+                raise RecordError(bad.problem)
         check_expectation(before, expected)
         spec = wanted(before.spec if before else None)
         if before is not None and before.spec == spec:
             return FunctionOutcome(before, before)
         # A rollback must not fail because a rule has changed since.
         if before is None or replace(spec, traffic=before.spec.traffic) != before.spec:
-            _check(spec, tenant, platform, [record.spec for record in others])
+            _check(spec, tenant, platform, [record.spec for record in others.records])
+            _check_secrets(spec, known_secrets)
         if before is None and len(others) >= tenant.limits.own_functions:
             raise TooManyError(len(others), tenant.limits.own_functions)
         try:
@@ -170,5 +178,11 @@ def _check(spec: OwnFunction, tenant: TenantSpec, platform: Platform, others: li
     if rejection:
         raise TooLargeError(rejection.message)
     rejection = rejection_of(spec, tenant, platform)
+    if rejection:
+        raise FunctionError(rejection.message)
+
+
+def _check_secrets(spec: OwnFunction, known: Callable[[], frozenset[str]]) -> None:
+    rejection = secret_rejection(spec, known()) if spec.secrets else None
     if rejection:
         raise FunctionError(rejection.message)

@@ -55,6 +55,28 @@ def unpack(archive: Path, destination: Path, limits: ArchiveLimits) -> Unpacked:
             target.parent.mkdir(parents=True, exist_ok=True)
             size += _write(target, member)
             files.append(member.name)
+    return _unpacked(files, size)
+
+
+def inspect(archive: Path, limits: ArchiveLimits) -> Unpacked:
+    """Checks an archive as `unpack` does, and writes nothing.
+
+    Raises:
+        ArchiveError: the archive is refused; the message says why and what to do.
+    """
+    names, files, size = NameSet(limits), [], 0
+    with archive.open("rb") as file:
+        for member in _members(file, limits):
+            if not member.name:
+                continue
+            names.add(member.name, folder=member.folder)
+            if not member.folder:
+                size += sum(map(len, member.chunks()))
+                files.append(member.name)
+    return _unpacked(files, size)
+
+
+def _unpacked(files: list[str], size: int) -> Unpacked:
     if not files:
         raise ArchiveError("The archive has no files.")
     return Unpacked(tuple(sorted(files)), size)

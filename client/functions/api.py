@@ -1,5 +1,7 @@
 """Requests to `/v1/functions`."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,8 +26,11 @@ class FunctionsClient:
         self._retry = retry
         self._url = f"{login.gateway}/v1/functions"
 
-    def every(self) -> Iterator[Function]:
+    def every(self, malformed: dict[str, str] | None = None) -> Iterator[Function]:
         """All functions, page by page.
+
+        Args:
+            malformed: gets the records that the service cannot read: by name, the message.
 
         Raises:
             CommandError: the service refuses, or cannot be reached; so do all methods.
@@ -33,6 +38,8 @@ class FunctionsClient:
         marker = ""
         while True:
             page = self._get(f"?limit={_PAGE}" + (f"&marker={marker}" if marker else ""))
+            if malformed is not None:
+                malformed |= {each["name"]: each["message"] for each in page.get("functions_malformed", ())}
             yield from page["functions"]
             if not page.get("functions_links"):
                 return
@@ -67,6 +74,17 @@ class FunctionsClient:
         """
         return self._write("PATCH", name, fields, {"If-Match": etag} if etag else {})
 
+    def put_source(self, name: str, archive: bytes) -> str:
+        """Stores an archive; returns its digest."""
+        headers = {"Content-Type": "application/gzip"}
+        found = _body(self._ask("PUT", f"/{name}/source", headers=headers, body=archive))
+        return str(found["source"]["digest"])
+
+    def build_logs(self, name: str, *, tail: int) -> list[dict[str, Any]]:
+        """The ends of the outputs of the pods of the last build, the newest first."""
+        found: list[dict[str, Any]] = self._get(f"/{name}/build-logs?tail={tail}")["logs"]
+        return found
+
     def delete(self, name: str) -> None:
         """Deletes a function."""
         self._ask("DELETE", f"/{name}")
@@ -79,6 +97,11 @@ class FunctionsClient:
     def logs(self, name: str, *, tail: int) -> list[dict[str, Any]]:
         """The ends of the outputs of a function's containers."""
         found: list[dict[str, Any]] = self._get(f"/{name}/logs?tail={tail}")["logs"]
+        return found
+
+    def metrics(self, name: str) -> dict[str, Any]:
+        """Calls, errors, durations and cold starts of a function's revisions."""
+        found: dict[str, Any] = self._get(f"/{name}/metrics")["metrics"]
         return found
 
     def _write(

@@ -3,9 +3,11 @@
 The commands that need no record of a function are in modules of their own: `init`, `serve`, and `invoke`.
 """
 
-import json
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,10 +15,14 @@ import click
 from client.functions.commands import invoke
 from client.functions.init import init
 from client.functions.options import field_options, fields_of, shares_of
+from client.functions.secret_commands import secret
 from client.functions.serve import serve
+from client.functions.trigger_cli import trigger
+from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
     from client.functions.api import Function, FunctionsClient
+    from client.functions.folder import Folder
 
 Result = TypeVar("Result")
 Command = Callable[..., None]
@@ -25,6 +31,7 @@ FAILED, NOT_IN_TIME = 1, 3
 EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not ready in time."
 _RETRY_SECONDS = 30.0
 _ALL = 100
+_BUILD_LINES = 50
 
 
 @click.group(epilog=EXIT_CODES)
@@ -32,24 +39,13 @@ def function() -> None:
     """Functions of your project."""
 
 
-for command in (init, serve, invoke):
+for command in (init, serve, invoke, secret, trigger):
     function.add_command(command)
 
 
 def _endpoint(command: Command) -> Command:
-    return click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")(
-        command
-    )
-
-
-def _form(command: Command) -> Command:
     return click.option(
-        "--output",
-        "form",
-        type=click.Choice(["table", "json"]),
-        default="table",
-        show_default=True,
-        help="Output format.",
+        "-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway."
     )(command)
 
 
@@ -59,29 +55,37 @@ def _waits(command: Command) -> Command:
         click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the change is in effect."),
     ):
         command = decorate(command)
-    return _form(_endpoint(command))
+    return output_options(_endpoint(command))
 
 
 @function.command(epilog=EXIT_CODES)
-@click.argument("name")
-@click.option("--image", help="Image by digest: HOST/REPOSITORY@sha256:…. Required for a new function.")
+@click.argument("name", metavar="FOLDER|NAME")
+@click.option("--image", help="Image by digest: HOST/REPOSITORY@sha256:…. Then NAME is the function's name.")
 @field_options
 @click.option("--no-traffic", is_flag=True, help="Leave the calls with the revisions that get them now.")
-@click.option("--again", is_flag=True, help="Make another revision, even of the same specification.")
+@click.option("--again", is_flag=True, help="Build and make a revision again, even of the same specification.")
 @_waits
 def deploy(name: str, no_traffic: bool, again: bool, **options: Any) -> None:
-    """Create a function, or give it another image or other settings.
+    """Create a function from a folder or an image, or change it.
 
-    Settings that are not given stay. Calls go to the new revision when it is ready.
+    A folder with main.py or func.py is built on the platform; the function has the folder's name. Settings that are not
+    given stay. Calls go to the new revision when it is ready.
     """
+    folder = _folder(name, options)
+    name = folder.name if folder else name
 
     def work(client: "FunctionsClient") -> tuple["Function", bool]:
         found = client.find(name)
         current, etag = found or (None, None)
         fields = fields_of(options, current)
+        if folder:
+            from client.functions.building import Progress, upload  # noqa: PLC0415
+
+            fields = {**folder.settings, **fields}
+            fields["source"] = upload(client, folder, current, Progress(lambda line: click.echo(line, err=True)))
         if current is None:
-            if "image" not in fields:
-                raise click.UsageError(f"There is no function '{name}' yet: give its --image.")
+            if not folder and "image" not in fields:
+                raise click.UsageError(f"There is no folder '{name}', and no function of that name: give its --image.")
             return client.create(name, fields)
         fields["traffic"] = _kept(current) if no_traffic else None
         if again:
@@ -127,9 +131,10 @@ def traffic(name: str, shares: tuple[str, ...], **options: Any) -> None:
 @_waits
 def rollback(name: str, revision: str | None, **options: Any) -> None:
     """Send all calls to an earlier revision. The next deploy ends it."""
+    from client.functions.revisions import previous_revision  # noqa: PLC0415
 
     def work(client: "FunctionsClient") -> tuple["Function", bool]:
-        chosen = revision or _previous(client.revisions(name), name)
+        chosen = revision or previous_revision(client.revisions(name), name)
         return client.change(name, {"traffic": [{"percent": _ALL, "revision": chosen, "tag": None}]})
 
     _finish(name, work, options)
@@ -137,42 +142,60 @@ def rollback(name: str, revision: str | None, **options: Any) -> None:
 
 @function.command("list", epilog=EXIT_CODES)
 @_endpoint
-@_form
+@output_options
 def list_(endpoint: str | None, form: str) -> None:
     """List the functions of the project."""
-    from client.functions.output import as_table  # noqa: PLC0415
+    from client.functions.output import function_rows  # noqa: PLC0415
 
-    functions = _done(endpoint, lambda client: list(client.every()))
-    click.echo(json.dumps(functions, indent=2) if form == "json" else as_table(functions))
+    malformed: dict[str, str] = {}
+    functions = _done(endpoint, lambda client: list(client.every(malformed)))
+    click.echo(_printable(render(form, functions, function_rows(functions))))
+    for message in malformed.values():
+        click.echo(f"osfaas: not listed: {_printable(message)}", err=True)
 
 
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def show(name: str, endpoint: str | None, form: str) -> None:
-    """Show a function: settings, revisions with calls, conditions."""
-    _print(_done(endpoint, lambda client: client.show(name)), form)
+    """Show settings, conditions and calls of a function.
+
+    Calls, errors and durations are counted by the gateway's processes, each since its start.
+    """
+
+    def work(client: "FunctionsClient") -> "Function":
+        return {**client.show(name), "metrics": client.metrics(name)}
+
+    _print(_done(endpoint, work), form)
 
 
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @_endpoint
-@_form
+@output_options
 def revisions(name: str, endpoint: str | None, form: str) -> None:
     """List the revisions of a function, the newest first."""
-    from client.functions.output import revisions_table  # noqa: PLC0415
+    from client.functions.output import revision_rows  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: client.revisions(name))
-    click.echo(json.dumps(found, indent=2) if form == "json" else revisions_table(found))
+    click.echo(_printable(render(form, found, revision_rows(found))))
 
 
 @function.command(epilog=EXIT_CODES)
 @click.argument("name")
 @click.option("--tail", default=100, show_default=True, help="Maximum number of lines of each container.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what follows, until Ctrl-C or for a quarter of an hour.")
+@click.option("--build", is_flag=True, help="Of the last build, in place of the function.")
 @_endpoint
-def logs(name: str, tail: int, endpoint: str | None) -> None:
-    """Print the end of the output of a function's containers."""
+def logs(name: str, tail: int, follow: bool, build: bool, endpoint: str | None) -> None:
+    """Print the output of a function, or of its last build."""
+    if follow and build:
+        raise click.UsageError("--follow and --build exclude each other: the output of a build is read at once")
+    if follow:
+        return _follow(name, tail, endpoint)
+    if build:
+        return _print_build_logs(_done(endpoint, lambda client: client.build_logs(name, tail=tail)))
     found = _done(endpoint, lambda client: client.logs(name, tail=tail))
     for log in found:
         state = "running" if log["running"] else "ended"
@@ -180,6 +203,7 @@ def logs(name: str, tail: int, endpoint: str | None) -> None:
         click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not found:
         click.echo("osfaas: no container of the function has output; it may be scaled to zero", err=True)
+    return None
 
 
 @function.command(epilog=EXIT_CODES)
@@ -194,6 +218,54 @@ def delete(name: str, yes: bool, endpoint: str | None) -> None:
     click.echo(f"osfaas: the function '{name}' is deleted", err=True)
 
 
+def _follow(name: str, tail: int, endpoint: str | None) -> None:
+    from client.access import with_login  # noqa: PLC0415
+    from client.errors import CommandError  # noqa: PLC0415
+    from client.functions.follow import follow_logs  # noqa: PLC0415
+
+    last = ""
+
+    def show(pod: str, revision: str, text: str) -> None:
+        nonlocal last
+        if pod != last:
+            click.echo(f"== {pod} ({revision})", err=True)
+            last = pod
+        click.echo(_printable(text), nl=not text.endswith("\n"))
+
+    try:
+        why = with_login(endpoint, lambda login: follow_logs(login, name, tail, show))
+    except CommandError as error:
+        click.echo(f"osfaas: {_printable(str(error))}", err=True)
+        sys.exit(FAILED)
+    click.echo(f"osfaas: {why}", err=True)
+
+
+def _folder(name: str, options: Mapping[str, Any]) -> "Folder | None":
+    """The folder to deploy; None if an image is given, or there is no such folder."""
+    if options["image"] or not Path(name).is_dir():
+        return None
+    from client.errors import CommandError  # noqa: PLC0415
+
+    try:
+        from client.functions.folder import read_folder  # noqa: PLC0415
+    except ImportError:
+        click.echo("osfaas: a folder is deployed with Python 3.11 or later, and the package osfaas-builder.", err=True)
+        sys.exit(FAILED)
+    try:
+        return read_folder(Path(name))
+    except CommandError as error:
+        click.echo(f"osfaas: {_printable(str(error))}", err=True)
+        sys.exit(FAILED)
+
+
+def _print_build_logs(logs: list[dict[str, Any]]) -> None:
+    for log in reversed(logs):
+        click.echo(f"== {log['pod']} ({'running' if log['running'] else 'ended'})", err=True)
+        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+    if not logs:
+        click.echo("osfaas: there is no output of a build; it is kept for an hour", err=True)
+
+
 def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:
     """Makes a change, waits for it and prints the function."""
     endpoint = options["endpoint"]
@@ -205,15 +277,20 @@ def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]
 
 
 def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
+    from client.functions.building import BuildStages  # noqa: PLC0415
     from client.functions.waiting import Wait, wait_until_ready  # noqa: PLC0415
 
-    return wait_until_ready(Wait(seconds, lambda: client.show(name), lambda line: click.echo(line, err=True)))
+    def say(line: str) -> None:
+        click.echo(_printable(line), err=True)
+
+    stages = BuildStages(lambda: client.build_logs(name, tail=_BUILD_LINES), say)
+    return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show))
 
 
 def _print(shown: "Function", form: str) -> None:
-    from client.functions.output import as_page  # noqa: PLC0415
+    from client.functions.output import page_rows  # noqa: PLC0415
 
-    click.echo(json.dumps(shown, indent=2) if form == "json" else _printable(as_page(shown)))
+    click.echo(_printable(render_one(form, shown, page_rows(shown))))
 
 
 def _done(endpoint: str | None, work: "Callable[[FunctionsClient], Result]") -> Result:
@@ -239,18 +316,6 @@ def _kept(current: "Function") -> list[dict[str, Any]] | None:
         return kept
     ready = current["status"]["latest_ready_revision"]
     return [{"percent": _ALL, "revision": ready, "tag": None}] if ready else None
-
-
-def _previous(found: list[dict[str, Any]], name: str) -> str:
-    """The newest ready revision that is older than the one with most calls."""
-    from client.errors import CommandError  # noqa: PLC0415
-
-    present = max(found, key=lambda each: each["percent"], default=None)
-    older = found[found.index(present) + 1 :] if present else []
-    chosen = next((each["name"] for each in older if each["ready"]), None)
-    if chosen is None:
-        raise CommandError(f"There is no earlier revision of '{name}' that became ready.")
-    return str(chosen)
 
 
 def _printable(text: str) -> str:

@@ -1,5 +1,7 @@
 """`osfaas function invoke`."""
 
+from __future__ import annotations
+
 import sys
 from typing import Any
 
@@ -31,7 +33,13 @@ from client.errors import CommandError
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header field. May be repeated."
 )
 @click.option("-X", "--request", "method", default="POST", show_default=True, metavar="METHOD", help="Method.")
-@click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
+@click.option(
+    "--async",
+    "asynchronous",
+    is_flag=True,
+    help="Print the id of an operation at once; 'osfaas operation' has its result.",
+)
+@click.option("-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 def invoke(endpoint: str | None, **call: Any) -> None:
     """Call a function and print its reply.
 

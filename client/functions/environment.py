@@ -17,7 +17,7 @@ REQUIREMENTS = "requirements.txt"
 _LINES_OF_PIP = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Environment:
     """Where a function runs.
 

@@ -1,5 +1,7 @@
 """One call of a function through the gateway, with inputs and outputs."""
 
+from __future__ import annotations
+
 import http.client
 import json
 import os
@@ -7,12 +9,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 from client.errors import CommandError, TokenRefusedError
 from client.exchange import refusal, send
 from client.login import Login
+from client.operations.api import id_in
 
 _UNAUTHORIZED, _FIRST_ERROR = 401, 400
 _PIECE_BYTES = 65_536
@@ -22,7 +25,7 @@ _GOOD_STATES = frozenset(["unchanged", "written"])
 _SAFE_STATES = frozenset([*_GOOD_STATES, "changed", "missing", "refused", "unknown"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Invocation:
     """A call of a function.
 
@@ -35,6 +38,7 @@ class Invocation:
         data: the body, `@` and the path of a file, or `@-`; None: no body.
         headers: `Name: value`.
         method: of the request.
+        asynchronous: whether a worker makes the call later; then the id of the operation is written.
     """
 
     name: str
@@ -45,9 +49,10 @@ class Invocation:
     data: str | None = None
     headers: tuple[str, ...] = ()
     method: str = "POST"
+    asynchronous: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InvocationResult:
     """Whether the function succeeded and wrote its outputs; `lines`: what there is to say about that."""
 
@@ -88,13 +93,17 @@ def target_of(invocation: Invocation) -> str:
 
 
 def _exchange(login: Login, invocation: Invocation, write: Callable[[bytes], object]) -> InvocationResult:
-    body, length = _body(invocation.data)
+    body, length = body_of(invocation.data)
     try:
         response = send(
             login,
             login.gateway + target_of(invocation),
             method=invocation.method,
-            headers={**_headers(invocation.headers), **({} if length is None else {"Content-Length": str(length)})},
+            headers={
+                **headers_of(invocation.headers),
+                **({} if length is None else {"Content-Length": str(length)}),
+                **({"Prefer": "respond-async"} if invocation.asynchronous else {}),
+            },
             body=body,
         )
     finally:
@@ -105,12 +114,30 @@ def _exchange(login: Login, invocation: Invocation, write: Callable[[bytes], obj
         raise TokenRefusedError(str(refusal(response, "gateway")))
     if response.status >= _FIRST_ERROR and _is_of_gateway(response):
         raise CommandError("\n".join([str(refusal(response, "gateway")), *result_of(response, invocation).lines]))
+    if invocation.asynchronous:
+        write(id_in(response.getheader("Location")).encode("ascii") + b"\n")
+        return InvocationResult(succeeded=True)
     while piece := response.read(_PIECE_BYTES):
         write(piece)
     return result_of(response, invocation)
 
 
-def result_of(response: http.client.HTTPResponse, invocation: Invocation) -> InvocationResult:
+class ReplyHead(Protocol):
+    """The head of a reply."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def reason(self) -> str:
+        """Its reason phrase."""
+
+    def getheader(self, name: str) -> str | None:
+        """A header field, or None."""
+
+
+def result_of(response: ReplyHead, invocation: Invocation) -> InvocationResult:
     """The result in the head of a reply."""
     lines, good = [], response.status < _FIRST_ERROR
     if not good:
@@ -146,7 +173,7 @@ def _is_of_gateway(response: http.client.HTTPResponse) -> bool:
     return response.getheader("Cache-Control") == "no-store"
 
 
-def _body(data: str | None) -> tuple[bytes | BinaryIO | None, int | None]:
+def body_of(data: str | None) -> tuple[bytes | BinaryIO | None, int | None]:
     """The body, and its length if it is known.
 
     Raises:
@@ -167,7 +194,7 @@ def _body(data: str | None) -> tuple[bytes | BinaryIO | None, int | None]:
         raise CommandError(f"'{data[1:]}' cannot be read: {error.strerror}.") from error
 
 
-def _headers(given: tuple[str, ...]) -> dict[str, str]:
+def headers_of(given: tuple[str, ...]) -> dict[str, str]:
     """The header fields.
 
     Raises:

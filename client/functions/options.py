@@ -1,5 +1,7 @@
 """Options that set fields of a function, and the fields that they make. Pure, but for click."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,8 +10,8 @@ import click
 
 Command = Callable[..., None]
 
-# Option, field of the API, smallest value, help.
-_NUMBERS = (
+# For `osfaas` and `openstack`: option, field of the API, smallest value, help.
+NUMBERS = (
     ("--memory", "memory_mib", 32, "Memory of one pod, in MiB."),
     ("--cpu", "cpu_millis", 50, "CPU of one pod, in thousandths of a core."),
     ("--concurrency", "concurrency", 1, "Concurrent calls of one pod."),
@@ -25,13 +27,17 @@ LATEST = "latest"
 
 def field_options(command: Command) -> Command:
     """Adds an option for each field of a function but its image and its traffic."""
-    for option, field, smallest, words in reversed(_NUMBERS):
+    for option, field, smallest, words in reversed(NUMBERS):
         command = click.option(option, field, type=click.IntRange(smallest), help=words)(command)
     for decorate in (
         click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="Variable. May be repeated."),
         click.option("--unset-env", "unset", multiple=True, metavar="NAME", help="Remove a variable. May be repeated."),
         click.option("--command", "command", multiple=True, metavar="WORD", help="Word of the entrypoint, in order."),
         click.option("--arg", "args", multiple=True, metavar="WORD", help="Argument, in order. May be repeated."),
+        click.option("--secret", "secrets", multiple=True, metavar="NAME", help="Mount a secret. May be repeated."),
+        click.option(
+            "--unset-secret", "unset_secrets", multiple=True, metavar="NAME", help="Do not mount it any more."
+        ),
         click.option("--objects/--no-objects", default=None, help="Take objects as inputs and outputs."),
         click.option("--health-path", help="Path of the readiness probe."),
     ):
@@ -49,9 +55,12 @@ def fields_of(options: Mapping[str, Any], current: Mapping[str, Any] | None) -> 
     Raises:
         click.UsageError: a variable is malformed.
     """
-    fields = {field: options[field] for _, field, _, _ in _NUMBERS if options[field] is not None}
+    fields = {field: options[field] for _, field, _, _ in NUMBERS if options[field] is not None}
     fields |= {field: list(options[field]) for field in ("command", "args") if options[field]}
     fields |= {field: options[field] for field in ("image", "health_path") if options.get(field)}
+    if options["secrets"] or options["unset_secrets"]:
+        mounted = {*(current["secrets"] if current else ()), *options["secrets"]}
+        fields["secrets"] = sorted(mounted - set(options["unset_secrets"]))
     if options["objects"] is not None:
         fields["objects"] = options["objects"]
     if options["environment"] or options["unset"]:

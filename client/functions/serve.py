@@ -25,8 +25,11 @@ def serve(folder: Path, port: int, variables: tuple[str, ...], source_distributi
     Packages are installed once into FOLDER/.osfaas, and again after requirements.txt has changed. Nothing is isolated
     from this machine.
     """
-    from client.functions.environment import prepare  # noqa: PLC0415
-
+    try:
+        from client.functions.environment import prepare  # noqa: PLC0415
+    except ImportError:
+        click.echo("osfaas: functions run with Python 3.11 or later, and with the package osfaas-builder.", err=True)
+        sys.exit(1)
     try:
         own = dict(_variable(each) for each in variables)
         environment = prepare(folder.resolve(), source_distributions=source_distributions, progress=_say)

@@ -19,15 +19,19 @@ class NotReadyInTimeError(CommandError):
     """The function was not ready within the time; the controller continues."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wait:
-    """How long to wait (seconds), how to read the function, and where progress goes."""
+    """How long to wait (seconds), how to read the function, and where progress goes.
+
+    `stages` shows the new stages of a build.
+    """
 
     seconds: float
     read: Callable[[], Function]
     say: Callable[[str], None]
     sleep: Callable[[float], None] = field(default=time.sleep)
     clock: Callable[[], float] = field(default=time.monotonic)
+    stages: Callable[[], None] = field(default=lambda: None)
 
 
 def wait_until_ready(wait: Wait) -> Function:
@@ -37,11 +41,15 @@ def wait_until_ready(wait: Wait) -> Function:
         NotReadyInTimeError: it was not ready within the time.
         CommandError: it cannot become ready; with the reason.
     """
-    started, said, failed_since = wait.clock(), "", None
+    started, said, failed_since, building = wait.clock(), "", None, False
     while True:
         function = wait.read()
         now = wait.clock() - started
         ready: Mapping[str, Any] = condition_of(function, "Ready") if function["status"]["current"] else {}
+        # Once more after it has ended: its last stages.
+        if building or _is_building(function):
+            wait.stages()
+            building = _is_building(function)
         if ready.get("status") is True:
             wait.say(f"  {now:5.1f} s  ready: revision {function['status']['latest_ready_revision']}")
             return function
@@ -61,7 +69,14 @@ def wait_until_ready(wait: Wait) -> Function:
 
 
 def _may_recover(function: Function) -> bool:
-    return condition_of(function, "Accepted").get("status") is not False
+    return all(condition_of(function, each).get("status") is not False for each in ("Accepted", "Built"))
+
+
+def _is_building(function: Function) -> bool:
+    if not function.get("source"):
+        return False
+    built = condition_of(function, "Built") if function["status"]["current"] else {}
+    return built.get("status") is None
 
 
 def _progress(ready: Mapping[str, Any]) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 from policies.own_function import MAX_TAG, OwnFunction, TrafficTarget
+from policies.own_function_secrets import MAX_MOUNTED
+from policies.own_function_secrets import MAX_NAME as MAX_SECRET_NAME
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _HEALTH_PATH = re.compile(r"/[-A-Za-z0-9._~/]{0,254}")
 _TAG = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _QUEUE_PROXY_PORTS = frozenset({8008, 8012, 8013, 8022, 8112, 9090, 9091})
 _MAX_VARIABLES, _MAX_VALUE, _MAX_TARGETS, _ALL = 64, 4_096, 10, 100
+_SOURCE = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_IMAGE, _MAX_WORD = 512, 8_192
 # Reserved by Knative.
 _PORT, _RESERVED_PREFIX = "PORT", "K_"
@@ -40,7 +43,7 @@ INTEGERS: Mapping[str, Bounds] = {
     "attempt": Bounds(smallest=0, largest=2**31 - 1),
 }
 WORDS: Mapping[str, int] = {"command": 32, "args": 64}
-FIELDS = ("image", *WORDS, *INTEGERS, "health_path", "environment", "objects", "traffic")
+FIELDS = ("image", "source", *WORDS, *INTEGERS, "health_path", "environment", "secrets", "objects", "traffic")
 
 
 def parse_fields(body: Any, name: str) -> dict[str, Any]:
@@ -62,8 +65,8 @@ def parse_fields(body: Any, name: str) -> dict[str, Any]:
         if field not in FIELDS and field != "name":
             raise malformed(unknown_name("field", field, FIELDS))
     parsed = {field: _parsed(field, value, name) for field, value in fields.items() if field != "name"}
-    if "image" in parsed and parsed["image"] is None:
-        raise malformed("'image' must not be null")
+    if parsed.get("image") and parsed.get("source"):
+        raise malformed("a function has either an 'image' or a 'source'")
     return parsed
 
 
@@ -72,19 +75,24 @@ def malformed(why: str) -> GatewayError:
     return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
 
 
-def _parsed(field: str, value: Any, name: str) -> Any:
+def _parsed(field: str, value: Any, name: str) -> Any:  # noqa: PLR0911 - one for each form
     if value is None:
         return None
     if field in INTEGERS:
         return _integer(field, value)
     if field in WORDS:
         return _words(field, value)
-    if field in {"environment", "objects"}:
-        return _environment(value) if field == "environment" else _flag(field, value)
+    parse = {"environment": _environment, "secrets": _secrets}.get(field)
+    if parse is not None:
+        return parse(value)
+    if field == "objects":
+        return _flag(field, value)
     if field == "traffic":
         return _traffic(value, name)
     if not _is_text(value, _MAX_IMAGE):
         raise malformed(f"'{field}' must be a string of at most {_MAX_IMAGE} characters")
+    if field == "source" and not _SOURCE.fullmatch(value):
+        raise malformed("'source' must be sha256: and 64 hex digits, as the upload of an archive returns them")
     if field == "health_path" and not _HEALTH_PATH.fullmatch(value):
         raise malformed("'health_path' must begin with a slash and have letters, digits, '-', '.', '_' and '~' only")
     return value
@@ -133,6 +141,16 @@ def _environment(value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def _secrets(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_MOUNTED or not all(isinstance(name, str) for name in value):
+        raise malformed(f"'secrets' must be a list of at most {MAX_MOUNTED} names")
+    if len(set(value)) != len(value) or not all(
+        len(name) <= MAX_SECRET_NAME and _TAG.fullmatch(name) for name in value
+    ):
+        raise malformed("'secrets' must be different DNS labels of at most 40 characters that begin with a letter")
+    return tuple(sorted(value))
+
+
 def _traffic(value: Any, name: str) -> tuple[TrafficTarget, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= _MAX_TARGETS:
         raise malformed(f"'traffic' must be a list of 1 to {_MAX_TARGETS} shares")
@@ -171,13 +189,18 @@ def changed(base: OwnFunction | None, name: str, values: Mapping[str, Any]) -> O
         values: from `parse_fields`.
 
     Raises:
-        GatewayError: REQUEST_MALFORMED: there is no image, or `min_scale` is larger than `max_scale`.
+        GatewayError: REQUEST_MALFORMED: there is neither image nor source, or `min_scale` is larger than `max_scale`.
     """
-    if base is None and "image" not in values:
-        raise malformed("'image' is required")
-    usual = OwnFunction(name=name, image="")
+    usual = OwnFunction(name=name)
+    # One takes the place of the other.
+    other = {"image": {"source": None}, "source": {"image": None}}
+    for field in ("image", "source"):
+        if values.get(field):
+            values = {**values, **other[field]}
     given = {field: getattr(usual, field) if value is None else value for field, value in values.items()}
     spec = replace(base or usual, **given)
+    if not spec.image and not spec.source:
+        raise malformed("'image' or 'source' is required")
     if spec.min_scale > spec.max_scale:
         raise malformed("'min_scale' must not be larger than 'max_scale'")
     return spec

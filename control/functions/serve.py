@@ -8,10 +8,13 @@ from control.functions.app import FunctionsApi, build_functions_app
 from gateway.identity.credential import IdentityService
 from gateway.server.serve import open_directory, run
 from gateway.settings import Settings
+from tenancy.function_logs import KubernetesLogs
 from tenancy.function_repository import KubernetesFunctionRepository
 from tenancy.kubernetes.client import connect
 from tenancy.platform.platform_file import read_platform
 from tenancy.repository import KubernetesTenantRepository
+from tenancy.secret_repository import KubernetesSecretRepository
+from tenancy.trigger_repository import KubernetesTriggerRepository
 
 
 def serve(platform_file: Path) -> int:
@@ -25,11 +28,15 @@ def serve(platform_file: Path) -> int:
         if settings.tenant_source == "file":
             raise ValueError("functions are objects of a cluster: set OSFAAS_TENANT_SOURCE=kubernetes")
         cluster = connect(settings.kubeconfig)
+        functions = KubernetesFunctionRepository(cluster)
         api = FunctionsApi(
             directory=open_directory(settings),
             tenants=KubernetesTenantRepository(cluster),
-            functions=KubernetesFunctionRepository(cluster),
+            functions=functions,
+            secrets=KubernetesSecretRepository(cluster),
+            logs=KubernetesLogs(cluster, functions),
             platform=read_platform(platform_file),
+            triggers=KubernetesTriggerRepository(cluster),
         )
         return build_functions_app(settings, identity, api)
 

@@ -13,12 +13,17 @@ from tenancy.model.errors import (
     ForbiddenError,
     FunctionError,
     NoSuchFunctionError,
+    NoSuchSecretError,
     NotFoundError,
     PreconditionError,
     RecordError,
+    SecretError,
+    SecretInUseError,
+    SecretPreconditionError,
     TenancyError,
     TooLargeError,
     TooManyError,
+    TooManySecretsError,
     UnavailableError,
 )
 
@@ -75,6 +80,8 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
         )
     if isinstance(error, NoSuchFunctionError):
         return GatewayError(ErrorCode.FUNCTION_NOT_DEPLOYED, project_id=project_id, function=function)
+    if isinstance(error, SecretError):
+        return _secret_error(error, project_id, function, why)
     kinds: tuple[tuple[type[TenancyError], ErrorCode], ...] = (
         (PreconditionError, ErrorCode.FUNCTION_PRECONDITION),
         (TooLargeError, ErrorCode.FUNCTION_TOO_LARGE),
@@ -88,3 +95,17 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
     )
     kind = next((kind for type_, kind in kinds if isinstance(error, type_)), ErrorCode.INTERNAL)
     return GatewayError(kind, function=function, why=why)
+
+
+def _secret_error(error: SecretError, project_id: ProjectId, name: str, why: str) -> GatewayError:
+    if isinstance(error, TooManySecretsError):
+        return GatewayError(
+            ErrorCode.SECRET_COUNT_EXCEEDED, project_id=project_id, usage=error.usage, limit=error.limit
+        )
+    kinds: tuple[tuple[type[SecretError], ErrorCode], ...] = (
+        (NoSuchSecretError, ErrorCode.SECRET_NOT_FOUND),
+        (SecretPreconditionError, ErrorCode.SECRET_PRECONDITION),
+        (SecretInUseError, ErrorCode.SECRET_IN_USE),
+    )
+    kind = next((kind for type_, kind in kinds if isinstance(error, type_)), ErrorCode.SECRET_REJECTED)
+    return GatewayError(kind, project_id=project_id, secret=name, why=why)

@@ -19,6 +19,9 @@ from gateway.identity.outage import OutageError
 from gateway.identity.tokens import reject_malformed
 from gateway.identity.validation_limiter import ValidationLimiter
 from gateway.settings.identity import IdentitySettings
+from policies.names import ProjectId
+from policies.own_build import REGISTRY_USER
+from tenancy.registry_credentials import CredentialVerifier, WorkloadCredential
 
 TOKEN_USER = "token"  # noqa: S105 - a name
 _MAX_CHARS = 12_288
@@ -26,6 +29,26 @@ _SECRET_CHARS = 512
 _CREDENTIAL_ID = re.compile(r"[0-9a-f]{32}")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="osfaas registry", charset="UTF-8"'}
 _REJECTED = {httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: a caller of Keystone, or a build or the kubelet with a credential of the controller.
+
+    Attributes:
+        caller: None for a workload.
+        workload: None for a caller.
+    """
+
+    caller: Caller | None = None
+    workload: WorkloadCredential | None = None
+
+    @property
+    def project_id(self) -> ProjectId:
+        """The project whose repositories it may use."""
+        found = self.caller or self.workload
+        assert found is not None
+        return found.project_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,7 @@ class RegistryLogins:
         settings: IdentitySettings,
         *,
         auth_url: str,
+        workloads: CredentialVerifier | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keystone = keystone
@@ -77,20 +101,26 @@ class RegistryLogins:
         self._validations = validations
         self._settings = settings
         self._auth_url = auth_url
+        self._workloads = workloads
         self._clock = clock
 
-    async def caller_of(self, head: RequestHead) -> Caller:
-        """The caller of a request, with the roles on the project of its credential.
+    async def client_of(self, head: RequestHead) -> Client:
+        """Who sends a request: a caller has the roles on the project of its credential.
 
         Raises:
             GatewayError: REGISTRY_LOGIN_FAILED, TOKEN_WRONG_SCOPE, ACCESS_DENIED_BY_RULE, KEYSTONE_UNAVAILABLE.
         """
         login = basic_of(head)
+        if login.user == REGISTRY_USER:
+            workload = self._workloads.verify(login.password) if self._workloads else None
+            if workload is None:
+                raise refused()
+            return Client(workload=workload)
         caller = await (self._by_token(login) if login.user == TOKEN_USER else self._by_credential(login))
         service, path = self._settings.service_type, head.path.decode("ascii")
         if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
             raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)
-        return caller
+        return Client(caller)
 
     async def _by_token(self, login: BasicLogin) -> Caller:
         try:

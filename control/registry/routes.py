@@ -6,16 +6,17 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from control.registry.login import RegistryLogins
-from control.registry.scopes import RegistryRoles, Scope, granted, parse_scopes
+from control.registry.login import Client, RegistryLogins
+from control.registry.login_limit import LoginLimiter
+from control.registry.scopes import RegistryRoles, Scope, granted, granted_to_workload, parse_scopes
 from control.registry.tokens import Grant, SigningKey, claims_of
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.context import context_of
 from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
-from gateway.identity.caller import Caller
 from gateway.settings import Settings
 from gateway.telemetry.cadf import AuditEvent, record
+from policies.own_build import REGISTRY_USER
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.model.errors import DirectoryError, NotOnboardedError
 
@@ -26,11 +27,15 @@ _OBSERVER = "osfaas-registry-tokens"
 
 
 class RegistryTokenRoute:
-    """The endpoint: the form of the request, login, tenant, then what is granted. A token may grant nothing."""
+    """The endpoint: the form of the request, the client's limit, login, tenant, then what is granted.
+
+    A token may grant nothing.
+    """
 
     def __init__(
         self,
         logins: RegistryLogins,
+        limiter: LoginLimiter,
         directory: TenantDirectory,
         key: SigningKey,
         settings: Settings,
@@ -38,6 +43,7 @@ class RegistryTokenRoute:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._logins = logins
+        self._limiter = limiter
         self._directory = directory
         self._key = key
         self._settings = settings
@@ -48,11 +54,11 @@ class RegistryTokenRoute:
         """Serves one request."""
         context = context_of(request.scope)
         context.route = "registry-token"
-        caller: Caller | None = None
+        client: Client | None = None
         grants: list[Grant] = []
 
         async def answer() -> Response:
-            nonlocal caller
+            nonlocal client
             assert context.head is not None
             parameters = parse_query(context.head.query, _PARAMETERS)
             scopes = parse_scopes(parameters.get("scope", []))
@@ -60,37 +66,42 @@ class RegistryTokenRoute:
                 raise GatewayError(
                     ErrorCode.REQUEST_MALFORMED, why=f"the service must be {self._settings.registry_service!r}"
                 )
-            caller = await self._logins.caller_of(context.head)
-            context.log.user_id, context.log.project_id = caller.user_id, caller.project_id
-            grants.extend(self._grants(caller, scopes))
-            return self._response(caller, grants)
+            self._limiter.count(request.scope)
+            client = await self._logins.client_of(context.head)
+            context.log.user_id = client.caller.user_id if client.caller else None
+            context.log.project_id = client.project_id
+            grants.extend(self._grants(client, scopes))
+            return self._response(client, grants)
 
         response = await answer_or_error(context, answer())
-        record(_audit_event(caller, grants, response.status_code, context.request_id))
+        record(_audit_event(client, grants, response.status_code, context.request_id))
         return response
 
-    def _grants(self, caller: Caller, scopes: tuple[Scope, ...]) -> list[Grant]:
+    def _grants(self, client: Client, scopes: tuple[Scope, ...]) -> list[Grant]:
         try:
-            tenant = self._directory.tenant_of(caller.project_id)
+            tenant = self._directory.tenant_of(client.project_id)
         except NotOnboardedError as error:
-            raise GatewayError(ErrorCode.TENANT_NOT_ONBOARDED, project_id=caller.project_id) from error
+            raise GatewayError(ErrorCode.TENANT_NOT_ONBOARDED, project_id=client.project_id) from error
         except DirectoryError as error:
             raise GatewayError(ErrorCode.DIRECTORY_UNAVAILABLE) from error
         if tenant.suspended is not None:
             raise GatewayError(
-                ErrorCode.TENANT_SUSPENDED, project_id=caller.project_id, reason=tenant.suspended.rstrip(".")
+                ErrorCode.TENANT_SUSPENDED, project_id=client.project_id, reason=tenant.suspended.rstrip(".")
             )
-        found = [
-            Grant(scope.kind, scope.name, granted(scope, caller.project_id, caller.roles, self._roles))
-            for scope in scopes
-        ]
+        found = [Grant(scope.kind, scope.name, self._granted(client, scope)) for scope in scopes]
         return [grant for grant in found if grant.actions]
 
-    def _response(self, caller: Caller, grants: list[Grant]) -> Response:
+    def _granted(self, client: Client, scope: Scope) -> tuple[str, ...]:
+        if client.caller is not None:
+            return granted(scope, client.caller.project_id, client.caller.roles, self._roles)
+        assert client.workload is not None
+        return granted_to_workload(scope, client.workload, self._roles)
+
+    def _response(self, client: Client, grants: list[Grant]) -> Response:
         now, seconds = int(self._clock()), self._settings.registry_token_seconds
         claims = claims_of(
             grants,
-            subject=caller.user_id,
+            subject=client.caller.user_id if client.caller else f"{REGISTRY_USER}-{client.project_id}",
             issuer=self._settings.registry_token_issuer,
             audience=self._settings.registry_service,
             now=now,
@@ -102,11 +113,14 @@ class RegistryTokenRoute:
         return JSONResponse(document, headers=UNCACHEABLE)
 
 
-def _audit_event(caller: Caller | None, grants: list[Grant], status: int, request_id: str) -> AuditEvent:
+def _audit_event(client: Client | None, grants: list[Grant], status: int, request_id: str) -> AuditEvent:
     """The audit event of a request, refused ones included; the token itself is in no log."""
     initiator = {"id": "unknown", "typeURI": "service/security/account/user"}
-    if caller is not None:
+    if client is not None and client.caller is not None:
+        caller = client.caller
         initiator |= {"id": caller.user_id, "name": caller.user_name, "project_id": caller.project_id}
+    elif client is not None:
+        initiator = {"id": REGISTRY_USER, "typeURI": "service/compute", "project_id": client.project_id}
     return AuditEvent(
         action="authenticate",
         status=status,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, GatewayError
+from tenancy.registry_credentials import WorkloadCredential
 
 MAX_SCOPES = 16
 _MAX_CHARS = 512
@@ -77,6 +78,18 @@ def granted(scope: Scope, project_id: str, roles: Collection[str], rules: Regist
     if owner == project_id != rules.base_prefix and rules.member in roles:
         allowed.add("push")
     return tuple(action for action in scope.actions if action in allowed)
+
+
+def granted_to_workload(scope: Scope, credential: WorkloadCredential, rules: RegistryRoles) -> tuple[str, ...]:
+    """The actions of a scope that a build or the kubelet gets. See `granted`."""
+    if scope.kind != "repository" or not _REPOSITORY.fullmatch(scope.name):
+        return ()
+    owner, _, _ = scope.name.partition("/")
+    if owner == rules.base_prefix:
+        return tuple(action for action in scope.actions if action == "pull")
+    if owner != credential.project_id:
+        return ()
+    return tuple(action for action in scope.actions if action in credential.actions)
 
 
 def _malformed(why: str) -> GatewayError:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from control.registry.login import RegistryLogins
+from control.registry.login_limit import ClientAddresses, LoginLimiter
 from control.registry.routes import PATH, RegistryTokenRoute
 from control.registry.tokens import SigningKey
 from gateway.http.error_handlers import install_error_handlers
@@ -26,6 +28,7 @@ from gateway.server.serve import open_directory, run
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from tenancy.directory.protocol import TenantDirectory
+from tenancy.registry_credentials import CredentialVerifier
 
 
 def serve() -> int:
@@ -46,11 +49,13 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
     """Builds the ASGI application.
 
     Raises:
-        ValueError: OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set, or has no key.
+        ValueError: OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set, or a file of a key has none.
     """
     if settings.registry_token_key_file is None:
         raise ValueError("OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set: it names the private key of the registry's tokens")
     key = SigningKey.from_file(settings.registry_token_key_file)
+    path = settings.registry_credential_key_file
+    workloads = CredentialVerifier.from_file(path, time.time) if path else None
     metrics, recorder = Metrics(), recorder_of(settings)
     service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file)
 
@@ -61,8 +66,10 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
                 settings.token_validation_concurrency, wait_seconds=settings.keystone_timeout_seconds
             )
             keystone = build_keystone(settings, identity, http)
-            logins = RegistryLogins(keystone, http, limiter, settings, auth_url=identity.auth_url)
-            app.state.registry = RegistryTokenRoute(logins, directory, key, settings)
+            logins = RegistryLogins(keystone, http, limiter, settings, auth_url=identity.auth_url, workloads=workloads)
+            app.state.registry = RegistryTokenRoute(
+                logins, LoginLimiter(settings.registry_logins_per_minute), directory, key, settings
+            )
             yield
 
     async def token(request: Request) -> Response:
@@ -77,4 +84,5 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     install_error_handlers(app)
-    return RequestMiddleware(app, settings, metrics, recorder)
+    measured = RequestMiddleware(app, settings, metrics, recorder)
+    return ClientAddresses(measured, trusted_proxies=settings.registry_trusted_proxies)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs both runtimes into DIR for the tests: DIR/wheels, and an environment for each, DIR/framework and DIR/asgi.
+# Installs both runtimes into DIR for the tests: DIR/wheels, and an environment for each, DIR/framework and DIR/asgi; and
+# the packages of the template 'thumbnail' into DIR/packages.
 # Never one for both: a function has one of them, and nothing of the other. Running it again changes nothing.
 set -euo pipefail
 dir=${1:?usage: install.sh DIR}
@@ -14,3 +15,5 @@ for runtime in framework asgi; do
     "$dir/$runtime/bin/pip" install --quiet --disable-pip-version-check --no-index --find-links "$dir/wheels" --require-hashes --requirement "$here/$runtime/${runtime}_runtime/constraints.txt"
     "$dir/$runtime/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$here/$runtime"
 done
+mkdir -p "$dir/packages"
+"$python" -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps --dest "$dir/packages" --requirement "$here/packages.txt"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from gateway.call_usage import CallUsage
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
@@ -57,14 +58,16 @@ class Admission:
         self._identity.authorise(caller, context.head, services=services, readers=readers)
         tenant = self._tenant_of(caller)
         service = services and self._identity.is_service(caller)
-        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service)
+        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, CallUsage())
         call = Call(caller=caller, tenant=tenant, subject=subject, context=context)
         if counted:
             await self.count(call)
         return call
 
-    async def recheck(self, call: Call) -> GatewayError | None:
+    async def recheck(self, call: Call, *, readers: bool = False) -> GatewayError | None:
         """The error that would reject this call now, or None; for calls whose reply takes long.
+
+        `readers`: as of `admit`.
 
         It asks as any call does, so mostly the token cache. An outage of Keystone or of the directory rejects nothing
         but a token that has expired.
@@ -72,7 +75,7 @@ class Admission:
         assert call.context.head is not None
         try:
             caller = await self._identity.identify(call.context.head)
-            self._identity.authorise(caller, call.context.head)
+            self._identity.authorise(caller, call.context.head, readers=readers)
             self._tenant_of(caller)
         except GatewayError as error:
             if error.kind not in _UNKNOWN:
@@ -90,6 +93,10 @@ class Admission:
         use = await self._limiter.count_call(call.subject, requests)
         if use is not None:
             call.context.limits[use.name] = use
+        # Only now: a call that is rejected was charged nothing, and leaves no usage record.
+        call.context.usage = usage = call.subject.usage
+        if usage is not None:
+            usage.requests += requests
 
     def token_rejected(self, call: Call, error: GatewayError) -> GatewayError:
         """The error for a caller whose token the object store has rejected with TOKEN_INVALID.

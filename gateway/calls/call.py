@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
-from tenancy.directory.protocol import Tenant
+from tenancy.directory.protocol import FunctionAddress, Tenant
 
 
 class Call(NamedTuple):
@@ -33,3 +34,15 @@ class Call(NamedTuple):
     def part(self) -> "Call":
         """The same call for one of its many objects, with a separate context."""
         return self._replace(context=self.context.part())
+
+
+def enabled_function(call: Call, function: str) -> FunctionAddress:
+    """The address of a function that is enabled for the caller's project.
+
+    Raises:
+        GatewayError: FUNCTION_NOT_ENABLED.
+    """
+    address = call.tenant.functions.get(function)
+    if address is None:
+        raise GatewayError(ErrorCode.FUNCTION_NOT_ENABLED, function=function, project_id=call.tenant.project_id)
+    return address

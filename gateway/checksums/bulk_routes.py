@@ -27,6 +27,8 @@ from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError, unless_gone
 from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
+from gateway.operations.acceptance import CHECKSUMS, AsyncCalls
+from gateway.operations.preference import AsyncPreference
 from gateway.settings.limits import ChecksumSettings
 from gateway.telemetry.outcome import GONE
 
@@ -45,12 +47,15 @@ class BulkRoutes:
         small: SmallObjects,
         settings: ChecksumSettings,
         slots: ListSlots,
+        *,
+        asynchronous: AsyncCalls,
     ) -> None:
         self._admission = admission
         self._checksums = checksums
         self._small = small
         self._settings = settings
         self._slots = slots
+        self._asynchronous = asynchronous
 
     async def many(self, request: Request) -> Response:
         """`POST /v1/checksums`: newline-delimited JSON, one line per object, an empty line as a keep-alive."""
@@ -66,10 +71,25 @@ class BulkRoutes:
         call = await self._admission.admit(context, services=True)
         parse_query(context.head.query, ())
         _refuse_other_than_json(request)
+        preference = self._asynchronous.preference(context.head)
+        if preference is not None:
+            return await self._accept(request, call, preference)
         with contextlib.ExitStack() as held:
             slot = held.enter_context(self._slots.slot(call.caller, declared_length(request.headers)))
             work = await self._read(request, slot, call)
             return _LineStream(self._lines(work), context, held.pop_all().close)
+
+    async def _accept(self, request: Request, call: Call, preference: AsyncPreference) -> Response:
+        self._checksums.check_enabled(call)
+
+        async def read(most: int) -> bytes:
+            return await read_body(request, max_bytes=most)
+
+        with self._slots.slot(call.caller, declared_length(request.headers)):
+            operation = await self._asynchronous.accept(
+                call, preference, kind=CHECKSUMS, subject="many objects", read_body=read
+            )
+        return await unless_gone(request.receive, self._asynchronous.answer(operation, preference))
 
     async def _read(self, request: Request, slot: ListSlot, call: Call) -> BulkWork:
         body = await read_body(request, max_bytes=self._settings.bulk_body_max_bytes)

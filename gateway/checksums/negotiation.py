@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from http_sfv.dictionary import Dictionary
-from http_sfv.item import Item
 
-from gateway.digests import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_value
+from gateway.digests import ALGORITHMS, BY_WIRE_NAME, Algorithm, digest_dictionary, digest_value
 from gateway.errors import ErrorCode, GatewayError
 
 # Clients name a few algorithms and types; longer fields only consume parsing time.
@@ -69,9 +68,9 @@ def negotiate(
     digest: tuple[Preference, ...] = ()
     repr_digest: tuple[Preference, ...] = ()
     if want_digest is not None:
-        digest = _most_preferred(parse_want_digest(_short_enough("Want-Digest", want_digest)))
+        digest = _most_preferred(parse_want_digest(short_enough("Want-Digest", want_digest)))
     elif want_repr_digest is not None:
-        repr_digest = _most_preferred(parse_want_repr_digest(_short_enough("Want-Repr-Digest", want_repr_digest)))
+        repr_digest = _most_preferred(parse_want_repr_digest(short_enough("Want-Repr-Digest", want_repr_digest)))
     else:
         names = list(dict.fromkeys(names or default))
         digest = tuple(Preference(ALGORITHMS[name].wire_names[0], ALGORITHMS[name]) for name in names)
@@ -91,7 +90,12 @@ def parse_algorithms(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(parse_algorithm(word) for word in words))
 
 
-def _short_enough(field: str, value: str) -> str:
+def short_enough(field: str, value: str) -> str:
+    """The value of a field that names algorithms, if it is short enough to parse.
+
+    Raises:
+        GatewayError: REQUEST_HEAD_TOO_LARGE.
+    """
     # RFC 9110, 5.4: a field that is too large is rejected, not ignored.
     if len(value) > MAX_PREFERENCE_CHARS:
         raise GatewayError(
@@ -153,10 +157,8 @@ def digest_fields(wanted: NegotiatedDigests, digests: Mapping[str, str]) -> dict
         entries = (f"{w.wire_name}={digest_value(w.algorithm, digests[w.algorithm.name])}" for w in wanted.digest)
         return {"Digest": ",".join(entries)}
     if wanted.repr_digest:
-        dictionary = Dictionary()
-        for preference in wanted.repr_digest:
-            dictionary[preference.wire_name] = Item(bytes.fromhex(digests[preference.algorithm.name]))
-        return {"Repr-Digest": str(dictionary)}
+        values = {preference.wire_name: digests[preference.algorithm.name] for preference in wanted.repr_digest}
+        return {"Repr-Digest": digest_dictionary(values)}
     return {}
 
 

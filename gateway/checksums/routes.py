@@ -1,11 +1,14 @@
 """HTTP routes of checksums: by object path, and by query with `bucket` and `file`."""
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.calls.admission import Admission
+from gateway.checksums.assertion import FIELD as ASSERTED
+from gateway.checksums.assertion import check_assertions, parse_assertions
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.negotiation import NegotiatedDigests, digest_fields, names_json, negotiate, prefers_text
 from gateway.checksums.service import Answer, ChecksumRequest, Checksums
@@ -18,12 +21,14 @@ from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
 from gateway.objects.model import ObjectRef
+from gateway.operations.acceptance import CHECKSUMS, AsyncCalls
 from gateway.upstream.timing import server_timing
 
 PREFIX = b"/v1/checksums/"
 # `versionId` is S3's word for Swift's.
 PARAMETERS = ("algorithm", "version-id", "versionId", "force", "store")
 NAMING_PARAMETERS = ("bucket", "container", "file", "object")
+_DIGEST_FIELDS = frozenset(("want-digest", "want-repr-digest", "repr-digest"))
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -34,21 +39,29 @@ Locate = Callable[[RequestHead], tuple[ObjectRef, Mapping[str, list[str]]]]
 class ChecksumRoutes:
     """Endpoints for digests of one object."""
 
-    def __init__(self, admission: Admission, checksums: Checksums, *, default_algorithms: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        checksums: Checksums,
+        *,
+        default_algorithms: tuple[str, ...],
+        asynchronous: AsyncCalls,
+    ) -> None:
         self._admission = admission
         self._checksums = checksums
         self._default_algorithms = default_algorithms
+        self._asynchronous = asynchronous
 
     async def by_path(self, request: Request) -> Response:
-        """`GET|HEAD /v1/checksums/{container}/{object}`.
+        """`GET|HEAD /v1/checksums/{container}/{object}`; 204 or 412 if the request asserts a digest.
 
-        Storage clients, which send a `Want-` field, print an error's body unchanged: they get plain text.
+        Storage clients, which send a field of digests, print an error's body unchanged: they get plain text.
         """
         context = context_of(request.scope)
         context.route = "checksums.object"
         assert context.head is not None
         accept = context.head.joined(b"accept")
-        preferences = "want-digest" in request.headers or "want-repr-digest" in request.headers
+        preferences = not _DIGEST_FIELDS.isdisjoint(request.headers.keys())
         text = prefers_text(accept)
         plain = text or (preferences and not names_json(accept))
         return await self._respond(request, context, ref_from_path, text=text, plain_errors=plain)
@@ -88,21 +101,33 @@ class ChecksumRoutes:
         call = await self._admission.admit(context, services=True)
         ref, parameters = locate(head)
         want_digest, want_repr_digest = head.joined(b"want-digest"), head.joined(b"want-repr-digest")
+        assertions = parse_assertions(head.joined(b"repr-digest"))
         wanted = negotiate(
             ordered=parameters.get("algorithm", []),
             want_digest=want_digest,
             want_repr_digest=want_repr_digest,
-            default=self._default_algorithms,
+            default=() if assertions else self._default_algorithms,
         )
+        names = tuple(dict.fromkeys((*wanted.algorithms, *(each.algorithm for each in assertions))))
         checksum_request = ChecksumRequest(
-            ref, wanted.algorithms, force=_flag(parameters, "force"), store=_flag(parameters, "store")
+            ref, names, force=_flag(parameters, "force"), store=_flag(parameters, "store")
         )
+        preference = self._asynchronous.preference(head)
+        if preference is not None:
+            self._checksums.check_enabled(call)
+            subject = f"{ref.container}/{ref.name}"
+            operation = await self._asynchronous.accept(call, preference, kind=CHECKSUMS, subject=subject)
+            return await self._asynchronous.answer(operation, preference)
         answer = await self._checksums.answer(call, checksum_request)
+        values = {name: digest.value for name, digest in answer.digests.items()}
+        check_assertions(assertions, values)
         fields = _common(context)
         if head.method == "HEAD" or want_digest is not None or want_repr_digest is not None:
             # The body of a GET is another representation, with another digest (RFC 9530, 2). So the field is sent only
             # to clients that request it by name, and read the object's digest from it.
-            fields |= digest_fields(wanted, {name: digest.value for name, digest in answer.digests.items()})
+            fields |= digest_fields(wanted, values)
+        if assertions:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=fields)
         if head.method == "HEAD":
             return _as_object(answer, fields)
         return _as_body(answer, wanted, fields, text=text)
@@ -187,7 +212,7 @@ def answer_document(answer: Answer) -> dict[str, object]:
 def _common(context: RequestContext) -> dict[str, str]:
     return {
         **UNCACHEABLE,
-        "Vary": f"Accept, Want-Digest, Want-Repr-Digest, {CREDENTIAL_FIELDS}",
+        "Vary": f"Accept, Want-Digest, Want-Repr-Digest, {ASSERTED}, {CREDENTIAL_FIELDS}",
         "Server-Timing": server_timing(context.timings),
     }
 

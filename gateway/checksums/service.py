@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.calls.admission import Admission
-from gateway.calls.call import Call
-from gateway.checksums.contract import DigestContract
+from gateway.calls.call import Call, enabled_function
+from gateway.checksums.contract import FUNCTION, DigestContract
 from gateway.checksums.known import Digest, KnownDigests, Source
 from gateway.compute.job import Job
 from gateway.compute.runner import Runner
@@ -72,6 +72,14 @@ class Checksums:
                 return await self._answer(call, request)
             except GatewayError as error:
                 raise self.explained(call, error) from error.__cause__
+
+    def check_enabled(self, call: Call) -> None:
+        """Checks that the project has the function that computes digests.
+
+        Raises:
+            GatewayError: FUNCTION_NOT_ENABLED.
+        """
+        enabled_function(call, FUNCTION)
 
     def explained(self, call: Call, error: GatewayError) -> GatewayError:
         """The error for a caller whose token the store may have rejected."""

@@ -100,6 +100,7 @@ class ObjectFunction:
             repeated=True,
             permanent_failure=target.permanent_failure,
             timings=context.timings,
+            usage=context.usage,
         )
         async with self._client.exchange(target.address, request) as reply:
             return await read_reply(reply, job.contract.function)

@@ -1,5 +1,6 @@
 """Runs jobs: each computation once for all waiting callers, in a slot of its project, with a verified result."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Hashable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from gateway.calls.call import Call
+from gateway.calls.call import Call, enabled_function
 from gateway.compute.attempts import Attempts
 from gateway.compute.batch import BatchOrder, BatchRefusedError, LoadedJob
 from gateway.compute.job import Job, Result
@@ -72,7 +73,7 @@ class Runner:
             joined = key in self._flights
             try:
                 result: Result = await self._flights.run(
-                    key, lambda: self._compute(job), wait_seconds=max(0, deadline - time.monotonic())
+                    key, lambda: self._held(job), wait_seconds=max(0, deadline - time.monotonic())
                 )
             except StillRunningError as error:
                 raise GatewayError(ErrorCode.COMPUTATION_RUNNING, seconds=self._slots.answer_seconds) from error
@@ -143,13 +144,16 @@ class Runner:
         self._computations.labels(_BATCH, outcome).inc()
         return results
 
+    async def _held(self, job: Job[Result]) -> Result:
+        """Its usage belongs to the call that started it, even if that has ended meanwhile."""
+        usage = job.call.context.usage
+        with usage.held() if usage is not None else contextlib.nullcontext():
+            return await self._compute(job)
+
     async def _compute(self, job: Job[Result]) -> Result:
         call, function = job.call, job.contract.function
-        address = call.tenant.functions.get(function)
-        if address is None:
-            raise GatewayError(ErrorCode.FUNCTION_NOT_ENABLED, function=function, project_id=call.tenant.project_id)
         target = Target(
-            address=address,
+            address=enabled_function(call, function),
             permanent_failure=self._diagnostics.permanent_failure(call.caller.project_id, function),
             pause=self._slots.throttle.yield_to_interactive if call.of_service else None,
         )

@@ -20,7 +20,7 @@ from gateway.checksums.bulk import retry_when_limited
 from gateway.checksums.known import Source
 from gateway.checksums.service import Answer, ChecksumRequest, Checksums
 from gateway.errors import ErrorCode, GatewayError
-from gateway.events.memory import EventMemory
+from gateway.event_memory import EventMemory
 from gateway.events.records import Happening, ObjectEvent
 from gateway.objects.model import ObjectRef
 from gateway.objects.stored import BINDING
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventCall:
-    """One call with events, and the algorithms of the digests that are stored with their objects."""
+    """One call with events, and the algorithms of the digests that are stored with their objects: none, or some."""
 
     call: Call
     algorithms: tuple[str, ...]
@@ -61,7 +61,7 @@ class EventFlow:
         Raises:
             GatewayError: see `Checksums.answer`; the event may be delivered again.
         """
-        if event.happening is Happening.OTHER:
+        if event.happening is Happening.OTHER or not events.algorithms:
             return Outcome.IGNORED
         key = None if event.identity is None else _key(events, event.identity)
 

@@ -1,4 +1,4 @@
-"""HTTP route of object events.
+"""HTTP route of object events: digests are stored with each object, and the triggers that match it fire.
 
 A successful answer has no body: Knative's broker takes a body that is not an event for a failed delivery. If events
 fail, the answer is one of their errors, temporary ones (with Retry-After) first, so that the sender delivers again;
@@ -13,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.calls.admission import Admission
+from gateway.calls.call import Call
 from gateway.checksums.audit import record_service_call
 from gateway.checksums.bulk import calls_of, map_concurrently, retry_when_limited
 from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.negotiation import names_json, parse_algorithms
-from gateway.errors import UNCACHEABLE, GatewayError
+from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.events.flow import EventCall, EventFlow, Outcome
-from gateway.events.records import ObjectEvent, read_events
+from gateway.events.records import Happening, ObjectEvent, read_events
 from gateway.http.body import read_body
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import unless_gone
@@ -29,19 +30,29 @@ from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
 from gateway.settings.limits import ChecksumSettings
 from gateway.telemetry.outcome import CALLER_GONE
+from gateway.triggers.events import EventTriggers, FiredTriggers
 
 _DONE = 204
-PARAMETERS = ("algorithm",)
+PARAMETERS = ("algorithm", "checksums")
+_BOOLEANS = {"true": True, "false": False}
 
 
 class EventRoutes:
     """The endpoint of object events."""
 
     def __init__(
-        self, admission: Admission, events: EventFlow, *, settings: ChecksumSettings, slots: ListSlots, metrics: Metrics
+        self,
+        admission: Admission,
+        events: EventFlow,
+        triggers: EventTriggers,
+        *,
+        settings: ChecksumSettings,
+        slots: ListSlots,
+        metrics: Metrics,
     ) -> None:
         self._admission = admission
         self._events = events
+        self._triggers = triggers
         self._settings = settings
         self._slots = slots
         self._metrics = metrics
@@ -59,26 +70,28 @@ class EventRoutes:
         assert head is not None
         call = await self._admission.admit(context, services=True)
         events = EventCall(call, self._algorithms(head))
+        fired = FiredTriggers()
         with self._slots.slot(call.caller, declared_length(request.headers)) as slot:
-            outcomes = await self._outcomes(request, slot, events)
+            outcomes = await self._outcomes(request, slot, events, fired)
         if names_json(head.joined(b"accept")):
-            return JSONResponse({"outcomes": outcomes}, headers=UNCACHEABLE)
+            triggers = fired.document() if fired.answers else {}
+            return JSONResponse({"outcomes": outcomes, **triggers}, headers=UNCACHEABLE)
         return Response(status_code=_DONE, headers=UNCACHEABLE)
 
-    async def _outcomes(self, request: Request, slot: ListSlot, call: EventCall) -> Counter[str]:
+    async def _outcomes(self, request: Request, slot: ListSlot, call: EventCall, fired: FiredTriggers) -> Counter[str]:
         body = await read_body(request, max_bytes=self._settings.bulk_body_max_bytes)
         slot.shrink(len(body))
         paid = calls_of(len(body))
         events = await unless_gone(request.receive, self._read(dict(request.headers), body, call, paid))
         del body
-        return await unless_gone(request.receive, self._all(call, events, paid))
+        return await unless_gone(request.receive, self._all(call, events, fired, paid))
 
     async def _read(self, headers: dict[str, str], body: bytes, call: EventCall, paid: int) -> list[ObjectEvent]:
         await retry_when_limited(lambda: self._admission.count(call.call, paid - 1))
         async with self._slots.parsing:
             return await read_events(headers, body, most=self._settings.bulk_max_objects)
 
-    async def _all(self, whole: EventCall, events: list[ObjectEvent], paid: int) -> Counter[str]:
+    async def _all(self, whole: EventCall, events: list[ObjectEvent], fired: FiredTriggers, paid: int) -> Counter[str]:
         """The number of events by outcome. The first `paid` events are already counted with the call itself."""
 
         async def one(number: int) -> Outcome | GatewayError:
@@ -90,7 +103,11 @@ class EventRoutes:
             try:
                 if number >= paid:
                     await retry_when_limited(lambda: self._admission.count(call))
+                failure = await self._fire(call, event, fired, number)
                 outcome = await self._events.handle(EventCall(call, whole.algorithms), event)
+                if failure is not None:
+                    # Digests and triggers that succeeded are known when the event comes again.
+                    raise failure
             except GatewayError as error:
                 record_service_call(context, ref, error.kind.status)
                 return error
@@ -118,6 +135,20 @@ class EventRoutes:
             raise next((each for each in failures if each.retry_after_seconds is not None), failures[0])
         return outcomes
 
+    async def _fire(self, call: Call, event: ObjectEvent, fired: FiredTriggers, number: int) -> GatewayError | None:
+        if event.happening is Happening.OTHER:
+            return None
+        copied = event.happening is Happening.COPIED
+        return await self._triggers.fire(call, event.refs, fired, record=number, copied=copied)
+
     def _algorithms(self, head: RequestHead) -> tuple[str, ...]:
-        names = parse_algorithms(parse_query(head.query, PARAMETERS).get("algorithm", []))
-        return tuple(names) or self._settings.default_algorithms
+        """Of the digests to store; none, if the sender wants no digests."""
+        parameters = parse_query(head.query, PARAMETERS)
+        names = tuple(parse_algorithms(parameters.get("algorithm", [])))
+        wanted = parameters.get("checksums", ["true"])
+        if len(wanted) != 1 or wanted[0] not in _BOOLEANS or (names and not _BOOLEANS[wanted[0]]):
+            raise GatewayError(
+                ErrorCode.REQUEST_MALFORMED,
+                why="the parameter 'checksums' must be true or false, once, and 'algorithm' needs checksums",
+            )
+        return (names or self._settings.default_algorithms) if _BOOLEANS[wanted[0]] else ()

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.context import context_of
 from gateway.http.disconnect import CallerGoneError
 
 
@@ -27,6 +28,9 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
                 raise _too_large(max_bytes)
     except ClientDisconnect as error:
         raise CallerGoneError from error
+    finally:
+        if (usage := context_of(request.scope).usage) is not None:
+            usage.request_bytes += len(body)
     return bytes(body)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import Scope
 
+from gateway.call_usage import CallUsage
 from gateway.errors import GatewayError
 from gateway.limit_use import LimitUse
 
@@ -48,6 +49,7 @@ class LogFields:
         sources: where each digest came from, by algorithm.
         objects, failed: how many objects a list names, or an invocation, and how many of a list ended with an error.
         events: how many events had each outcome.
+        operation: id of the operation that the request has become.
     """
 
     error: str | None = None
@@ -60,6 +62,7 @@ class LogFields:
     objects: int | None = None
     failed: int | None = None
     events: Mapping[str, int] | None = None
+    operation: str | None = None
 
     def present(self) -> dict[str, object]:
         """The fields that have a value."""
@@ -86,6 +89,7 @@ class RequestContext:
         limits: use of the limits that the request was counted for, by name; told to the caller.
         trace: where the request stands in a trace.
         service_caller: the caller, if it is a service: its calls are audited.
+        usage: what the call has used; None until it is admitted and counted.
     """
 
     request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
@@ -98,10 +102,11 @@ class RequestContext:
     limits: dict[str, LimitUse] = field(default_factory=dict)
     trace: "Trace | None" = None
     service_caller: ServiceCaller | None = None
+    usage: CallUsage | None = None
 
     def part(self) -> "RequestContext":
         """The context of one of many objects or events of this request: fields and timings of its own."""
-        return RequestContext(request_id=self.request_id, service_caller=self.service_caller)
+        return RequestContext(request_id=self.request_id, service_caller=self.service_caller, usage=self.usage)
 
 
 def open_context(scope: Scope) -> RequestContext:

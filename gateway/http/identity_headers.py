@@ -47,6 +47,27 @@ _NAMES = frozenset(
     ]
 )
 
+# The caller's credentials: nothing of them is stored or forwarded.
+CREDENTIAL_HEADERS = frozenset(
+    [b"authorization", b"x-auth-token", b"x-subject-token", b"x-storage-token", b"cookie", b"cookie2"]
+)
+# RFC 9110, 7.6.1: about one connection, not about the message.
+HOP_BY_HOP_HEADERS = frozenset(
+    [
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    ]
+)
+
 
 def is_identity_header(name: bytes) -> bool:
     """Whether only infrastructure may set a field (name in lower case).

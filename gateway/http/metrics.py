@@ -64,6 +64,12 @@ class Metrics:
             "osfaas_computed_bytes", "Bytes of objects that computations have read.", registry=self.registry
         )
         self.events = Counter("osfaas_events", "Object events by outcome.", ["outcome"], registry=self.registry)
+        self.trigger_firings = Counter(
+            "osfaas_trigger_firings",
+            "Firings of triggers by kind (event, schedule) and outcome.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
         self.digests = Counter("osfaas_digests", "Digests returned, by source.", ["source"], registry=self.registry)
         self.limit_decisions = Counter(
             "osfaas_limit_decisions",
@@ -85,6 +91,15 @@ class Metrics:
             "osfaas_limit_store_failures",
             "Requests to the Redis of the shared limits that failed or timed out.",
             registry=self.registry,
+        )
+        self.usage_records = Counter(
+            "osfaas_usage_records",
+            "Usage records by result: stored in the database, or dropped because it was away for too long.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.usage_waiting = Gauge(
+            "osfaas_usage_records_waiting", "Usage records that wait for the database.", registry=self.registry
         )
         self.tasks = Gauge(
             "osfaas_tasks",

@@ -10,7 +10,7 @@ import logging
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.http.access_log import AccessLog
+from gateway.http.access_log import AccessLog, OnEnd
 from gateway.http.context import RequestContext, open_context
 from gateway.http.head import REFUSAL, RequestHead, read_head
 from gateway.http.metrics import Metrics
@@ -46,6 +46,8 @@ class _Response:
                 (b"x-openstack-request-id", context.request_id.encode()),
                 *ratelimit_fields(context.limits.values()),
             ]
+        elif (usage := self._context.usage) is not None and message["type"] == "http.response.body":
+            usage.response_bytes += len(message.get("body", b""))
         await self._send(message)
 
 
@@ -64,14 +66,15 @@ class RequestMiddleware:
         recorder: Recorder | None = None,
         *,
         websockets: tuple[bytes, ...] = (),
+        on_end: OnEnd | None = None,
     ) -> None:
-        """`websockets`: prefixes of the paths at which a WebSocket may begin."""
+        """`websockets`: prefixes of the paths at which a WebSocket may begin; `on_end`: see `AccessLog`."""
         self._app = app
         self._websockets = websockets
         self._limits = limits
         self._metrics = metrics
         self._recorder = recorder
-        self._access_log = AccessLog(metrics)
+        self._access_log = AccessLog(metrics, on_end)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -9,16 +9,34 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from gateway.http.context import context_of
 
 
+def no_problem() -> str | None:
+    """Nothing to tell."""
+    return None
+
+
 class ServiceRoutes:
     """Endpoints that need no token."""
 
     def __init__(
-        self, *, public_url: str, disable_file: Path | None, prepared: Callable[[], bool] = lambda: True
+        self,
+        *,
+        public_url: str,
+        disable_file: Path | None,
+        prepared: Callable[[], bool] = lambda: True,
+        problem: Callable[[], str | None] = no_problem,
     ) -> None:
-        """`prepared`: whether the tenants have been read once; once true, it stays true."""
+        """Routes of a service.
+
+        Args:
+            public_url: of the links.
+            disable_file: while it exists, the health check fails.
+            prepared: whether the tenants have been read once; once true, it stays true.
+            problem: of a component without which calls are served; it is shown, and changes no status.
+        """
         self._versions = version_document(public_url)
         self._disable_file = disable_file
         self._prepared = prepared
+        self._problem = problem
 
     async def versions(self, request: Request) -> Response:
         """`/` and `/v1/`: the same document, as keystoneauth's discovery reads it."""
@@ -44,7 +62,8 @@ class ServiceRoutes:
         context_of(request.scope).route = "readyz"
         if not self._prepared():
             return PlainTextResponse("the tenants are not known yet", 503)
-        return PlainTextResponse("ok")
+        problem = self._problem()
+        return PlainTextResponse("ok" if problem is None else f"ok, but {problem}")
 
 
 def version_document(public_url: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ import openstack.config
 from keystoneauth1 import exceptions as ksa_exceptions
 
 from gateway.identity.outage import OutageError
+from gateway.identity.trusts import Trustee, login_of
 from gateway.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,19 @@ class ServiceCredential:
         """
         return await self._flights.run(refused, lambda: self._ask(refused))
 
+    async def user_id(self) -> str:
+        """The id of our own user.
+
+        Raises:
+            OutageError: Keystone issued no token.
+        """
+        try:
+            found: str = await asyncio.to_thread(self._session.get_user_id)
+        except ksa_exceptions.ClientException as error:
+            log.error("Keystone issued no token for the gateway's credential: %s", error)  # noqa: TRY400
+            raise OutageError from error
+        return found
+
     async def _ask(self, refused: str | None) -> str:
         try:
             return await asyncio.to_thread(self._latest, refused)
@@ -64,11 +78,13 @@ class IdentityService:
     Attributes:
         auth_url: base of the v3 API, ending in `/v3`.
         verify: TLS verification of Keystone, and of nothing else, for httpx.
+        trustee: our user for trusts; None: the credential is none with which Keystone issues tokens of trusts.
     """
 
     auth_url: str
     credential: ServiceCredential
     verify: ssl.SSLContext | bool
+    trustee: Trustee | None = None
 
 
 def find_identity_service(*, timeout_seconds: float) -> IdentityService:
@@ -84,7 +100,9 @@ def find_identity_service(*, timeout_seconds: float) -> IdentityService:
     session.redirect = False
     verify, _certificate = cloud.get_requests_verify_args()
     context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
-    return IdentityService(v3_url(cloud.config["auth"]["auth_url"]), ServiceCredential(session), context)
+    auth = cloud.config["auth"]
+    url, login = v3_url(auth["auth_url"]), login_of(auth)
+    return IdentityService(url, ServiceCredential(session), context, Trustee(session, url, login) if login else None)
 
 
 def v3_url(auth_url: str) -> str:

@@ -23,6 +23,8 @@ OBJECT_STORE_TYPES = frozenset(["object-store", "s3"])
 _OVERLOADED = frozenset([502, 503, 504])
 _REFUSED = frozenset([httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND])
 _LONGEST_WAIT_SECONDS = 300
+# Keystone's name of the right to validate tokens, in the error of a user who lacks it.
+_VALIDATION = "identity:validate_token"
 _CIRCUIT = CircuitRules(failures=5, seconds=1)
 
 
@@ -73,7 +75,7 @@ class Keystone:
             raise OutageError(retry_after_seconds=max(1, math.ceil(error.seconds))) from error
         except _RateLimitedError as error:
             raise _outage(error.response) from error
-        if response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response):
+        if _rejects_token(response):
             raise GatewayError(ErrorCode.TOKEN_INVALID)
         if response.status_code != httpx.codes.OK:
             log.error("Keystone returned %d to a token validation", response.status_code)
@@ -149,6 +151,17 @@ class _RateLimitedError(Exception):
     def __init__(self, response: httpx.Response) -> None:
         super().__init__("Keystone returned 429")
         self.response = response
+
+
+def _rejects_token(response: httpx.Response) -> bool:
+    """Whether Keystone rejects the token that it was asked about.
+
+    That is a 404, and for the token of a trust a 403 as soon as its user is disabled or has lost the role. A 403 that
+    names the action is about our own right to validate tokens.
+    """
+    if response.status_code == httpx.codes.FORBIDDEN:
+        return _is_keystones(response) and _VALIDATION not in response.text
+    return response.status_code == httpx.codes.NOT_FOUND and _is_keystones(response)
 
 
 def _is_keystones(response: httpx.Response) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive
 
+from gateway.call_usage import CallUsage
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.disconnect import CallerGoneError
 from gateway.http.head import RequestHead
@@ -16,13 +17,14 @@ class InboundBody:
     A piece is read only when the one before has been taken, so a slow function slows its caller down.
     """
 
-    def __init__(self, receive: Receive, head: RequestHead, limit: int) -> None:
+    def __init__(self, receive: Receive, head: RequestHead, limit: int, usage: CallUsage | None = None) -> None:
         """Starts nothing.
 
         Args:
             receive: the channel, of which nothing has been read.
             head: of the request.
             limit: maximum size in bytes.
+            usage: of the call; its bytes are added.
 
         Raises:
             GatewayError: REQUEST_BODY_TOO_LARGE, if the head says so already.
@@ -34,6 +36,7 @@ class InboundBody:
             raise GatewayError(ErrorCode.REQUEST_BODY_TOO_LARGE, limit=limit)
         self._receive = receive
         self._limit = limit
+        self._usage = usage
         self._ended = asyncio.Event()
         self.begun = False
         self._gone = False
@@ -66,6 +69,8 @@ class InboundBody:
                 if not message.get("more_body", False):
                     return
         finally:
+            if self._usage is not None:
+                self._usage.request_bytes += size
             self._ended.set()
 
     def is_begun(self) -> bool:

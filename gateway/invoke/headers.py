@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
-from gateway.http.identity_headers import is_identity_header
+from gateway.http.identity_headers import CREDENTIAL_HEADERS, HOP_BY_HOP_HEADERS, is_identity_header
 from gateway.http.websocket import accept_of
 from gateway.identity.caller import Caller
 from gateway.invoke.caching import cache_control, is_for_shared_caches, vary
@@ -22,38 +22,16 @@ Fields = list[tuple[bytes, bytes]]
 USER_AGENT = b"osfaas-gateway"
 PREFIX = "/v1/invoke/"
 
-# RFC 9110, 7.6.1: about one connection, not about the message.
-_HOP_BY_HOP = frozenset(
-    [
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"http2-settings",
-    ]
-)
 # Fields of the infrastructure, in both directions: of Envoy and Istio, of Knative, of this gateway.
 _MACHINERY = (b"k-", b"knative-", b"x-envoy-", b"x-istio-", b"x-forwarded-", b"x-b3-", b"x-openstack-", b"osfaas-")
-# The caller's credentials, and fields about one hop; beside the identity headers, which only the gateway sets.
+# The caller's credentials (the gateway's origin is shared by all tenants, so a function must not read its cookies), and
+# fields about one hop; beside the identity headers, which only the gateway sets.
 _NOT_IN_PREFIXES = (*_MACHINERY, b"openstack-")
-_NOT_IN = frozenset(
+_NOT_IN = CREDENTIAL_HEADERS | frozenset(
     [
         b"host",
         b"content-length",
         b"expect",
-        b"authorization",
-        b"x-auth-token",
-        b"x-subject-token",
-        b"x-storage-token",
-        # The gateway's origin is shared by all tenants, so a function must not read its cookies.
-        b"cookie",
-        b"cookie2",
         # A probe's User-Agent makes Knative's proxy answer instead of the function.
         b"user-agent",
         b"via",
@@ -123,7 +101,7 @@ def request_fields(head: RequestHead, caller: Caller, request_id: str, *, websoc
     kept = [
         (name, value)
         for name, value in head.fields
-        if name not in _HOP_BY_HOP
+        if name not in HOP_BY_HOP_HEADERS
         and name not in _NOT_IN
         and name not in nominated
         and not name.startswith(_NOT_IN_PREFIXES)
@@ -202,7 +180,7 @@ def _for_caller(fields: Fields) -> Fields:
     return [
         (name, value)
         for name, value in fields
-        if name not in _HOP_BY_HOP
+        if name not in HOP_BY_HOP_HEADERS
         and name not in _NOT_OUT
         and name not in nominated
         and not name.startswith(_MACHINERY)

@@ -1,5 +1,6 @@
 """A streaming reverse proxy between callers and functions."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,15 +15,18 @@ from gateway.http.websocket import SWITCHING_PROTOCOLS
 from gateway.invoke.body import InboundBody
 from gateway.invoke.headers import Fields, encoded, reply_fields, request_fields, switch_fields
 from gateway.invoke.recheck import Recheck, ReplyBrokenError
+from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.target import Target
 from gateway.invoke.websocket import carry_websocket
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import NOBODY_THERE, FunctionClient, FunctionRequest
 from gateway.upstream.reply import Reply
 from gateway.upstream.timing import server_timing
+from policies.revision_field import FIELD
 from tenancy.directory.protocol import FunctionAddress
 
-_NOT_FOUND = 404
+_NOT_FOUND, _FAILED = 404, 500
+_UPSTREAM = FIELD.encode("ascii")
 
 
 class Objects(Protocol):
@@ -62,12 +66,17 @@ class Proxy:
         *,
         recheck: Callable[[Call], Awaitable[GatewayError | None]],
         recheck_seconds: float,
+        stats: RevisionStats | None = None,
     ) -> None:
-        """`recheck`: the error that would reject a call now; asked at this interval while a reply is streamed."""
+        """`recheck`: the error that would reject a call now; asked at this interval while a reply is streamed.
+
+        `stats`: counts the calls of each revision.
+        """
         self._client = client
         self._diagnostics = diagnostics
         self._recheck = recheck
         self._recheck_seconds = recheck_seconds
+        self._stats = stats
 
     async def carry(self, invocation: Invocation, body: InboundBody, send: Send) -> None:
         """Forwards the request, then the reply to `send`. A disconnect of the caller cancels both.
@@ -81,9 +90,10 @@ class Proxy:
             await self._carry(invocation, body, send, watch)
 
     async def _carry(self, invocation: Invocation, body: InboundBody, send: Send, watch: CallerWatch) -> None:
-        started = False
+        started, began, upstream = False, time.perf_counter(), None
         try:
             async with self._client.exchange(invocation.address, self._request(invocation, body)) as reply:
+                upstream = reply.field(_UPSTREAM)
                 fields = self._reply_fields(invocation, reply)
                 if invocation.objects is not None:
                     fields += encoded(await invocation.objects.reply_headers())
@@ -100,11 +110,19 @@ class Proxy:
                 else:
                     async with self._rechecked(invocation.call):
                         await _stream(reply, send)
+                self._count(invocation, upstream, began, failed=reply.status >= _FAILED)
         except GatewayError as error:
+            self._count(invocation, upstream, began, failed=True)
             if started:
                 raise ReplyBrokenError from error
             # Not from the error itself: without a diagnosis it is raised again, and would be its own cause.
             raise await self._failure(invocation, error) from error.__cause__
+
+    def _count(self, invocation: Invocation, upstream: bytes | None, began: float, *, failed: bool) -> None:
+        if self._stats is not None:
+            tenant, function = invocation.call.tenant, invocation.target.function
+            seconds = time.perf_counter() - began
+            self._stats.count(tenant.namespace, function, upstream, seconds, failed=failed)
 
     async def _failure(self, invocation: Invocation, error: GatewayError) -> GatewayError:
         """The error for the caller. Not in the frame that raises it, which its traceback keeps."""
@@ -133,6 +151,7 @@ class Proxy:
             permanent_failure=self._diagnostics.permanent_failure(caller.project_id, invocation.target.function),
             upgrade=invocation.websocket,
             timings=context.timings,
+            usage=context.usage,
         )
 
     def _reply_fields(self, invocation: Invocation, reply: Reply) -> list[tuple[bytes, bytes]]:

@@ -1,11 +1,13 @@
 """`ANY /v1/invoke/{function}[@{tag}]/{path}`: a function of the caller's own project, as if it were called directly."""
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.calls.admission import Admission
+from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext, context_of
-from gateway.http.disconnect import CallerGoneError
+from gateway.http.disconnect import CallerGoneError, unless_gone
 from gateway.http.respond import failure
 from gateway.http.websocket import WEBSOCKET
 from gateway.invoke.body import InboundBody
@@ -15,6 +17,8 @@ from gateway.invoke.proxy import Invocation, Proxy
 from gateway.invoke.recheck import AccessLostError, ReplyBrokenError
 from gateway.invoke.target import Target, target_of
 from gateway.limits.limiter import ProjectLimiter
+from gateway.operations.acceptance import INVOKE, AsyncCalls
+from gateway.operations.preference import AsyncPreference
 from gateway.telemetry.outcome import BROKEN, GONE
 from tenancy.directory.protocol import FunctionAddress, Tenant
 
@@ -32,19 +36,21 @@ class InvokeRoutes:
         limiter: ProjectLimiter,
         objects: ObjectInvocations,
         body_max_bytes: int,
+        asynchronous: AsyncCalls,
     ) -> None:
         self._admission = admission
         self._proxy = proxy
         self._limiter = limiter
         self._objects = objects
         self._body_max_bytes = body_max_bytes
+        self._asynchronous = asynchronous
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one call from its head to the end of its answer."""
         context = context_of(scope)
         context.route = "invoke"
         try:
-            await self._carry(context, receive, send, websocket=WEBSOCKET in scope)
+            await self._carry(context, scope, receive, send)
         except CallerGoneError:
             context.log.error = GONE
         except ReplyBrokenError as error:
@@ -60,14 +66,34 @@ class InvokeRoutes:
                 error = error.with_headers({"Connection": "close"})
             await failure(context, error)(scope, receive, send)
 
-    async def _carry(self, context: RequestContext, receive: Receive, send: Send, *, websocket: bool) -> None:
+    async def _carry(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         head = context.head
         assert head is not None
+        websocket = WEBSOCKET in scope
         target = target_of(head)
         context.log.function, context.log.tag = target.function, target.tag
         call = await self._admission.admit(context)
+        preference = None if websocket else self._asynchronous.preference(head)
+        if preference is not None:
+            callable_function(call.tenant, target)
+            response = await self._accept(call, preference, target, receive)
+            await response(scope, receive, send)
+            return
+        await self.carry(call, target, receive, send, websocket=websocket)
+
+    async def carry(self, call: Call, target: Target, receive: Receive, send: Send, *, websocket: bool = False) -> None:
+        """Makes an admitted call.
+
+        Raises:
+            GatewayError: nothing has been sent; FUNCTION_NOT_FOUND, or as `Proxy.carry` and `ObjectInvocations.carry`.
+            ReplyBrokenError, CallerGoneError: as `Proxy.carry`.
+        """
+        head = call.context.head
+        assert head is not None
         address = callable_function(call.tenant, target)
-        body = InboundBody(receive, head, self._body_max_bytes)
+        if call.context.usage is not None:
+            call.context.usage.function = target.function
+        body = InboundBody(receive, head, self._body_max_bytes, call.context.usage)
         named = objects_in(head, most=self._objects.most) if address.objects and head.query else None
         if named is not None:
             bindings, query = named
@@ -75,8 +101,24 @@ class InvokeRoutes:
             await self._objects.carry(invocation, bindings, body, send)
             return
         async with self._limiter.slot(call.subject) as use:
-            context.limits[use.name] = use
+            call.context.limits[use.name] = use
             await self._proxy.carry(Invocation(call, head, target, address, websocket), body, send)
+
+    async def _accept(self, call: Call, preference: AsyncPreference, target: Target, receive: Receive) -> Response:
+        head = call.context.head
+        assert head is not None
+
+        async def read_body(most: int) -> bytes:
+            return b"".join([piece async for piece in InboundBody(receive, head, most).pieces()])
+
+        body = read_body if head.all(b"content-length") or head.all(b"transfer-encoding") else None
+        # Bodies that arrive slowly are as many as calls that may run.
+        async with self._limiter.slot(call.subject) as use:
+            call.context.limits[use.name] = use
+            operation = await self._asynchronous.accept(
+                call, preference, kind=INVOKE, subject=target.name, read_body=body
+            )
+        return await unless_gone(receive, self._asynchronous.answer(operation, preference))
 
 
 def callable_function(tenant: Tenant, target: Target) -> FunctionAddress:

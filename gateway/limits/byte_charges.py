@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import NOT_STARTED, GatewayError
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 
@@ -18,15 +18,6 @@ Held = TypeVar("Held")
 
 # More than a function can read and digest (docs/explanation/performance.md): leaving early is never cheaper.
 FASTEST_BYTES_PER_SECOND = 1 << 30
-# The function did not start.
-_NOTHING_READ = frozenset(
-    [
-        ErrorCode.FUNCTION_UNREACHABLE,
-        ErrorCode.FUNCTION_BUSY,
-        ErrorCode.FUNCTION_QUOTA_EXCEEDED,
-        ErrorCode.FUNCTION_NOT_RUNNING,
-    ]
-)
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +52,7 @@ async def charged_read(
                 yield held
                 read = size
             except BaseException as error:
-                if not isinstance(error, GatewayError) or error.kind not in _NOTHING_READ:
+                if not isinstance(error, GatewayError) or error.kind not in NOT_STARTED:
                     read = int((clock() - began) * FASTEST_BYTES_PER_SECOND)
                 raise
     finally:

@@ -90,7 +90,7 @@ class ProjectLimiter:
         """
         per_second = self.limits(subject).bytes_per_second
         if not per_second or not size:
-            return
+            return _add_bytes(subject, size)
         await self._consume(subject, BYTES_PER_SECOND, per_second, size, bucket=_caller_bytes(subject))
         charged = False
         try:
@@ -99,11 +99,13 @@ class ProjectLimiter:
         finally:
             if not charged:
                 await self._backend.consume(subject.key, _caller_bytes(subject), self._rate(per_second), -size)
+        return _add_bytes(subject, size)
 
     async def charge_bytes_now(self, subject: LimitSubject, size: int) -> bool:
         """As `charge_bytes`, but without waiting: False, and nothing is charged, if the object would have to wait."""
         per_second = self.limits(subject).bytes_per_second
         if not per_second or not size:
+            _add_bytes(subject, size)
             return True
         rate, own = self._rate(per_second), _caller_bytes(subject)
         if any(self._queues.is_waited_for(f"{subject.key}:{bucket}") for bucket in (own, BYTES_PER_SECOND)):
@@ -118,6 +120,7 @@ class ProjectLimiter:
             if not charged:
                 await self._backend.consume(subject.key, own, rate, -size)
         if charged:
+            _add_bytes(subject, size)
             counter_of(self._count, BYTES_PER_SECOND, "granted").inc()
         return charged
 
@@ -130,6 +133,8 @@ class ProjectLimiter:
             read: upper bound of the bytes that were read.
         """
         per_second = self.limits(subject).bytes_per_second
+        if read < size:
+            _add_bytes(subject, read - size)
         if not per_second or read >= size:
             return
         rate, charged = self._rate(per_second), self._of_project(size, per_second)
@@ -250,6 +255,12 @@ class ProjectLimiter:
         if bucket == name:
             counter_of(self._count, name, "granted" if attempts == 1 else "waited").inc()
         return self._use(name, limit, result)
+
+
+def _add_bytes(subject: LimitSubject, size: int) -> None:
+    """Adds what is charged to the usage of the call, also where there is no limit."""
+    if subject.usage is not None:
+        subject.usage.object_bytes += size
 
 
 def _caller_bytes(subject: LimitSubject) -> str:

@@ -1,7 +1,8 @@
 """Names of the limits, and the subject that a request is counted for. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.call_usage import CallUsage
 from policies.model import Limits
 from policies.names import ProjectId
 
@@ -20,12 +21,14 @@ class LimitSubject:
         caller_id: id of the user; callers of a project take turns in queues.
         limits: of the project's record; None: there are no records, and the defaults of the settings apply.
         service: a service caller. It has separate limits of the same size, so it takes nothing from users.
+        usage: of the call; what is charged is added to it.
     """
 
     project_id: ProjectId
     caller_id: str
     limits: Limits | None = None
     service: bool = False
+    usage: CallUsage | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:

@@ -7,7 +7,7 @@ inside the cluster. A store at such an address must be listed (`OSFAAS_STORE_ALL
 
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from gateway.errors import ErrorCode, GatewayError
@@ -50,7 +50,7 @@ def origin_of(url: str) -> Origin:
 def is_forbidden_address(address: Address) -> bool:
     """Whether a store at this address is allowed only if the operator lists it."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _carried(address)
+        inner = embedded_addresses(address)
         if inner:
             return any(is_forbidden_address(each) for each in inner)
     return (
@@ -63,7 +63,7 @@ def is_forbidden_address(address: Address) -> bool:
     )
 
 
-def _carried(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
+def embedded_addresses(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
     """IPv4 addresses embedded in an IPv6 address: mapped, 6to4, Teredo, NAT64."""
     if address.ipv4_mapped:
         return (address.ipv4_mapped,)
@@ -116,15 +116,16 @@ class StoreAllowlist:
         except ValueError:
             log.error("an endpoint of the catalog is not an http or https URL")  # noqa: TRY400 - the message is enough
             return False
-        if origin in self._known or (not self._strict and _may_be_a_store(origin[1])):
+        if origin in self._known or (not self._strict and may_be_allowed(origin[1], is_forbidden_address)):
             return True
         log.error("an endpoint of the catalog is not on the allowlist (OSFAAS_STORE_ALLOWLIST): %s://%s:%d", *origin)
         return False
 
 
-def _may_be_a_store(host: str) -> bool:
+def may_be_allowed(host: str, is_forbidden: Callable[[Address], bool]) -> bool:
+    """Whether a host that is not listed may be allowed, before DNS resolution."""
     try:
-        return not is_forbidden_address(ipaddress.ip_address(host))
+        return not is_forbidden(ipaddress.ip_address(host))
     except ValueError:
         # A last label that begins with a digit is an address in another notation: octal, hexadecimal, shortened.
         return not is_internal_hostname(host) and not host.rpartition(".")[2][:1].isdigit()

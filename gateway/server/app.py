@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -17,17 +17,21 @@ from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
-from gateway.http.routes import ServiceRoutes
+from gateway.http.routes import ServiceRoutes, no_problem
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
+from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.routes import METHODS
 from gateway.invoke.target import PREFIX
+from gateway.operations.checks import check_operations
 from gateway.server.clients import check_authorities
 from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
+from gateway.usage.recorder import UsageRecorder
 from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.triggers import NoTriggers, TriggerDirectory
 
 
 class AnyName(PathConvertor):
@@ -39,20 +43,30 @@ class AnyName(PathConvertor):
 register_url_convertor("name", AnyName())
 
 
-def build_app(settings: Settings, identity: IdentityService, directory: TenantDirectory) -> ASGIApp:
+def build_app(
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    triggers: TriggerDirectory | None = None,
+) -> ASGIApp:
     """The gateway as an ASGI application.
 
     Args:
         settings: see `Settings`.
         identity: the Keystone of the callers, and our credential there.
         directory: the tenant directory.
+        triggers: of tenants' functions; None: there are none.
 
     Raises:
         ValueError: the settings contradict each other.
     """
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
+    check_operations(settings)
     metrics, recorder = Metrics(), recorder_of(settings)
+    stats = RevisionStats(settings.function_metrics_revisions)
+    metrics.registry.register(stats)
+    usage = UsageRecorder(settings, metrics) if settings.database_url is not None else None
 
     def directory_age() -> float:
         age = directory.sync_age_seconds()
@@ -64,20 +78,50 @@ def build_app(settings: Settings, identity: IdentityService, directory: TenantDi
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, ProjectOf]]:
         loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        async with recording(recorder), open_services(settings, identity, directory, metrics) as services:
+        async with (
+            recording(recorder),
+            open_services(
+                settings, identity, directory, metrics, triggers=triggers or NoTriggers(), stats=stats, usage=usage
+            ) as services,
+        ):
             app.state.services = services
             yield {PROJECT_OF: services.project_of}
 
     app = Starlette(
-        routes=routes(settings, metrics, lambda: directory.sync_age_seconds() is not None), lifespan=lifespan
+        routes=routes(
+            settings,
+            metrics,
+            lambda: directory.sync_age_seconds() is not None,
+            stats=stats,
+            problem=usage.problem if usage is not None else no_problem,
+        ),
+        lifespan=lifespan,
     )
     install_error_handlers(app)
-    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,))
+    on_end = usage.record_end if usage is not None else None
+    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,), on_end=on_end)
 
 
-def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = lambda: True) -> list[Route]:
-    """All routes. `prepared`: whether the tenants have been read."""
-    service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared)
+def routes(
+    settings: Settings,
+    metrics: Metrics,
+    prepared: Callable[[], bool] = lambda: True,
+    *,
+    stats: RevisionStats | None = None,
+    problem: Callable[[], str | None] = no_problem,
+) -> list[Route]:
+    """All routes.
+
+    Args:
+        settings: of the gateway.
+        metrics: what `/metrics` shows.
+        prepared: whether the tenants have been read.
+        stats: what `/metrics/functions/…` shows.
+        problem: see `ServiceRoutes`.
+    """
+    service = ServiceRoutes(
+        public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared, problem=problem
+    )
     # Rendered once: the route needs no token, so it must be cheap under attack.
     document = JSONResponse(openapi_document(settings.public_url)).body
 
@@ -85,20 +129,20 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         context_of(request.scope).route = "openapi"
         return Response(document, media_type="application/json")
 
-    async def by_path(request: Request) -> Response:
-        return await services_of(request).checksums.by_path(request)
+    async def function_counts(request: Request) -> Response:
+        context_of(request.scope).route = "metrics"
+        counted = stats or RevisionStats(0)
+        return JSONResponse(counted.document(str(request.path_params["namespace"])))
 
     async def by_query_or_many(request: Request) -> Response:
         services = services_of(request)
         many = request.method == "POST"
         return await (services.bulk.many(request) if many else services.checksums.by_query(request))
 
-    async def events(request: Request) -> Response:
-        return await services_of(request).events.receive(request)
-
-    async def limits(request: Request) -> Response:
-        return await services_of(request).limits.show(request)
-
+    operations = _to(lambda services: services.operations.many)
+    operation = _to(lambda services: services.operations.one)
+    result = _to(lambda services: services.operations.result)
+    retry = _to(lambda services: services.operations.retry)
     return [
         # The busiest route comes first: the router tries them in order.
         Route("/v1/invoke/{rest:path}", Invoke(), methods=METHODS),
@@ -108,15 +152,34 @@ def routes(settings: Settings, metrics: Metrics, prepared: Callable[[], bool] = 
         Route("/healthcheck", service.healthcheck, methods=["GET"]),
         Route("/readyz", service.readiness, methods=["GET"]),
         Route("/metrics", metrics.exposition, methods=["GET"]),
+        # For the functions API; like /metrics it has no route at the edge.
+        Route("/metrics/functions/{namespace}", function_counts, methods=["GET"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
         Route("/checksums", by_query_or_many, methods=["GET"]),
         Route("/checksums/", by_query_or_many, methods=["GET"]),
         Route("/v1/checksums", by_query_or_many, methods=["GET", "POST"]),
         Route("/v1/checksums/", by_query_or_many, methods=["GET", "POST"]),
-        Route("/v1/checksums/{rest:name}", by_path, methods=["GET"]),
-        Route("/v1/limits", limits, methods=["GET"]),
-        Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/checksums/{rest:name}", _to(lambda services: services.checksums.by_path), methods=["GET"]),
+        Route("/v1/limits", _to(lambda services: services.limits.show), methods=["GET"]),
+        Route("/v1/usage", _to(lambda services: services.usage.show), methods=["GET"]),
+        Route("/v1/events", _to(lambda services: services.events.receive), methods=["POST"]),
+        Route("/v1/operations", operations, methods=["GET"]),
+        Route("/v1/operations/{operation}", operation, methods=["GET", "DELETE"]),
+        Route("/v1/operations/{operation}/result", result, methods=["GET"]),
+        Route("/v1/operations/{operation}/retry", retry, methods=["POST"]),
+        Route("/v1/callback-key", _to(lambda services: services.operations.callback_key), methods=["GET"]),
     ]
+
+
+def _to(
+    choose: Callable[[Services], Callable[[Request], Awaitable[Response]]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint of a component, which exists once the process has started."""
+
+    async def endpoint(request: Request) -> Response:
+        return await choose(services_of(request))(request)
+
+    return endpoint
 
 
 class _Dispatcher:

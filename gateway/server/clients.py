@@ -13,8 +13,8 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
 from gateway.identity.credential import IdentityService
-from gateway.objects.allowlist import StoreAllowlist
-from gateway.objects.resolver import StoreResolver
+from gateway.objects.allowlist import StoreAllowlist, is_forbidden_address
+from gateway.objects.resolver import AllowlistResolver
 from gateway.settings import Settings
 from gateway.upstream.function_client import FunctionClient
 
@@ -93,7 +93,9 @@ async def open_clients(
     """
     async with (
         FunctionClient(settings, function_trust(settings).context()) as functions,
-        _client(store_trust(settings), StoreResolver(ThreadedResolver(), allowlist)) as stores,
+        _client(
+            store_trust(settings), AllowlistResolver(ThreadedResolver(), allowlist, is_forbidden_address)
+        ) as stores,
         keystone_client(settings, identity) as keystone_http,
     ):
         yield functions, stores, keystone_http

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from gateway.checksums.assertion import FIELD as ASSERTED
 from gateway.checksums.known import Source
 from gateway.compute.binding_fields import INPUT as OF_INPUTS
 from gateway.compute.binding_fields import OUTPUT as OF_OUTPUTS
@@ -11,6 +12,8 @@ from gateway.errors import ErrorCode
 from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
+from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
+from gateway.usage.query import FORMATS, GROUP_NAMES
 
 _TOKEN_SCHEMES = {
     "token": {
@@ -70,8 +73,10 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/v1/checksums": {"post": _bulk()},
             "/v1/events": {"post": _events()},
             "/v1/limits": {"get": _limits()},
+            "/v1/usage": {"get": _usage()},
             "/checksums/": _digest_path("original", by_query),
             "/v1/invoke/{function}/{path}": _invoke_path(),
+            **operation_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
@@ -87,16 +92,18 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
         _parameter("store", "query", "Keep the digests in the object's metadata: true or false."),
         _parameter("Want-Digest", "header", "RFC 3230."),
         _parameter("Want-Repr-Digest", "header", "RFC 9530."),
+        _parameter(ASSERTED, "header", "RFC 9530: digests that the object should have; answered with 204 or 412."),
     ]
     errors = _errors({**_json({"$ref": "#/components/schemas/Error"}), **_text()})
     body = {**_json({"$ref": "#/components/schemas/Digests"}), **_text()}
     headers = {**_headers("Digest", "Repr-Digest"), **_LIMIT_HEADERS}
     get = {"description": "The digests.", "content": body, "headers": headers}
     head = {"description": "Header fields of the object, and the digests.", "headers": headers}
+    verdict = {"204": {"description": "The object has the digests that the request asserts.", "headers": headers}}
     return {
         "parameters": parameters,
-        "get": {"operationId": f"get_digests_by_{name}", "responses": {"200": get, **errors}},
-        "head": {"operationId": f"head_digests_by_{name}", "responses": {"200": head, **errors}},
+        "get": {"operationId": f"get_digests_by_{name}", "responses": {"200": get, **verdict, **errors}},
+        "head": {"operationId": f"head_digests_by_{name}", "responses": {"200": head, **verdict, **errors}},
     }
 
 
@@ -116,7 +123,14 @@ def _bulk() -> dict[str, Any]:
 
 def _events() -> dict[str, Any]:
     outcomes = {"type": "object", "additionalProperties": {"type": "integer"}}
-    counted = _json({"type": "object", "required": ["outcomes"], "properties": {"outcomes": outcomes}})
+    texts = {name: {"type": "string"} for name in ("function", "trigger", "outcome", "id")}
+    fired = {"type": "object", "properties": {"record": {"type": "integer"}, **texts}}
+    properties = {
+        "outcomes": outcomes,
+        "triggers": {"type": "array", "items": fired},
+        "further_triggers": {"type": "integer"},
+    }
+    counted = _json({"type": "object", "required": ["outcomes"], "properties": properties})
     shown = {"content": counted, "headers": _LIMIT_HEADERS}
     one = {"schema": {"type": "object"}}
     content = {
@@ -126,8 +140,11 @@ def _events() -> dict[str, Any]:
     }
     return {
         "operationId": "receive_events",
-        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are computed and kept.",
-        "parameters": [_parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}.")],
+        "description": "Events of S3, Ceph RGW and MinIO, as CloudEvents or bare. Digests are kept, and triggers fire.",
+        "parameters": [
+            _parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}."),
+            _parameter("checksums", "query", "false: no digests, and triggers of functions only."),
+        ],
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {"description": "The same as 204, if Accept names JSON.", **shown},
@@ -142,6 +159,34 @@ def _limits() -> dict[str, Any]:
     shown["headers"] = _LIMIT_HEADERS
     return {
         "operationId": "show_limits",
+        "responses": {"200": shown, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
+    }
+
+
+def _usage() -> dict[str, Any]:
+    text = {"type": "string"}
+    period = [
+        _parameter("start", "query", "Date or time (ISO 8601). Default: the beginning of the month."),
+        _parameter("end", "query", "Date or time (ISO 8601), excluded. Default: now."),
+        _parameter("group_by", "query", f"Some of {', '.join(GROUP_NAMES)}, separated by commas."),
+        _parameter("format", "query", f"One of {', '.join(FORMATS)}."),
+        _parameter("limit", "query", "Maximum number of rows."),
+        _parameter("marker", "query", "From the link to the next page."),
+    ]
+    rows = {"type": "array", "items": {"type": "object"}}
+    document = {
+        "type": "object",
+        "required": ["start", "end", "usage", "usage_links"],
+        "properties": {"start": text, "end": text, "usage": rows, "usage_links": rows},
+    }
+    shown: dict[str, Any] = {
+        "description": "Sums of the project's calls; another format has another document.",
+        "content": {**_json({"anyOf": [document, {"type": "object"}]}), "text/csv": {"schema": text}},
+        "headers": {**_LIMIT_HEADERS, **_headers("Link")},
+    }
+    return {
+        "operationId": "show_usage",
+        "parameters": period,
         "responses": {"200": shown, **_errors(_json({"$ref": "#/components/schemas/Error"}))},
     }
 
@@ -195,6 +240,7 @@ def _schemas() -> dict[str, Any]:
         for name, algorithm in ALGORITHMS.items()
     }
     return {
+        "Operation": OPERATION_SCHEMA,
         "Digests": {
             "type": "object",
             "required": ["container", "object", "version_id", "etag", "size", "digests", "sources"],

@@ -19,8 +19,10 @@ from gateway.server.app import build_app
 from gateway.settings import Settings, settings_from
 from gateway.telemetry.logs import configure_logging
 from tenancy.directory.kubernetes_directory import KubernetesDirectory
+from tenancy.directory.kubernetes_triggers import KubernetesTriggers
 from tenancy.directory.protocol import TenantDirectory
 from tenancy.directory.static_directory import StaticDirectory
+from tenancy.directory.triggers import TriggerDirectory
 from tenancy.keystone_projects import CREDENTIAL_HINT
 from tenancy.kubernetes.client import connect
 from tenancy.model.errors import TenancyError
@@ -42,9 +44,27 @@ def open_directory(settings: Settings) -> TenantDirectory:
     return directory
 
 
+def open_triggers(settings: Settings, directory: TenantDirectory) -> TriggerDirectory:
+    """The triggers of the settings: of the same source as the tenants.
+
+    Raises:
+        ClusterError: no usable cluster configuration.
+    """
+    if isinstance(directory, StaticDirectory):
+        return directory
+    triggers = KubernetesTriggers(connect(settings.kubeconfig))
+    triggers.start()
+    return triggers
+
+
 def serve() -> int:
     """Runs the gateway until SIGTERM; the exit status, as of `run`."""
-    return run(lambda settings, identity: build_app(settings, identity, open_directory(settings)))
+
+    def build(settings: Settings, identity: IdentityService) -> ASGIApp:
+        directory = open_directory(settings)
+        return build_app(settings, identity, directory, open_triggers(settings, directory))
+
+    return run(build)
 
 
 def run(build: Callable[[Settings, IdentityService], ASGIApp]) -> int:

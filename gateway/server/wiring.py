@@ -26,8 +26,10 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import Trusts, TrustTokens
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
+from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.routes import InvokeRoutes
 from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
@@ -40,12 +42,24 @@ from gateway.objects.drivers import DRIVERS, DriverParts
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner
+from gateway.operations.acceptance import AsyncCalls
+from gateway.operations.delegation import Delegations
+from gateway.operations.routes import OperationRoutes
+from gateway.operations.service import Operations
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
+from gateway.triggers.events import EventTriggers
+from gateway.triggers.firing import TriggerFiring
+from gateway.triggers.reports import TriggerReports
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient
+from gateway.usage.answer import UsageReader
+from gateway.usage.recorder import UsageRecorder
+from gateway.usage.routes import UsageRoutes
+from operations.store.database import Database
 from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.triggers import TriggerDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +71,37 @@ class Services:
     events: EventRoutes
     invocations: InvokeRoutes
     limits: LimitRoutes
+    usage: UsageRoutes
+    operations: OperationRoutes
     project_of: ProjectOf
 
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, identity: IdentityService, directory: TenantDirectory, metrics: Metrics
+    settings: Settings,
+    identity: IdentityService,
+    directory: TenantDirectory,
+    metrics: Metrics,
+    *,
+    triggers: TriggerDirectory,
+    stats: RevisionStats | None = None,
+    usage: UsageRecorder | None = None,
 ) -> AsyncIterator[Services]:
     """The components, for as long as the clients that they share are open."""
     allowlist = store_origins(settings)
     async with (
         open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
+        open_database(settings) as database,
+        recording_usage(usage, database),
     ):
         limiter = ProjectLimiter(backend, settings, metrics)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
         admission = Admission(authenticator, directory, limiter)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
+        operations = build_operations(settings, identity, keystone_http, limiter, database)
+        asynchronous = AsyncCalls(operations, body_max_bytes=settings.operation_body_max_bytes)
         checksums = Checksums(
             admission=admission,
             store=store,
@@ -96,26 +123,48 @@ async def open_services(
             FunctionDiagnostics(directory),
             recheck=admission.recheck,
             recheck_seconds=settings.stream_recheck_seconds,
+            stats=stats,
         )
         binder = ObjectBinder(admission, store)
         slots = ListSlots(settings)
         events = EventFlow(checksums, entries=settings.event_cache_entries)
-        yield Services(
-            checksums=ChecksumRoutes(admission, checksums, default_algorithms=settings.default_algorithms),
-            bulk=BulkRoutes(admission, checksums, small, settings, slots),
-            events=EventRoutes(admission, events, settings=settings, slots=slots, metrics=metrics),
-            invocations=InvokeRoutes(
-                admission=admission,
-                proxy=proxy,
-                limiter=limiter,
-                objects=ObjectInvocations(
-                    binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects
-                ),
-                body_max_bytes=settings.invoke_body_max_bytes,
-            ),
-            limits=LimitRoutes(admission, limiter),
-            project_of=authenticator.project_of,
+        invocations = InvokeRoutes(
+            admission=admission,
+            proxy=proxy,
+            limiter=limiter,
+            objects=ObjectInvocations(binder=binder, proxy=proxy, limiter=limiter, most=settings.invoke_max_objects),
+            body_max_bytes=settings.invoke_body_max_bytes,
+            asynchronous=asynchronous,
         )
+        firing = TriggerFiring(
+            directory=triggers,
+            tokens=TrustTokens(identity.trustee, settings),
+            admission=admission,
+            store=store,
+            invocations=invocations,
+            entries=settings.event_cache_entries,
+        )
+        reports = TriggerReports(keystone_http, identity.credential, settings.trigger_report_url)
+        async with reports.sending():
+            yield Services(
+                checksums=ChecksumRoutes(
+                    admission, checksums, default_algorithms=settings.default_algorithms, asynchronous=asynchronous
+                ),
+                bulk=BulkRoutes(admission, checksums, small, settings, slots, asynchronous=asynchronous),
+                events=EventRoutes(
+                    admission,
+                    events,
+                    EventTriggers(firing, reports, metrics),
+                    settings=settings,
+                    slots=slots,
+                    metrics=metrics,
+                ),
+                invocations=invocations,
+                limits=LimitRoutes(admission, limiter),
+                usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
+                operations=OperationRoutes(admission, operations, settings),
+                project_of=authenticator.project_of,
+            )
 
 
 @contextlib.asynccontextmanager
@@ -130,6 +179,47 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
     url, timeout_seconds = settings.limit_store_url.get_secret_value(), settings.limit_store_timeout_seconds
     async with open_redis_backend(url, metrics, timeout_seconds=timeout_seconds) as backend:
         yield backend
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database | None]:
+    """The database of durable work and of usage; None if the settings name none. It connects when it is used."""
+    if settings.database_url is None:
+        yield None
+        return
+    database = Database(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        retry_seconds=settings.database_retry_seconds,
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextlib.asynccontextmanager
+async def recording_usage(usage: UsageRecorder | None, database: Database | None) -> AsyncIterator[None]:
+    """Stores the records of calls, if there is a database."""
+    if usage is None or database is None:
+        yield
+        return
+    async with usage.running(database.run):
+        yield
+
+
+def build_operations(
+    settings: Settings,
+    identity: IdentityService,
+    keystone_http: httpx.AsyncClient,
+    limiter: ProjectLimiter,
+    database: Database | None,
+) -> Operations | None:
+    """Asynchronous calls; None without a database."""
+    if database is None:
+        return None
+    trusts = Trusts(keystone_http, identity.auth_url)
+    return Operations(database, Delegations(database, trusts, identity.credential, settings), limiter, settings)
 
 
 def build_runner(

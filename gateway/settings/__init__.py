@@ -14,9 +14,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.settings.base import Group
 from gateway.settings.identity import IdentitySettings, TokenCacheSettings
 from gateway.settings.limits import ChecksumSettings, LimitSettings
+from gateway.settings.operations import CallbackSettings, OperationSettings, WorkerSettings
 from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
+from gateway.settings.triggers import TriggerSettings
 from gateway.settings.upstream import FunctionSettings, RetrySettings, StoreSettings
+from gateway.settings.usage import UsageSettings
 
 _PREFIX = "OSFAAS_"
 # Maximum characters of an invalid value in an error message.
@@ -33,7 +36,12 @@ GROUPS: tuple[type[Group], ...] = (
     RetrySettings,
     ChecksumSettings,
     LimitSettings,
+    OperationSettings,
+    WorkerSettings,
+    CallbackSettings,
+    UsageSettings,
     RegistrySettings,
+    TriggerSettings,
 )
 
 
@@ -46,7 +54,12 @@ class Settings(
     FunctionSettings,
     ChecksumSettings,
     LimitSettings,
+    OperationSettings,
+    WorkerSettings,
+    CallbackSettings,
+    UsageSettings,
     RegistrySettings,
+    TriggerSettings,
     BaseSettings,
 ):
     """All settings of the gateway; the variable of a field is `OSFAAS_` and its name in upper case."""

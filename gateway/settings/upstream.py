@@ -128,6 +128,18 @@ class FunctionSettings(RetrySettings):
     invoke_body_max_bytes: int = Field(
         1 << 30, ge=0, description="Maximum request body that is forwarded to a function (/v1/invoke)."
     )
+    function_metrics_revisions: int = Field(
+        1_000,
+        ge=0,
+        le=10_000,
+        description="Maximum number of revisions of functions whose invocations a process counts, 32 of a "
+        "project; the least recently called are forgotten. 0: none is counted.",
+    )
+    gateway_replicas_url: str | None = Field(
+        None,
+        description="URL by whose name DNS has the addresses of all replicas of the gateway (a headless Service), for "
+        "the metrics of functions. Default: `/v1/functions/{name}/metrics` has no calls.",
+    )
     invoke_max_objects: int = Field(
         8, ge=0, le=32, description="Maximum number of inputs and outputs, together, of one invocation."
     )

@@ -4,14 +4,15 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from gateway.errors import ErrorCode, GatewayError
+from gateway.call_usage import CallUsage
+from gateway.errors import NOT_STARTED, ErrorCode, GatewayError
 from gateway.retries import RetryWindow
 from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import outgoing
@@ -61,6 +62,7 @@ class FunctionRequest:
         permanent_failure: the error of a permanent failure, or None; checked now and then while waiting for the head.
         upgrade: whether it asks for another protocol: then a reply may be 101, after which `Reply.switch` is called.
         timings: receives the phases of the wait for the head, in seconds.
+        usage: of the call; the exchange is added to it.
     """
 
     function: str
@@ -75,6 +77,42 @@ class FunctionRequest:
     permanent_failure: Callable[[], GatewayError | None] = never
     upgrade: bool = False
     timings: dict[str, float] = field(default_factory=dict)
+    usage: CallUsage | None = None
+
+
+class _Stopwatch:
+    """Time since the last attempt began."""
+
+    __slots__ = ("_started",)
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+@contextlib.contextmanager
+def _measured(address: FunctionAddress, call: FunctionRequest) -> Iterator[_Stopwatch]:
+    """Adds an exchange to the usage of its call: from the attempt that succeeded to the end of its reply.
+
+    A cold start is a part of it. The function alone says how long that was, and the tenant controls the function. For
+    the same reason a connection that the function has closed counts, though the error says that it is unreachable.
+    """
+    watch, started = _Stopwatch(), True
+    try:
+        yield watch
+    except GatewayError as error:
+        started = error.kind not in NOT_STARTED or isinstance(error.__cause__, DisconnectedError)
+        raise
+    finally:
+        if call.usage is not None:
+            call.usage.function, call.usage.revision = call.function, address.revision
+            if started:
+                call.usage.add_exchange(watch.seconds(), memory_mib=address.memory_mib)
 
 
 @lru_cache(maxsize=1_024)
@@ -121,14 +159,15 @@ class FunctionClient:
             GatewayError: FUNCTION_UNREACHABLE, FUNCTION_TIMEOUT, FUNCTION_FAILED, the error of
                 `call.permanent_failure`, and that of the body's iterator.
         """
-        try:
-            reply = await self._head(address, call)
+        with _measured(address, call) as watch:
             try:
-                yield reply
-            finally:
-                reply.close()
-        except UpstreamError as error:
-            raise self._failure(error, call.function) from error
+                reply = await self._head(address, call, watch)
+                try:
+                    yield reply
+                finally:
+                    reply.close()
+            except UpstreamError as error:
+                raise self._failure(error, call.function) from error
 
     def _failure(self, error: UpstreamError, function: str) -> GatewayError:
         silence, total = self._settings.function_idle_timeout_seconds, self._settings.function_timeout_seconds
@@ -145,17 +184,21 @@ class FunctionClient:
             return GatewayError(ErrorCode.FUNCTION_TIMEOUT, function=function, why=why)
         return GatewayError(ErrorCode.FUNCTION_UNREACHABLE, function=function)
 
-    async def _head(self, address: FunctionAddress, call: FunctionRequest) -> Reply:
+    async def _head(self, address: FunctionAddress, call: FunctionRequest, watch: _Stopwatch) -> Reply:
         started = time.perf_counter()
-        reply = await self._send(address, call, started)
+        reply = await self._send(address, call, started, watch)
         said = reply.field(b"server-timing")
-        call.timings.update(phases(time.perf_counter() - started, said.decode("latin-1") if said else None))
+        waited = phases(time.perf_counter() - started, said.decode("latin-1") if said else None)
+        call.timings.update(waited)
+        if call.usage is not None and "coldstart" in waited:
+            call.usage.cold_start = True
         return reply
 
-    async def _send(self, address: FunctionAddress, call: FunctionRequest, started: float) -> Reply:
+    async def _send(self, address: FunctionAddress, call: FunctionRequest, started: float, watch: _Stopwatch) -> Reply:
         window: RetryWindow | None = None
         attempts_left = _IDEMPOTENT_ATTEMPTS if call.method in _IDEMPOTENT and call.body is None else 1
         while True:
+            watch.restart()
             try:
                 return await self._send_once(address, call, fresh=window is not None)
             except (NotConnectedError, DisconnectedError) as error:

@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from policies.errors import PolicyError
-from policies.names import ProjectId
-from tenancy.model.errors import NoSuchProjectError, NotOnboardedError, ProjectsError, TenancyError, UnavailableError
+from policies.names import ProjectId, namespace_of
+from tenancy.model.errors import (
+    ClusterError,
+    NoSuchProjectError,
+    NotOnboardedError,
+    ProjectsError,
+    RecordError,
+    TenancyError,
+    UnavailableError,
+)
 
 # Loading the clients of Kubernetes and OpenStack takes ten times as long as help and completion.
 if TYPE_CHECKING:
     from policies.model import Platform
     from tenancy.keystone_projects import KeystoneProjects, Project
     from tenancy.kubernetes.client import Cluster
+    from tenancy.model.trigger import TriggerRecord
     from tenancy.repository import KubernetesTenantRepository
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -51,6 +60,15 @@ class Access:
         from tenancy.repository import KubernetesTenantRepository
 
         return KubernetesTenantRepository(self.cluster)
+
+    def triggers_of(self, project_id: ProjectId) -> "tuple[TriggerRecord, ...]":
+        """The triggers of a tenant; none if they cannot be read, because no other work depends on them."""
+        from tenancy.trigger_repository import KubernetesTriggerRepository
+
+        try:
+            return KubernetesTriggerRepository(self.cluster).list(namespace_of(project_id))
+        except (ClusterError, RecordError):
+            return ()
 
     @cached_property
     def projects(self) -> "KeystoneProjects":

@@ -60,6 +60,12 @@ import click
     default="",
     help="Labels of the Tenants to manage, when several controllers share a cluster. Default: all.",
 )
+@click.option(
+    "--registry-key-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PEM file with the private key of Ed25519 that signs credentials for the registry. Read if the platform file "
+    "has builds.",
+)
 def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: float, **options: Any) -> None:
     """Run the controller of Tenant records.
 
@@ -81,6 +87,7 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
         poll_seconds=options["poll_seconds"],
         resync_seconds=options["resync_seconds"],
         selector=_labels(options["selector"]),
+        registry_key_file=options["registry_key_file"],
         terms=Terms(lease=lease_seconds, deadline=lease_seconds * 2 / 3, retry=lease_seconds / 8),
     )
     try:

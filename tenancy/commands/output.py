@@ -2,10 +2,11 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tenancy.model.record import ConditionType, TenantRecord, manifest_of, timestamp
+from tenancy.model.trigger import TriggerRecord
 
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 # Maintained by the API server; they differ after each write.
@@ -122,3 +123,13 @@ def _lines(manifest: Mapping[str, Any] | None) -> list[str]:
     metadata = {key: value for key, value in manifest.get("metadata", {}).items() if key not in _BOOKKEEPING}
     plain = {key: value for key, value in manifest.items() if key not in {"metadata", "status"}}
     return yaml.safe_dump({**plain, "metadata": metadata}, sort_keys=True).splitlines(keepends=True)
+
+
+def remaining_trusts(triggers: Sequence[TriggerRecord]) -> Iterator[str]:
+    """What a removal leaves in Keystone: the trusts of triggers, whose users are the only ones to delete them."""
+    if triggers:
+        users = ", ".join(dict.fromkeys(record.spec.user_id for record in triggers))
+        yield (
+            f"{len(triggers)} triggers act by Keystone trusts of these users: {users}. The removal of the tenant does "
+            "not delete the trusts; deleting the triggers before it does ('osfaas function trigger delete')"
+        )

@@ -186,6 +186,9 @@ def offboard(access: Access, project: str, domain: str | None, **options: Any) -
     with report_errors():
         project_id, now = access.tenant_id(project, domain), dt.datetime.now(dt.UTC)
         dry_run, tenants = options["dry_run"], access.tenants
+        if not options["cancel"]:
+            for line in output.remaining_trusts(access.triggers_of(project_id)):
+                click.echo(f"osfaas: {line}", err=True)
         if options["confirm"]:
             outcome = use_cases.confirm_offboarding(tenants, project_id, now=now, dry_run=dry_run)
         elif options["cancel"]:

@@ -24,8 +24,9 @@ from tenancy.keystone_projects import connect_projects
 from tenancy.kubernetes.client import Cluster, Ref, connect
 from tenancy.kubernetes.informer import WatchedKind
 from tenancy.kubernetes.kinds import TENANTS
-from tenancy.model.errors import ClusterError, ProjectsError, RecordError, TenancyError
+from tenancy.model.errors import ClusterError, PlatformFileError, ProjectsError, RecordError, TenancyError
 from tenancy.platform.platform_file import read_platform
+from tenancy.registry_credentials import CredentialSigner
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class ControllerSettings:
         resync_seconds: interval at which all tenants are enqueued, regardless of the watches; see `settled`.
         terms: times of the leader election.
         selector: labels of the records that this controller manages; others belong to another controller.
+        registry_key_file: private key of the credentials for the registry; needed if the platform file has `builds`.
     """
 
     platform_file: Path
@@ -58,6 +60,7 @@ class ControllerSettings:
     resync_seconds: float = 300.0
     terms: Terms = field(default_factory=Terms)
     selector: Mapping[str, str] = field(default_factory=dict)
+    registry_key_file: Path | None = None
 
 
 class Controller:
@@ -67,7 +70,7 @@ class Controller:
         """Reads the platform file.
 
         Raises:
-            PlatformFileError: it is not valid.
+            PlatformFileError: it is not valid, or the key of the registry's credentials is not.
         """
         self._settings = settings
         self._cluster = cluster
@@ -78,6 +81,13 @@ class Controller:
         self._failed = False
         self._labels = ",".join(sorted(f"{key}={value}" for key, value in settings.selector.items()))
         platform = read_platform(settings.platform_file)
+        signer = None
+        if platform.builds:
+            if settings.registry_key_file is None:
+                raise PlatformFileError(
+                    "builds need the key that signs the registry's credentials: --registry-key-file"
+                )
+            signer = CredentialSigner.from_file(settings.registry_key_file)
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         lease = Ref(LEASE, platform.system_namespace, lease_name(self._labels))
         self._leadership = Leadership(cluster, lease, identity, settings.terms)
@@ -90,6 +100,7 @@ class Controller:
             lambda: self._leadership.leads,
             self._stores.versions_of,
             settings.selector,
+            signer,
         )
         self._working: list[threading.Thread] = []
 

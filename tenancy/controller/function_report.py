@@ -2,12 +2,14 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from policies.model import Manifest
 from policies.own_function_service import missing_revisions
 from policies.tenant import TenantObjects
+from tenancy.controller.builds import BuildState
+from tenancy.controller.cold_starts import counted_starts, starts_fields
 from tenancy.controller.crashes import crash_of, not_answering
 from tenancy.controller.function_status import condition_of, of_revisions, problem_of, routes_calls, traffic_of
 from tenancy.controller.plan import Refusal
@@ -18,11 +20,13 @@ from tenancy.model.function import (
     FunctionConditionType,
     FunctionRecord,
     OwnFunctionStatus,
+    build_fields,
 )
 from tenancy.model.record import timestamp
 from tenancy.model.suspension import Suspension
 
 _ACCEPTED, _REVISION = FunctionConditionType.ACCEPTED, FunctionConditionType.REVISION
+_BUILT = FunctionConditionType.BUILT
 _TRAFFIC, _READY = FunctionConditionType.TRAFFIC, FunctionConditionType.READY
 _MAX_CHARACTERS = 2_000
 DEPLOYING = "Deploying"
@@ -36,16 +40,20 @@ class OwnFunctionContext:
         wanted: the objects that were built.
         services: the Knative Services of the namespace, by name.
         deployments, pods: of the namespace.
+        autoscalers: its PodAutoscalers; None: not known.
         refusals: changes that were not made.
         suspension: of the tenant.
+        builds: of the functions with a source, by name.
     """
 
     wanted: TenantObjects
     services: Mapping[str, Manifest]
     deployments: Sequence[Manifest] = ()
     pods: Sequence[Manifest] = ()
+    autoscalers: Sequence[Manifest] | None = None
     refusals: tuple[Refusal, ...] = ()
     suspension: Suspension | None = None
+    builds: Mapping[str, BuildState] = field(default_factory=dict)
 
     def built(self, name: str) -> Manifest | None:
         """The Knative Service that was built for a function."""
@@ -56,13 +64,16 @@ def own_function_status(record: FunctionRecord, context: OwnFunctionContext) -> 
     """The status after a reconcile."""
     service, built = context.services.get(record.name), context.built(record.name)
     conditions = [_accepted(record, context, built)]
+    build = context.builds.get(record.name, BuildState())
+    if record.spec.source:
+        conditions.append(_built(conditions[0], build))
     conditions.append(_revision(record, context, built, service))
     conditions.append(_traffic(record, built, service))
     reported: Mapping[str, Any] = service.get("status", {}) if service else {}
     return OwnFunctionStatus(
         observed_generation=record.generation,
         url=reported.get("address", {}).get("url", ""),
-        image_digest=record.spec.image.partition("@")[2],
+        image_digest=(record.spec.image or (build.ended.image if build.ended else "")).partition("@")[2],
         latest_created=reported.get("latestCreatedRevisionName", ""),
         latest_ready=reported.get("latestReadyRevisionName", ""),
         active=tuple(
@@ -71,6 +82,8 @@ def own_function_status(record: FunctionRecord, context: OwnFunctionContext) -> 
             if share.get("revisionName")
         ),
         conditions=(*conditions, _ready(conditions)),
+        starts=counted_starts(record.name, record.status.starts, context.autoscalers),
+        build=build.ended or (record.status.build if record.spec.source else None),
     )
 
 
@@ -94,7 +107,13 @@ def function_status_patch(
             _condition_fields(condition, last.get(condition.type.value, {}), status, now)
             for condition in status.conditions
         ],
+        **({"revisions": starts_fields(status.starts)} if status.starts or before.get("revisions") else {}),
     }
+    if status.build:
+        after["build"] = build_fields(status.build)
+    elif "build" in before:
+        # A merge patch keeps what is not named.
+        return {"status": {**after, "build": None}}
     return None if after == before else {"status": after}
 
 
@@ -122,10 +141,20 @@ def _accepted(record: FunctionRecord, context: OwnFunctionContext, built: Manife
     for refusal in context.refusals:
         if refusal.ref.kind == KNATIVE_SERVICE and refusal.ref.name == record.name:
             return FunctionCondition(_ACCEPTED, False, refusal.reason, refusal.message)
-    if built is None:
+    if built is None and record.name not in context.wanted.unbuilt:
         why = "; ".join(context.wanted.problems) or "the tenant could not be built"
         return FunctionCondition(_ACCEPTED, False, "TenantNotReady", why)
     return FunctionCondition(_ACCEPTED, True, "Accepted")
+
+
+def _built(accepted: FunctionCondition, build: BuildState) -> FunctionCondition:
+    if not accepted.status:
+        return FunctionCondition(_BUILT, None, "NotBuilt", "this source is not built")
+    if build.ended is None:
+        return FunctionCondition(_BUILT, None, "Building", build.progress)
+    if not build.ended.image:
+        return FunctionCondition(_BUILT, False, build.ended.reason, build.ended.message)
+    return FunctionCondition(_BUILT, True, "Built", f"runtime {build.ended.runtime}" if build.ended.runtime else "")
 
 
 def _revision(

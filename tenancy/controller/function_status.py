@@ -62,7 +62,23 @@ def _status(service: Manifest, deployments: Sequence[Manifest], pods: Sequence[M
         reason=reason,
         message=message[:_MAX_CHARACTERS],
         tags=tuple(sorted({target["tag"] for target in traffic_of(service) if target.get("tag")})),
+        revision=_only_revision(service),
+        memory_mib=_memory_mib(service),
     )
+
+
+def _only_revision(service: Manifest) -> str:
+    """The revision that gets all calls; "" if several share them."""
+    names = {target.get("revisionName", "") for target in traffic_of(service) if target.get("percent")}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _memory_mib(service: Manifest) -> int:
+    """The memory limit of the function's container, in the unit in which we write it; 0 if it is in another one."""
+    containers = service.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
+    limit = str(containers[0].get("resources", {}).get("limits", {}).get("memory", "")) if containers else ""
+    number = limit.removesuffix("Mi")
+    return int(number) if limit != number and number.isascii() and number.isdecimal() else 0
 
 
 def condition_of(service: Manifest, type_: str) -> Mapping[str, Any]:

@@ -11,9 +11,10 @@ from policies.names import NamespaceName
 from policies.own_function import OwnFunctions
 from tenancy.controller.function_report import OwnFunctionContext, function_status_patch, own_function_status
 from tenancy.kubernetes.client import Cluster, Ref
-from tenancy.kubernetes.kinds import FUNCTIONS, REVISION
+from tenancy.kubernetes.kinds import FUNCTION_SECRETS, FUNCTIONS, POD_AUTOSCALER, REVISION
 from tenancy.model.errors import ClusterError, ForbiddenError, KindMissingError, NotFoundError, RecordError
-from tenancy.model.function import FunctionConditionType, FunctionRecord, function_record_of
+from tenancy.model.function import FunctionConditionType, FunctionRecord, function_listing_of
+from tenancy.model.function_secret import secret_record_of
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,14 @@ class ObservedFunctions:
     Attributes:
         records: the well-formed ones; their objects have the same names.
         manifests: by name.
+        autoscalers: Knative's, of the namespace; None: not known.
         own: the values to build from; None: the cluster does not serve this kind, so nothing is known.
     """
 
     records: tuple[FunctionRecord, ...] = ()
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     own: OwnFunctions | None = None
+    autoscalers: tuple[Manifest, ...] | None = None
 
 
 def observe_functions(cluster: Cluster, namespace: NamespaceName) -> ObservedFunctions:
@@ -43,21 +46,19 @@ def observe_functions(cluster: Cluster, namespace: NamespaceName) -> ObservedFun
         manifests = cluster.list(FUNCTIONS, namespace=namespace).items
     except KindMissingError:
         return ObservedFunctions()
-    records, malformed = [], []
-    for manifest in manifests:
-        try:
-            records.append(function_record_of(manifest))
-        except RecordError as error:
-            log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
-            malformed.append(manifest["metadata"]["name"])
-    records.sort(key=lambda record: record.name)
+    listing = function_listing_of(manifests)
+    records = listing.records
+    for bad in listing.malformed:
+        log.error("%s", bad.problem)
     named = any(target.revision for record in records for target in record.spec.traffic)
     own = OwnFunctions(
         functions=tuple(record.spec for record in records),
-        malformed=frozenset(malformed),
+        malformed=frozenset(bad.name for bad in listing.malformed),
         revisions=_revisions(cluster, namespace) if named else None,
+        secrets=_secrets(cluster, namespace) if any(record.spec.secrets for record in records) else {},
     )
-    return ObservedFunctions(tuple(records), {each["metadata"]["name"]: each for each in manifests}, own)
+    by_name = {each["metadata"]["name"]: each for each in manifests}
+    return ObservedFunctions(records, by_name, own, _autoscalers(cluster, namespace) if records else None)
 
 
 def report_functions(
@@ -72,7 +73,8 @@ def report_functions(
     for record in observed.records:
         status = own_function_status(record, context)
         accepted = status.condition(FunctionConditionType.ACCEPTED)
-        if accepted and accepted.status:
+        built = status.condition(FunctionConditionType.BUILT)
+        if accepted and accepted.status and not (built and built.status is False):
             waits = waits or any(condition.status is None for condition in status.conditions)
         patch = function_status_patch(observed.manifests[record.name], status, now)
         if patch is not None:
@@ -97,6 +99,31 @@ def _revisions(cluster: Cluster, namespace: NamespaceName) -> frozenset[str] | N
         return _names(cluster.list(REVISION, namespace=namespace).items)
     except (ForbiddenError, KindMissingError):
         return None
+
+
+def _autoscalers(cluster: Cluster, namespace: NamespaceName) -> tuple[Manifest, ...] | None:
+    try:
+        return cluster.list(POD_AUTOSCALER, namespace=namespace).items
+    except (ForbiddenError, KindMissingError):
+        return None
+
+
+def _secrets(cluster: Cluster, namespace: NamespaceName) -> Mapping[str, str]:
+    """The current version of each of the project's secrets; one that cannot be read is as good as none."""
+    found: dict[str, str] = {}
+    try:
+        manifests = cluster.list(FUNCTION_SECRETS, namespace=namespace).items
+    except KindMissingError:
+        return found
+    for manifest in manifests:
+        try:
+            record = secret_record_of(manifest)
+        except RecordError as error:
+            log.error("%s", error)  # noqa: TRY400 - the traceback adds nothing
+        else:
+            if record.current:
+                found[record.name] = record.current
+    return found
 
 
 def _names(objects: Iterable[Manifest]) -> frozenset[str]:

@@ -16,7 +16,7 @@ from policies.tenant import TenantObjects
 from tenancy.controller.ownership import foreign_fields, is_ours
 from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Ref, ref_of
-from tenancy.kubernetes.kinds import KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
+from tenancy.kubernetes.kinds import BUILD_KINDS, JOB, KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS
 from tenancy.kubernetes.pods import STOP_SECONDS, pods_to_end
 
 # Kubernetes creates it in each namespace. In a tenant's, it is adopted, unless another manager has set our fields.
@@ -205,7 +205,7 @@ def _superseded(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> tuple
         Delete(ref, live["metadata"]["uid"])
         for ref, live in snapshot.objects.items()
         if ref not in built
-        and ref.kind in OWNED_KINDS
+        and ref.kind in (*OWNED_KINDS, *BUILD_KINDS)
         and not _stays(ref, live, wanted)
         and is_ours(live, tenant)
         and not live["metadata"].get("deletionTimestamp")
@@ -213,7 +213,9 @@ def _superseded(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> tuple
 
 
 def _stays(ref: Ref, live: Manifest, wanted: TenantObjects) -> bool:
-    """Whether a Knative Service stays though it was not built, because it could not be."""
+    """Whether a Knative Service stays though it was not built, because it could not be, or a Job because it ran."""
+    if ref.kind in BUILD_KINDS:
+        return (wanted.kept is None and not wanted.suspended) or (ref.kind == JOB and ref.name in wanted.jobs)
     if ref.kind != KNATIVE_SERVICE:
         return False
     if OWN_FUNCTION in live["metadata"].get("labels", {}):

@@ -3,11 +3,13 @@
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policies.labels import FIELD_MANAGER
 from policies.model import Manifest, Platform, TenantSpec
+from policies.own_function import OwnFunctions
 from policies.tenant import TenantObjects, build_tenant
+from tenancy.controller.builds import BuildDecision, decide_builds, observe_builds
 from tenancy.controller.execute import ApplyResult, execute
 from tenancy.controller.function_report import OwnFunctionContext
 from tenancy.controller.function_status import function_statuses
@@ -25,6 +27,7 @@ from tenancy.kubernetes.pods import pods_below_level, running_pods
 from tenancy.model.errors import ClusterError, ForbiddenError, ProjectsError
 from tenancy.model.record import ProjectState, TenantRecord, record_of
 from tenancy.model.suspension import spec_in_force
+from tenancy.registry_credentials import CredentialSigner
 from tenancy.repository import ref_of_tenant
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 # Requeue delay while the wanted state is not reached and no watch will announce it. It doubles as long as nothing
 # changes, because a function that never runs must not cost as much as one that is starting.
 SOON_SECONDS, LATEST_SECONDS = 4.0, 64.0
+# While a build runs, which a user waits for. Its Job is not watched.
+BUILDING_SECONDS = 1.0
 # Time that a removal waits for pods to end.
 _TIME_FOR_PODS = dt.timedelta(seconds=60)
 EVENT = Kind("v1", "Event")
@@ -55,6 +60,7 @@ class Reconciler:
     may_write: Callable[[], bool]
     versions_of: Callable[[str], ObjectVersions | None]
     selector: Mapping[str, str] = field(default_factory=dict)
+    signer: CredentialSigner | None = None
     clock: Callable[[], dt.datetime] = now_utc
     settled: SettledTenants = field(default_factory=SettledTenants)
     _remembered: dict[str, dict[Ref, Applied]] = field(default_factory=dict)
@@ -96,8 +102,9 @@ class Reconciler:
             return self._remove(record, manifest), None
         spec = spec_in_force(record, project[0])
         observed = observe_functions(self.cluster, spec.namespace)
-        wanted = build_tenant(spec, self.platform, observed.own)
-        snapshot = take_snapshot(self.cluster, spec.namespace, wanted.manifests)
+        builds, own, known = self._builds(spec, observed)
+        wanted = build_tenant(spec, self.platform, own)
+        snapshot = take_snapshot(self.cluster, spec.namespace, wanted.manifests, known)
         remembered = self._remembered.setdefault(name, {})
         plan = plan_tenant(name, wanted, snapshot, remembered)
         applied = execute(self.cluster, plan, snapshot, remembered, self.may_write)
@@ -112,17 +119,34 @@ class Reconciler:
             offboarding=record.observed_offboarding(self.clock()),
         )
         changed = self._report(manifest, result, applied)
-        functions_changed, functions_wait = self._report_functions(observed, wanted, snapshot, result)
+        functions_changed, functions_wait = self._report_functions(observed, wanted, snapshot, result, builds)
         changed = changed or functions_changed
         waits = bool(result.refusals) or functions_wait or not _settled(result, snapshot.deployments)
         self._idle_reconciles[name] = 0 if changed or not waits else self._idle_reconciles.get(name, 0) + 1
-        due = self._due(record, waits=waits)
+        due = self._due(record, waits=waits, builds=builds.unfinished and spec.suspended is None)
         if versions is None or changed or due is not None:
             return due, None
         return None, SettledState(versions, record.spec.project_id, project)
 
+    def _builds(
+        self, spec: TenantSpec, observed: ObservedFunctions
+    ) -> tuple[BuildDecision, OwnFunctions | None, Mapping[Ref, Manifest]]:
+        """Builds, own functions with them, and the objects of builds that exist."""
+        settings = self.platform.builds
+        if settings is None or self.signer is None or observed.own is None:
+            return BuildDecision(), observed.own, {}
+        found = observe_builds(self.cluster, spec.namespace)
+        credentials = self.signer.credentials_of(spec.project_id, self.clock().timestamp())
+        decision = decide_builds(observed.records, found, settings, credentials, spec.project_id)
+        return decision, replace(observed.own, builds=decision.own), found.objects if found else {}
+
     def _report_functions(
-        self, observed: ObservedFunctions, wanted: TenantObjects, snapshot: Snapshot, result: ReconcileResult
+        self,
+        observed: ObservedFunctions,
+        wanted: TenantObjects,
+        snapshot: Snapshot,
+        result: ReconcileResult,
+        builds: BuildDecision,
     ) -> tuple[bool, bool]:
         """Whether the status of an own function changed, and whether one is between two states."""
         if not self.may_write() or any(refusal.ref.kind == NAMESPACE for refusal in result.refusals):
@@ -132,8 +156,10 @@ class Reconciler:
             services={service["metadata"]["name"]: service for service in snapshot.services},
             deployments=snapshot.deployments,
             pods=snapshot.pods or (),
+            autoscalers=observed.autoscalers,
             refusals=result.refusals,
             suspension=result.suspension,
+            builds=builds.states,
         )
         return report_functions(self.cluster, observed, context, self.clock())
 
@@ -235,8 +261,9 @@ class Reconciler:
             # Events are informational; the status has the same content.
             log.warning("tenant %s: the event could not be created: %s", metadata["name"], error)
 
-    def _due(self, record: TenantRecord, *, waits: bool) -> float | None:
+    def _due(self, record: TenantRecord, *, waits: bool, builds: bool) -> float | None:
         due = [min(SOON_SECONDS * 2.0 ** min(self._idle_reconciles[record.name], 8), LATEST_SECONDS)] if waits else []
+        due += [BUILDING_SECONDS] if builds else []
         if record.offboarding and record.offboarding.confirmed:
             over_at = record.removable_from or self.clock()
             due.append(max(SOON_SECONDS, (over_at - self.clock()).total_seconds()))

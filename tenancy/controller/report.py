@@ -98,6 +98,8 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
                 "reason": function.reason,
                 "message": function.message,
                 **({"tags": list(function.tags)} if function.tags else {}),
+                **({"revision": function.revision} if function.revision else {}),
+                **({"memoryMiB": function.memory_mib} if function.memory_mib else {}),
             }
             for function in status.functions
         ],

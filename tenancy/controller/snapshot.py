@@ -2,11 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from policies.model import Manifest
 from policies.names import NamespaceName
 from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
-from tenancy.kubernetes.kinds import DEPLOYMENT, KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS, POD, SERVICE_LABEL
+from tenancy.kubernetes.kinds import (
+    BUILD_KINDS,
+    DEPLOYMENT,
+    KNATIVE_SERVICE,
+    NAMESPACE,
+    OWNED_KINDS,
+    POD,
+    SERVICE_LABEL,
+)
 from tenancy.model.errors import ForbiddenError, KindMissingError
 
 
@@ -34,16 +43,27 @@ class Snapshot:
         return tuple(found for ref, found in self.objects.items() if ref.kind == KNATIVE_SERVICE)
 
 
-def take_snapshot(cluster: Cluster, namespace: NamespaceName, wanted: Iterable[Manifest]) -> Snapshot:
+def take_snapshot(
+    cluster: Cluster,
+    namespace: NamespaceName,
+    wanted: Iterable[Manifest],
+    known: Mapping[Ref, Manifest] = MappingProxyType({}),
+) -> Snapshot:
     """Reads everything that a plan for the tenant needs.
+
+    Args:
+        cluster: to read from.
+        namespace: of the tenant.
+        wanted: what is wanted.
+        known: the objects of builds, which were read before.
 
     Raises:
         ClusterError: any part of it could not be read.
     """
-    refs = [ref_of(manifest) for manifest in wanted]
+    refs = [ref for ref in map(ref_of, wanted) if ref.kind not in BUILD_KINDS]
     found = cluster.get(Ref(NAMESPACE, "", namespace))
     kinds = dict.fromkeys((*OWNED_KINDS, *(ref.kind for ref in refs if ref.namespace == namespace)))
-    objects: dict[Ref, Manifest] = {}
+    objects: dict[Ref, Manifest] = dict(known)
     missing = set()
     for kind in kinds:
         try:

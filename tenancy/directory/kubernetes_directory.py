@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from policies.model import Manifest
-from policies.names import ProjectId, function_host
+from policies.names import NamespaceName, ProjectId, function_host
 from tenancy.directory.protocol import FunctionAddress, FunctionProblem, Tenant
 from tenancy.kubernetes.client import Change
 from tenancy.kubernetes.informer import Reflector, Source, WatchedKind, WatchIntervals
@@ -72,6 +72,10 @@ class KubernetesDirectory:
             return self._tenants[project_id]
         except KeyError:
             raise NotOnboardedError(project_id) from None
+
+    def project_in(self, namespace: NamespaceName) -> ProjectId | None:
+        """The project of a tenant's namespace, whose name is that of the record."""
+        return self._projects.get(namespace)
 
     def sync_age_seconds(self) -> float | None:
         return None if self._seen_at is None else max(0.0, self._clock() - self._seen_at)
@@ -148,6 +152,8 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
             if state and (state.reason or not state.ready)
             else None,
             tags=state.tags if state else (),
+            revision=state.revision if state else "",
+            memory_mib=state.memory_mib if state else 0,
         )
 
     return Tenant(

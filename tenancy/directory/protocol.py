@@ -32,6 +32,8 @@ class FunctionAddress:
         problem: why it does not run; None if no reason is known.
         objects: whether it takes objects as inputs and outputs: then the query's parameters for them are the gateway's.
         tags: names under which some of its revisions can be called by themselves.
+        revision: that gets all of its calls; "": several share them, or it is not known.
+        memory_mib: of one of its pods; 0: not known.
     """
 
     url: str
@@ -40,6 +42,8 @@ class FunctionAddress:
     problem: FunctionProblem | None = None
     objects: bool = False
     tags: tuple[str, ...] = ()
+    revision: str = ""
+    memory_mib: int = 0
 
     def tagged(self, tag: str) -> "FunctionAddress | None":
         """The address of the revision with this tag; None if there is none.
@@ -48,7 +52,7 @@ class FunctionAddress:
         """
         if tag not in self.tags or self.host is None:
             return None
-        return replace(self, host=f"{tag}-{self.host}")
+        return replace(self, host=f"{tag}-{self.host}", revision=f"@{tag}")
 
 
 @dataclass(frozen=True, slots=True)

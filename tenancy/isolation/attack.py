@@ -77,11 +77,31 @@ class SystemCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Tasks:
+    """Threads that the probe pod starts, which Linux counts as processes; answered if all run at once.
+
+    `kernels`: as in `Read`. The threads of a sandbox's own kernel are none of the node's.
+    """
+
+    count: int
+    kernels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flood:
+    """TCP connections that the probe pod holds open; answered if all are open at once."""
+
+    host: str
+    port: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request to the Kubernetes API by a user with the role `edit` in the tenant's namespace; a server-side dry run.
 
     Attributes:
-        path: the collection for POST, the object for PATCH (merge patch) and DELETE.
+        path: the collection for GET and POST, the object for PATCH (merge patch) and DELETE.
         refused_with: any of these texts in a 4xx reply is a refusal; any other 4xx is a broken probe.
         unchanged_field: path of the field that matters; a request admitted with another value there counts as refused.
     """
@@ -101,7 +121,8 @@ class Assumed:
     holds: bool
 
 
-Probe = Connect | Resolve | Read | SystemCall | Request
+PodProbe = Connect | Resolve | Read | SystemCall | Tasks | Flood
+Probe = PodProbe | Request
 
 
 @dataclass(frozen=True, slots=True)

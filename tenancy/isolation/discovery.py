@@ -34,6 +34,7 @@ def discover_targets(
         kernels=tuple(sorted({node["status"]["nodeInfo"]["kernelVersion"] for node in nodes})),
         keystone=keystone,
         store=store or _only_store(platform),
+        own_gateway=_own_gateway(cluster, platform),
     )
 
 
@@ -57,6 +58,13 @@ def _platform_pod(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -
         raise NotFoundError(f"the namespace {namespace} has no running pod with the labels {selector}")
     pod = max(pods, key=is_ready)
     return PlatformPod(pod["status"]["podIP"], is_ready(pod))
+
+
+def _own_gateway(cluster: Cluster, platform: Platform) -> PlatformPod | None:
+    try:
+        return _platform_pod(cluster, platform.system_namespace, platform.gateway_labels)
+    except NotFoundError:
+        return None
 
 
 def _node(nodes: Iterable[Manifest]) -> str:

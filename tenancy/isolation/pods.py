@@ -4,7 +4,7 @@ from pathlib import Path
 
 from policies.labels import MANAGED_BY
 from policies.model import Manifest
-from tenancy.isolation.targets import FUNCTION_PORTS
+from tenancy.isolation.targets import FUNCTION_PORTS, OWN_PORT
 
 # A killed replay leaves its pods: they end by themselves, and the next replay removes them by this label.
 VERIFY_LABEL = {MANAGED_BY: "osfaas-verify"}
@@ -25,7 +25,7 @@ def probe_pod(namespace: str, name: str, image: str) -> Manifest:
 
 def decoy_pod(namespace: str, name: str, image: str, word: str) -> Manifest:
     """A pod that listens on every port of a function pod and answers with a secret word."""
-    ports = list(FUNCTION_PORTS)
+    ports = [*FUNCTION_PORTS, OWN_PORT]
     pod = restricted_pod(namespace, name, image, probe_command("serve", word, *map(str, ports)))
     pod["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": ports[0]}, "periodSeconds": 1}
     return pod
@@ -37,7 +37,8 @@ def restricted_pod(namespace: str, name: str, image: str, command: list[str]) ->
     The additions of levels (user namespaces, read-only root, runtime class) are left to the cluster's admission:
     setting them here would hide that they are not enforced. No sidecar: an attacker would not request one.
     """
-    # The kernel of a sandbox counts as the pod's memory: gVisor was killed with 48 MiB, and slow with 50m.
+    # The kernel of a sandbox counts as the pod's memory: gVisor was killed with 48 MiB, and slow with 50m. Enough for
+    # the threads of the fork bomb, which is to fail for their number and not for their memory.
     requested, limits = {"cpu": "50m", "memory": "160Mi"}, {"cpu": "200m", "memory": "160Mi"}
     container: Manifest = {
         "name": "probe",

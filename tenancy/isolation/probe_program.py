@@ -7,6 +7,10 @@ line of its input, runs all concurrently and prints a JSON list of `[outcome, de
     {"kind": "resolve", "name": ...}
     {"kind": "read", "path": ..., "telling": <regular expression>, "kernels": [...]}
     {"kind": "systemcall", "name": ..., "kernels": [...]}
+    {"kind": "tasks", "count": ..., "kernels": [...]}
+    {"kind": "flood", "host": ..., "port": ..., "count": ..., "seconds": ...}
+
+The last two run after the others, one at a time: what they use up, the others need.
 """
 
 import ctypes
@@ -17,6 +21,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -64,12 +69,25 @@ def _answer_all(listener: socket.socket, word: str) -> None:
 def ask(probes: list[dict[str, Any]]) -> list[tuple[str, str]]:
     if not probes:
         return []
-    with ThreadPoolExecutor(max_workers=len(probes)) as pool:
-        return list(pool.map(_run_safely, probes))
+    heavy = ("tasks", "flood")
+    light = [n for n, probe in enumerate(probes) if probe["kind"] not in heavy]
+    with ThreadPoolExecutor(max_workers=max(1, len(light))) as pool:
+        answers = dict(zip(light, pool.map(_run_safely, [probes[n] for n in light]), strict=True))
+    for n, probe in enumerate(probes):
+        if probe["kind"] in heavy:
+            answers[n] = _run_safely(probe)
+    return [answers[n] for n in range(len(probes))]
 
 
 def _run_safely(probe: dict[str, Any]) -> tuple[str, str]:
-    runners = {"connect": _connect, "resolve": _resolve, "read": _read, "systemcall": _system_call}
+    runners = {
+        "connect": _connect,
+        "resolve": _resolve,
+        "read": _read,
+        "systemcall": _system_call,
+        "tasks": _tasks,
+        "flood": _flood,
+    }
     try:
         outcome, detail = runners[probe["kind"]](probe)
     except Exception as error:  # noqa: BLE001 - one broken probe must not affect the others
@@ -120,6 +138,42 @@ def _read(probe: dict[str, Any]) -> tuple[str, str]:
     if found and not _is_meant(probe):
         return "refused", f"{found.group()} in a sandbox with the kernel {os.uname().release}"
     return ("answered", found.group()) if found else ("refused", text)
+
+
+def _tasks(probe: dict[str, Any]) -> tuple[str, str]:
+    threading.stack_size(32_768)
+    ending, started = threading.Event(), []
+    try:
+        for _ in range(probe["count"]):
+            thread = threading.Thread(target=ending.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, OSError, MemoryError) as error:
+        return "refused", f"after {len(started)} threads: {error}"
+    finally:
+        ending.set()
+        for thread in started:
+            thread.join()
+    told = f"{len(started)} threads ran at once"
+    return ("answered", told) if _is_meant(probe) else ("refused", f"{told}, on the kernel of a sandbox")
+
+
+def _flood(probe: dict[str, Any]) -> tuple[str, str]:
+    opened: list[socket.socket] = []
+    deadline = time.monotonic() + _LISTENING_SECONDS
+    try:
+        while len(opened) < probe["count"]:
+            if time.monotonic() > deadline:
+                return "timed out", f"{len(opened)} connections in {_LISTENING_SECONDS} s"
+            opened.append(socket.create_connection((probe["host"], probe["port"]), timeout=probe["seconds"]))
+    except TimeoutError:
+        return "timed out", f"no response after {len(opened)} connections"
+    except OSError as error:
+        return ("refused" if error.errno in _REJECTED else "broken"), f"after {len(opened)} connections: {error}"
+    finally:
+        for connection in opened:
+            connection.close()
+    return "answered", f"{len(opened)} connections were open at once"
 
 
 def _system_call(probe: dict[str, Any]) -> tuple[str, str]:

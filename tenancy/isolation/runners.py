@@ -12,15 +12,14 @@ from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 from websocket import WebSocketException
 
-from tenancy.isolation.attack import Connect, Evidence, Outcome, Read, Request, Resolve, SystemCall
+from tenancy.isolation.attack import Evidence, Outcome, PodProbe, Request
 from tenancy.isolation.pods import probe_command
 
 CONNECT_SECONDS = 3.0
 _EXEC_SECONDS = 60
+_TIMED = frozenset(["connect", "flood"])
 _OK, _CLIENT_ERROR, _SERVER_ERROR = 200, 400, 500
 _MERGE_PATCH, _JSON = "application/merge-patch+json", "application/json"
-
-PodProbe = Connect | Resolve | Read | SystemCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def run_in_pod(configuration: client.Configuration, pod: PodName, probes: Sequen
 
 def _encoded(probe: PodProbe) -> dict[str, Any]:
     kind = type(probe).__name__.lower()
-    return {"kind": kind, **asdict(probe), **({"seconds": CONNECT_SECONDS} if kind == "connect" else {})}
+    return {"kind": kind, **asdict(probe), **({"seconds": CONNECT_SECONDS} if kind in _TIMED else {})}
 
 
 def _run(configuration: client.Configuration, pod: PodName, line: str) -> str:
@@ -85,15 +84,16 @@ class TenantUser:
 
     def send(self, request: Request) -> Evidence:
         """Sends the request as a server-side dry run."""
+        reads = request.method == "GET"
         prepared = self._client.param_serialize(
             request.method,
             request.path,
-            query_params=[("dryRun", "All"), ("fieldValidation", "Strict")],
+            query_params=[("limit", "1")] if reads else [("dryRun", "All"), ("fieldValidation", "Strict")],
             header_params={
                 "Accept": _JSON,
                 "Content-Type": _MERGE_PATCH if request.method == "PATCH" else _JSON,
             },
-            body=request.body,
+            body=None if reads else request.body,
             auth_settings=["BearerToken"],
         )
         try:

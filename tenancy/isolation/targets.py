@@ -8,6 +8,8 @@ from policies.names import NamespaceName, function_host
 # knative.dev/serving pkg/networking/constants.go: HTTP/1, h2c and HTTPS of activator and queue-proxy; the queue-proxy's
 # unauthenticated drain; metrics of autoscaler and user; and the port of the user's container.
 FUNCTION_PORTS = {8012: "http1", 8013: "h2c", 8112: "https", 8022: "drain", 9090: "metrics", 9091: "user", 8080: "user"}
+# A port of which Knative knows nothing.
+OWN_PORT = 6060
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Targets:
         api: ClusterIP of the Kubernetes API.
         node: the address of a node, for its kubelet.
         kernels: releases of the kernels of all nodes.
+        own_gateway: a pod of the product's gateway; None: it does not run in this cluster, and is not attacked.
         keystone: host and port of Keystone, if given; it is not attacked otherwise.
         store: host and port of the object store, which functions may reach; without it nothing outside can be proved.
     """
@@ -69,6 +72,7 @@ class Targets:
     kernels: tuple[str, ...]
     keystone: tuple[str, int] | None
     store: tuple[str, int] | None
+    own_gateway: PlatformPod | None = None
 
 
 @dataclass(frozen=True, slots=True)

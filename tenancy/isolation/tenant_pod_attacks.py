@@ -63,6 +63,9 @@ def _node_variants() -> Iterator[_PodVariant]:
     # Without the two others the API server rejects the pod as contradictory, which proves nothing.
     privileged = {"privileged": True, "allowPrivilegeEscalation": True, "runAsNonRoot": False}
     yield _PodVariant("privileged-pod", "a privileged container controls the node", level, {}, privileged, _RESTRICTED)
+    # A setuid program of the image gets what its owner may only if the container allows it.
+    setuid = {"allowPrivilegeEscalation": True}
+    yield _PodVariant("setuid-pod", "a setuid program of an own image gains privileges", level, {}, setuid, _RESTRICTED)
     # The API server itself rejects it together with a user namespace, which levels from L3 on set.
     network: Manifest = {"hostNetwork": True}
     yield _PodVariant(
@@ -108,6 +111,14 @@ def _identity_variants(context: Context) -> Iterator[_PodVariant]:
         _over_quota(context),
         {},
         ("exceeded quota",),
+    )
+    yield _PodVariant(
+        "disk-exhaustion",
+        "one tenant fills the disk of a node",
+        level,
+        _large_disk(context),
+        {},
+        ("maximum ephemeral-storage usage", "exceeded quota"),
     )
 
 
@@ -174,3 +185,10 @@ def _over_quota(context: Context) -> Manifest:
     resources = {"requests": amount, "limits": amount}
     names = (f"probe-{number}" for number in range(_CONTAINERS_OVER_QUOTA))
     return {"containers": [{**container, "resources": resources, "name": name} for name in names]}
+
+
+def _large_disk(context: Context) -> Manifest:
+    """A container that may write more than any node has."""
+    container = restricted_pod(context.tenant.namespace, _NAME, _image(context), [])["spec"]["containers"][0]
+    amount = {**container["resources"]["limits"], "ephemeral-storage": "100Ti"}
+    return {"containers": [{**container, "resources": {"requests": amount, "limits": amount}}]}

@@ -37,7 +37,7 @@ def _image(context: Context) -> str:
     return next((function.image for function in context.platform.functions.values()), "example.invalid/none")
 
 
-def _harmless(context: Context) -> Request:
+def harmless(context: Context) -> Request:
     """A request that the same user is allowed to send: the control of every request that is not about pods."""
     return _create(context, "v1", "configmaps", {"kind": "ConfigMap", "data": {"a": "b"}})
 
@@ -45,7 +45,7 @@ def _harmless(context: Context) -> Request:
 def _names_and_routes(context: Context) -> Iterator[Attack]:
     victim, level = context.victim, IsolationLevel.L1
     gateway = f"knative-local-gateway.{context.platform.istio_namespace}.svc.cluster.local"
-    control = _harmless(context)
+    control = harmless(context)
     external: dict[str, Any] = {"kind": "Service", "spec": {"type": "ExternalName", "externalName": gateway}}
     yield Attack(
         "external-name",
@@ -98,7 +98,7 @@ def _names_and_routes(context: Context) -> Iterator[Attack]:
 
 
 def _policies(context: Context) -> Iterator[Attack]:
-    namespace, control = context.tenant.namespace, _harmless(context)
+    namespace, control = context.tenant.namespace, harmless(context)
     labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}
     yield Attack(
         "namespace-labels",

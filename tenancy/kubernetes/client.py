@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -237,18 +238,18 @@ class Cluster:
 
         Args:
             ref: the object.
-            uid: precondition: the uid of the object.
+            uid: precondition: the uid of the object; "" for none, where no other object can have its name.
             resource_version: precondition: its version; "" for none.
             grace_seconds: grace period of a pod; None: its own.
 
         Raises:
             ConflictError: another object has this name now, or it changed.
         """
-        conditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "preconditions": conditions,
+            "preconditions": {name: value for name, value in conditions.items() if value},
             "propagationPolicy": "Background",
         }
         if grace_seconds is not None:
@@ -287,6 +288,31 @@ class Cluster:
         except ClusterError:
             # 404: it is gone; 400: it has not started, or none ended before.
             return None
+
+    def log_request(self, pod: Ref, query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """URL and header fields, with our credential, of a request for a container's output, for another HTTP client.
+
+        Raises:
+            ClusterError: the API server did not answer.
+        """
+        _, url, headers, *_ = self._client.param_serialize(
+            "GET",
+            f"{self._path(pod)}/log",
+            query_params=list(query.items()),
+            header_params={"Accept": "*/*"},
+            auth_settings=["BearerToken"],
+        )
+        return str(url), dict(headers)
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """The TLS of the API server, with our certificate, for another HTTP client."""
+        configuration = self._client.configuration
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if not configuration.verify_ssl:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        return context
 
     def _path(self, ref: Ref) -> str:
         return f"{self._collection(ref.kind, ref.namespace)}/{ref.name}"

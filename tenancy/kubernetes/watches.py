@@ -7,21 +7,31 @@ itself (`tenancy.controller.settled`).
 from policies.labels import MANAGED_BY, MANAGED_BY_US, TENANT
 from policies.model import Manifest
 from policies.names import PREFIX
-from tenancy.kubernetes.client import Kind
 from tenancy.kubernetes.informer import WatchedKind
-from tenancy.kubernetes.kinds import FUNCTIONS, KNATIVE_SERVICE, NAMESPACE, OWNED_KINDS, SERVICE_LABEL, TENANTS
+from tenancy.kubernetes.kinds import (
+    FUNCTION_SECRETS,
+    FUNCTIONS,
+    KNATIVE_SERVICE,
+    NAMESPACE,
+    OWNED_KINDS,
+    POD_AUTOSCALER,
+    SERVICE_LABEL,
+    TENANTS,
+)
 
 _OURS = f"{MANAGED_BY}={MANAGED_BY_US}"
 # In addition to the records themselves.
 WATCHED_KINDS = (
     WatchedKind(NAMESPACE, TENANT),
     WatchedKind(FUNCTIONS),
+    # Which versions of their secrets functions mount; the values are elsewhere.
+    WatchedKind(FUNCTION_SECRETS),
     *(WatchedKind(kind, _OURS) for kind in OWNED_KINDS if kind != KNATIVE_SERVICE),
     # Includes the tenants' own Services: their state is in the record.
     WatchedKind(KNATIVE_SERVICE),
     # Changes when a function scales: the only sign that a quota may reject the pods of a Deployment. A watch of
     # Deployments would expose the environment variables of all pods in the cluster.
-    WatchedKind(Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscaler"), SERVICE_LABEL),
+    WatchedKind(POD_AUTOSCALER, SERVICE_LABEL),
 )
 
 

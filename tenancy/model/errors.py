@@ -10,6 +10,11 @@ TenancyError
 │   ├── PreconditionError    it is not in the expected state
 │   ├── TooLargeError        its pods do not fit into the limits
 │   └── TooManyError         the project has as many as it may have
+├── SecretError              a change of a secret is refused
+│   ├── NoSuchSecretError    the project has no secret of this name
+│   ├── SecretPreconditionError  it is not in the expected state
+│   ├── SecretInUseError     functions use it
+│   └── TooManySecretsError  the project has as many as it may have
 ├── AdministrationError      not allowed in the tenant's current state
 ├── ProjectsError            Keystone gave no complete answer; nothing may be concluded
 │   └── NoSuchProjectError   Keystone has no such project
@@ -60,16 +65,45 @@ class TooLargeError(FunctionError):
 
 
 class TooManyError(FunctionError):
-    """The project has as many functions as it may have.
+    """The project has as many functions, or triggers, as it may have.
 
     Attributes:
-        usage, limit: numbers of functions.
+        usage, limit: numbers of them.
+    """
+
+    def __init__(self, usage: int, limit: int, message: str = "") -> None:
+        self.usage = usage
+        self.limit = limit
+        super().__init__(message or f"the project has {usage} functions of its own, and its limit is {limit}")
+
+
+class SecretError(TenancyError):
+    """A change of a secret is refused; the message is one clause with the remedy, and never has a value."""
+
+
+class NoSuchSecretError(SecretError):
+    """The project has no secret of this name."""
+
+
+class SecretPreconditionError(SecretError):
+    """The secret is not in the state that the change expects."""
+
+
+class SecretInUseError(SecretError):
+    """Functions use the secret, or its earlier values."""
+
+
+class TooManySecretsError(SecretError):
+    """The project has as many secrets as it may have.
+
+    Attributes:
+        usage, limit: numbers of secrets.
     """
 
     def __init__(self, usage: int, limit: int) -> None:
         self.usage = usage
         self.limit = limit
-        super().__init__(f"the project has {usage} functions of its own, and its limit is {limit}")
+        super().__init__(f"the project has {usage} secrets, and its limit is {limit}")
 
 
 class AdministrationError(TenancyError):

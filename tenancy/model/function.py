@@ -7,10 +7,11 @@ controller writes `status`.
     kind: Function
     metadata: {name: hello, namespace: faas-3d1f…}
     spec:
-      image: registry.example.org/atlas/hello@sha256:…
+      image: registry.example.org/atlas/hello@sha256:…       # or source: sha256:…, from which it is built
       environment: {GREETING: hello}
       cpuMillis: 250
       memoryMiB: 256
+      secrets: [db-password]                                                            # optional
       traffic: [{percent: 90, revision: hello-3f9c2a1b}, {percent: 10, tag: canary}]     # optional
     status:
       observedGeneration: 3
@@ -20,7 +21,8 @@ controller writes `status`.
       conditions: [{type: Ready, status: "True", reason: Ready, message: "", lastTransitionTime: …}]
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -35,6 +37,7 @@ class FunctionConditionType(Enum):
     """The conditions of a function, in the order in which a change takes effect."""
 
     ACCEPTED = "Accepted"
+    BUILT = "Built"
     REVISION = "RevisionReady"
     TRAFFIC = "TrafficAssigned"
     READY = "Ready"
@@ -59,6 +62,40 @@ class ActiveRevision:
     tag: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionBuild:
+    """The last build of a function that ended.
+
+    Attributes:
+        key: which build it is (`policies.own_build.build_key`).
+        source: digest of its archive.
+        image: what it pushed; "" if it failed.
+        runtime: which was detected; "" if that is not known.
+        reason, message: why it failed.
+    """
+
+    key: str
+    source: str
+    image: str = ""
+    runtime: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionStarts:
+    """How often a revision was started because of a call.
+
+    Attributes:
+        cold_starts: times that it got pods after it had none; the start at its deployment does not count.
+        active_since: when it got pods last, as Knative says; "" if it never had any.
+    """
+
+    name: str
+    cold_starts: int = 0
+    active_since: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnFunctionStatus:
     """The status that the controller reported last.
@@ -67,6 +104,8 @@ class OwnFunctionStatus:
         url: address inside the cluster.
         image_digest: of the specification that was observed.
         latest_created, latest_ready: names of revisions; "" while there is none.
+        starts: of each existing revision.
+        build: the last one that ended, of a function with a source.
     """
 
     observed_generation: int = 0
@@ -76,6 +115,8 @@ class OwnFunctionStatus:
     latest_ready: str = ""
     active: tuple[ActiveRevision, ...] = ()
     conditions: tuple[FunctionCondition, ...] = ()
+    starts: tuple[RevisionStarts, ...] = ()
+    build: FunctionBuild | None = None
 
     def condition(self, type_: FunctionConditionType) -> FunctionCondition | None:
         """The condition of this type, if it was reported."""
@@ -105,6 +146,46 @@ class FunctionRecord:
     @property
     def name(self) -> str:
         return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedFunction:
+    """A `Function` object that cannot be read.
+
+    Attributes:
+        problem: one clause.
+        secrets: names of secrets that it may mean.
+    """
+
+    name: str
+    problem: str
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionListing:
+    """The `Function` objects of a namespace, both sorted by name."""
+
+    records: tuple[FunctionRecord, ...] = ()
+    malformed: tuple[MalformedFunction, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.malformed)
+
+
+def function_listing_of(manifests: Iterable[Mapping[str, Any]]) -> FunctionListing:
+    """Parses `Function` objects from the API server. One that cannot be read must not hide the others."""
+    records, malformed = [], []
+    for manifest in manifests:
+        try:
+            records.append(function_record_of(manifest))
+        except RecordError as error:
+            named = (manifest.get("spec") or {}).get("secrets") or ()
+            secrets = frozenset(map(str, named)) if isinstance(named, list | tuple) else frozenset()
+            malformed.append(MalformedFunction(str(manifest["metadata"]["name"]), str(error), secrets))
+    return FunctionListing(
+        tuple(sorted(records, key=lambda record: record.name)), tuple(sorted(malformed, key=lambda each: each.name))
+    )
 
 
 def function_record_of(manifest: Mapping[str, Any]) -> FunctionRecord:
@@ -140,7 +221,8 @@ def function_manifest_of(record: FunctionRecord) -> Manifest:
 
 def _fields(spec: OwnFunction) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "image": spec.image,
+        "image": spec.image or None,
+        "source": spec.source or None,
         "command": list(spec.command),
         "args": list(spec.args),
         "port": spec.port,
@@ -153,6 +235,7 @@ def _fields(spec: OwnFunction) -> dict[str, Any]:
         "timeoutSeconds": spec.timeout_seconds,
         "minScale": spec.min_scale,
         "maxScale": spec.max_scale,
+        "secrets": list(spec.secrets),
         "objects": spec.objects,
         "attempt": spec.attempt,
         "traffic": None if spec.traffic == ALL_TO_LATEST else [_target_fields(target) for target in spec.traffic],
@@ -166,10 +249,14 @@ def _target_fields(target: TrafficTarget) -> dict[str, Any]:
 
 
 def _spec(name: str, spec: Mapping[str, Any]) -> OwnFunction:
-    usual = OwnFunction(name=name, image="")
+    usual = OwnFunction(name=name)
+    image, source = str(spec.get("image", "")), str(spec.get("source", ""))
+    if bool(image) == bool(source):
+        raise ValueError("it needs either an image or a source")
     return OwnFunction(
         name=name,
-        image=str(spec["image"]),
+        image=image,
+        source=source,
         command=tuple(map(str, spec.get("command", ()))),
         args=tuple(map(str, spec.get("args", ()))),
         port=int(spec.get("port", usual.port)),
@@ -182,6 +269,7 @@ def _spec(name: str, spec: Mapping[str, Any]) -> OwnFunction:
         timeout_seconds=_positive(spec, "timeoutSeconds", usual.timeout_seconds),
         min_scale=int(spec.get("minScale", usual.min_scale)),
         max_scale=_positive(spec, "maxScale", usual.max_scale),
+        secrets=tuple(sorted(map(str, spec.get("secrets", ())))),
         objects=bool(spec.get("objects", usual.objects)),
         attempt=int(spec.get("attempt", usual.attempt)),
         traffic=_traffic(spec.get("traffic")),
@@ -228,4 +316,19 @@ def _status(status: Mapping[str, Any]) -> OwnFunctionStatus:
             # An older program reads what a newer controller has written.
             if condition.get("type") in {each.value for each in FunctionConditionType}
         ),
+        starts=tuple(
+            RevisionStarts(each["name"], int(each.get("coldStarts", 0)), each.get("activeSince", ""))
+            for each in status.get("revisions", ())
+        ),
+        build=build_of(status["build"]) if status.get("build") else None,
     )
+
+
+def build_of(fields: Mapping[str, Any]) -> FunctionBuild:
+    """Parses `status.build`."""
+    return FunctionBuild(**{each.name: str(fields.get(each.name, "")) for each in dataclasses.fields(FunctionBuild)})
+
+
+def build_fields(build: FunctionBuild) -> dict[str, str]:
+    """`status.build`, with its empty fields: a merge patch would keep those of an earlier build."""
+    return dataclasses.asdict(build)

@@ -76,6 +76,8 @@ class FunctionStatus:
         message: the explanation for callers and administrators.
         objects: whether it takes objects as inputs and outputs.
         tags: names under which /v1/invoke may call some of its revisions by themselves.
+        revision: that gets all of its calls; "": several share them.
+        memory_mib: of one of its pods; 0: not known.
     """
 
     name: str
@@ -85,6 +87,8 @@ class FunctionStatus:
     message: str = ""
     objects: bool = False
     tags: tuple[str, ...] = ()
+    revision: str = ""
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +263,8 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
                 reason=function.get("reason", ""),
                 message=function.get("message", ""),
                 tags=tuple(function.get("tags", ())),
+                revision=function.get("revision", ""),
+                memory_mib=int(function.get("memoryMiB", 0)),
             )
             for function in status.get("functions", ())
         ),

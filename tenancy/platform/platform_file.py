@@ -18,19 +18,26 @@ because a misspelled one would silently leave a default in force.
 import ipaddress
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from policies.model import Platform
+from policies.model import Builds, Destination, Platform
 from tenancy.model.errors import PlatformFileError
 
 _FUNCTION_NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 # A host, and below it whole segments; neither a scheme nor a tag. An empty one would allow everything.
 _IMAGES = re.compile(r"[a-z0-9][-a-z0-9.]*(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._]*)*")
 _HIGHEST_PORT = 65535
+_REGISTRY = re.compile(r"[a-z0-9][-a-z0-9.]*(:[0-9]{1,5})?")
+_BASE = re.compile(r"[a-z0-9][-a-z0-9._/]*@sha256:[0-9a-f]{64}")
+# Those that osfaas-build detects (`builds.runtimes`).
+_RUNTIMES = ("asgi", "framework")
+_BUILD_NUMBERS = ("cpu_millis", "memory_mib", "disk_mib", "deadline_seconds", "per_project", "archive_max_bytes")
 
 
 class _Document(BaseModel):
@@ -72,7 +79,12 @@ def platform_of(document: Any) -> Platform:
         raise PlatformFileError("; ".join(_sentence(part) for part in error.errors())) from error
     except TypeError as error:
         raise PlatformFileError(str(error)) from error
-    problems = [*_function_problems(platform), *_destination_problems(platform), *_image_problems(platform)]
+    problems = [
+        *_function_problems(platform),
+        *_destination_problems("", platform.destinations),
+        *_image_problems(platform),
+        *_build_problems(platform.builds),
+    ]
     if problems:
         raise PlatformFileError("; ".join(problems))
     return platform
@@ -108,16 +120,16 @@ def _function_problems(platform: Platform) -> list[str]:
     return problems
 
 
-def _destination_problems(platform: Platform) -> list[str]:
+def _destination_problems(of: str, destinations: Iterable[Destination]) -> list[str]:
     problems = []
-    for number, destination in enumerate(platform.destinations, start=1):
+    for number, destination in enumerate(destinations, start=1):
         try:
             ipaddress.ip_network(destination.cidr)
         except ValueError as error:
-            problems.append(f"destination {number}: {error}")
+            problems.append(f"{of}destination {number}: {error}")
         # A rule without ports would open all of them.
         if not destination.ports or not all(1 <= port <= _HIGHEST_PORT for port in destination.ports):
-            problems.append(f"destination {number}: needs ports, each from 1 to {_HIGHEST_PORT}")
+            problems.append(f"{of}destination {number}: needs ports, each from 1 to {_HIGHEST_PORT}")
     return problems
 
 
@@ -127,3 +139,28 @@ def _image_problems(platform: Platform) -> list[str]:
         for place in platform.own_function_images
         if not _IMAGES.fullmatch(place)
     ]
+
+
+def _build_problems(builds: Builds | None) -> list[str]:
+    if builds is None:
+        return []
+    problems = _destination_problems("builds: ", builds.destinations)
+    if not _REGISTRY.fullmatch(builds.registry):
+        problems.append(f"builds.registry: {builds.registry!r} is no host with or without a port")
+    for field in ("registry_url", "token_url", "index_url"):
+        url = urlsplit(getattr(builds, field))
+        if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.password:
+            problems.append(f"builds.{field}: must be an http or https URL without a user")
+    if set(builds.bases) != set(_RUNTIMES):
+        problems.append(f"builds.bases: must name a base image for each of {' and '.join(_RUNTIMES)}")
+    problems += [
+        f"builds.bases.{runtime}: {base!r} must be repository@sha256:… in the registry"
+        for runtime, base in builds.bases.items()
+        if not _BASE.fullmatch(base)
+    ]
+    problems += [
+        f"builds.{field}: must be at least 1, not {getattr(builds, field)}"
+        for field in _BUILD_NUMBERS
+        if getattr(builds, field) < 1
+    ]
+    return problems

@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/how-to/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance cluster-cyclonus bench-cluster
+.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance test-build-kills cluster-cyclonus bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -27,23 +27,26 @@ cluster-lint: $(VENV)/.cluster-installed
 
 # What a change of the product most likely breaks: a call from the edge to the function, projects' own functions, the directory, the administrators'
 # API, the controller, the installation, the attacks. The attacks come last, because they take policies of the platform away.
-CLUSTER_CORE := $(patsubst %,tests/cluster/test_%.py,end_to_end streams functions gateway_directory gateway_projects platform tenancy_cluster tenancy_lifecycle) tests/isolation
+CLUSTER_CORE := $(patsubst %,tests/cluster/test_%.py,end_to_end streams functions function_builds gateway_directory gateway_projects platform tenancy_cluster tenancy_lifecycle) tests/isolation
 ON_CLUSTER := $(BIN)/python -m pytest -q -s -p tests.cluster.plugin --durations=40
 
-test-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## the core of the tests on the test cluster, and the attacks: on a running one, or a fresh one (always fresh with CI=true)
+test-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the core of the tests on the test cluster, and the attacks: on a running one, or a fresh one (always fresh with CI=true)
 	@$(ON_CLUSTER) $(CLUSTER_CORE)
 
 # Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance.
-test-cluster-all: cluster-lint cluster-build .cache/localcloud/.installed  ## all tests on the test cluster but Knative's own
-	@$(ON_CLUSTER) tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py
+test-cluster-all: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but Knative's own
+	@$(ON_CLUSTER) tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_build_kills.py
 
-test-isolation: cluster-lint cluster-build .cache/localcloud/.installed  ## the attacks, on a cluster of their own
+test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the attacks, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10
 
-test-conformance: cluster-lint cluster-build .cache/localcloud/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
+test-conformance: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
 
-bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed  ## P8 and P9: cold start, 200 idle tenants (BENCH_TENANTS), and 10,000 records (BENCH_RECORDS), on a cluster of their own; half an hour
+test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; a quarter of an hour
+	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_build_kills.py -q -s -p tests.cluster.plugin
+
+bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## P8 and P9: cold start, 200 idle tenants (BENCH_TENANTS), and 10,000 records (BENCH_RECORDS), on a cluster of their own; half an hour
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin
 
 cluster-cyclonus: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (three quarters of an hour)

@@ -80,6 +80,11 @@ class RunLayout:
         return self.folder / "etc"
 
     @property
+    def registries(self) -> Path:
+        """A folder for each registry that containerd reaches in another way than by HTTPS with public authorities."""
+        return self.folder / "registries"
+
+    @property
     def data(self) -> Path:
         """What the node's programs store: images, pods."""
         return self.folder / "data"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.builds import BuildSite, build_site
 from tests.cluster.leftovers import find_leftovers
 from tests.cluster.openstack import OpenStack, openstack_of
 from tests.cluster.product import Product, know_tenants, product_on
@@ -56,7 +57,14 @@ def openstack(cluster: Testbed) -> Iterator[OpenStack]:
 
 
 @pytest.fixture(scope="session")
-def product(cluster: Testbed, openstack: OpenStack) -> Iterator[Product]:
+def site(cluster: Testbed, openstack: OpenStack) -> Iterator[BuildSite]:
+    """A registry, its token endpoint and an index of packages outside the cluster."""
+    with build_site(cluster, openstack) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def product(cluster: Testbed, openstack: OpenStack, site: BuildSite) -> Iterator[Product]:
     """The product, installed on the cluster by its own command."""
-    with product_on(cluster, openstack) as installed:
+    with product_on(cluster, openstack, site=site) as installed:
         yield installed

@@ -28,11 +28,12 @@ from tests.machine import scaled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tests.cluster.builds import BuildSite
     from tests.cluster.openstack import OpenStack
     from tests.cluster.testbed import Testbed
 
 SYSTEM = "osfaas-system"
-PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "controller")
+PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "scheduler", "controller")
 EDGE_HOST = "faas.test"
 CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
@@ -86,7 +87,9 @@ class Product:
         }
         return self._run(administrator, words, check=check)
 
-    def osfaas_as(self, user: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def osfaas_as(
+        self, user: str, *words: str, check: bool = True, folder: Path = CHECKOUT
+    ) -> subprocess.CompletedProcess[str]:
         """`osfaas …` as an ordinary user, who has a Keystone credential and trusts the site's authority."""
         file = self.folder / "users.yaml"
         if not file.exists():
@@ -99,7 +102,7 @@ class Product:
             "OS_CLOUD": user,
             "XDG_CACHE_HOME": str(self.folder / "cache"),
         }
-        return self._run(environment, words, check=check)
+        return self._run(environment, words, check=check, folder=folder)
 
     @property
     def _authority(self) -> Path:
@@ -111,7 +114,7 @@ class Product:
         run(self.cluster.running.on_node("sh", "-c", f"echo {address} {EDGE_HOST} >> /etc/hosts"))
 
     def _run(
-        self, variables: Mapping[str, str], words: tuple[str, ...], *, check: bool
+        self, variables: Mapping[str, str], words: tuple[str, ...], *, check: bool, folder: Path = CHECKOUT
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **variables,
@@ -120,7 +123,7 @@ class Product:
         }
         settings = [f"{name}={value}" for name, value in environment.items()]
         # Entering a mount namespace leaves the folder where one was.
-        command = ["env", f"--chdir={CHECKOUT}", *settings, sys.executable, "-m", "client.cli", *words]
+        command = ["env", f"--chdir={folder}", *settings, sys.executable, "-m", "client.cli", *words]
         argv = self.cluster.running.on_openstack_side(*command)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=scaled(600), check=False)
         if check and done.returncode:
@@ -164,6 +167,7 @@ def product_on(
     openstack: OpenStack,
     platform: Mapping[str, Any] = _SMALL,
     *,
+    site: BuildSite | None = None,
     stays: bool = False,
 ) -> Iterator[Product]:
     """Installs it, and removes it at the end; tenants' namespaces are for their tests to remove.
@@ -171,14 +175,18 @@ def product_on(
     Args:
         cluster, openstack: what it is installed on.
         platform: what platform.yaml says; the destinations are added.
+        site: where functions are built; None: they are not.
         stays: it is not removed, because the cluster ends with it.
     """
     with TemporaryDirectory(dir=cluster.running.folder, prefix="product-") as name:
         folder = Path(name)
-        _write_overlay(folder, openstack, platform)
+        _write_overlay(folder, openstack, {**platform, "builds": site.platform} if site else platform)
         certificates = folder / "certificates"
         certificates.mkdir()
         _secrets(cluster, openstack, certificates)
+        if site:
+            key = f"--from-file=private.pem={site.credential_key}"
+            cluster.kubectl("create", "secret", "generic", "osfaas-registry-credentials", "-n", SYSTEM, key)
         ingress = cluster.service_address("istio-system", "istio-ingressgateway")
         try:
             with cluster.door(ingress, 443) as door:
@@ -192,13 +200,15 @@ def product_on(
 
 
 def know_tenants(cluster: Testbed) -> None:
-    """The cluster has the definitions of Tenant and Function, whatever an earlier run or file has taken away."""
-    for kind in ("tenants", "functions"):
-        definition = f"crd/{kind}.osfaas.dev"
+    """The cluster has our definitions of resources, whatever an earlier run or file has taken away."""
+    folder = CHECKOUT / "manifests" / "crd"
+    for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+        (document,) = yaml.safe_load_all((folder / name).read_text())
+        definition = f"crd/{document['metadata']['name']}"
         going = cluster.kubectl("get", definition, "--ignore-not-found", "-o", "jsonpath={.metadata}")
         if "deletionTimestamp" in going:
             cluster.kubectl("wait", "--for=delete", definition, "--timeout=120s")
-        cluster.kubectl.apply(*yaml.safe_load_all((CHECKOUT / f"manifests/crd/{kind}.yaml").read_text()))
+        cluster.kubectl.apply(document)
         cluster.kubectl("wait", "--for=condition=Established", definition, "--timeout=60s")
 
 
@@ -248,6 +258,7 @@ def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, An
     api = [{"ipBlock": {"cidr": f"{NODE_ADDRESS}/32"}}]
     cloud = [{"ipBlock": {"cidr": f"{OPENSTACK_ADDRESS}/32"}}]
     openstack_ports = [openstack.keystone_port, openstack.swift_port]
+    registry_ports = [port for part in platform.get("builds", {}).get("destinations", ()) for port in part["ports"]]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -258,13 +269,18 @@ def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, An
                 "name": "osfaas-gateway",
                 "namespace": SYSTEM,
                 "behavior": "merge",
-                "literals": [f"OSFAAS_PUBLIC_URL=https://{EDGE_HOST}"],
+                "literals": [
+                    f"OSFAAS_PUBLIC_URL=https://{EDGE_HOST}",
+                    # The local Swift lets managers into accounts.
+                    "OSFAAS_TRIGGER_ROLES=member,manager",
+                ],
             },
             {"name": "osfaas-platform", "namespace": SYSTEM, "behavior": "replace", "files": ["platform.yaml"]},
         ],
         "patches": [
             _egress("allow-kubernetes-api", api, [API_PORT]),
             _egress("allow-openstack", cloud, openstack_ports),
+            *([_egress("functions-api-to-registry", cloud, registry_ports)] if registry_ports else []),
             _replaced("Gateway", {"/spec/servers/0/hosts": [EDGE_HOST], "/spec/servers/1/hosts": [EDGE_HOST]}),
             _replaced("VirtualService", {"/spec/hosts": [EDGE_HOST]}),
             # The node has two cores for everything.

@@ -129,3 +129,28 @@ def test_progress_is_shown_on_a_terminal_and_never_in_the_output(env, container)
     os.close(leader)
     assert f"{len(FILES)}/{len(FILES)}".encode() in shown
     assert b"#" not in done.stdout
+
+
+def verified(arguments: list[str], env: dict[str, str], sums: str) -> subprocess.CompletedProcess[str]:
+    command = [OSFAAS, "checksum", "verify", "--os-cloud", "alice", *arguments, "-"]
+    return subprocess.run(
+        command, env=env, input=sums, capture_output=True, text=True, timeout=scaled(240), check=False
+    )
+
+
+def test_container_is_compared_with_a_file_of_checksums(env, container):
+    """Marks and exit code as those of `rclone checksum --combined`."""
+    sums = run([container.name, "-t", "sha256"], env).stdout
+    same = verified([container.name], env, sums)
+    assert (same.returncode, same.stderr) == (0, f"osfaas: {len(FILES)} same, 0 not\n")
+    assert {line[0] for line in same.stdout.splitlines()} == {"="}
+    wrong = hashlib.sha256(b"other").hexdigest()
+    changed = f"{wrong}  a\n{wrong}  gone\n{hashlib.sha256(b'').hexdigest()}  empty\n"
+    done = verified([container.name], env, changed)
+    assert done.returncode == 1
+    marks = dict(reversed(line.split(" ", 1)) for line in done.stdout.splitlines())
+    assert marks == {"a": "*", "gone": "+", "empty": "=", "dir/ü b": "-", "back\\\\slash": "-", "new\\nline": "-"}
+    assert f"osfaas: listed/a: is {hashlib.sha256(b'a').hexdigest()}, not {wrong}" in done.stderr
+    one_way = verified([container.name, "--one-way"], env, f"{hashlib.sha256(b'').hexdigest()}  empty\n")
+    assert (one_way.returncode, one_way.stdout) == (0, "= empty\n")
+    assert verified([container.name], env, "no checksum\n").returncode == 1

@@ -109,6 +109,33 @@ def test_json_shows_names_as_they_are(gateway, bucket, alice):
     assert b'": ' not in error.content
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("algorithm", ["adler", "adler32", "md5", "sha-256"])
+def test_an_assertion_that_is_wrong_is_refused_with_the_right_digest(gateway, path, alice, method, algorithm):
+    name = {"adler": "adler32", "sha-256": "sha256"}.get(algorithm, algorithm)
+    right = b64(name)
+    wrong = base64.b64encode(bytes(len(bytes.fromhex(CONTENT.digests[name])))).decode()
+    refused = gateway.call(method, path, alice, headers={"Repr-Digest": f"{algorithm}=:{wrong}:"})
+    assert refused.status_code == 412
+    assert refused.headers["Repr-Digest"] == f"{algorithm}=:{right}:"
+    if method == "GET":
+        assert CONTENT.digests[name] in refused.text
+    accepted = gateway.call(method, path, alice, headers={"Repr-Digest": f"{algorithm}=:{right}:"})
+    assert (accepted.status_code, accepted.content) == (204, b"")
+
+
+def test_an_assertion_says_nothing_of_an_object_that_cannot_be_read(gateway, path, alice):
+    asserted = {"Repr-Digest": f"md5=:{b64('md5')}:"}
+    assert gateway.call("HEAD", "/v1/checksums/nowhere/x", alice, headers=asserted).status_code == 404
+    assert gateway.call("HEAD", path, headers=asserted).status_code == 401
+
+
+def test_an_assertion_and_a_preference_are_both_answered(gateway, path, alice):
+    fields = {"Repr-Digest": f"adler=:{b64('adler32')}:", "Want-Repr-Digest": "sha-256=10"}
+    accepted = gateway.call("HEAD", path, alice, headers=fields)
+    assert (accepted.status_code, accepted.headers["Repr-Digest"]) == (204, f"sha-256=:{b64('sha256')}:")
+
+
 def test_the_bare_value_comes_as_text(gateway, path, alice):
     response = gateway.get(path + "?algorithm=sha1", alice, headers={"Accept": "text/plain"})
     assert response.headers["Content-Type"].startswith("text/plain")

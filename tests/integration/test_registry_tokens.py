@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from registries import package_index, push_base, registry
 from test_builds import zip_of
 
@@ -23,17 +24,20 @@ from builds.registry import Login, Registry
 from control.registry.tokens import Grant, SigningKey, claims_of
 from localcloud.services import Service, free_ports
 from localcloud.stack import running, write_tenants
+from tenancy.registry_credentials import CredentialSigner
 from tests.machine import scaled
 
 
 @dataclass(frozen=True)
 class Site:
-    """A registry with token authentication, and the key of its tokens."""
+    """A registry with token authentication, the key of its tokens, and that of the controller's credentials."""
 
     url: str
     tokens: str
     key: SigningKey
     log: Path
+    credential_key: Path
+    registry: Service
 
     def ask(self, user: str, password: str, *scopes: str, service: str = "osfaas-registry") -> httpx.Response:
         query = [("service", service), *(("scope", scope) for scope in scopes)]
@@ -77,7 +81,17 @@ def site(cloud, tmp_path_factory) -> Iterator[Site]:
     )
     jwks = folder / "jwks.json"
     command = [sys.executable, "-m", "client.cli", "registry-tokens"]
-    environment = {"OSFAAS_REGISTRY_TOKEN_KEY_FILE": str(private)}
+    credential_key, public = folder / "credential.pem", folder / "credential.pub"
+    credential_key.write_bytes(
+        ed25519.Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    public.write_bytes(CredentialSigner.from_file(credential_key).public_key())
+    environment = {
+        "OSFAAS_REGISTRY_TOKEN_KEY_FILE": str(private),
+        "OSFAAS_REGISTRY_CREDENTIAL_KEY_FILE": str(public),
+    }
     jwks.write_bytes(subprocess.check_output([*command, "--jwks"], env={**os.environ, **environment}))
     tenants = folder / "tenants.yaml"
     write_tenants(tenants, {cloud.users[user].project_id: "http://127.0.0.1:9" for user in ("alice", "bob")})
@@ -88,6 +102,8 @@ def site(cloud, tmp_path_factory) -> Iterator[Site]:
         "OSFAAS_LISTEN_PORT": str(port),
         "OSFAAS_TENANTS_FILE": str(tenants),
         "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(5)),
+        # So that a test can be a client of its own.
+        "OSFAAS_REGISTRY_TRUSTED_PROXIES": "1",
         **environment,
     }
     tokens = f"http://127.0.0.1:{port}/v1/registry/token"
@@ -102,7 +118,14 @@ def site(cloud, tmp_path_factory) -> Iterator[Site]:
     }
     endpoint = Service("registry-tokens", command, port, folder, settings)
     with running(endpoint), registry(folder, auth=auth) as service:
-        yield Site(f"http://127.0.0.1:{service.port}", tokens, SigningKey.from_file(private), endpoint.log)
+        yield Site(
+            f"http://127.0.0.1:{service.port}",
+            tokens,
+            SigningKey.from_file(private),
+            endpoint.log,
+            credential_key,
+            service,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +182,31 @@ def test_what_is_malformed_costs_no_question_to_keystone(site, cloud) -> None:
     assert after == before
 
 
+def test_a_client_that_guesses_is_refused_before_keystone_is_asked(site, cloud) -> None:
+    """Another client is served meanwhile, and the address that the guesser itself writes before the proxy's is none."""
+
+    def guess(number: int) -> httpx.Response:
+        return httpx.get(
+            site.tokens,
+            params={"service": "osfaas-registry"},
+            auth=("0" * 32, f"guess-{number}"),
+            headers={"X-Forwarded-For": f"10.0.0.{number}, 192.0.2.7"},
+            timeout=scaled(60),
+            trust_env=False,
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(guess, range(240)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.status_code for answer in answers} == {401, 429}
+    assert refused[0].json()["errors"][0]["code"] == "registry.logins_exceeded"
+    assert int(refused[0].headers["retry-after"]) >= 1
+    before = cloud.keystone_requests("POST", "/v3/auth/tokens")
+    assert guess(0).status_code == 429
+    assert cloud.keystone_requests("POST", "/v3/auth/tokens") == before
+    assert site.ask("token", cloud.token("alice")).status_code == 200
+
+
 def test_other_projects_repository_is_not_granted(site, credential, alice, bob) -> None:
     assert site.access(*credential, f"repository:{bob}/x:pull,push", "registry:catalog:*") == []
     assert site.access(*credential, f"repository:{alice}/x:pull,push,delete", "repository:base/asgi:pull,push") == [
@@ -179,6 +227,36 @@ def test_project_that_is_not_onboarded_gets_no_token(site, cloud) -> None:
 
 def test_unscoped_token_is_refused(site, cloud) -> None:
     assert site.ask("token", cloud.unscoped_token("alice")).status_code == 403
+
+
+def test_controllers_credential_reaches_one_project_for_its_time(site, alice, bob) -> None:
+    """A build pushes to its own project; the kubelet pulls there, and nothing else."""
+    signer = CredentialSigner.from_file(site.credential_key)
+    found = signer.credentials_of(alice, time.time())
+    scopes = (
+        f"repository:{alice}/x:pull,push,delete",
+        f"repository:{bob}/x:pull,push",
+        "repository:base/asgi:pull,push",
+    )
+    base = {"type": "repository", "name": "base/asgi", "actions": ["pull"]}
+    own = {"type": "repository", "name": f"{alice}/x"}
+    assert site.access("workload", found.push, *scopes) == [{**own, "actions": ["pull", "push"]}, base]
+    assert site.access("workload", found.pull, *scopes) == [{**own, "actions": ["pull"]}, base]
+    stranger = CredentialSigner(ed25519.Ed25519PrivateKey.generate()).credentials_of(alice, time.time())
+    old = signer.credentials_of(alice, time.time() - 48 * 3600)
+    early = signer.credentials_of(alice, time.time() + 48 * 3600)
+    head, body, signature = found.push.split(".")
+    forged = [f"{head}.{body[:-4]}AAAA.{signature}", f"{head}.{body}.", "a.b.c", "", found.push + "x"]
+    for password in (stranger.push, old.push, old.pull, early.pull, *forged):
+        assert site.ask("workload", password, scopes[0]).status_code == 401
+    # Nor is it a login of another user name, or a token of Keystone.
+    assert site.ask("token", found.push, scopes[0]).status_code == 401
+
+
+def test_controllers_credential_of_a_project_that_is_not_onboarded_is_worth_nothing(site, cloud) -> None:
+    signer = CredentialSigner.from_file(site.credential_key)
+    carol = signer.credentials_of(cloud.users["carol"].project_id, time.time())
+    assert site.ask("workload", carol.pull).status_code == 403
 
 
 def test_revoked_token_is_refused(site, cloud) -> None:

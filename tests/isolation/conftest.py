@@ -128,6 +128,8 @@ def _places(cluster: Testbed, outside: str) -> _Places:
         # They outlive a single replay, and a replay must not take them for its own leftovers.
         pod["spec"].pop("activeDeadlineSeconds")
         pod["metadata"]["labels"].pop(MANAGED_BY)
+        if pod["metadata"]["name"] == _PROBE:
+            pod["spec"]["containers"][0]["command"] = ["python3", "-c", "import time; time.sleep(86_400)"]
     cluster.kubectl.apply(*pods)
     for pod in pods:
         _await(cluster, f"pod/{pod['metadata']['name']}", pod["metadata"]["namespace"])
@@ -156,4 +158,4 @@ def _victim(cluster: Testbed, spec: TenantSpec) -> Victim:
 
 
 def _await(cluster: Testbed, what: str, namespace: str) -> None:
-    cluster.kubectl("wait", "--for=condition=Ready", what, "-n", namespace, "--timeout=90s")
+    cluster.kubectl("wait", "--for=condition=Ready", what, "-n", namespace, "--timeout=300s")

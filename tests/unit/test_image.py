@@ -20,10 +20,15 @@ def test_build_context_has_what_is_copied_and_nothing_else() -> None:
     assert sorted(line.removeprefix("!") for line in lines if line.startswith("!")) == sorted(copied())
 
 
+def packages(project: str) -> set[str]:
+    """The packages of a distribution."""
+    settings = tomllib.loads((CHECKOUT / project / "pyproject.toml").read_text(encoding="utf-8"))
+    return {pattern.removesuffix("*") for pattern in settings["tool"]["setuptools"]["packages"]["find"]["include"]}
+
+
 def test_each_package_of_the_product_is_copied() -> None:
     """The local cloud is for demo and tests, on a checkout; the runtimes are in one folder."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
-    names = {pattern.removesuffix("*") for pattern in patterns} - {"localcloud"}
+    names = packages(".") | packages("distributions/builder") | packages("distributions/client")
+    assert {"builds", "client", "gateway"} <= names
     places = {name: "functions/runtimes" for name in names if name.endswith("_runtime")}
-    assert {places.get(name, name) for name in names} <= copied()
+    assert {places.get(name, name) for name in names - {"localcloud"}} <= copied()

@@ -7,6 +7,9 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("gateway", "control", "tenancy", "policies", "client")
 _NUMBERS = {"int", "float"}
+# The client runs on Python 3.9, whose dataclasses have no kw_only.
+# The client runs on Pythons that do not know `kw_only`.
+_WITHOUT_KEYWORDS = {"client/login.py: Login", "client/sdk/values.py: Limit"}
 
 
 def _dataclasses() -> Iterator[tuple[str, ast.ClassDef, ast.expr]]:
@@ -40,4 +43,4 @@ def test_no_dataclass_takes_two_numbers_by_position():
 
     wrong = {where: names for where, node, decorator in found if len(names := _positional_numbers(node, decorator)) > 1}
 
-    assert wrong == {}
+    assert wrong.keys() == _WITHOUT_KEYWORDS

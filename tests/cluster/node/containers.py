@@ -25,6 +25,8 @@ state = "/run/containerd"
 address = "{socket}"
 [plugins."io.containerd.cri.v1.images"]
 snapshotter = "overlayfs"
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{registries}"
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "dev.local/pause:test"
 [plugins."io.containerd.cri.v1.runtime"]
@@ -60,6 +62,7 @@ class Containers:
 
     def start(self) -> None:
         """containerd answers when this returns."""
+        self.layout.registries.mkdir()
         for folder in ("bin", "conf"):
             (self.layout.cni / folder).mkdir(parents=True)
         programs = LAYOUT.built_by("containerd")
@@ -69,6 +72,7 @@ class Containers:
         configuration.write_text(
             _CONFIGURATION.format(
                 data=self.layout.data,
+                registries=self.layout.registries,
                 socket=SOCKET,
                 cni=self.layout.cni,
                 cni_programs=_CNI_PROGRAMS,

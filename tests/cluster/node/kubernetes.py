@@ -167,6 +167,7 @@ class Kubernetes:
             "oomScoreAdj": 0,
             "failSwapOn": False,
             "maxPods": 200,
+            "podPidsLimit": 512,
             "podLogsDir": "/var/log/pods",
             "volumePluginDir": str(self.layout.data / "volume-plugins"),
             # A test should not wait for a poll: these are the kubelet's own intervals, shortened.

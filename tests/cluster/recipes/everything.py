@@ -9,7 +9,7 @@ from tests.cluster.packages import install_packages
 from tests.cluster.progress import step
 from tests.cluster.recipes.base import BASE
 from tests.cluster.recipes.components import COMPONENTS
-from tests.cluster.recipes.images import gateway_image, image_recipes
+from tests.cluster.recipes.images import gateway_image, image_recipes, runtime_images
 from tests.cluster.recipes.recipe import make_recipe
 
 
@@ -18,7 +18,7 @@ def make_everything() -> None:
     LAYOUT.work.mkdir(parents=True, exist_ok=True)
     with step("everything built or reused", processor=True):
         install_packages()
-        images = (*image_recipes(), gateway_image())
+        images = (*image_recipes(), gateway_image(), *runtime_images().values())
         # Images of Debian's and Python's packages mostly wait for the network, and compilers for a processor.
         apart = [recipe for recipe in images if all(need is BASE for need in recipe.needs)]
         with ThreadPoolExecutor(1) as beside:

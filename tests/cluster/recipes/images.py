@@ -15,6 +15,9 @@ from tests.cluster.recipes.components import COREDNS, ISTIO, KNATIVE, PAUSE
 from tests.cluster.recipes.recipe import Recipe
 
 STREAMS_IMAGE = "dev.local/streams:test"
+GATEWAY_IMAGE = "dev.local/osfaas-gateway:test"
+# In the folder of an image for a registry: its OCI layout.
+LAYOUT_FOLDER = "layout"
 _BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 # Inside a build step pip must trust what this machine trusts.
 _CERTIFICATES = "/etc/ssl/certs"
@@ -88,9 +91,21 @@ class DockerfileImage:
             mounts = ["-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
             build = ["bud", "--network", "host", *mounts, "--pull-never", "--build-arg", f"PYTHON={BASE_TAG}"]
             run([*buildah, *build, "-t", self.tag, self.context], environment=_BUILDAH)
-            run([*buildah, "push", self.tag, f"docker-archive:{folder / ARCHIVE}:{self.tag}"], environment=_BUILDAH)
+            run([*buildah, "push", self.tag, self.target(folder)], environment=_BUILDAH)
         finally:
             run(["rm", "-rf", storage])
+
+    def target(self, folder: Path) -> str:
+        """Where buildah writes the image to."""
+        return f"docker-archive:{folder / ARCHIVE}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class RegistryImage(DockerfileImage):
+    """An image that tests push to a registry; no node has it from its boot."""
+
+    def target(self, folder: Path) -> str:
+        return f"oci:{folder / LAYOUT_FOLDER}"
 
 
 def _envoy() -> Path:
@@ -164,6 +179,17 @@ def image_recipes() -> tuple[Recipe, ...]:
     )
 
 
+def runtime_images() -> dict[str, Recipe]:
+    """Base images of functions, by runtime."""
+    made = {}
+    for runtime in ("asgi", "framework"):
+        context = CHECKOUT / "functions" / "runtimes" / runtime
+        files = (context / "Dockerfile", context / "pyproject.toml", context / f"{runtime}_runtime")
+        image = RegistryImage(f"dev.local/runtime-{runtime}:test", context, files)
+        made[runtime] = image.recipe(f"registry-image-{runtime}")
+    return made
+
+
 def gateway_image() -> Recipe:
     """The gateway's own image. Apart from the others: tests of the cluster alone don't need it."""
     names = (
@@ -172,11 +198,18 @@ def gateway_image() -> Recipe:
         "requirements.txt",
         "README.md",
         "LICENSE",
+        "builds",
+        "functions/runtimes",
         "policies",
         "tenancy",
         "client",
+        "osfaas",
+        "distributions",
+        "builds",
+        "functions/runtimes",
         "control",
         "gateway",
+        "operations",
     )
     files = tuple(CHECKOUT / name for name in names)
-    return DockerfileImage("dev.local/osfaas-gateway:test", CHECKOUT, files).recipe("image-gateway")
+    return DockerfileImage(GATEWAY_IMAGE, CHECKOUT, files).recipe("image-gateway")

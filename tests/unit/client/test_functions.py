@@ -1,5 +1,6 @@
 """`osfaas function …` against a server of HTTP that remembers what it was asked."""
 
+import base64
 import dataclasses
 import http.server
 import json
@@ -24,7 +25,7 @@ IMAGE = "registry.example.org/hello@sha256:" + "0" * 64
 NOTHING: dict[str, Any] = {
     "memory_mib": None, "cpu_millis": None, "concurrency": None, "timeout_seconds": None, "min_scale": None,
     "max_scale": None, "port": None, "run_as_user": None, "environment": (), "unset": (), "command": (), "args": (),
-    "health_path": None, "image": None, "objects": None,
+    "health_path": None, "image": None, "objects": None, "secrets": (), "unset_secrets": (),
 }  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def shown(**changes: Any) -> dict[str, Any]:
         "command": [],
         "args": [],
         "environment": {"A": "1"},
+        "secrets": [],
         "traffic": None,
         "status": {
             "current": changes.pop("current", True),
@@ -58,16 +60,21 @@ class Service:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
+        self.raw: dict[str, bytes] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                body = json.loads(self.rfile.read(length)) if length else None
+                sent = self.rfile.read(length)
+                is_json = self.headers.get("Content-Type") == "application/json"
+                body = json.loads(sent) if is_json and length else sent or None
                 outer.asked.append((self.command, self.path, dict(self.headers), body))
                 status, document = outer.answers.get(f"{self.command} {self.path}", (404, error(404, "Not there.")))
                 text = b"" if document is None else json.dumps(document).encode()
+                if f"{self.command} {self.path}" in outer.raw:
+                    status, text = 200, outer.raw[f"{self.command} {self.path}"]
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("ETag", '"u-1"')
@@ -265,3 +272,65 @@ def test_the_wait_ends() -> None:
 @pytest.mark.parametrize("flag", [True, False])
 def test_objects_are_switched_on_and_off_and_stay_otherwise(flag: bool) -> None:
     assert fields_of({**NOTHING, "objects": flag}, shown()) == {"objects": flag}
+
+
+SECRET = {"secret": {"name": "db", "changed_at": "2026-11-24T12:00:00Z", "used_by": ["hello"]}}
+
+
+def test_a_secret_comes_from_stdin_or_a_file_and_no_argument_takes_it(service: Service, tmp_path: Path) -> None:
+    """Arguments are visible to all users of a machine, and stay in the history of a shell."""
+    service.answers["PUT /v1/secrets/db"] = (200, SECRET)
+    file = tmp_path / "value"
+    file.write_bytes(b"\x00hunter2\n")
+    typed = CliRunner().invoke(function, ["secret", "set", "db"], input=b"hunter2\n")
+    assert (typed.exit_code, "a new revision is made of: hello" in typed.output) == (0, True)
+    assert run("secret", "set", "db", "--from-file", str(file)).exit_code == 0
+    assert run("secret", "set", "db", "hunter2").exit_code == 2
+    sent = [body["secret"] for method, _, _, body in service.asked if method == "PUT"]
+    assert [base64.b64decode(each["payload"]) for each in sent] == [b"hunter2\n", b"\x00hunter2\n"]
+    assert "hunter2" not in typed.output
+
+
+def test_an_empty_or_a_large_value_is_not_sent(service: Service) -> None:
+    for value in (b"", b"x" * 40_000):
+        assert CliRunner().invoke(function, ["secret", "set", "db"], input=value).exit_code == 2
+    assert service.asked == []
+
+
+def follows(service: Service, text: bytes) -> Result:
+    service.raw["GET /v1/functions/hello/logs?follow=true&tail=100"] = text
+    return run("logs", "hello", "--follow")
+
+
+def test_a_log_is_followed_to_its_end(service: Service) -> None:
+    lines = [{"pod": "a", "revision": "hello-1", "text": "one\x1b[2J\n"}, {"ended": "deleted"}]
+    result = follows(service, b"\n".join(json.dumps(line).encode() for line in lines) + b"\n")
+    assert result.exit_code == 0
+    assert "== a (hello-1)\none\N{REPLACEMENT CHARACTER}[2J\n" in result.output
+    assert "the function was deleted" in result.output
+
+
+@pytest.mark.parametrize("text", [b"", b'{"pod": "a", "revision": "r", "text": "x"}\n', b"<html>\n", b"[]\n"])
+def test_a_log_that_breaks_off_is_a_failure(service: Service, text: bytes) -> None:
+    assert follows(service, text).exit_code == 1
+
+
+def test_secrets_are_listed_and_deleted(service: Service) -> None:
+    service.answers["GET /v1/secrets?limit=100"] = (200, {"secrets": [SECRET["secret"]]})
+    service.answers["DELETE /v1/secrets/db"] = (204, None)
+    assert run("secret", "list").output.splitlines()[1].split() == ["db", "2026-11-24T12:00:00Z", "hello"]
+    assert run("secret", "delete", "db", "--yes").exit_code == 0
+
+
+def test_mounted_secrets_are_added_and_taken_away(service: Service) -> None:
+    fields = fields_of({**NOTHING, "secrets": ("b",), "unset_secrets": ("a",)}, shown(secrets=["a", "c"]))
+    assert fields == {"secrets": ["b", "c"]}
+
+
+def test_a_record_that_cannot_be_read_is_told_and_hides_no_other(service: Service) -> None:
+    bad = {"name": "odd", "message": "Function odd is malformed"}
+    service.answers["GET /v1/functions?limit=100"] = (200, {"functions": [shown()], "functions_malformed": [bad]})
+    result = run("list")
+    assert result.exit_code == 0
+    assert "hello" in result.output
+    assert "not listed: Function odd is malformed" in result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
 import itertools
 import struct
 import time
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from starlette.applications import Starlette
 
-from control.functions.app import FunctionsApi, _routes
-from control.functions.routes import FunctionRoutes
+from control.functions.app import Callers, FunctionsApi, _routes, add_routes
+from control.functions.metrics import GatewayReplicas
+from control.functions.source import SourceUploads
+from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
 from gateway.errors import GatewayError
 from gateway.http.error_handlers import install_error_handlers
@@ -22,6 +25,8 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
+from gateway.identity.credential import IdentityService
+from gateway.identity.trusts import NotDelegableError, TrustAccess, TrustOrder, TrustRefusedError
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.settings import Settings
@@ -30,15 +35,20 @@ from gateway.settings.limits import LimitSettings
 from gateway.settings.server import RequestSettings
 from policies.model import CatalogueFunction, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
+from policies.own_function_secrets import secret_object_name
 from tenancy.directory.protocol import Tenant
-from tenancy.function_repository import ContainerLog, Revision
+from tenancy.function_repository import ContainerLog, LogContainer, Revision
 from tenancy.model.errors import ConflictError, NotOnboardedError
+from tenancy.model.function import FunctionListing, MalformedFunction
 from tenancy.model.record import TenantRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
 
     from tenancy.model.function import FunctionRecord
+    from tenancy.model.function_secret import SecretRecord
+    from tenancy.model.trigger import TriggerRecord
 
 DIGEST = "@sha256:" + "0a" * 32
 IMAGE = f"registry.example.org/atlas/hello{DIGEST}"
@@ -47,6 +57,7 @@ PLATFORM = Platform(
     own_function_images=("registry.example.org/atlas",),
 )
 SPEC = TenantSpec(ProjectId("p1"))
+NOW = dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
 
 
 def token() -> str:
@@ -62,14 +73,15 @@ class Records:
         self.kept: dict[tuple[str, str], FunctionRecord] = {}
         self.before_write: Callable[[], None] = lambda: None
         self.broken: Exception | None = None
+        self.malformed: tuple[MalformedFunction, ...] = ()
         self._numbers = itertools.count(1)
         self.writes = 0
 
-    def list(self, namespace: NamespaceName) -> tuple[FunctionRecord, ...]:
+    def list(self, namespace: NamespaceName) -> FunctionListing:
         if self.broken:
             raise self.broken
         found = [record for (where, _), record in self.kept.items() if where == namespace]
-        return tuple(sorted(found, key=lambda record: record.name))
+        return FunctionListing(tuple(sorted(found, key=lambda record: record.name)), self.malformed)
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         if self.broken:
@@ -99,8 +111,14 @@ class Records:
     def revisions(self, namespace: NamespaceName, name: str) -> tuple[Revision, ...]:
         return (Revision(f"{name}-0a0a0a0a", "2026-11-24T12:00:00Z", IMAGE, True),)
 
+    def build_logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
+        return (ContainerLog(f"build-{name}-0a0a0a0a-x", "", False, f"{lines} lines\n"),)
+
     def logs(self, namespace: NamespaceName, name: str, *, lines: int) -> tuple[ContainerLog, ...]:
         return (ContainerLog("pod", f"{name}-0a0a0a0a", True, f"{lines} lines\n"),)
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        return ()
 
     def touch(self, name: str, **changes: Any) -> None:
         """Another writer changes a record."""
@@ -114,11 +132,153 @@ class Records:
         return kept
 
 
+class Secrets:
+    """`SecretRepository` in memory. `values`: what is stored, by the names of the Kubernetes Secrets."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], SecretRecord] = {}
+        self.values: dict[str, bytes] = {}
+        self.mounted: dict[str, frozenset[str]] = {}
+        self.refusal: Exception | None = None
+        self._numbers = itertools.count(1)
+
+    def list(self, namespace: NamespaceName) -> tuple[SecretRecord, ...]:
+        found = [record for (where, _), record in self.kept.items() if where == namespace]
+        return tuple(sorted(found, key=lambda record: record.name))
+
+    def create(self, record: SecretRecord) -> SecretRecord:
+        if (record.namespace, record.name) in self.kept:
+            raise ConflictError("exists")
+        return self._keep(dataclasses.replace(record, uid=f"u{next(self._numbers)}"))
+
+    def update(self, record: SecretRecord) -> SecretRecord:
+        self._check(record)
+        return self._keep(record)
+
+    def delete(self, record: SecretRecord) -> None:
+        self._check(record)
+        del self.kept[record.namespace, record.name]
+
+    def store(self, namespace: NamespaceName, name: str, version: str, value: bytes) -> None:
+        assert version in self.kept[namespace, name].versions, "what is stored is on the list first"
+        if self.refusal:
+            raise self.refusal
+        self.values[secret_object_name(name, version)] = value
+
+    def discard(self, namespace: NamespaceName, name: str, version: str) -> None:
+        assert version in self.kept[namespace, name].versions, "what is deleted is on the list until then"
+        self.values.pop(secret_object_name(name, version), None)
+
+    def mounts(self, namespace: NamespaceName) -> dict[str, frozenset[str]]:
+        return self.mounted
+
+    def _check(self, record: SecretRecord) -> None:
+        if self.kept[record.namespace, record.name].resource_version != record.resource_version:
+            raise ConflictError("changed")
+
+    def _keep(self, record: SecretRecord) -> SecretRecord:
+        kept = dataclasses.replace(record, resource_version=str(next(self._numbers)))
+        self.kept[record.namespace, record.name] = kept
+        return kept
+
+
+class Logs:
+    """`LogSource`: containers come and go as a test says, and write what it says."""
+
+    def __init__(self) -> None:
+        self.found: tuple[LogContainer, ...] | Exception = ()
+        self.said: dict[str, list[bytes | asyncio.Event]] = {}
+        self.reading = 0
+
+    def containers(self, namespace: NamespaceName, name: str) -> tuple[LogContainer, ...]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    async def output(self, namespace: NamespaceName, container: LogContainer, *, lines: int) -> AsyncIterator[bytes]:
+        self.reading += 1
+        try:
+            for piece in self.said[container.key]:
+                if isinstance(piece, bytes):
+                    yield piece
+                else:
+                    await piece.wait()
+        finally:
+            self.reading -= 1
+
+
+class Triggers:
+    """`TriggerRepository` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], TriggerRecord] = {}
+        self.broken: Exception | None = None
+        self._numbers = itertools.count(1)
+
+    def list(self, namespace: NamespaceName) -> tuple[TriggerRecord, ...]:
+        return tuple(record for (where, _), record in sorted(self.kept.items()) if where == namespace)
+
+    def create(self, record: TriggerRecord) -> TriggerRecord:
+        if self.broken:
+            raise self.broken
+        if (record.namespace, record.object_name) in self.kept:
+            raise ConflictError("exists")
+        return self.keep(dataclasses.replace(record, generation=1, uid=f"t{next(self._numbers)}"))
+
+    def update(self, record: TriggerRecord) -> TriggerRecord:
+        if self.broken:
+            raise self.broken
+        return self.keep(dataclasses.replace(record, generation=record.generation + 1))
+
+    def delete(self, record: TriggerRecord) -> None:
+        self.kept.pop((record.namespace, record.object_name), None)
+
+    def keep(self, record: TriggerRecord) -> TriggerRecord:
+        kept = dataclasses.replace(record, resource_version=str(next(self._numbers)))
+        self.kept[record.namespace, record.object_name] = kept
+        return kept
+
+
+class TrustsInMemory:
+    """Keystone's trusts, and the service user to whom they are given."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, TrustOrder] = {}
+        self.refusal = ""
+        self.unusable = False
+        self._numbers = itertools.count(1)
+
+    async def user_id(self) -> str:
+        return "osfaas"
+
+    async def log_in(self, trust_id: str) -> TrustAccess:
+        if self.unusable or trust_id not in self.made:
+            raise TrustRefusedError
+        return TrustAccess(f"token-of-{trust_id}", self.made[trust_id].trustor_id, ProjectId("p1"))
+
+    async def create(self, token: str, order: TrustOrder) -> str:
+        if self.refusal:
+            raise NotDelegableError(self.refusal)
+        self.made[f"trust-{next(self._numbers)}"] = order
+        return list(self.made)[-1]
+
+    async def delete(self, token: str, trust_id: str) -> bool:
+        """With the trust's own token, or one of its user; a token of the tests says neither whose it is."""
+        own = self.made.get(trust_id)
+        if own is None or not (token == f"token-of-{trust_id}" or self.of_user == own.trustor_id):
+            return own is None
+        del self.made[trust_id]
+        return True
+
+    of_user = "u"
+
+
 class Api:
     """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, platform: Platform = PLATFORM) -> None:
         self.token = token()
+        self._tokens = itertools.count()
         self.caller: Caller | GatewayError = Caller(
             token=self.token,
             user_id="u",
@@ -133,19 +293,38 @@ class Api:
         self.suspended: str | None = None
         self.onboarded = True
         self.records = Records()
-        settings = IdentitySettings()
-        authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
+        self.secrets = Secrets()
+        self.logs = Logs()
+        identities = IdentitySettings()
+        authenticator = Authenticator(TokenCache(self._validate, identities), identities, auth_url="https://k.test/v3")
         metrics = Metrics()
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics)
-        parts = FunctionsApi(directory=self, tenants=self, functions=self.records, platform=PLATFORM)  # type: ignore[arg-type]
-        app = Starlette(routes=_routes(Settings(public_url="https://faas.test"), metrics, parts.directory))
-        app.state.functions = FunctionRoutes(
-            admission=Admission(authenticator, self, limiter),
-            tenants=parts.tenants,
-            functions=parts.functions,
-            platform=PLATFORM,
-            public_url="https://faas.test",
+        self.triggers = Triggers()
+        parts = FunctionsApi(
+            directory=self,
+            tenants=self,  # type: ignore[arg-type]
+            functions=self.records,
+            secrets=self.secrets,
+            logs=self.logs,
+            triggers=self.triggers,
+            platform=platform,
         )
+        self.trusts = TrustsInMemory()
+        identity = IdentityService("https://k.test/v3", None, True, self.trusts)  # type: ignore[arg-type]
+        settings = Settings(
+            public_url="https://faas.test",
+            stream_recheck_seconds=0.05,
+            function_triggers=3,
+            project_triggers=4,
+            trigger_roles=("member", "swiftoperator"),
+        )
+        app = Starlette(routes=_routes(settings, metrics, parts.directory))
+        trusts = TriggerTrusts(identity, self.trusts, settings)  # type: ignore[arg-type]
+        admission = Admission(authenticator, self, limiter)
+        uploads = SourceUploads(admission, platform.builds, None)  # type: ignore[arg-type]
+        add_routes(app, parts, Callers(admission, trusts, uploads), settings)
+        app.state.triggers._clock = lambda: NOW
+        self.routes = app.state.functions
         install_error_handlers(app)
         limits = RequestSettings(head_max_bytes=9_999, head_max_fields=99)
         self.app = RequestMiddleware(app, limits, metrics)
@@ -154,6 +333,10 @@ class Api:
         if isinstance(self.caller, GatewayError):
             raise self.caller
         return self.caller
+
+    def gateways(self, url: str) -> None:
+        """The replicas of the gateway."""
+        self.routes._gateways = GatewayReplicas(url)
 
     def tenant_of(self, project_id: ProjectId) -> Tenant:
         if not self.onboarded:
@@ -170,7 +353,7 @@ class Api:
     def become(self, **changes: Any) -> None:
         """The caller changes; Keystone is asked anew for another token."""
         assert isinstance(self.caller, Caller)
-        self.token = token()[:-4] + f"{id(changes) % 10_000:04d}"
+        self.token = token()[:-4] + f"{next(self._tokens):04d}"
         self.caller = dataclasses.replace(self.caller, token=self.token, **changes)
 
     async def call(

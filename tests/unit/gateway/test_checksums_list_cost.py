@@ -23,6 +23,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
+from gateway.operations.acceptance import AsyncCalls
 from gateway.settings.limits import ChecksumSettings
 from gateway.settings.server import RequestSettings
 from policies.names import NamespaceName, ProjectId
@@ -56,6 +57,9 @@ class Flow:
     async def count(self, _call: Call, requests: int = 1) -> None:
         self.counted += requests
 
+    async def fire(self, *_arguments: object, **_options: object) -> None:
+        """No project has a trigger."""
+
     def may_read(self, _call: Call) -> bool:
         return self.short
 
@@ -77,9 +81,10 @@ class Harness:
             bulk_body_max_bytes=RULES.bulk_body_max_bytes, bulk_project_bytes=1 << 23, bulk_process_bytes=process_bytes
         )
         self.slots = ListSlots(limits)
-        bulk = BulkRoutes(self.flow, self.flow, self.flow, RULES, self.slots)
+        asynchronous = AsyncCalls(None, body_max_bytes=1)
+        bulk = BulkRoutes(self.flow, self.flow, self.flow, RULES, self.slots, asynchronous=asynchronous)
         flow = EventFlow(self.flow, entries=10)
-        events = EventRoutes(self.flow, flow, settings=RULES, slots=self.slots, metrics=Metrics())
+        events = EventRoutes(self.flow, flow, self.flow, settings=RULES, slots=self.slots, metrics=Metrics())
         app = Starlette(
             routes=[
                 Route("/v1/checksums", bulk.many, methods=["POST"]),

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import ErrorCode
 from gateway.settings import settings_table
-from policies.model import CatalogueFunction, Platform
+from policies.model import Builds, CatalogueFunction, Platform
 
 DOCS = Path(__file__).parents[3] / "docs"
 REFERENCE = DOCS / "reference"
@@ -34,8 +34,8 @@ def default(field: dataclasses.Field[object]) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "heading"),
-    [(Platform, "# platform.yaml"), (CatalogueFunction, "Of a function:")],
-    ids=["platform", "function"],
+    [(Platform, "# platform.yaml"), (CatalogueFunction, "Of a function:"), (Builds, "Of builds:")],
+    ids=["platform", "function", "builds"],
 )
 def test_every_field_of_the_platform_file_is_there_with_its_default(kind: type, heading: str) -> None:
     text = (REFERENCE / "platform-yaml.md").read_text(encoding="utf-8")
@@ -64,5 +64,5 @@ def test_no_page_names_an_error_code_that_does_not_exist() -> None:
     known = {kind.code for kind in ErrorCode} | in_the_log_only
     subjects = "|".join({code.partition(".")[0] for code in known})
     for page in DOCS.rglob("*.md"):
-        named = set(re.findall(rf"`((?:{subjects})\.(?!py`|yaml`)[a-z0-9_]+)`", page.read_text(encoding="utf-8")))
+        named = set(re.findall(rf"`((?:{subjects})\.(?!py`|yaml`|toml`)[a-z0-9_]+)`", page.read_text(encoding="utf-8")))
         assert named <= known, page

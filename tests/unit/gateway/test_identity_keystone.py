@@ -139,6 +139,27 @@ async def test_404_of_a_proxy_says_nothing_of_the_token(content: bytes) -> None:
     assert keystone.ours.call_count == 0
 
 
+def forbidden(message: str) -> httpx.Response:
+    return httpx.Response(403, json={"error": {"code": 403, "message": message, "title": "Forbidden"}})
+
+
+async def test_403_says_that_the_user_or_role_of_a_trust_is_gone() -> None:
+    """Not an outage: then a token that was accepted before would stay valid."""
+    keystone = Answered(forbidden("You are not authorized to perform the requested action."))
+    assert (await keystone.refusal()).kind is ErrorCode.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        forbidden("You are not authorized to perform the requested action: identity:validate_token."),
+        httpx.Response(403, content=b"<h1>Forbidden</h1>"),
+    ],
+)
+async def test_403_about_our_own_right_or_of_a_proxy_says_nothing_of_the_token(answer: httpx.Response) -> None:
+    assert isinstance(await Answered(answer).refusal(), OutageError)
+
+
 async def test_answer_about_another_token_is_nobodys() -> None:
     """A cache before Keystone that mixes up tokens must not give one caller the identity of another."""
     answer = httpx.Response(200, json={"token": token_body()}, headers={"X-Subject-Token": "gAAAA-somebody-else"})

@@ -4,8 +4,8 @@ import pytest
 from aiohttp.abc import AbstractResolver
 
 from gateway.errors import ErrorCode, GatewayError
-from gateway.objects.allowlist import StoreAllowlist
-from gateway.objects.resolver import StoreResolver
+from gateway.objects.allowlist import StoreAllowlist, is_forbidden_address
+from gateway.objects.resolver import AllowlistResolver
 
 INSIDE = {
     "loopback": "127.0.0.1",
@@ -119,7 +119,9 @@ class Names(AbstractResolver):
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254", "64:ff9b::7f00:1"])
 async def test_name_that_stands_for_the_inside_is_not_connected_to(address: str) -> None:
     """DNS rebinding: the answer that is looked at is the one that is connected to."""
-    resolver = StoreResolver(Names(["192.0.2.1"], [address], ["192.0.2.1", address]), StoreAllowlist())
+    resolver = AllowlistResolver(
+        Names(["192.0.2.1"], [address], ["192.0.2.1", address]), StoreAllowlist(), is_forbidden_address
+    )
     assert [entry["host"] for entry in await resolver.resolve("store.test", 80)] == ["192.0.2.1"]
     with pytest.raises(OSError, match="no allowed address"):
         await resolver.resolve("store.test", 80)
@@ -127,5 +129,7 @@ async def test_name_that_stands_for_the_inside_is_not_connected_to(address: str)
 
 
 async def test_name_that_the_operator_lists_may_stand_for_anything() -> None:
-    resolver = StoreResolver(Names(["127.0.0.1"]), StoreAllowlist(listed=["http://store.test:8080"]))
+    resolver = AllowlistResolver(
+        Names(["127.0.0.1"]), StoreAllowlist(listed=["http://store.test:8080"]), is_forbidden_address
+    )
     assert [entry["host"] for entry in await resolver.resolve("store.test", 8080)] == ["127.0.0.1"]

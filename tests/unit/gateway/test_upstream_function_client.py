@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from gateway.call_usage import CallUsage
 from gateway.errors import ErrorCode, GatewayError
 from gateway.settings.upstream import FunctionSettings
 from gateway.telemetry.trace import Trace, enter
@@ -260,3 +262,54 @@ async def test_free_words_of_the_callers_trace_go_along_with_an_invocation_only(
             pass
     assert [b"traceparent: 00-" + b"1" * 32 in head for head in heads] == [True, True]
     assert [b"vendor=secret" in head for head in heads] == [True, False]
+
+
+async def used_by(functions: FunctionClient, url: str, **options: Any) -> CallUsage:
+    usage = CallUsage()
+    call = FunctionRequest("f", usage=usage, **options)
+    with contextlib.suppress(GatewayError):
+        async with functions.exchange(FunctionAddress(url, revision="f-1", memory_mib=256), call) as response:
+            await response.read()
+    return usage
+
+
+async def test_exchange_is_added_to_the_usage_of_the_call() -> None:
+    async with serving(ok) as url, client() as functions:
+        usage = await used_by(functions, url)
+    assert (usage.function, usage.revision, usage.cold_start) == ("f", "f-1", False)
+    assert usage.function_seconds > 0
+    assert usage.mib_seconds == pytest.approx(usage.function_seconds * 256)
+
+
+async def test_cold_start_is_what_the_function_says() -> None:
+    async def cold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(OK.replace(b"\r\n", b"\r\nServer-Timing: process;dur=0.1, function;dur=0.1\r\n", 1))
+        await writer.drain()
+        writer.close()
+
+    async with serving(cold) as url, client() as functions:
+        usage = await used_by(functions, url)
+    assert usage.cold_start
+    # The function cannot make its call cheaper by calling it a cold start.
+    assert usage.function_seconds >= 0.05
+
+
+async def test_function_that_did_not_start_has_not_worked() -> None:
+    async with client(retry_seconds=0.1) as functions:
+        usage = await used_by(functions, "http://127.0.0.1:1")
+    assert (usage.function, usage.function_seconds) == ("f", 0)
+
+
+async def test_function_that_hangs_up_has_worked() -> None:
+    """Otherwise it could work for nothing, and hand over its results by another way."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    async with serving(hang_up) as url, client(retry_seconds=0.1) as functions:
+        usage = await used_by(functions, url)
+    assert usage.function_seconds >= 0.05

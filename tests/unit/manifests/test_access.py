@@ -14,6 +14,7 @@ from policies.access import (
 )
 from policies.model import IsolationLevel, TenantSpec
 from policies.names import ProjectId
+from policies.own_build import REGISTRY_SECRETS
 from policies.tenant import tenant_manifests
 from tenancy.kubernetes.client import Kind, ref_of
 from tenancy.kubernetes.kinds import OWNED_KINDS
@@ -40,6 +41,15 @@ BINDING = {
 }
 
 
+# Two Secrets by their names, in tenants' namespaces: the credentials for the registry.
+SECRETS = {
+    "apiGroups": [""],
+    "resources": ["secrets"],
+    "resourceNames": list(REGISTRY_SECRETS),
+    "verbs": ["get", "create", "patch", "delete"],
+}
+
+
 def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in rendered(folder):
         if item["kind"] in {"Role", "ClusterRole"}:
@@ -51,10 +61,14 @@ def rules(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_no_rule_has_a_wildcard_or_leads_to_more_rights(folder: str):
     """A wildcard grants what does not exist yet."""
     for name, rule in rules(folder):
-        if (name, rule) == ("osfaas-controller", BINDING):
+        if (name, rule) in (("osfaas-controller", BINDING), (CONTROLLER_ROLE, SECRETS)):
             continue
         assert not DANGEROUS_VERBS & set(rule["verbs"]), name
         assert "*" not in {*rule["apiGroups"], *rule["resources"]}, name
+        # Write-only, and bounded by an admission policy: tests/unit/policies/test_own_function_secrets.py.
+        if (name, rule["resources"]) == (FUNCTIONS_API_ROLE, ["secrets"]):
+            assert rule["verbs"] == ["create", "delete"]
+            continue
         assert not FORBIDDEN & set(rule["resources"]), name
         assert "roles" not in rule["resources"], name
         assert name == "osfaas-controller" or "rolebindings" not in rule["resources"], name
@@ -66,12 +80,13 @@ def test_no_role_gathers_the_rules_of_others(folder: str):
     assert [item for item in rendered(folder) if item.get("aggregationRule")] == []
 
 
-def test_the_gateway_may_read_tenants_and_nothing_else():
+def test_the_gateway_may_read_tenants_and_triggers_and_nothing_else():
     """All rules that any binding gives to its ServiceAccount."""
     objects = rendered("manifests/gateway")
     roles = [item for item in objects if item["kind"] in {"Role", "ClusterRole"}]
     (role,) = roles
-    assert role["rules"] == [{"apiGroups": ["osfaas.dev"], "resources": ["tenants"], "verbs": ["get", "list", "watch"]}]
+    resources = ["tenants", "functiontriggers"]
+    assert role["rules"] == [{"apiGroups": ["osfaas.dev"], "resources": resources, "verbs": ["get", "list", "watch"]}]
     bindings = [item for item in objects if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
     assert [binding["roleRef"]["name"] for binding in bindings] == ["osfaas-gateway"]
 
@@ -117,7 +132,7 @@ def test_nobody_sees_the_pods_of_all_namespaces(folder: str):
 
 
 def test_in_tenants_namespaces_the_controller_sees_what_explains_failures_and_ends_pods():
-    """It changes none, and makes none."""
+    """It changes no pod, and makes none but by the Jobs of builds; of Secrets, it sees its own two."""
     role = one(rendered("manifests/controller"), "ClusterRole", CONTROLLER_ROLE)
     found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert found == {
@@ -126,7 +141,10 @@ def test_in_tenants_namespaces_the_controller_sees_what_explains_failures_and_en
         ("deployments", "list"),
         ("revisions", "list"),
         ("functions/status", "patch"),
+        *(("jobs", verb) for verb in ("get", "list", "create", "patch", "delete")),
+        *(("secrets", verb) for verb in SECRETS["verbs"]),
     }
+    assert SECRETS in role["rules"]
 
 
 def test_the_controller_binds_that_role_to_itself_in_every_tenants_namespace():
@@ -146,7 +164,10 @@ def test_the_administrators_process_writes_records_and_nothing_else():
 
 
 def test_the_functions_process_reads_tenants_and_writes_functions_in_their_namespaces_alone():
-    """No Tenant, no status, no pod, no Secret; the binding in each namespace is the controller's work."""
+    """No Tenant, no status, no pod; it reads no Secret, by no verb that answers with one.
+
+    The binding in each namespace is the controller's work.
+    """
     objects = rendered("manifests/functions-api")
     bound = [item["roleRef"]["name"] for item in objects if item["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
     assert bound == ["osfaas-functions-api"]
@@ -156,7 +177,13 @@ def test_the_functions_process_reads_tenants_and_writes_functions_in_their_names
     role = one(objects, "ClusterRole", FUNCTIONS_API_ROLE)
     found = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert found == {
-        *(("functions", verb) for verb in ("get", "list", "create", "patch", "delete")),
+        *(
+            (of, verb)
+            for of in ("functions", "functionsecrets", "functiontriggers")
+            for verb in ("get", "list", "create", "patch", "delete")
+        ),
+        ("secrets", "create"),
+        ("secrets", "delete"),
         ("revisions", "list"),
         ("pods", "list"),
         ("pods/log", "get"),
@@ -169,6 +196,25 @@ def test_the_controller_binds_that_role_to_the_functions_process_in_every_tenant
     (cluster_wide,) = [item for item in rendered("manifests/functions-api") if item["kind"] == "ClusterRoleBinding"]
     assert binding["subjects"] == cluster_wide["subjects"]
     assert binding["roleRef"]["name"] == FUNCTIONS_API_ROLE
+
+
+def test_the_scheduler_reads_records_and_writes_the_status_of_triggers_and_its_lease():
+    """No trigger, no function, no tenant, no Secret; and no Lease but its own."""
+    objects = rendered("manifests/scheduler")
+    found = {
+        (item["kind"], resource, verb, *rule.get("resourceNames", ()))
+        for item in objects
+        if item["kind"] in {"Role", "ClusterRole"}
+        for rule in item["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert found == {
+        *(("ClusterRole", of, verb) for of in ("tenants", "functiontriggers") for verb in READING),
+        ("ClusterRole", "functiontriggers/status", "patch"),
+        ("Role", "leases", "create"),
+        *(("Role", "leases", verb, "osfaas-scheduler") for verb in ("get", "patch")),
+    }
 
 
 def test_nobody_has_the_controllers_rights_but_the_controller():

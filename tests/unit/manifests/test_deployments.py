@@ -16,6 +16,9 @@ PARTS = (
     ("manifests/controller", "osfaas-controller"),
     ("manifests/admin-api", "osfaas-admin-api"),
     ("manifests/functions-api", "osfaas-functions-api"),
+    ("manifests/scheduler", "osfaas-scheduler"),
+    ("manifests/registry-tokens", "osfaas-registry-tokens"),
+    ("manifests/worker", "osfaas-worker"),
 )
 EXAMPLE = "manifests/overlays/example"
 PREFIX = "OSFAAS_"
@@ -147,7 +150,9 @@ def test_both_parts_run_one_image_and_say_which_policies_mean_them():
     name = one(objects, "ConfigMap", "osfaas-gateway")["metadata"]["name"]
     for part in ("osfaas-gateway", "osfaas-admin-api", "osfaas-functions-api"):
         (container,) = one(objects, "Deployment", part)["spec"]["template"]["spec"]["containers"]
-        assert container["envFrom"] == [{"configMapRef": {"name": name}}]
+        (settings, *secrets) = container["envFrom"]
+        assert settings == {"configMapRef": {"name": name}}
+        assert all(each["secretRef"]["optional"] for each in secrets)
     images = {
         container["image"]
         for item in objects
@@ -204,4 +209,5 @@ def test_the_arguments_are_ones_that_the_command_takes(folder: str, name: str):
     given, rest, _ = command.make_parser(click.Context(command)).parse_args(list(words))
     assert rest == []
     ports = [parameter.default for parameter in command.params if parameter.name == "port"]
+    ports += [Settings.model_fields["worker_metrics_port"].default] if word == "worker" else []
     assert container["ports"][0]["containerPort"] == int(given.get("port", (ports or [8788])[0]))

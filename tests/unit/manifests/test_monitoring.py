@@ -12,6 +12,7 @@ import yaml
 from gateway.http.metrics import Metrics
 from gateway.limits.model import NAMES
 from gateway.telemetry.outcome import Outcome
+from operations.metrics import WorkerMetrics
 from tenancy.controller.metrics import ControllerMetrics
 from tests.unit.manifests.rendered import CHECKOUT, MANIFESTS
 
@@ -36,9 +37,9 @@ VALUES = {
 
 
 def exposed() -> Mapping[str, frozenset[str]]:
-    """The labels of every time series of both processes, by name."""
+    """The labels of every time series of all processes, by name."""
     found: dict[str, frozenset[str]] = {}
-    for registry in (Metrics().registry, ControllerMetrics().registry):
+    for registry in (Metrics().registry, ControllerMetrics().registry, WorkerMetrics().registry):
         for collector in registry._collector_to_names:
             labels = frozenset(collector._labelnames)  # type: ignore[attr-defined]
             for name in registry._collector_to_names[collector]:

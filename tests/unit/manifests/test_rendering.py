@@ -69,3 +69,9 @@ def test_every_object_is_where_it_belongs(folder: str):
 def _identity(item: dict[str, Any]) -> tuple[str, str, str, str]:
     metadata = item["metadata"]
     return item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def test_no_two_kinds_have_the_same_short_name():
+    """The API server would store the second definition, and serve none of its objects."""
+    names = [name for item in rendered("manifests/crd") for name in item["spec"]["names"]["shortNames"]]
+    assert len(set(names)) == len(names)

@@ -10,13 +10,20 @@ from policies.labels import CALLABLE, OWN_FUNCTION
 from policies.own_function import OwnFunction, Rejection, TrafficTarget
 from policies.own_function_service import build_own_function
 from policies.tenant import TenantObjects
+from tenancy.controller.builds import BuildState
 from tenancy.controller.crashes import last_lines
 from tenancy.controller.function_report import OwnFunctionContext, function_status_patch, own_function_status
 from tenancy.controller.function_status import function_statuses
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.client import Ref
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE
-from tenancy.model.function import FunctionConditionType, FunctionRecord, OwnFunctionStatus
+from tenancy.model.function import (
+    FunctionBuild,
+    FunctionConditionType,
+    FunctionRecord,
+    OwnFunctionStatus,
+    function_record_of,
+)
 from tenancy.model.suspension import Suspension
 from tests.unit.tenancy.objects import PLATFORM, SPEC
 
@@ -197,6 +204,40 @@ def test_the_status_is_written_only_if_it_changed() -> None:
     assert times["Ready"] == "2026-11-24T13:00:00Z"
 
 
+def merged(patch: Any, value: Any) -> Any:
+    """A JSON merge patch, as the API server applies it (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    before = value if isinstance(value, dict) else {}
+    after = {**before, **{name: merged(part, before.get(name)) for name, part in patch.items()}}
+    return {name: part for name, part in after.items() if part is not None}
+
+
+def test_a_failed_build_leaves_nothing_of_the_build_before_in_the_status() -> None:
+    """The image of an earlier source must not look like that of this one."""
+    source = OwnFunction(name="hello", source="sha256:" + "0b" * 32)
+    record = FunctionRecord(SPEC.namespace, source, generation=2)
+    good = FunctionBuild(key="1", source="sha256:" + "0a" * 32, image=HELLO.image, runtime="asgi")
+    failed = FunctionBuild(key="2", source=source.source, reason="BuildFailed", message="resolve: no such package")
+    manifest: Object = {"metadata": {"name": "hello", "namespace": SPEC.namespace}, "spec": {"source": source.source}}
+    for build in (good, failed, None):
+        context = OwnFunctionContext(
+            TenantObjects((), unbuilt=frozenset({"hello"})), {}, builds={"hello": BuildState(build)}
+        )
+        found = own_function_status(record, context)
+        patch = function_status_patch(manifest, found, NOON)
+        assert patch is not None
+        manifest = merged(patch, manifest)
+        assert function_status_patch(manifest, found, NOON) is None
+        record = function_record_of({**manifest, "metadata": {**manifest["metadata"], "generation": 2}})
+        # While another one runs, it is the last that ended.
+        assert record.status.build == (build or failed)
+        built = {True: "Built", False: "BuildFailed", None: "Building"}
+        condition = found.condition(FunctionConditionType.BUILT)
+        assert condition is not None
+        assert condition.reason == built[condition.status]
+
+
 def test_callers_get_no_problem_of_a_revision_that_gets_no_calls() -> None:
     """Otherwise a broken deployment would turn calls of the serving revision away."""
     broken = pod(state={"waiting": {"reason": "ImagePullBackOff"}})
@@ -210,6 +251,34 @@ def test_tags_are_told_to_the_gateway() -> None:
     shares = [{"revisionName": OLD, "percent": 100}, {"revisionName": NEW, "tag": "canary"}]
     (found,) = function_statuses([service(traffic=shares)], [], [])
     assert found.tags == ("canary",)
+
+
+@pytest.mark.parametrize(
+    ("shares", "revision"),
+    [
+        ([{"revisionName": OLD, "percent": 100}, {"revisionName": NEW, "tag": "canary"}], OLD),
+        ([{"revisionName": OLD, "percent": 90}, {"revisionName": NEW, "percent": 10}], ""),
+        ([{"revisionName": NEW, "percent": 60}, {"revisionName": NEW, "percent": 40}], NEW),
+        ([], ""),
+    ],
+)
+def test_revision_that_gets_all_calls_is_told_for_usage(shares: list[dict[str, object]], revision: str) -> None:
+    (found,) = function_statuses([service(traffic=shares)], [], [])
+    assert found.revision == revision
+
+
+@pytest.mark.parametrize(("limit", "mib"), [("256Mi", 256), ("1Gi", 0), ("Mi", 0), ("-1Mi", 0), (None, 0)])
+def test_memory_of_a_pod_is_told_for_usage(limit: str | None, mib: int) -> None:
+    live = service(traffic=[])
+    limits = {"memory": limit} if limit else {}
+    live["spec"] = {"template": {"spec": {"containers": [{"resources": {"limits": limits}}]}}}
+    (found,) = function_statuses([live], [], [])
+    assert found.memory_mib == mib
+
+
+def test_our_own_services_have_their_memory_in_the_unit_that_is_read() -> None:
+    (found,) = function_statuses([BUILT], [], [])
+    assert found.memory_mib > 0
 
 
 def test_a_services_own_labels_decide_what_is_an_own_function() -> None:

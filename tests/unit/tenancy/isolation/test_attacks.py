@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +132,32 @@ def test_a_deletion_asks_for_its_dry_run_in_the_body() -> None:
     deletions = [each for each in attempts if isinstance(each, Request) and each.method == "DELETE"]
     assert deletions
     assert all(each.body["dryRun"] == ["All"] for each in deletions)
+
+
+def test_own_code_is_tried_at_every_level_that_promises_something() -> None:
+    """The product's gateway only where it runs."""
+    attacks = {attack.name: attack for attack in all_attacks(context())}
+    assert {
+        "own-sidecar-port", "connection-flood", "fork-bomb", "disk-exhaustion", "shared-volume", "foreign-secret",
+        "setuid-pod",
+    } <= set(attacks)  # fmt: skip
+    assert "identity-headers" not in attacks
+    here = context()
+    running = replace(here, targets=replace(here.targets, own_gateway=PlatformPod("10.0.0.7", ready=False)))
+    attack = next(each for each in all_attacks(running) if each.name == "identity-headers")
+    assert isinstance(attack.attempt, Connect)
+    assert (attack.attempt.host, attack.attempt.port) == ("10.0.0.7", 8788)
+    assert "X-Roles: admin\r\n" in attack.attempt.sends
+    assert isinstance(attack.control, Assumed)
+    assert not attack.control.holds
+
+
+def test_each_attack_has_a_test_of_its_defence() -> None:
+    """The name of the attack is in one of the files; most attacks have a file of their own."""
+    folder = Path(__file__).parents[3] / "isolation"
+    texts = "".join(path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
+    here = context(IsolationLevel.L4)
+    running = replace(here, targets=replace(here.targets, own_gateway=SOMEWHERE))
+    stems = {path.stem.removeprefix("test_").replace("_", "-") for path in folder.glob("test_*.py")}
+    for attack in all_attacks(running):
+        assert f'"{attack.name}"' in texts or any(attack.name.startswith(stem) for stem in stems), attack.name

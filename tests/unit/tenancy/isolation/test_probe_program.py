@@ -101,6 +101,45 @@ def test_a_file_answers_if_the_telling_line_is_in_it(tmp_path: Path) -> None:
     assert [outcome for outcome, _ in outcomes] == ["answered", "refused", "refused", "broken"]
 
 
+def test_a_flood_is_answered_when_all_connections_are_open(decoy: int) -> None:
+    flood = {"kind": "flood", "host": "127.0.0.1", "port": decoy, "count": 50, "seconds": 5}
+    assert ask(flood) == [("answered", "50 connections were open at once")]
+
+
+def test_a_flood_is_refused_with_the_number_that_passed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    flood = {"kind": "flood", "host": "127.0.0.1", "port": port, "count": 50, "seconds": 5}
+    ((outcome, said),) = ask(flood)
+    assert (outcome, said.startswith("after 0 connections")) == ("refused", True)
+
+
+def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
+    """The order of answers is that of the probes, though these run last."""
+    tasks = {"kind": "tasks", "count": 20, "kernels": []}
+    status = {"kind": "read", "path": "/proc/self/status", "telling": r"^Name:.*$", "kernels": []}
+    first, second = ask(tasks, status)
+    assert first == ("answered", "20 threads ran at once")
+    assert second[1].startswith("Name:")
+    assert ask({**tasks, "kernels": ["0.0.1"]}) == [("refused", "20 threads ran at once, on the kernel of a sandbox")]
+    # Linux' own limit of a user, which root does not have.
+    line = json.dumps([{"kind": "tasks", "count": 400, "kernels": []}]) + "\n"
+    limited = (
+        # Another user may not be able to read them.
+        "import errno, json, os, re, resource, socket, sys, threading, time, typing\n"
+        "import concurrent.futures.thread, ctypes, pathlib\n"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))\n"
+        "os.setresuid(54321, 54321, 54321) if os.getuid() == 0 else None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited + PROGRAM, "ask"],
+        input=line, capture_output=True, text=True, check=True, timeout=scaled(60),
+    )  # fmt: skip
+    ((outcome, said),) = json.loads(done.stdout)
+    assert outcome == "refused", said
+    assert "threads" in said
+
+
 def system_call(name: str, *kernels: str) -> dict[str, Any]:
     return {"kind": "systemcall", "name": name, "kernels": list(kernels)}
 

@@ -1,6 +1,6 @@
 """Events that were worked off are remembered, and no project pushes out what others have."""
 
-from gateway.events.memory import EventMemory
+from gateway.event_memory import EventMemory
 from policies.names import ProjectId
 
 ONE, OTHER, THIRD = ProjectId("one"), ProjectId("other"), ProjectId("third")

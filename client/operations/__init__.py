@@ -1,0 +1,1 @@
+"""`osfaas operation …`: asynchronous calls."""

@@ -1,0 +1,103 @@
+"""`openstack checksum …`, and `openstack function limits show`."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from osc_lib import exceptions
+from osc_lib.command import command
+
+from client.osc.base import WithProxy, shown
+from client.sdk.values import Checksum
+
+_OBJECT = "<container>/<object>"
+
+
+class ShowChecksum(WithProxy, command.ShowOne):
+    """Show checksums of an object; they are computed if they are not known."""
+
+    EXAMPLES: tuple[str, ...] = (
+        "checksum show demo/file.txt",
+        "checksum show --algorithm sha256 -f value -c sha256 demo/file.txt",
+    )
+    STORE = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--algorithm",
+            action="append",
+            default=[],
+            metavar="<algorithm>",
+            help="Algorithm, as sha256 (repeat for several; default: those of the cloud)",
+        )
+        parser.add_argument("--version-id", metavar="<version>", help="Version of the object")
+        parser.add_argument("object", metavar=_OBJECT, help="The object")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        container, _, name = parsed_args.object.partition("/")
+        if not container or not name:
+            raise exceptions.CommandError(f"'{parsed_args.object}' does not name an object. Give {_OBJECT}.")
+        found = self.proxy.checksum(
+            container, name, algorithms=parsed_args.algorithm, version=parsed_args.version_id, store=self.STORE
+        )
+        fields = {"container": found.container, "object": found.object, "size": found.size, "etag": found.etag}
+        return shown({**fields, **found.digests, **({"stored": found.stored} if self.STORE else {})})
+
+
+class CreateChecksum(ShowChecksum):
+    """Compute checksums of an object, and store them in its metadata."""
+
+    EXAMPLES = ("checksum create --algorithm adler32 --algorithm md5 demo/file.txt",)
+    STORE = True
+
+
+class ListChecksum(WithProxy, command.Lister):
+    """List checksums of the objects of a container."""
+
+    EXAMPLES = ("checksum list demo", "checksum list --prefix raw/ --algorithm md5 -f csv demo")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        parser.add_argument(
+            "--algorithm", metavar="<algorithm>", default="", help="Algorithm (default: those of the cloud)"
+        )
+        parser.add_argument("--store", action="store_true", help="Store them in the objects' metadata")
+        parser.add_argument("container", metavar="<container>", help="The container")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+        found = self.proxy.checksums(
+            parsed_args.container,
+            prefix=parsed_args.prefix,
+            algorithm=parsed_args.algorithm,
+            store=parsed_args.store,
+        )
+        # The names of the columns are known when the first digest is.
+        before: list[Checksum] = []
+        names: tuple[str, ...] = (parsed_args.algorithm,) if parsed_args.algorithm else ()
+        for each in found:
+            before.append(each)
+            if each.digests:
+                names = tuple(each.digests)
+                break
+        rows = (
+            (each.object, each.size, *(each.digests.get(name, "") for name in names), each.error or "")
+            for each in itertools.chain(before, found)
+        )
+        return ("Object", "Size", *names, "Error"), rows
+
+
+class ShowLimits(WithProxy, command.Lister):
+    """Show the limits of the project, with their usage."""
+
+    EXAMPLES = ("function limits show",)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+        del parsed_args
+        return ("Name", "Limit", "Usage"), ((each.name, each.limit, each.usage) for each in self.proxy.limits())

@@ -1,0 +1,1 @@
+"""The service `function` for openstacksdk. Programs import it as `osfaas.sdk`."""

@@ -1,0 +1,95 @@
+"""Limits the logins of each client, before Keystone is asked: everybody may send logins, and each costs Keystone one.
+
+A client is a network address. Whatever else a request claims, a flood can vary.
+"""
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.errors import ErrorCode, GatewayError
+from gateway.limits.token_bucket import Level, Rate, open_for, wait_seconds
+
+_CLIENT = "osfaas.registry-client"
+_FORWARDED = b"x-forwarded-for"
+_UNKNOWN = "unknown"
+# The addresses that were seen last are remembered; one that is forgotten begins with a full bucket.
+MAX_CLIENTS = 16_384
+# A client with an IPv6 address has the rest of its network as well.
+_NETWORK_BITS = 64
+_MINUTE = 60.0
+
+
+class ClientAddresses:
+    """ASGI middleware that notes the client's address, before fields that claim one are removed from the request."""
+
+    def __init__(self, app: ASGIApp, *, trusted_proxies: int) -> None:
+        """`trusted_proxies`: how many proxies in front append to X-Forwarded-For; 0: the connection's peer counts."""
+        self._app = app
+        self._trusted = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope[_CLIENT] = client_of(scope, trusted_proxies=self._trusted)
+        await self._app(scope, receive, send)
+
+
+def client_of(scope: Scope, *, trusted_proxies: int) -> str:
+    """The client of a request: an IPv4 address or an IPv6 network.
+
+    Only the entries that trusted proxies appended count; the client itself can send any before them.
+    """
+    peer = scope.get("client") or (_UNKNOWN, 0)
+    addresses = [peer[0]]
+    if trusted_proxies:
+        lists = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == _FORWARDED]
+        entries = [entry.strip() for entry in ",".join(lists).split(",") if entry.strip()]
+        if len(entries) >= trusted_proxies:
+            addresses.insert(0, entries[-trusted_proxies])
+    for address in addresses:
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            continue
+        mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+        if mapped is not None:
+            return str(mapped)
+        if isinstance(found, ipaddress.IPv6Address):
+            return str(ipaddress.ip_network((found, _NETWORK_BITS), strict=False))
+        return str(found)
+    return _UNKNOWN
+
+
+class LoginLimiter:
+    """A token bucket for each client."""
+
+    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`per_minute`: maximum logins of a client per minute, which may come at once."""
+        self._rate = Rate(per_second=per_minute / _MINUTE, burst_seconds=_MINUTE)
+        self._per_minute = per_minute
+        self._clock = clock
+        self._levels: OrderedDict[str, Level] = OrderedDict()
+
+    def count(self, scope: Scope) -> None:
+        """Counts one login.
+
+        Raises:
+            GatewayError: REGISTRY_LOGINS_EXCEEDED.
+        """
+        client, now = str(scope.get(_CLIENT, _UNKNOWN)), self._clock()
+        kept = self._levels.pop(client, None)
+        level = (kept or Level(amount=self._rate.capacity, at=now)).later(self._rate, now)
+        granted = open_for(level.amount)
+        self._levels[client] = Level(amount=level.amount - 1, at=now) if granted else level
+        if len(self._levels) > MAX_CLIENTS:
+            self._levels.popitem(last=False)
+        if not granted:
+            raise GatewayError(
+                ErrorCode.REGISTRY_LOGINS_EXCEEDED,
+                limit=self._per_minute,
+                retry_after_seconds=max(1, math.ceil(wait_seconds(level.amount, self._rate))),
+            )

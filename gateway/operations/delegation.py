@@ -1,0 +1,93 @@
+"""The authority of an operation: a trust that operations of one user in one project share while any has not ended."""
+
+from gateway.errors import ErrorCode, GatewayError
+from gateway.identity.caller import Caller
+from gateway.identity.credential import ServiceCredential
+from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts
+from gateway.settings.operations import OperationSettings
+from gateway.single_flight import SingleFlight
+from operations.store import delegations
+from operations.store.database import Database
+from operations.store.delegations import Delegation
+from operations.store.model import new_id
+
+# After its last attempt has begun, an operation may run as long; and clocks differ.
+_RUN_SECONDS = 7_200
+
+
+class Delegations:
+    """Finds or creates the delegation for an operation."""
+
+    def __init__(
+        self,
+        database: Database,
+        trusts: Trusts,
+        credential: ServiceCredential,
+        settings: OperationSettings,
+    ) -> None:
+        self._database = database
+        self._trusts = trusts
+        self._credential = credential
+        self._settings = settings
+        self._trustee_id = settings.operation_trustee_id
+        self._flights: SingleFlight[tuple[str, str, str], str] = SingleFlight()
+
+    async def delegation_of(self, caller: Caller) -> str:
+        """The id of a delegation with the caller's delegable roles, for one more operation.
+
+        Raises:
+            GatewayError: OPERATION_NO_DELEGATION, KEYSTONE_UNAVAILABLE.
+            DatabaseUnavailableError: no answer.
+        """
+        roles = ",".join(delegable_roles(caller, self._settings.operation_roles))
+        needed = self._settings.operation_max_age_seconds + _RUN_SECONDS
+        found = await self._database.run(
+            delegations.usable,
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            roles=roles,
+            for_ms=needed * 1000,
+        )
+        if found is not None:
+            return found
+        # Many calls of one user at once need one trust.
+        return await self._flights.run(
+            (caller.project_id, caller.user_id, roles), lambda: self._create(caller, roles, 2 * needed)
+        )
+
+    async def _create(self, caller: Caller, roles: str, seconds: int) -> str:
+        if self._trustee_id is None:
+            self._trustee_id = await self._credential.user_id()
+        order = TrustOrder(
+            trustor_id=caller.user_id,
+            trustee_id=self._trustee_id,
+            project_id=caller.project_id,
+            roles=roles.split(","),
+            seconds=seconds,
+        )
+        try:
+            trust_id = await self._trusts.create(caller.token, order)
+        except NotDelegableError as error:
+            raise GatewayError(ErrorCode.OPERATION_NO_DELEGATION, why=str(error)) from error
+        made = Delegation(
+            id=new_id(), trust_id=trust_id, project_id=caller.project_id, user_id=caller.user_id, roles=roles
+        )
+        await self._database.run(delegations.add, made, lifetime_ms=seconds * 1000)
+        return made.id
+
+
+def delegable_roles(caller: Caller, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The roles that a trust of this caller gets, sorted.
+
+    Raises:
+        GatewayError: OPERATION_NO_DELEGATION: Keystone makes no trust with such a token, or it would have more power
+            than the token.
+    """
+    if caller.delegated or caller.access_rules is not None:
+        why = "it is of an application credential, a trust, an OAuth consumer or an EC2 credential"
+        raise GatewayError(ErrorCode.OPERATION_NO_DELEGATION, why=why)
+    roles = tuple(sorted(set(wanted) & caller.roles))
+    if not roles:
+        why = f"the caller has none of the roles that are delegated ({', '.join(wanted)})"
+        raise GatewayError(ErrorCode.OPERATION_NO_DELEGATION, why=why)
+    return roles

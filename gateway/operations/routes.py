@@ -1,0 +1,178 @@
+"""Routes of operations: list, status, result, cancellation, retry; and the key that signs a project's callbacks."""
+
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.calls.admission import Admission
+from gateway.calls.call import Call
+from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
+from gateway.http.context import context_of
+from gateway.http.disconnect import unless_gone
+from gateway.http.query import one_value, parse_query
+from gateway.http.respond import answer_or_error
+from gateway.json_text import json_bytes
+from gateway.operations.acceptance import accepted, result_response
+from gateway.operations.callback_url import signing_keys
+from gateway.operations.document import operation_document
+from gateway.operations.service import Operations, not_found, store_errors
+from gateway.settings.operations import CallbackSettings
+from operations.store import accepting
+from operations.store.model import State
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FILTERS = ("limit", "marker", "state", "kind", "subject", "user_id")
+_LIMIT = 100
+_MAX_LIMIT = 1_000
+_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+
+Work = Callable[[Call], Coroutine[Any, Any, Response]]
+
+
+class OperationRoutes:
+    """The endpoints of operations."""
+
+    def __init__(self, admission: Admission, operations: Operations | None, settings: CallbackSettings) -> None:
+        """`operations`: None without a database."""
+        self._admission = admission
+        self._operations = operations
+        self._callback_keys = settings.callback_keys
+
+    async def many(self, request: Request) -> Response:
+        """`GET /v1/operations`: the youngest first, with filters and a marker."""
+
+        async def work(call: Call) -> Response:
+            assert call.context.head is not None
+            given = parse_query(call.context.head.query, _FILTERS)
+            limit, states = _limit(one_value(given, "limit")), _states(given.get("state", []))
+            marker = one_value(given, "marker")
+            if marker is not None and not _ID.fullmatch(marker):
+                raise _malformed("the marker is not the id of an operation")
+            with store_errors():
+                found = await self._store.database.run(
+                    accepting.list_operations,
+                    call.caller.project_id,
+                    limit=limit,
+                    marker=marker,
+                    states=states,
+                    kind=one_value(given, "kind"),
+                    subject=one_value(given, "subject"),
+                    user_id=one_value(given, "user_id"),
+                )
+            document: dict[str, object] = {"operations": [operation_document(each) for each in found]}
+            if len(found) == limit:
+                href = f"/v1/operations?limit={limit}&marker={found[-1].id}"
+                document["links"] = [{"rel": "next", "href": href}]
+            return _json(document)
+
+        return await self._answer(request, "operations", work, readers=True)
+
+    async def one(self, request: Request) -> Response:
+        """`GET /v1/operations/{id}`: its status. `DELETE`: cancels it."""
+        cancel = request.method == "DELETE"
+
+        async def work(call: Call) -> Response:
+            if cancel:
+                return await self._cancel(call, _id_of(request, call))
+            found = await self._store.find(call, _id_of(request, call))
+            fields = {} if found.finished else {"Retry-After": "1"}
+            return _json(operation_document(found), fields=fields)
+
+        return await self._answer(request, "operations.one", work, readers=not cancel)
+
+    async def _cancel(self, call: Call, operation_id: str) -> Response:
+        with store_errors():
+            found = await self._store.database.run(accepting.cancel, call.caller.project_id, operation_id)
+        if found is None:
+            raise not_found(call, operation_id)
+        if found.finished and found.state is not State.CANCELLED:
+            raise GatewayError(ErrorCode.OPERATION_CONFLICT, verb="cancelled", state=found.state.value)
+        return _json(operation_document(found), 200 if found.finished else 202)
+
+    async def result(self, request: Request) -> Response:
+        """`GET /v1/operations/{id}/result`: the answer, byte for byte, with its status and fields."""
+
+        async def work(call: Call) -> Response:
+            found = await self._store.find(call, _id_of(request, call))
+            if not found.finished:
+                raise GatewayError(ErrorCode.OPERATION_UNFINISHED, state=found.state.value)
+            with store_errors():
+                result = await self._store.database.run(accepting.result_of, found.id)
+            if result is None:
+                raise GatewayError(
+                    ErrorCode.OPERATION_WITHOUT_RESULT, state=found.state.value, why=found.error_message or ""
+                )
+            return result_response(result)
+
+        return await self._answer(request, "operations.result", work)
+
+    async def retry(self, request: Request) -> Response:
+        """`POST /v1/operations/{id}/retry`: starts a dead letter again."""
+
+        async def work(call: Call) -> Response:
+            return accepted(await self._store.retry(call, _id_of(request, call)))
+
+        return await self._answer(request, "operations.retry", work)
+
+    async def callback_key(self, request: Request) -> Response:
+        """`GET /v1/callback-key`: the secret with which receivers verify callbacks (Standard Webhooks)."""
+
+        async def work(call: Call) -> Response:
+            secrets = self._callback_keys.get_secret_value() if self._callback_keys else None
+            keys = signing_keys(secrets, call.caller.project_id)
+            if not keys:
+                raise GatewayError(ErrorCode.CALLBACK_REJECTED, why="the operator has set no OSFAAS_CALLBACK_KEYS")
+            return _json({"secret": keys[0]})
+
+        return await self._answer(request, "callback_key", work)
+
+    @property
+    def _store(self) -> Operations:
+        if self._operations is None:
+            raise GatewayError(ErrorCode.OPERATION_NOT_CONFIGURED)
+        return self._operations
+
+    async def _answer(self, request: Request, route: str, work: Work, *, readers: bool = False) -> Response:
+        context = context_of(request.scope)
+        context.route = route
+
+        async def admitted() -> Response:
+            return await work(await self._admission.admit(context, readers=readers))
+
+        return await answer_or_error(context, unless_gone(request.receive, admitted()))
+
+
+def _id_of(request: Request, call: Call) -> str:
+    operation_id: str = request.path_params["operation"]
+    if not _ID.fullmatch(operation_id):
+        raise not_found(call, operation_id)
+    return operation_id
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return _LIMIT
+    if not given.isdecimal() or not given.isascii() or not 1 <= int(given[:9]) <= _MAX_LIMIT:
+        raise _malformed(f"limit must be a number from 1 to {_MAX_LIMIT}")
+    return int(given)
+
+
+def _states(given: list[str]) -> list[State]:
+    names = [name for each in given for name in each.split(",")]
+    unknown = [name for name in names if name not in set(State)]
+    if unknown:
+        raise _malformed(f"there is no state '{unknown[0][:64]}'; known are {', '.join(State)}")
+    return [State(name) for name in names]
+
+
+def _malformed(why: str) -> GatewayError:
+    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
+
+
+def _json(document: object, status: int = 200, fields: Mapping[str, str] = _NO_FIELDS) -> Response:
+    headers = {**UNCACHEABLE, **fields}
+    return Response(json_bytes(document), status, headers, media_type="application/json")

@@ -1,0 +1,1 @@
+"""Usage: a record of each finished call in the store, and the route that sums them up."""

@@ -1,0 +1,1 @@
+"""Durable work: what outlives a connection, in an SQL store, done by workers."""

@@ -1,0 +1,81 @@
+"""`osfaas worker` and `osfaas db upgrade|check`."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+
+@click.command()
+def worker() -> None:
+    """Run a worker of asynchronous calls; any number may run.
+
+    Settings come from OSFAAS_* variables (see `osfaas settings`), the credential from OS_* or clouds.yaml. It must be
+    the password of the user to whom trusts are given.
+    """
+    from operations.process import main  # noqa: PLC0415
+
+    sys.exit(main())
+
+
+@click.group()
+def db() -> None:
+    """Database of asynchronous calls (OSFAAS_DATABASE_URL)."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the tables to this version.
+
+    The version before may go on running meanwhile.
+    """
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from operations.store.errors import SchemaError  # noqa: PLC0415
+    from operations.store.upgrade import upgrade as run  # noqa: PLC0415
+
+    try:
+        before, after = run(_engine())
+    except (SchemaError, SQLAlchemyError) as error:
+        raise click.ClickException(_first_line(error)) from error
+    click.echo(f"the tables have version {after}" + ("" if before == after else f" (before: {before or 'none'})"))
+
+
+@db.command()
+def check() -> None:
+    """Check the tables and the durability of the database."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from operations.store.errors import SchemaError  # noqa: PLC0415
+    from operations.store.upgrade import check as run  # noqa: PLC0415
+    from operations.store.upgrade import newest, problems  # noqa: PLC0415
+
+    try:
+        with _engine().connect() as connection:
+            run(connection)
+            found = problems(connection)
+    except (SchemaError, SQLAlchemyError) as error:
+        raise click.ClickException(_first_line(error)) from error
+    for problem in found:
+        click.echo(f"WARNING: {problem}")
+    click.echo(f"the tables have version {newest()}")
+    sys.exit(1 if found else 0)
+
+
+def _engine() -> Any:
+    from gateway.settings import settings_from  # noqa: PLC0415
+    from operations.store.database import open_engine  # noqa: PLC0415
+
+    try:
+        url = settings_from(os.environ).database_url
+        if url is None:
+            raise click.ClickException("OSFAAS_DATABASE_URL is not set")
+        return open_engine(url.get_secret_value(), connections=1)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    # Neither a statement nor its parameters.
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

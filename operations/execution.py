@@ -1,0 +1,111 @@
+"""One attempt at one operation: a token of its trust, its request to the gateway, and what becomes of it."""
+
+import logging
+from dataclasses import dataclass
+
+from gateway.errors import ErrorCode, GatewayError
+from gateway.identity.trusts import TrustRefusedError, TrustTokens
+from operations.decisions import (
+    Decision,
+    Finish,
+    Postpone,
+    after_answer,
+    after_failure,
+    delay_seconds,
+    failure_of,
+    is_token_rejected,
+)
+from operations.gateway_client import BrokenExchangeError, GatewayClient, NotSentError, Progress, ResultTooLargeError
+from operations.store import delegations, working
+from operations.store.database import Database
+from operations.store.model import Claim, Result, State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Does operations.
+
+    Attributes:
+        max_attempts: after so many an operation is not queued again.
+        max_bytes: of an answer.
+    """
+
+    database: Database
+    gateway: GatewayClient
+    tokens: TrustTokens
+    max_attempts: int
+    max_bytes: int
+
+    async def run(self, claim: Claim, progress: Progress) -> Decision | None:
+        """Does an operation, and says in the store what has become of it; None: the claim was lost.
+
+        Raises:
+            DatabaseUnavailableError: the store does not answer; the lease will end.
+        """
+        decision = await self._attempt(claim, progress)
+        if decision is not None and await self._store(claim, decision):
+            return decision
+        log.warning("operation %s is not ours any more", claim.id)
+        return None
+
+    async def _attempt(self, claim: Claim, progress: Progress) -> Decision | None:
+        """The decision after an attempt; None if the claim was lost, or the operation is to be cancelled."""
+        refused = None
+        for _ in range(2):
+            try:
+                token = await self._token(claim, refused)
+            except TrustRefusedError:
+                return await self._authority_lost(claim)
+            except GatewayError:
+                return Postpone(delay_seconds=delay_seconds(claim.attempts), counted=False)
+            # A repeatable request needs no note: it may be sent again in any case.
+            if not claim.repeatable and not await self.database.run(working.mark_sent, claim.id, claim.fence):
+                return await self._unless_cancelled(claim)
+            found = await self._exchange(claim, token, progress)
+            if not isinstance(found, Result):
+                return found
+            if not is_token_rejected(found):
+                return after_answer(claim, found, max_attempts=self.max_attempts)
+            refused = token
+        return await self._authority_lost(claim)
+
+    async def _token(self, claim: Claim, refused: str | None) -> str:
+        if claim.trust_id is None:
+            raise TrustRefusedError
+        return (await self.tokens.access(claim.trust_id, rejected=refused)).token
+
+    async def _exchange(self, claim: Claim, token: str, progress: Progress) -> Result | Decision:
+        try:
+            return await self.gateway.send(claim.request, token, progress)
+        except NotSentError as error:
+            return after_failure(claim, str(error), sent=False, max_attempts=self.max_attempts)
+        except BrokenExchangeError as error:
+            return after_failure(claim, str(error), sent=True, max_attempts=self.max_attempts)
+        except ResultTooLargeError:
+            failure = failure_of(ErrorCode.OPERATION_RESULT_TOO_LARGE, limit=self.max_bytes)
+            return Finish(state=State.FAILED, failure=failure)
+
+    async def _authority_lost(self, claim: Claim) -> Decision:
+        if claim.trust_id is not None:
+            await self.database.run(delegations.refuse, claim.trust_id)
+        return Finish(state=State.FAILED, failure=failure_of(ErrorCode.OPERATION_AUTHORITY_LOST))
+
+    async def _unless_cancelled(self, claim: Claim) -> Decision | None:
+        renewal = await self.database.run(working.renew, {claim.id: claim.fence}, lease_ms=1_000, progress={})
+        return Finish(state=State.CANCELLED) if claim.id in renewal.cancelled else None
+
+    async def _store(self, claim: Claim, decision: Decision) -> bool:
+        if isinstance(decision, Postpone):
+            delay_ms = int(decision.delay_seconds * 1000)
+            return await self.database.run(
+                working.postpone,
+                claim,
+                delay_ms=delay_ms,
+                counted=decision.counted,
+                project_ms=delay_ms if decision.whole_project else 0,
+            )
+        return await self.database.run(
+            working.finish, claim.id, claim.fence, decision.state, result=decision.result, failure=decision.failure
+        )

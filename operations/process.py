@@ -1,0 +1,117 @@
+"""The process of a worker: settings, credential, database, and the loop until SIGTERM."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+
+import openstack.exceptions
+from keystoneauth1 import exceptions as ksa_exceptions
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.identity.credential import IdentityService, find_identity_service
+from gateway.identity.trusts import NO_LOGIN, Trustee, Trusts, TrustTokens
+from gateway.operations.checks import check_operations
+from gateway.server.clients import keystone_client
+from gateway.settings import Settings, settings_from
+from gateway.telemetry.logs import configure_logging
+from operations.callbacks import Callbacks, callback_session
+from operations.execution import Execution
+from operations.gateway_client import GatewayClient
+from operations.metrics import WorkerMetrics
+from operations.store.database import Database
+from operations.store.errors import SchemaError
+from operations.store.upgrade import check
+from operations.worker import Worker
+
+
+def main() -> int:
+    """Runs a worker until SIGTERM; returns 0, or 2 after a configuration error on stderr."""
+    configure_logging()
+    try:
+        settings = settings_from(os.environ)
+        configure_logging(settings.log_format)
+        check_operations(settings)
+        database = database_of(settings)
+        identity = find_identity_service(timeout_seconds=settings.keystone_timeout_seconds)
+        trustee = trustee_of(identity)
+        with database.engine.connect() as connection:
+            check(connection)
+    except (ValueError, SchemaError) as error:
+        return refuse(str(error))
+    except SQLAlchemyError as error:
+        return refuse(f"the database does not answer: {str(error.__cause__ or error).strip().splitlines()[0][:200]}")
+    except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
+        return refuse(f"no usable OpenStack credential: {error}")
+    asyncio.run(work(settings, identity, trustee, database))
+    return 0
+
+
+def trustee_of(identity: IdentityService) -> Trustee:
+    """Our user, to whom trusts are given.
+
+    Raises:
+        ValueError: the credential is no user's password.
+    """
+    if identity.trustee is None:
+        raise ValueError(f"a worker needs the password of its user (OS_USERNAME, OS_PASSWORD): {NO_LOGIN}")
+    return identity.trustee
+
+
+def database_of(settings: Settings) -> Database:
+    """The database of the settings.
+
+    Raises:
+        ValueError: they name none.
+    """
+    if settings.database_url is None:
+        raise ValueError("OSFAAS_DATABASE_URL is not set")
+    return Database(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        retry_seconds=settings.database_retry_seconds,
+    )
+
+
+def refuse(sentence: str) -> int:
+    """Says why nothing runs."""
+    print(f"osfaas: {sentence}", file=sys.stderr)  # noqa: T201 - before the work begins, errors go to stderr
+    return 2
+
+
+async def work(settings: Settings, identity: IdentityService, trustee: Trustee, database: Database) -> None:
+    """Works until SIGTERM or SIGINT."""
+    metrics = WorkerMetrics()
+    if settings.worker_metrics_port:
+        metrics.listen(settings.worker_metrics_host, settings.worker_metrics_port)
+    max_bytes = settings.operation_body_max_bytes
+    try:
+        async with (
+            keystone_client(settings, identity) as keystone,
+            GatewayClient(
+                settings.worker_gateway_url,
+                cafile=settings.worker_gateway_cafile,
+                connections=settings.worker_concurrency,
+                max_bytes=max_bytes,
+            ) as gateway,
+            callback_session(settings) as session,
+        ):
+            execution = Execution(
+                database=database,
+                gateway=gateway,
+                tokens=TrustTokens(trustee, settings),
+                max_attempts=settings.worker_attempts,
+                max_bytes=max_bytes,
+            )
+            callbacks = Callbacks(database, session, settings)
+            worker = Worker(
+                database, execution, callbacks, Trusts(keystone, identity.auth_url), settings, metrics=metrics
+            )
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                with contextlib.suppress(NotImplementedError):
+                    loop.add_signal_handler(number, worker.stop)
+            await worker.run()
+    finally:
+        database.close()

@@ -1,0 +1,16 @@
+"""The store of durable work: SQLAlchemy and Alembic on PostgreSQL, MariaDB or SQLite.
+
+It imports nothing of the product.
+
+`Database` (`database.py`) holds the connections and runs a transaction in one of its threads: `await db.run(work, …)`,
+where `work` is a function whose first parameter is a connection. The functions are in modules by their user:
+
+- `accepting`: what the gateway does (accept, look up, list, cancel, retry);
+- `working`: what a worker does (claim, renew, finish, reap);
+- `callbacks`: what is due for delivery;
+- `delegations`: the trusts of unfinished operations;
+- `usage`: records of calls, and their sums by hour.
+
+All times are milliseconds since the epoch of the *database's* clock (`clock.now_ms`): the clocks of gateways and
+workers decide nothing, so a step of one loses nothing and doubles nothing.
+"""

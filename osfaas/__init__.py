@@ -1,0 +1,1 @@
+"""OpenStack FaaS for Python programs: `osfaas.sdk`."""
