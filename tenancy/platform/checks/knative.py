@@ -18,7 +18,10 @@ CLOSED_FEATURES = (
     "kubernetes.podspec-schedulername",
     "kubernetes.podspec-shareprocessnamespace",
     "kubernetes.podspec-tolerations",
+    "kubernetes.podspec-volumes-csi",
+    "kubernetes.podspec-volumes-ephemeral",
     "kubernetes.podspec-volumes-hostpath",
+    "kubernetes.podspec-volumes-image",
     "kubernetes.podspec-volumes-mount-propagation",
     "kubernetes.containerspec-addcapabilities",
     "tag-header-based-routing",
@@ -109,7 +112,7 @@ def _features(facts: ClusterFacts) -> Iterator[Finding]:
     if opened:
         yield Finding(
             Severity.UNSAFE, "knative.features",
-            f"Users who may write Knative Services can choose nodes and privileges of pods: {', '.join(opened)}.",
+            f"Users who may write Knative Services can set nodes, privileges and volumes of pods: {', '.join(opened)}.",
             "Set them to disabled.",
         )  # fmt: skip
     if features.get("secure-pod-defaults", "disabled").lower() not in {"enabled", "allowrootbounded"}:

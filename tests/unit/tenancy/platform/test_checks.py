@@ -130,6 +130,16 @@ def test_what_is_wrong_is_said(code: str, severity: Severity, changed: dict[str,
         assert finding.remedy.endswith(".")
 
 
+@pytest.mark.parametrize("feature", ["csi", "ephemeral", "hostpath", "image", "mount-propagation"])
+def test_each_kind_of_volume_is_closed_by_the_settings_and_reported_when_open(feature: str):
+    """With an image as a volume, a tag is not resolved; a claim of a pod's own needs no right to make claims."""
+    name = f"kubernetes.podspec-volumes-{feature}"
+    assert ours()["config-features"][name] == "disabled"
+    (finding,) = run_checks(replace(sound(), knative_config=config("config-features", **{name: "enabled"})), PLATFORM)
+    assert (finding.code, finding.severity) == ("knative.features", Severity.UNSAFE)
+    assert name in finding.message
+
+
 def test_a_sound_cluster_gets_no_finding():
     """Otherwise nobody reads them."""
     assert run_checks(sound(), PLATFORM) == ()
