@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-faults test-fuzz test-long test-mutants test-stores unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable,$(MAKECMDGOALS)),tests/durable/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable% test-sweeps,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -103,10 +103,20 @@ test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keyst
 	@$(BIN)/python -m pytest tests/faults -q
 
 durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
-	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_operations)"
+	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_operations or test_sweeps and malformed_dump) or test_sweep_authority and trust"
 
 test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
 	@$(BIN)/python -m pytest tests/durable -q
+
+test-sweeps: install  ## a sweep of SWEEP_OBJECTS (100,000) small objects: rate, memory, ten kills, every finding; on a machine that does nothing else
+	@$(BIN)/python -m pytest tests/durable/test_sweep_at_length.py -q -s -m long
+# In pieces: `make test-durable-kills POINTS=worker.finish`, or the name of a database.
+POINTS ?= test_kill
+test-durable-kills: install  ## kills of worker, gateway and database at every point of an operation: an hour and more
+	@$(BIN)/python -m pytest tests/durable/test_kills.py -q -m "long or not long" -k "$(POINTS)"
+
+test-durable-load: install  ## one key in parallel, fairness, clocks that step, accepted calls a second: half an hour
+	@$(BIN)/python -m pytest tests/durable/test_load.py -q -s -m long
 
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --require-hashes --requirement tests/$(subst .,,$(@F))/requirements.txt
@@ -134,12 +144,12 @@ test-long: install  ## the same at length, on a machine that does nothing else: 
 integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed  ## the gateway on real Keystone, Swift and function
 	@$(BIN)/python -m pytest tests/integration -q
 
-.cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp)
+.cache/clients/.installed: $(addprefix tests/clients/,install.sh apt.txt requirements.txt davix_checksum.cpp gophercloud/main.go gophercloud/go.mod gophercloud/go.sum)
 	@echo "==> Storage clients (.cache/clients)"
 	@PYTHON=$(PYTHON) bash tests/clients/install.sh .cache/clients
 	@touch $@
 
-clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio and Dynafed's tool against the gateway
+clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway (needs Go)
 	@$(BIN)/python -m pytest tests/clients -q
 
 # --- figures --------------------------------------------------------------------------------------

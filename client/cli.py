@@ -5,55 +5,92 @@ The server's commands are named by string only: this package imports nothing of 
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from importlib.util import find_spec
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from client.commands import checksum
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _DISTRIBUTION = "osfaas-client"
-# Commands of other modules, imported on demand. Those modules import their dependencies when a command runs, because
-# help and completion load all of them.
+# Characters of a short help, which wraps on a narrow terminal.
+_SHORT_HELP = 100
+# Commands of other modules: where they are, and their short help. They are imported when they run, not for a list.
 _ELSEWHERE = {
-    "admin-api": "control.commands:admin_api",
-    "db": "operations.commands:db",
-    "controller": "tenancy.commands.controller:controller",
-    "envoy-config": "gateway.commands:envoy_config",
-    "events": "client.event_commands:events",
-    "function": "client.functions.cli:function",
-    "functions-api": "control.commands:functions_api",
-    "operation": "client.operations.cli:operation",
-    "platform": "tenancy.commands.platform:platform",
-    "registry-tokens": "control.commands:registry_tokens",
-    "scheduler": "control.commands:scheduler",
-    "serve": "gateway.commands:serve",
-    "settings": "gateway.commands:settings",
-    "usage": "client.usage_command:usage",
-    "worker": "operations.commands:worker",
-    "tenant": "tenancy.commands.tenant:tenant",
+    "checksum": ("client.commands:checksum", "Checksums of objects in Swift and S3."),
+    "events": ("client.event_commands:events", "Forward object events to the gateway."),
+    "function": ("client.functions.cli:function", "Functions of your project."),
+    "keystone": ("tenancy.commands.keystone:keystone", "Set the service up in Keystone."),
+    "limits": ("tenancy.commands.keystone:limits", "Register the limits of functions in Keystone."),
+    "operation": ("client.operations.cli:operation", "Asynchronous calls of your project."),
+    "platform": ("tenancy.commands.platform:platform", "Install, check and verify the platform."),
+    "tenant": ("tenancy.commands.tenant:tenant", "Onboard, show, change, suspend and remove tenants."),
+    "usage": ("client.usage_command:usage", "Show what your project has used."),
+}
+# Programs of the server: `osfaas server …`. Their names work without `server` as well.
+_SERVER = {
+    "admin-api": ("control.commands:admin_api", "Run the administrators' API, /v1/projects."),
+    "controller": ("tenancy.commands.controller:controller", "Run the controller of Tenant records."),
+    "db": ("operations.commands:db", "Database of asynchronous calls (OSFAAS_DATABASE_URL)."),
+    "envoy-config": ("gateway.commands:envoy_config", "Print the configuration of an Envoy for gateways."),
+    "functions-api": ("control.commands:functions_api", "Run the functions API, /v1/functions."),
+    "registry-tokens": ("control.commands:registry_tokens", "Run the token endpoint of the registry."),
+    "scheduler": ("control.commands:scheduler", "Run the scheduler of triggers."),
+    "serve": ("gateway.commands:serve", "Run the gateway."),
+    "settings": ("gateway.commands:settings", "Print all settings as a Markdown table."),
+    "worker": ("operations.commands:worker", "Run a worker of asynchronous calls; any number may run."),
 }
 
 
 class _WithLazyCommands(click.Group):
-    """A group that imports some of its commands on demand."""
+    """A group that imports some of its commands on demand; its help and completion import none of them.
+
+    Attributes:
+        listed: commands in the help, each as `module:name`, and its short help.
+        unlisted: commands that work and are not in the help.
+    """
+
+    listed: Mapping[str, tuple[str, str]] = {}
+    unlisted: Mapping[str, tuple[str, str]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *filter(_is_installed, _ELSEWHERE)})
+        names = {*super().list_commands(ctx), *filter(_is_installed, self.listed)}
+        return sorted(name for name in names if name != "server" or any(map(_is_installed, _SERVER)))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _ELSEWHERE or not _is_installed(cmd_name):
+        known = {**self.listed, **self.unlisted}
+        if cmd_name not in known or not _is_installed(cmd_name):
             return super().get_command(ctx, cmd_name)
-        module, _, name = _ELSEWHERE[cmd_name].partition(":")
+        module, _, name = known[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(self._summaries(ctx))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem  # noqa: PLC0415
+
+        found = [
+            CompletionItem(name, help=short) for name, short in self._summaries(ctx) if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+    def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        own = {name: command.get_short_help_str(_SHORT_HELP) for name, command in self.commands.items()}
+        return [(name, own[name] if name in own else self.listed[name][1]) for name in self.list_commands(ctx)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            import difflib  # noqa: PLC0415
+
             # click would only suggest commands that are already imported.
             close = ", ".join(repr(each) for each in difflib.get_close_matches(name, self.list_commands(ctx)))
             hint = f" Did you mean {close}?" if close else ""
@@ -61,18 +98,31 @@ class _WithLazyCommands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class _Main(_WithLazyCommands):
+    listed = _ELSEWHERE
+    unlisted = _SERVER
+
+
+class _Server(_WithLazyCommands):
+    listed = _SERVER
+
+
 def _is_installed(name: str) -> bool:
     """Whether the distribution of a command is installed: the server's is one of its own."""
-    return find_spec(_ELSEWHERE[name].partition(".")[0]) is not None
+    package = {**_ELSEWHERE, **_SERVER}[name][0].partition(".")[0]
+    # As `importlib.util.find_spec` does, which takes long to import.
+    return package in sys.modules or any(finder.find_spec(package, None) for finder in sys.meta_path)
 
 
-@click.group(cls=_WithLazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=_DISTRIBUTION)
 def main() -> None:
     """Multi-tenant functions for OpenStack projects."""
 
 
-main.add_command(checksum)
+@main.group("server", cls=_Server)
+def server() -> None:
+    """Run the programs of the server, and print their settings."""
 
 
 @main.command()

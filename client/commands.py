@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from client.errors import CommandError
+from client.outcome import done
+from client.sweep_command import sweep
 
 if TYPE_CHECKING:
     from client.checksums import ChecksumQuery
     from client.login import Login
 
+# Where one digest is printed for an object; the gateway's own default is more than one, and this is its first.
 DEFAULT_ALGORITHM = "adler32"
+_ALGORITHM = f"Algorithm: {DEFAULT_ALGORITHM} (default), md5, sha256, …"
 DEFAULT_RETRY_SECONDS = 120.0
 _RETRY = "How long a busy or unreachable service is retried, in seconds."
 
@@ -44,7 +48,7 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
             "--algorithm",
             "algorithm",
             metavar="TYPE",
-            help="Algorithm: adler32 (default), md5, sha256, …",
+            help=_ALGORITHM,
         ),
         click.option("-u", "--url", metavar="URL", help="URL of the object in Swift or S3, or container/object."),
         click.option(
@@ -70,23 +74,27 @@ def _naming(command: Callable[..., None]) -> Callable[..., None]:
     help="Print the id of an operation at once; 'osfaas operation' has its result.",
 )
 def get(endpoint: str | None, asynchronous: bool, **naming: Any) -> None:
-    """Print the checksum of one object.
+    """Print the checksum of one object, or of several.
 
-    Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT].
+    Name the object by --url, by PATH (container/object), or in XRootD's form: TYPE PATH [CLIENT]. Several PATHs print
+    lines in md5sum's format; the exit code is 1 if one of them failed.
 
     \b
     Examples:
       osfaas checksum get demo/file.txt
-      osfaas checksum get -t sha256 demo/file.txt
+      osfaas checksum get -t sha256 demo/file.txt demo/other.txt
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.checksums import get_digest, start_digest  # noqa: PLC0415
 
+    if naming["url"] is None and _are_objects(naming["words"]):
+        if asynchronous:
+            raise click.UsageError("--async takes one object.")
+        return _get_many(endpoint, **naming)
     query = _query(**naming)
     if asynchronous:
-        click.echo(_done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
-        return
-    click.echo(_done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
+        return click.echo(done(lambda: with_login(endpoint, lambda login: start_digest(login, query))))
+    return click.echo(done(lambda: with_login(endpoint, lambda login: get_digest(login, query))))
 
 
 @checksum.command()
@@ -99,7 +107,7 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     from client.checksums import put_digest  # noqa: PLC0415
 
     query = _query(**naming)
-    stored = _done(lambda: with_login(endpoint, lambda login: put_digest(login, query, value, force=force)))
+    stored = done(lambda: with_login(endpoint, lambda login: put_digest(login, query, value, force=force)))
     # On stderr: storage federations read stdout.
     click.echo(f"osfaas: {query.algorithm} {stored} is correct and stored with the object", err=True)
 
@@ -112,10 +120,9 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     "--type",
     "--algorithm",
     "algorithm",
-    default="md5",
-    show_default=True,
+    default=DEFAULT_ALGORITHM,
     metavar="TYPE",
-    help="Algorithm: adler32, md5, …",
+    help=_ALGORITHM,
 )
 @click.option(
     "--format",
@@ -131,9 +138,15 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
 def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) -> None:
     """Print the checksums of all objects of a container.
 
-    The output has md5sum's format, or one JSON object per line. Errors and a summary are written to stderr. Exit codes:
-    0 all checksums printed, 1 some failed or no object has the prefix, 2 wrong usage.
-    """
+    The output has md5sum's format, which 'osfaas checksum verify' reads, or one JSON object per line. Errors and a
+    summary are written to stderr. Exit codes: 0 all checksums printed, 1 some failed or no object has the prefix, 2
+    wrong usage.
+
+    \b
+    Examples:
+      osfaas checksum list demo --prefix raw/
+      osfaas checksum list demo -t md5 > MD5SUMS
+    """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.listing import ListQuery, count_of, digests_of, md5sum_line  # noqa: PLC0415
@@ -158,12 +171,15 @@ def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) 
                     failed.add(line["object"])
                     click.echo(f"osfaas: {query.container}/{line['object']}: {error['message']}", err=True)
 
-    _done(lambda: with_login(endpoint, print_all))
+    done(lambda: with_login(endpoint, print_all))
     click.echo(f"osfaas: {len(printed)} objects, {len(failed)} failed", err=True)
     if query.prefix and not printed:
         click.echo(f"osfaas: no object in the container '{query.container}' has the prefix '{query.prefix}'", err=True)
     if failed or (query.prefix and not printed):
         sys.exit(1)
+
+
+checksum.add_command(sweep)
 
 
 @checksum.command()
@@ -201,8 +217,8 @@ def verify(
     from client.listing import ListQuery, digests_of, escaped  # noqa: PLC0415
     from client.verify import EXTRA, SAME, algorithm_of, compared, read_sums  # noqa: PLC0415
 
-    expected = _done(lambda: read_sums(sums))
-    query = ListQuery(container, prefix, algorithm or _done(lambda: algorithm_of(expected)), store=False)
+    expected = done(lambda: read_sums(sums))
+    query = ListQuery(container, prefix, algorithm or done(lambda: algorithm_of(expected)), store=False)
     counted: dict[str, int] = {}
     printed: set[str] = set()  # after a second login, the list starts over
 
@@ -217,10 +233,43 @@ def verify(
             if why and mark not in {EXTRA, SAME}:
                 click.echo(f"osfaas: {container}/{escaped(name)}: {why}", err=True)
 
-    _done(lambda: with_login(endpoint, print_all))
+    done(lambda: with_login(endpoint, print_all))
     same = counted.pop(SAME, 0)
     click.echo(f"osfaas: {same} same, {sum(counted.values())} not", err=True)
     if counted:
+        sys.exit(1)
+
+
+def _are_objects(words: tuple[str, ...]) -> bool:
+    """Whether several words are objects: the name of an algorithm, which may come first, has no slash."""
+    return len(words) > 1 and "/" in words[0]
+
+
+def _get_many(endpoint: str | None, *, words: tuple[str, ...], **naming: Any) -> None:
+    """Prints the checksums of several objects, each once and in their order; ends with 1 if one failed."""
+    from client.access import with_login  # noqa: PLC0415
+    from client.checksums import get_digest  # noqa: PLC0415
+    from client.errors import TokenRefusedError  # noqa: PLC0415
+    from client.listing import md5sum_line  # noqa: PLC0415
+
+    left = list(dict.fromkeys(words))
+    failed = 0
+
+    def print_left(login: "Login") -> None:
+        nonlocal failed
+        while left:
+            try:
+                click.echo(md5sum_line(get_digest(login, _query(words=(left[0],), **naming)), left[0]))
+            except TokenRefusedError:
+                # After a second login it goes on with this object.
+                raise
+            except CommandError as error:
+                failed += 1
+                click.echo(f"osfaas: {left[0]}: {error}", err=True)
+            del left[0]
+
+    done(lambda: with_login(endpoint, print_left))
+    if failed:
         sys.exit(1)
 
 
@@ -247,12 +296,3 @@ def _object_of(words: tuple[str, ...], url: str | None, algorithm: str | None) -
     if algorithm is not None:
         raise click.UsageError("Name the algorithm once: -t TYPE, or TYPE before PATH.")
     return words[1], words[0]
-
-
-def _done(work: Callable[[], Any]) -> Any:
-    """Returns the result; on failure prints the message to stderr and exits with 1."""
-    try:
-        return work()
-    except CommandError as error:
-        click.echo(f"osfaas: {error}", err=True)
-        sys.exit(1)

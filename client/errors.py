@@ -17,3 +17,11 @@ class CommandError(Exception):
 
 class TokenRefusedError(CommandError):
     """The service rejected the token, which may have been revoked."""
+
+
+class UnreachableError(CommandError):
+    """Nobody answered: there was no connection, or a proxy had no service behind it."""
+
+
+class NotInTimeError(CommandError):
+    """What was waited for has not happened within the time, and may still happen."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-from client.errors import CommandError, TokenRefusedError
+from client.errors import CommandError, TokenRefusedError, UnreachableError
 from client.login import Login
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ LONG_SECONDS = 30.0
 # Maximum number of times that such a request starts the retry period again.
 _JOINS = 8
 MAX_SENTENCE = 1_000
-_GOOD, _UNAUTHORIZED = frozenset([200, 201, 202, 204]), 401
+_GOOD, _UNAUTHORIZED, _UNAVAILABLE = frozenset([200, 201, 202, 204]), 401, 503
+_REQUEST_ID = "X-Openstack-Request-Id"
 _BETWEEN_CONNECTIONS_SECONDS = 1.0
 
 Taken = TypeVar("Taken")
@@ -81,8 +82,9 @@ def ask(
 ) -> http.client.HTTPResponse:
     """Sends an idempotent request; returns the successful response with its body unread.
 
-    An error with `Retry-After`, and a connection that fails, are retried until `retry` ends. The period starts again
-    after a request that lasted long: its computation continues, and a retry joins it.
+    An error with `Retry-After`, a connection that fails, and a proxy that has no service behind it are retried until
+    `retry` ends. The period starts again after a request that lasted long: its computation continues, and a retry
+    joins it.
 
     Args:
         login: its token is sent.
@@ -147,9 +149,13 @@ def _answered(
             if response.status in _GOOD:
                 return take(response)
             failure, wait = refusal(response, service, meanings or {}), _retry_after(response)
+            if _is_of_a_proxy(response):
+                why = f"its proxy returned {response.status} {response.reason}"
+                failure = UnreachableError(f"The {service} at {_origin(url)} cannot be reached: {why}.")
+                wait = _BETWEEN_CONNECTIONS_SECONDS
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            failure = CommandError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
+            failure = UnreachableError(f"The {service} at {_origin(url)} cannot be reached: {reason}.")
             wait = _BETWEEN_CONNECTIONS_SECONDS
         if retry.clock() - started > LONG_SECONDS and joins:
             deadline, joins = retry.clock() + retry.seconds, joins - 1
@@ -164,10 +170,16 @@ def refusal(
     """The error in a response, with its sentence if it has one; see `ask`."""
     meaning = f": {meanings[response.status]}" if response.status in meanings else ""
     sentence = _sentence(response) or f"The {service} returned {response.status} {response.reason}{meaning}."
-    request_id = response.getheader("X-Openstack-Request-Id")
+    request_id = response.getheader(_REQUEST_ID)
     message = f"{sentence} ({request_id})" if request_id else sentence
     kind = TokenRefusedError if response.status == _UNAUTHORIZED else CommandError
     return kind(message, status=response.status)
+
+
+def _is_of_a_proxy(response: http.client.HTTPResponse) -> bool:
+    """Whether nobody is there to answer now, as while the service restarts. The service names each of its answers."""
+    names = ("Retry-After", _REQUEST_ID)
+    return response.status == _UNAVAILABLE and not any(response.getheader(name) for name in names)
 
 
 def _sentence(response: http.client.HTTPResponse) -> str | None:

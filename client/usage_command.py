@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from client.outcome import done, printable
 
 if TYPE_CHECKING:
     from client.login import Login
@@ -45,7 +46,6 @@ def usage(endpoint: str | None, form: str, groups: tuple[str, ...], **options: A
       osfaas usage --start 2026-11-01 --end 2026-12-01 --group-by day --format csv
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.usage import pages  # noqa: PLC0415
 
@@ -59,12 +59,7 @@ def usage(endpoint: str | None, form: str, groups: tuple[str, ...], **options: A
     def work(login: "Login") -> list[bytes]:
         return list(pages(login, parameters, RetryPolicy(_RETRY_SECONDS)))
 
-    try:
-        found = with_login(endpoint, work)
-    except CommandError as error:
-        click.echo(f"osfaas: {error}", err=True)
-        sys.exit(1)
-    _print(found, form)
+    _print(done(lambda: with_login(endpoint, work)), form)
 
 
 def _print(found: list[bytes], form: str) -> None:
@@ -88,4 +83,4 @@ def _table(rows: Iterable[dict[str, Any]]) -> str:
     names = [*groups, *_SHOWN]
     cells = [[str(row[name]) for name in names] for row in rows]
     text = aligned([[name.upper().replace("_", " ") for name in names], *cells])
-    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return printable(text)

@@ -19,6 +19,7 @@ from control.routes import ProjectRoutes
 from control.usage import AdminUsageRoutes
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
+from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
@@ -67,7 +68,8 @@ def build_admin_app(
 
     app = Starlette(routes=_routes(settings, metrics), lifespan=lifespan)
     install_error_handlers(app)
-    return RequestMiddleware(app, settings, metrics, recorder)
+    versioned = MicroversionMiddleware(app, settings.service_type)
+    return RequestMiddleware(versioned, settings, metrics, recorder)
 
 
 def _routes(settings: Settings, metrics: Metrics) -> list[Route]:

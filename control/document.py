@@ -7,7 +7,8 @@ from typing import Any
 from gateway.errors import ErrorCode, GatewayError
 from gateway.suggestions import unknown_name
 from policies.model import IsolationLevel, Limits
-from tenancy.model.record import TenantRecord, timestamp
+from tenancy.model.record import TenantRecord
+from tenancy.model.times import timestamp
 from tenancy.use_cases import TenantPatch
 
 _PATCH_FIELDS = frozenset(["display_name", "isolation", "functions", "limits"])

@@ -9,6 +9,7 @@ keystoneauth and openstacksdk print, `errors[]` is the API-SIG form. `errors[].c
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import Enum
 from http import HTTPStatus
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple, Self
 from starlette.responses import Response
 
 from gateway.json_text import json_bytes
-from gateway.limit_use import LimitUse
+from gateway.limit_use import LimitUse, OverLimit
 
 # Fields that may carry a token; an answer that depends on it must not be shared by caches.
 CREDENTIAL_FIELDS = "X-Auth-Token, Authorization"
@@ -49,6 +50,9 @@ class ErrorCode(Enum):
     EXPECTATION_FAILED = ErrorSpec(417, "Only 'Expect: 100-continue' is supported.")
     REQUEST_TRANSFER_CODING = ErrorSpec(501, "Only the transfer coding 'chunked' is supported.")
     ROUTE_NOT_FOUND = ErrorSpec(404, "There is no such route. The API starts at /v1/.")
+    VERSION_NOT_ACCEPTABLE = ErrorSpec(
+        406, "The version {version} of the API is not offered. Offered: {least} to {most}."
+    )
     METHOD_NOT_ALLOWED = ErrorSpec(405, "The method {method} is not allowed for this path.")
 
     TOKEN_MISSING = ErrorSpec(
@@ -162,13 +166,13 @@ class ErrorCode(Enum):
 
     CONCURRENCY_EXCEEDED = ErrorSpec(
         429,
-        "Project {project_id} already has {limit} calls running, which is its limit. Try again shortly.",
+        "The limit of {limit} concurrent calls of {whose} is reached. Try again shortly.",
         retry_after_seconds=1,
     )
 
     RATE_EXCEEDED = ErrorSpec(
         429,
-        "Project {project_id} exceeds its limit of {limit} calls per second. Try again shortly.",
+        "The limit of {limit} calls per second of {whose} is exceeded. Try again shortly.",
         retry_after_seconds=1,
     )
     BYTES_EXCEEDED = ErrorSpec(
@@ -188,6 +192,11 @@ class ErrorCode(Enum):
         502,
         "The object could not be read completely, so there is no digest. Try again.",
         retry_after_seconds=1,
+    )
+    OBJECT_CORRUPT = ErrorSpec(
+        502,
+        "The bytes that the function '{function}' has read have another MD5 than the store's ETag says: the stored "
+        "object is damaged, or the function is wrong.",
     )
     FUNCTION_NOT_ENABLED = ErrorSpec(403, "The function '{function}' is not enabled for project {project_id}.")
     FUNCTION_NOT_FOUND = ErrorSpec(
@@ -325,6 +334,10 @@ class ErrorCode(Enum):
     )
     OPERATION_WORKER_LOST = ErrorSpec(502, "Workers ended during this operation as often as it may be attempted.")
     OPERATION_UNREACHABLE = ErrorSpec(502, "The gateway could not be reached by the worker: {why}.")
+    SWEEP_DUMP_REJECTED = ErrorSpec(422, "The dump cannot be compared with: {why}.")
+    SWEEP_RESULTS_CHANGED = ErrorSpec(
+        409, "The part '{name}' of the results was changed or deleted while the sweep ran. Begin a new sweep."
+    )
     IDEMPOTENCY_RUNNING = ErrorSpec(
         409, "The operation of this Idempotency-Key has not ended: {operation}.", retry_after_seconds=1
     )
@@ -369,7 +382,8 @@ class GatewayError(Exception):
         message: the sentence for the caller.
         headers: additional headers of the answer.
         retry_after_seconds: when to retry, if a retry can help.
-        reached: the exceeded limit, if there is one.
+        reached: the exceeded limit of calls, if there is one.
+        over_limit: the exceeded limits of the project or of its domain, in oslo.limit's form.
     """
 
     def __init__(
@@ -379,6 +393,7 @@ class GatewayError(Exception):
         headers: Mapping[str, str] | None = None,
         retry_after_seconds: int | None = None,
         reached: LimitUse | None = None,
+        over_limit: tuple[OverLimit, ...] = (),
         **words: object,
     ) -> None:
         self.kind: Final = kind
@@ -387,6 +402,7 @@ class GatewayError(Exception):
         self.headers: Final[Mapping[str, str]] = MappingProxyType(dict(headers or {}))
         self.retry_after_seconds: Final = retry_after_seconds or kind.value.retry_after_seconds
         self.reached: Final = reached
+        self.over_limit: Final = over_limit
         super().__init__(self.message)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
@@ -433,10 +449,11 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, object]:
                 "title": title,
                 "detail": error.message,
                 **({} if error.reached is None else {"limit": _exceeded(error.reached)}),
+                **({"over_limit": [asdict(each) for each in error.over_limit]} if error.over_limit else {}),
             }
         ],
     }
 
 
 def _exceeded(use: LimitUse) -> dict[str, object]:
-    return {"name": use.name, "value": use.value, "usage": use.usage}
+    return {"name": use.name, "value": max(0, use.value), "usage": use.usage}

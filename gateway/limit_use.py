@@ -14,7 +14,7 @@ class LimitUse:
 
     Attributes:
         name: as `GET /v1/limits` names it.
-        value: the limit; 0 of a rate: not limited.
+        value: the limit; of a rate 0: not limited, below 0: nothing is allowed.
         usage: current usage.
         remaining: what can be taken now.
         wait_seconds: seconds until something can be taken.
@@ -31,6 +31,23 @@ class LimitUse:
     reset_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverLimit:
+    """What a refused request would have exceeded, with the fields of oslo.limit's `OverLimitInfo`.
+
+    Attributes:
+        resource_name: as in Keystone's registered limits.
+        limit: the number in force; -1: none.
+        current_usage: in the unit of the limit.
+        delta: what the request needs in addition.
+    """
+
+    resource_name: str
+    limit: int
+    current_usage: float
+    delta: int
+
+
 def ratelimit_fields(uses: Iterable[LimitUse]) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), Lists of RFC 9651.
 
@@ -38,7 +55,7 @@ def ratelimit_fields(uses: Iterable[LimitUse]) -> list[tuple[bytes, bytes]]:
     """
     policies, states = [], []
     for use in uses:
-        if not use.value or use.capacity == math.inf:
+        if use.value <= 0 or use.capacity == math.inf:
             continue
         unit = f';qu="{_UNITS[use.name]}"' if use.name in _UNITS else ""
         rate = use.reset_seconds is not None

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REAPER = Path(__file__).with_name("reaper.py")
-START_SECONDS = 60.0
+# A process that ends is noticed at once; the rest is for a busy machine.
+START_SECONDS = 180.0
 
 
 class CloudError(Exception):

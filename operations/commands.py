@@ -1,4 +1,4 @@
-"""`osfaas worker` and `osfaas db upgrade|check`."""
+"""`osfaas worker` and `osfaas db upgrade|check|queues|restored`."""
 
 import os
 import sys
@@ -61,6 +61,49 @@ def check() -> None:
         click.echo(f"WARNING: {problem}")
     click.echo(f"the tables have version {newest()}")
     sys.exit(1 if found else 0)
+
+
+@db.command()
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Maximum number of projects."
+)
+def queues(limit: int) -> None:
+    """List the projects with queued operations, the oldest first."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from operations.store.working import oldest_by_project  # noqa: PLC0415
+
+    try:
+        with _engine().begin() as connection:
+            found = oldest_by_project(connection, limit=limit)
+    except SQLAlchemyError as error:
+        raise click.ClickException(_first_line(error)) from error
+    click.echo(f"{'PROJECT':<34}{'QUEUED':>8}{'OLDEST':>10}")
+    for project_id, count, age_ms in found:
+        click.echo(f"{project_id:<34}{count:>8}{age_ms // 1000:>9}s")
+
+
+@db.command()
+def restored() -> None:
+    """Cancel what must not be repeated, after a restore from a backup.
+
+    Stop workers and gateways first. Repeatable operations stay queued.
+    """
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from operations.store.restoring import cancel_unrepeatable  # noqa: PLC0415
+
+    cancelled, engine = 0, _engine()
+    try:
+        while True:
+            with engine.begin() as connection:
+                count = cancel_unrepeatable(connection)
+            if not count:
+                break
+            cancelled += count
+    except SQLAlchemyError as error:
+        raise click.ClickException(_first_line(error)) from error
+    click.echo(f"{cancelled} operations were cancelled")
 
 
 def _engine() -> Any:

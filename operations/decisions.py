@@ -16,7 +16,7 @@ _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 1.0, 300.0
 # A function may not postpone an operation for longer at a time.
 _LONGEST_RETRY_AFTER_SECONDS = 3_600
 # The project has no room: the attempt never began, and other work of the project would fare no better.
-_NO_ROOM = frozenset(
+NO_ROOM = frozenset(
     kind.code
     for kind in (
         ErrorCode.CONCURRENCY_EXCEEDED,
@@ -59,7 +59,7 @@ def after_answer(claim: Claim, result: Result, *, max_attempts: int) -> Decision
     """The decision about an answer that is complete."""
     error = _own_error(result.fields)
     retry_after = _retry_after(result.fields)
-    if error in _NO_ROOM:
+    if error in NO_ROOM:
         return Postpone(delay_seconds=max(1.0, retry_after), counted=False, whole_project=True)
     if result.status < _FIRST_REFUSAL:
         return Finish(state=State.SUCCEEDED, result=result)

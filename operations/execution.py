@@ -1,7 +1,8 @@
 """One attempt at one operation: a token of its trust, its request to the gateway, and what becomes of it."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.trusts import TrustRefusedError, TrustTokens
@@ -23,6 +24,9 @@ from operations.store.model import Claim, Result, State
 log = logging.getLogger(__name__)
 
 
+Attempt = Callable[[Claim, Progress], Awaitable[Decision | None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Does operations.
@@ -30,6 +34,7 @@ class Execution:
     Attributes:
         max_attempts: after so many an operation is not queued again.
         max_bytes: of an answer.
+        kinds: what does operations that are no request to the gateway, by their kind.
     """
 
     database: Database
@@ -37,6 +42,7 @@ class Execution:
     tokens: TrustTokens
     max_attempts: int
     max_bytes: int
+    kinds: Mapping[str, Attempt] = field(default_factory=dict)
 
     async def run(self, claim: Claim, progress: Progress) -> Decision | None:
         """Does an operation, and says in the store what has become of it; None: the claim was lost.
@@ -44,7 +50,8 @@ class Execution:
         Raises:
             DatabaseUnavailableError: the store does not answer; the lease will end.
         """
-        decision = await self._attempt(claim, progress)
+        attempt = self.kinds.get(claim.kind, self._attempt)
+        decision = await attempt(claim, progress)
         if decision is not None and await self._store(claim, decision):
             return decision
         log.warning("operation %s is not ours any more", claim.id)
@@ -78,7 +85,7 @@ class Execution:
 
     async def _exchange(self, claim: Claim, token: str, progress: Progress) -> Result | Decision:
         try:
-            return await self.gateway.send(claim.request, token, progress)
+            return await self.gateway.send(claim.id, claim.request, token, progress)
         except NotSentError as error:
             return after_failure(claim, str(error), sent=False, max_attempts=self.max_attempts)
         except BrokenExchangeError as error:

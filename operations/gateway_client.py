@@ -60,10 +60,11 @@ class GatewayClient:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def send(self, request: Request, token: str, progress: Progress) -> Result:
+    async def send(self, operation_id: str, request: Request, token: str, progress: Progress) -> Result:
         """The answer to a request.
 
         Args:
+            operation_id: all attempts at an operation are one call in the gateway's log and usage records.
             request: of the operation.
             token: of its trust.
             progress: called with the bytes and the lines that have arrived.
@@ -73,7 +74,12 @@ class GatewayClient:
             BrokenExchangeError: the connection ended before the end of the answer.
             ResultTooLargeError: the answer is too long; its rest was not read.
         """
-        fields = [*request.fields, (b"x-auth-token", token.encode("ascii")), (b"accept-encoding", b"identity")]
+        fields = [
+            *request.fields,
+            (b"x-auth-token", token.encode("ascii")),
+            (b"accept-encoding", b"identity"),
+            (b"x-openstack-request-id", f"req-{operation_id}".encode("ascii")),
+        ]
         if request.body or request.method in {"POST", "PUT", "PATCH"}:
             fields.append((b"content-length", b"%d" % len(request.body)))
         made = self._client.build_request(

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import openstack.exceptions
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.identity.credential import IdentityService, find_identity_service
 from gateway.identity.trusts import NO_LOGIN, Trustee, Trusts, TrustTokens
 from gateway.operations.checks import check_operations
+from gateway.operations.service import SWEEP
 from gateway.server.clients import keystone_client
 from gateway.settings import Settings, settings_from
 from gateway.telemetry.logs import configure_logging
@@ -23,6 +25,7 @@ from operations.metrics import WorkerMetrics
 from operations.store.database import Database
 from operations.store.errors import SchemaError
 from operations.store.upgrade import check
+from operations.sweeps.kind import open_sweeps
 from operations.worker import Worker
 
 
@@ -86,6 +89,10 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
     if settings.worker_metrics_port:
         metrics.listen(settings.worker_metrics_host, settings.worker_metrics_port)
     max_bytes = settings.operation_body_max_bytes
+    tokens = TrustTokens(trustee, settings)
+    if settings.sweep_scratch_dir is not None:
+        # Where SQLite sorts.
+        os.environ["SQLITE_TMPDIR"] = settings.sweep_scratch_dir
     try:
         async with (
             keystone_client(settings, identity) as keystone,
@@ -96,13 +103,15 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
                 max_bytes=max_bytes,
             ) as gateway,
             callback_session(settings) as session,
+            open_sweeps(settings, identity, keystone, database, tokens) as sweeps,
         ):
             execution = Execution(
                 database=database,
                 gateway=gateway,
-                tokens=TrustTokens(trustee, settings),
+                tokens=tokens,
                 max_attempts=settings.worker_attempts,
                 max_bytes=max_bytes,
+                kinds={SWEEP: sweeps.attempt},
             )
             callbacks = Callbacks(database, session, settings)
             worker = Worker(
@@ -111,7 +120,15 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 with contextlib.suppress(NotImplementedError):
-                    loop.add_signal_handler(number, worker.stop)
+                    loop.add_signal_handler(number, _all(worker.stop, sweeps.stop))
             await worker.run()
     finally:
         database.close()
+
+
+def _all(*steps: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run

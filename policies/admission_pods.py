@@ -8,10 +8,11 @@ them on the pods themselves, and refuses any pod without them. Knative's own set
 from typing import Any
 
 from policies.admission import TENANT_NAMESPACES, Rule, mutating, namespaces_from, quoted, resources, validating
-from policies.labels import OWN_FUNCTION
+from policies.labels import BUILD, OWN_FUNCTION
 from policies.model import IsolationLevel, Manifest, Platform
 
-_OWN_FUNCTIONS: dict[str, Any] = {"matchExpressions": [{"key": OWN_FUNCTION, "operator": "Exists"}]}
+# Labels of the pods that run code which the operator has not chosen, by the name of their policy.
+_TENANT_CODE = {"osfaas-pods-own-functions": OWN_FUNCTION, "osfaas-pods-builds": BUILD}
 
 
 def build_pod_admission(platform: Platform) -> tuple[Manifest, ...]:
@@ -21,8 +22,10 @@ def build_pod_admission(platform: Platform) -> tuple[Manifest, ...]:
         levels = _pods(namespaces_from(IsolationLevel.L4))
         parts += [*_sandbox("osfaas-pods-sandbox", levels, platform.sandbox_runtime_class), *_node_pool(platform)]
         if platform.sandbox_own_functions:
-            own = {**_pods(TENANT_NAMESPACES), "objectSelector": _OWN_FUNCTIONS}
-            parts += _sandbox("osfaas-pods-own-functions", own, platform.sandbox_runtime_class)
+            for name, label in _TENANT_CODE.items():
+                labelled = {"matchExpressions": [{"key": label, "operator": "Exists"}]}
+                match = {**_pods(TENANT_NAMESPACES), "objectSelector": labelled}
+                parts += _sandbox(name, match, platform.sandbox_runtime_class)
     return tuple(parts)
 
 
@@ -64,9 +67,10 @@ def _user_namespace(platform: Platform) -> tuple[Manifest, ...]:
         return (*mutating(name, match, [mutation]), *validating(name, match, [rule]))
     match["namespaceSelector"]["matchExpressions"][0]["values"] = [IsolationLevel.L3.value]
     in_sandbox = f"object.spec.?runtimeClassName.orValue('') == {quoted(sandbox)}"
-    # The API server may set the RuntimeClass of an own function after this policy.
-    to_be_sandboxed = f"object.metadata.?labels[?{quoted(OWN_FUNCTION)}].hasValue()"
-    elsewhere = f"!({in_sandbox} || {to_be_sandboxed})" if platform.sandbox_own_functions else f"!({in_sandbox})"
+    # The API server may set the RuntimeClass of a tenant's own code after this policy.
+    labelled = [f"object.metadata.?labels[?{quoted(label)}].hasValue()" for label in _TENANT_CODE.values()]
+    sandboxed = [in_sandbox, *(labelled if platform.sandbox_own_functions else [])]
+    elsewhere = f"!({' || '.join(sandboxed)})"
     condition = {"name": "not-in-the-sandbox", "expression": elsewhere}
     rule = Rule(
         f"{in_user_namespace} || {in_sandbox}", "pods at this level must run in a user namespace or in the sandbox"

@@ -17,6 +17,9 @@ Manifest = dict[str, Any]
 
 MIB = 1024 * 1024
 
+# Values of a rate in `Limits` that are no rates. A record can only say the first.
+UNLIMITED_RATE, NO_RATE = 0, -1
+
 
 class IsolationLevel(Enum):
     """The levels of `docs/explanation/isolation-levels.md`; each contains the ones below it."""
@@ -40,8 +43,8 @@ class Limits:
         cpu_millis: CPU of all function pods together, in thousandths of a core.
         memory_mib: memory of all function pods together, in MiB.
         concurrent_calls: maximum number of concurrent calls in the gateway.
-        requests_per_second: maximum number of calls per second, averaged.
-        bytes_per_second: maximum number of object bytes read per second, averaged; 0: unlimited.
+        requests_per_second: maximum number of calls per second, averaged; or UNLIMITED_RATE, NO_RATE.
+        bytes_per_second: maximum number of object bytes read per second, averaged; or UNLIMITED_RATE, NO_RATE.
         own_functions: maximum number of functions of its own, each a `Function` object; the catalogue's do not count.
     """
 

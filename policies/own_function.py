@@ -124,6 +124,23 @@ class OwnFunctions:
     builds: OwnBuilds = field(default_factory=OwnBuilds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """A limit that the pods of a function would exceed.
+
+    Attributes:
+        field: of `Limits`.
+        limit: its number.
+        reserved: what pods of other functions keep of it.
+        needed: what the pods of this one need.
+    """
+
+    field: str
+    limit: int
+    reserved: int
+    needed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why an own function is not built.
@@ -132,8 +149,10 @@ class Rejection:
         reason: one CamelCase word.
         message: a sentence with the remedy.
         stops: whether a Knative Service that was built earlier must go; otherwise it stays as it is.
+        over: the limits that its pods exceed.
     """
 
     reason: str
     message: str
     stops: bool = False
+    over: tuple[Shortage, ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from policies.model import IsolationLevel, Limits, Platform, TenantSpec
 from policies.own_build import has_repositories
-from policies.own_function import OwnFunction, Rejection
+from policies.own_function import OwnFunction, Rejection, Shortage
 from policies.quota import pods_that_fit
 
 LOWEST_LEVEL = IsolationLevel.L3
@@ -13,6 +13,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HOST = re.compile(r"(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\.)*[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?::[0-9]{1,5})?")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _MAX_IMAGE = 512
+# Fields of `Limits` that pods take from.
+_CAPACITY = ("pods", "cpu_millis", "memory_mib")
 
 
 def image_problem(image: str) -> str | None:
@@ -108,20 +110,45 @@ def capacity_rejection(function: OwnFunction, others: Iterable[OwnFunction], lim
         limits: of the project.
     """
     if pods_that_fit(function, limits) < 1:
-        return Rejection("LimitsTooSmall", f"one pod of {_need(function, 1)}, and {_limits(limits)}")
+        over = _shortages(function, (), limits, 1)
+        return Rejection("LimitsTooSmall", f"one pod of {_need(function, 1)}, and {_limits(limits)}", over=over)
     kept = [other for other in others if other.name != function.name and other.min_scale]
     number = max(1, function.min_scale)
-    free_pods = limits.pods - sum(other.min_scale for other in kept)
-    free_cpu = limits.cpu_millis - sum(other.min_scale * other.cpu_millis for other in kept)
-    free_memory = limits.memory_mib - sum(other.min_scale * other.memory_mib for other in kept)
-    if number > free_pods or number * function.cpu_millis > free_cpu or number * function.memory_mib > free_memory:
+    over = _shortages(function, kept, limits, number)
+    if over:
+        free = [max(0, getattr(limits, name) - _reserved(kept, name)) for name in _CAPACITY]
         return Rejection(
             "LimitsTooSmall",
             f"{number} {'pod' if number == 1 else 'pods'} of {_need(function, number)}, and {_limits(limits)}, of which"
-            f" {max(free_pods, 0)} pods, {max(free_cpu, 0)} millicores and {max(free_memory, 0)} MiB are not reserved"
-            " by the min_scale of other functions",
+            f" {free[0]} pods, {free[1]} millicores and {free[2]} MiB are not reserved by the min_scale of other"
+            " functions",
+            over=over,
         )
     return None
+
+
+def _shortages(function: OwnFunction, kept: Iterable[OwnFunction], limits: Limits, number: int) -> tuple[Shortage, ...]:
+    """The limits that `number` pods of the function exceed, beside the pods that other functions keep."""
+    kept = tuple(kept)
+    found = [
+        Shortage(
+            field=name,
+            limit=getattr(limits, name),
+            reserved=_reserved(kept, name),
+            needed=number * _of_pod(function, name),
+        )
+        for name in _CAPACITY
+    ]
+    return tuple(each for each in found if each.reserved + each.needed > each.limit)
+
+
+def _reserved(kept: Iterable[OwnFunction], name: str) -> int:
+    return sum(other.min_scale * _of_pod(other, name) for other in kept)
+
+
+def _of_pod(function: OwnFunction, name: str) -> int:
+    """What one pod takes of a limit."""
+    return 1 if name == "pods" else int(getattr(function, name))
 
 
 def _image_rejection(function: OwnFunction, spec: TenantSpec, platform: Platform) -> Rejection | None:

@@ -59,6 +59,22 @@ def build_own_function(
     }
 
 
+def shares_without_latest(
+    function: OwnFunction, revisions: Collection[str] | None = None
+) -> list[dict[str, Any]] | None:
+    """The shares of the revisions, if each of them is an existing one; None: the latest revision gets a share.
+
+    They do not depend on a build. A share of the latest revision does: until the build has ended, Knative would send
+    it to the revision that this change replaces.
+
+    Args:
+        function: whose latest revision is not built.
+        revisions: as in `build_own_function`.
+    """
+    shares = [_target(target, revisions) for target in function.traffic]
+    return None if any(share["latestRevision"] for share in shares) else shares
+
+
 def missing_revisions(function: OwnFunction, service: Manifest) -> tuple[str, ...]:
     """Revisions that the function's traffic names and its built Knative Service does not, because they are gone."""
     routed = {target.get("revisionName") for target in service["spec"]["traffic"]}

@@ -1,7 +1,8 @@
 """All objects of one tenant, in the order in which they are applied."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from policies.access import build_controller_binding, build_functions_api_binding, build_service_account
 from policies.errors import PolicyError
@@ -14,7 +15,7 @@ from policies.own_build import build_job, build_pull_secret, build_push_secret
 from policies.own_function import OwnFunctions, Rejection
 from policies.own_function_rules import LOWEST_LEVEL, rejection_of
 from policies.own_function_secrets import secret_rejection
-from policies.own_function_service import build_own_function
+from policies.own_function_service import build_own_function, shares_without_latest
 from policies.quota import build_limit_range, build_quota, require_capacity
 
 
@@ -30,6 +31,7 @@ class TenantObjects:
         kept: names of the Knative Services of own functions that stay as they are, though they were not built; None:
             the own functions are not known, and all of theirs stay.
         unbuilt: names of own functions whose image is not built yet, or cannot be.
+        traffic: shares for the Knative Services of some of those, whose other fields stay as they are.
         jobs: names of the Jobs of builds that stay as they are.
     """
 
@@ -39,6 +41,7 @@ class TenantObjects:
     rejected: Mapping[str, Rejection] = field(default_factory=dict)
     kept: frozenset[str] | None = frozenset()
     unbuilt: frozenset[str] = frozenset()
+    traffic: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     jobs: frozenset[str] = frozenset()
 
 
@@ -90,6 +93,7 @@ def build_tenant(spec: TenantSpec, platform: Platform, own: OwnFunctions | None 
         rejected=rejected,
         kept=frozenset(kept),
         unbuilt=frozenset(unbuilt),
+        traffic=_traffic(own, unbuilt),
         jobs=own.builds.jobs,
     )
 
@@ -110,6 +114,15 @@ def _own_functions(
             ready = replace(function, image=image)
             built.append(build_own_function(spec, platform, ready, own.revisions, secrets=own.secrets))
     return built, rejected, unbuilt
+
+
+def _traffic(own: OwnFunctions, unbuilt: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    shares = {
+        function.name: shares_without_latest(function, own.revisions)
+        for function in own.functions
+        if function.name in unbuilt
+    }
+    return {name: wanted for name, wanted in shares.items() if wanted is not None}
 
 
 def _builds(spec: TenantSpec, platform: Platform, own: OwnFunctions, unbuilt: Collection[str]) -> list[Manifest]:

@@ -176,7 +176,7 @@ def check_expectation(record: FunctionRecord | None, expected: Expectation) -> N
 def _check(spec: OwnFunction, tenant: TenantSpec, platform: Platform, others: list[OwnFunction]) -> None:
     rejection = capacity_rejection(spec, others, tenant.limits)
     if rejection:
-        raise TooLargeError(rejection.message)
+        raise TooLargeError(rejection.message, rejection.over)
     rejection = rejection_of(spec, tenant, platform)
     if rejection:
         raise FunctionError(rejection.message)

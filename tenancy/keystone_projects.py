@@ -69,7 +69,7 @@ class KeystoneProjects:
 
     def __init__(self, connection: Any) -> None:
         """`connection` is openstacksdk's."""
-        self._connection = connection
+        self.connection = connection
 
     def everything(self) -> Mapping[ProjectId, Project]:
         """All projects that Keystone lists; a project that is missing from the list may still exist.
@@ -158,14 +158,14 @@ class KeystoneProjects:
 
     def _own_project(self) -> str | None:
         try:
-            return self._connection.current_project_id  # type: ignore[no-any-return]
+            return self.connection.current_project_id  # type: ignore[no-any-return]
         except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
             raise ProjectsError(f"Keystone: {error}") from error
 
     def _get(self, url: str) -> Any:
         try:
             # The SDK's `projects()` hides how a list ended, so only its session, retries and errors are used.
-            response = self._connection.identity.get(url)
+            response = self.connection.identity.get(url)
             openstack.exceptions.raise_from_response(response)
             return response.json()
         except (openstack.exceptions.SDKException, ksa_exceptions.ClientException, ValueError) as error:

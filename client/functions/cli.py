@@ -18,6 +18,7 @@ from client.functions.options import field_options, fields_of, shares_of
 from client.functions.secret_commands import secret
 from client.functions.serve import serve
 from client.functions.trigger_cli import trigger
+from client.outcome import FAILED, done, printable
 from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Command = Callable[..., None]
 
-FAILED, NOT_IN_TIME = 1, 3
 EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not ready in time."
 _RETRY_SECONDS = 30.0
 _ALL = 100
+# The condition of a change of shares; the latest revision may be broken, which is why they are changed.
+_SHARED = "TrafficAssigned"
 _BUILD_LINES = 50
 
 
@@ -122,7 +124,7 @@ def traffic(name: str, shares: tuple[str, ...], **options: Any) -> None:
     Example:
       osfaas function traffic hello hello-3f9c2a1b=90 latest@canary=10
     """  # noqa: D301 - click needs the character, which keeps the lines of the example
-    _finish(name, lambda client: client.change(name, {"traffic": shares_of(shares)}), options)
+    _finish(name, lambda client: client.change(name, {"traffic": shares_of(shares)}), options, _SHARED)
 
 
 @function.command(epilog=EXIT_CODES)
@@ -137,7 +139,7 @@ def rollback(name: str, revision: str | None, **options: Any) -> None:
         chosen = revision or previous_revision(client.revisions(name), name)
         return client.change(name, {"traffic": [{"percent": _ALL, "revision": chosen, "tag": None}]})
 
-    _finish(name, work, options)
+    _finish(name, work, options, _SHARED)
 
 
 @function.command("list", epilog=EXIT_CODES)
@@ -149,9 +151,9 @@ def list_(endpoint: str | None, form: str) -> None:
 
     malformed: dict[str, str] = {}
     functions = _done(endpoint, lambda client: list(client.every(malformed)))
-    click.echo(_printable(render(form, functions, function_rows(functions))))
+    click.echo(printable(render(form, functions, function_rows(functions))))
     for message in malformed.values():
-        click.echo(f"osfaas: not listed: {_printable(message)}", err=True)
+        click.echo(f"osfaas: not listed: {printable(message)}", err=True)
 
 
 @function.command(epilog=EXIT_CODES)
@@ -179,7 +181,7 @@ def revisions(name: str, endpoint: str | None, form: str) -> None:
     from client.functions.output import revision_rows  # noqa: PLC0415
 
     found = _done(endpoint, lambda client: client.revisions(name))
-    click.echo(_printable(render(form, found, revision_rows(found))))
+    click.echo(printable(render(form, found, revision_rows(found))))
 
 
 @function.command(epilog=EXIT_CODES)
@@ -200,7 +202,7 @@ def logs(name: str, tail: int, follow: bool, build: bool, endpoint: str | None) 
     for log in found:
         state = "running" if log["running"] else "ended"
         click.echo(f"== {log['pod']} ({log['revision']}, {state})", err=True)
-        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+        click.echo(printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not found:
         click.echo("osfaas: no container of the function has output; it may be scaled to zero", err=True)
     return None
@@ -220,7 +222,6 @@ def delete(name: str, yes: bool, endpoint: str | None) -> None:
 
 def _follow(name: str, tail: int, endpoint: str | None) -> None:
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.functions.follow import follow_logs  # noqa: PLC0415
 
     last = ""
@@ -230,13 +231,9 @@ def _follow(name: str, tail: int, endpoint: str | None) -> None:
         if pod != last:
             click.echo(f"== {pod} ({revision})", err=True)
             last = pod
-        click.echo(_printable(text), nl=not text.endswith("\n"))
+        click.echo(printable(text), nl=not text.endswith("\n"))
 
-    try:
-        why = with_login(endpoint, lambda login: follow_logs(login, name, tail, show))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(FAILED)
+    why = done(lambda: with_login(endpoint, lambda login: follow_logs(login, name, tail, show)))
     click.echo(f"osfaas: {why}", err=True)
 
 
@@ -244,69 +241,62 @@ def _folder(name: str, options: Mapping[str, Any]) -> "Folder | None":
     """The folder to deploy; None if an image is given, or there is no such folder."""
     if options["image"] or not Path(name).is_dir():
         return None
-    from client.errors import CommandError  # noqa: PLC0415
 
     try:
         from client.functions.folder import read_folder  # noqa: PLC0415
     except ImportError:
         click.echo("osfaas: a folder is deployed with Python 3.11 or later, and the package osfaas-builder.", err=True)
         sys.exit(FAILED)
-    try:
-        return read_folder(Path(name))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(FAILED)
+    return done(lambda: read_folder(Path(name)))
 
 
 def _print_build_logs(logs: list[dict[str, Any]]) -> None:
     for log in reversed(logs):
         click.echo(f"== {log['pod']} ({'running' if log['running'] else 'ended'})", err=True)
-        click.echo(_printable(log["text"]), nl=not log["text"].endswith("\n"))
+        click.echo(printable(log["text"]), nl=not log["text"].endswith("\n"))
     if not logs:
         click.echo("osfaas: there is no output of a build; it is kept for an hour", err=True)
 
 
-def _finish(name: str, work: "Callable[[FunctionsClient], tuple[Function, bool]]", options: dict[str, Any]) -> None:
+def _finish(
+    name: str,
+    work: "Callable[[FunctionsClient], tuple[Function, bool]]",
+    options: dict[str, Any],
+    condition: str = "Ready",
+) -> None:
     """Makes a change, waits for it and prints the function."""
     endpoint = options["endpoint"]
     changed_function, changed = _done(endpoint, work)
     click.echo("stored" if changed else "nothing to change", err=True)
     if options["wait"]:
-        changed_function = _done(endpoint, lambda client: _wait(client, name, options["timeout"]))
+        changed_function = _done(endpoint, lambda client: _wait(client, name, options["timeout"], condition))
     _print(changed_function, options["form"])
 
 
-def _wait(client: "FunctionsClient", name: str, seconds: float) -> "Function":
+def _wait(client: "FunctionsClient", name: str, seconds: float, condition: str) -> "Function":
     from client.functions.building import BuildStages  # noqa: PLC0415
     from client.functions.waiting import Wait, wait_until_ready  # noqa: PLC0415
 
     def say(line: str) -> None:
-        click.echo(_printable(line), err=True)
+        click.echo(printable(line), err=True)
 
     stages = BuildStages(lambda: client.build_logs(name, tail=_BUILD_LINES), say)
-    return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show))
+    return wait_until_ready(Wait(seconds, lambda: client.show(name), say, stages=stages.show, condition=condition))
 
 
 def _print(shown: "Function", form: str) -> None:
     from client.functions.output import page_rows  # noqa: PLC0415
 
-    click.echo(_printable(render_one(form, shown, page_rows(shown))))
+    click.echo(printable(render_one(form, shown, page_rows(shown))))
 
 
 def _done(endpoint: str | None, work: "Callable[[FunctionsClient], Result]") -> Result:
-    """Returns the result; on failure prints the message to stderr and exits with the code."""
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.functions.api import FunctionsClient  # noqa: PLC0415
-    from client.functions.waiting import NotReadyInTimeError  # noqa: PLC0415
 
     retry = RetryPolicy(_RETRY_SECONDS)
-    try:
-        return with_login(endpoint, lambda login: work(FunctionsClient(login, retry)))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(NOT_IN_TIME if isinstance(error, NotReadyInTimeError) else FAILED)
+    return done(lambda: with_login(endpoint, lambda login: work(FunctionsClient(login, retry))))
 
 
 def _kept(current: "Function") -> list[dict[str, Any]] | None:
@@ -316,8 +306,3 @@ def _kept(current: "Function") -> list[dict[str, Any]] | None:
         return kept
     ready = current["status"]["latest_ready_revision"]
     return [{"percent": _ALL, "revision": ready, "tag": None}] if ready else None
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a function's output may have for the terminal."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)

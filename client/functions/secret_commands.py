@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from client.outcome import done
 from client.output import output_options, render
 
 if TYPE_CHECKING:
@@ -90,13 +91,8 @@ def _value(file: Path | None) -> bytes:
 
 def _done(endpoint: str | None, work: "Callable[[SecretsClient], Result]") -> Result:
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.functions.secrets import SecretsClient  # noqa: PLC0415
 
     retry = RetryPolicy(_RETRY_SECONDS)
-    try:
-        return with_login(endpoint, lambda login: work(SecretsClient(login, retry)))
-    except CommandError as error:
-        click.echo(f"osfaas: {error}", err=True)
-        sys.exit(1)
+    return done(lambda: with_login(endpoint, lambda login: work(SecretsClient(login, retry))))

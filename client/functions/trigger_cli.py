@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from client.outcome import done, printable
 from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def list_(function: str, endpoint: str | None, form: str) -> None:
     from client.functions.trigger_output import trigger_rows  # noqa: PLC0415
 
     found = _done(endpoint, function, lambda client: client.every())
-    click.echo(_printable(render(form, found, trigger_rows(found))))
+    click.echo(printable(render(form, found, trigger_rows(found))))
 
 
 @trigger.command(epilog=EXIT_CODES)
@@ -158,23 +158,13 @@ def _write(
 def _print(shown: dict[str, Any], form: str) -> None:
     from client.functions.trigger_output import trigger_fields  # noqa: PLC0415
 
-    click.echo(_printable(render_one(form, shown, trigger_fields(shown))))
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a name of an object may have for the terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    click.echo(printable(render_one(form, shown, trigger_fields(shown))))
 
 
 def _done(endpoint: str | None, function: str, work: "Callable[[TriggersClient], Result]") -> Result:
-    """Returns the result; on failure prints the message to stderr and exits with 1."""
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
     from client.functions.triggers import TriggersClient  # noqa: PLC0415
 
-    try:
-        return with_login(endpoint, lambda login: work(TriggersClient(login, RetryPolicy(_RETRY_SECONDS), function)))
-    except CommandError as error:
-        click.echo(f"osfaas: {error}", err=True)
-        sys.exit(1)
+    retry = RetryPolicy(_RETRY_SECONDS)
+    return done(lambda: with_login(endpoint, lambda login: work(TriggersClient(login, retry, function))))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from client.errors import CommandError
+from client.errors import CommandError, NotInTimeError, UnreachableError
 from client.functions.output import condition_of
 
 _POLL_SECONDS = 0.5
@@ -15,7 +15,7 @@ _FAILED_SECONDS = 4.0
 Function = dict[str, Any]
 
 
-class NotReadyInTimeError(CommandError):
+class NotReadyInTimeError(NotInTimeError):
     """The function was not ready within the time; the controller continues."""
 
 
@@ -23,7 +23,8 @@ class NotReadyInTimeError(CommandError):
 class Wait:
     """How long to wait (seconds), how to read the function, and where progress goes.
 
-    `stages` shows the new stages of a build.
+    `stages` shows the new stages of a build. `condition` is what is waited for: a change of the shares alone does not
+    wait for the latest revision, which may never become ready.
     """
 
     seconds: float
@@ -32,10 +33,11 @@ class Wait:
     sleep: Callable[[float], None] = field(default=time.sleep)
     clock: Callable[[], float] = field(default=time.monotonic)
     stages: Callable[[], None] = field(default=lambda: None)
+    condition: str = "Ready"
 
 
 def wait_until_ready(wait: Wait) -> Function:
-    """Waits until the function serves its current specification; returns it.
+    """Waits until the function has the condition for its current specification; returns it.
 
     Raises:
         NotReadyInTimeError: it was not ready within the time.
@@ -43,29 +45,55 @@ def wait_until_ready(wait: Wait) -> Function:
     """
     started, said, failed_since, building = wait.clock(), "", None, False
     while True:
-        function = wait.read()
+        function = _read(wait, started)
         now = wait.clock() - started
-        ready: Mapping[str, Any] = condition_of(function, "Ready") if function["status"]["current"] else {}
+        state = _state(function, wait.condition) if function["status"]["current"] else {}
         # Once more after it has ended: its last stages.
         if building or _is_building(function):
             wait.stages()
             building = _is_building(function)
-        if ready.get("status") is True:
-            wait.say(f"  {now:5.1f} s  ready: revision {function['status']['latest_ready_revision']}")
+        if state.get("status") is True:
+            wait.say(f"  {now:5.1f} s  {_reached(wait.condition, function)}")
             return function
-        progress = _progress(ready)
+        progress = _progress(state)
         if progress != said:
             wait.say(f"  {now:5.1f} s  {progress}")
             said = progress
-        failed = ready.get("status") is False
+        failed = state.get("status") is False
         failed_since = (now if failed_since is None else failed_since) if failed else None
         if failed_since is not None and (not _may_recover(function) or now - failed_since >= _FAILED_SECONDS):
-            raise CommandError(f"The function '{function['name']}' is not ready: {_why(ready)}")
+            raise CommandError(f"The function '{function['name']}' is not ready: {_why(state)}")
         if now > wait.seconds:
             raise NotReadyInTimeError(
                 f"The function '{function['name']}' was not ready within {wait.seconds:g} s; the controller continues."
             )
         wait.sleep(_POLL_SECONDS)
+
+
+def _read(wait: Wait, started: float) -> Function:
+    """The function; patiently, because what is stored is carried out even while nobody answers."""
+    while True:
+        try:
+            return wait.read()
+        except UnreachableError as error:
+            now = wait.clock() - started
+            if now > wait.seconds:
+                raise
+            wait.say(f"  {now:5.1f} s  {error}")
+            wait.sleep(_POLL_SECONDS)
+
+
+def _reached(condition: str, function: Function) -> str:
+    if condition == "Ready":
+        return f"ready: revision {function['status']['latest_ready_revision']}"
+    return f"{condition}: the calls are shared as wanted"
+
+
+def _state(function: Function, condition: str) -> Mapping[str, Any]:
+    """The condition. A specification that is not accepted changes nothing; the condition Ready has the reason."""
+    accepted = condition_of(function, "Accepted").get("status") is not False
+    found: Mapping[str, Any] = condition_of(function, condition if accepted else "Ready")
+    return found
 
 
 def _may_recover(function: Function) -> bool:
@@ -79,14 +107,14 @@ def _is_building(function: Function) -> bool:
     return built.get("status") is None
 
 
-def _progress(ready: Mapping[str, Any]) -> str:
-    if not ready:
+def _progress(state: Mapping[str, Any]) -> str:
+    if not state:
         return "stored; waiting for the controller"
     # Of an output of many lines, the first sentence is progress enough.
-    text = str(ready.get("message", "")).partition("\n")[0]
-    return f"{ready['reason']}: {text}" if text else str(ready["reason"])
+    text = str(state.get("message", "")).partition("\n")[0]
+    return f"{state['reason']}: {text}" if text else str(state["reason"])
 
 
-def _why(ready: Mapping[str, Any]) -> str:
-    message = str(ready.get("message", "")).rstrip(".")
-    return f"{ready['reason']}: {message}." if message else f"{ready['reason']}."
+def _why(state: Mapping[str, Any]) -> str:
+    message = str(state.get("message", "")).rstrip(".")
+    return f"{state['reason']}: {message}." if message else f"{state['reason']}."

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from client.errors import CommandError, TokenRefusedError
+from client.errors import CommandError, NotInTimeError, TokenRefusedError
 from client.exchange import RetryPolicy, ask, refusal, send
 from client.login import Login
 
@@ -25,7 +25,7 @@ _ID = re.compile(r"[0-9a-f-]{36}")
 _LOCATION = re.compile(r"/v1/operations/([0-9a-f-]{36})")
 
 
-class NotEndedInTimeError(CommandError):
+class NotEndedInTimeError(NotInTimeError):
     """The operation has not ended within the time; it goes on."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from client.outcome import FAILED, done, printable
 from client.output import output_options, render, render_one
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FAILED, NOT_IN_TIME = 1, 3
 _RETRY_SECONDS = 30.0
 _FIRST_ERROR = 400
 _STATES = ["queued", "running", "succeeded", "failed", "cancelled", "expired"]
@@ -42,7 +42,7 @@ def list_(endpoint: str | None, form: str, states: tuple[str, ...], subject: str
         (each["id"], each["state"], each["kind"], each["subject"], each["created_at"], str(each["attempts"]))
         for each in found
     ]
-    click.echo(_printable(render(form, found, rows)))
+    click.echo(printable(render(form, found, rows)))
 
 
 @operation.command()
@@ -125,25 +125,15 @@ def _print(found: "Operation", form: str) -> None:
     rows += [(name.replace("_", " "), found[name]) for name in _TIMES if found[name]]
     if found["error"]:
         rows.append(("error", f"{found['error']['code']}: {found['error']['message']}"))
-    click.echo(_printable(render_one(form, found, rows)))
+    click.echo(printable(render_one(form, found, rows)))
 
 
 _TIMES = ("created_at", "started_at", "next_attempt_at", "finished_at", "expires_at", "kept_until")
 
 
 def _done(endpoint: str | None, work: "Callable[[OperationsClient], Result]") -> Result:
-    """Returns the result; on failure prints the message to stderr and exits with the code."""
     from client.access import with_login  # noqa: PLC0415
-    from client.errors import CommandError  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
-    from client.operations.api import NotEndedInTimeError, OperationsClient  # noqa: PLC0415
+    from client.operations.api import OperationsClient  # noqa: PLC0415
 
-    try:
-        return with_login(endpoint, lambda login: work(OperationsClient(login, RetryPolicy(_RETRY_SECONDS))))
-    except CommandError as error:
-        click.echo(f"osfaas: {_printable(str(error))}", err=True)
-        sys.exit(NOT_IN_TIME if isinstance(error, NotEndedInTimeError) else FAILED)
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return done(lambda: with_login(endpoint, lambda login: work(OperationsClient(login, RetryPolicy(_RETRY_SECONDS)))))

@@ -53,13 +53,20 @@ def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return tuple(fields), tuple(formatted(value) for value in fields.values())
 
 
+class _UnsortedList(format_columns.ListColumn):
+    """osc-lib sorts lists, and sorted words of a command say something else."""
+
+    def human_readable(self) -> str:
+        return ", ".join(map(str, self._value))
+
+
 def formatted(value: Any) -> Any:
     """A value that each formatter can print."""
     if isinstance(value, Mapping):
         return format_columns.DictColumn(dict(value))
     if isinstance(value, (list, tuple)):
         nested = any(isinstance(each, Mapping) for each in value)
-        return (format_columns.ListDictColumn if nested else format_columns.ListColumn)(list(value))
+        return (format_columns.ListDictColumn if nested else _UnsortedList)(list(value))
     return value
 
 

@@ -93,11 +93,100 @@ class ListChecksum(WithProxy, command.Lister):
         return ("Object", "Size", *names, "Error"), rows
 
 
+class SweepChecksum(WithProxy, command.ShowOne):
+    """Read all objects of a container, and compare it with a dump."""
+
+    EXAMPLES = ("checksum sweep --wait demo", "checksum sweep --object-prefix raw/ --against dumps/rucio.csv demo")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        # `--prefix` belongs to the formatter of values for shells.
+        parser.add_argument("--object-prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        parser.add_argument(
+            "--algorithm",
+            action="append",
+            default=[],
+            metavar="<algorithm>",
+            help="Algorithm (repeat for several; default: those of the cloud)",
+        )
+        parser.add_argument("--against", metavar=_OBJECT, help="Dump with which the container is compared")
+        parser.add_argument(
+            "--dump-prefix", metavar="<text>", default="", help="Text that is removed from each path of the dump"
+        )
+        parser.add_argument("--store", action="store_true", help="Store them in the objects' metadata")
+        parser.add_argument(
+            "--force", action="store_true", help="Read every object, and compare its bytes with its ETag"
+        )
+        parser.add_argument(
+            "--result-format",
+            action="append",
+            default=[],
+            choices=["csv", "md5sum"],
+            help="Form of the results besides JSON lines (repeat for several)",
+        )
+        parser.add_argument(
+            "--output", metavar="<container>[/<prefix>]", help="Where the results are written (default: sweeps)"
+        )
+        parser.add_argument("--max-bytes", type=int, metavar="<number>", help="Maximum bytes read per second")
+        parser.add_argument(
+            "--max-requests", type=int, metavar="<number>", help="Maximum requests to the store per second"
+        )
+        parser.add_argument("--wait", action="store_true", help="Wait for the end, and show what was found")
+        parser.add_argument("container", metavar="<container>", help="The container")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        begun = self.proxy.create_sweep(
+            parsed_args.container,
+            prefix=parsed_args.object_prefix,
+            algorithms=tuple(parsed_args.algorithm),
+            against=parsed_args.against,
+            dump_prefix=parsed_args.dump_prefix,
+            store=parsed_args.store,
+            force=parsed_args.force,
+            formats=tuple(parsed_args.result_format),
+            output=parsed_args.output,
+            max_bytes=parsed_args.max_bytes,
+            max_requests=parsed_args.max_requests,
+        )
+        if not parsed_args.wait:
+            return shown({"id": begun.id, "subject": begun.subject, "state": begun.state})
+        ended = self.proxy.wait_for_sweep(begun, progress=self.say)
+        summary = self.proxy.sweep_summary(ended)
+        output = summary["output"]
+        return shown(
+            {
+                "id": ended.id,
+                "state": ended.state,
+                "objects": summary["objects"],
+                "bytes": summary["bytes"],
+                **summary["findings"],
+                "output": f"{output['container']}/{output['prefix']}",
+            }
+        )
+
+
+class ListSweeps(WithProxy, command.Lister):
+    """List integrity sweeps of the project, the youngest first."""
+
+    EXAMPLES = ("checksum sweep list",)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+        del parsed_args
+        return ("ID", "State", "Subject", "Objects", "Total"), (
+            (each.id, each.state, each.subject, each.progress["objects"], each.total["objects"])
+            for each in self.proxy.sweeps()
+        )
+
+
 class ShowLimits(WithProxy, command.Lister):
-    """Show the limits of the project, with their usage."""
+    """Show the limits of the project, with their usage and where each number comes from."""
 
     EXAMPLES = ("function limits show",)
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
         del parsed_args
-        return ("Name", "Limit", "Usage"), ((each.name, each.limit, each.usage) for each in self.proxy.limits())
+        return ("Name", "Limit", "Usage", "Resource", "Source"), (
+            (each.name, each.limit, "" if each.usage is None else each.usage, each.resource, each.source or "")
+            for each in self.proxy.limits()
+        )

@@ -24,6 +24,8 @@ _CONTROL = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "ï¿
 class _Changes(WithProxy, command.ShowOne):
     """A command that changes a function, may wait for the change and shows the function."""
 
+    condition = "Ready"
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         self.add_options(parser)
@@ -45,7 +47,9 @@ class _Changes(WithProxy, command.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         function = or_fail(lambda: self.change(parsed_args))
         if parsed_args.wait:
-            function = self.proxy.wait_for_function(function, seconds=parsed_args.timeout, progress=self.say)
+            function = self.proxy.wait_for_function(
+                function, seconds=parsed_args.timeout, progress=self.say, condition=self.condition
+            )
         return shown(page_of(function))
 
 
@@ -210,6 +214,7 @@ class SetTraffic(_Changes):
     """Share the calls between revisions of a function."""
 
     EXAMPLES = ("function traffic set hello hello-3f9c2a1b=90 latest@canary=10",)
+    condition = "TrafficAssigned"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The shares."""
@@ -226,6 +231,7 @@ class RollbackFunction(_Changes):
     """Send all calls to an earlier revision."""
 
     EXAMPLES = ("function rollback hello", "function rollback --to hello-3f9c2a1b hello")
+    condition = "TrafficAssigned"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """The revision."""

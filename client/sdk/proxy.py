@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,8 +19,12 @@ from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
 from client.listing import ListQuery, digests_of
 from client.location import Location
 from client.login import Login
+from client.operations.api import Wait as OperationWait
+from client.operations.api import wait_for_end
 from client.sdk.function import Function, FunctionLog, Revision, Tenant
-from client.sdk.values import Checksum, Limit
+from client.sdk.sweep import Sweep
+from client.sdk.values import Checksum, Limit, limits_of
+from client.sweeps import SweepOrder, sweep_line
 
 _RETRY_SECONDS = 120.0
 _FIRST_ERROR = 400
@@ -89,6 +94,7 @@ class Proxy(proxy.Proxy):
         seconds: float = 300.0,
         progress: Callable[[str], object] = lambda _line: None,
         sleep: Callable[[float], None] = time.sleep,
+        condition: str = "Ready",
     ) -> Function:
         """Waits until a function serves its current specification.
 
@@ -97,6 +103,7 @@ class Proxy(proxy.Proxy):
             seconds: maximum wait.
             progress: gets a line whenever something changed.
             sleep: waits between two requests.
+            condition: `TrafficAssigned` after a change of the shares alone: the latest revision may be broken.
 
         Raises:
             ResourceTimeout: it was not ready within the time; the platform continues.
@@ -109,7 +116,9 @@ class Proxy(proxy.Proxy):
             return shown
 
         try:
-            wait_until_ready(Wait(seconds, read, lambda line: (progress(line), None)[1], sleep=sleep))
+            wait_until_ready(
+                Wait(seconds, read, lambda line: (progress(line), None)[1], sleep=sleep, condition=condition)
+            )
         except NotReadyInTimeError as error:
             raise exceptions.ResourceTimeout(str(error)) from error
         except CommandError as error:
@@ -236,14 +245,84 @@ class Proxy(proxy.Proxy):
             else:
                 return
 
+    # --- sweeps ---
+
+    def sweeps(self, **query: Any) -> Iterator[Sweep]:
+        """The integrity sweeps of the project, the youngest first.
+
+        Args:
+            query: `subject` is the container of the sweeps; `limit` the size of a page.
+        """
+        found: Iterator[Sweep] = self._list(Sweep, **query)
+        return found
+
+    def get_sweep(self, sweep: str | Sweep) -> Sweep:
+        """A sweep, with its progress."""
+        return self._get(Sweep, sweep)
+
+    def create_sweep(self, container: str, **options: Any) -> Sweep:
+        """Begins a sweep.
+
+        Args:
+            container: whose objects are read.
+            options: the others of `client.sweeps.SweepOrder`.
+        """
+        try:
+            body = SweepOrder(container, **options).document()
+        except CommandError as error:
+            raise exceptions.InvalidRequest(str(error)) from error
+        answer = self.post(Sweep.base_path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+        exceptions.raise_from_response(answer)
+        return Sweep.existing(connection=self._get_connection(), **answer.json())
+
+    def cancel_sweep(self, sweep: str | Sweep) -> None:
+        """Cancels a sweep; what it has written remains."""
+        exceptions.raise_from_response(self.delete(f"/v1/operations/{_id(sweep)}"))
+
+    def sweep_summary(self, sweep: str | Sweep) -> dict[str, Any]:
+        """What a sweep that has succeeded has found."""
+        answer = self.get(f"/v1/operations/{_id(sweep)}/result")
+        exceptions.raise_from_response(answer)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def wait_for_sweep(
+        self,
+        sweep: str | Sweep,
+        *,
+        seconds: float = 2_592_000.0,
+        progress: Callable[[str], object] = lambda _line: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Sweep:
+        """Waits until a sweep has succeeded.
+
+        Raises:
+            ResourceTimeout: it has not ended within the time, and goes on.
+            ResourceFailure: it has ended without success; with the reason.
+        """
+
+        def read() -> dict[str, Any]:
+            shown: dict[str, Any] = self.get_sweep(_id(sweep)).to_dict()
+            return shown
+
+        def say(found: dict[str, Any]) -> None:
+            progress(sweep_line(found))
+
+        try:
+            ended = wait_for_end(OperationWait(seconds, read, say, sleep=sleep))
+        except CommandError as error:
+            raise exceptions.ResourceTimeout(str(error)) from error
+        if ended["state"] != "succeeded":
+            raise exceptions.ResourceFailure((ended["error"] or {}).get("message") or f"It is {ended['state']}.")
+        return self.get_sweep(_id(sweep))
+
     # --- limits and tenants ---
 
     def limits(self) -> Iterator[Limit]:
-        """The limits of the project, with their usage."""
+        """The limits of the project, with their usage and their sources."""
         answer = self.get("/v1/limits")
         exceptions.raise_from_response(answer)
-        for name, use in answer.json()["usage"].items():
-            yield Limit(name, use["limit"], use["usage"])
+        yield from limits_of(answer.json())
 
     def tenants(self) -> Iterator[Tenant]:
         """All tenants. For administrators, as are all methods for tenants."""
@@ -315,6 +394,10 @@ class Proxy(proxy.Proxy):
 
 def _name(function: str | Function) -> str:
     return function if isinstance(function, str) else function.name
+
+
+def _id(sweep: str | Sweep) -> str:
+    return sweep if isinstance(sweep, str) else str(sweep.id)
 
 
 def _checksum(line: Mapping[str, Any]) -> Checksum:

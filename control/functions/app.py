@@ -24,14 +24,16 @@ from gateway.calls.admission import Admission
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
+from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import Trusts
 from gateway.limits.limiter import ProjectLimiter
+from gateway.limits.unified import ProjectLimits
 from gateway.server.clients import open_clients, store_origins
-from gateway.server.wiring import build_authenticator, build_store, open_limit_backend
+from gateway.server.wiring import build_authenticator, build_store, open_limit_backend, open_project_limits
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from policies.model import Platform
@@ -75,11 +77,13 @@ class Callers:
         admission: admits their requests.
         trusts: makes and ends their trusts.
         uploads: stores their archives.
+        limits: of their projects.
     """
 
     admission: Admission
     trusts: TriggerTrusts
     uploads: SourceUploads
+    limits: ProjectLimits
 
 
 def build_functions_app(settings: Settings, identity: IdentityService, api: FunctionsApi) -> ASGIApp:
@@ -99,24 +103,27 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
             recording(recorder),
             open_clients(settings, identity, allowlist) as (_, store_http, http),
             open_limit_backend(settings, metrics) as backend,
+            open_project_limits(settings, identity, http, metrics) as project_limits,
         ):
             authenticator = build_authenticator(settings, identity, metrics, http)
-            admission = Admission(authenticator, api.directory, ProjectLimiter(backend, settings, metrics))
+            limiter = ProjectLimiter(backend, settings, metrics, project_limits)
+            admission = Admission(authenticator, api.directory, limiter)
             store = build_store(settings, identity, store_http, http, allowlist)
             ca_file = settings.registry_ca_file
             uploads = SourceUploads(admission, api.platform.builds, store, verify=str(ca_file) if ca_file else True)
             trusts = TriggerTrusts(identity, Trusts(http, identity.auth_url), settings)
-            add_routes(app, api, Callers(admission, trusts, uploads), settings)
+            add_routes(app, api, Callers(admission, trusts, uploads, project_limits), settings)
             yield {PROJECT_OF: authenticator.project_of}
 
     app = Starlette(routes=_routes(settings, metrics, api.directory), lifespan=lifespan)
     install_error_handlers(app)
-    return RequestMiddleware(app, settings, metrics, recorder)
+    versioned = MicroversionMiddleware(app, settings.service_type)
+    return RequestMiddleware(versioned, settings, metrics, recorder)
 
 
 def add_routes(app: Starlette, api: FunctionsApi, callers: Callers, settings: Settings) -> None:
     """Gives the application what its routes call."""
-    responder, public_url = Responder(callers.admission, api.tenants), settings.public_url
+    responder, public_url = Responder(callers.admission, api.tenants, callers.limits), settings.public_url
     app.state.triggers = triggers = TriggerRoutes(
         responder=responder, functions=api.functions, triggers=api.triggers, trusts=callers.trusts, settings=settings
     )

@@ -13,6 +13,7 @@ import httpx
 
 from policies.names import NamespaceName
 from tenancy.model.function import FunctionRecord
+from tenancy.model.times import timestamp
 
 _SECONDS = 3.0
 _MAX_REPLICAS = 64
@@ -136,7 +137,7 @@ def metrics_document(record: FunctionRecord, counts: GatewayCounts) -> dict[str,
     own = {name for name in counts.revisions if name.rpartition("-")[0] == record.name}
     names = sorted(own | set(starts) | set(shares))
     return {
-        "since": None if counts.since is None else _timestamp(counts.since),
+        "since": None if counts.since is None else timestamp(dt.datetime.fromtimestamp(counts.since, dt.UTC)),
         "replicas": counts.replicas,
         "replicas_answered": counts.answered,
         "revisions": [_revision(name, counts, starts, shares) for name in names],
@@ -156,7 +157,3 @@ def _revision(name: str, counts: GatewayCounts, starts: Mapping[str, int], share
         "p95_seconds": p95,
         "cold_starts": starts.get(name),
     }
-
-
-def _timestamp(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

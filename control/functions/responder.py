@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from gateway.http.context import context_of
 from gateway.http.head import RequestHead
 from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
+from gateway.limits.unified import ProjectLimits
 from gateway.telemetry.cadf import record as record_event
 from policies.own_function import MAX_NAME
 from tenancy.model.record import TenantRecord
@@ -50,8 +51,9 @@ Work = Callable[[FunctionsRequest], Coroutine[Any, Any, Response]]
 class Responder:
     """Admits requests and runs their work. Kubernetes' client blocks, so it runs in threads (`ClusterWork`)."""
 
-    def __init__(self, admission: Admission, tenants: TenantRepository) -> None:
+    def __init__(self, admission: Admission, tenants: TenantRepository, limits: ProjectLimits) -> None:
         self.admission = admission
+        self._limits = limits
         self._tenants = tenants
         self._work = ClusterWork()
 
@@ -102,12 +104,14 @@ class Responder:
         return await self._work.run(asked.call.caller.project_id, name, work)
 
     async def tenant(self, asked: FunctionsRequest) -> TenantRecord:
-        """The tenant's record; the directory has not all of it."""
-        project_id = asked.call.caller.project_id
+        """The tenant's record, with the limits in force; the directory has not all of it."""
+        caller = asked.call.caller
+        project_id = caller.project_id
         record = await self.run(asked, lambda: self._tenants.get(project_id))
         if record is None:
             raise GatewayError(ErrorCode.TENANT_NOT_ONBOARDED, project_id=project_id)
-        return record
+        limits = self._limits.of(project_id, caller.domain_id, record.spec.limits).limits
+        return record if limits == record.spec.limits else replace(record, spec=replace(record.spec, limits=limits))
 
 
 def number(parameters: dict[str, list[str]], name: str, usual: int, most: int) -> int:

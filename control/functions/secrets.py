@@ -30,6 +30,7 @@ from tenancy import secret_use_cases as use_cases
 from tenancy.function_repository import FunctionRepository
 from tenancy.model.function import FunctionListing
 from tenancy.model.function_secret import SecretRecord
+from tenancy.model.times import timestamp
 from tenancy.secret_repository import SecretRepository
 
 # A value of MAX_BYTES in base64, and more than that; longer text, with escapes, is sent in base64.
@@ -93,7 +94,7 @@ class SecretRoutes:
     async def _put(self, asked: FunctionsRequest) -> Response:
         expected, namespace = expectation_of(asked.head), asked.call.tenant.namespace
         value = payload_of(json_of(await read_body(asked.request, max_bytes=MAX_BODY_BYTES)))
-        now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = timestamp(self._clock())
 
         def work() -> Response:
             outcome = use_cases.set_secret(self._secrets, namespace, asked.name, value, now=now, expected=expected)

@@ -122,7 +122,7 @@ class SourceUploads:
     @contextlib.contextmanager
     def _slot(self, project_id: ProjectId) -> Iterator[None]:
         if self._running[project_id] >= _PER_PROJECT:
-            raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, project_id=project_id, limit=_PER_PROJECT)
+            raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, whose=f"project {project_id}", limit=_PER_PROJECT)
         if self._running.total() >= _TOGETHER:
             raise GatewayError(ErrorCode.REGISTRY_UNAVAILABLE, why="it is taking those of other projects")
         self._running[project_id] += 1

@@ -4,7 +4,8 @@ import datetime as dt
 from typing import Any
 
 from tenancy.model.schedule import Schedule, ScheduleError, next_after
-from tenancy.model.trigger import TriggerRecord, time_text
+from tenancy.model.times import timestamp
+from tenancy.model.trigger import TriggerRecord
 
 
 def trigger_document(record: TriggerRecord, now: dt.datetime) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def trigger_document(record: TriggerRecord, now: dt.datetime) -> dict[str, Any]:
                 "outcome": firing.outcome.value,
                 "message": firing.message,
                 "id": firing.id,
-                "at": time_text(firing.at),
+                "at": timestamp(firing.at),
             },
             "conditions": []
             if ready is None
@@ -50,4 +51,4 @@ def _next(record: TriggerRecord, now: dt.datetime) -> str | None:
     except ScheduleError:
         # Written by Git, where nobody checks it.
         return None
-    return time_text(found) if found else None
+    return timestamp(found) if found else None

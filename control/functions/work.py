@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.limit_use import OverLimit
 from policies.names import ProjectId
+from policies.unified_limits import RESOURCE_OF_FIELD
 from tenancy.model.errors import (
     ClusterError,
     ConflictError,
@@ -32,6 +34,7 @@ Result = TypeVar("Result")
 # A request waits for Kubernetes for up to half a minute. One project must not use up the threads of all.
 PER_PROJECT = 4
 _MAX_MESSAGE = 400
+FUNCTIONS = RESOURCE_OF_FIELD["own_functions"].name
 
 
 class ClusterWork:
@@ -52,7 +55,7 @@ class ClusterWork:
             GatewayError: CONCURRENCY_EXCEEDED, or the counterpart of the error.
         """
         if self._running[project_id] >= PER_PROJECT:
-            raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, project_id=project_id, limit=PER_PROJECT)
+            raise GatewayError(ErrorCode.CONCURRENCY_EXCEEDED, whose=f"project {project_id}", limit=PER_PROJECT)
         self._running[project_id] += 1
         # Shielded, because the thread goes on when the caller disconnects, and counts until it has ended.
         task = asyncio.ensure_future(asyncio.to_thread(work))
@@ -76,15 +79,30 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
     why = str(error)[:_MAX_MESSAGE].rstrip(".")
     if isinstance(error, TooManyError):
         return GatewayError(
-            ErrorCode.FUNCTION_COUNT_EXCEEDED, project_id=project_id, usage=error.usage, limit=error.limit
+            ErrorCode.FUNCTION_COUNT_EXCEEDED,
+            project_id=project_id,
+            usage=error.usage,
+            limit=error.limit,
+            over_limit=(OverLimit(resource_name=FUNCTIONS, limit=error.limit, current_usage=error.usage, delta=1),),
         )
+    if isinstance(error, TooLargeError):
+        over = tuple(
+            OverLimit(
+                resource_name=RESOURCE_OF_FIELD[each.field].name,
+                limit=each.limit,
+                current_usage=each.reserved,
+                delta=each.needed,
+            )
+            for each in error.over
+            if each.field in RESOURCE_OF_FIELD
+        )
+        return GatewayError(ErrorCode.FUNCTION_TOO_LARGE, function=function, why=why, over_limit=over)
     if isinstance(error, NoSuchFunctionError):
         return GatewayError(ErrorCode.FUNCTION_NOT_DEPLOYED, project_id=project_id, function=function)
     if isinstance(error, SecretError):
         return _secret_error(error, project_id, function, why)
     kinds: tuple[tuple[type[TenancyError], ErrorCode], ...] = (
         (PreconditionError, ErrorCode.FUNCTION_PRECONDITION),
-        (TooLargeError, ErrorCode.FUNCTION_TOO_LARGE),
         (FunctionError, ErrorCode.FUNCTION_REJECTED),
         (ConflictError, ErrorCode.FUNCTION_CONFLICT),
         (NotFoundError, ErrorCode.FUNCTION_CONFLICT),

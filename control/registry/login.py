@@ -104,23 +104,23 @@ class RegistryLogins:
         self._workloads = workloads
         self._clock = clock
 
-    async def client_of(self, head: RequestHead) -> Client:
-        """Who sends a request: a caller has the roles on the project of its credential.
+    def workload_of(self, login: BasicLogin) -> WorkloadCredential | None:
+        """What a credential of the controller allows; None if the login is none. Nobody is asked for this."""
+        if login.user != REGISTRY_USER or self._workloads is None:
+            return None
+        return self._workloads.verify(login.password)
+
+    async def caller_of(self, head: RequestHead, login: BasicLogin) -> Caller:
+        """The user of a login, with the roles on the project of the credential.
 
         Raises:
             GatewayError: REGISTRY_LOGIN_FAILED, TOKEN_WRONG_SCOPE, ACCESS_DENIED_BY_RULE, KEYSTONE_UNAVAILABLE.
         """
-        login = basic_of(head)
-        if login.user == REGISTRY_USER:
-            workload = self._workloads.verify(login.password) if self._workloads else None
-            if workload is None:
-                raise refused()
-            return Client(workload=workload)
         caller = await (self._by_token(login) if login.user == TOKEN_USER else self._by_credential(login))
         service, path = self._settings.service_type, head.path.decode("ascii")
         if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
             raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)
-        return Client(caller)
+        return caller
 
     async def _by_token(self, login: BasicLogin) -> Caller:
         try:

@@ -1,6 +1,8 @@
 """Limits the logins of each client, before Keystone is asked: everybody may send logins, and each costs Keystone one.
 
-A client is a network address. Whatever else a request claims, a flood can vary.
+A client is a network address. Whatever else a request claims, a flood can vary. Builds and the kubelet have signed
+credentials, which a flood cannot vary: they are counted by their project as well, because the pulls of all projects,
+and users' logins, may come from the same address.
 """
 
 import ipaddress
@@ -72,15 +74,19 @@ class LoginLimiter:
         self._rate = Rate(per_second=per_minute / _MINUTE, burst_seconds=_MINUTE)
         self._per_minute = per_minute
         self._clock = clock
-        self._levels: OrderedDict[str, Level] = OrderedDict()
+        self._levels: OrderedDict[tuple[str, str], Level] = OrderedDict()
 
-    def count(self, scope: Scope) -> None:
+    def count(self, scope: Scope, project_id: str = "") -> None:
         """Counts one login.
+
+        Args:
+            scope: of the request.
+            project_id: of a verified credential of the controller.
 
         Raises:
             GatewayError: REGISTRY_LOGINS_EXCEEDED.
         """
-        client, now = str(scope.get(_CLIENT, _UNKNOWN)), self._clock()
+        client, now = (str(scope.get(_CLIENT, _UNKNOWN)), project_id), self._clock()
         kept = self._levels.pop(client, None)
         level = (kept or Level(amount=self._rate.capacity, at=now)).later(self._rate, now)
         granted = open_for(level.amount)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from control.registry.login import Client, RegistryLogins
+from control.registry.login import Client, RegistryLogins, basic_of
 from control.registry.login_limit import LoginLimiter
 from control.registry.scopes import RegistryRoles, Scope, granted, granted_to_workload, parse_scopes
 from control.registry.tokens import Grant, SigningKey, claims_of
@@ -66,8 +66,12 @@ class RegistryTokenRoute:
                 raise GatewayError(
                     ErrorCode.REQUEST_MALFORMED, why=f"the service must be {self._settings.registry_service!r}"
                 )
-            self._limiter.count(request.scope)
-            client = await self._logins.client_of(context.head)
+            login = basic_of(context.head)
+            workload = self._logins.workload_of(login)
+            self._limiter.count(request.scope, workload.project_id if workload else "")
+            client = (
+                Client(workload=workload) if workload else Client(await self._logins.caller_of(context.head, login))
+            )
             context.log.user_id = client.caller.user_id if client.caller else None
             context.log.project_id = client.project_id
             grants.extend(self._grants(client, scopes))

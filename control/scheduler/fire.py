@@ -15,7 +15,8 @@ from gateway.identity.trusts import TrustRefusedError, TrustTokens
 from gateway.triggers.invocation import event_fields
 from gateway.triggers.outcomes import FOREIGN_TRUST, REFUSED_TRUST, FiringResult, of_error, of_status
 from policies.names import namespace_of
-from tenancy.model.trigger import TriggerRecord, firing_id, time_text
+from tenancy.model.times import timestamp
+from tenancy.model.trigger import TriggerRecord, firing_id
 
 SCHEDULED = "dev.osfaas.schedule"
 _MAX_REPLY = 65_536
@@ -45,7 +46,7 @@ class GatewayFire:
 
     async def __call__(self, record: TriggerRecord, at: dt.datetime) -> FiringResult:
         """See `Fire`."""
-        event_id = firing_id(record.uid, time_text(at))
+        event_id = firing_id(record.uid, timestamp(at))
         try:
             access = await self._tokens.access(record.spec.trust_id)
         except TrustRefusedError:
@@ -70,7 +71,7 @@ class GatewayFire:
         function = record.spec.function
         headers = {"X-Auth-Token": token, "Content-Type": "application/json"}
         headers |= event_fields(record, SCHEDULED, event_id)
-        body = json.dumps({"scheduled_at": time_text(at)})
+        body = json.dumps({"scheduled_at": timestamp(at)})
         try:
             url = f"{self._url}/v1/invoke/{function}/"
             async with self._http.stream("POST", url, headers=headers, content=body) as response:

@@ -20,7 +20,8 @@ from control.scheduler.status import StatusWriter
 from policies.names import NamespaceName
 from tenancy.directory.kubernetes_triggers import KubernetesTriggers
 from tenancy.model.errors import ClusterError, ConflictError, NotFoundError
-from tenancy.model.trigger import Firing, Outcome, TriggerRecord, TriggerStatus, firing_id, time_text
+from tenancy.model.times import timestamp
+from tenancy.model.trigger import Firing, Outcome, TriggerRecord, TriggerStatus, firing_id
 from tenancy.trigger_repository import KubernetesTriggerRepository
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class Scheduler:
         record = due.record
         for _ in range(_ATTEMPTS):
             firing = Firing(
-                outcome=outcome, at=self._clock(), message=message, id=firing_id(record.uid, time_text(due.at))
+                outcome=outcome, at=self._clock(), message=message, id=firing_id(record.uid, timestamp(due.at))
             )
             status = TriggerStatus(observed_generation=record.generation, scheduled_at=due.at, firing=firing)
             try:

@@ -9,6 +9,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.caller import Caller
+from gateway.identity.trusts import WorkerUser
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 from tenancy.directory.protocol import Tenant, TenantDirectory
@@ -27,11 +28,14 @@ class Admission:
         directory: TenantDirectory,
         limiter: ProjectLimiter,
         clock: Callable[[], float] = time.time,
+        worker: WorkerUser | None = None,
     ) -> None:
+        """`worker`: None: there are no asynchronous calls."""
         self._identity = identity
         self._clock = clock
         self._directory = directory
         self._limiter = limiter
+        self._worker = worker
 
     async def admit(
         self, context: RequestContext, *, services: bool = False, readers: bool = False, counted: bool = True
@@ -56,9 +60,11 @@ class Admission:
         if services and self._identity.has_service_role(caller):
             context.service_caller = caller
         self._identity.authorise(caller, context.head, services=services, readers=readers)
+        if self._worker is not None and await self._worker.has_token_of(caller):
+            context.attempt_at = context.global_request_id
         tenant = self._tenant_of(caller)
         service = services and self._identity.is_service(caller)
-        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, CallUsage())
+        subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, caller.domain_id, CallUsage())
         call = Call(caller=caller, tenant=tenant, subject=subject, context=context)
         if counted:
             await self.count(call)

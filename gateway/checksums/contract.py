@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.compute.reply import failed
 from gateway.digests import is_digest
+from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.model import ObjectStat
 
 FUNCTION = "checksums"
@@ -36,5 +37,5 @@ class DigestContract:
         if not isinstance(digests, dict) or not all(is_digest(name, digests.get(name)) for name in self.algorithms):
             raise failed(FUNCTION, "its digests are incomplete or malformed")
         if any(digests.get(name, value) != value for name, value in stat.native.items()):
-            raise failed(FUNCTION, "its digest differs from that of the object store")
+            raise GatewayError(ErrorCode.OBJECT_CORRUPT, function=FUNCTION)
         return {name: digests[name] for name in self.algorithms}

@@ -90,6 +90,7 @@ class RequestContext:
         trace: where the request stands in a trace.
         service_caller: the caller, if it is a service: its calls are audited.
         usage: what the call has used; None until it is admitted and counted.
+        attempt_at: the call that a worker makes an attempt at with this request; None: the request is a call itself.
     """
 
     request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
@@ -103,6 +104,7 @@ class RequestContext:
     trace: "Trace | None" = None
     service_caller: ServiceCaller | None = None
     usage: CallUsage | None = None
+    attempt_at: str | None = None
 
     def part(self) -> "RequestContext":
         """The context of one of many objects or events of this request: fields and timings of its own."""

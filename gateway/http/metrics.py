@@ -92,6 +92,12 @@ class Metrics:
             "Requests to the Redis of the shared limits that failed or timed out.",
             registry=self.registry,
         )
+        self.unified_limit_reads = Counter(
+            "osfaas_unified_limit_reads",
+            "Reads of Keystone's limits by result: complete, or unusable, and then the last ones stay in force.",
+            ["result"],
+            registry=self.registry,
+        )
         self.usage_records = Counter(
             "osfaas_usage_records",
             "Usage records by result: stored in the database, or dropped because it was away for too long.",

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.http.context import context_of
+from gateway.http.microversions import MAX_VERSION, MIN_VERSION
 
 
 def no_problem() -> str | None:
@@ -73,8 +74,8 @@ def version_document(public_url: str) -> dict[str, object]:
             {
                 "id": "v1.0",
                 "status": "CURRENT",
-                "min_version": "1.0",
-                "max_version": "1.0",
+                "min_version": str(MIN_VERSION),
+                "max_version": str(MAX_VERSION),
                 "links": [{"rel": "self", "href": f"{public_url}/v1/"}],
             }
         ]

@@ -35,7 +35,9 @@ class Caller:
         endpoints: the endpoints of the object stores.
         delegated: the token may have fewer rights than its user: it is of an application credential, a trust
             or an OAuth consumer.
+        trustee_id: the user who got the token by a trust; None: it is of no trust.
         access_rules: None if the token is not restricted by access rules.
+        domain_id: of the project.
     """
 
     token: str = field(repr=False)
@@ -49,4 +51,6 @@ class Caller:
     endpoints: tuple[Endpoint, ...] = ()
     application_credential_id: str | None = None
     delegated: bool = False
+    trustee_id: str | None = None
     access_rules: tuple[AccessRule, ...] | None = None
+    domain_id: str = ""

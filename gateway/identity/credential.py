@@ -42,6 +42,19 @@ class ServiceCredential:
         """
         return await self._flights.run(refused, lambda: self._ask(refused))
 
+    async def scope(self) -> tuple[frozenset[str], bool]:
+        """The roles of our token, and whether it is scoped to the system.
+
+        Raises:
+            OutageError: Keystone issued no token.
+        """
+        try:
+            access = await asyncio.to_thread(lambda: self._session.auth.get_access(self._session))
+        except ksa_exceptions.ClientException as error:
+            log.error("Keystone issued no token for the gateway's credential: %s", error)  # noqa: TRY400
+            raise OutageError from error
+        return frozenset(access.role_names), access.system_scoped
+
     async def user_id(self) -> str:
         """The id of our own user.
 
@@ -78,6 +91,7 @@ class IdentityService:
     Attributes:
         auth_url: base of the v3 API, ending in `/v3`.
         verify: TLS verification of Keystone, and of nothing else, for httpx.
+        region: of the credential's configuration, if it names one.
         trustee: our user for trusts; None: the credential is none with which Keystone issues tokens of trusts.
     """
 
@@ -85,6 +99,7 @@ class IdentityService:
     credential: ServiceCredential
     verify: ssl.SSLContext | bool
     trustee: Trustee | None = None
+    region: str | None = None
 
 
 def find_identity_service(*, timeout_seconds: float) -> IdentityService:
@@ -102,7 +117,8 @@ def find_identity_service(*, timeout_seconds: float) -> IdentityService:
     context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
     auth = cloud.config["auth"]
     url, login = v3_url(auth["auth_url"]), login_of(auth)
-    return IdentityService(url, ServiceCredential(session), context, Trustee(session, url, login) if login else None)
+    trustee = Trustee(session, url, login) if login else None
+    return IdentityService(url, ServiceCredential(session), context, trustee, cloud.region_name or None)
 
 
 def v3_url(auth_url: str) -> str:

@@ -214,9 +214,11 @@ def caller_from(token: str, body: Mapping[str, Any]) -> Caller:
         ),
         application_credential_id=credential.get("id"),
         delegated=bool(credential) or is_derived(body),
+        trustee_id=_word(body["OS-TRUST:trust"]["trustee_user"]["id"]) if "OS-TRUST:trust" in body else None,
         access_rules=None
         if rules is None
         else tuple(AccessRule(_text(rule["service"]), _text(rule["method"]), _text(rule["path"])) for rule in rules),
+        domain_id=_word(body["project"]["domain"]["id"]),
     )
 
 

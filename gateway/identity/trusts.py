@@ -11,13 +11,14 @@ import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from cachetools import TTLCache
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1.identity import v3
 
+from gateway.identity.caller import Caller
 from gateway.identity.outage import OutageError
 from gateway.settings.identity import TokenCacheSettings
 from gateway.single_flight import SingleFlight
@@ -32,6 +33,12 @@ _CREATED, _GONE = 201, frozenset({204, 404})
 _NOT_ALLOWED = frozenset({400, 401, 403, 404})
 _MAX_REASON = 200
 NO_LOGIN = "Keystone issues no token of a trust to an application credential"
+
+
+class OwnUser(Protocol):
+    """Our own credential (`gateway.identity.credential.ServiceCredential`)."""
+
+    async def user_id(self) -> str: ...
 
 
 class TrustRefusedError(Exception):
@@ -154,6 +161,33 @@ class TrustTokens:
             raise
         self._tokens[trust_id] = access
         return access
+
+
+class WorkerUser:
+    """The workers' user, to whom trusts for asynchronous calls are given."""
+
+    def __init__(self, credential: OwnUser, user_id: str | None) -> None:
+        """`user_id`: None: it is our own user."""
+        self._credential = credential
+        self._user_id = user_id
+
+    async def user_id(self) -> str:
+        """Its id.
+
+        Raises:
+            OutageError: Keystone issued no token.
+        """
+        if self._user_id is None:
+            self._user_id = await self._credential.user_id()
+        return self._user_id
+
+    async def has_token_of(self, caller: Caller) -> bool:
+        """Whether a worker sent the request of this caller: nobody else can get a token of a trust for its user.
+
+        Raises:
+            OutageError: as `user_id`.
+        """
+        return caller.trustee_id is not None and caller.trustee_id == await self.user_id()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics, counter_of
 from gateway.limit_use import LimitUse
 from gateway.limits.backend import LimitBackend, LimitResult
@@ -17,15 +16,12 @@ from gateway.limits.model import (
     REQUESTS_PER_SECOND,
     LimitSubject,
 )
-from gateway.limits.token_bucket import Rate, seconds_until_full
+from gateway.limits.refusals import refusal, without_rate
+from gateway.limits.token_bucket import MIN_LEVEL, Rate, seconds_until_full
+from gateway.limits.unified import ProjectLimits
 from gateway.settings.limits import LimitSettings
 from policies.model import Limits
-
-_KINDS = {
-    CONCURRENT_CALLS: ErrorCode.CONCURRENCY_EXCEEDED,
-    REQUESTS_PER_SECOND: ErrorCode.RATE_EXCEEDED,
-    BYTES_PER_SECOND: ErrorCode.BYTES_EXCEEDED,
-}
+from policies.unified_limits import LimitsInForce
 
 
 class Slot:
@@ -55,8 +51,18 @@ class Slot:
 class ProjectLimiter:
     """Enforces the limits of projects."""
 
-    def __init__(self, backend: LimitBackend, settings: LimitSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        backend: LimitBackend,
+        settings: LimitSettings,
+        metrics: Metrics,
+        project_limits: ProjectLimits | None = None,
+    ) -> None:
+        """`project_limits`: the limits in force; None: those of records alone."""
         self._backend = backend
+        self._project_limits = project_limits or ProjectLimits()
+        # Of calls that hold a slot of their domain as well: under which name they have both.
+        self._in_domain: dict[str, str] = {}
         self._settings = settings
         self._defaults = Limits(
             concurrent_calls=settings.project_concurrent_calls,
@@ -107,6 +113,8 @@ class ProjectLimiter:
         if not per_second or not size:
             _add_bytes(subject, size)
             return True
+        if per_second < 0:
+            return False
         rate, own = self._rate(per_second), _caller_bytes(subject)
         if any(self._queues.is_waited_for(f"{subject.key}:{bucket}") for bucket in (own, BYTES_PER_SECOND)):
             return False
@@ -115,7 +123,7 @@ class ProjectLimiter:
         charged = False
         try:
             project = self._of_project(size, per_second)
-            charged = (await self._backend.consume(subject.key, BYTES_PER_SECOND, rate, project)).granted
+            charged = (await self._take(subject, BYTES_PER_SECOND, rate, project)).granted
         finally:
             if not charged:
                 await self._backend.consume(subject.key, own, rate, -size)
@@ -135,12 +143,12 @@ class ProjectLimiter:
         per_second = self.limits(subject).bytes_per_second
         if read < size:
             _add_bytes(subject, read - size)
-        if not per_second or read >= size:
+        if per_second <= 0 or read >= size:
             return
         rate, charged = self._rate(per_second), self._of_project(size, per_second)
         await self._backend.consume(subject.key, _caller_bytes(subject), rate, read - size)
         if read < charged:
-            await self._backend.consume(subject.key, BYTES_PER_SECOND, rate, read - charged)
+            await self._take(subject, BYTES_PER_SECOND, rate, read - charged)
 
     def _of_project(self, size: int, per_second: int) -> int:
         return min(size, math.ceil(per_second * self._settings.limit_debt_seconds))
@@ -159,19 +167,38 @@ class ProjectLimiter:
         Raises:
             GatewayError: CONCURRENCY_EXCEEDED.
         """
-        limit = self.limits(subject).concurrent_calls
+        limits = self.in_force(subject)
+        limit, together = limits.limits.concurrent_calls, limits.domain.get(CONCURRENT_CALLS)
 
         async def attempt() -> LimitResult:
-            return await self._backend.acquire_slot(subject.key, call, limit)
+            if together is None:
+                return await self._backend.acquire_slot(subject.key, call, limit)
+            # While the domain is full, nothing is taken: its project would miss the slot until it is back in the store.
+            in_use = await self._backend.slots_in_use(subject.domain_key, together)
+            if not in_use.remaining:
+                return in_use
+            # A name of its own for each attempt: a shared store may learn of a release after the next attempt. It is
+            # noted before the answers, so that a caller who is gone by then releases both slots.
+            self._in_domain[call] = name = f"{call}.{next(self._numbers):x}"
+            own = await self._backend.acquire_slot(subject.key, name, limit)
+            if not own.granted:
+                return own
+            shared = await self._backend.acquire_slot(subject.domain_key, name, together)
+            if not shared.granted:
+                await self._backend.release_slot(subject.key, name)
+            return own if shared.granted else shared
 
-        async def look() -> LimitResult:
-            return await self._backend.slots_in_use(subject.key, limit)
+        async def look(key: str, most: int) -> LimitResult:
+            return await self._backend.slots_in_use(key, most)
 
         return await self._wait(subject, CONCURRENT_CALLS, limit, attempt, look, bucket=CONCURRENT_CALLS)
 
     async def release_slot(self, subject: LimitSubject, call: str) -> None:
         """Releases the slot of a call, if it has one."""
-        await self._backend.release_slot(subject.key, call)
+        name = self._in_domain.pop(call, None)
+        await self._backend.release_slot(subject.key, name or call)
+        if name is not None:
+            await self._backend.release_slot(subject.domain_key, name)
         self._queues.changed(f"{subject.key}:{CONCURRENT_CALLS}")
 
     async def use(self, subject: LimitSubject) -> tuple[LimitUse, ...]:
@@ -184,11 +211,11 @@ class ProjectLimiter:
             BYTES_PER_SECOND: limits.bytes_per_second,
         }
         for name, value in rates.items():
-            if value:
+            if value > 0:
                 result = await self._backend.consume(subject.key, name, self._rate(value), 0)
                 found.append(self._use(name, value, result))
             else:
-                found.append(LimitUse(name=name, value=0, usage=0.0, remaining=math.inf))
+                found.append(without_rate(name, value))
         return tuple(found)
 
     def _use(self, name: str, value: int, result: LimitResult) -> LimitUse:
@@ -208,7 +235,27 @@ class ProjectLimiter:
 
     def limits(self, subject: LimitSubject) -> Limits:
         """The limits of the subject's project."""
-        return self._defaults if subject.limits is None else subject.limits
+        return self.in_force(subject).limits
+
+    def in_force(self, subject: LimitSubject) -> LimitsInForce:
+        """The limits of the subject's project, with their sources, and those of its domain."""
+        record = self._defaults if subject.limits is None else subject.limits
+        return self._project_limits.of(subject.project_id, subject.domain_id, record)
+
+    async def _take(self, subject: LimitSubject, name: str, rate: Rate, amount: float) -> LimitResult:
+        """Takes an amount from the bucket of the project and that of its domain, or from neither."""
+        own = await self._backend.consume(subject.key, name, rate, amount)
+        together = self.in_force(subject).domain.get(name)
+        if not own.granted or not amount or together is None or together <= 0:
+            return own
+        taken = False
+        try:
+            shared = await self._backend.consume(subject.domain_key, name, self._rate(together), amount)
+            taken = shared.granted
+        finally:
+            if not taken:
+                await self._backend.consume(subject.key, name, rate, -amount)
+        return own if taken else shared
 
     def _rate(self, per_second: int) -> Rate:
         return Rate(per_second=per_second, burst_seconds=self._settings.limit_burst_seconds)
@@ -219,15 +266,20 @@ class ProjectLimiter:
         """Takes an amount out of the bucket `bucket`; the project's own bucket has the name of the limit."""
         if not per_second or not amount:
             return None
+        if per_second < 0:
+            self._count.labels(name, "rejected").inc()
+            raise refusal(subject, without_rate(name, per_second), delta=amount)
         rate, bucket = self._rate(per_second), bucket or name
 
         async def attempt() -> LimitResult:
+            if bucket == name:
+                return await self._take(subject, name, rate, amount)
             return await self._backend.consume(subject.key, bucket, rate, amount)
 
-        async def look() -> LimitResult:
-            return await self._backend.consume(subject.key, bucket, rate, 0)
+        async def look(key: str, most: int) -> LimitResult:
+            return await self._backend.consume(key, bucket, self._rate(most), 0)
 
-        return await self._wait(subject, name, per_second, attempt, look, bucket=bucket)
+        return await self._wait(subject, name, per_second, attempt, look, bucket=bucket, amount=amount)
 
     async def _wait(
         self,
@@ -235,10 +287,12 @@ class ProjectLimiter:
         name: str,
         limit: int,
         attempt: Callable[[], Awaitable[LimitResult]],
-        look: Callable[[], Awaitable[LimitResult]],
+        look: Callable[[str, int], Awaitable[LimitResult]],
         *,
         bucket: str,
+        amount: int = 1,
     ) -> LimitUse:
+        """Waits for `attempt`; `look` reads the use of a key whose limit it is given."""
         attempts = 0
 
         async def counted() -> LimitResult:
@@ -251,7 +305,14 @@ class ProjectLimiter:
             result = await self._queues.wait_for(f"{subject.key}:{bucket}", subject.caller_id, counted, queue_limits)
         except QueueFullError:
             self._count.labels(name, "rejected").inc()
-            raise refusal(subject, self._use(name, limit, await look()), own=bucket != name) from None
+            use, whose = self._use(name, limit, await look(subject.key, limit)), f"project {subject.project_id}"
+            together = self.in_force(subject).domain.get(name)
+            if bucket != name:
+                whose = f"this user in {whose}"
+            elif together is not None and use.remaining >= MIN_LEVEL:
+                use = self._use(name, together, await look(subject.domain_key, together))
+                whose = f"all projects of the domain {subject.domain_id} together"
+            raise refusal(subject, use, whose=whose, delta=amount) from None
         if bucket == name:
             counter_of(self._count, name, "granted" if attempts == 1 else "waited").inc()
         return self._use(name, limit, result)
@@ -266,18 +327,3 @@ def _add_bytes(subject: LimitSubject, size: int) -> None:
 def _caller_bytes(subject: LimitSubject) -> str:
     """Name of the bucket for what one caller has read."""
     return f"{BYTES_PER_SECOND}:{subject.caller_id}"
-
-
-def refusal(subject: LimitSubject, use: LimitUse, *, own: bool = False) -> GatewayError:
-    """The error of an exceeded limit: the limit, its usage, and when to retry (whole seconds).
-
-    `own`: the caller's own usage exceeds the limit, not the project's.
-    """
-    return GatewayError(
-        _KINDS[use.name],
-        project_id=subject.project_id,
-        whose=f"{'this user in ' if own else ''}project {subject.project_id}",
-        retry_after_seconds=max(1, math.ceil(use.wait_seconds)),
-        reached=use,
-        limit=use.value,
-    )

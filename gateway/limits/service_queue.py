@@ -43,7 +43,7 @@ class ServiceCallerQueue:
         if queue.size >= self._limit + self._max_queued:
             raise GatewayError(
                 ErrorCode.CONCURRENCY_EXCEEDED,
-                project_id=project_id,
+                whose=f"project {project_id}",
                 limit=self._limit + self._max_queued,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )

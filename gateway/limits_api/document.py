@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.limit_use import LimitUse
 from gateway.limits.model import BYTES_PER_SECOND, CONCURRENT_CALLS, REQUESTS_PER_SECOND
-from policies.model import Limits
+from policies.unified_limits import RESOURCES, LimitsInForce, LimitSource
 
 # OpenStack's word for "not limited".
 UNLIMITED = -1
@@ -22,12 +22,21 @@ _RATES = {
 }
 
 
-def limits_document(used: Iterable[LimitUse], record: Limits | None, *, now: dt.datetime) -> dict[str, Any]:
+# Sources of numbers that Keystone does not have.
+OF_TENANT, OF_GATEWAY = "tenant", "gateway"
+SOURCES = (*(source.value for source in LimitSource), OF_TENANT, OF_GATEWAY)
+
+
+def limits_document(
+    used: Iterable[LimitUse], in_force: LimitsInForce, *, of_record: bool, now: dt.datetime
+) -> dict[str, Any]:
     """The answer to `GET /v1/limits`.
 
     Args:
         used: the limits of the project, in the order in which they are shown.
-        record: the limits of the project's record, which also size its namespace; None: there is no record.
+        in_force: the limits of the project, with their sources.
+        of_record: whether the project has a record of its limits, which also size its namespace; otherwise the
+            gateway's settings apply.
         now: for `next-available`, in UTC.
     """
     uses = tuple(used)
@@ -35,14 +44,31 @@ def limits_document(used: Iterable[LimitUse], record: Limits | None, *, now: dt.
     for use in uses:
         most, taken = _ABSOLUTE[use.name]
         absolute |= {most: _value(use), taken: _short(use.usage)}
-    if record is not None:
-        absolute |= {"maxPods": record.pods, "maxCpuMillis": record.cpu_millis, "maxMemoryMiB": record.memory_mib}
+    limits = in_force.limits
+    if of_record:
+        absolute |= {
+            "maxPods": limits.pods,
+            "maxCpuMillis": limits.cpu_millis,
+            "maxMemoryMiB": limits.memory_mib,
+            "maxFunctions": limits.own_functions,
+        }
     return {
         "limits": {
-            "rate": [_rate(use, now) for use in uses if use.name in _RATES and use.value],
+            "rate": [_rate(use, now) for use in uses if use.name in _RATES and use.value > 0],
             "absolute": absolute,
         },
         "usage": {use.name: {"limit": _value(use), "usage": _short(use.usage)} for use in uses},
+        "sources": _sources(in_force, of_record=of_record),
+    }
+
+
+def _sources(in_force: LimitsInForce, *, of_record: bool) -> dict[str, str]:
+    """Where each number comes from, by name of the resource in Keystone."""
+    usual = OF_TENANT if of_record else OF_GATEWAY
+    return {
+        resource.name: in_force.sources[resource.field].value if resource.field in in_force.sources else usual
+        for resource in RESOURCES
+        if of_record or resource.field in _ABSOLUTE
     }
 
 
@@ -61,7 +87,7 @@ def _rate(use: LimitUse, now: dt.datetime) -> dict[str, Any]:
 
 
 def _value(use: LimitUse) -> int:
-    return UNLIMITED if not use.value and use.name in _RATES else use.value
+    return UNLIMITED if not use.value and use.name in _RATES else max(0, use.value)
 
 
 def _short(usage: float) -> float:

@@ -33,5 +33,10 @@ class LimitRoutes:
         call = await self._admission.admit(context, services=True, readers=True, counted=False)
         parse_query(head.query, ())
         used = await self._limiter.use(call.subject)
-        document = limits_document(used, call.tenant.limits, now=dt.datetime.now(dt.UTC))
+        document = limits_document(
+            used,
+            self._limiter.in_force(call.subject),
+            of_record=call.tenant.limits is not None,
+            now=dt.datetime.now(dt.UTC),
+        )
         return JSONResponse(document, headers=UNCACHEABLE)

@@ -55,9 +55,9 @@ class StoreClient:
 
     @contextlib.asynccontextmanager
     async def exchange(
-        self, method: str, url: str, headers: Mapping[str, str]
+        self, method: str, url: str, headers: Mapping[str, str], *, data: bytes | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response, its body unread.
+        """The response, its body unread. `data`: the body of the request.
 
         Raises:
             GatewayError: STORE_UNAVAILABLE, if there is none; OBJECT_UNSUPPORTED for a store that is not allowed.
@@ -72,6 +72,7 @@ class StoreClient:
                         method,
                         target,
                         headers={**headers, **trace_fields},
+                        data=data,
                         allow_redirects=False,
                         timeout=self._timeout,
                     )

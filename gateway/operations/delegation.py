@@ -2,8 +2,7 @@
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
-from gateway.identity.credential import ServiceCredential
-from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts
+from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts, WorkerUser
 from gateway.settings.operations import OperationSettings
 from gateway.single_flight import SingleFlight
 from operations.store import delegations
@@ -22,25 +21,26 @@ class Delegations:
         self,
         database: Database,
         trusts: Trusts,
-        credential: ServiceCredential,
+        worker: WorkerUser,
         settings: OperationSettings,
     ) -> None:
         self._database = database
         self._trusts = trusts
-        self._credential = credential
+        self._worker = worker
         self._settings = settings
-        self._trustee_id = settings.operation_trustee_id
-        self._flights: SingleFlight[tuple[str, str, str], str] = SingleFlight()
+        self._flights: SingleFlight[tuple[str, str, str, int], str] = SingleFlight()
 
-    async def delegation_of(self, caller: Caller) -> str:
+    async def delegation_of(self, caller: Caller, seconds: int | None = None) -> str:
         """The id of a delegation with the caller's delegable roles, for one more operation.
+
+        `seconds`: how long the operation may take; None: as long as it may wait and be retried.
 
         Raises:
             GatewayError: OPERATION_NO_DELEGATION, KEYSTONE_UNAVAILABLE.
             DatabaseUnavailableError: no answer.
         """
         roles = ",".join(delegable_roles(caller, self._settings.operation_roles))
-        needed = self._settings.operation_max_age_seconds + _RUN_SECONDS
+        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + _RUN_SECONDS
         found = await self._database.run(
             delegations.usable,
             project_id=caller.project_id,
@@ -52,15 +52,13 @@ class Delegations:
             return found
         # Many calls of one user at once need one trust.
         return await self._flights.run(
-            (caller.project_id, caller.user_id, roles), lambda: self._create(caller, roles, 2 * needed)
+            (caller.project_id, caller.user_id, roles, needed), lambda: self._create(caller, roles, 2 * needed)
         )
 
     async def _create(self, caller: Caller, roles: str, seconds: int) -> str:
-        if self._trustee_id is None:
-            self._trustee_id = await self._credential.user_id()
         order = TrustOrder(
             trustor_id=caller.user_id,
-            trustee_id=self._trustee_id,
+            trustee_id=await self._worker.user_id(),
             project_id=caller.project_id,
             roles=roles.split(","),
             seconds=seconds,

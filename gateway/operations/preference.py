@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import TypedDict
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.head import RequestHead
@@ -30,6 +31,12 @@ class AsyncPreference:
     retention_seconds: int | None = None
 
 
+class _OtherFields(TypedDict):
+    idempotency_key: str | None
+    callback_url: str | None
+    retention_seconds: int | None
+
+
 def async_preference(head: RequestHead) -> AsyncPreference | None:
     """The caller's preference; None if the answer is wanted now.
 
@@ -49,10 +56,25 @@ def async_preference(head: RequestHead) -> AsyncPreference | None:
         if _WAIT in named
         else 0,
         rest=", ".join(rest) or None,
-        idempotency_key=_key(_only(head, b"idempotency-key")),
-        callback_url=_only(head, b"x-callback-url"),
-        retention_seconds=_retention(_only(head, b"result-retention")),
+        **_other_fields(head),
     )
+
+
+def always_async(head: RequestHead) -> AsyncPreference:
+    """The preference for a route that has no other way; `Prefer` may be left out.
+
+    Raises:
+        GatewayError: REQUEST_MALFORMED.
+    """
+    return async_preference(head) or AsyncPreference(**_other_fields(head))
+
+
+def _other_fields(head: RequestHead) -> _OtherFields:
+    return {
+        "idempotency_key": _key(_only(head, b"idempotency-key")),
+        "callback_url": _only(head, b"x-callback-url"),
+        "retention_seconds": _retention(_only(head, b"result-retention")),
+    }
 
 
 def _name(preference: str) -> str:

@@ -1,22 +1,23 @@
 """Routes of operations: list, status, result, cancellation, retry; and the key that signs a project's callbacks."""
 
-import re
-from collections.abc import Callable, Coroutine, Mapping
-from types import MappingProxyType
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
-from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
-from gateway.http.context import context_of
-from gateway.http.disconnect import unless_gone
+from gateway.errors import ErrorCode, GatewayError
 from gateway.http.query import one_value, parse_query
-from gateway.http.respond import answer_or_error
-from gateway.json_text import json_bytes
 from gateway.operations.acceptance import accepted, result_response
+from gateway.operations.answering import (
+    Work,
+    answer_admitted,
+    configured,
+    json_answer,
+    next_links,
+    page_limit,
+    parse_id,
+    parse_marker,
+)
 from gateway.operations.callback_url import signing_keys
 from gateway.operations.document import operation_document
 from gateway.operations.service import Operations, not_found, store_errors
@@ -24,13 +25,7 @@ from gateway.settings.operations import CallbackSettings
 from operations.store import accepting
 from operations.store.model import State
 
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILTERS = ("limit", "marker", "state", "kind", "subject", "user_id")
-_LIMIT = 100
-_MAX_LIMIT = 1_000
-_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
-
-Work = Callable[[Call], Coroutine[Any, Any, Response]]
 
 
 class OperationRoutes:
@@ -48,10 +43,8 @@ class OperationRoutes:
         async def work(call: Call) -> Response:
             assert call.context.head is not None
             given = parse_query(call.context.head.query, _FILTERS)
-            limit, states = _limit(one_value(given, "limit")), _states(given.get("state", []))
-            marker = one_value(given, "marker")
-            if marker is not None and not _ID.fullmatch(marker):
-                raise _malformed("the marker is not the id of an operation")
+            limit, states = page_limit(one_value(given, "limit")), _states(given.get("state", []))
+            marker = parse_marker(one_value(given, "marker"))
             with store_errors():
                 found = await self._store.database.run(
                     accepting.list_operations,
@@ -65,9 +58,8 @@ class OperationRoutes:
                 )
             document: dict[str, object] = {"operations": [operation_document(each) for each in found]}
             if len(found) == limit:
-                href = f"/v1/operations?limit={limit}&marker={found[-1].id}"
-                document["links"] = [{"rel": "next", "href": href}]
-            return _json(document)
+                document["links"] = next_links("/v1/operations", given, limit=limit, last=found[-1].id)
+            return json_answer(document)
 
         return await self._answer(request, "operations", work, readers=True)
 
@@ -77,10 +69,10 @@ class OperationRoutes:
 
         async def work(call: Call) -> Response:
             if cancel:
-                return await self._cancel(call, _id_of(request, call))
-            found = await self._store.find(call, _id_of(request, call))
+                return await self._cancel(call, parse_id(request, call))
+            found = await self._store.find(call, parse_id(request, call))
             fields = {} if found.finished else {"Retry-After": "1"}
-            return _json(operation_document(found), fields=fields)
+            return json_answer(operation_document(found), fields=fields)
 
         return await self._answer(request, "operations.one", work, readers=not cancel)
 
@@ -91,13 +83,13 @@ class OperationRoutes:
             raise not_found(call, operation_id)
         if found.finished and found.state is not State.CANCELLED:
             raise GatewayError(ErrorCode.OPERATION_CONFLICT, verb="cancelled", state=found.state.value)
-        return _json(operation_document(found), 200 if found.finished else 202)
+        return json_answer(operation_document(found), 200 if found.finished else 202)
 
     async def result(self, request: Request) -> Response:
         """`GET /v1/operations/{id}/result`: the answer, byte for byte, with its status and fields."""
 
         async def work(call: Call) -> Response:
-            found = await self._store.find(call, _id_of(request, call))
+            found = await self._store.find(call, parse_id(request, call))
             if not found.finished:
                 raise GatewayError(ErrorCode.OPERATION_UNFINISHED, state=found.state.value)
             with store_errors():
@@ -114,7 +106,7 @@ class OperationRoutes:
         """`POST /v1/operations/{id}/retry`: starts a dead letter again."""
 
         async def work(call: Call) -> Response:
-            return accepted(await self._store.retry(call, _id_of(request, call)))
+            return accepted(await self._store.retry(call, parse_id(request, call)))
 
         return await self._answer(request, "operations.retry", work)
 
@@ -126,53 +118,22 @@ class OperationRoutes:
             keys = signing_keys(secrets, call.caller.project_id)
             if not keys:
                 raise GatewayError(ErrorCode.CALLBACK_REJECTED, why="the operator has set no OSFAAS_CALLBACK_KEYS")
-            return _json({"secret": keys[0]})
+            return json_answer({"secret": keys[0]})
 
         return await self._answer(request, "callback_key", work)
 
     @property
     def _store(self) -> Operations:
-        if self._operations is None:
-            raise GatewayError(ErrorCode.OPERATION_NOT_CONFIGURED)
-        return self._operations
+        return configured(self._operations)
 
     async def _answer(self, request: Request, route: str, work: Work, *, readers: bool = False) -> Response:
-        context = context_of(request.scope)
-        context.route = route
-
-        async def admitted() -> Response:
-            return await work(await self._admission.admit(context, readers=readers))
-
-        return await answer_or_error(context, unless_gone(request.receive, admitted()))
-
-
-def _id_of(request: Request, call: Call) -> str:
-    operation_id: str = request.path_params["operation"]
-    if not _ID.fullmatch(operation_id):
-        raise not_found(call, operation_id)
-    return operation_id
-
-
-def _limit(given: str | None) -> int:
-    if given is None:
-        return _LIMIT
-    if not given.isdecimal() or not given.isascii() or not 1 <= int(given[:9]) <= _MAX_LIMIT:
-        raise _malformed(f"limit must be a number from 1 to {_MAX_LIMIT}")
-    return int(given)
+        return await answer_admitted(self._admission, request, route, work, readers=readers)
 
 
 def _states(given: list[str]) -> list[State]:
     names = [name for each in given for name in each.split(",")]
     unknown = [name for name in names if name not in set(State)]
     if unknown:
-        raise _malformed(f"there is no state '{unknown[0][:64]}'; known are {', '.join(State)}")
+        why = f"there is no state '{unknown[0][:64]}'; known are {', '.join(State)}"
+        raise GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
     return [State(name) for name in names]
-
-
-def _malformed(why: str) -> GatewayError:
-    return GatewayError(ErrorCode.REQUEST_MALFORMED, why=why)
-
-
-def _json(document: object, status: int = 200, fields: Mapping[str, str] = _NO_FIELDS) -> Response:
-    headers = {**UNCACHEABLE, **fields}
-    return Response(json_bytes(document), status, headers, media_type="application/json")

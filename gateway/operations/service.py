@@ -27,6 +27,8 @@ from operations.store.errors import (
 )
 from operations.store.model import NewOperation, Operation, Request, new_id
 
+# A kind of operation that may take long.
+SWEEP = "sweep"
 # How long the use of a project is remembered; what this process accepts meanwhile is added.
 _USAGE_SECONDS = 2.0
 _PROJECTS = 10_000
@@ -38,9 +40,10 @@ class AsyncCall:
     """A call that is to be done later.
 
     Attributes:
-        kind: `invoke` or `checksums`.
+        kind: `invoke`, `checksums` or `sweep`.
         subject: what it is about, for people.
         repeatable: whether it may be repeated after its request was sent.
+        authority_seconds: how long it may take; None: as long as an operation may wait and be retried.
     """
 
     kind: str
@@ -48,6 +51,7 @@ class AsyncCall:
     repeatable: bool
     request: Request
     preference: AsyncPreference
+    authority_seconds: int | None = None
 
 
 class Operations:
@@ -114,7 +118,7 @@ class Operations:
                 request=wanted.request,
                 fingerprint=fingerprint_of(wanted.request),
                 repeatable=wanted.repeatable,
-                delegation_id=await self._delegations.delegation_of(caller),
+                delegation_id=await self._delegations.delegation_of(caller, wanted.authority_seconds),
                 max_age_ms=settings.operation_max_age_seconds * 1000,
                 retention_ms=1000 * (settings.operation_retention_seconds if retention is None else retention),
                 idempotency_key=preference.idempotency_key,
@@ -160,7 +164,9 @@ class Operations:
                 accepting.retry,
                 project_id,
                 operation_id,
-                delegation_id=await self._delegations.delegation_of(call.caller),
+                delegation_id=await self._delegations.delegation_of(
+                    call.caller, self._settings.sweep_max_seconds if found.kind == SWEEP else None
+                ),
                 max_age_ms=self._settings.operation_max_age_seconds * 1000,
             )
         found = await self.find(call, operation_id)

@@ -16,6 +16,7 @@ from gateway.checksums.routes import check_default_algorithms
 from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
+from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes, no_problem
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
@@ -99,7 +100,8 @@ def build_app(
     )
     install_error_handlers(app)
     on_end = usage.record_end if usage is not None else None
-    return RequestMiddleware(_Dispatcher(app), settings, metrics, recorder, websockets=(PREFIX,), on_end=on_end)
+    dispatcher = _Dispatcher(app, MicroversionMiddleware(app, settings.service_type))
+    return RequestMiddleware(dispatcher, settings, metrics, recorder, websockets=(PREFIX,), on_end=on_end)
 
 
 def routes(
@@ -167,6 +169,8 @@ def routes(
         Route("/v1/operations/{operation}", operation, methods=["GET", "DELETE"]),
         Route("/v1/operations/{operation}/result", result, methods=["GET"]),
         Route("/v1/operations/{operation}/retry", retry, methods=["POST"]),
+        Route("/v1/sweeps", _to(lambda services: services.sweeps.many), methods=["GET", "POST"]),
+        Route("/v1/sweeps/{operation}", _to(lambda services: services.sweeps.one), methods=["GET"]),
         Route("/v1/callback-key", _to(lambda services: services.operations.callback_key), methods=["GET"]),
     ]
 
@@ -185,15 +189,16 @@ def _to(
 class _Dispatcher:
     """Passes invocations to their route at once, and all other requests through Starlette's layers and router."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Starlette, others: ASGIApp) -> None:
         self._app = app
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["raw_path"].startswith(PREFIX) and scope["method"] in METHODS:
             services: Services = self._app.state.services
             await services.invocations.answer(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._others(scope, receive, send)
 
 
 class Invoke:

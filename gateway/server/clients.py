@@ -93,9 +93,7 @@ async def open_clients(
     """
     async with (
         FunctionClient(settings, function_trust(settings).context()) as functions,
-        _client(
-            store_trust(settings), AllowlistResolver(ThreadedResolver(), allowlist, is_forbidden_address)
-        ) as stores,
+        store_session(settings, allowlist) as stores,
         keystone_client(settings, identity) as keystone_http,
     ):
         yield functions, stores, keystone_http
@@ -108,6 +106,11 @@ def store_origins(settings: Settings) -> StoreAllowlist:
         ValueError: a setting is not the URL of a store.
     """
     return StoreAllowlist(listed=settings.store_allowlist, configured=(settings.swift_endpoint, settings.s3_endpoint))
+
+
+def store_session(settings: Settings, allowlist: StoreAllowlist) -> aiohttp.ClientSession:
+    """The HTTP client of object stores; it connects only to addresses that the allowlist accepts."""
+    return _client(store_trust(settings), AllowlistResolver(ThreadedResolver(), allowlist, is_forbidden_address))
 
 
 def _client(trust: TlsTrust, resolver: AbstractResolver) -> aiohttp.ClientSession:

@@ -12,8 +12,11 @@ from gateway.errors import ErrorCode
 from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
+from gateway.limits_api.document import SOURCES
 from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
+from gateway.server.openapi_sweeps import SWEEP_SCHEMA, sweep_paths
 from gateway.usage.query import FORMATS, GROUP_NAMES
+from policies.unified_limits import RESOURCES
 
 _TOKEN_SCHEMES = {
     "token": {
@@ -42,6 +45,7 @@ _LIMITS: dict[str, Any] = {
             "properties": {"rate": {"type": "array", "items": {"type": "object"}}, "absolute": _NUMBERS},
         },
         "usage": {"type": "object", "additionalProperties": _NUMBERS},
+        "sources": {"type": "object", "additionalProperties": {"enum": list(SOURCES)}},
     },
 }
 
@@ -77,6 +81,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/checksums/": _digest_path("original", by_query),
             "/v1/invoke/{function}/{path}": _invoke_path(),
             **operation_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
+            **sweep_paths(_errors(_json({"$ref": "#/components/schemas/Error"}))),
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
@@ -241,6 +246,7 @@ def _schemas() -> dict[str, Any]:
     }
     return {
         "Operation": OPERATION_SCHEMA,
+        "Sweep": SWEEP_SCHEMA,
         "Digests": {
             "type": "object",
             "required": ["container", "object", "version_id", "etag", "size", "digests", "sources"],
@@ -290,7 +296,11 @@ def _schemas() -> dict[str, Any]:
                     "items": {
                         "type": "object",
                         "required": ["request_id", "code", "status", "title", "detail"],
-                        "properties": {"code": {"enum": [kind.code for kind in ErrorCode]}, "limit": _reached()},
+                        "properties": {
+                            "code": {"enum": [kind.code for kind in ErrorCode]},
+                            "limit": _reached(),
+                            "over_limit": {"type": "array", "items": _over_limit()},
+                        },
                     },
                 },
             },
@@ -306,6 +316,20 @@ def _reached() -> dict[str, Any]:
             "name": {"enum": list(NAMES)},
             "value": {"type": "integer"},
             "usage": {"type": "number"},
+        },
+    }
+
+
+def _over_limit() -> dict[str, Any]:
+    """As oslo.limit's `OverLimitInfo`."""
+    return {
+        "type": "object",
+        "required": ["resource_name", "limit", "current_usage", "delta"],
+        "properties": {
+            "resource_name": {"enum": [resource.name for resource in RESOURCES]},
+            "limit": {"type": "integer"},
+            "current_usage": {"type": "number"},
+            "delta": {"type": "integer"},
         },
     }
 

@@ -17,7 +17,7 @@ OPERATION_SCHEMA: Mapping[str, Any] = {
     "required": ["id", "kind", "subject", "state", "attempts", "progress", "error", "links", *_TIMES],
     "properties": {
         "id": _ID,
-        "kind": {"enum": ["invoke", "checksums"]},
+        "kind": {"enum": ["invoke", "checksums", "sweep"]},
         "subject": _TEXT,
         "state": {"enum": [state.value for state in State]},
         "cancel_requested": {"type": "boolean"},
@@ -49,7 +49,7 @@ def operation_paths(errors: Mapping[str, Any]) -> dict[str, Any]:
             ("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Maximum number of operations."),
             ("marker", _ID, "The list begins after this operation."),
             ("state", _TEXT, "States, separated by commas."),
-            ("kind", _TEXT, "`invoke` or `checksums`."),
+            ("kind", _TEXT, "`invoke`, `checksums` or `sweep`."),
             ("subject", _TEXT, "The function, or the path of the object."),
             ("user_id", _TEXT, "Only those of this user."),
         )

@@ -26,7 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
-from gateway.identity.trusts import Trusts, TrustTokens
+from gateway.identity.trusts import Trusts, TrustTokens, WorkerUser
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.revision_stats import RevisionStats
@@ -35,9 +35,11 @@ from gateway.limits.backend import InMemoryLimitBackend, LimitBackend
 from gateway.limits.background_throttle import BackgroundThrottle
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.service_queue import ServiceCallerQueue
+from gateway.limits.unified import LimitsReader, ProjectLimits
 from gateway.limits_api.routes import LimitRoutes
 from gateway.objects.allowlist import StoreAllowlist
 from gateway.objects.circuit_breaking import CircuitBreakingStore
+from gateway.objects.containers import SwiftContainers
 from gateway.objects.drivers import DRIVERS, DriverParts
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
@@ -49,6 +51,7 @@ from gateway.operations.service import Operations
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
+from gateway.sweeps.routes import SweepRoutes
 from gateway.triggers.events import EventTriggers
 from gateway.triggers.firing import TriggerFiring
 from gateway.triggers.reports import TriggerReports
@@ -73,6 +76,7 @@ class Services:
     limits: LimitRoutes
     usage: UsageRoutes
     operations: OperationRoutes
+    sweeps: SweepRoutes
     project_of: ProjectOf
 
 
@@ -92,15 +96,17 @@ async def open_services(
     async with (
         open_clients(settings, identity, allowlist) as (functions, store_http, keystone_http),
         open_limit_backend(settings, metrics) as backend,
+        open_project_limits(settings, identity, keystone_http, metrics) as project_limits,
         open_database(settings) as database,
         recording_usage(usage, database),
     ):
-        limiter = ProjectLimiter(backend, settings, metrics)
+        limiter = ProjectLimiter(backend, settings, metrics, project_limits)
         authenticator = build_authenticator(settings, identity, metrics, keystone_http)
-        admission = Admission(authenticator, directory, limiter)
+        worker = WorkerUser(identity.credential, settings.operation_trustee_id)
+        admission = Admission(authenticator, directory, limiter, worker=worker)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
-        operations = build_operations(settings, identity, keystone_http, limiter, database)
+        operations = build_operations(settings, Trusts(keystone_http, identity.auth_url), worker, limiter, database)
         asynchronous = AsyncCalls(operations, body_max_bytes=settings.operation_body_max_bytes)
         checksums = Checksums(
             admission=admission,
@@ -163,6 +169,17 @@ async def open_services(
                 limits=LimitRoutes(admission, limiter),
                 usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
                 operations=OperationRoutes(admission, operations, settings),
+                sweeps=SweepRoutes(
+                    admission,
+                    operations,
+                    checksums=checksums,
+                    store=store,
+                    containers=SwiftContainers(
+                        StoreClient(store_http, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist),
+                        settings,
+                    ),
+                    settings=settings,
+                ),
                 project_of=authenticator.project_of,
             )
 
@@ -179,6 +196,24 @@ async def open_limit_backend(settings: Settings, metrics: Metrics) -> AsyncItera
     url, timeout_seconds = settings.limit_store_url.get_secret_value(), settings.limit_store_timeout_seconds
     async with open_redis_backend(url, metrics, timeout_seconds=timeout_seconds) as backend:
         yield backend
+
+
+@contextlib.asynccontextmanager
+async def open_project_limits(
+    settings: Settings, identity: IdentityService, keystone_http: httpx.AsyncClient, metrics: Metrics
+) -> AsyncIterator[ProjectLimits]:
+    """The limits in force; Keystone's are read in the background."""
+    reader = LimitsReader(
+        client=keystone_http,
+        auth_url=identity.auth_url,
+        credential=identity.credential,
+        service_type=settings.service_type,
+        region=settings.region_name or identity.region,
+        timeout_seconds=settings.keystone_timeout_seconds,
+    )
+    limits = ProjectLimits()
+    async with limits.following(reader.read, metrics, seconds=settings.unified_limits_seconds):
+        yield limits
 
 
 @contextlib.asynccontextmanager
@@ -210,16 +245,15 @@ async def recording_usage(usage: UsageRecorder | None, database: Database | None
 
 def build_operations(
     settings: Settings,
-    identity: IdentityService,
-    keystone_http: httpx.AsyncClient,
+    trusts: Trusts,
+    worker: WorkerUser,
     limiter: ProjectLimiter,
     database: Database | None,
 ) -> Operations | None:
     """Asynchronous calls; None without a database."""
     if database is None:
         return None
-    trusts = Trusts(keystone_http, identity.auth_url)
-    return Operations(database, Delegations(database, trusts, identity.credential, settings), limiter, settings)
+    return Operations(database, Delegations(database, trusts, worker, settings), limiter, settings)
 
 
 def build_runner(

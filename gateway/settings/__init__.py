@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.settings.base import Group
 from gateway.settings.identity import IdentitySettings, TokenCacheSettings
 from gateway.settings.limits import ChecksumSettings, LimitSettings
-from gateway.settings.operations import CallbackSettings, OperationSettings, WorkerSettings
+from gateway.settings.operations import CallbackSettings, OperationSettings, SweepSettings, WorkerSettings
 from gateway.settings.registry import RegistrySettings
 from gateway.settings.server import RequestSettings, ServerSettings, TenantSettings
 from gateway.settings.triggers import TriggerSettings
@@ -38,6 +38,7 @@ GROUPS: tuple[type[Group], ...] = (
     LimitSettings,
     OperationSettings,
     WorkerSettings,
+    SweepSettings,
     CallbackSettings,
     UsageSettings,
     RegistrySettings,
@@ -56,6 +57,7 @@ class Settings(
     LimitSettings,
     OperationSettings,
     WorkerSettings,
+    SweepSettings,
     CallbackSettings,
     UsageSettings,
     RegistrySettings,

@@ -31,6 +31,13 @@ class LimitSettings(Group):
         description="Maximum time in seconds that other callers of a project wait because of one large object. The "
         "caller that had it read waits until its own debt is paid.",
     )
+    unified_limits_seconds: float = Field(
+        20,
+        ge=0,
+        le=60,
+        description="Interval at which the limits of Keystone (osfaas limits register) are read. They are in force "
+        "over those of the Tenant. 0: Keystone's limits are not used.",
+    )
     limit_queue_size: int = Field(
         64, ge=0, description="Maximum number of calls of a project that are queued for one of its limits, per process."
     )

@@ -99,3 +99,38 @@ class CallbackSettings(Group):
     )
     callback_timeout_seconds: float = Field(10, gt=0, description="Maximum time of one delivery.")
     callback_max_age_seconds: int = Field(86_400, ge=0, description="How long a callback is retried.")
+
+
+class SweepSettings(Group):
+    """Settings of integrity sweeps."""
+
+    sweep_max_seconds: int = Field(
+        2_592_000,
+        ge=3_600,
+        le=31_536_000,
+        description="How long a sweep may take: its trust lives twice as long, and ends with it.",
+    )
+    sweep_part_objects: int = Field(
+        5_000,
+        ge=1,
+        le=10_000,
+        description="Objects of one part of the results of a sweep. A worker that dies repeats one part at most.",
+    )
+    sweep_part_bytes: int = Field(
+        8 << 30, ge=1, description="Bytes of the objects of one part; a part has one object at least."
+    )
+    sweep_turn_seconds: float = Field(
+        60, gt=0, description="After this time a sweep gives its place to operations that wait, at the end of its part."
+    )
+    sweep_recheck_seconds: float = Field(
+        5,
+        gt=0,
+        description="How often a worker checks that a running sweep is still allowed: its trust, user and project in "
+        "Keystone, the tenant, the container's ACL.",
+    )
+    sweep_dump_max_bytes: int = Field(4 << 30, ge=1, description="Maximum size of a dump that a sweep compares with.")
+    sweep_scratch_dir: str | None = Field(
+        None,
+        description="Folder for the sorted dump of a running sweep, which takes two to three times its size. Default: "
+        "the system's folder for temporary files.",
+    )

@@ -41,7 +41,8 @@ class RegistrySettings(Group):
         120,
         ge=1,
         description="Maximum logins at the token endpoint per minute and client address (of IPv6: per /64 network). "
-        "Each costs Keystone one request; what is over it is rejected (429) without one.",
+        "Each costs Keystone one request; what is over it is rejected (429) without one. Pulls of nodes and builds "
+        "have this limit for each project, apart from users.",
     )
     registry_trusted_proxies: int = Field(
         0,

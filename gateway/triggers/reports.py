@@ -16,7 +16,8 @@ import httpx
 from gateway.errors import GatewayError
 from gateway.identity.credential import ServiceCredential
 from gateway.triggers.outcomes import FiringResult
-from tenancy.model.trigger import TriggerRecord, time_text
+from tenancy.model.times import timestamp
+from tenancy.model.trigger import TriggerRecord
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class TriggerReports:
             "reason": result.reason,
             "message": result.message,
             "id": result.id,
-            "at": time_text(dt.datetime.now(dt.UTC)),
+            "at": timestamp(dt.datetime.now(dt.UTC)),
         }
         self._any.set()
 

@@ -28,7 +28,7 @@ def record_of(
     if usage is None or project_id is None or user_id is None or context.route not in ROUTES:
         return None
     return CallRecord(
-        id=context.request_id,
+        id=context.attempt_at or context.request_id,
         project_id=project_id[:_MAX_ID],
         user_id=user_id[:_MAX_ID],
         function=usage.function[:_MAX_ID],

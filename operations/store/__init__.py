@@ -8,6 +8,7 @@ where `work` is a function whose first parameter is a connection. The functions 
 - `accepting`: what the gateway does (accept, look up, list, cancel, retry);
 - `working`: what a worker does (claim, renew, finish, reap);
 - `callbacks`: what is due for delivery;
+- `sweeps`: how far sweeps have come;
 - `delegations`: the trusts of unfinished operations;
 - `usage`: records of calls, and their sums by hour.
 

@@ -66,7 +66,7 @@ class NewOperation:
 
     Attributes:
         id: see `new_id`.
-        kind: `invoke` or `checksums`.
+        kind: `invoke`, `checksums` or `sweep`.
         subject: what it is about, for people: the function, or the path of the object.
         request_id: of the request that asked for it.
         fingerprint: tells whether two requests with one idempotency key are the same.

@@ -149,6 +149,17 @@ callbacks = Table(
     **TABLE_OPTIONS,
 )
 
+# How far a sweep has come.
+sweeps = Table(
+    "operation_sweeps",
+    metadata,
+    Column("operation_id", String(36), primary_key=True),
+    Column("position", _LONG_TEXT, nullable=False),
+    Column("objects_total", BigInteger, nullable=True),
+    Column("bytes_total", BigInteger, nullable=True),
+    **TABLE_OPTIONS,
+)
+
 # One row for each call, by the id of its request: what is stored twice counts once.
 usage_records = Table(
     "usage_records",

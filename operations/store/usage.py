@@ -1,14 +1,27 @@
 """Records of calls, their sums by hour, and questions about these. Each function is one transaction.
 
 A record counts once, however often it is stored: its id is its key, and the sums are changed in the transaction that
-inserts it.
+inserts it. Attempts at one asynchronous call have one id, and are one record.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from operations.store.clock import now_ms
@@ -24,7 +37,7 @@ class CallRecord:
     """One finished call.
 
     Attributes:
-        id: of the request; unique.
+        id: of the call: of its request, or of the operation that the request is an attempt at.
         function: "": no function of the project was named.
         revision: "": not known.
         outcome: the responsible side, as in the access log.
@@ -114,32 +127,66 @@ def store(connection: Connection, records: Sequence[CallRecord]) -> int:
     Raises:
         IntegrityError: another process has stored one of them at the same time; nothing was changed.
     """
-    by_id = {record.id: record for record in records}
-    for record_id in connection.execute(select(_R.id).where(_R.id.in_(by_id))).scalars():
-        del by_id[record_id]
-    if by_id:
-        connection.execute(insert(usage_records), [asdict(record) for record in by_id.values()])
-        # In one order in every process, so that transactions do not wait for each other in a circle.
-        for key, sums in sorted(sums_by_hour(by_id.values()).items()):
-            _add(connection, key, sums)
-    return len(by_id)
+    ids = {record.id for record in records}
+    # In one order in every process, as below.
+    wanted = select(usage_records).where(_R.id.in_(ids)).order_by(_R.id).with_for_update()
+    before = {row["id"]: _record_of(row) for row in connection.execute(wanted).mappings()}
+    after = with_attempts(before, records)
+    new = [asdict(record) for record in after.values() if record.id not in before]
+    changed = [record for record in after.values() if record.id in before]
+    if new:
+        connection.execute(insert(usage_records), new)
+    for record in changed:
+        connection.execute(update(usage_records).where(_R.id == record.id).values(**asdict(record)))
+    # In one order in every process, so that transactions do not wait for each other in a circle.
+    sums = sums_by_hour(after.values(), replaced=[before[record.id] for record in changed])
+    for key, change in sorted(sums.items()):
+        _add(connection, key, change)
+    return len(new)
+
+
+def with_attempts(before: Mapping[str, CallRecord], records: Iterable[CallRecord]) -> dict[str, CallRecord]:
+    """The records that are new or differ from those before, by id. Pure.
+
+    Attempts at one call come one after another, so one that began no later than the one on record has been counted. (If
+    a worker has lost its lease and lives on, two overlap, and the work of the earlier one may be missing.)
+    """
+    found: dict[str, CallRecord] = {}
+    for record in sorted(records, key=attrgetter("started_at")):
+        known = found.get(record.id) or before.get(record.id)
+        if known is None:
+            found[record.id] = record
+        elif record.started_at > known.started_at:
+            used = {name: getattr(known, name) + getattr(record, name) for name in SUMS[3:]}
+            found[record.id] = replace(record, **used, cold_start=known.cold_start or record.cold_start)
+    return found
+
+
+def _record_of(row: RowMapping) -> CallRecord:
+    values = {field.name: row[field.name] for field in fields(CallRecord)}
+    return CallRecord(**{**values, "cold_start": bool(row["cold_start"])})
 
 
 HourKey = tuple[str, int, str, str, str]
 
 
-def sums_by_hour(records: Iterable[CallRecord]) -> dict[HourKey, dict[str, int]]:
-    """The sums that records add, by project, hour, user, function and revision. Pure."""
+def sums_by_hour(
+    records: Iterable[CallRecord], *, replaced: Iterable[CallRecord] = ()
+) -> dict[HourKey, dict[str, int]]:
+    """The sums that records add, by project, hour, user, function and revision. Pure.
+
+    `replaced`: records that are no more; what they had added is taken away.
+    """
     found: dict[HourKey, dict[str, int]] = {}
-    for record in records:
+    for sign, record in [*((1, record) for record in records), *((-1, record) for record in replaced)]:
         hour = record.started_at - record.started_at % HOUR_MS
         key = (record.project_id, hour, record.user_id, record.function, record.revision)
         sums = found.setdefault(key, dict.fromkeys(SUMS, 0))
-        sums["calls"] += 1
-        sums["failed"] += record.outcome != ANSWERED
-        sums["cold_starts"] += record.cold_start
+        sums["calls"] += sign
+        sums["failed"] += sign * (record.outcome != ANSWERED)
+        sums["cold_starts"] += sign * record.cold_start
         for name in SUMS[3:]:
-            sums[name] += getattr(record, name)
+            sums[name] += sign * getattr(record, name)
     return found
 
 
@@ -149,6 +196,8 @@ def _add(connection: Connection, key: HourKey, sums: Mapping[str, int]) -> None:
     this = and_(*(_H[name] == value for name, value in row.items()))
     change = update(usage_hours).where(this).values({name: _H[name] + value for name, value in sums.items()})
     if connection.execute(change).rowcount:
+        if sums["calls"] < 0:
+            connection.execute(delete(usage_hours).where(this, _H.calls == 0))
         return
     try:
         with connection.begin_nested():

@@ -23,7 +23,7 @@ from operations.store.model import (
     fields_of,
     fields_text,
 )
-from operations.store.schema import callbacks, delegations, operations, queues, requests, results
+from operations.store.schema import callbacks, delegations, operations, queues, requests, results, sweeps
 
 _T = operations.c
 _PORTION = 200
@@ -320,7 +320,7 @@ def forget(connection: Connection) -> int:
     )
     old = list(connection.execute(wanted).scalars())
     if old:
-        for table in (requests, results, callbacks):
+        for table in (requests, results, callbacks, sweeps):
             connection.execute(delete(table).where(table.c.operation_id.in_(old)))
         connection.execute(delete(operations).where(_T.id.in_(old)))
     return len(old)

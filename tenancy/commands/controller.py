@@ -40,6 +40,19 @@ import click
     help="Keystone polling interval in seconds.",
 )
 @click.option(
+    "--limits-seconds",
+    type=click.FloatRange(0, 60),
+    default=20,
+    show_default=True,
+    help="Interval in seconds at which Keystone's limits are read. 0: they are not used.",
+)
+@click.option(
+    "--service-type",
+    default="function",
+    show_default=True,
+    help="Service type in Keystone's catalog, to which the limits belong.",
+)
+@click.option(
     "--resync-seconds",
     type=click.FloatRange(1),
     default=300,
@@ -85,6 +98,8 @@ def controller(platform_file: Path, kubeconfig: Path | None, lease_seconds: floa
         listen_port=options["port"],
         workers=options["workers"],
         poll_seconds=options["poll_seconds"],
+        limits_seconds=options["limits_seconds"],
+        service_type=options["service_type"],
         resync_seconds=options["resync_seconds"],
         selector=_labels(options["selector"]),
         registry_key_file=options["registry_key_file"],

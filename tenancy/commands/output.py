@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tenancy.model.record import ConditionType, TenantRecord, manifest_of, timestamp
+from tenancy.model.record import ConditionType, TenantRecord, manifest_of
+from tenancy.model.times import timestamp
 from tenancy.model.trigger import TriggerRecord
 
 _WORDS = {True: "yes", False: "no", None: "unknown"}

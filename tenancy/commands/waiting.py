@@ -9,7 +9,7 @@ import click
 
 from policies.names import ProjectId
 from tenancy.commands.access import NOT_IN_TIME
-from tenancy.model.record import Condition, ConditionType, TenantRecord
+from tenancy.model.record import ConditionType, TenantCondition, TenantRecord
 from tenancy.model.suspension import OFFBOARDING, PROJECT_DELETED, PROJECT_DISABLED, SUSPENDED
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def wait_for(tenants: "TenantRepository", project_id: ProjectId, until: Until, s
         time.sleep(_POLL_SECONDS)
 
 
-def _of(record: TenantRecord | None, type_: ConditionType, holds: Callable[[Condition], bool]) -> bool:
+def _of(record: TenantRecord | None, type_: ConditionType, holds: Callable[[TenantCondition], bool]) -> bool:
     if record is None or record.status.observed_generation < record.generation:
         return False
     return any(condition.type is type_ and holds(condition) for condition in record.status.conditions)

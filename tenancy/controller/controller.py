@@ -15,11 +15,13 @@ from pathlib import Path
 from tenancy.controller.endpoint import HealthServer
 from tenancy.controller.execute import NoLongerLeadingError
 from tenancy.controller.leadership import LEASE, Leadership, Terms
+from tenancy.controller.limit_states import LimitStates
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.reconcile import Reconciler
 from tenancy.controller.stores import ObservedRecord, TenantStores, observed_record
 from tenancy.controller.work_queue import WorkQueue
+from tenancy.keystone_limits import KeystoneLimits
 from tenancy.keystone_projects import connect_projects
 from tenancy.kubernetes.client import Cluster, Ref, connect
 from tenancy.kubernetes.informer import WatchedKind
@@ -45,6 +47,8 @@ class ControllerSettings:
         listen_host, listen_port: of the health and metrics endpoint.
         workers: maximum number of concurrent reconciles.
         poll_seconds: interval between two reads of Keystone's projects.
+        limits_seconds: interval between two reads of Keystone's limits; 0: they are not used.
+        service_type: of our service in Keystone's catalog, to which the limits belong.
         resync_seconds: interval at which all tenants are enqueued, regardless of the watches; see `settled`.
         terms: times of the leader election.
         selector: labels of the records that this controller manages; others belong to another controller.
@@ -57,6 +61,8 @@ class ControllerSettings:
     listen_port: int = 8790
     workers: int = 4
     poll_seconds: float = 60.0
+    limits_seconds: float = 20.0
+    service_type: str = "function"
     resync_seconds: float = 300.0
     terms: Terms = field(default_factory=Terms)
     selector: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +72,9 @@ class ControllerSettings:
 class Controller:
     """One replica: stands by until it leads, and exits when it loses the lead, to be restarted."""
 
-    def __init__(self, settings: ControllerSettings, cluster: Cluster, states: ProjectStates) -> None:
+    def __init__(
+        self, settings: ControllerSettings, cluster: Cluster, states: ProjectStates, limits: LimitStates | None = None
+    ) -> None:
         """Reads the platform file.
 
         Raises:
@@ -75,9 +83,13 @@ class Controller:
         self._settings = settings
         self._cluster = cluster
         self._states = states
+        self._limits = limits or LimitStates(None, states)
         self._metrics = ControllerMetrics()
         self._queue = WorkQueue()
         self._stop = threading.Event()
+        # Reconciles begin after the first read of Keystone's limits: a restart must not put the records' numbers in
+        # force for a moment.
+        self._limits_asked = threading.Event()
         self._failed = False
         self._labels = ",".join(sorted(f"{key}={value}" for key, value in settings.selector.items()))
         platform = read_platform(settings.platform_file)
@@ -96,6 +108,7 @@ class Controller:
             cluster,
             platform,
             states,
+            self._limits,
             self._metrics,
             lambda: self._leadership.leads,
             self._stores.versions_of,
@@ -117,6 +130,7 @@ class Controller:
         ):
             self._leadership.run(self._stop, self._begin, self._lose)
         self._stop.set()
+        self._limits_asked.set()
         self._queue.close()
         for thread in self._working:
             # A running reconcile ends; it writes nothing any more without the lease.
@@ -129,6 +143,10 @@ class Controller:
             self._working.append(_start(f"worker-{number}", self._work))
         self._stores.start(self._cluster, self._stop)
         _start("keystone", self._poll)
+        if self._limits.enabled:
+            _start("limits", self._poll_limits)
+        else:
+            self._limits_asked.set()
         _start("resync", self._resync)
 
     def _lose(self) -> None:
@@ -146,6 +164,7 @@ class Controller:
         self._metrics.watch_failures.labels(watched.kind.kind).inc()
 
     def _work(self) -> None:
+        self._limits_asked.wait()
         while (name := self._queue.get()) is not None:
             result, again = "done", None
             try:
@@ -188,6 +207,23 @@ class Controller:
                 log.exception("reading Keystone's projects failed unexpectedly")
             self._stop.wait(self._settings.poll_seconds)
 
+    def _poll_limits(self) -> None:
+        while not self._stop.is_set():
+            try:
+                names = {record.project_id: record.name for record in self._records() if record.project_id}
+                for project_id in self._limits.refresh(names):
+                    self._queue.add(names[project_id])
+                self._metrics.limit_reads.labels("complete").inc()
+            except ProjectsError as error:
+                log.warning("the limits of the projects are unchanged: %s", error)
+                self._metrics.limit_reads.labels("unusable").inc()
+            except TenancyError as error:
+                log.warning("the tenants cannot be listed: %s", error)
+            except Exception:
+                log.exception("reading Keystone's limits failed unexpectedly")
+            self._limits_asked.set()
+            self._stop.wait(self._settings.limits_seconds)
+
     def _resync(self) -> None:
         while not self._stop.wait(self._settings.resync_seconds):
             try:
@@ -224,7 +260,10 @@ def run_controller(settings: ControllerSettings) -> int:
     Raises:
         TenancyError: no cluster, no credential or no platform file.
     """
-    return Controller(settings, connect(settings.kubeconfig), ProjectStates(connect_projects())).run()
+    keystone = connect_projects()
+    states = ProjectStates(keystone)
+    limits = KeystoneLimits(keystone.connection, settings.service_type) if settings.limits_seconds else None
+    return Controller(settings, connect(settings.kubeconfig), states, LimitStates(limits, states)).run()
 
 
 def _start(name: str, run: object) -> threading.Thread:

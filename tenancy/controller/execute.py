@@ -5,7 +5,18 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.controller.plan import Action, Applied, Apply, Delete, Plan, Refusal, RemoveFields, content_of, digest_of
+from tenancy.controller.plan import (
+    Action,
+    Applied,
+    Apply,
+    Delete,
+    Plan,
+    Refusal,
+    RemoveFields,
+    Reroute,
+    content_of,
+    digest_of,
+)
 from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Cluster, Ref
 from tenancy.kubernetes.kinds import NAMESPACE
@@ -90,6 +101,9 @@ def _do(cluster: Cluster, action: Action, remembered: MutableMapping[Ref, Applie
         same = {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version}
         removals = [{"op": "remove", "path": pointer} for pointer in action.pointers]
         return cluster.patch(ref, [same, *removals])
+    if isinstance(action, Reroute):
+        same = {"op": "test", "path": "/metadata/uid", "value": action.uid}
+        return cluster.patch(ref, [same, {"op": "add", "path": "/spec/traffic", "value": list(action.traffic)}])
     manifest = action.manifest
     if action.uid:
         # An object that replaced the one in the snapshot may belong to another writer.

@@ -11,9 +11,18 @@ from policies.tenant import TenantObjects
 from tenancy.controller.builds import BuildState
 from tenancy.controller.cold_starts import counted_starts, starts_fields
 from tenancy.controller.crashes import crash_of, not_answering
-from tenancy.controller.function_status import condition_of, of_revisions, problem_of, routes_calls, traffic_of
+from tenancy.controller.function_status import (
+    Share,
+    condition_of,
+    of_revisions,
+    problem_of,
+    routes_calls,
+    shares_in,
+    traffic_of,
+)
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE
+from tenancy.model.condition import Condition, condition_fields
 from tenancy.model.function import (
     ActiveRevision,
     FunctionCondition,
@@ -22,13 +31,11 @@ from tenancy.model.function import (
     OwnFunctionStatus,
     build_fields,
 )
-from tenancy.model.record import timestamp
 from tenancy.model.suspension import Suspension
 
 _ACCEPTED, _REVISION = FunctionConditionType.ACCEPTED, FunctionConditionType.REVISION
 _BUILT = FunctionConditionType.BUILT
 _TRAFFIC, _READY = FunctionConditionType.TRAFFIC, FunctionConditionType.READY
-_MAX_CHARACTERS = 2_000
 DEPLOYING = "Deploying"
 
 
@@ -68,7 +75,7 @@ def own_function_status(record: FunctionRecord, context: OwnFunctionContext) -> 
     if record.spec.source:
         conditions.append(_built(conditions[0], build))
     conditions.append(_revision(record, context, built, service))
-    conditions.append(_traffic(record, built, service))
+    conditions.append(_traffic(record, context, built, service))
     reported: Mapping[str, Any] = service.get("status", {}) if service else {}
     return OwnFunctionStatus(
         observed_generation=record.generation,
@@ -92,7 +99,6 @@ def function_status_patch(
 ) -> dict[str, Any] | None:
     """The merge patch for the status of a `Function` object; None if the status is unchanged."""
     before = manifest.get("status") or {}
-    last = {condition["type"]: condition for condition in before.get("conditions", ())}
     after = {
         "observedGeneration": status.observed_generation,
         "url": status.url,
@@ -104,7 +110,7 @@ def function_status_patch(
             for each in status.active
         ],
         "conditions": [
-            _condition_fields(condition, last.get(condition.type.value, {}), status, now)
+            condition_fields(condition, before, generation=status.observed_generation, now=now)
             for condition in status.conditions
         ],
         **({"revisions": starts_fields(status.starts)} if status.starts or before.get("revisions") else {}),
@@ -117,57 +123,42 @@ def function_status_patch(
     return None if after == before else {"status": after}
 
 
-def _condition_fields(
-    condition: FunctionCondition, before: Mapping[str, Any], status: OwnFunctionStatus, now: dt.datetime
-) -> dict[str, Any]:
-    word = {True: "True", False: "False", None: "Unknown"}[condition.status]
-    since = before.get("lastTransitionTime") if before.get("status") == word else None
-    return {
-        "type": condition.type.value,
-        "status": word,
-        "reason": condition.reason,
-        "message": condition.message[:_MAX_CHARACTERS],
-        "observedGeneration": status.observed_generation,
-        "lastTransitionTime": since or timestamp(now),
-    }
-
-
 def _accepted(record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None) -> FunctionCondition:
     if context.suspension:
-        return FunctionCondition(_ACCEPTED, False, "Suspended", context.suspension.message)
+        return Condition(_ACCEPTED, False, "Suspended", context.suspension.message)
     rejection = context.wanted.rejected.get(record.name)
     if rejection:
-        return FunctionCondition(_ACCEPTED, False, rejection.reason, rejection.message)
+        return Condition(_ACCEPTED, False, rejection.reason, rejection.message)
     for refusal in context.refusals:
         if refusal.ref.kind == KNATIVE_SERVICE and refusal.ref.name == record.name:
-            return FunctionCondition(_ACCEPTED, False, refusal.reason, refusal.message)
+            return Condition(_ACCEPTED, False, refusal.reason, refusal.message)
     if built is None and record.name not in context.wanted.unbuilt:
         why = "; ".join(context.wanted.problems) or "the tenant could not be built"
-        return FunctionCondition(_ACCEPTED, False, "TenantNotReady", why)
-    return FunctionCondition(_ACCEPTED, True, "Accepted")
+        return Condition(_ACCEPTED, False, "TenantNotReady", why)
+    return Condition(_ACCEPTED, True, "Accepted")
 
 
 def _built(accepted: FunctionCondition, build: BuildState) -> FunctionCondition:
     if not accepted.status:
-        return FunctionCondition(_BUILT, None, "NotBuilt", "this source is not built")
+        return Condition(_BUILT, None, "NotBuilt", "this source is not built")
     if build.ended is None:
-        return FunctionCondition(_BUILT, None, "Building", build.progress)
+        return Condition(_BUILT, None, "Building", build.progress)
     if not build.ended.image:
-        return FunctionCondition(_BUILT, False, build.ended.reason, build.ended.message)
-    return FunctionCondition(_BUILT, True, "Built", f"runtime {build.ended.runtime}" if build.ended.runtime else "")
+        return Condition(_BUILT, False, build.ended.reason, build.ended.message)
+    return Condition(_BUILT, True, "Built", f"runtime {build.ended.runtime}" if build.ended.runtime else "")
 
 
 def _revision(
     record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None, service: Manifest | None
 ) -> FunctionCondition:
     if built is None:
-        return FunctionCondition(_REVISION, None, "NotDeployed", "this specification is not deployed")
+        return Condition(_REVISION, None, "NotDeployed", "this specification is not deployed")
     name = built["spec"]["template"]["metadata"]["name"]
     status = service.get("status", {}) if service else {}
     if service is None or status.get("latestCreatedRevisionName") != name or not _is_current(service):
-        return FunctionCondition(_REVISION, None, DEPLOYING, f"revision {name} is being created")
+        return Condition(_REVISION, None, DEPLOYING, f"revision {name} is being created")
     if status.get("latestReadyRevisionName") == name:
-        return FunctionCondition(_REVISION, True, "Ready")
+        return Condition(_REVISION, True, "Ready")
     return _unready_revision(name, record, context, service)
 
 
@@ -177,37 +168,55 @@ def _unready_revision(
     pods = of_revisions({name}, context.pods)
     reason, message = crash_of(pods) or problem_of(of_revisions({name}, context.deployments), pods)
     if reason:
-        return FunctionCondition(_REVISION, False, reason, f"revision {name}: {message}")
+        return Condition(_REVISION, False, reason, f"revision {name}: {message}")
     known = record.status.condition(_REVISION)
     failed = condition_of(service, "ConfigurationsReady")
     if failed.get("status") == "False":
         # Knative ends the pods of a revision that did not become ready in time; what they said is worth more than that.
         if known and known.status is False and known.message.startswith(f"revision {name}: "):
             return known
-        return FunctionCondition(_REVISION, False, failed.get("reason") or "RevisionFailed", failed.get("message", ""))
+        return Condition(_REVISION, False, failed.get("reason") or "RevisionFailed", failed.get("message", ""))
     starting = not_answering(pods, record.spec.port) or f"revision {name} is starting"
-    return FunctionCondition(_REVISION, None, DEPLOYING, starting)
+    return Condition(_REVISION, None, DEPLOYING, starting)
 
 
-def _traffic(record: FunctionRecord, built: Manifest | None, service: Manifest | None) -> FunctionCondition:
+def _traffic(
+    record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None, service: Manifest | None
+) -> FunctionCondition:
     missing = missing_revisions(record.spec, built) if built else ()
     if missing:
         names = ", ".join(missing)
-        return FunctionCondition(
+        return Condition(
             _TRAFFIC,
             False,
             "RevisionMissing",
             f"{names} does not exist any more; its share goes to the latest revision",
         )
     if service is None:
-        return FunctionCondition(_TRAFFIC, None, "NotDeployed", "there is nothing to send calls to")
+        return Condition(_TRAFFIC, None, "NotDeployed", "there is nothing to send calls to")
     routes = condition_of(service, "RoutesReady")
-    current = _is_current(service) and (built is None or _shares(built) == _shares(service))
+    assigned = _wanted_shares(record, context, built) in {None, shares_in(service["spec"].get("traffic", ()))}
+    if not assigned and built is None and record.name not in context.wanted.traffic:
+        build = context.builds.get(record.name, BuildState())
+        message = "the latest revision gets one of the shares, and is not built; the calls stay where they are"
+        return Condition(_TRAFFIC, False if build.ended else None, "NotBuilt", message)
+    current = _is_current(service) and assigned
     if routes_calls(service) and current:
-        return FunctionCondition(_TRAFFIC, True, "Assigned")
+        return Condition(_TRAFFIC, True, "Assigned")
     if routes.get("status") == "False" and current:
-        return FunctionCondition(_TRAFFIC, False, routes.get("reason") or "NotAssigned", routes.get("message", ""))
-    return FunctionCondition(_TRAFFIC, None, DEPLOYING, "calls are being assigned to revisions")
+        return Condition(_TRAFFIC, False, routes.get("reason") or "NotAssigned", routes.get("message", ""))
+    return Condition(_TRAFFIC, None, DEPLOYING, "calls are being assigned to revisions")
+
+
+def _wanted_shares(
+    record: FunctionRecord, context: OwnFunctionContext, built: Manifest | None
+) -> tuple[Share, ...] | None:
+    """The shares that the Knative Service gets; None: it stays as it is."""
+    if built is not None:
+        return shares_in(built["spec"]["traffic"])
+    if record.name in context.wanted.unbuilt:
+        return tuple((each.percent, each.revision, each.tag) for each in record.spec.traffic)
+    return None
 
 
 def _ready(conditions: Sequence[FunctionCondition]) -> FunctionCondition:
@@ -216,16 +225,8 @@ def _ready(conditions: Sequence[FunctionCondition]) -> FunctionCondition:
         (each for each in conditions if each.status is None), None
     )
     if worst is None:
-        return FunctionCondition(_READY, True, "Ready")
-    return FunctionCondition(_READY, worst.status, worst.reason, worst.message)
-
-
-def _shares(service: Manifest) -> list[tuple[Any, ...]]:
-    """The shares in the specification of a Knative Service."""
-    return [
-        (share.get("percent", 0), share.get("revisionName"), share.get("tag"))
-        for share in service["spec"].get("traffic", ())
-    ]
+        return Condition(_READY, True, "Ready")
+    return Condition(_READY, worst.status, worst.reason, worst.message)
 
 
 def _is_current(service: Manifest) -> bool:

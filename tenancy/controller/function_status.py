@@ -23,6 +23,9 @@ from tenancy.model.record import FunctionStatus
 
 _MAX_CHARACTERS = 400
 
+# Percent, revision (None: the latest) and tag.
+Share = tuple[int, str | None, str | None]
+
 
 def function_statuses(
     services: Iterable[Manifest], deployments: Sequence[Manifest], pods: Sequence[Manifest]
@@ -90,6 +93,11 @@ def condition_of(service: Manifest, type_: str) -> Mapping[str, Any]:
 def routes_calls(service: Manifest) -> bool:
     """Whether Knative sends the calls of a service to revisions that became ready."""
     return bool(traffic_of(service)) and condition_of(service, "RoutesReady").get("status") == "True"
+
+
+def shares_in(traffic: Iterable[Mapping[str, Any]]) -> tuple[Share, ...]:
+    """The shares in the specification of a Knative Service."""
+    return tuple((share.get("percent") or 0, share.get("revisionName"), share.get("tag")) for share in traffic)
 
 
 def traffic_of(service: Manifest) -> Sequence[Mapping[str, Any]]:

@@ -36,6 +36,12 @@ class ControllerMetrics:
             "When Keystone's projects were last read in full.",
             registry=self.registry,
         )
+        self.limit_reads = Counter(
+            "osfaas_controller_limit_reads",
+            "Reads of Keystone's limits, by result: complete or unusable.",
+            ["result"],
+            registry=self.registry,
+        )
         self.watch_failures = Counter(
             "osfaas_controller_watch_failures",
             "Watches that broke, by kind.",

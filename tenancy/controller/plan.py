@@ -6,13 +6,14 @@ reported; one of ours that is no longer wanted is deleted. `tenancy.controller.o
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from policies.labels import OWN_FUNCTION
 from policies.model import Manifest
 from policies.tenant import TenantObjects
+from tenancy.controller.function_status import shares_in
 from tenancy.controller.ownership import foreign_fields, is_ours
 from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Ref, ref_of
@@ -53,6 +54,15 @@ class RemoveFields:
 
 
 @dataclass(frozen=True, slots=True)
+class Reroute:
+    """Give a Knative Service other shares, and leave its revision as it is, if it is still the one in the snapshot."""
+
+    ref: Ref
+    uid: str
+    traffic: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Delete an object, if it is still the one in the snapshot.
 
@@ -65,7 +75,7 @@ class Delete:
     grace_seconds: int | None = None
 
 
-Action = Apply | RemoveFields | Delete
+Action = Apply | RemoveFields | Reroute | Delete
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +134,8 @@ def plan_tenant(tenant: str, wanted: TenantObjects, snapshot: Snapshot, remember
         Delete(ref_of(pod), pod["metadata"]["uid"], STOP_SECONDS)
         for pod in (pods_to_end(snapshot.pods or ()) if wanted.suspended else ())
     ]
-    return Plan((*actions, *_superseded(tenant, wanted, snapshot), *ended), tuple(refusals))
+    rerouted = _rerouted(tenant, wanted, snapshot)
+    return Plan((*actions, *rerouted, *_superseded(tenant, wanted, snapshot), *ended), tuple(refusals))
 
 
 def plan_removal(tenant: str, namespace: Ref, live: Manifest | None) -> Plan:
@@ -197,6 +208,16 @@ def _repair(ref: Ref, manifest: Manifest, live: Manifest, remembered: Applied | 
     foreign = foreign_fields(live, manifest)
     removal = [RemoveFields(ref, metadata["resourceVersion"], foreign)] if foreign else []
     return [*removal, Apply(manifest, metadata["uid"], force=True)]
+
+
+def _rerouted(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> Iterator[Reroute]:
+    for live in snapshot.services:
+        metadata = live["metadata"]
+        shares = wanted.traffic.get(metadata["name"])
+        if shares is None or metadata.get("deletionTimestamp") or not is_ours(live, tenant):
+            continue
+        if shares_in(shares) != shares_in(live["spec"].get("traffic", ())):
+            yield Reroute(ref_of(live), metadata["uid"], tuple(shares))
 
 
 def _superseded(tenant: str, wanted: TenantObjects, snapshot: Snapshot) -> tuple[Delete, ...]:

@@ -13,6 +13,7 @@ from tenancy.controller.builds import BuildDecision, decide_builds, observe_buil
 from tenancy.controller.execute import ApplyResult, execute
 from tenancy.controller.function_report import OwnFunctionContext
 from tenancy.controller.function_status import function_statuses
+from tenancy.controller.limit_states import LimitStates
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.own_functions import ObservedFunctions, observe_functions, report_functions
 from tenancy.controller.plan import Applied, plan_removal, plan_tenant
@@ -56,6 +57,7 @@ class Reconciler:
     cluster: Cluster
     platform: Platform
     states: ProjectStates
+    limits: LimitStates
     metrics: ControllerMetrics
     may_write: Callable[[], bool]
     versions_of: Callable[[str], ObjectVersions | None]
@@ -80,7 +82,7 @@ class Reconciler:
         """
         # Before all reads: a change during them makes the versions differ the next time.
         versions = self.versions_of(name)
-        if self.settled.needs_no_read(name, versions, self.states):
+        if self.settled.needs_no_read(name, versions, self.states, self.limits):
             return None
         settled = None
         try:
@@ -100,7 +102,9 @@ class Reconciler:
         project = self._project_of(record)
         if self._may_remove(record):
             return self._remove(record, manifest), None
-        spec = spec_in_force(record, project[0])
+        # Before they are used: a change during the reconcile makes them differ the next time.
+        limits = self.limits.of(record.spec.project_id)
+        spec = self.limits.in_force(spec_in_force(record, project[0]))
         observed = observe_functions(self.cluster, spec.namespace)
         builds, own, known = self._builds(spec, observed)
         wanted = build_tenant(spec, self.platform, own)
@@ -126,7 +130,7 @@ class Reconciler:
         due = self._due(record, waits=waits, builds=builds.unfinished and spec.suspended is None)
         if versions is None or changed or due is not None:
             return due, None
-        return None, SettledState(versions, record.spec.project_id, project)
+        return None, SettledState(versions, record.spec.project_id, project, limits)
 
     def _builds(
         self, spec: TenantSpec, observed: ObservedFunctions

@@ -10,18 +10,19 @@ from tenancy.controller.execute import ApplyResult
 from tenancy.controller.plan import Refusal
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA
 from tenancy.kubernetes.pods import names_of
+from tenancy.model.condition import Condition, condition_fields
 from tenancy.model.reasons import NOT_READY
 from tenancy.model.record import (
-    Condition,
     ConditionType,
     FunctionStatus,
     ObservedOffboarding,
     ProjectState,
+    TenantCondition,
     TenantRecord,
     TenantStatus,
-    timestamp,
 )
 from tenancy.model.suspension import OFFBOARDING, PROJECT_DELETED, SUSPENDED, Suspension, suspension_of
+from tenancy.model.times import timestamp
 
 _QUOTA_KINDS = frozenset({RESOURCE_QUOTA, LIMIT_RANGE})
 
@@ -81,8 +82,7 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
     Times alone are no change: `lastTransitionTime` moves with a condition's status, `checkedAt` with the project.
     """
     before = manifest.get("status") or {}
-    last = {condition["type"]: condition for condition in before.get("conditions", ())}
-    conditions = [_condition_of(condition, last, status, now) for condition in status.conditions]
+    generation = status.observed_generation
     project: dict[str, Any] = {"state": status.project.value, "name": status.project_name}
     if {**before.get("project", {}), **project} != before.get("project"):
         project["checkedAt"] = timestamp(now)
@@ -103,7 +103,7 @@ def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.date
             }
             for function in status.functions
         ],
-        "conditions": conditions,
+        "conditions": [condition_fields(each, before, generation=generation, now=now) for each in status.conditions],
     }
     if status.offboarding:
         seen = status.offboarding
@@ -148,7 +148,7 @@ def _is_policy(refusal: Refusal) -> bool:
     return refusal.ref.kind not in {NAMESPACE, KNATIVE_SERVICE, *_QUOTA_KINDS}
 
 
-def _of_kinds(result: ReconcileResult, type_: ConditionType, applies_to: Any, good: str) -> Condition:
+def _of_kinds(result: ReconcileResult, type_: ConditionType, applies_to: Any, good: str) -> TenantCondition:
     blocked = _blocked(result)
     if blocked and type_ is not ConditionType.NAMESPACE:
         return Condition(type_, None, blocked.reason, blocked.message)
@@ -163,7 +163,7 @@ def _blocked(result: ReconcileResult) -> Refusal | None:
     return next((refusal for refusal in result.refusals if refusal.ref.kind == NAMESPACE), None)
 
 
-def _function(result: ReconcileResult) -> Condition:
+def _function(result: ReconcileResult) -> TenantCondition:
     type_ = ConditionType.FUNCTION
     usual = _of_kinds(result, type_, lambda refusal: refusal.ref.kind == KNATIVE_SERVICE, "AllReady")
     if usual.status is not True:
@@ -182,7 +182,7 @@ def _function(result: ReconcileResult) -> Condition:
     return usual
 
 
-def _pods(result: ReconcileResult) -> Condition:
+def _pods(result: ReconcileResult) -> TenantCondition:
     type_, pods = ConditionType.PODS, result.pods
     blocked = _blocked(result)
     if blocked:
@@ -202,11 +202,11 @@ def _pods(result: ReconcileResult) -> Condition:
     return Condition(type_, True, "AtLevel")
 
 
-def _no_pods(type_: ConditionType) -> Condition:
+def _no_pods(type_: ConditionType) -> TenantCondition:
     return Condition(type_, True, "Stopped")
 
 
-def _ready(result: ReconcileResult, conditions: Sequence[Condition]) -> Condition:
+def _ready(result: ReconcileResult, conditions: Sequence[TenantCondition]) -> TenantCondition:
     type_, suspension = ConditionType.READY, result.suspension
     if suspension:
         return Condition(
@@ -227,7 +227,7 @@ def _what_ends(suspension: Suspension, record: TenantRecord) -> str:
     return "enabling it there ends the suspension"
 
 
-def _first_not_true(conditions: Iterable[Condition]) -> Condition | None:
+def _first_not_true(conditions: Iterable[TenantCondition]) -> TenantCondition | None:
     return next((condition for condition in conditions if condition.status is not True), None)
 
 
@@ -242,22 +242,6 @@ def _of_offboarding(record: TenantRecord) -> str:
         f"after {timestamp(over_at)}, osfaas tenant offboard {record.spec.project_id} "
         "--confirm removes it; --cancel cancels the offboarding"
     )
-
-
-def _condition_of(
-    condition: Condition, last: Mapping[str, Mapping[str, Any]], status: TenantStatus, now: dt.datetime
-) -> dict[str, Any]:
-    word = {True: "True", False: "False", None: "Unknown"}[condition.status]
-    before = last.get(condition.type.value, {})
-    since = before.get("lastTransitionTime") if before.get("status") == word else None
-    return {
-        "type": condition.type.value,
-        "status": word,
-        "reason": condition.reason,
-        "message": condition.message,
-        "observedGeneration": status.observed_generation,
-        "lastTransitionTime": since or timestamp(now),
-    }
 
 
 def _named(refs: Sequence[Any]) -> str:

@@ -15,10 +15,12 @@ to a direct read:
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from policies.names import ProjectId
+from policies.unified_limits import LimitSource
+from tenancy.controller.limit_states import LimitStates
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.stores import ObjectVersions
 from tenancy.model.record import ProjectState
@@ -34,11 +36,13 @@ class SettledState:
     Attributes:
         versions: of the stores, before the reads.
         project_id, project: whose state and name in Keystone were used.
+        limits: Keystone's for the project.
     """
 
     versions: ObjectVersions
     project_id: ProjectId
     project: tuple[ProjectState, str]
+    limits: Mapping[str, tuple[int, LimitSource]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +61,16 @@ class SettledTenants:
         self._clock = clock
         self._readings: dict[str, _Reading] = {}
 
-    def needs_no_read(self, name: str, versions: ObjectVersions | None, states: ProjectStates) -> bool:
+    def needs_no_read(
+        self, name: str, versions: ObjectVersions | None, states: ProjectStates, limits: LimitStates
+    ) -> bool:
         """Whether two direct reads, not too long ago, found nothing to do with these versions and this project."""
         reading = self._readings.get(name)
         if reading is None or not reading.confirmed or self._clock() >= reading.trusted_until:
             return False
         state = reading.state
+        if limits.of(state.project_id) != state.limits:
+            return False
         return state.versions == versions and states.of(state.project_id) in {None, state.project}
 
     def remember(self, name: str, state: SettledState | None) -> None:

@@ -89,7 +89,7 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
-    """TCP connections that the probe pod holds open; answered if all are open at once."""
+    """TCP connections that the probe pod opens and holds; answered if any is open: a slow target is no defence."""
 
     host: str
     port: int
@@ -132,7 +132,14 @@ class VictimProbe:
     connection: Connect
 
 
-Control = Probe | VictimProbe | Assumed
+@dataclass(frozen=True, slots=True)
+class BuildProbe:
+    """A connection from a pod in the tenant's namespace with the labels of a build's pod."""
+
+    connection: Connect
+
+
+Control = Probe | VictimProbe | BuildProbe | Assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +157,5 @@ class Attack:
     name: str
     summary: str
     fails_from: IsolationLevel
-    attempt: Probe
+    attempt: Probe | BuildProbe
     control: Control

@@ -1,9 +1,9 @@
 """Discovers the targets of the attacks in the cluster."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from policies.model import Manifest, Platform
+from policies.model import Destination, Manifest, Platform
 from tenancy.isolation.targets import PlatformPod, Targets
 from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.model.errors import NotFoundError
@@ -35,6 +35,7 @@ def discover_targets(
         keystone=keystone,
         store=store or _only_store(platform),
         own_gateway=_own_gateway(cluster, platform),
+        registries=_registries(platform),
     )
 
 
@@ -77,8 +78,19 @@ def _node(nodes: Iterable[Manifest]) -> str:
 
 def _only_store(platform: Platform) -> tuple[str, int] | None:
     """The object store, if the platform names it by a single address."""
-    for destination in platform.destinations:
+    return next(_single(platform.destinations), None)
+
+
+def _registries(platform: Platform) -> tuple[tuple[str, int], ...]:
+    """What builds alone may reach, as far as the platform names it by single addresses."""
+    if platform.builds is None:
+        return ()
+    functions = set(_single(platform.destinations))
+    return tuple(each for each in _single(platform.builds.destinations) if each not in functions)
+
+
+def _single(destinations: Iterable[Destination]) -> Iterator[tuple[str, int]]:
+    for destination in destinations:
         address, _, prefix = destination.cidr.partition("/")
         if prefix in {"", "32", "128"}:
-            return address, destination.ports[0]
-    return None
+            yield from ((address, port) for port in destination.ports)

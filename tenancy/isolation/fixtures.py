@@ -1,4 +1,4 @@
-"""Creates the objects of a replay and always removes them: two pods and a role binding."""
+"""Creates the objects of a replay and always removes them: two or three pods and a role binding."""
 
 import contextlib
 import secrets
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from policies.model import Manifest
 from policies.names import NamespaceName
 from tenancy.isolation.discovery import is_ready
-from tenancy.isolation.pods import VERIFY_LABEL, decoy_pod, probe_pod
+from tenancy.isolation.pods import VERIFY_LABEL, build_pod, decoy_pod, probe_pod
 from tenancy.isolation.runners import PodName
 from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
 from tenancy.model.errors import ClusterError
@@ -29,6 +29,7 @@ class Fixtures:
         decoy: a pod in the victim's namespace.
         address, word: address of the decoy, and the word with which it answers.
         user: name of a user with the role `edit` in the tenant's namespace.
+        build: a pod in the tenant's namespace with the labels of a build's; None: the platform builds nothing.
     """
 
     probe: PodName
@@ -36,17 +37,23 @@ class Fixtures:
     address: str
     word: str
     user: str
+    build: PodName | None = None
 
 
 @contextlib.contextmanager
-def create_fixtures(cluster: Cluster, tenant: NamespaceName, victim: NamespaceName, image: str) -> Iterator[Fixtures]:
+def create_fixtures(
+    cluster: Cluster, tenant: NamespaceName, victim: NamespaceName, image: str, *, builds: bool
+) -> Iterator[Fixtures]:
     """Creates the fixtures for the duration of the block; even an interrupted set-up is cleaned up.
+
+    `builds`: whether the platform builds functions in tenants' namespaces.
 
     Raises:
         ClusterError: a pod is rejected or does not become ready; says why.
     """
     name, word = f"osfaas-verify-{secrets.token_hex(3)}", secrets.token_hex(8)
     probe, decoy = PodName(tenant, name), PodName(victim, f"{name}-decoy")
+    build = PodName(tenant, f"{name}-build") if builds else None
     user = f"osfaas:verify:{tenant}"
     with contextlib.ExitStack() as cleaning:
         for namespace in (tenant, victim):
@@ -55,12 +62,14 @@ def create_fixtures(cluster: Cluster, tenant: NamespaceName, victim: NamespaceNa
             _edit_binding(tenant, name, user),
             probe_pod(tenant, probe.name, image),
             decoy_pod(victim, decoy.name, image, word),
+            *((build_pod(tenant, build.name, image),) if build else ()),
         ):
             # Registered before the object is created: an interrupt may come in between.
             cleaning.callback(_remove, cluster, ref_of(manifest))
             cluster.create(manifest, manager=_MANAGER)
-        _await_ready(cluster, probe)
-        yield Fixtures(probe, decoy, _await_ready(cluster, decoy), word, user)
+        for pod in (probe, *((build,) if build else ())):
+            _await_ready(cluster, pod)
+        yield Fixtures(probe, decoy, _await_ready(cluster, decoy), word, user, build)
 
 
 def _sweep(cluster: Cluster, namespace: str) -> None:

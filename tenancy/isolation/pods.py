@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from policies.labels import MANAGED_BY
+from policies.labels import BUILD, MANAGED_BY
 from policies.model import Manifest
 from tenancy.isolation.targets import FUNCTION_PORTS, OWN_PORT
 
@@ -21,6 +21,14 @@ def probe_command(*words: str) -> list[str]:
 def probe_pod(namespace: str, name: str, image: str) -> Manifest:
     """A pod that waits for probes."""
     return restricted_pod(namespace, name, image, ["python3", "-c", f"import time; time.sleep({_LIFETIME_SECONDS})"])
+
+
+def build_pod(namespace: str, name: str, image: str) -> Manifest:
+    """A pod that waits for probes, and that policies take for a build's."""
+    pod = probe_pod(namespace, name, image)
+    labels = {key: value for key, value in pod["metadata"]["labels"].items() if "knative" not in key}
+    pod["metadata"]["labels"] = {**labels, BUILD: name}
+    return pod
 
 
 def decoy_pod(namespace: str, name: str, image: str, word: str) -> Manifest:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kubernetes import client
 
 from policies.model import IsolationLevel, Platform, TenantSpec
-from tenancy.isolation.attack import Assumed, Attack, Control, Evidence, Outcome, Request, VictimProbe
+from tenancy.isolation.attack import Assumed, Attack, BuildProbe, Control, Evidence, Outcome, Request, VictimProbe
 from tenancy.isolation.attacks import all_attacks
 from tenancy.isolation.discovery import discover_targets
 from tenancy.isolation.fixtures import Fixtures, create_fixtures
@@ -45,7 +45,9 @@ def replay(configuration: client.Configuration, request: ReplayRequest) -> tuple
         ClusterError: the fixtures could not be created, or a target was not found.
     """
     cluster = Cluster(client.ApiClient(configuration))
-    with create_fixtures(cluster, request.tenant.namespace, request.victim.namespace, request.image) as fixtures:
+    tenant, victim = request.tenant.namespace, request.victim.namespace
+    builds = request.platform.builds is not None
+    with create_fixtures(cluster, tenant, victim, request.image, builds=builds) as fixtures:
         attacks = all_attacks(build_context(cluster, request, fixtures))
         findings = _run_attacks(configuration, fixtures, attacks, request.level)
         # A webhook may have been slow, or a connection broken: unproven attacks are run once more.
@@ -81,9 +83,11 @@ def build_context(cluster: Cluster, request: ReplayRequest, fixtures: Fixtures) 
 
 
 def run_probes(configuration: client.Configuration, fixtures: Fixtures, probes: Sequence[Control]) -> list[Evidence]:
-    """Runs each probe in the probe pod, in the decoy, or at the Kubernetes API; evidence in the given order."""
+    """Runs each probe in one of the pods, or at the Kubernetes API; evidence in the given order."""
     user = TenantUser(configuration, fixtures.user)
-    in_probe = {n: each for n, each in enumerate(probes) if not isinstance(each, VictimProbe | Assumed | Request)}
+    elsewhere = VictimProbe | BuildProbe | Assumed | Request
+    in_probe = {n: each for n, each in enumerate(probes) if not isinstance(each, elsewhere)}
+    in_build = {n: each.connection for n, each in enumerate(probes) if isinstance(each, BuildProbe)}
     in_decoy = {n: each.connection for n, each in enumerate(probes) if isinstance(each, VictimProbe)}
     requests = {n: each for n, each in enumerate(probes) if isinstance(each, Request)}
     evidence = {n: _assumed(each) for n, each in enumerate(probes) if isinstance(each, Assumed)}
@@ -92,6 +96,9 @@ def run_probes(configuration: client.Configuration, fixtures: Fixtures, probes: 
             (in_probe, pool.submit(run_in_pod, configuration, fixtures.probe, list(in_probe.values()))),
             (in_decoy, pool.submit(run_in_pod, configuration, fixtures.decoy, list(in_decoy.values()))),
         ]
+        if in_build:
+            assert fixtures.build is not None
+            answers.append((in_build, pool.submit(run_in_pod, configuration, fixtures.build, list(in_build.values()))))
         evidence.update(zip(requests, pool.map(user.send, requests.values()), strict=True))
     for numbers, answer in answers:
         evidence.update(zip(numbers, answer.result(), strict=True))

@@ -59,6 +59,7 @@ class Targets:
         own_gateway: a pod of the product's gateway; None: it does not run in this cluster, and is not attacked.
         keystone: host and port of Keystone, if given; it is not attacked otherwise.
         store: host and port of the object store, which functions may reach; without it nothing outside can be proved.
+        registries: hosts and ports of what builds may reach, and functions may not.
     """
 
     local_gateway: str
@@ -73,6 +74,7 @@ class Targets:
     keystone: tuple[str, int] | None
     store: tuple[str, int] | None
     own_gateway: PlatformPod | None = None
+    registries: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

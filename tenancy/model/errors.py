@@ -27,6 +27,8 @@ TenancyError
     └── KindMissingError     the cluster does not serve this kind
 """
 
+from policies.own_function import Shortage
+
 
 class TenancyError(Exception):
     """Base of all errors of this package."""
@@ -61,7 +63,15 @@ class PreconditionError(FunctionError):
 
 
 class TooLargeError(FunctionError):
-    """The pods of the function do not fit into the project's limits."""
+    """The pods of the function do not fit into the project's limits.
+
+    Attributes:
+        over: the limits that they exceed.
+    """
+
+    def __init__(self, message: str, over: tuple[Shortage, ...] = ()) -> None:
+        self.over = over
+        super().__init__(message)
 
 
 class TooManyError(FunctionError):

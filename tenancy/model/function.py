@@ -30,6 +30,7 @@ from typing import Any
 from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND
 from policies.model import Manifest
 from policies.own_function import ALL_TO_LATEST, OwnFunction, TrafficTarget
+from tenancy.model.condition import Condition, conditions_in
 from tenancy.model.errors import RecordError
 
 
@@ -43,14 +44,7 @@ class FunctionConditionType(Enum):
     READY = "Ready"
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCondition:
-    """One condition (Kubernetes API conventions); `reason` is one CamelCase word, `message` contains the remedy."""
-
-    type: FunctionConditionType
-    status: bool | None
-    reason: str
-    message: str = ""
+FunctionCondition = Condition[FunctionConditionType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,17 +299,7 @@ def _status(status: Mapping[str, Any]) -> OwnFunctionStatus:
             ActiveRevision(each["name"], int(each["percent"]), each.get("tag"))
             for each in status.get("activeRevisions", ())
         ),
-        conditions=tuple(
-            FunctionCondition(
-                type=FunctionConditionType(condition["type"]),
-                status={"True": True, "False": False}.get(condition["status"]),
-                reason=condition.get("reason", ""),
-                message=condition.get("message", ""),
-            )
-            for condition in status.get("conditions", ())
-            # An older program reads what a newer controller has written.
-            if condition.get("type") in {each.value for each in FunctionConditionType}
-        ),
+        conditions=conditions_in(status, FunctionConditionType),
         starts=tuple(
             RevisionStarts(each["name"], int(each.get("coldStarts", 0)), each.get("activeSince", ""))
             for each in status.get("revisions", ())

@@ -32,7 +32,9 @@ from typing import Any
 from policies.labels import API_GROUP, API_VERSION, TENANT_KIND
 from policies.model import IsolationLevel, Limits, Manifest, TenantSpec
 from policies.names import ProjectId
+from tenancy.model.condition import Condition, conditions_in
 from tenancy.model.errors import RecordError
+from tenancy.model.times import timestamp
 
 
 class ProjectState(Enum):
@@ -55,14 +57,7 @@ class ConditionType(Enum):
     READY = "Ready"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition (Kubernetes API conventions); `reason` is one CamelCase word, `message` contains the remedy."""
-
-    type: ConditionType
-    status: bool | None
-    reason: str
-    message: str = ""
+TenantCondition = Condition[ConditionType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +115,7 @@ class TenantStatus:
     project: ProjectState = ProjectState.UNKNOWN
     project_name: str = ""
     functions: tuple[FunctionStatus, ...] = ()
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[TenantCondition, ...] = ()
     offboarding: ObservedOffboarding | None = None
 
 
@@ -222,11 +217,6 @@ def manifest_of(record: TenantRecord) -> Manifest:
     }
 
 
-def timestamp(moment: dt.datetime) -> str:
-    """RFC 3339 in UTC, whole seconds, as Kubernetes writes `metav1.Time`."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _spec(spec: Mapping[str, Any]) -> TenantSpec:
     limits = spec.get("limits", {})
     usual = Limits()
@@ -268,15 +258,7 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
             )
             for function in status.get("functions", ())
         ),
-        conditions=tuple(
-            Condition(
-                type=ConditionType(condition["type"]),
-                status={"True": True, "False": False}.get(condition["status"]),
-                reason=condition.get("reason", ""),
-                message=condition.get("message", ""),
-            )
-            for condition in status.get("conditions", ())
-        ),
+        conditions=conditions_in(status, ConditionType),
         offboarding=_observed_offboarding(status.get("offboarding")),
     )
 

@@ -34,6 +34,7 @@ from policies.labels import API_GROUP, API_VERSION, FUNCTION_KIND, TRIGGER_KIND
 from policies.model import Manifest
 from tenancy.model.errors import RecordError
 from tenancy.model.schedule import UTC, Schedule
+from tenancy.model.times import timestamp
 
 MAX_TRIGGER_NAME = 40
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
@@ -219,7 +220,7 @@ def trigger_manifest_of(record: TriggerRecord) -> Manifest:
     api_version, spec, source = f"{API_GROUP}/{API_VERSION}", record.spec, record.spec.source
     fields: dict[str, Any] = {"function": spec.function, "userID": spec.user_id, "trustID": spec.trust_id}
     if spec.defined_at is not None:
-        fields["definedAt"] = time_text(spec.defined_at)
+        fields["definedAt"] = timestamp(spec.defined_at)
     if isinstance(source, Schedule):
         fields["schedule"] = {"cron": source.cron, "timeZone": source.time_zone}
     else:
@@ -234,23 +235,18 @@ def trigger_status_fields(status: TriggerStatus) -> dict[str, Any]:
     """The `status` to write. A merge patch leaves what is None as it is."""
     fields: dict[str, Any] = {"observedGeneration": status.observed_generation}
     if status.scheduled_at is not None:
-        fields["lastScheduledAt"] = time_text(status.scheduled_at)
+        fields["lastScheduledAt"] = timestamp(status.scheduled_at)
     if status.firing is not None:
         firing = status.firing
         about = {"outcome": firing.outcome.value, "message": firing.message, "id": firing.id}
-        fields["lastFiring"] = {**about, "at": time_text(firing.at)}
+        fields["lastFiring"] = {**about, "at": timestamp(firing.at)}
     if status.readiness is not None:
         ready = status.readiness
-        since = {"lastTransitionTime": time_text(ready.since)} if ready.since else {}
+        since = {"lastTransitionTime": timestamp(ready.since)} if ready.since else {}
         fields["conditions"] = [
             {"type": READY, "status": str(ready.status), "reason": ready.reason, "message": ready.message, **since}
         ]
     return fields
-
-
-def time_text(moment: dt.datetime) -> str:
-    """RFC 3339, in whole seconds."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _spec(name: str, spec: Mapping[str, Any]) -> Trigger:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import growth, objects, programs, small_requests
+from tests.bench import growth, objects, processes, programs, small_requests
 from tests.bench.chart import write_chart
 from tests.bench.measure import Comparison
 from tests.bench.probe import explain
@@ -27,6 +27,7 @@ ROWS: Mapping[str, Row] = {
     "P10": programs.command_line,
     "P11": objects.small_objects,
     "G": growth.growth,
+    "S": processes.processes,
 }
 
 

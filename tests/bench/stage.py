@@ -4,7 +4,7 @@ import contextlib
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,8 +143,21 @@ def open_stage() -> Iterator[Stage]:
         )
 
 
+def gateway_of(stage: Stage, name: str, env: Mapping[str, str]) -> Service:
+    """One more gateway for alice, with settings of its own."""
+    (port,) = free_ports(1)
+    return _gateway(stage.cloud, name, port, stage.function.port, stage.responder.port, tenants=1, env=env)
+
+
 def _gateway(
-    cloud: LocalCloud, name: str, port: int, function_port: int, responder_port: int, *, tenants: int
+    cloud: LocalCloud,
+    name: str,
+    port: int,
+    function_port: int,
+    responder_port: int,
+    *,
+    tenants: int,
+    env: Mapping[str, str] | None = None,
 ) -> Service:
     """The gateway as `make demo` starts it, but that it may make TempURL keys; alice is the last of so many tenants."""
     functions = {
@@ -157,7 +170,9 @@ def _gateway(
         yaml.safe_dump({"tenants": [{"project_id": each, "functions": functions} for each in projects]}),
         encoding="utf-8",
     )
-    return gateway_service(cloud, tenants=path, name=name, port=port, env={"OSFAAS_TEMPURL_SET_KEY": "true"})
+    return gateway_service(
+        cloud, tenants=path, name=name, port=port, env={"OSFAAS_TEMPURL_SET_KEY": "true", **(env or {})}
+    )
 
 
 def _middleware_environment(cloud: LocalCloud, token: str) -> dict[str, str]:

@@ -14,3 +14,5 @@ echo "    Python packages: Rucio, dynafed-storagestats, gfal"
 # davix has the call that gfal2, FTS and XRootD use, and no command for it.
 echo "    davix-checksum"
 g++ -O1 -o "$dir/davix-checksum" "$here/davix_checksum.cpp" -I/usr/include/davix -ldavix
+echo "    gophercloud"
+CGO_ENABLED=0 nice go build -C "$here/gophercloud" -trimpath -mod=readonly -o "$(cd "$dir" && pwd)/gophercloud-limits" .

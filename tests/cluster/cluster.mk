@@ -34,8 +34,8 @@ test-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/fun
 	@$(ON_CLUSTER) $(CLUSTER_CORE)
 
 # Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance.
-test-cluster-all: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but those that have a target of their own
-	@$(ON_CLUSTER) tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_build_kills.py --ignore tests/cluster/test_eventing.py
+test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but those that have a target of their own
+	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_build_kills.py --ignore tests/cluster/test_eventing.py
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the attacks, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10
@@ -43,7 +43,7 @@ test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/f
 test-conformance: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## Knative's own tests, without our policies and in a tenant's namespace, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_conformance.py -q -s -p tests.cluster.plugin
 
-test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; a quarter of an hour
+test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; twenty minutes or more
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_build_kills.py -q -s -p tests.cluster.plugin
 
 # Knative Eventing is compiled for this alone; no other test has it.

@@ -91,18 +91,23 @@ class Product:
         self, user: str, *words: str, check: bool = True, folder: Path = CHECKOUT
     ) -> subprocess.CompletedProcess[str]:
         """`osfaas …` as an ordinary user, who has a Keystone credential and trusts the site's authority."""
+        environment = {
+            "OS_CLIENT_CONFIG_FILE": str(self.clouds_of_users()),
+            "OS_CLOUD": user,
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+        }
+        return self._run(environment, words, check=check, folder=folder)
+
+    def clouds_of_users(self) -> Path:
+        """The clouds.yaml of users who trust the site's authority; programs on the OpenStack side find the edge by its
+        name."""
         file = self.folder / "users.yaml"
         if not file.exists():
             clouds = yaml.safe_load(self.openstack.inside.clouds_yaml.read_text())["clouds"]
             trusting = {name: {**cloud, "cacert": str(self._authority)} for name, cloud in clouds.items()}
             file.write_text(yaml.safe_dump({"clouds": trusting}))
             self._name_the_edge()
-        environment = {
-            "OS_CLIENT_CONFIG_FILE": str(file),
-            "OS_CLOUD": user,
-            "XDG_CACHE_HOME": str(self.folder / "cache"),
-        }
-        return self._run(environment, words, check=check, folder=folder)
+        return file
 
     @property
     def _authority(self) -> Path:
@@ -146,6 +151,8 @@ class Product:
         kubectl("delete", "services.serving.knative.dev", "--all", "-n", namespace)
         kubectl("delete", "pods", "--all", "-n", namespace, "--force", "--grace-period=0")
         kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+        # Deployments may have made new ones meanwhile; in a namespace that ends, they cannot.
+        kubectl("delete", "pods", "--all", "-n", namespace, "--force", "--grace-period=0")
 
     def pods(self, namespace: str) -> list[dict[str, Any]]:
         """The pods of a namespace that are not on their way out."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 METADATA = "169.254.169.254"
 PROGRAM = """
-import base64, json, socket, urllib.error, urllib.request
+import base64, json, os, socket, urllib.error, urllib.request
 
 def connects(host, port):
     try:
@@ -47,7 +47,8 @@ def connects(host, port):
     return True
 
 def pushes(repository):
-    login = open("/run/osfaas/credential").read().strip()
+    found = [path for path in ("/run/osfaas/stolen", "/run/osfaas/credential") if os.path.exists(path)]
+    login = open(found[0]).read().strip()
     basic = {{"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}}
     url = {tokens!r} + "?service=osfaas-registry&scope=repository:" + repository + ":pull,push"
     token = json.load(urllib.request.urlopen(urllib.request.Request(url, headers=basic)))["token"]
@@ -96,14 +97,17 @@ class Attacker:
             registry.push_blob(f"{self.alice}/evil", blob)
         return blob.digest
 
-    def build(self, source: str, name: str, owner: ProjectId) -> dict[str, Any]:
-        """Runs a build with the credential of a project; what the package's code found out."""
+    def build(self, source: str, name: str, *, stolen: ProjectId | None = None) -> dict[str, Any]:
+        """Runs a build; what the package's code found out. It pushes with the credential that it has stolen, if any."""
         kubectl = self.product.cluster.kubectl
         function = OwnFunction(name="evil", source=source, attempt=len(name))
         job = build_job(self.spec, self.builds, function)
         # The controller keeps its own names for itself, and removes what it has not made.
         job["metadata"] = {"name": name, "namespace": self.namespace}
-        secret = build_push_secret(self.spec, self.signer.credentials_of(owner, time.time()))
+        secret = build_push_secret(self.spec, self.signer.credentials_of(self.alice, time.time()))
+        if stolen:
+            (login,) = build_push_secret(self.spec, self.signer.credentials_of(stolen, time.time()))["data"].values()
+            secret["data"]["stolen"] = login
         secret["metadata"] = {"name": name, "namespace": self.namespace}
         job["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"] = name
         job["spec"]["backoffLimit"] = 0
@@ -183,11 +187,11 @@ def test_code_of_a_package_reaches_the_registry_of_its_project_and_nothing_else(
     write_sdist(attacker.site.packages / "evil", "evil", "1.0", program)
     source = attacker.source(tmp_path)
     refused = dict.fromkeys(("api", "service", "metadata", "keystone", "swift", "token"), False)
-    found = attacker.build(source, "evil", attacker.alice)
+    found = attacker.build(source, "evil")
     assert found == {**refused, "registry": True, "push:own": 202, "push:other": 401, "push:base": 401}
     # Without the policy, and with the credential of the other project, it succeeds.
     with open_network(attacker):
-        found = attacker.build(source, "evil-open", attacker.bob)
+        found = attacker.build(source, "evil-open", stolen=attacker.bob)
     reached = {name: found[name] for name in ("api", "service", "metadata", "keystone", "swift")}
     assert reached == dict.fromkeys(reached, True)
     assert (found["push:other"], found["push:own"]) == (202, 401)

@@ -90,6 +90,7 @@ def test_a_kill_during_a_deployment(developer: Developer, victim: str, stage: st
     if deployment.done.returncode:
         # It says what to do, and doing that is enough.
         said = deployment.done.stderr
+        say(said)
         assert any(hint in said for hint in ("gain", "continues", "shortly", "cannot be reached")), said
         again = developer.function("deploy", name, "--again", *SIZE, check=False)
         assert again.returncode == 0, again.stderr

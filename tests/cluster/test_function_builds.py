@@ -161,6 +161,7 @@ def test_the_same_folder_again_is_no_change(developer: Developer, thumbnail: dic
     assert [job["metadata"]["uid"] for job in developer.jobs("thumbnail")] == jobs
 
 
+@pytest.mark.long
 def test_another_job_builds_the_same_digest(developer: Developer, thumbnail: dict[str, Any]) -> None:
     jobs = {job["metadata"]["uid"] for job in developer.jobs("thumbnail")}
     done = developer.function("deploy", "thumbnail", "--again", *SIZE)
@@ -193,6 +194,7 @@ def test_the_credential_to_push_is_there_during_builds_only(developer: Developer
     wait_until("the credential is gone", lambda: secrets_left() == {PULL_SECRET}, seconds=60)
 
 
+@pytest.mark.long
 def test_the_bill_of_materials_is_a_referrer_of_the_image(developer: Developer, thumbnail: dict[str, Any]) -> None:
     repository, digest = f"{developer.project}/thumbnail", thumbnail["status"]["image_digest"]
     token = developer.site.token(repository, "pull")
@@ -203,6 +205,7 @@ def test_the_bill_of_materials_is_a_referrer_of_the_image(developer: Developer, 
     assert "pkg:pypi/pillow@" in str([each.get("purl", "").lower() for each in document["components"]])
 
 
+@pytest.mark.long
 def test_knatives_own_convention_runs_too(developer: Developer) -> None:
     developer.write("asgi", func_py=FUNC)
     developer.function("deploy", "asgi", *SIZE)
@@ -210,21 +213,28 @@ def test_knatives_own_convention_runs_too(developer: Developer) -> None:
         assert caller.get("/v1/invoke/asgi/x").text == "func says /x"
 
 
+@pytest.mark.long
 def test_a_failed_build_takes_no_traffic_and_says_why(developer: Developer) -> None:
-    developer.write("greeter", main_py=MAIN.format(word="Ada"), requirements_txt="greeting==1.0\n")
-    developer.function("deploy", "greeter", *SIZE)
     with developer.product.caller(MEMBER) as caller:
-        assert caller.get("/v1/invoke/greeter/").text == "Good morning, Ada!"
+        for word in ("Ada", "Bob"):
+            developer.write("greeter", main_py=MAIN.format(word=word), requirements_txt="greeting==1.0\n")
+            developer.function("deploy", "greeter", *SIZE)
+            assert caller.get("/v1/invoke/greeter/").text == f"Good morning, {word}!"
         developer.write("greeter", requirements_txt="greeting==9.9\n")
         done = developer.function("deploy", "greeter", *SIZE, check=False)
         assert done.returncode == 1, done.stderr
         assert "No matching distribution found for greeting==9.9" in done.stderr
         assert "resolve: " in developer.function("show", "greeter").stdout
         assert '"stage": "resolve"' in developer.function("logs", "greeter", "--build").stdout
-        assert caller.get("/v1/invoke/greeter/").text == "Good morning, Ada!"
-        developer.write("greeter", main_py=MAIN.format(word="Bob"), requirements_txt="greeting==1.0\n")
-        developer.function("deploy", "greeter", *SIZE)
         assert caller.get("/v1/invoke/greeter/").text == "Good morning, Bob!"
+        # The way back does not wait for a build that succeeds.
+        developer.function("rollback", "greeter")
+        before = "Good morning, Ada!"
+        wait_until("it answers", lambda: caller.get("/v1/invoke/greeter/").text == before, seconds=30)
+        assert developer.condition("greeter", "Built")["reason"] == "BuildFailed"
+        developer.write("greeter", main_py=MAIN.format(word="Eve"), requirements_txt="greeting==1.0\n")
+        developer.function("deploy", "greeter", *SIZE)
+        assert caller.get("/v1/invoke/greeter/").text == "Good morning, Eve!"
 
 
 def test_nothing_of_a_project_is_seen_by_another(developer: Developer, thumbnail: dict[str, Any]) -> None:

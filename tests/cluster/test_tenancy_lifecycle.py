@@ -28,13 +28,13 @@ import yaml
 from localcloud import local_cloud
 from localcloud.services import free_ports
 from policies.admission_pods import build_pod_admission
-from policies.model import Platform
+from policies.model import Limits, Platform
 from policies.names import ProjectId, namespace_of
 from tenancy.isolation.pods import restricted_pod
 from tenancy.keystone_projects import KeystoneProjects
 from tenancy.kubernetes.client import connect
 from tenancy.model.errors import ProjectsError
-from tests.cluster.commands import CommandError, wait_until
+from tests.cluster.commands import CommandError, NotReadyError, wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.platform_objects import platform_objects
 from tests.cluster.probes import serve_command
@@ -286,7 +286,9 @@ def lab(cluster: Testbed, tenants_known: None, tmp_path_factory: pytest.TempPath
         (folder / "clouds.yaml").write_text(yaml.safe_dump(clouds))
         platform = {
             "system_namespace": system,
-            "functions": {"checksums": {"image": "dev.local/checksums:test"}},
+            # Small: what several tenants have at once must fit on a node with two cores.
+            "functions": {"checksums": {"image": "dev.local/checksums:test", "cpu_millis": 100, "memory_mib": 128}},
+            "queue_proxy_cpu_millis": 25,
             "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [STORE_PORT]}],
         }
         (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
@@ -373,6 +375,7 @@ def test_reader_on_the_system_is_all_that_the_credential_needs(lab: Lab) -> None
         KeystoneProjects(openstack.connection.Connection(session=lab.cloud.session("alice"))).everything()
 
 
+@pytest.mark.long
 def test_two_projects_of_one_name_become_two_tenants(lab: Lab) -> None:
     """One command each; a name is looked up in its domain, and the namespaces are named after the ids."""
     name, physics = f"lab-{secrets.token_hex(4)}", lab.cloud.seed.domains["physics"]
@@ -425,6 +428,40 @@ def test_a_deleted_policy_is_back_within_ten_seconds(lab: Lab, tenant: str) -> N
         for name in specs:
             lab.cluster.kubectl("patch", "networkpolicy", name, "-n", tenant, "--type=merge", "-p", hole)
         wait_until("policies are closed again", closed, seconds=10)
+
+
+@pytest.mark.long
+def test_a_limit_of_keystone_is_in_the_quota_within_a_minute(lab: Lab, tenant: str) -> None:
+    """Set as `openstack limit create` sets it; without it, the number of the record is back."""
+    session, url, resource = lab.cloud.session("admin"), lab.cloud.auth_url, "function_cpu_millis"
+    service = session.get(f"{url}/services?type=function").json()["services"][0]["id"]
+    project = lab.tenant(tenant)["spec"]["projectID"]
+    entry = {"service_id": service, "resource_name": resource}
+
+    def cpu() -> set[str]:
+        quotas = lab.cluster.kubectl.get("resourcequota", "-n", tenant)["items"]
+        return {str(each["spec"]["hard"]["requests.cpu"]) for each in quotas if "requests.cpu" in each["spec"]["hard"]}
+
+    usual = cpu()
+    # The quota allows for the sidecar of each pod, 25m.
+    wanted = {f"{1510 + Limits().pods * 25}m"}
+    registered = limit = ""
+    try:
+        answer = session.post(
+            f"{url}/registered_limits", json={"registered_limits": [{**entry, "default_limit": 3000}]}
+        )
+        registered = answer.json()["registered_limits"][0]["id"]
+        body = {"limits": [{**entry, "project_id": project, "resource_limit": 1510}]}
+        limit = session.post(f"{url}/limits", json=body).json()["limits"][0]["id"]
+        with within(60):
+            wait_until("Keystone's limit in the quota", lambda: cpu() == wanted, seconds=60)
+    finally:
+        for kind, each in (("limits", limit), ("registered_limits", registered)):
+            if each:
+                session.delete(f"{url}/{kind}/{each}")
+    with within(60):
+        wait_until("the record's number in the quota", lambda: cpu() == usual, seconds=60)
+    assert usual != wanted
 
 
 def test_what_a_tenant_has_of_its_own_stays(lab: Lab, tenant: str) -> None:
@@ -540,6 +577,7 @@ def test_a_specification_that_cannot_be_built_is_suspended_all_the_same(lab: Lab
     assert not lab.is_there("networkpolicy", "osfaas-out", namespace)
 
 
+@pytest.mark.long
 def test_pods_that_are_older_than_the_level_are_named_until_they_are_gone(lab: Lab) -> None:
     """A change of level reaches the catalogue's functions by a new revision, and nothing else that runs."""
     project = lab.project()
@@ -631,8 +669,15 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         functions = lab.tenant(tenant)["status"]["functions"]
         return next((each["reason"] for each in functions if each["name"] == name), "")
 
+    def await_reason(name: str, expected: str) -> None:
+        try:
+            wait_until(f"the reason of {name} is {expected}", lambda: reason(name) == expected, seconds=60)
+        except NotReadyError:
+            print(lab.cluster.kubectl("get", "pods", "-n", tenant, "-o", "wide"))
+            raise AssertionError(lab.tenant(tenant)["status"]["functions"]) from None
+
     make("no-image", "dev.local/nothing:1")
-    wait_until("the image is named", lambda: reason("no-image") == "ErrImageNeverPull", seconds=60)
+    await_reason("no-image", "ErrImageNeverPull")
     lab.cluster.kubectl.apply(
         {
             "apiVersion": "v1",
@@ -647,7 +692,7 @@ def test_why_a_function_does_not_run_is_in_the_record(lab: Lab, tenant: str) -> 
         seconds=20,
     )
     make("no-room", "dev.local/checksums:test", **{"osfaas.dev/callable": "true"})
-    wait_until("the quota is named", lambda: reason("no-room") == "ExceededQuota", seconds=60)
+    await_reason("no-room", "ExceededQuota")
     functions = {each["name"]: each for each in lab.tenant(tenant)["status"]["functions"]}
     assert "exceeded quota" in functions["no-room"]["message"]
     assert not functions["checksums"]["callable"]

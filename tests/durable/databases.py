@@ -19,6 +19,10 @@ from tests.machine import wait_until
 NAMES = ("postgresql", "mariadb", "sqlite")
 USER = "osfaas"
 PASSWORD = "secret-database"
+# A kill ends a process, and not the machine: what was written survives in memory as well. After a kill a server
+# synchronises all its files, which takes minutes on a disk that others use.
+MEMORY = Path("/dev/shm")
+_START_SECONDS = 180
 
 
 @dataclass
@@ -40,7 +44,9 @@ class DatabaseServer:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, **as_user(self.owner))
-        wait_until(self._listens, what=f"the database on port {self.port}, see {self.folder}/log,")
+        wait_until(
+            self._listens, seconds=_START_SECONDS, what=f"the database on port {self.port}, see {self.folder}/log,"
+        )
 
     def _listens(self) -> bool:
         assert self.process is not None
@@ -75,9 +81,14 @@ class TestDatabase:
 
 @dataclass
 class Databases:
-    """Starts each kind of server once, and gives out databases in it."""
+    """Starts each kind of server once, and gives out databases in it.
+
+    Attributes:
+        parent: folder of the servers' data; None: on the disk.
+    """
 
     stack: contextlib.ExitStack
+    parent: Path | None
     servers: dict[str, DatabaseServer] = field(default_factory=dict)
     made: int = 0
 
@@ -88,7 +99,7 @@ class Databases:
             folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="osfaas-sqlite-"))
             return TestDatabase(name, f"sqlite:///{folder}/operations.db")
         if name not in self.servers:
-            self.servers[name] = self.stack.enter_context(START[name]())
+            self.servers[name] = self.stack.enter_context(START[name](self.parent))
         server = self.servers[name]
         statement = f"CREATE DATABASE {label}"
         server.execute(statement)
@@ -123,8 +134,8 @@ def _port() -> int:
 
 
 @contextlib.contextmanager
-def _folder(owner: str | None) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="osfaas-db-"))
+def _folder(owner: str | None, parent: Path | None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="osfaas-db-", dir=parent))
     try:
         if owner is not None:
             shutil.chown(folder, owner, pwd.getpwnam(owner).pw_gid)
@@ -134,11 +145,11 @@ def _folder(owner: str | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[DatabaseServer]:
+def postgresql(parent: Path | None) -> Iterator[DatabaseServer]:
     """PostgreSQL with durable commits, as it is by default."""
     (programs, *_) = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     owner, port = _owner("postgres"), _port()
-    with _folder(owner) as folder:
+    with _folder(owner, parent) as folder:
         data, word = folder / "data", folder / "password"
         word.write_text(PASSWORD)
         word.chmod(0o644)
@@ -156,10 +167,10 @@ def postgresql() -> Iterator[DatabaseServer]:
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[DatabaseServer]:
+def mariadb(parent: Path | None) -> Iterator[DatabaseServer]:
     """MariaDB with durable commits, as it is by default."""
     owner, port = _owner("mysql"), _port()
-    with _folder(owner) as folder:
+    with _folder(owner, parent) as folder:
         data = folder / "data"
         user = f"--user={owner}" if owner else "--auth-root-authentication-method=normal"
         subprocess.run(
@@ -203,6 +214,6 @@ START = {"postgresql": postgresql, "mariadb": mariadb}
 
 
 @contextlib.contextmanager
-def databases() -> Iterator[Databases]:
+def databases(*, on_disk: bool = False) -> Iterator[Databases]:
     with contextlib.ExitStack() as stack:
-        yield Databases(stack)
+        yield Databases(stack, None if on_disk or not MEMORY.is_dir() else MEMORY)

@@ -22,6 +22,7 @@ STORED = {
     "gateway.delegation": ("operations.store.delegations", "add"),
     "gateway.usage": ("operations.store.accepting", "usage"),
     "gateway.accept": ("operations.store.accepting", "accept"),
+    "gateway.record": ("operations.store.usage", "store"),
     "worker.claim": ("operations.store.working", "claim"),
     "worker.mark": ("operations.store.working", "mark_sent"),
     "worker.finish": ("operations.store.working", "finish"),

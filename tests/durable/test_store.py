@@ -25,6 +25,7 @@ from operations.store.model import Failure, NewOperation, Request, Result, State
 from operations.store.schema import metadata, operations
 from operations.store.upgrade import VERSION_TABLE, check, newest, problems, upgrade
 from operations.store.working import Turns
+from tests.machine import scaled
 
 HOUR = 3_600_000
 LOST = Failure(code="operation.lost", message="lost")
@@ -456,7 +457,7 @@ async def test_too_many_transactions_are_refused_at_once(raw):
 
 @pytest.mark.parametrize("raw", ["postgresql", "mariadb"], indirect=True)
 def test_killed_database_loses_nothing_that_was_accepted(raw):
-    database = Database(raw.url, connections=2, retry_seconds=30)
+    database = Database(raw.url, connections=2, retry_seconds=scaled(30))
     upgrade(database.engine)
     made = [accept(database).id for _ in range(5)]
     raw.server.kill()

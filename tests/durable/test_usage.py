@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import pytest
+from echo import say_what_came
+from keystoneauth1.identity import v3
 from sqlalchemy import select
 from worker import code, stage
 
@@ -107,6 +110,63 @@ def test_asynchronous_call_counts_once(used, token):
         assert used.ended(token, location)["state"] == "succeeded"
         (row,) = stored(used.database, 1)
         assert (row["function"], row["status"]) == ("echo", 200)
+
+
+def test_call_that_a_worker_repeats_counts_once_with_all_that_it_used(used, backend, token):
+    """The function works, fails, and works again for the same operation."""
+    failed = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull"
+    answers = [failed, failed]
+
+    def answer(connection, seen):
+        if answers:
+            connection.sendall(answers.pop())
+        else:
+            say_what_came(connection, seen)
+
+    before, backend.answer = len(backend.seen), answer
+    try:
+        with used.worker():
+            location = used.accepted(token, method="PUT", content=b"abc")
+            ended = used.ended(token, location)
+    finally:
+        backend.answer = say_what_came
+    assert (ended["state"], ended["attempts"], len(backend.seen) - before) == ("succeeded", 3, 3)
+    (row,) = stored(used.database, 1)
+    wait_until(lambda: records(used.database)[0]["status"] == 200, what="the record of the last attempt")
+    (row,) = records(used.database)
+    assert row["id"] == f"req-{ended['id']}"
+    assert (row["outcome"], row["requests"], row["request_bytes"]) == ("answered", 3, 9)
+    (usage,) = used.gateway.get("/v1/usage", token).json()["usage"]
+    assert (usage["calls"], usage["failed"], usage["requests"], usage["request_bytes"]) == (1, 0, 3, 9)
+
+
+def test_id_of_an_operation_that_a_caller_names_makes_no_call_free(used, cloud, token):
+    """Only a worker's token may say that a request is an attempt; a trust for anybody else may not."""
+    name = f"req-{uuid.uuid4()}"
+    fields = {"X-Openstack-Request-Id": name}
+    for _ in range(2):
+        assert used.gateway.call("GET", "/v1/invoke/echo/x", token, headers=fields).status_code == 200
+    foreign = delegated_token(cloud, trustee="bob")
+    for _ in range(2):
+        assert used.gateway.call("GET", "/v1/invoke/echo/x", foreign, headers=fields).status_code == 200
+    found = stored(used.database, 4)
+    assert len({row["id"] for row in found} - {name}) == 4
+
+
+def delegated_token(cloud, *, trustee: str) -> str:
+    """A token of alice's that another user gets by a trust."""
+    alice, other = cloud.users["alice"], cloud.users[trustee]
+    trust = {
+        "trustor_user_id": alice.id,
+        "trustee_user_id": other.id,
+        "project_id": alice.project_id,
+        "roles": [{"name": "member"}],
+        "impersonation": True,
+    }
+    made = cloud.session("alice").post(f"{cloud.auth_url}/OS-TRUST/trusts", json={"trust": trust})
+    trust_id = made.json()["trust"]["id"]
+    plugin = v3.Password(cloud.auth_url, user_id=other.id, password=other.password, trust_id=trust_id)
+    return plugin.get_token(cloud.session(trustee))
 
 
 def test_pages_csv_and_command(used, cloud, token, tmp_path):

@@ -63,6 +63,44 @@ def test_records_count_once_however_often_they_are_stored(db):
     }
 
 
+def test_attempts_at_one_call_are_one_call_with_the_work_of_all(db):
+    """In any order of arrival within a batch, over batches, and stored again; the last outcome counts."""
+    first = record(1, outcome="function", status=503)
+    second = record(1, outcome="function", status=503, started_at=START + HOUR_MS, cold_start=True)
+    third = record(1, started_at=START + 2 * HOUR_MS, revision="hello-2")
+    assert db.run_here(usage.store, [second, first]) == 1
+    assert db.run_here(usage.store, [first, second, third, record(2)]) == 1
+    assert db.run_here(usage.store, [second, third]) == 0
+    question = UsageQuestion(project_id="a", start=START, end=START + DAY_MS, groups=("revision",), limit=9)
+    sums = {row.group[0]: row.sums for row in db.run_here(usage.usage_by, question)}
+    names = ("calls", "failed", "cold_starts", "requests", "function_ms", "object_bytes")
+    assert [sums["hello-1"][name] for name in names] == [1, 0, 0, 1, 5, 1 << 40]
+    assert [sums["hello-2"][name] for name in names] == [1, 0, 1, 3, 15, 3 << 40]
+    assert rows(db, "hour") == [((START,), 1), ((START + 2 * HOUR_MS,), 1)]
+
+
+def test_attempts_that_several_processes_store_at_once_are_one_call(db):
+    """Each process has seen another attempt, or two have seen the same one."""
+    attempts = [record(1, started_at=START + number) for number in range(6)]
+
+    def store(attempt) -> None:
+        for _ in range(50):
+            try:
+                db.run_here(usage.store, [attempt])
+            except IntegrityError:
+                continue
+            return
+        pytest.fail("never stored")
+
+    for attempt in attempts:
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(store, [attempt] * 3))
+    (row,) = db.run_here(
+        usage.usage_by, UsageQuestion(project_id="a", start=START, end=START + HOUR_MS, groups=(), limit=1)
+    )
+    assert (row.sums["calls"], row.sums["requests"]) == (1, 6)
+
+
 def test_what_several_processes_store_at_once_is_summed_up_and_counts_once(db):
     """Each batch is stored by two of them, as after a kill, and all change the same sums."""
     batches = [[record(number) for number in range(first, first + 20)] for first in range(0, 200, 20)]

@@ -1,6 +1,7 @@
 """A gateway with a database, and workers, as processes."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ import httpx
 import yaml
 from databases import TestDatabase
 
-from localcloud.services import Service, free_ports
+from localcloud.services import CloudError, Service, free_ports
 from tests.machine import scaled, wait_until
 
 KEYS = "a-secret-of-the-tests-with-enough-characters"
+# Settings that workers have in common with gateways.
+_SHARED = ("OSFAAS_STORE_", "OSFAAS_KEYSTONE_TIMEOUT_")
 UNFINISHED = ("queued", "running")
 
 
@@ -40,6 +43,7 @@ class Stage:
             "OSFAAS_WORKER_GATEWAY_URL": f"http://127.0.0.1:{self.gateway.service.port}",
             "OSFAAS_WORKER_METRICS_PORT": str(port),
             "OSFAAS_WORKER_POLL_SECONDS": "0.05",
+            **{name: value for name, value in self.gateway.service.env.items() if name.startswith(_SHARED)},
             **self.settings,
             **settings,
         }
@@ -48,7 +52,7 @@ class Stage:
         self.workers.append(service)
         service.start()
         try:
-            service.wait()
+            started(service)
             yield service
         finally:
             service.stop()
@@ -81,6 +85,15 @@ class Stage:
         return found
 
 
+def started(service: Service) -> None:
+    """Waits for a process, on a slow machine for longer."""
+    for _ in range(math.ceil(scaled(1)) - 1):
+        with contextlib.suppress(CloudError):
+            service.wait()
+            return
+    service.wait()
+
+
 def code(response: httpx.Response) -> str:
     return response.json()["errors"][0]["code"]
 
@@ -94,7 +107,9 @@ def stage(start_gateway: Callable, cloud: object, backend, database: TestDatabas
         # Swift of the local cloud lets managers own an account.
         "OSFAAS_OPERATION_ROLES": "member,manager",
         "OSFAAS_WORKER_LEASE_SECONDS": str(scaled(5)),
-        "OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS": "2",
+        "OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS": str(scaled(2)),
+        # The default, on a slow machine.
+        "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(5)),
         "OSFAAS_RETRY_SECONDS": "0.5",
         **settings,
     }

@@ -63,6 +63,8 @@ def toxic_gateway(cloud, function, start_gateway):
             "OSFAAS_FUNCTION_TIMEOUT_SECONDS": str(min(scaled(5), 40)),
             "OSFAAS_RETRY_SECONDS": "0",
             "OSFAAS_CIRCUIT_SECONDS": "0.1",
+            # A read in the background must not meet the fault in place of the call.
+            "OSFAAS_UNIFIED_LIMITS_SECONDS": "0",
         }
         own = {cloud.users["alice"].project_id: f"http://127.0.0.1:{ways['function'].port}"}
         yield Toxic(stack.enter_context(start_gateway(functions=own, **settings)), ways, barriers)

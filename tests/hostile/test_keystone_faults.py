@@ -18,7 +18,8 @@ FAR = json.dumps({"token": {"user": {"id": "u", "name": "u"}, "project": {"id": 
 def token_until(expires_at: str) -> bytes:
     """An answer that is complete, for a token that ends at a time."""
     named = {"id": "u", "name": "u"}
-    body = {"user": named, "project": named, "roles": [{"name": "member"}], "expires_at": expires_at, "catalog": []}
+    project = {**named, "domain": named}
+    body = {"user": named, "project": project, "roles": [{"name": "member"}], "expires_at": expires_at, "catalog": []}
     return json.dumps({"token": body}).encode()
 
 

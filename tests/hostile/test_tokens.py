@@ -206,7 +206,7 @@ def test_token_of_one_project_with_the_path_of_another(faulty, account):
     [
         ({"methods": ["ec2credential"]}, True),
         ({"methods": ["application_credential"], "application_credential": {"id": "a"}}, True),
-        ({"OS-TRUST:trust": {"id": "t"}}, True),
+        ({"OS-TRUST:trust": {"id": "t", "trustee_user": {"id": "w"}}}, True),
         ({"OS-OAUTH1": {"access_token_id": "o"}}, True),
         ({"methods": ["password"]}, False),
     ],
@@ -214,7 +214,8 @@ def test_token_of_one_project_with_the_path_of_another(faulty, account):
 def test_token_that_may_be_less_than_its_user_does_not_reach_the_users_keys(marks, delegated):
     """EC2-derived tokens among them (CVE-2026-43001): a signed URL of the user's would have all of the user's roles."""
     named = {"id": "u", "name": "u"}
-    body = {"user": named, "project": named, "roles": [{"name": "member"}], "expires_at": "2999-01-01T00:00:00Z"}
+    project = {**named, "domain": named}
+    body = {"user": named, "project": project, "roles": [{"name": "member"}], "expires_at": "2999-01-01T00:00:00Z"}
     assert caller_from("t", {**body, **marks}).delegated is delegated
 
 

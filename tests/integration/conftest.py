@@ -21,6 +21,7 @@ from localcloud import LocalCloud, local_cloud
 from localcloud.services import Service, free_ports
 from localcloud.stack import function_service, gateway_service, running, write_tenants
 from tests.machine import scaled
+from tests.valkey import Valkey
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ class Gateway:
             if match and dict(re.findall(r'(\w+)="([^"]*)"', match[1] or "")) == labels:
                 return float(match[2])
         return 0.0
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A store of limits that gateways share."""
+    server = Valkey()
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 from tenancy.function_repository import Revision
 from tenancy.keystone_projects import connect_projects
+from tenancy.model.condition import Condition
 from tenancy.model.function import (
     ActiveRevision,
-    FunctionCondition,
     FunctionConditionType,
     FunctionRecord,
     OwnFunctionStatus,
@@ -29,7 +29,10 @@ from tenancy.model.record import TenantRecord
 from tests.unit.control.functions_api import PLATFORM, SPEC, Logs, Records, Secrets, Triggers
 from tests.unit.tenancy.test_use_cases import Stored
 
-_CONDITION = FunctionCondition(FunctionConditionType.READY, status=True, reason="Ready")
+_CONDITIONS = tuple(
+    Condition(each, status=True, reason=each.value)
+    for each in (FunctionConditionType.TRAFFIC, FunctionConditionType.READY)
+)
 
 
 class Controlled(Records):
@@ -54,7 +57,7 @@ class Controlled(Records):
             latest_created=revisions[0].name,
             latest_ready=revisions[0].name,
             active=tuple(ActiveRevision(*share) for share in shares),
-            conditions=(_CONDITION,),
+            conditions=_CONDITIONS,
         )
         self.kept[namespace, name] = dataclasses.replace(found, status=status)
         return found

@@ -8,7 +8,6 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
 
 import aiohttp
 import httpx
@@ -18,18 +17,9 @@ from conftest import Gateway
 from echo import echo, plainly
 
 from tests.machine import scaled
-from tests.valkey import Valkey
 
 INVOKE = "/v1/invoke/echo"
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    server = Valkey()
-    server.start()
-    yield server
-    server.close()
 
 
 def code(response) -> str:
@@ -37,10 +27,10 @@ def code(response) -> str:
 
 
 @contextlib.contextmanager
-def gateways_before(start_gateway, cloud, backend, token: str, **settings: str):
-    """Two gateways with one function of alice's, `echo`; both know her token."""
+def gateways_before(start_gateway, cloud, backend, token: str, *, count: int = 2, **settings: str):
+    """Some gateways with one function of alice's, `echo`; all know her token."""
     with contextlib.ExitStack() as stack:
-        made = [stack.enter_context(start_gateway(**settings)) for _ in range(2)]
+        made = [stack.enter_context(start_gateway(**settings)) for _ in range(count)]
         function = {"echo": {"url": backend.url, "callable": True}}
         tenants = [{"project_id": cloud.users["alice"].project_id, "functions": function}]
         for gateway in made:
@@ -76,7 +66,10 @@ async def counted(made: list[Gateway], calls: int) -> list[float]:
         await asyncio.sleep(0.05)
 
 
-async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may(start_gateway, cloud, alice, valkey):
+@pytest.mark.parametrize("count", [2, 4])
+async def test_several_gateways_admit_no_more_calls_per_second_together_than_one_may(
+    start_gateway, cloud, alice, valkey, count
+):
     settings = {
         "OSFAAS_LIMIT_STORE_URL": valkey.url,
         "OSFAAS_LIMIT_STORE_TIMEOUT_SECONDS": str(scaled(5)),
@@ -87,7 +80,7 @@ async def test_two_gateways_admit_no_more_calls_per_second_together_than_one_may
     }
     with (
         echo(plainly(EMPTY)) as backend,
-        gateways_before(start_gateway, cloud, backend, alice, **settings) as made,
+        gateways_before(start_gateway, cloud, backend, alice, count=count, **settings) as made,
     ):
         started = time.monotonic()
         seen = collections.Counter[int]()

@@ -232,6 +232,20 @@ def test_function_that_comes_back_in_time_is_waited_for(environment, cloud, star
 
 
 @pytest.mark.main_story
+def test_several_objects_are_printed_in_md5sums_format_and_a_missing_one_stops_none(warm, objects):
+    names = [f"{objects.name}/zeros", f"{objects.name}/absent", f"{objects.name}/{NAME}", f"{objects.name}/zeros"]
+    done = run(["checksum", "get", *names], warm)
+    assert done.returncode == 1
+    values = (ZEROS.digests["adler32"], CONTENT.digests["adler32"])
+    assert done.stdout.splitlines() == [f"{value}  {name}" for value, name in zip(values, names[::2], strict=True)]
+    assert done.stderr.startswith(f"osfaas: {names[1]}: ")
+    with_type = run(["checksum", "get", "-t", "md5", names[0], names[2]], warm)
+    assert (with_type.returncode, with_type.stderr) == (0, "")
+    assert with_type.stdout.splitlines()[0] == f"{ZEROS.digests['md5']}  {names[0]}"
+    # XRootD's form still names one object, and its third word is the client.
+    assert run(["checksum", "get", "md5", names[0], "client"], warm).stdout == ZEROS.digests["md5"] + "\n"
+
+
 def test_value_that_is_wrong_is_not_kept(warm, objects):
     objects.put("put-wrong", b"content")
     done = run(["checksum", "put", "-e", "alice", "-u", "data/put-wrong", "--checksum", "11111111"], warm)

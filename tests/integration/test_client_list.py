@@ -70,6 +70,20 @@ def test_container_without_objects_is_no_failure(env, cloud, gateway):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "osfaas: 0 objects, 0 failed\n")
 
 
+def test_default_algorithm_is_that_of_get(env, container):
+    """One default for one digest, so that the two commands can be compared."""
+    listed = run([container.name, "--prefix", "dir/"], env).stdout
+    got = subprocess.run(
+        [OSFAAS, "checksum", "get", "--os-cloud", "alice", f"{container.name}/dir/ü b"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=scaled(240),
+        check=True,
+    ).stdout
+    assert listed == f"{got.strip()}  dir/ü b\n"
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
 def test_output_is_what_md5sum_and_its_kin_check(env, container, tmp_path, algorithm):
     for name, data in FILES.items():

@@ -169,7 +169,7 @@ async def test_a_project_with_too_many_computations_is_told_its_limit(
             response = await asyncio.to_thread(gateway.get, path, alice, headers=JSON)
             reading.cancel()
     assert (response.status_code, code(response)) == (429, "concurrency.exceeded")
-    assert "1 calls" in response.json()["error"]["message"]
+    assert "limit of 1 concurrent calls" in response.json()["error"]["message"]
     assert int(response.headers["Retry-After"]) > 0
 
 

@@ -68,7 +68,10 @@ def test_commands_to_paste_work_and_print_the_values_of_the_documentation(folder
     assert "spoken: 2 200" in out
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "end",
+    [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.long)],
+)
 def test_demo_shows_right_digests_and_leaves_nothing_when_it_is_ended(folder: Path, end: signal.Signals) -> None:
     demo = subprocess.Popen(
         # Ctrl-C ends it also where whoever runs the tests ignores it.

@@ -210,6 +210,7 @@ def test_the_openstack_command_works_with_the_clouds_file(cloud, container):
     assert json.loads(done.stdout)["container"] == "localcloud"
 
 
+@pytest.mark.long
 def test_a_keystone_that_is_started_again_knows_its_rules_from_the_first_requests_on():
     """Its restart ends neither while the killed one still listens, nor before all of its workers can judge."""
     with local_cloud() as own, ThreadPoolExecutor(16) as callers:
@@ -222,6 +223,7 @@ def test_a_keystone_that_is_started_again_knows_its_rules_from_the_first_request
             assert [each.result().status_code for each in asked] == [200] * 16
 
 
+@pytest.mark.long
 def test_a_keystone_does_not_judge_a_request_by_what_it_knew_at_the_last_one():
     """Each of its threads has heard that the project is disabled, when it no longer is."""
     with local_cloud() as own, ThreadPoolExecutor(16) as callers:
@@ -295,6 +297,7 @@ def killed(tmp_path_factory):
     return Killed(home, state, start_and_kill(home, state))
 
 
+@pytest.mark.long
 def test_nothing_outlives_a_killed_starter(killed):
     groups = [int(file.read_text()) for file in (killed.state / "run").glob("*.pid")]
     assert len(groups) == 6  # memcached, Keystone, and Swift's four servers
@@ -305,5 +308,6 @@ def test_nothing_outlives_a_killed_starter(killed):
     assert processes_of(killed.state) == []
 
 
+@pytest.mark.long
 def test_a_second_start_takes_the_database_of_the_first_and_is_faster(killed, tmp_path):
     assert start_and_kill(killed.home, tmp_path / "second") < killed.seconds

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import aiohttp
+import pytest
 from conftest import gibibyte_blocks
 
 from localcloud.stack import function_service, running
@@ -29,6 +30,7 @@ async def highest_during(pid: int, work: asyncio.Future) -> int:
     return highest
 
 
+@pytest.mark.long
 def test_all_ways_of_reading_give_the_same_digests_of_a_gibibyte(gateways, bucket, alice, gibibyte):
     for capability in ("tempurl", "s3", "stream"):
         gateway = gateways[capability]
@@ -37,6 +39,7 @@ def test_all_ways_of_reading_give_the_same_digests_of_a_gibibyte(gateways, bucke
         assert response.json()["digests"] == {name: gibibyte[name] for name in ("adler32", "crc32", "md5")}
 
 
+@pytest.mark.long
 async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_than_64_mib(
     start_gateway, cloud, bucket, gibibyte, alice
 ):
@@ -75,6 +78,7 @@ async def test_twenty_clients_that_stream_a_gibibyte_each_cost_the_gateway_less_
         assert highest - before < 64 * MIB
 
 
+@pytest.mark.long
 async def test_five_gibibytes_leave_the_function_under_128_mib(start_gateway, cloud, bucket, gibibyte, alice):
     bucket.put_large("five", ["data/gibibyte"] * 5)
     expected = 1

@@ -6,86 +6,32 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import content_of
+from conftest import Gateway, content_of
 from echo import echo
 from path_front import front
+from test_documented_commands import BLOCK
 
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
 from tests.machine import scaled
+from tests.openstack_program import PYTHON, Program, bare_environment, region, whole_clouds
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PYTHON = CHECKOUT / ".cache" / "dist" / "client" / "bin" / "python"
 IMAGE = "registry.example.org/atlas/hello@sha256:" + "0a" * 32
 CONTENT = content_of(b"what openstack users read")
-FORMATS = ("json", "yaml", "csv", "value", "table")
-SHOWN = {"json", "yaml", "value", "table"}  # cliff has no csv for one object
-# Several commands in one process, because its start takes longer than all of them.
-DRIVER = """
-import contextlib, io, json, sys
-from openstackclient import shell
-
-class Out(io.StringIO):
-    def __init__(self):
-        super().__init__()
-        self.buffer = io.BytesIO()
-
-done = []
-for words in json.load(sys.stdin):
-    out, err = Out(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = shell.main(words)
-        except SystemExit as end:
-            code = end.code
-    done.append([code or 0, out.getvalue() + out.buffer.getvalue().decode(), err.getvalue()])
-json.dump(done, sys.__stdout__)
-"""
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command printed."""
+@dataclass(frozen=True, kw_only=True)
+class Site(Program):
+    """The program, and what it asked of the cloud with all parts of the product behind one address."""
 
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Site:
-    """The cloud with all parts of the product behind one address, in a region of its own."""
-
-    environment: Mapping[str, str]
     asked: list[str]
-
-    def run(self, *commands: str | list[str], cloud: str = "alice") -> list[Done]:
-        """Runs commands of `openstack`, one after the other."""
-        words = [["--os-cloud", cloud, *(each.split() if isinstance(each, str) else each)] for each in commands]
-        done = subprocess.run(
-            [PYTHON, "-W", "ignore", "-c", DRIVER],
-            input=json.dumps(words),
-            env=dict(self.environment),
-            capture_output=True,
-            text=True,
-            timeout=scaled(280),
-            check=False,
-            cwd="/",
-        )
-        assert done.returncode == 0, done.stderr
-        return [Done(*each) for each in json.loads(done.stdout)]
-
-    def one(self, command: str | list[str], cloud: str = "alice") -> Done:
-        """Runs one command, which must succeed."""
-        (done,) = self.run(command, cloud=cloud)
-        assert done.code == 0, done
-        return done
 
 
 @pytest.fixture(scope="module")
@@ -93,34 +39,12 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
     functions, projects, own = free_ports(3)
     folder = tmp_path_factory.mktemp("site")
     clouds = yaml.safe_load(Path(cloud.clouds_yaml).read_text())
-    for entry in clouds["clouds"].values():
-        entry["region_name"] = "Whole"
-    auth = clouds["clouds"]["admin"]["auth"]
-    system = {name: auth[name] for name in ("auth_url", "username", "password", "user_domain_id")}
-    clouds["clouds"]["system"] = {**clouds["clouds"]["admin"], "auth": {**system, "system_scope": "all"}}
-    identifier, secret = cloud.seed.application_credentials["plain"]
-    clouds["clouds"]["application"] = {
-        "auth_type": "v3applicationcredential",
-        "auth": {
-            "auth_url": cloud.auth_url,
-            "application_credential_id": identifier,
-            "application_credential_secret": secret,
-        },
-        "region_name": "Whole",
-    }
-    (folder / "clouds.yaml").write_text(yaml.safe_dump(clouds))
-    session = cloud.session("admin")
-    session.post(f"{cloud.auth_url}/regions", json={"region": {"id": "Whole"}})
-    services = {each["type"]: each["id"] for each in session.get(f"{cloud.auth_url}/services").json()["services"]}
+    (folder / "clouds.yaml").write_text(yaml.safe_dump(whole_clouds(clouds["clouds"], cloud)))
     urls = {
         "function": f"http://127.0.0.1:{own}",
         "object-store": f"{cloud.swift_url}/v1/AUTH_%(project_id)s",
         "identity": cloud.auth_url,
     }
-    for kind, url in urls.items():
-        for interface in ("public", "admin"):
-            endpoint = {"service_id": services[kind], "interface": interface, "region_id": "Whole", "url": url}
-            session.post(f"{cloud.auth_url}/endpoints", json={"endpoint": endpoint})
 
     def control(name: str, port: int, cloud_name: str) -> Service:
         env = {
@@ -133,9 +57,33 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
         command = [sys.executable, "-m", "tests.integration.control_plane", name]
         return Service(f"control-{name}", command, port, cloud.state, env)
 
+    (metrics,) = free_ports(1)
+    database = {
+        "OSFAAS_DATABASE_URL": f"sqlite:///{folder}/operations.db",
+        # Swift of the local cloud lets managers own an account.
+        "OSFAAS_OPERATION_ROLES": "member,manager",
+    }
+    upgraded = [sys.executable, "-m", "client.cli", "db", "upgrade"]
+    subprocess.run(upgraded, env={**os.environ, **database}, check=True, capture_output=True, timeout=scaled(120))
+
+    def worker(gateway: Gateway) -> Service:
+        env = {
+            "OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml),
+            "OS_CLOUD": "osfaas",
+            "OSFAAS_WORKER_GATEWAY_URL": gateway.url,
+            "OSFAAS_WORKER_METRICS_PORT": str(metrics),
+            "OSFAAS_WORKER_POLL_SECONDS": "0.05",
+            **{name: value for name, value in gateway.service.env.items() if name.startswith("OSFAAS_STORE_")},
+            **database,
+        }
+        command = [sys.executable, "-m", "client.cli", "worker"]
+        return Service("worker-openstack", command, metrics, cloud.state, env)
+
     with (
+        region(cloud, urls),
         echo() as backend,
-        start_gateway() as gateway,
+        start_gateway(**database) as gateway,
+        running(worker(gateway)),
         running(control("functions", functions, "osfaas")),
         running(control("projects", projects, "admin")),
         front({"/v1/functions": functions, "/v1/projects": projects}, gateway.service.port, own) as asked,
@@ -144,17 +92,10 @@ def site(cloud, start_gateway, function, tmp_path_factory) -> Iterator[Site]:
         hello = {"url": backend.url, "callable": True}
         tenant = {
             "project_id": cloud.users["alice"].project_id,
-            "functions": {"checksums": checksums, "hello": hello},
+            "functions": {"checksums": checksums, "hello": hello, "greet": hello},
         }
         gateway.tenants.write_text(yaml.safe_dump({"tenants": [tenant]}))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            "PYTHONIOENCODING": "utf-8",
-            "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
-        }
-        yield Site(environment, asked)
+        yield Site(bare_environment(folder / "clouds.yaml", folder), asked=asked)
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +106,6 @@ def made(site, bucket) -> Site:
     assert "ready: revision hello-00000000" in done.err
     assert IMAGE in done.out
     return site
-
-
-def read(text: str, form: str) -> object:
-    return json.loads(text) if form == "json" else yaml.safe_load(text)
 
 
 LISTS = [
@@ -188,20 +125,15 @@ SHOWS = [
 
 
 def test_every_command_prints_in_every_format(made):
-    commands = [f"{command} -f {form}" for command in LISTS for form in FORMATS]
-    commands += [f"{command} -f {form}" for command in SHOWS for form in FORMATS if form in SHOWN]
-    results = dict(zip(commands, made.run(*commands), strict=True))
-    assert {command: done for command, done in results.items() if done.code} == {}
-    for command, done in results.items():
-        head, _, form = command.rpartition(" -f ")
-        if form in {"json", "yaml"}:
-            found = read(done.out, form)
-            assert isinstance(found, list if head in LISTS else dict), command
-            assert found, command
-        else:
-            assert done.out.strip(), command
-    assert json.loads(results["function list -f json"].out)[0]["Name"] == "hello"
-    (listed,) = json.loads(results["checksum list --prefix plain data -f json"].out)
+    results = made.in_every_format(lists=LISTS, shows=SHOWS)
+    assert results["function list"][0]["Name"] == "hello"
+    limits = results["function limits show"]
+    # What the gateway counts, with the source of each number: there is neither a record nor a limit in Keystone.
+    counted = {each["Resource"]: each["Source"] for each in limits}
+    assert counted == dict.fromkeys(
+        ("function_concurrency", "function_requests_per_second", "checksum_bytes_per_second"), "gateway"
+    )
+    (listed,) = results["checksum list --prefix plain data"]
     digests = {name: listed[name] for name in ("adler32", "md5")}
     assert digests == {name: CONTENT.digests[name] for name in digests}
 
@@ -306,16 +238,64 @@ def test_member_is_no_administrator(site):
     assert "403" in done.err
 
 
+def test_sweep_is_waited_for_and_listed(made):
+    """The service reads the container; the command shows the counts of its summary."""
+    swept = made.one("checksum sweep --object-prefix plain --wait -f json data")
+    found = json.loads(swept.out)
+    assert (found["state"], found["objects"], found["bytes"]) == ("succeeded", 1, len(CONTENT.data))
+    listed = json.loads(made.one("checksum sweep list -f json").out)
+    assert found["id"] in {each["ID"] for each in listed}
+
+
+def test_commands_of_the_tutorial_print_what_it_says(made, tmp_path):
+    """By somebody who has `openstack`, a `clouds.yaml` and an image, and nothing else."""
+    page = (CHECKOUT / "docs" / "tutorials" / "openstack.md").read_text(encoding="utf-8")
+    environment = {
+        **made.environment,
+        "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "OS_CLOUD": "alice",
+        "IMAGE": IMAGE,
+        "PYTHONWARNINGS": "ignore",
+    }
+    blocks = BLOCK.findall(page)
+    assert len(blocks) == page.count("```text")
+    blocks += [(commands, "") for commands in re.findall(r"```bash\n([^`]*)```\n\n##", page)]
+    assert len(blocks) == page.count("```bash")
+    assert "curl" not in "".join(commands for commands, _ in blocks)
+    for commands, output in blocks:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=scaled(280),
+            check=False,
+        )
+        assert done.returncode == 0, (commands, done.stdout, done.stderr)
+        printed = [line.strip() for line in done.stdout.splitlines()]
+        for line in output.splitlines():
+            expected = ".*".join(map(re.escape, line.split("…")))
+            assert any(re.fullmatch(expected, each) for each in printed), (line, printed)
+
+
 @pytest.mark.parametrize(
     ("command", "cloud_name", "wanted"),
     [
         ("function list", "alice", ["GET /v1/functions"]),
+        ("function show hello", "alice", ["GET /v1/functions/hello"]),
+        ("function revision list hello", "alice", ["GET /v1/functions/hello/revisions"]),
+        ("function invoke hello /x", "alice", ["POST /v1/invoke/hello/x"]),
         ("checksum show data/plain", "application", ["GET /v1/checksums/data/plain"]),
+        ("checksum list --prefix plain data", "alice", ["POST /v1/checksums"]),
+        ("checksum sweep list", "alice", ["GET /v1/sweeps"]),
         ("function limits show", "alice", ["GET /v1/limits"]),
+        ("function tenant list", "system", ["GET /v1/projects"]),
     ],
 )
 def test_no_request_is_needless(made, cloud, command, cloud_name, wanted):
-    """One discovery of Keystone, one token, and the request."""
+    """One discovery of Keystone, one token, and the request; for users, applications and administrators."""
     made.asked.clear()
     done = made.one(["--debug", *command.split()], cloud=cloud_name)
     sent = re.findall(r"REQ: curl -g -i -X (\w+) (\S+)", done.err)
@@ -349,7 +329,9 @@ checksum = conn.function.checksum("data", "plain", algorithms=["md5"])
 print(checksum.digests["md5"])
 for each in conn.function.checksums("data", prefix="plain", algorithm="sha256"):
     print(each.object, each.digests["sha256"])
-print(sorted(limit.name for limit in conn.function.limits()))
+for limit in conn.function.limits():
+    where: str = limit.source or ""
+    print(limit.name, where)
 '''
 
 
@@ -368,7 +350,13 @@ def run_python(site: Site, program: str, python: Path = PYTHON) -> "subprocess.C
 def test_program_with_the_sdk_runs_and_is_typed(made, tmp_path):
     done = run_python(made, SAMPLE)
     assert done.returncode == 0, done.stderr
-    for line in ("hello True", "200", CONTENT.digests["md5"], f"plain {CONTENT.digests['sha256']}"):
+    for line in (
+        "hello True",
+        "200",
+        "concurrent_calls gateway",
+        CONTENT.digests["md5"],
+        f"plain {CONTENT.digests['sha256']}",
+    ):
         assert line in done.stdout.splitlines()
     (tmp_path / "sample.py").write_text(SAMPLE)
     # With the newest openstacksdk, whose types are complete.

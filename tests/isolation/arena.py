@@ -16,7 +16,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
+from policies.model import Builds, CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
 from tenancy.isolation.attack import Attack, Evidence, Outcome
 from tenancy.isolation.attacks import all_attacks
@@ -35,12 +35,13 @@ if TYPE_CHECKING:
 
     from kubernetes import client
 
+    from policies.model import Manifest
     from tenancy.isolation.runners import PodName
     from tests.cluster.testbed import Testbed
 
 IMAGE = "dev.local/checksums:test"
-# Not the usual ports: the OpenStack side of a running cluster may have a real Keystone and Swift.
-STORE_PORT, KEYSTONE_PORT = 18080, 15000
+# The OpenStack side of a running cluster may have a real Keystone and Swift, and the servers of builds (from 15000 on).
+STORE_PORT, KEYSTONE_PORT, INDEX_PORT = 18080, 18081, 18082
 SETTLING_SECONDS = 15
 REFUSALS = frozenset([Outcome.REFUSED, Outcome.TIMED_OUT])
 ADMISSION = "admissionregistration.k8s.io/v1"
@@ -49,6 +50,15 @@ PLATFORM = Platform(
     functions={"checksums": CatalogueFunction(name="checksums", image=IMAGE)},
     destinations=(Destination(f"{OPENSTACK_ADDRESS}/32", (STORE_PORT,)),),
     sandbox_runtime_class=RUNTIME_CLASS,
+    builds=Builds(
+        image=IMAGE,
+        registry=f"{OPENSTACK_ADDRESS}:{INDEX_PORT}",
+        registry_url=f"http://{OPENSTACK_ADDRESS}:{INDEX_PORT}",
+        token_url=f"http://{OPENSTACK_ADDRESS}:{INDEX_PORT}/token",
+        index_url=f"http://{OPENSTACK_ADDRESS}:{INDEX_PORT}/simple/",
+        bases={runtime: f"base/{runtime}@sha256:{'0' * 64}" for runtime in ("asgi", "framework")},
+        destinations=(Destination(f"{OPENSTACK_ADDRESS}/32", (INDEX_PORT,)),),
+    ),
 )
 # Namespaces of an earlier run may still be on their way out.
 _RUN = secrets.token_hex(3)
@@ -70,12 +80,14 @@ class Place:
 
     Attributes:
         spec: the attacking tenant; a substitute for the outsider, whose namespace belongs to no tenant.
+        build: a pod that looks like one of its builds; None: there is none.
     """
 
     spec: TenantSpec
     probe: PodName
     victim: Victim
     decoy: PodName
+    build: PodName | None = None
 
 
 @dataclass
@@ -101,7 +113,8 @@ class Arena:
     def find(self, names: list[str], place: Place) -> dict[str, Finding]:
         """The findings of these attacks now, each with its positive control."""
         attacks = [self.attack(name, place) for name in names]
-        fixtures = Fixtures(place.probe, place.decoy, place.victim.decoy, place.victim.word, user_of(place.spec))
+        victim, user = place.victim, user_of(place.spec)
+        fixtures = Fixtures(place.probe, place.decoy, victim.decoy, victim.word, user, place.build)
         answers = run_probes(
             self.configuration, fixtures, [*(a.attempt for a in attacks), *(a.control for a in attacks)]
         )
@@ -150,11 +163,7 @@ class Arena:
             yield
         finally:
             for item in saved:
-                metadata = {
-                    key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]
-                }
-                back = {key: value for key, value in item.items() if key not in {"metadata", "status"}}
-                self.objects.apply({**back, "metadata": metadata}, force=True)
+                self.objects.apply(applicable(item), force=True)
 
     @contextlib.contextmanager
     def without_pod_security(self, place: Place) -> Iterator[None]:
@@ -185,6 +194,12 @@ class Arena:
         finally:
             for kind in ("role", "rolebinding"):
                 self.cluster.kubectl("delete", kind, name, "-n", place.spec.namespace)
+
+
+def applicable(item: Manifest) -> Manifest:
+    """An object of the cluster in a form in which it can be applied again."""
+    metadata = {key: item["metadata"][key] for key in ("name", "namespace", "labels") if key in item["metadata"]}
+    return {**{key: value for key, value in item.items() if key not in {"metadata", "status"}}, "metadata": metadata}
 
 
 def user_of(spec: TenantSpec) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from policies.labels import MANAGED_BY, OWN_FUNCTION
+from policies.labels import BUILD, MANAGED_BY, OWN_FUNCTION
 from tenancy.isolation.attacks import all_attacks
 from tenancy.isolation.pods import probe_pod
 from tenancy.isolation.runners import PodName
@@ -32,7 +32,7 @@ from tests.isolation.arena import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from policies.model import Manifest
+    from policies.model import Manifest, TenantSpec
 
 CALLS = [f"kernel-{call}" for call in ("io-uring-setup", "bpf", "keyctl", "unshare", "userfaultfd")]
 KERNEL = [*CALLS, "kernel-identity", "kernel-proc", "kernel-sys"]
@@ -83,38 +83,48 @@ def test_without_admission_a_pod_of_the_level_runs_on_the_nodes_kernel(arena: Ar
     arena.cluster.kubectl("delete", "pod", "unboxed", "-n", BOXED.namespace, "--wait=false")
 
 
-def test_a_pod_of_an_own_function_is_in_the_sandbox_below_its_level(arena: Arena) -> None:
+@pytest.mark.parametrize(
+    ("name", "label"), [("osfaas-pods-own-functions", OWN_FUNCTION), ("osfaas-pods-builds", BUILD)]
+)
+def test_a_pod_of_a_tenants_own_code_is_in_the_sandbox_below_its_level(arena: Arena, name: str, label: str) -> None:
     """The API server sets the runtime class, and refuses the pod without it."""
-    name = "osfaas-pods-own-functions"
-    assert _admitted(arena, own=True)["runtimeClassName"] == RUNTIME_CLASS
+    for spec in (LOW, TENANT):
+        assert _admitted(arena, spec, label)["runtimeClassName"] == RUNTIME_CLASS
     with arena.without(mutation(name)):
-        _await_refusal(arena, f"must have the RuntimeClass {RUNTIME_CLASS}")
+        # No other policy refuses it at this level, so the sentence is certain.
+        _await_refusal(arena, LOW, label, f"must have the RuntimeClass {RUNTIME_CLASS}")
         with arena.without(validation(name)):
-            # The level's own rule is left, which asks for one of the two.
-            _await_refusal(arena, "must run in a user namespace or in the sandbox")
+            wait_until(
+                "a pod on the node's kernel",
+                lambda: "runtimeClassName" not in _admitted(arena, LOW, label),
+                seconds=SETTLING_SECONDS,
+                pause=0.5,
+            )
+            # From L3 on, the level's own rule is left, which asks for one of the two.
+            _await_refusal(arena, TENANT, label, "must run in a user namespace or in the sandbox")
 
 
 def test_another_pod_of_the_same_tenant_gets_a_user_namespace(arena: Arena) -> None:
     """The level's own defence, in place of the sandbox."""
-    spec = _admitted(arena, own=False)
+    spec = _admitted(arena, TENANT)
     assert (spec["hostUsers"], spec.get("runtimeClassName")) == (False, None)
 
 
-def _admitted(arena: Arena, *, own: bool) -> Any:
-    """The spec that the API server makes of a pod of the tenant at level L3; a dry run as the tenant's user."""
-    pod = probe_pod(TENANT.namespace, "dry", IMAGE)
-    if own:
-        pod["metadata"]["labels"][OWN_FUNCTION] = "hello"
-    words = ("create", "--dry-run=server", "--as", user_of(TENANT), "-o", "json", "-f", "-")
+def _admitted(arena: Arena, spec: TenantSpec, label: str | None = None) -> Any:
+    """The spec that the API server makes of a pod of the tenant; a dry run as the tenant's user."""
+    pod = probe_pod(spec.namespace, "dry", IMAGE)
+    if label is not None:
+        pod["metadata"]["labels"][label] = "hello"
+    words = ("create", "--dry-run=server", "--as", user_of(spec), "-o", "json", "-f", "-")
     return json.loads(arena.cluster.kubectl(*words, stdin=json.dumps(pod)))["spec"]
 
 
-def _await_refusal(arena: Arena, why: str) -> None:
-    """Until the pod of an own function is refused for this reason."""
+def _await_refusal(arena: Arena, spec: TenantSpec, label: str, why: str) -> None:
+    """Until the tenant's pod with the label is refused for this reason."""
 
     def is_refused() -> bool:
         try:
-            _admitted(arena, own=True)
+            _admitted(arena, spec, label)
         except CommandError as error:
             return why in str(error)
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from tenancy.model.record import TenantRecord, manifest_of
 from tests.cluster.commands import wait_until
@@ -37,8 +37,10 @@ def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "functions": {"checksums": {"image": IMAGE}},
         "destinations": [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [STORE_PORT]}],
         "sandbox_runtime_class": PLATFORM.sandbox_runtime_class,
+        "builds": dataclasses.asdict(PLATFORM)["builds"],
     }
-    file.write_text(yaml.safe_dump(platform))
+    # JSON, which YAML contains, has no tuples.
+    file.write_text(json.dumps(platform))
     know_tenants(arena.cluster)
     records = [manifest_of(TenantRecord(spec)) for spec in (TENANT, VICTIM)]
     kubeconfig = str(arena.cluster.running.layout.host_kubeconfig)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tenancy.kubernetes.client import connect
 from tenancy.platform.rollout import Rollout
 from tests.cluster.progress import say
+from tests.machine import scaled
 
 if TYPE_CHECKING:
     from tests.cluster.platform.kubectl import Kubectl
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 
 def rollout(kubectl: Kubectl, wait_seconds: float = 120) -> Rollout:
     """One for each part: their connections are not shared between the threads of the boot."""
-    return Rollout(connect(kubectl.kubeconfig), say, wait_seconds)
+    return Rollout(connect(kubectl.kubeconfig), say, scaled(wait_seconds))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import exchange
-from client.errors import CommandError, TokenRefusedError
+from client.errors import CommandError, TokenRefusedError, UnreachableError
 from client.exchange import RetryPolicy, ask, fetch
 from client.login import Login
 
@@ -132,8 +132,21 @@ def test_date_in_retry_after_is_understood(server: Server) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "-1"}, {"Retry-After": "61"}])
 def test_refusal_without_a_time_that_can_be_waited_for_is_final(server: Server, headers: dict[str, str]) -> None:
-    assert sentence(server, (503, {**TEXT, **headers}, b"Busy.")) == "Busy."
+    headers = {**TEXT, **headers, "X-Openstack-Request-Id": "req-1"}
+    assert sentence(server, (503, headers, b"Busy.")) == "Busy. (req-1)"
     assert len(server.seen) == 1
+
+
+def test_proxy_without_a_service_behind_it_is_asked_again(server: Server) -> None:
+    """As Envoy answers while all replicas start again."""
+    clock, nobody = Time(), (503, TEXT, b"no healthy upstream")
+    server.replies = [nobody, nobody, OK]
+    assert ask(login(server.url), server.url + "/x", retry=clock.retry()).status == 200
+    assert clock.slept == [1, 1]
+    said = sentence(server, nobody, retry=Time().retry(3))
+    assert said == f"The gateway at {server.url} cannot be reached: its proxy returned 503 Service Unavailable."
+    with pytest.raises(UnreachableError):
+        ask(login(server.url), server.url + "/x", retry=Time().retry(3))
 
 
 def test_retries_end(server: Server) -> None:
@@ -193,7 +206,7 @@ def test_computation_that_never_ends_is_not_waited_for_for_ever(
 
 def test_service_that_is_not_there_is_named() -> None:
     with pytest.raises(
-        CommandError, match=r"^The gateway at http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"
+        UnreachableError, match=r"^The gateway at http://127\.0\.0\.1:1 cannot be reached: Connection refused\.$"
     ):
         ask(login(""), "http://127.0.0.1:1/x?secret", retry=Time().retry(3))
 

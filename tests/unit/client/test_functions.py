@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from client import access
-from client.errors import CommandError
+from client.errors import CommandError, UnreachableError
 from client.functions.cli import function
 from client.functions.options import fields_of, shares_of
 from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
@@ -226,15 +226,20 @@ def test_shares_are_read() -> None:
             shares_of((word,))
 
 
-def waited(*states: dict[str, Any], seconds: float = 60) -> tuple[dict[str, Any], list[str]]:
+def waited(
+    *states: dict[str, Any] | CommandError, seconds: float = 60, condition: str = "Ready"
+) -> tuple[dict[str, Any], list[str]]:
     """Waits on these states, the last of which stays; each look takes a second."""
     left, now, said = list(states), [0.0], []
 
     def read() -> dict[str, Any]:
         now[0] += 1
-        return left.pop(0) if len(left) > 1 else left[0]
+        state = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(state, CommandError):
+            raise state
+        return state
 
-    wait = Wait(seconds, read, said.append, sleep=lambda _: None, clock=lambda: now[0])
+    wait = Wait(seconds, read, said.append, sleep=lambda _: None, clock=lambda: now[0], condition=condition)
     return wait_until_ready(wait), said
 
 
@@ -254,6 +259,18 @@ def test_a_failure_that_stays_ends_the_wait_with_its_reason() -> None:
         waited(shown(ready=False, reason="CrashLoopBackOff", message="exit code 3"))
 
 
+def test_a_service_that_nobody_answers_for_a_while_is_waited_for() -> None:
+    """As while the functions API restarts; at the end of the time it is the reason, and a refusal is at once."""
+    away = UnreachableError("The gateway cannot be reached.")
+    found, said = waited(shown(ready=None, reason="Deploying"), away, away, shown())
+    assert found["name"] == "hello"
+    assert [line.split("s  ", 1)[1] for line in said[1:3]] == [str(away)] * 2
+    with pytest.raises(UnreachableError):
+        waited(away)
+    with pytest.raises(CommandError, match="No"):
+        waited(CommandError("No.", status=403), shown())
+
+
 def test_a_failure_that_passes_does_not() -> None:
     waited(shown(ready=False, reason="ErrImagePull"), shown(ready=None, reason="Deploying"), shown())
 
@@ -262,6 +279,27 @@ def test_a_rejected_specification_ends_the_wait_at_once() -> None:
     rejected = shown(ready=False, accepted=False, reason="ImageNotAllowed", message="not there")
     with pytest.raises(CommandError, match="ImageNotAllowed: not there"):
         waited(rejected, shown())
+
+
+def shared(assigned: bool | None, **changes: Any) -> dict[str, Any]:
+    """A function whose latest revision is not built."""
+    function = shown(ready=False, reason="BuildFailed", message="why", **changes)
+    for type_, status in (("Built", False), ("TrafficAssigned", assigned)):
+        condition = {"type": type_, "status": status, "reason": "NotBuilt", "message": "not built"}
+        function["status"]["conditions"].append(condition)
+    return function
+
+
+def test_a_change_of_shares_does_not_wait_for_the_latest_revision() -> None:
+    """It may be broken, and the change be the way back to a revision that is not."""
+    _, said = waited(shared(None), shared(True), condition="TrafficAssigned")
+    assert said[-1].endswith("TrafficAssigned: the calls are shared as wanted")
+    with pytest.raises(CommandError, match="BuildFailed: why"):
+        waited(shared(True))
+    with pytest.raises(CommandError, match="NotBuilt: not built"):
+        waited(shared(False), condition="TrafficAssigned")
+    with pytest.raises(CommandError, match="BuildFailed: why"):
+        waited(shared(True, accepted=False), condition="TrafficAssigned")
 
 
 def test_the_wait_ends() -> None:

@@ -29,6 +29,7 @@ from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import NotDelegableError, TrustAccess, TrustOrder, TrustRefusedError
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
+from gateway.limits.unified import ProjectLimits
 from gateway.settings import Settings
 from gateway.settings.identity import IdentitySettings
 from gateway.settings.limits import LimitSettings
@@ -298,7 +299,8 @@ class Api:
         identities = IdentitySettings()
         authenticator = Authenticator(TokenCache(self._validate, identities), identities, auth_url="https://k.test/v3")
         metrics = Metrics()
-        limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics)
+        self.limits = ProjectLimits()
+        limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics, self.limits)
         self.triggers = Triggers()
         parts = FunctionsApi(
             directory=self,
@@ -322,7 +324,7 @@ class Api:
         trusts = TriggerTrusts(identity, self.trusts, settings)  # type: ignore[arg-type]
         admission = Admission(authenticator, self, limiter)
         uploads = SourceUploads(admission, platform.builds, None)  # type: ignore[arg-type]
-        add_routes(app, parts, Callers(admission, trusts, uploads), settings)
+        add_routes(app, parts, Callers(admission, trusts, uploads, self.limits), settings)
         app.state.triggers._clock = lambda: NOW
         self.routes = app.state.functions
         install_error_handlers(app)

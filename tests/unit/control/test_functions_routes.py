@@ -11,6 +11,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import AccessRule
 from policies.model import IsolationLevel, Limits
 from policies.names import ProjectId
+from policies.unified_limits import UnifiedLimits
 from tenancy.model.errors import ClusterError, UnavailableError
 from tests.unit.control.functions_api import DIGEST, IMAGE, SPEC, Api, code
 
@@ -109,7 +110,24 @@ async def test_the_number_of_functions_is_limited_with_the_numbers(api: Api) -> 
     response = await api.put("second")
     assert (response.status_code, code(response)) == (403, "function.count_exceeded")
     assert "has 1 functions of its own, and its limit is 1" in response.json()["error"]["message"]
+    assert response.json()["errors"][0]["over_limit"] == [
+        {"resource_name": "functions", "limit": 1, "current_usage": 1, "delta": 1}
+    ]
     assert (await api.put(args=["x"])).status_code == 202
+
+
+async def test_keystones_limits_are_in_force_over_those_of_the_tenant(api: Api) -> None:
+    registered = {"functions": 1, "function_cpu_millis": 100}
+    api.limits.replace(UnifiedLimits(registered=registered, projects={SPEC.project_id: {"function_cpu_millis": 4000}}))
+    assert (await api.put()).status_code == 202
+    assert code(await api.put("second")) == "function.count_exceeded"
+    api.limits.replace(UnifiedLimits(registered=registered))
+    response = await api.put(args=["x"])
+    assert code(response) == "function.too_large"
+    (over,) = response.json()["errors"][0]["over_limit"]
+    assert (over["resource_name"], over["limit"], over["current_usage"]) == ("function_cpu_millis", 100, 0)
+    api.limits.replace(UnifiedLimits())
+    assert (await api.put("second")).status_code == 202
 
 
 async def test_pods_that_do_not_fit_are_refused_with_the_numbers(api: Api) -> None:

@@ -64,3 +64,13 @@ async def test_many_addresses_take_bounded_memory() -> None:
     for number in range(MAX_CLIENTS + 50):
         await counted(limiter, scope(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"))
     assert len(limiter._levels) == MAX_CLIENTS
+
+
+async def test_projects_of_one_address_have_a_limit_each() -> None:
+    limiter, spent = LoginLimiter(1), []
+    for project in ("", "a", "a", "b", ""):
+        try:
+            limiter.count(scope("192.0.2.1"), project)
+        except GatewayError:
+            spent.append(project)
+    assert spent == ["a", ""]

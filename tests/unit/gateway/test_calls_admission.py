@@ -16,6 +16,7 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.outage import OutageError
+from gateway.identity.trusts import WorkerUser
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.settings.identity import IdentitySettings
@@ -52,7 +53,10 @@ class Cloud:
         cache = TokenCache(self._validate, settings, clock=self._clock, stopwatch=self._clock)
         authenticator = Authenticator(cache, settings, auth_url="https://keystone.test/v3", clock=self._clock)
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(), Metrics())
-        self.admission = Admission(authenticator, self, limiter, clock=self._clock)
+        self.admission = Admission(authenticator, self, limiter, self._clock, WorkerUser(self, None))
+
+    async def user_id(self) -> str:
+        return "our-user"
 
     def _clock(self) -> float:
         return self.now
@@ -123,3 +127,19 @@ async def test_outage_rejects_nothing_until_the_token_expires(away: dict[str, ob
     error = await cloud.admission.recheck(call)
     assert error is not None
     assert error.kind is ErrorCode.TOKEN_INVALID
+
+
+OPERATION = "req-01234567-0123-7123-8123-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("trustee_id", "attempt_at"), [("our-user", OPERATION), ("another", None), (None, None)], ids=str
+)
+async def test_only_the_token_of_a_worker_makes_a_request_an_attempt(
+    trustee_id: str | None, attempt_at: str | None
+) -> None:
+    """Otherwise a caller could have many calls counted as one."""
+    cloud = Cloud()
+    cloud.verdict = dataclasses.replace(CALLER, delegated=trustee_id is not None, trustee_id=trustee_id)
+    call = await cloud.admission.admit(RequestContext(head=HEAD, global_request_id=OPERATION))
+    assert call.context.attempt_at == attempt_at

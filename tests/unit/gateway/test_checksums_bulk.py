@@ -199,7 +199,7 @@ class Harness:
     async def answer(self) -> Any:
         self.asked += 1
         if self.refusals:
-            raise GatewayError(self.refusals.pop(0), project_id="p", function="f", limit=1, seconds=1)
+            raise GatewayError(self.refusals.pop(0), whose="project p", function="f", limit=1, seconds=1)
         return "answer"
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
-from client.cli import main
+from client.cli import _ELSEWHERE, _SERVER, _SHORT_HELP, main
 
+OURS = {"client", "control", "gateway", "operations", "policies", "tenancy"}
 HEAVY = {"kubernetes", "openstack", "keystoneauth1", "requests", "uvicorn", "starlette", "pydantic", "httpx", "aiohttp"}
 PROGRAM = """
 import atexit, json, sys
@@ -22,7 +23,7 @@ main(prog_name="osfaas")
 
 
 def run(*arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
-    """The program in a process of its own, and the packages that it has loaded."""
+    """The program in a process of its own, and the modules that it has loaded."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         env={"PATH": "/usr/bin:/bin", **environment},
@@ -33,11 +34,15 @@ def run(*arguments: str, **environment: str) -> tuple[subprocess.CompletedProces
     )
     said, _, modules = done.stderr.rstrip("\n").rpartition("\n")
     done.stderr = said
-    return done, {name.partition(".")[0] for name in json.loads(modules)}
+    return done, set(json.loads(modules))
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.partition(".")[0] in OURS}
 
 
 def completions(words: str) -> tuple[list[str], set[str]]:
-    """What TAB offers after the words, the last of which is unfinished, and the packages that it took."""
+    """What TAB offers after the words, the last of which is unfinished, and the modules that it took."""
     variables = {"_OSFAAS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done, loaded = run(**variables)
     return [line.partition(",")[2] for line in done.stdout.splitlines()], loaded
@@ -49,6 +54,7 @@ def completions(words: str) -> tuple[list[str], set[str]]:
         (("tennant",), "tenant"),
         (("chekcsum",), "checksum"),
         (("tenant", "onbord"), "onboard"),
+        (("server", "schedular"), "scheduler"),
         (("checksum", "list", "c", "--prefx", "p"), "--prefix"),
         (("tenant", "set", "p", "--isolaton", "L1"), "--isolation"),
     ],
@@ -78,6 +84,9 @@ def test_short_option_shows_the_help(words: str) -> None:
             (group, "--help")
             for group in ("tenant", "platform", "events", "controller", "serve", "admin-api", "functions-api")
         ),
+        ("server", "--help"),
+        ("keystone", "bootstrap", "--help"),
+        ("limits", "register", "--help"),
         ("tenant", "onboard", "--help"),
         ("tenant", "verify", "--help"),
         ("platform", "install", "--help"),
@@ -91,6 +100,23 @@ def test_help_loads_no_library_of_the_work_itself(arguments: tuple[str, ...]) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: osfaas")
     assert loaded & HEAVY == set()
+
+
+def test_lists_of_commands_import_none_of_them() -> None:
+    """The table of short helps stands in for them, so that `--help` and TAB take little more than click itself."""
+    for found in (run("--help"), run("server", "--help"), run("--version")):
+        assert ours(found[1]) == {"client", "client.cli"}
+    for words in ("osfaas ", "osfaas che", "osfaas server s"):
+        assert ours(completions(words)[1]) == {"client", "client.cli"}
+
+
+def test_short_helps_of_the_table_are_those_of_the_commands() -> None:
+    """Else `osfaas --help` says one thing, and the command's own help another."""
+    context = click.Context(main, info_name="osfaas")
+    for name, (_, short) in {**_ELSEWHERE, **_SERVER}.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert (name, short) == (name, command.get_short_help_str(_SHORT_HELP))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +164,18 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click
             yield from commands(command, below)
         else:
             yield below, command
+
+
+def test_programs_of_the_server_are_one_level_down_and_their_short_names_still_work() -> None:
+    """A user's list of commands has none of them; scripts and manifests of before go on."""
+    context = click.Context(main, info_name="osfaas")
+    server = main.get_command(context, "server")
+    assert isinstance(server, click.Group)
+    programs = set(server.list_commands(context))
+    assert {"serve", "controller", "worker", "settings"} <= programs
+    assert programs.isdisjoint(main.list_commands(context))
+    for name in programs:
+        assert main.get_command(context, name) is server.get_command(context, name)
 
 
 def test_every_option_says_what_it_is_for_and_no_summary_is_cut_off() -> None:

@@ -66,6 +66,7 @@ PUBLISHED = {
     "function.quota_exceeded": 429,
     "request.body_too_large": 413,
     "request.media_type": 415,
+    "version.not_acceptable": 406,
     "directory.unavailable": 503,
     "object.no_ec2_credential": 403,
     "object.not_found": 404,
@@ -105,6 +106,9 @@ PUBLISHED = {
     "operation.outcome_unknown": 502,
     "operation.worker_lost": 502,
     "operation.unreachable": 502,
+    "object.corrupt": 502,
+    "sweep.dump_rejected": 422,
+    "sweep.results_changed": 409,
     "idempotency.running": 409,
     "idempotency.conflict": 422,
     "callback.rejected": 400,
@@ -215,7 +219,7 @@ def test_remembered_error_says_the_same_again() -> None:
 
 def test_an_error_cannot_be_changed_because_several_callers_may_have_it() -> None:
     """Whoever wants another field takes a copy, which has everything else of the first, the cause too."""
-    first = GatewayError(ErrorCode.RATE_EXCEEDED, retry_after_seconds=7, project_id="p", limit=3)
+    first = GatewayError(ErrorCode.RATE_EXCEEDED, retry_after_seconds=7, whose="project p", limit=3)
     first.__cause__ = cause = ValueError("why")
     given = {"Allow": "GET"}
     assert GatewayError(ErrorCode.METHOD_NOT_ALLOWED, headers=given, method="PUT").headers is not given

@@ -363,7 +363,7 @@ async def test_access_rules_are_kept_and_none_at_all_is_another_thing_than_no_re
 @pytest.mark.parametrize(
     "marks",
     [
-        {"OS-TRUST:trust": {"id": "t", "impersonation": True}},
+        {"OS-TRUST:trust": {"id": "t", "impersonation": True, "trustee_user": {"id": "w"}}},
         {"OS-OAUTH1": {"access_token_id": "a", "consumer_id": "c"}},
         {"application_credential": {"id": "ac", "name": "n", "restricted": True}},
     ],

@@ -16,9 +16,11 @@ from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 from gateway.limits.redis_backend import open_redis_backend
 from gateway.limits.token_bucket import Rate
+from gateway.limits.unified import ProjectLimits
 from gateway.settings.limits import LimitSettings
 from policies.model import Limits
 from policies.names import ProjectId
+from policies.unified_limits import UnifiedLimits
 from tests.machine import scaled
 from tests.valkey import Valkey
 
@@ -36,7 +38,13 @@ async def backend(request: pytest.FixtureRequest, valkey: Valkey) -> AsyncIterat
 
 
 def limiter(
-    backend: LimitBackend, *, calls: int = 2, rate: int = 0, size: int = 0, queue_limits: QueueLimits = NOBODY_WAITS
+    backend: LimitBackend,
+    *,
+    calls: int = 2,
+    rate: int = 0,
+    size: int = 0,
+    queue_limits: QueueLimits = NOBODY_WAITS,
+    project_limits: ProjectLimits | None = None,
 ) -> ProjectLimiter:
     return ProjectLimiter(
         backend,
@@ -52,6 +60,7 @@ def limiter(
             response_timeout_seconds=30,
         ),
         Metrics(),
+        project_limits,
     )
 
 
@@ -74,7 +83,7 @@ async def test_one_more_call_at_once_than_the_limit_is_refused_and_told_why(back
     async with full(made, A, 2):
         error = await refused(made.slot(A).__aenter__())
         assert error.kind is ErrorCode.CONCURRENCY_EXCEEDED
-        assert "Project a already has 2" in error.message
+        assert "The limit of 2 concurrent calls of project a" in error.message
         assert error.reached is not None
         assert (error.reached.name, error.reached.value, error.reached.usage) == ("concurrent_calls", 2, 2)
         async with made.slot(B):
@@ -302,3 +311,121 @@ async def test_charge_does_not_overtake_those_who_wait(backend: LimitBackend) ->
     assert not waiting.done()
     assert not await limits.charge_bytes_now(A, 1)
     await waiting
+
+
+async def until_in_use(backend: LimitBackend, key: str, slots: int) -> None:
+    """A shared store learns a moment later that a slot was released."""
+    async with asyncio.timeout(scaled(10)):
+        while True:
+            if (await backend.slots_in_use(key, 99)).usage == slots:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_projects_of_a_domain_share_its_limit(backend: LimitBackend) -> None:
+    """The domain has 10, two of its projects 6 each: the eleventh call is refused, and takes no slot."""
+    limits = ProjectLimits()
+    unified = UnifiedLimits(
+        registered={"function_concurrency": 10},
+        projects={"a": {"function_concurrency": 6}, "b": {"function_concurrency": 6}},
+        two_level=True,
+    )
+    limits.replace(unified)
+    shared = limiter(backend, project_limits=limits)
+    a, b = (replace(subject, domain_id="physics") for subject in (A, B))
+    other = replace(LimitSubject(ProjectId("c"), "carol"), domain_id="chemistry")
+    async with contextlib.AsyncExitStack() as held:
+        first = contextlib.AsyncExitStack()
+        await first.enter_async_context(shared.slot(a))
+        for subject in (*[a] * 5, *[b] * 4):
+            await held.enter_async_context(shared.slot(subject))
+        error = await refused(shared.slot(b).__aenter__())
+        assert "all projects of the domain physics together" in error.message
+        over = error_body(error, "r")["errors"][0]["over_limit"]  # type: ignore[index]
+        assert over == [{"resource_name": "function_concurrency", "limit": 10, "current_usage": 10, "delta": 1}]
+        # Its own limit is reached as well, and is what the caller is told.
+        assert "project a" in (await refused(shared.slot(a).__aenter__())).message
+        await held.enter_async_context(shared.slot(other))
+        # One ends in the other project, so there is room again.
+        await first.aclose()
+        await until_in_use(backend, a.domain_key, 9)
+        async with shared.slot(b) as use:
+            assert use.value == 6
+        await until_in_use(backend, b.key, 4)
+    for key in (a.key, b.key, a.domain_key, other.domain_key):
+        await until_in_use(backend, key, 0)
+
+
+async def test_call_that_waits_for_its_domain_holds_no_slot_of_its_project_afterwards(backend: LimitBackend) -> None:
+    """It takes and gives back one for each attempt."""
+    limits = ProjectLimits()
+    limits.replace(UnifiedLimits(registered={"function_concurrency": 1}, two_level=True))
+    shared = limiter(backend, queue_limits=QueueLimits(size=4, seconds=scaled(0.4)), project_limits=limits)
+    a, b = (replace(subject, domain_id="physics") for subject in (A, B))
+    async with shared.slot(a):
+        assert "domain" in (await refused(shared.slot(b).__aenter__())).message
+        await until_in_use(backend, b.key, 0)
+    async with shared.slot(b):
+        await until_in_use(backend, a.domain_key, 1)
+
+
+async def test_projects_of_a_domain_share_its_rates(backend: LimitBackend) -> None:
+    """A refused request is charged to neither, and a refund goes to both."""
+    limits = ProjectLimits()
+    limits.replace(
+        UnifiedLimits(
+            registered={"function_requests_per_second": 4, "checksum_bytes_per_second": 1000},
+            projects={
+                name: {"function_requests_per_second": 3, "checksum_bytes_per_second": 600} for name in ("a", "b")
+            },
+            two_level=True,
+        )
+    )
+    shared = limiter(backend, project_limits=limits)
+    a, b = (replace(subject, domain_id="physics") for subject in (A, B))
+    await shared.count_call(a, 400)
+    error = await refused(shared.count_call(b, 2))
+    assert error.over_limit[0].limit == 4
+    assert error.over_limit[0].delta == 2
+    assert (await shared.use(b))[1].usage == 0
+    await shared.charge_bytes(a, 36_000)
+    assert not await shared.charge_bytes_now(b, 10)
+    assert (await shared.use(b))[2].usage == 0
+    await shared.refund_bytes(a, 36_000, 0)
+    assert await shared.charge_bytes_now(b, 10)
+
+
+async def test_limit_of_zero_allows_nothing(backend: LimitBackend) -> None:
+    """Of rates too, whose 0 in a record means that they are not limited; Keystone says that with -1."""
+    limits = ProjectLimits()
+    limits.replace(
+        UnifiedLimits(
+            registered={"function_requests_per_second": 0, "checksum_bytes_per_second": 0, "function_concurrency": 0}
+        )
+    )
+    nothing = limiter(backend, project_limits=limits)
+    assert (await refused(nothing.count_call(A))).kind is ErrorCode.RATE_EXCEEDED
+    assert (await refused(nothing.charge_bytes(A, 1))).kind is ErrorCode.BYTES_EXCEEDED
+    assert not await nothing.charge_bytes_now(A, 1)
+    assert (await refused(nothing.slot(A).__aenter__())).kind is ErrorCode.CONCURRENCY_EXCEEDED
+    limits.replace(UnifiedLimits(registered={"function_requests_per_second": -1}))
+    assert await nothing.count_call(A, 10_000) is None
+
+
+async def test_limits_that_change_apply_to_the_next_call(backend: LimitBackend) -> None:
+    """A slot that was taken under the limits of before is given back under those of now."""
+    limits = ProjectLimits()
+    changing = limiter(backend, calls=2, project_limits=limits)
+    subject = replace(A, domain_id="physics")
+    limits.replace(UnifiedLimits(registered={"function_concurrency": 1}, two_level=True))
+    async with changing.slot(subject):
+        assert (await refused(changing.slot(subject).__aenter__())).words["limit"] == 1
+        limits.replace(UnifiedLimits())
+        await until_in_use(backend, subject.key, 1)
+        async with changing.slot(subject):
+            pass
+    for key in (subject.key, subject.domain_key):
+        await until_in_use(backend, key, 0)
+    limits.replace(UnifiedLimits(registered={"function_concurrency": 1}, two_level=True))
+    async with changing.slot(subject):
+        pass

@@ -63,3 +63,24 @@ def test_the_controller_takes_no_call_from_the_edge():
     ingress = one(rendered("manifests/controller"), "NetworkPolicy", "controller-metrics")["spec"]["ingress"]
     (rule,) = ingress
     assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"osfaas.dev/monitoring": "true"}}}]
+
+
+def test_whatever_reads_the_database_may_reach_it_and_nothing_else_may():
+    """Each has a policy of its own, for the ports of PostgreSQL and MariaDB."""
+    seen = 0
+    for folder in kustomizations():
+        items = rendered(folder)
+        readers = {
+            item["metadata"]["name"]
+            for item in items
+            if item["kind"] == "Deployment" and "osfaas-database" in str(item)
+        }
+        allowed = {
+            policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: policy["spec"]["egress"][0]["ports"]
+            for policy in policies(folder)
+            if policy["metadata"]["name"].endswith("-to-database")
+        }
+        assert set(allowed) == readers, folder
+        assert all({port["port"] for port in ports} == {5432, 3306} for ports in allowed.values())
+        seen += len(readers)
+    assert seen >= 3

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from policies.admission import TENANT_NAMESPACES
-from policies.labels import CALLABLE, ISOLATION, OWN_FUNCTION
+from policies.labels import BUILD, CALLABLE, ISOLATION, OWN_FUNCTION
 from policies.model import IsolationLevel, Platform
 from policies.platform import platform_manifests
 from policies.sandbox import sandbox_of
@@ -85,20 +85,23 @@ def test_user_namespaces_are_not_asked_of_a_sandbox_that_has_none() -> None:
     assert levels(able, "osfaas-pods-user-namespace") == both("L3", "L4", "L5")
 
 
-def test_own_functions_are_sandboxed_at_every_level_unless_the_platform_says_otherwise() -> None:
-    """Both kinds select them by the label of their pods, in the namespaces of tenants."""
+@pytest.mark.parametrize(
+    ("name", "label"), [("osfaas-pods-own-functions", OWN_FUNCTION), ("osfaas-pods-builds", BUILD)]
+)
+def test_code_of_tenants_is_sandboxed_at_every_level_unless_the_platform_says_otherwise(name: str, label: str) -> None:
+    """Both kinds of policies select it by the label of its pods, in the namespaces of tenants."""
     policies = [
         item["spec"]["matchConstraints"]
         for item in platform_manifests(SANDBOXED)
-        if item["metadata"]["name"] == "osfaas-pods-own-functions" and "matchConstraints" in item["spec"]
+        if item["metadata"]["name"] == name and "matchConstraints" in item["spec"]
     ]
     assert len(policies) == 2
     for match in policies:
         assert match["namespaceSelector"] == TENANT_NAMESPACES
-        assert match["objectSelector"] == {"matchExpressions": [{"key": OWN_FUNCTION, "operator": "Exists"}]}
+        assert match["objectSelector"] == {"matchExpressions": [{"key": label, "operator": "Exists"}]}
     for platform in (PLATFORM, dataclasses.replace(SANDBOXED, sandbox_own_functions=False)):
         names = {item["metadata"]["name"] for item in platform_manifests(platform)}
-        assert "osfaas-pods-own-functions" not in names
+        assert name not in names
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from policies.labels import BUILD
 from policies.model import Builds, Destination, IsolationLevel, Limits, Manifest, TenantSpec
 from policies.names import ProjectId
 from policies.own_build import PULL_SECRET, PUSH_SECRET, build_job, build_key, job_name
-from policies.own_function import OwnBuilds, OwnFunction, OwnFunctions, RegistryCredentials
+from policies.own_function import OwnBuilds, OwnFunction, OwnFunctions, RegistryCredentials, TrafficTarget
 from policies.own_function_rules import rejection_of
 from policies.own_function_service import build_own_function
 from policies.quota import build_limit_range, build_quota
@@ -52,6 +52,28 @@ def test_job_is_made_while_there_is_no_image_and_the_service_stays_as_it_is() ->
     # Its Secrets come first.
     kinds = [each["kind"] for each in objects.manifests]
     assert max(index for index, kind in enumerate(kinds) if kind == "Secret") < kinds.index("Job")
+
+
+def rerouted(*traffic: TrafficTarget, revisions: frozenset[str] | None) -> Any:
+    function = replace(HELLO, traffic=traffic)
+    return build_tenant(SPEC, PLATFORM, OwnFunctions((function,), builds=WANTED, revisions=revisions)).traffic
+
+
+def test_shares_of_existing_revisions_do_not_wait_for_a_build() -> None:
+    """A rollback works while a build runs, and after it has failed. What is still to be built waits for itself."""
+    old, older = TrafficTarget(90, "hello-1", "stable"), TrafficTarget(10, "hello-0")
+    revisions = frozenset({"hello-1", "hello-0"})
+    shares = [
+        {"percent": 90, "latestRevision": False, "revisionName": "hello-1", "tag": "stable"},
+        {"percent": 10, "latestRevision": False, "revisionName": "hello-0"},
+    ]
+    for known in (revisions, None):
+        assert rerouted(old, older, revisions=known) == {"hello": shares}
+    # The latest revision is one that the user has just replaced: it must not get calls back for the time of a build.
+    assert rerouted(TrafficTarget(100), revisions=revisions) == {}
+    assert rerouted(old, TrafficTarget(10), revisions=revisions) == {}
+    # Knative would route no call at all.
+    assert rerouted(old, older, revisions=frozenset({"hello-1"})) == {}
 
 
 def test_image_that_was_built_runs_with_the_projects_credential() -> None:

@@ -13,6 +13,7 @@ from tenancy.commands.access import exit_code_of
 from tenancy.commands.controller import controller
 from tenancy.commands.tenant import tenant
 from tenancy.commands.waiting import has_stopped, is_gone, is_ready
+from tenancy.model.condition import Condition
 from tenancy.model.errors import (
     AdministrationError,
     ConflictError,
@@ -21,7 +22,13 @@ from tenancy.model.errors import (
     ProjectsError,
     UnavailableError,
 )
-from tenancy.model.record import Condition, ConditionType, FunctionStatus, ProjectState, TenantRecord, TenantStatus
+from tenancy.model.record import (
+    ConditionType,
+    FunctionStatus,
+    ProjectState,
+    TenantRecord,
+    TenantStatus,
+)
 from tests.unit.tenancy.objects import SPEC
 
 READY = Condition(ConditionType.READY, True, "AllReady")
@@ -94,7 +101,10 @@ def test_waiting_believes_no_status_of_an_earlier_spec() -> None:
     assert not is_ready(replace(RECORD, generation=3))
     assert not is_ready(None)
     assert is_ready(RECORD)
-    stopped, pods = (Condition(ConditionType.READY, False, "Suspended", "x"), Condition(ConditionType.PODS, True, "x"))
+    stopped, pods = (
+        Condition(ConditionType.READY, False, "Suspended", "x"),
+        Condition(ConditionType.PODS, True, "x"),
+    )
     assert has_stopped(replace(RECORD, status=replace(STATUS, conditions=(pods, stopped))))
     still = replace(pods, status=False)
     assert not has_stopped(replace(RECORD, status=replace(STATUS, conditions=(still, stopped))))

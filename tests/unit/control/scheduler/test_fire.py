@@ -120,7 +120,7 @@ async def test_limit_of_the_project_is_waited_for_and_nothing_else(monkeypatch: 
         slept.append(seconds)
 
     monkeypatch.setattr("control.scheduler.fire.asyncio.sleep", sleep)
-    limited = error(ErrorCode.CONCURRENCY_EXCEEDED, project_id="p", limit=1)
+    limited = error(ErrorCode.CONCURRENCY_EXCEEDED, whose="project p", limit=1)
     gateway = Gateway(limited, limited, httpx.Response(200))
     assert (await gateway.fire()).outcome is Outcome.SUCCEEDED
     assert (len(gateway.seen), len(slept)) == (3, 2)

@@ -8,7 +8,7 @@ import pytest
 from policies.model import Manifest
 from policies.tenant import TenantObjects, tenant_manifests
 from tenancy.controller.execute import ApplyResult, NoLongerLeadingError, execute
-from tenancy.controller.plan import Applied, Plan, plan_tenant
+from tenancy.controller.plan import Applied, Plan, Reroute, plan_tenant
 from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Ref, ref_of
 from tenancy.model.errors import ClusterError, ConflictError, UnavailableError
@@ -140,3 +140,11 @@ def test_foreign_field_is_taken_out_only_of_the_version_that_was_seen() -> None:
         {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
         {"op": "remove", "path": "/spec/egress"},
     ]
+
+
+def test_shares_are_changed_on_the_same_object_only_and_nothing_else_of_it() -> None:
+    server, ref = Server(), ref_of(WANTED[-1])
+    share = {"percent": 100, "revisionName": "hello-1"}
+    run(server, everything(), plan=Plan((Reroute(ref, "uid-1", (share,)),)))
+    same = {"op": "test", "path": "/metadata/uid", "value": "uid-1"}
+    assert server.asked == [("patch", ref.name, [same, {"op": "add", "path": "/spec/traffic", "value": [share]}])]

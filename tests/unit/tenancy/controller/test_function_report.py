@@ -238,6 +238,26 @@ def test_a_failed_build_leaves_nothing_of_the_build_before_in_the_status() -> No
         assert condition.reason == built[condition.status]
 
 
+@pytest.mark.parametrize("build", [None, FunctionBuild(key="2", source="x", reason="BuildFailed", message="why")])
+def test_shares_are_assigned_before_a_build_ends_if_they_are_what_is_wanted(build: FunctionBuild | None) -> None:
+    """Commands that change shares wait for this condition alone."""
+    source = OwnFunction(name="hello", source="sha256:" + "0b" * 32, traffic=(TrafficTarget(100, OLD),))
+
+    def assigned(live: Object, *traffic: TrafficTarget) -> tuple[bool | None, str, str]:
+        record = FunctionRecord(SPEC.namespace, replace(source, traffic=traffic), generation=2)
+        named = all(target.revision for target in traffic)
+        wanted = TenantObjects((), unbuilt=frozenset({"hello"}), traffic={"hello": []} if named else {})
+        return said(status(live, record, wanted=wanted, builds={"hello": BuildState(build)}), TRAFFIC)
+
+    live = service()
+    assert assigned(live, TrafficTarget(100))[:2] == (True, "Assigned")
+    assert assigned(live, TrafficTarget(100, OLD))[0] is None
+    found = assigned(live, TrafficTarget(90, OLD), TrafficTarget(10))
+    assert found[:2] == (False if build else None, "NotBuilt")
+    rerouted = {**live, "spec": {**live["spec"], "traffic": [{"percent": 100, "revisionName": OLD}]}}
+    assert assigned(rerouted, TrafficTarget(100, OLD))[:2] == (True, "Assigned")
+
+
 def test_callers_get_no_problem_of_a_revision_that_gets_no_calls() -> None:
     """Otherwise a broken deployment would turn calls of the serving revision away."""
     broken = pod(state={"waiting": {"reason": "ImagePullBackOff"}})

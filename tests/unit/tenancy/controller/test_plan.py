@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from policies.labels import OWN_FUNCTION
+from policies.metadata import tenant_labels
 from policies.model import Manifest
 from policies.tenant import TenantObjects, tenant_manifests
 from tenancy.controller.ownership import foreign_fields
-from tenancy.controller.plan import Applied, Apply, Delete, Plan, RemoveFields, digest_of, plan_removal
+from tenancy.controller.plan import Applied, Apply, Delete, Plan, RemoveFields, Reroute, digest_of, plan_removal
 from tenancy.controller.plan import plan_tenant as plan_objects
 from tenancy.controller.snapshot import Snapshot
 from tenancy.kubernetes.client import Kind, Ref, ref_of
@@ -250,3 +252,32 @@ def test_removal_deletes_exactly_the_namespace_that_is_ours(wanted: Wanted) -> N
     assert plan_removal(NAME, ref, live_of(wanted[0], deletionTimestamp="x")).actions == ()
     live = live_of(wanted[0])
     assert plan_removal(NAME, ref, live) == Plan((Delete(ref, live["metadata"]["uid"]),))
+
+
+def knative_service(traffic: list[dict[str, Any]], **metadata: Any) -> Manifest:
+    labels = {**tenant_labels(SPEC), OWN_FUNCTION: "hello"}
+    manifest: Manifest = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "hello", "namespace": SPEC.namespace, "labels": labels},
+        "spec": {"template": {}, "traffic": traffic},
+    }
+    return live_of(manifest, **metadata)
+
+
+def test_a_kept_service_gets_the_wanted_shares_and_keeps_the_rest(wanted: Wanted) -> None:
+    shares = [{"percent": 100, "latestRevision": False, "revisionName": "hello-1"}]
+    objects = TenantObjects(wanted, kept=frozenset({"hello"}), traffic={"hello": shares})
+
+    def actions(service: Manifest) -> tuple[Any, ...]:
+        return plan_objects(NAME, objects, seen(*all_live(wanted), service), remembered(wanted)).actions
+
+    live = knative_service([{"percent": 100, "latestRevision": True}])
+    assert actions(live) == (Reroute(ref_of(live), "uid-Service-hello", tuple(shares)),)
+    # Knative leaves what has its default out, and adds nothing that counts.
+    assert actions(knative_service([{"percent": 100, "revisionName": "hello-1"}])) == ()
+    # Not ours, or going.
+    assert actions(foreign(live, labelled=True)) == ()
+    assert actions(knative_service([], deletionTimestamp="2026-11-24T12:00:00Z")) == ()
+    # There is none yet.
+    assert plan_objects(NAME, objects, seen(*all_live(wanted)), remembered(wanted)).actions == ()

@@ -10,6 +10,7 @@ import pytest
 from policies.access import CONTROLLER_ROLE
 from policies.model import IsolationLevel, Limits, Manifest, Platform, TenantSpec
 from policies.own_function import OwnFunction
+from tenancy.controller.limit_states import LimitStates
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.reconcile import Reconciler, _settled, removal_is_due
 from tenancy.controller.report import ReconcileResult
@@ -97,10 +98,14 @@ class States:
     def of(self, project_id: str) -> tuple[ProjectState, str]:
         return self.state, "atlas"
 
+    def domain_of(self, project_id: str) -> str:
+        return "physics"
+
 
 def reconciler(cluster: Cluster, platform: Platform = PLATFORM, states: States | None = None) -> Reconciler:
-    everything: Any = (cluster, platform, states or States(), ControllerMetrics(), lambda: True, lambda name: None)
-    return Reconciler(*everything, clock=lambda: NOON)
+    states = states or States()
+    everything: Any = (cluster, platform, states, LimitStates(None, states), ControllerMetrics())  # type: ignore[arg-type]
+    return Reconciler(*everything, lambda: True, lambda name: None, clock=lambda: NOON)
 
 
 def pod(name: str, **spec: Any) -> Manifest:

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from policies.model import Manifest
+from policies.unified_limits import UnifiedLimits
+from tenancy.controller.limit_states import LimitStates
 from tenancy.controller.metrics import ControllerMetrics
 from tenancy.controller.reconcile import Reconciler
 from tenancy.controller.settled import CONFIRM_SECONDS, TRUST_SECONDS, SettledTenants
 from tenancy.controller.stores import ObjectVersions
 from tenancy.kubernetes.client import Kind, Listing, Ref
 from tenancy.kubernetes.kinds import KNATIVE_SERVICE, NAMESPACE
-from tenancy.model.errors import UnavailableError
+from tenancy.model.errors import ProjectsError, UnavailableError
 from tenancy.model.record import Offboarding, ProjectState, TenantRecord
 from tests.unit.tenancy.controller.test_reconcile import NOON, POLICY, Cluster, States, pod
 from tests.unit.tenancy.objects import NAME, PLATFORM, SPEC
@@ -44,6 +46,19 @@ class CountingCluster(Cluster):
             raise self.failure
 
 
+class LimitsInMemory:
+    """Keystone's limits, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.unified = UnifiedLimits()
+        self.failure: Exception | None = None
+
+    def read(self) -> UnifiedLimits:
+        if self.failure:
+            raise self.failure
+        return self.unified
+
+
 class Running:
     """A reconciler with a clock and stores of the test's own."""
 
@@ -53,7 +68,9 @@ class Running:
         self.seconds = 0.0
         # What the stores have: it changes only when a test says so.
         self.versions: ObjectVersions | None = ({NAME: "1"},)
-        everything: Any = (self.cluster, PLATFORM, self.states, ControllerMetrics(), lambda: True)
+        self.keystone = LimitsInMemory()
+        self.limits = LimitStates(self.keystone, self.states)  # type: ignore[arg-type]
+        everything: Any = (self.cluster, PLATFORM, self.states, self.limits, ControllerMetrics(), lambda: True)
         self._reconciler = Reconciler(
             *everything,
             versions_of=lambda name: self.versions,
@@ -216,3 +233,49 @@ def test_record_that_is_deleted_is_forgotten(running: Running) -> None:
 def test_settled_tenant_is_not_read(running: Running) -> None:
     """However often it is enqueued."""
     assert [running.reads_of_reconcile(after) for after in (0, 1, 300, 300)] == [0, 0, 0, 0]
+
+
+def test_quota_follows_keystones_limit_and_goes_back_to_the_records(running: Running) -> None:
+    """A settled tenant is read again when Keystone's number changes; Keystone's outage changes nothing."""
+
+    def quota() -> str:
+        found = next(each for ref, each in running.cluster.objects.items() if ref.kind.kind == "ResourceQuota")
+        return str(found["spec"]["hard"]["requests.cpu"])
+
+    def refresh(unified: UnifiedLimits) -> frozenset[str]:
+        running.keystone.unified = unified
+        return running.limits.refresh([SPEC.project_id])
+
+    usual = quota()
+    limited = UnifiedLimits(
+        registered={"function_cpu_millis": 2000}, projects={SPEC.project_id: {"function_cpu_millis": 1500}}
+    )
+    assert refresh(limited) == {SPEC.project_id}
+    running.settle()
+    sidecars = SPEC.limits.pods * PLATFORM.queue_proxy_cpu_millis
+    assert quota() == f"{1500 + sidecars}m" != usual
+    assert refresh(limited) == frozenset()
+    assert not running.reads_of_reconcile()
+    running.keystone.failure = ProjectsError("away")
+    with pytest.raises(ProjectsError):
+        running.limits.refresh([SPEC.project_id])
+    assert not running.reads_of_reconcile()
+    running.keystone.failure = None
+    assert refresh(UnifiedLimits()) == {SPEC.project_id}
+    assert running.reads_of_reconcile()
+    assert quota() == usual
+
+
+def test_domain_that_is_known_later_than_the_limits_caps_its_project(running: Running) -> None:
+    """After a start, limits may be read before projects."""
+    known = running.states.domain_of
+    running.keystone.unified = UnifiedLimits(
+        registered={"functions": 9}, domains={known(SPEC.project_id): {"functions": 2}}, two_level=True
+    )
+    running.states.domain_of = lambda _project: ""  # type: ignore[method-assign]
+    assert running.limits.refresh([SPEC.project_id]) == {SPEC.project_id}
+    assert running.limits.in_force(SPEC).limits.own_functions == 9
+    assert running.limits.refresh([SPEC.project_id]) == frozenset()
+    running.states.domain_of = known  # type: ignore[method-assign]
+    assert running.limits.refresh([SPEC.project_id]) == {SPEC.project_id}
+    assert running.limits.in_force(SPEC).limits.own_functions == 2

@@ -6,14 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from policies.model import CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
+from policies.model import Builds, CatalogueFunction, Destination, IsolationLevel, Platform, TenantSpec
 from policies.names import NamespaceName, ProjectId
-from tenancy.isolation.attack import Assumed, Connect, Read, Request, SystemCall
+from tenancy.isolation.attack import Assumed, BuildProbe, Connect, Read, Request, SystemCall
 from tenancy.isolation.attacks import all_attacks
 from tenancy.isolation.probe_program import _SYSTEM_CALLS
 from tenancy.isolation.targets import FUNCTION_PORTS, Context, PlatformPod, Targets, Victim
 
 SOMEWHERE = PlatformPod("10.0.0.1", ready=True)
+BUILDS = Builds(
+    image="builder",
+    registry="192.0.2.3",
+    registry_url="https://192.0.2.3",
+    token_url="https://192.0.2.3/token",
+    index_url="https://192.0.2.3/simple/",
+    bases={},
+    destinations=(Destination("192.0.2.3/32", (443,)),),
+)
 
 
 def context(level: IsolationLevel = IsolationLevel.L3, *, ready: bool = True, store: bool = True) -> Context:
@@ -152,11 +161,31 @@ def test_own_code_is_tried_at_every_level_that_promises_something() -> None:
     assert not attack.control.holds
 
 
+def with_builds(of: Context) -> Context:
+    platform = replace(of.platform, builds=BUILDS)
+    return replace(of, platform=platform, targets=replace(of.targets, registries=(("192.0.2.3", 443),)))
+
+
+def test_builds_are_tried_where_there_are_any_and_have_one_way_out_of_their_own() -> None:
+    plain, builds = (
+        {attack.name: attack for attack in all_attacks(each)} for each in (context(), with_builds(context()))
+    )
+    added = {name: attack for name, attack in builds.items() if name not in plain}
+    registry = added.pop("registry-1")
+    assert registry.control == BuildProbe(Connect("192.0.2.3", 443, registry.attempt.sends))  # type: ignore[union-attr]
+    store = added.pop("build-object-store")
+    assert store.attempt == BuildProbe(store.control)  # type: ignore[arg-type]
+    assert {"build-pod-ip-8080", "build-kubernetes-api", "build-metadata-address"} < set(added)
+    for name, attack in added.items():
+        same = plain[name.removeprefix("build-")]
+        assert (attack.attempt, attack.control) == (BuildProbe(same.attempt), same.control)  # type: ignore[arg-type]
+
+
 def test_each_attack_has_a_test_of_its_defence() -> None:
     """The name of the attack is in one of the files; most attacks have a file of their own."""
     folder = Path(__file__).parents[3] / "isolation"
     texts = "".join(path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
-    here = context(IsolationLevel.L4)
+    here = with_builds(context(IsolationLevel.L4))
     running = replace(here, targets=replace(here.targets, own_gateway=SOMEWHERE))
     stems = {path.stem.removeprefix("test_").replace("_", "-") for path in folder.glob("test_*.py")}
     for attack in all_attacks(running):

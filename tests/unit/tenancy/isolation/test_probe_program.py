@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,17 +102,41 @@ def test_a_file_answers_if_the_telling_line_is_in_it(tmp_path: Path) -> None:
     assert [outcome for outcome, _ in outcomes] == ["answered", "refused", "refused", "broken"]
 
 
-def test_a_flood_is_answered_when_all_connections_are_open(decoy: int) -> None:
-    flood = {"kind": "flood", "host": "127.0.0.1", "port": decoy, "count": 50, "seconds": 5}
-    assert ask(flood) == [("answered", "50 connections were open at once")]
+def flood(port: int, count: int) -> dict[str, Any]:
+    return {"kind": "flood", "host": "127.0.0.1", "port": port, "count": count, "seconds": 5}
+
+
+def test_a_flood_holds_thousands_of_connections_of_one_process() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        assert ask(flood(listener.getsockname()[1], 2_000)) == [
+            ("answered", "2000 of 2000 connections were open at once")
+        ]
+
+
+def test_a_flood_is_answered_when_some_pass_and_no_more() -> None:
+    """A full queue drops the others: whoever is slow has been reached all the same."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        ((outcome, said),) = ask({**flood(listener.getsockname()[1], 50), "seconds": 0.5})
+    assert outcome == "answered"
+    assert 0 < int(said.split()[0]) < 50
+
+
+def test_a_flood_that_the_other_side_closes_at_once_holds_nothing() -> None:
+    """As a proxy does above its limit of connections: accepted, and ended."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        closing = threading.Thread(target=lambda: [listener.accept()[0].close() for _ in range(50)])
+        closing.start()
+        ((outcome, said),) = ask(flood(listener.getsockname()[1], 50))
+        closing.join()
+    told = "0 of 50 connections were open at once: 50 were closed by the other side"
+    assert (outcome, said) == ("refused", told)
 
 
 def test_a_flood_is_refused_with_the_number_that_passed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    flood = {"kind": "flood", "host": "127.0.0.1", "port": port, "count": 50, "seconds": 5}
-    ((outcome, said),) = ask(flood)
-    assert (outcome, said.startswith("after 0 connections")) == ("refused", True)
+    ((outcome, said),) = ask(flood(port, 50))
+    assert (outcome, said.startswith("0 of 50 connections")) == ("refused", True)
 
 
 def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
@@ -126,7 +151,7 @@ def test_tasks_are_answered_when_all_run_and_refused_at_a_limit() -> None:
     line = json.dumps([{"kind": "tasks", "count": 400, "kernels": []}]) + "\n"
     limited = (
         # Another user may not be able to read them.
-        "import errno, json, os, re, resource, socket, sys, threading, time, typing\n"
+        "import errno, json, os, re, resource, selectors, socket, sys, threading, time, typing\n"
         "import concurrent.futures.thread, ctypes, pathlib\n"
         "resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))\n"
         "os.setresuid(54321, 54321, 54321) if os.getuid() == 0 else None\n"

@@ -1,0 +1,1 @@
+"""Integrity sweeps: how a worker does them."""

@@ -1,0 +1,107 @@
+"""Loads the dump of a sweep: from the object store into a sorted file."""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gateway.errors import ErrorCode, GatewayError
+from gateway.objects.containers import SwiftContainers
+from gateway.objects.model import ObjectRef
+from gateway.sweeps.specification import Dump, SweepSpecification
+from operations.sweeps.authority import SweepAuthority
+from operations.sweeps.comparison import Expected
+from operations.sweeps.dump import DumpError, SortedDump, rows_of
+from operations.sweeps.errors import SweepError
+
+Rows = Callable[[str], AsyncIterator[Expected]]
+
+_ROWS = 1_000
+_GONE = frozenset([ErrorCode.OBJECT_CHANGED, ErrorCode.OBJECT_NOT_FOUND])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpLoader:
+    """Loads dumps.
+
+    Attributes:
+        folder: for temporary files; None: the system's.
+        max_bytes: of a dump.
+    """
+
+    containers: SwiftContainers
+    folder: str | None
+    max_bytes: int
+
+    @contextlib.asynccontextmanager
+    async def rows(
+        self, authority: SweepAuthority, wanted: SweepSpecification, etag: str | None
+    ) -> AsyncIterator[Rows]:
+        """A function that returns the rows after a name, in their order; without a dump there are none.
+
+        Raises:
+            SweepError: the dump cannot be read.
+        """
+        if wanted.against is None:
+            yield _nothing
+            return
+        dump = SortedDump()
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                await self._download(authority, wanted.against, etag, file)
+                await _filled(dump, file, wanted)
+            yield lambda path: _rows(dump, path)
+        finally:
+            dump.close()
+
+    async def _download(self, authority: SweepAuthority, dump: Dump, etag: str | None, file: BinaryIO) -> None:
+        ref = ObjectRef(dump.container, dump.object)
+        try:
+            async with self.containers.opening(authority.caller, ref, etag=etag) as opened:
+                if opened.size > self.max_bytes:
+                    raise rejected(f"it is longer than {self.max_bytes} bytes")
+                async for piece in opened.pieces:
+                    await asyncio.to_thread(file.write, piece)
+        except GatewayError as error:
+            if error.kind in _GONE:
+                raise rejected("it was changed or deleted while the sweep ran") from error
+            raise
+        file.seek(0)
+
+
+async def _filled(dump: SortedDump, file: BinaryIO, wanted: SweepSpecification) -> None:
+    assert wanted.against is not None
+    stopped = threading.Event()
+    rows = rows_of(file, path_prefix=wanted.against.path_prefix, prefix=wanted.prefix, algorithms=wanted.algorithms)
+    filling = asyncio.ensure_future(asyncio.to_thread(dump.fill, rows, stopped))
+    try:
+        await asyncio.shield(filling)
+    except DumpError as error:
+        raise rejected(str(error)) from error
+    except asyncio.CancelledError:
+        # The thread must not outlive its file.
+        stopped.set()
+        dump.interrupt()
+        await asyncio.gather(filling, return_exceptions=True)
+        raise
+
+
+async def _nothing(_path: str) -> AsyncIterator[Expected]:
+    return
+    yield
+
+
+async def _rows(dump: SortedDump, path: str) -> AsyncIterator[Expected]:
+    while rows := await asyncio.to_thread(dump.after, path, _ROWS):
+        for row in rows:
+            yield row
+        path = rows[-1].path
+
+
+def rejected(why: str) -> SweepError:
+    """The error about a dump."""
+    kind = ErrorCode.SWEEP_DUMP_REJECTED
+    return SweepError(kind.code, kind.value.sentence.format(why=why))
