@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/how-to/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance test-build-kills test-eventing cluster-cyclonus bench-cluster
+.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance test-build-kills cluster-cyclonus bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -35,7 +35,7 @@ test-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/fun
 
 # Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance.
 test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but those that have a target of their own
-	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_build_kills.py --ignore tests/cluster/test_eventing.py
+	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_build_kills.py
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the attacks, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10
@@ -45,10 +45,6 @@ test-conformance: cluster-lint cluster-build .cache/localcloud/.installed .cache
 
 test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; twenty minutes or more
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_build_kills.py -q -s -p tests.cluster.plugin
-
-# Knative Eventing is compiled for this alone; no other test has it.
-test-eventing: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## object events through Knative Eventing's broker, on a cluster of their own
-	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_eventing.py -q -s -p tests.cluster.plugin
 
 bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## P8 and P9: cold start, 200 idle tenants (BENCH_TENANTS), and 10,000 records (BENCH_RECORDS), on a cluster of their own; half an hour
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin

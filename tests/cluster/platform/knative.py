@@ -14,7 +14,7 @@ from tests.cluster.platform.rollout import rollout
 from tests.cluster.standins.gateways import knative_gateways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cluster.platform.kubectl import Kubectl
@@ -48,27 +48,27 @@ def _configmaps() -> list[dict[str, Any]]:
 
 def knative_objects() -> Iterator[dict[str, Any]]:
     """Everything of the manifests that this cluster wants, changed where it differs."""
-    return fitted([_BUILT / name for name in ("serving", "networking", "caching")], "knative")
-
-
-def fitted(folders: Sequence[Path], product: str) -> Iterator[dict[str, Any]]:
-    """The objects of the manifests in these folders, with our images `dev.local/PRODUCT-…` and small requests."""
-    for file in (file for folder in folders for file in sorted(folder.rglob("*.yaml"))):
+    for file in _manifests():
         for item in yaml.safe_load_all(file.read_text()):
             if item and item["kind"] not in _LEFT_OUT:
-                yield _fitted(item, product)
+                yield _fitted(item)
 
 
-def _fitted(item: dict[str, Any], product: str) -> dict[str, Any]:
+def _manifests() -> list[Path]:
+    folders = [_BUILT / name for name in ("serving", "networking", "caching")]
+    return [file for folder in folders for file in sorted(folder.rglob("*.yaml"))]
+
+
+def _fitted(item: dict[str, Any]) -> dict[str, Any]:
     if item["kind"] == "Deployment":
         for container in item["spec"]["template"]["spec"]["containers"]:
-            container["image"] = _image(container["image"], product)
+            container["image"] = _image(container["image"])
             container["imagePullPolicy"] = "IfNotPresent"
             container.setdefault("resources", {})["requests"] = {"cpu": "10m", "memory": "40Mi"}
     elif item["kind"] == "Image":
-        item["spec"]["image"] = _image(item["spec"]["image"], product)
+        item["spec"]["image"] = _image(item["spec"]["image"])
     return item
 
 
-def _image(published: str, product: str) -> str:
-    return f"dev.local/{product}-{published.rsplit('/', 1)[-1]}:test"
+def _image(published: str) -> str:
+    return f"dev.local/knative-{published.rsplit('/', 1)[-1]}:test"

@@ -77,25 +77,6 @@ KNATIVE_TEST_IMAGES = (
     "timeout",
     "volumes",
 )
-# Knative Eventing with its broker and the in-memory channel; one test wants it.
-EVENTING = GoComponent(
-    "eventing",
-    copies=(
-        ("knative.dev/eventing", "config/core", "core"),
-        ("knative.dev/eventing", "config/brokers/mt-channel-broker", "broker"),
-        ("knative.dev/eventing", "config/channels/in-memory-channel", "channel"),
-        ("knative.dev/eventing", "third_party/eventing-integrations-latest", "images"),
-    ),
-)
-EVENTING_PROGRAMS = (
-    "channel_controller",
-    "channel_dispatcher",
-    "controller",
-    "filter",
-    "ingress",
-    "mtchannel_broker",
-    "webhook",
-)
 COREDNS = GoComponent("coredns", target=".", output="coredns")
 HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")
