@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph demo test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph chart chart-test demo test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,16 @@ dist:  ## wheels and source distributions in .cache/dist/dist; each is installed
 	done
 	@ls -l .cache/dist/dist
 
+chart: $(VENV)/.installed  ## the Helm chart in .cache/dist/chart, made from the manifests
+	@$(BIN)/python -m charts .cache/dist/chart
+
+test-devstack: install  ## the plug-in of devstack: every phase on a real Keystone and Swift, one checksum, nothing left
+	@$(BIN)/python -m pytest tests/devstack -q
+
+# Not part of CI: helm renders the chart more than a hundred times.
+chart-test: $(VENV)/.cluster-installed  ## what helm makes of the chart: lint, the example overlay's objects, every value
+	@$(BIN)/python -m pytest tests/chart -q
+
 .cache/registry/.installed: tests/registry/install.sh
 	@echo "==> Registry (.cache/registry)"
 	@bash tests/registry/install.sh .cache/registry
@@ -103,7 +113,7 @@ test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keyst
 	@$(BIN)/python -m pytest tests/faults -q
 
 durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
-	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_operations or test_sweeps and malformed_dump) or test_sweep_authority and trust"
+	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_batches or test_operations or test_sweeps and malformed_dump) or test_sweep_authority and trust"
 
 test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
 	@$(BIN)/python -m pytest tests/durable -q
@@ -115,7 +125,7 @@ POINTS ?= test_kill
 test-durable-kills: install  ## kills of worker, gateway and database at every point of an operation: an hour and more
 	@$(BIN)/python -m pytest tests/durable/test_kills.py -q -m "long or not long" -k "$(POINTS)"
 
-test-durable-load: install  ## one key in parallel, fairness, clocks that step, accepted calls a second: half an hour
+test-durable-load: install .cache/bench/.installed  ## one key in parallel, fairness, clocks that step, accepted calls a second: half an hour
 	@$(BIN)/python -m pytest tests/durable/test_load.py -q -s -m long
 
 $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
@@ -177,11 +187,13 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 	@# Not --quiet: it hides warnings before --strict can count them.
 	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
-lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter
+SHELL_FILES = .ci/run .ci/lock $(shell find . -name '*.sh' -not -path './.*')
+lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy builds client osfaas control gateway operations tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds charts client osfaas control gateway operations releases tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
+	@$(BIN)/shellcheck --external-sources $(SHELL_FILES)
 
 format: $(VENV)/.installed  ## let ruff arrange the code
 	@$(BIN)/ruff check --fix .

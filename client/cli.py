@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "checksum": ("client.commands:checksum", "Checksums of objects in Swift and S3."),
     "events": ("client.event_commands:events", "Forward object events to the gateway."),
     "function": ("client.functions.cli:function", "Functions of your project."),
+    "info": ("client.info_command:info", "Show what the service offers."),
     "keystone": ("tenancy.commands.keystone:keystone", "Set the service up in Keystone."),
     "limits": ("tenancy.commands.keystone:limits", "Register the limits of functions in Keystone."),
     "operation": ("client.operations.cli:operation", "Asynchronous calls of your project."),

@@ -19,6 +19,10 @@ class TokenRefusedError(CommandError):
     """The service rejected the token, which may have been revoked."""
 
 
+class WrongUsageError(CommandError):
+    """What was given cannot be meant; nothing was sent."""
+
+
 class UnreachableError(CommandError):
     """Nobody answered: there was no connection, or a proxy had no service behind it."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from client.errors import CommandError, NotInTimeError
+from client.errors import CommandError, NotInTimeError, WrongUsageError
 
 Result = TypeVar("Result")
 
@@ -19,6 +19,8 @@ def done(work: Callable[[], Result]) -> Result:
     """Returns the result; on failure prints the message to stderr and exits with the code."""
     try:
         return work()
+    except WrongUsageError as error:
+        raise click.UsageError(str(error)) from error
     except CommandError as error:
         click.echo(f"osfaas: {printable(str(error))}", err=True)
         sys.exit(NOT_IN_TIME if isinstance(error, NotInTimeError) else FAILED)

@@ -97,7 +97,9 @@ class SweepsClient:
 
     def summary(self, sweep_id: str) -> dict[str, Any]:
         """What a sweep that has succeeded has found."""
-        found: dict[str, Any] = json.loads(self._operations.result(sweep_id).body)
+        body = bytearray()
+        self._operations.result(sweep_id, body.extend)
+        found: dict[str, Any] = json.loads(body)
         return found
 
     def wait(self, sweep_id: str, seconds: float, say: Callable[[Sweep], None]) -> Sweep:

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.outcome import done, printable
+from client.usage_fields import GROUP_FIELDS, GROUPS, SHOWN
 
 if TYPE_CHECKING:
     from client.login import Login
 
 _RETRY_SECONDS = 30.0
-_GROUPS = ["hour", "day", "project", "user", "function", "revision"]
-# Columns of the table; the other formats have all.
-_SHOWN = ("calls", "failed", "cold_starts", "function_seconds", "gb_seconds", "object_bytes", "response_bytes")
 
 
 @click.command()
 @click.option("--start", metavar="TIME", help="Date or time (ISO 8601, UTC). Default: the beginning of the month.")
 @click.option("--end", metavar="TIME", help="Date or time (ISO 8601, UTC), excluded. Default: now.")
-@click.option("--group-by", "groups", multiple=True, type=click.Choice(_GROUPS), help="Sums for each; repeatable.")
+@click.option("--group-by", "groups", multiple=True, type=click.Choice(GROUPS), help="One sum for each; repeatable.")
 @click.option(
     "--format",
     "form",
@@ -79,8 +77,8 @@ def _table(rows: Iterable[dict[str, Any]]) -> str:
     from client.output import aligned  # noqa: PLC0415
 
     rows = list(rows)
-    groups = [name for name in (rows[0] if rows else ()) if name in {*_GROUPS, "project_id", "user_id"}]
-    names = [*groups, *_SHOWN]
+    groups = [name for name in (rows[0] if rows else ()) if name in {*GROUPS, *GROUP_FIELDS.values()}]
+    names = [*groups, *SHOWN]
     cells = [[str(row[name]) for name in names] for row in rows]
     text = aligned([[name.upper().replace("_", " ") for name in names], *cells])
     return printable(text)

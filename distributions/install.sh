@@ -27,8 +27,10 @@ trap 'rm -rf "$scratch"' EXIT
 # A copy, so that nothing of a build stays in the checkout, and nothing of an earlier one gets in.
 cp -RL "$checkout/distributions/client" "$checkout/distributions/builder" "$scratch"
 mkdir "$scratch/gateway"
-(cd "$checkout" && cp -R pyproject.toml README.md LICENSE control gateway tenancy policies localcloud "$scratch/gateway")
+(cd "$checkout" && cp -R pyproject.toml README.md LICENSE control gateway operations tenancy policies localcloud "$scratch/gateway")
 find "$scratch" -name __pycache__ -prune -exec rm -rf {} + -o -name '*.egg-info' -prune -exec rm -rf {} +
+# The version of the tag, or a development version after the last one.
+(cd "$checkout" && "$python" -m releases stamp "$scratch"/*/)
 rm -rf "$dir/dist"
 mkdir "$dir/dist"
 for name in builder client gateway; do

@@ -161,6 +161,9 @@ class ErrorCode(Enum):
         "for this project ('openstack ec2 credentials create'), or may not use one, and it sees no TempURL key of the "
         "container or the account.",
     )
+    OBJECT_QUOTA_EXCEEDED = ErrorSpec(
+        413, "The object store did not take the object, because the quota of the account or the container is exhausted."
+    )
     DIGEST_MISMATCH = ErrorSpec(412, "The object has another digest than Repr-Digest says ({wrong}). It has {right}.")
     ALGORITHM_UNKNOWN = ErrorSpec(400, "The algorithm '{algorithm}' is not supported. Supported: {known}.")
 
@@ -213,8 +216,8 @@ class ErrorCode(Enum):
     FUNCTION_TOO_LARGE = ErrorSpec(403, "The function '{function}' does not fit into the project's limits: {why}.")
     FUNCTION_COUNT_EXCEEDED = ErrorSpec(
         403,
-        "Project {project_id} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an "
-        "administrator for a higher limit.",
+        "{owner} has {usage} functions of its own, and its limit is {limit}. Delete one, or ask an administrator for a "
+        "higher limit.",
     )
     LOGS_EXCEEDED = ErrorSpec(
         429,
@@ -316,6 +319,25 @@ class ErrorCode(Enum):
         502,
         "The answer is longer than the {limit} bytes that are kept. Let the function write it into an object "
         "('output=CONTAINER/OBJECT').",
+    )
+    OPERATION_STORAGE_REFUSED = ErrorSpec(
+        403,
+        "The body of this call is too long for the database, so it is kept in the container '{container}' of your "
+        "project, and the object store refused that: {why}. Send a shorter body, or put it into an object, and name "
+        "that as an input ('input=CONTAINER/OBJECT').",
+    )
+    OPERATION_BODY_CHANGED = ErrorSpec(
+        409,
+        "The object '{object}' with the body of this call was changed or deleted after the call was accepted, so the "
+        "function was not called. Make the call again.",
+    )
+    OPERATION_RESULT_NOT_STORED = ErrorSpec(
+        502,
+        "The function has answered, and its answer is too long for the database. It was to be kept in the container "
+        "'{container}' of your project, and that failed: {why}.",
+    )
+    OPERATION_RESULT_CHANGED = ErrorSpec(
+        410, "The object '{object}' with the answer of this operation was changed or deleted, so it is not shown."
     )
     OPERATION_NO_DELEGATION = ErrorSpec(
         403,

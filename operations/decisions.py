@@ -7,8 +7,8 @@ for a refusal that came before the function.
 import random
 from dataclasses import dataclass
 
-from gateway.errors import ERROR_FIELD, ErrorCode
-from operations.store.model import Claim, Failure, Fields, Result, State
+from gateway.errors import ERROR_FIELD, ErrorCode, GatewayError
+from operations.store.model import Claim, Failure, Fields, Result, State, StoredObject
 
 _FIRST_REFUSAL, _FIRST_FAULT = 400, 500
 _TOO_MANY, _UNAVAILABLE = 429, 503
@@ -27,6 +27,12 @@ NO_ROOM = frozenset(
 )
 # Refused before anything was sent to the function, for a reason that passes.
 _BEFORE = frozenset(kind.code for kind in (ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.DIRECTORY_UNAVAILABLE))
+# Of the object store, or of Keystone before it: another attempt may fare better.
+_PASSING = frozenset([ErrorCode.STORE_UNAVAILABLE, ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.TOKEN_INVALID])
+_NOT_ALLOWED = (
+    "the trust of the operation has no role (OSFAAS_OPERATION_ROLES) and no ACL of the container with which the object "
+    "store allows it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +88,26 @@ def after_failure(claim: Claim, why: str, *, sent: bool, max_attempts: int) -> D
     if claim.attempts < max_attempts:
         return Postpone(delay_seconds=delay_seconds(claim.attempts))
     return Finish(state=State.FAILED, failure=failure_of(ErrorCode.OPERATION_UNREACHABLE, why=why))
+
+
+def after_body(claim: Claim, stored: StoredObject, error: GatewayError, *, max_attempts: int) -> Decision:
+    """The decision about an attempt for which the store did not give the body of the request. Nothing was sent."""
+    if error.kind in _PASSING:
+        return after_failure(claim, error.message, sent=False, max_attempts=max_attempts)
+    if error.kind is ErrorCode.OBJECT_CHANGED:
+        return Finish(state=State.FAILED, failure=failure_of(ErrorCode.OPERATION_BODY_CHANGED, object=stored.path))
+    why = _NOT_ALLOWED if error.kind is ErrorCode.OBJECT_FORBIDDEN else error.message
+    failure = failure_of(ErrorCode.OPERATION_STORAGE_REFUSED, container=stored.container, why=why)
+    return Finish(state=State.FAILED, failure=failure)
+
+
+def after_unkept_result(claim: Claim, container: str, error: GatewayError, *, max_attempts: int) -> Decision:
+    """The decision about an answer whose body the store did not take."""
+    if error.kind in _PASSING and claim.repeatable and claim.attempts < max_attempts:
+        return Postpone(delay_seconds=delay_seconds(claim.attempts))
+    why = _NOT_ALLOWED if error.kind is ErrorCode.OBJECT_FORBIDDEN else error.message.rstrip(".")
+    failure = failure_of(ErrorCode.OPERATION_RESULT_NOT_STORED, container=container, why=why)
+    return Finish(state=State.FAILED, failure=failure)
 
 
 def delay_seconds(attempts: int) -> float:

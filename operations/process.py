@@ -7,20 +7,27 @@ import signal
 import sys
 from collections.abc import Callable
 
+import httpx
 import openstack.exceptions
 from keystoneauth1 import exceptions as ksa_exceptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.identity.credential import IdentityService, find_identity_service
+from gateway.identity.keystone import Keystone
 from gateway.identity.trusts import NO_LOGIN, Trustee, Trusts, TrustTokens
+from gateway.objects.containers import SwiftContainers
+from gateway.objects.http import StoreClient
 from gateway.operations.checks import check_operations
+from gateway.operations.objects import OperationObjects
 from gateway.operations.service import SWEEP
-from gateway.server.clients import keystone_client
+from gateway.server.clients import keystone_client, store_origins, store_session
 from gateway.settings import Settings, settings_from
 from gateway.telemetry.logs import configure_logging
+from operations.authority import TrustCallers
 from operations.callbacks import Callbacks, callback_session
 from operations.execution import Execution
 from operations.gateway_client import GatewayClient
+from operations.long_bodies import LongBodies
 from operations.metrics import WorkerMetrics
 from operations.store.database import Database
 from operations.store.errors import SchemaError
@@ -88,29 +95,28 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
     metrics = WorkerMetrics()
     if settings.worker_metrics_port:
         metrics.listen(settings.worker_metrics_host, settings.worker_metrics_port)
-    max_bytes = settings.operation_body_max_bytes
-    tokens = TrustTokens(trustee, settings)
+    tokens, allowlist = TrustTokens(trustee, settings), store_origins(settings)
     if settings.sweep_scratch_dir is not None:
         # Where SQLite sorts.
         os.environ["SQLITE_TMPDIR"] = settings.sweep_scratch_dir
     try:
         async with (
             keystone_client(settings, identity) as keystone,
-            GatewayClient(
-                settings.worker_gateway_url,
-                cafile=settings.worker_gateway_cafile,
-                connections=settings.worker_concurrency,
-                max_bytes=max_bytes,
-            ) as gateway,
             callback_session(settings) as session,
-            open_sweeps(settings, identity, keystone, database, tokens) as sweeps,
+            store_session(settings, allowlist) as store,
+            contextlib.AsyncExitStack() as stack,
         ):
+            client = StoreClient(store, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist)
+            containers, callers = SwiftContainers(client, settings), callers_of(settings, identity, keystone, tokens)
+            objects = OperationObjects(containers, settings)
+            gateway = await stack.enter_async_context(gateway_client(settings, objects))
+            sweeps = await stack.enter_async_context(open_sweeps(settings, database, callers, containers))
             execution = Execution(
                 database=database,
                 gateway=gateway,
                 tokens=tokens,
                 max_attempts=settings.worker_attempts,
-                max_bytes=max_bytes,
+                bodies=LongBodies(objects, callers),
                 kinds={SWEEP: sweeps.attempt},
             )
             callbacks = Callbacks(database, session, settings)
@@ -124,6 +130,29 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
             await worker.run()
     finally:
         database.close()
+
+
+def callers_of(
+    settings: Settings, identity: IdentityService, keystone: httpx.AsyncClient, tokens: TrustTokens
+) -> TrustCallers:
+    """The callers of operations, by their trusts."""
+    validating = Keystone(
+        keystone,
+        auth_url=identity.auth_url,
+        credential=identity.credential,
+        timeout_seconds=settings.keystone_timeout_seconds,
+    )
+    return TrustCallers(tokens, validating)
+
+
+def gateway_client(settings: Settings, objects: OperationObjects) -> GatewayClient:
+    """The client of the gateway."""
+    return GatewayClient(
+        settings.worker_gateway_url,
+        cafile=settings.worker_gateway_cafile,
+        memory_bytes=settings.operation_body_max_bytes,
+        max_bytes=objects.max_bytes,
+    )
 
 
 def _all(*steps: Callable[[], None]) -> Callable[[], None]:

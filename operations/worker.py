@@ -16,6 +16,7 @@ from gateway.settings import Settings
 from operations.callbacks import Callbacks
 from operations.decisions import failure_of, outcome_unknown
 from operations.execution import Execution
+from operations.lease_clock import LeaseClock
 from operations.metrics import WorkerMetrics
 from operations.store import delegations, working
 from operations.store.database import Database
@@ -67,6 +68,7 @@ class Worker:
         self._free = asyncio.Event()
         self._stopping = asyncio.Event()
         self._lease_ms = int(settings.worker_lease_seconds * 1000)
+        self._lease_clock = LeaseClock(settings.worker_lease_seconds)
 
     def stop(self) -> None:
         """Claims nothing more; what is running is finished."""
@@ -145,6 +147,7 @@ class Worker:
                 raise
             outcome = "cancelled"
             await self._database.run(working.finish, claim.id, claim.fence, State.CANCELLED)
+            await self._execution.discard_request(claim, State.CANCELLED)
         except DatabaseUnavailableError:
             self._metrics.store_failures.inc()
             log.warning("operation %s is left to its lease: the database does not answer", claim.id)
@@ -199,6 +202,7 @@ class Worker:
             max_attempts=self._settings.worker_attempts,
             lost=failure_of(ErrorCode.OPERATION_WORKER_LOST),
             unknown=outcome_unknown("of the request"),
+            can_be_trusted=self._lease_clock.can_be_trusted,
         )
         self._metrics.count_reaped(reaped)
         while await self._database.run(working.forget):

@@ -138,7 +138,12 @@ def limits_in_force(
         # The quota includes queue-proxies, and one pod would fit into their share.
         limits = replace(limits, pods=0)
     together = unified.of_domain(domain_id)
-    domain = {each.field: _number(together[each.name], each) for each in RESOURCES if each.name in together}
+    # The maximum of a count is that of one project.
+    domain = {
+        each.field: _number(together[each.name], each) if each.most is None else together[each.name]
+        for each in RESOURCES
+        if each.name in together
+    }
     return LimitsInForce(limits=limits, sources=sources, domain=domain)
 
 

@@ -78,6 +78,10 @@ class FunctionRepository(Protocol):
         """All functions of a tenant; those that cannot be read are named apart, and raise nothing."""
         ...
 
+    def count(self, namespace: NamespaceName) -> int:
+        """The number of functions of a tenant."""
+        ...
+
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         """One function, or None."""
         ...
@@ -99,7 +103,7 @@ class FunctionRepository(Protocol):
         ...
 
     def delete(self, record: FunctionRecord) -> None:
-        """Deletes the version that was read.
+        """Deletes the version that was read; without `record.resource_version`, any version of this object.
 
         Raises:
             ConflictError: it has changed since.
@@ -132,6 +136,10 @@ class KubernetesFunctionRepository:
     def list(self, namespace: NamespaceName) -> FunctionListing:
         """See `FunctionRepository`."""
         return function_listing_of(self._cluster.list(FUNCTIONS, namespace=namespace).items)
+
+    def count(self, namespace: NamespaceName) -> int:
+        """See `FunctionRepository`."""
+        return self._cluster.count(FUNCTIONS, namespace=namespace)
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         """See `FunctionRepository`."""

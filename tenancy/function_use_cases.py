@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from policies.own_function_rules import capacity_rejection, rejection_of
 from policies.own_function_secrets import secret_rejection
+from tenancy.function_domain import DomainLimit, check_domain_limit, withdraw_excess
 from tenancy.model.errors import (
     ConflictError,
     FunctionError,
@@ -27,7 +28,7 @@ from tenancy.model.function import FunctionRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from policies.model import Platform, TenantSpec
+    from policies.model import Limits, Platform, TenantSpec
     from policies.own_function import OwnFunction
     from tenancy.function_repository import FunctionRepository
 
@@ -75,6 +76,7 @@ def write_function(
     *,
     expected: Expectation = Expectation(),
     known_secrets: Callable[[], frozenset[str]] = frozenset,
+    domain: DomainLimit | None = None,
 ) -> FunctionOutcome:
     """Creates or changes a function.
 
@@ -86,6 +88,7 @@ def write_function(
         wanted: makes the specification from the current one; None if there is none.
         expected: checked against the version that is replaced.
         known_secrets: names of the project's secrets; asked only if the function uses any.
+        domain: what its projects share; None: nothing.
 
     Raises:
         FunctionError: see its subclasses; FunctionError itself: the specification is rejected.
@@ -105,11 +108,10 @@ def write_function(
         if before is None or replace(spec, traffic=before.spec.traffic) != before.spec:
             _check(spec, tenant, platform, [record.spec for record in others.records])
             _check_secrets(spec, known_secrets)
-        if before is None and len(others) >= tenant.limits.own_functions:
-            raise TooManyError(len(others), tenant.limits.own_functions)
         try:
             if before is None:
-                return FunctionOutcome(None, functions.create(FunctionRecord(tenant.namespace, spec)))
+                record = FunctionRecord(tenant.namespace, spec)
+                return FunctionOutcome(None, _create(functions, record, len(others), tenant.limits, domain))
             return FunctionOutcome(before, functions.update(replace(before, spec=spec)))
         except (ConflictError, NotFoundError):
             if attempt == _ATTEMPTS:
@@ -171,6 +173,20 @@ def check_expectation(record: FunctionRecord | None, expected: Expectation) -> N
         return
     if expected.versions is not None and version_of(record) not in expected.versions:
         raise PreconditionError("it has been changed since it was read; read it again")
+
+
+def _create(
+    functions: FunctionRepository, record: FunctionRecord, own: int, limits: Limits, domain: DomainLimit | None
+) -> FunctionRecord:
+    """Creates a function of a project that has `own` of them."""
+    if own >= limits.own_functions:
+        raise TooManyError(own, limits.own_functions)
+    if domain is None:
+        return functions.create(record)
+    check_domain_limit(functions, domain, own)
+    created = functions.create(record)
+    withdraw_excess(functions, domain, created)
+    return created
 
 
 def _check(spec: OwnFunction, tenant: TenantSpec, platform: Platform, others: list[OwnFunction]) -> None:

@@ -28,7 +28,7 @@ from client.errors import CommandError
     help="New object that the function may write. May be repeated.",
 )
 @click.option("--overwrite", is_flag=True, help="Let outputs replace objects that exist.")
-@click.option("-d", "--data", metavar="BODY|@FILE", help="Body of the request; @FILE: of a file, @-: of stdin.")
+@click.option("-d", "--data", metavar="BODY|@FILE", help="Body of the request; @FILE: from a file, @-: from stdin.")
 @click.option(
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header field. May be repeated."
 )

@@ -88,7 +88,7 @@ def target_of(invocation: Invocation) -> str:
     if invocation.overwrite:
         pairs.append("overwrite=true")
     whole = "&".join([*([quote(query, safe=_AS_IT_IS)] if query else []), *pairs])
-    name = quote(invocation.name, safe="")
+    name = quote(invocation.name, safe="@")
     return f"/v1/invoke/{name}{quote(path, safe=_AS_IT_IS)}" + (f"?{whole}" if whole else "")
 
 

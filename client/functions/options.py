@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
+
+from client.errors import WrongUsageError
 
 Command = Callable[..., None]
 
@@ -38,7 +40,7 @@ def field_options(command: Command) -> Command:
         click.option(
             "--unset-secret", "unset_secrets", multiple=True, metavar="NAME", help="Do not mount it any more."
         ),
-        click.option("--objects/--no-objects", default=None, help="Take objects as inputs and outputs."),
+        click.option("--objects/--no-objects", default=None, help="Accept objects as inputs and outputs."),
         click.option("--health-path", help="Path of the readiness probe."),
     ):
         command = decorate(command)
@@ -53,7 +55,7 @@ def fields_of(options: Mapping[str, Any], current: Mapping[str, Any] | None) -> 
         current: the function as it is, whose other variables are kept; None: it is new.
 
     Raises:
-        click.UsageError: a variable is malformed.
+        WrongUsageError: a variable is malformed.
     """
     fields = {field: options[field] for _, field, _, _ in NUMBERS if options[field] is not None}
     fields |= {field: list(options[field]) for field in ("command", "args") if options[field]}
@@ -68,7 +70,7 @@ def fields_of(options: Mapping[str, Any], current: Mapping[str, Any] | None) -> 
         for text in options["environment"]:
             name, sign, value = text.partition("=")
             if not sign or not name:
-                raise click.UsageError(f"--env {text!r} has not the form NAME=VALUE.")
+                raise WrongUsageError(f"--env {text!r} is not of the form NAME=VALUE.")
             variables[name] = value
         for name in options["unset"]:
             variables.pop(name, None)
@@ -76,17 +78,17 @@ def fields_of(options: Mapping[str, Any], current: Mapping[str, Any] | None) -> 
     return fields
 
 
-def shares_of(words: tuple[str, ...]) -> list[dict[str, Any]]:
+def shares_of(words: Iterable[str]) -> list[dict[str, Any]]:
     """The shares of revisions in `REVISION[@TAG]=PERCENT …`; `latest` is the latest ready revision.
 
     Raises:
-        click.UsageError: a word is malformed.
+        WrongUsageError: a word is malformed.
     """
     shares = []
     for word in words:
         match = _SHARE.fullmatch(word)
         if not match:
-            raise click.UsageError(f"{word!r} has not the form REVISION=PERCENT or REVISION@TAG=PERCENT.")
+            raise WrongUsageError(f"{word!r} is not of the form REVISION=PERCENT or REVISION@TAG=PERCENT.")
         revision, tag, percent = match.groups()
         shares.append({"percent": int(percent), "revision": None if revision == LATEST else revision, "tag": tag})
     return shares

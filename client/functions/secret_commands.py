@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +18,6 @@ Result = TypeVar("Result")
 Command = Callable[..., None]
 
 _RETRY_SECONDS = 30.0
-_MAX_BYTES = 32_768
 
 
 def _endpoint(command: Command) -> Command:
@@ -45,12 +43,15 @@ def set_(name: str, file: Path | None, endpoint: str | None) -> None:
 
     The value is taken as it is, a newline at its end included; typed at a terminal, it is one line without.
     """
-    value = _value(file)
-    if not 1 <= len(value) <= _MAX_BYTES:
-        raise click.UsageError(f"The value must have from 1 to {_MAX_BYTES} bytes; it has {len(value)}.")
+    from client.functions.secrets import changed_line, read_value  # noqa: PLC0415
+
+    def ask_for() -> str:
+        typed: str = click.prompt("Value", hide_input=True, err=True)
+        return typed
+
+    value = done(lambda: read_value(file, ask_for))
     used = _done(endpoint, lambda client: client.set(name, value))["used_by"]
-    by = f"; a new revision is made of: {', '.join(used)}" if used else ""
-    click.echo(f"osfaas: the secret '{name}' is set{by}", err=True)
+    click.echo(f"osfaas: {changed_line(name, used)}", err=True)
 
 
 @secret.command("list")
@@ -74,19 +75,6 @@ def delete(name: str, yes: bool, endpoint: str | None) -> None:
         click.confirm(f"Delete the secret '{name}'?", abort=True)
     _done(endpoint, lambda client: client.delete(name))
     click.echo(f"osfaas: the secret '{name}' is deleted", err=True)
-
-
-def _value(file: Path | None) -> bytes:
-    if file is not None:
-        try:
-            with file.open("rb") as opened:
-                return opened.read(_MAX_BYTES + 1)
-        except OSError as error:
-            raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from error
-    if sys.stdin.isatty():
-        typed: str = click.prompt("Value", hide_input=True, err=True)
-        return typed.encode()
-    return sys.stdin.buffer.read(_MAX_BYTES + 1)
 
 
 def _done(endpoint: str | None, work: "Callable[[SecretsClient], Result]") -> Result:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from client.errors import CommandError
+from client.errors import CommandError, WrongUsageError
 from client.exchange import RetryPolicy, ask
 from client.login import Login
 
@@ -15,6 +17,7 @@ Secret = dict[str, Any]
 
 _MAX_BODY = 1 << 20
 _PAGE = 100
+_MAX_BYTES = 32_768
 
 
 class SecretsClient:
@@ -41,8 +44,7 @@ class SecretsClient:
 
     def set(self, name: str, value: bytes) -> Secret:
         """Sets a value."""
-        fields = {"payload": base64.b64encode(value).decode(), "payload_content_encoding": "base64"}
-        found: Secret = self._ask("PUT", f"/{name}", json.dumps({"secret": fields}).encode())["secret"]
+        found: Secret = self._ask("PUT", f"/{name}", json.dumps(value_document(value)).encode())["secret"]
         return found
 
     def delete(self, name: str) -> None:
@@ -58,6 +60,42 @@ class SecretsClient:
         except ValueError as error:
             raise CommandError("The gateway's answer is not JSON; is this the URL of the gateway?") from error
         return found
+
+
+def value_document(value: bytes) -> dict[str, Any]:
+    """The body of a request that sets a value.
+
+    Raises:
+        WrongUsageError: it is too short or too long.
+    """
+    if not 1 <= len(value) <= _MAX_BYTES:
+        raise WrongUsageError(f"The value must have from 1 to {_MAX_BYTES} bytes; it has {len(value)}.")
+    return {"secret": {"payload": base64.b64encode(value).decode(), "payload_content_encoding": "base64"}}
+
+
+def read_value(file: Path | None, ask_for: Callable[[], str]) -> bytes:
+    """The value in a file or on stdin, as it is; typed at a terminal, it is one line without its end.
+
+    Args:
+        file: None: stdin.
+        ask_for: reads the line without showing it.
+
+    Raises:
+        WrongUsageError: the file cannot be read.
+    """
+    if file is not None:
+        try:
+            with file.open("rb") as opened:
+                return opened.read(_MAX_BYTES + 1)
+        except OSError as error:
+            raise WrongUsageError(f"{file} cannot be read: {error.strerror}.") from error
+    return ask_for().encode() if sys.stdin.isatty() else sys.stdin.buffer.read(_MAX_BYTES + 1)
+
+
+def changed_line(name: str, used_by: list[str]) -> str:
+    """What setting a value does."""
+    by = f"; a new revision is made of: {', '.join(used_by)}" if used_by else ""
+    return f"the secret '{name}' is set{by}"
 
 
 def secrets_table(secrets: list[Secret]) -> list[tuple[str, ...]]:

@@ -38,7 +38,7 @@ def _fields(command: Command) -> Command:
         click.option("--overwrite/--no-overwrite", default=None, help="Let outputs replace objects that exist."),
         click.option(
             "--output",
-            "written",
+            "output",
             metavar="CONTAINER/NAME",
             help="New object that the function may write. {object}, {rest}, {basename} and {stem} stand for the name "
             "of the input, the part after the prefix, its last part, and that without its suffix.",
@@ -65,7 +65,7 @@ def create(function: str, name: str, endpoint: str | None, **options: Any) -> No
       osfaas function trigger create thumbnail uploads --container photos --prefix in/ --output 'photos/small/{rest}'
       osfaas function trigger create report nightly --cron '0 3 * * *' --time-zone Europe/Zurich
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
-    _write(endpoint, function, name, lambda _: _specification({}, options), new=True)
+    _write(endpoint, function, name, options, new=True)
 
 
 @trigger.command("set", epilog=EXIT_CODES)
@@ -75,7 +75,7 @@ def create(function: str, name: str, endpoint: str | None, **options: Any) -> No
 @_endpoint
 def set_(function: str, name: str, endpoint: str | None, **options: Any) -> None:
     """Change a trigger or renew its trust; it then acts for you."""
-    _write(endpoint, function, name, lambda current: _specification(current, options), new=False)
+    _write(endpoint, function, name, options, new=False)
 
 
 @trigger.command("list", epilog=EXIT_CODES)
@@ -115,38 +115,14 @@ def delete(function: str, name: str, yes: bool, endpoint: str | None) -> None:
         click.echo(f"osfaas: {remains}", err=True)
 
 
-def _specification(current: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What fires the trigger: the given options, and what they leave as it is."""
-    given = {key: value for key, value in options.items() if value is not None}
-    created: dict[str, Any] = {
-        key: given[key] for key in ("container", "prefix", "written", "overwrite") if key in given
-    }
-    schedule = {key: given[key] for key in ("cron", "time_zone") if key in given}
-    if created and schedule:
-        raise click.UsageError("a trigger has either a container or a schedule")
-    if "written" in created:
-        created["output"] = created.pop("written") or None
-    kind = "object_created" if created or (current.get("object_created") and not schedule) else "schedule"
-    values = {**(current.get(kind) or {}), **(created or schedule)}
-    needed = "container" if kind == "object_created" else "cron"
-    if needed not in values:
-        raise click.UsageError("give --container, or --cron")
-    return {kind: values}
+def _write(endpoint: str | None, function: str, name: str, options: Mapping[str, Any], *, new: bool) -> None:
+    from client.functions.triggers import specification_of  # noqa: PLC0415
 
-
-def _write(
-    endpoint: str | None,
-    function: str,
-    name: str,
-    specification: Callable[[Mapping[str, Any]], dict[str, Any]],
-    *,
-    new: bool,
-) -> None:
     def work(client: "TriggersClient") -> dict[str, Any]:
         if new:
-            return client.write(name, specification({}), {"If-None-Match": "*"})
+            return client.write(name, specification_of({}, options), {"If-None-Match": "*"})
         current, etag = client.show(name)
-        return client.write(name, specification(current), {"If-Match": etag})
+        return client.write(name, specification_of(current, options), {"If-Match": etag})
 
     answer = _done(endpoint, function, work)
     click.echo("stored" if answer["changed"] else "nothing to change", err=True)

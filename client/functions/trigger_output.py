@@ -1,5 +1,7 @@
 """Triggers as rows of a table."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ def trigger_rows(triggers: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
         rows.append(
             (
                 trigger["name"],
-                _source(trigger),
+                source_text(trigger.get("object_created"), trigger.get("schedule")),
                 _WORDS[ready.get("status")],
                 "" if ready.get("status") else str(ready.get("reason", "")),
                 str(last.get("outcome", "")),
@@ -31,7 +33,7 @@ def trigger_fields(trigger: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("name", trigger["name"]),
         ("function", trigger["function"]),
-        ("fires on", _source(trigger)),
+        ("fires on", source_text(trigger.get("object_created"), trigger.get("schedule"))),
         ("acts for", trigger["user_id"]),
     ]
     if created.get("output"):
@@ -48,10 +50,11 @@ def trigger_fields(trigger: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _source(trigger: Mapping[str, Any]) -> str:
-    if trigger.get("schedule"):
-        return f"{trigger['schedule']['cron']} {trigger['schedule']['time_zone']}"
-    created = trigger["object_created"]
+def source_text(created: Mapping[str, Any] | None, schedule: Mapping[str, Any] | None) -> str:
+    """What fires a trigger, in a few words."""
+    if schedule:
+        return f"{schedule['cron']} {schedule['time_zone']}"
+    assert created is not None
     return f"objects {created['container']}/{created['prefix']}*"
 
 

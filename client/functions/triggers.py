@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from client.errors import CommandError
+from client.errors import CommandError, WrongUsageError
 from client.exchange import RetryPolicy, ask
 from client.login import Login
 
@@ -47,6 +47,31 @@ class TriggersClient:
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Any:
         return ask(self._login, self._url + path, retry=self._retry, method=method, headers=headers, body=body)
+
+
+def specification_of(current: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What fires a trigger: what is given, and what that leaves as it is.
+
+    Args:
+        current: the trigger as it is; empty: it is new.
+        given: of `container`, `prefix`, `output`, `overwrite`, `cron` and `time_zone`; None: not given.
+
+    Raises:
+        WrongUsageError: that is no trigger.
+    """
+    given = {key: value for key, value in given.items() if value is not None}
+    created = {key: given[key] for key in ("container", "prefix", "output", "overwrite") if key in given}
+    schedule = {key: given[key] for key in ("cron", "time_zone") if key in given}
+    if created and schedule:
+        raise WrongUsageError("A trigger has either a container or a schedule.")
+    if "output" in created:
+        created["output"] = created["output"] or None
+    kind = "object_created" if created or (current.get("object_created") and not schedule) else "schedule"
+    values = {**(current.get(kind) or {}), **(created or schedule)}
+    needed = "container" if kind == "object_created" else "cron"
+    if needed not in values:
+        raise WrongUsageError("A trigger needs a container, or a schedule of cron.")
+    return {kind: values}
 
 
 def _path(name: str) -> str:

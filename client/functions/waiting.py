@@ -11,6 +11,8 @@ from client.functions.output import condition_of
 _POLL_SECONDS = 0.5
 # A pull that failed once, or a quota that another pod is about to free, is no failure yet.
 _FAILED_SECONDS = 4.0
+# No failure at all: the pod starts when others end, or when a node is added.
+_PASSING = frozenset(["Unschedulable"])
 
 Function = dict[str, Any]
 
@@ -59,13 +61,14 @@ def wait_until_ready(wait: Wait) -> Function:
         if progress != said:
             wait.say(f"  {now:5.1f} s  {progress}")
             said = progress
-        failed = state.get("status") is False
+        failed = state.get("status") is False and state.get("reason") not in _PASSING
         failed_since = (now if failed_since is None else failed_since) if failed else None
         if failed_since is not None and (not _may_recover(function) or now - failed_since >= _FAILED_SECONDS):
             raise CommandError(f"The function '{function['name']}' is not ready: {_why(state)}")
         if now > wait.seconds:
             raise NotReadyInTimeError(
                 f"The function '{function['name']}' was not ready within {wait.seconds:g} s; the controller continues."
+                + (f" The last reason: {_why(state)}" if state.get("status") is False else "")
             )
         wait.sleep(_POLL_SECONDS)
 

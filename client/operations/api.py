@@ -10,31 +10,27 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from client.errors import CommandError, NotInTimeError, TokenRefusedError
+from client.errors import CommandError, NotInTimeError, TokenRefusedError, WrongUsageError
 from client.exchange import RetryPolicy, ask, refusal, send
 from client.login import Login
+from client.operations.states import UNFINISHED
 
 Operation = dict[str, Any]
 
 _MAX_BODY = 4 << 20
+_PIECE_BYTES = 65_536
 _PAGE = 100
 _UNAUTHORIZED = 401
 _POLL_SECONDS = 0.5
-_UNFINISHED = frozenset(["queued", "running"])
+ERROR_FIELD = "Osfaas-Error"
+# Beginnings of the codes of errors that refuse a request itself; any other error is the answer that was asked for.
+_REFUSALS = ("access.", "operation.", "role.", "service.", "tenant.", "token.")
 _ID = re.compile(r"[0-9a-f-]{36}")
 _LOCATION = re.compile(r"/v1/operations/([0-9a-f-]{36})")
 
 
 class NotEndedInTimeError(NotInTimeError):
     """The operation has not ended within the time; it goes on."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer of the call that an operation was."""
-
-    status: int
-    body: bytes
 
 
 class OperationsClient:
@@ -74,22 +70,26 @@ class OperationsClient:
         """Starts a dead letter again; as it is then."""
         return self._json("POST", f"{path_of(operation_id)}/retry")
 
-    def result(self, operation_id: str) -> Answer:
-        """The answer, whatever its status.
+    def result(self, operation_id: str, write: Callable[[bytes], object]) -> int:
+        """Writes the answer as it arrives; returns its status, whatever that is.
 
         Raises:
-            CommandError: there is none; or none yet.
+            CommandError: there is none; or none yet; or it ended before its end.
         """
         try:
             response = send(self._login, f"{self._url}{path_of(operation_id)}/result")
-            own = response.getheader("Osfaas-Error", "")
+            own = response.getheader(ERROR_FIELD, "")
             if response.status == _UNAUTHORIZED and own.startswith("token."):
                 raise TokenRefusedError(str(refusal(response, "gateway")))
-            if own.startswith("operation."):
+            if is_refusal(own):
                 raise refusal(response, "gateway")
-            return Answer(response.status, response.read())
+            while piece := response.read(_PIECE_BYTES):
+                write(piece)
+            if response.length:
+                raise CommandError(f"The answer ended {response.length} bytes before its end. Ask for it again.")
         except OSError as error:
             raise CommandError(f"The gateway at {self._login.gateway} cannot be reached: {error}.") from error
+        return response.status
 
     def _json(self, method: str, path: str) -> dict[str, Any]:
         response = ask(self._login, self._url + path, retry=self._retry, method=method)
@@ -98,6 +98,15 @@ class OperationsClient:
         except ValueError as error:
             raise CommandError("The gateway's answer is not JSON; is this the URL of the gateway?") from error
         return found
+
+
+def is_refusal(code: str) -> bool:
+    """Whether an error of the gateway refuses a request for a result, and is not the result.
+
+    Args:
+        code: in `ERROR_FIELD`, which no function can send.
+    """
+    return code.startswith(_REFUSALS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ def wait_for_end(wait: Wait) -> Operation:
     while True:
         operation = wait.read()
         wait.say(operation)
-        if operation["state"] not in _UNFINISHED:
+        if operation["state"] not in UNFINISHED:
             return operation
         if wait.clock() > deadline:
             raise NotEndedInTimeError(f"The operation has not ended within {wait.seconds:g} s; it goes on.")
@@ -145,10 +154,10 @@ def path_of(operation_id: str) -> str:
     """The path of an operation below `/v1/operations`.
 
     Raises:
-        CommandError: this is no id.
+        WrongUsageError: this is no id.
     """
     if not _ID.fullmatch(operation_id):
-        raise CommandError(f"'{operation_id}' is not the id of an operation. 'osfaas operation list' shows them.")
+        raise WrongUsageError(f"'{operation_id}' is not the id of an operation. 'operation list' shows them.")
     return f"/{operation_id}"
 
 

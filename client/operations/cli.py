@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from client.operations.states import STATES
 from client.outcome import FAILED, done, printable
 from client.output import output_options, render, render_one
 
@@ -19,7 +20,6 @@ Result = TypeVar("Result")
 
 _RETRY_SECONDS = 30.0
 _FIRST_ERROR = 400
-_STATES = ["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 _ENDPOINT = click.option("-e", "--endpoint", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 
 
@@ -29,13 +29,13 @@ def operation() -> None:
 
 
 @operation.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeatable.")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only in this state; repeatable.")
 @click.option("--subject", metavar="NAME", help="Only of this function or object.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of operations.")
 @output_options
 @_ENDPOINT
 def list_(endpoint: str | None, form: str, states: tuple[str, ...], subject: str | None, limit: int) -> None:
-    """List operations, the youngest first."""
+    """List operations, the newest first."""
     found = _done(endpoint, lambda client: list(client.every(limit=limit, states=states, subject=subject)))
     rows = [("ID", "STATE", "KIND", "SUBJECT", "CREATED", "ATTEMPTS")]
     rows += [
@@ -89,7 +89,7 @@ def wait(endpoint: str | None, operation_id: str, timeout: float, form: str) -> 
 def cancel(endpoint: str | None, operation_id: str) -> None:
     """Cancel an operation; a running function loses its connection."""
     found = _done(endpoint, lambda client: client.cancel(operation_id))
-    click.echo("cancelled" if found["state"] == "cancelled" else "its worker is being told", err=True)
+    click.echo("cancelled" if found["state"] == "cancelled" else "cancellation requested", err=True)
 
 
 @operation.command()
@@ -100,11 +100,10 @@ def result(endpoint: str | None, operation_id: str) -> None:
 
     Exit codes: 0 the answer has a status below 400, 1 it has another one or there is none, 2 wrong usage.
     """
-    found = _done(endpoint, lambda client: client.result(operation_id))
-    sys.stdout.buffer.write(found.body)
+    status = _done(endpoint, lambda client: client.result(operation_id, sys.stdout.buffer.write))
     sys.stdout.buffer.flush()
-    if found.status >= _FIRST_ERROR:
-        click.echo(f"osfaas: the answer has the status {found.status}", err=True)
+    if status >= _FIRST_ERROR:
+        click.echo(f"osfaas: the answer has the status {status}", err=True)
         sys.exit(FAILED)
 
 
@@ -112,7 +111,7 @@ def result(endpoint: str | None, operation_id: str) -> None:
 @click.argument("operation_id", metavar="ID")
 @_ENDPOINT
 def retry(endpoint: str | None, operation_id: str) -> None:
-    """Start an operation again that failed or expired."""
+    """Retry an operation that has failed or expired."""
     _done(endpoint, lambda client: client.retry(operation_id))
     click.echo("queued", err=True)
 

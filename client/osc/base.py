@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO, TypeVar
 
 from osc_lib import exceptions as osc_exceptions
 from osc_lib.cli import format_columns
 from osc_lib.command import command
+from requests import Response
 
 from client.errors import CommandError
+from client.outcome import printable
 from client.sdk.proxy import Proxy
 
 Result = TypeVar("Result")
+# Columns and values, as ShowOne and Lister want them.
+Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
+
+FIRST_ERROR = 400
+_PIECE_BYTES = 65_536
+
+
+class _PrintableText:
+    """Text output without control characters."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Writes text. The characters of line ends of the machine are kept."""
+        return self._out.write(os.linesep.join(map(printable, text.split(os.linesep))))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
 
 
 class WithProxy(command.Command):
@@ -29,6 +52,20 @@ class WithProxy(command.Command):
         lines = ["Examples:", *(f"  openstack {example}" for example in self.EXAMPLES)]
         parser.epilog = "\n".join(lines if self.EXAMPLES else [])
         return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Runs the command; names and messages of others get no control of the terminal."""
+        out = self.app.stdout
+        self.app.stdout = _PrintableText(out)
+        try:
+            return int(super().run(parsed_args))
+        except Exception as error:
+            sentence = printable(str(error))
+            if sentence == str(error):
+                raise
+            raise osc_exceptions.CommandError(sentence) from error
+        finally:
+            self.app.stdout = out
 
     @property
     def proxy(self) -> Proxy:
@@ -45,10 +82,22 @@ class WithProxy(command.Command):
 
     def say(self, line: str) -> None:
         """Writes progress, which is no part of the output."""
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress
+        print(printable(line), file=sys.stderr, flush=True)  # noqa: T201 - a command's progress
+
+    def each_of(self, names: Sequence[str], work: Callable[[str], object], not_done: str) -> None:
+        """Does the work on each; what fails is said, and is an error in the end."""
+        failed = 0
+        for name in names:
+            try:
+                work(name)
+            except Exception as error:  # noqa: BLE001 - the others are still done, as other commands do
+                failed += 1
+                self.say(f"{name}: {error}")
+        if failed:
+            raise osc_exceptions.CommandError(f"{failed} of {len(names)} {not_done}.")
 
 
-def shown(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def shown(fields: Mapping[str, Any]) -> Shown:
     """Columns and values of one object; structures stay structures in JSON and YAML."""
     return tuple(fields), tuple(formatted(value) for value in fields.values())
 
@@ -81,6 +130,18 @@ def or_fail(work: Callable[[], Result]) -> Result:
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Adds `--wait` and `--timeout`."""
     parser.add_argument("--wait", action="store_true", help="Wait until the change is in effect")
-    parser.add_argument(
-        "--timeout", metavar="<seconds>", type=float, default=300.0, help="Maximum wait in seconds (default: 300)"
-    )
+    add_timeout(parser, 300.0)
+
+
+def add_timeout(parser: argparse.ArgumentParser, seconds: float) -> None:
+    """Adds `--timeout`."""
+    help_ = f"Maximum wait in seconds (default: {seconds:.0f})"
+    parser.add_argument("--timeout", metavar="<seconds>", type=float, default=seconds, help=help_)
+
+
+def print_body(answer: Response) -> None:
+    """Writes the bytes of a reply."""
+    out = sys.stdout.buffer
+    for piece in answer.iter_content(_PIECE_BYTES):
+        out.write(piece)
+    out.flush()

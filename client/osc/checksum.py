@@ -1,16 +1,14 @@
-"""`openstack checksum …`, and `openstack function limits show`."""
+"""`openstack checksum …`."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable
-from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from client.osc.base import WithProxy, shown
+from client.osc.base import Listed, Shown, WithProxy, shown
 from client.sdk.values import Checksum
 
 _OBJECT = "<container>/<object>"
@@ -32,13 +30,13 @@ class ShowChecksum(WithProxy, command.ShowOne):
             action="append",
             default=[],
             metavar="<algorithm>",
-            help="Algorithm, as sha256 (repeat for several; default: those of the cloud)",
+            help="Algorithm, such as sha256 (repeat for several; default: those of the cloud)",
         )
         parser.add_argument("--version-id", metavar="<version>", help="Version of the object")
         parser.add_argument("object", metavar=_OBJECT, help="The object")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         container, _, name = parsed_args.object.partition("/")
         if not container or not name:
             raise exceptions.CommandError(f"'{parsed_args.object}' does not name an object. Give {_OBJECT}.")
@@ -63,7 +61,7 @@ class ListChecksum(WithProxy, command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("--prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        parser.add_argument("--prefix", metavar="<prefix>", default="", help="Only objects whose names begin with this")
         parser.add_argument(
             "--algorithm", metavar="<algorithm>", default="", help="Algorithm (default: those of the cloud)"
         )
@@ -71,7 +69,7 @@ class ListChecksum(WithProxy, command.Lister):
         parser.add_argument("container", metavar="<container>", help="The container")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         found = self.proxy.checksums(
             parsed_args.container,
             prefix=parsed_args.prefix,
@@ -101,7 +99,9 @@ class SweepChecksum(WithProxy, command.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         # `--prefix` belongs to the formatter of values for shells.
-        parser.add_argument("--object-prefix", metavar="<prefix>", default="", help="Only names that begin with it")
+        parser.add_argument(
+            "--object-prefix", metavar="<prefix>", default="", help="Only objects whose names begin with this"
+        )
         parser.add_argument(
             "--algorithm",
             action="append",
@@ -135,7 +135,7 @@ class SweepChecksum(WithProxy, command.ShowOne):
         parser.add_argument("container", metavar="<container>", help="The container")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         begun = self.proxy.create_sweep(
             parsed_args.container,
             prefix=parsed_args.object_prefix,
@@ -167,26 +167,13 @@ class SweepChecksum(WithProxy, command.ShowOne):
 
 
 class ListSweeps(WithProxy, command.Lister):
-    """List integrity sweeps of the project, the youngest first."""
+    """List integrity sweeps of the project, the newest first."""
 
     EXAMPLES = ("checksum sweep list",)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         del parsed_args
         return ("ID", "State", "Subject", "Objects", "Total"), (
             (each.id, each.state, each.subject, each.progress["objects"], each.total["objects"])
             for each in self.proxy.sweeps()
-        )
-
-
-class ShowLimits(WithProxy, command.Lister):
-    """Show the limits of the project, with their usage and where each number comes from."""
-
-    EXAMPLES = ("function limits show",)
-
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
-        del parsed_args
-        return ("Name", "Limit", "Usage", "Resource", "Source"), (
-            (each.name, each.limit, "" if each.usage is None else each.usage, each.resource, each.source or "")
-            for each in self.proxy.limits()
         )

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable
+import itertools
 from typing import Any
 
-from osc_lib import exceptions
 from osc_lib.command import command
 
-from client.functions.options import NUMBERS
-from client.osc.base import WithProxy, add_wait, or_fail, shown
-from client.osc.fields import add_fields, fields_of, page_of, ready_of, shares
+from client.functions.options import NUMBERS, shares_of
+from client.osc.base import Listed, Shown, WithProxy, add_wait, or_fail, shown
+from client.osc.fields import add_fields, fields_of, page_of, ready_of
 from client.sdk.function import Function
 
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
-Listed = tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]
 _NAME = "<function>"
-_CONTROL = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "�")
 
 
 class _Changes(WithProxy, command.ShowOne):
@@ -65,7 +60,7 @@ class CreateFunction(_Changes):
 
     def change(self, parsed_args: argparse.Namespace) -> Function:
         """Creates it."""
-        return self.proxy.create_function(parsed_args.function, **fields_of(parsed_args, {}))
+        return self.proxy.create_function(parsed_args.function, **fields_of(parsed_args, None))
 
 
 class SetFunction(_Changes):
@@ -80,13 +75,13 @@ class SetFunction(_Changes):
 
     def change(self, parsed_args: argparse.Namespace) -> Function:
         """Changes the given fields."""
-        current = self.proxy.get_function(parsed_args.function).environment if parsed_args.env else {}
-        fields = fields_of(parsed_args, current)
+        listed = parsed_args.env or parsed_args.secret
+        fields = fields_of(parsed_args, self.proxy.get_function(parsed_args.function) if listed else None)
         return self.proxy.update_function(parsed_args.function, **fields)
 
 
 class UnsetFunction(_Changes):
-    """Restore defaults of a function, or remove variables."""
+    """Restore defaults of a function, or remove variables and secrets."""
 
     EXAMPLES = ("function unset --env LEVEL --max-scale hello",)
 
@@ -95,7 +90,12 @@ class UnsetFunction(_Changes):
         for option, field, _, words in NUMBERS:
             help_ = f"Restore the default: {words.rstrip('.')}"
             parser.add_argument(option, dest=field, action="store_true", help=help_)
-        parser.add_argument("--env", action="append", metavar="<name>", help="Variable (repeat for several)")
+        parser.add_argument(
+            "--env", action="append", default=[], metavar="<name>", help="Variable (repeat for several)"
+        )
+        parser.add_argument(
+            "--secret", action="append", default=[], metavar="<secret>", help="Secret (repeat for several)"
+        )
         parser.add_argument("--command", action="store_true", help="Use the entrypoint of the image")
         parser.add_argument("--args", action="store_true", help="Use the arguments of the image")
         parser.add_argument("--health-path", action="store_true", help="Probe the port only")
@@ -105,9 +105,12 @@ class UnsetFunction(_Changes):
         """Sends null for each field."""
         names = [field for _, field, _, _ in NUMBERS] + ["command", "args", "health_path", "traffic"]
         fields: dict[str, Any] = {name: None for name in names if getattr(parsed_args, name)}
-        if parsed_args.env:
-            current = self.proxy.get_function(parsed_args.function).environment
-            fields["environment"] = {name: value for name, value in current.items() if name not in parsed_args.env}
+        if parsed_args.env or parsed_args.secret:
+            current = self.proxy.get_function(parsed_args.function)
+            variables = {name: value for name, value in current.environment.items() if name not in parsed_args.env}
+            mounted = [name for name in current.secrets if name not in parsed_args.secret]
+            fields.update({"environment": variables} if parsed_args.env else {})
+            fields.update({"secrets": mounted} if parsed_args.secret else {})
         return self.proxy.update_function(parsed_args.function, **fields)
 
 
@@ -133,15 +136,16 @@ class ListFunction(WithProxy, command.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("--limit", type=int, metavar="<count>", help="Maximum number of functions")
-        parser.add_argument("--marker", metavar=_NAME, help="Begin after the function of this name")
+        parser.add_argument("--marker", metavar=_NAME, help="Start after the function with this name")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         query = {"marker": parsed_args.marker} if parsed_args.marker else {}
         found = self.proxy.functions(**query)
-        if parsed_args.limit:
-            found = (function for function, _ in zip(found, range(parsed_args.limit)))
-        rows = ((each.name, *ready_of(each), each.status["latest_ready_revision"], each.url) for each in found)
+        rows = (
+            (each.name, *ready_of(each), each.status["latest_ready_revision"], each.url)
+            for each in itertools.islice(found, parsed_args.limit)
+        )
         return ("Name", "Ready", "Reason", "Revision", "URL"), rows
 
 
@@ -156,15 +160,10 @@ class DeleteFunction(WithProxy):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        failed = 0
-        for name in parsed_args.functions:
-            try:
-                self.proxy.delete_function(name, ignore_missing=False)
-            except Exception as error:  # noqa: BLE001 - the other functions are still deleted, as other commands do
-                failed += 1
-                self.say(f"{name}: {error}")
-        if failed:
-            raise exceptions.CommandError(f"{failed} of {len(parsed_args.functions)} functions were not deleted.")
+        def delete(name: str) -> None:
+            self.proxy.delete_function(name, ignore_missing=False)
+
+        self.each_of(parsed_args.functions, delete, "functions were not deleted")
 
 
 class ListRevision(WithProxy, command.Lister):
@@ -203,9 +202,7 @@ class ShowLog(WithProxy):
         for log in self.proxy.logs(parsed_args.function, tail=parsed_args.lines):
             found += 1
             self.say(f"== {log.pod} ({log.revision}, {'running' if log.running else 'ended'})")
-            # A function's output may have control characters for the terminal.
-            text = log.text.translate(_CONTROL)
-            self.app.stdout.write(text if text.endswith("\n") else f"{text}\n")
+            self.app.stdout.write(log.text if log.text.endswith("\n") else f"{log.text}\n")
         if not found:
             self.say("No container of the function has output; it may be scaled to zero.")
 
@@ -224,7 +221,7 @@ class SetTraffic(_Changes):
 
     def change(self, parsed_args: argparse.Namespace) -> Function:
         """Sets the shares."""
-        return self.proxy.set_traffic(parsed_args.function, shares(parsed_args.shares))
+        return self.proxy.set_traffic(parsed_args.function, shares_of(parsed_args.shares))
 
 
 class RollbackFunction(_Changes):
@@ -240,8 +237,3 @@ class RollbackFunction(_Changes):
     def change(self, parsed_args: argparse.Namespace) -> Function:
         """Chooses the revision, and sends it all calls."""
         return self.proxy.rollback_function(parsed_args.function, parsed_args.to)
-
-
-def main_stdout() -> Any:
-    """Where the bytes of a reply go."""
-    return sys.stdout.buffer

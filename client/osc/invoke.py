@@ -9,10 +9,7 @@ from osc_lib import exceptions
 from requests import Response
 
 from client.functions.invoke import Invocation, body_of, headers_of, result_of
-from client.osc.base import WithProxy, or_fail
-from client.osc.function import main_stdout
-
-_PIECE_BYTES = 65_536
+from client.osc.base import WithProxy, or_fail, print_body
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class InvokeFunction(WithProxy):
     EXAMPLES = (
         "function invoke hello '/?name=Ada'",
         "function invoke --data @image.png resize '/images/7?width=200' > small.png",
+        "function invoke --async report /2026",
         "function invoke --input demo/cat.png --output demo/cat-small.png thumbnail",
     )
 
@@ -53,8 +51,16 @@ class InvokeFunction(WithProxy):
         for option, metavar, help_ in repeated:
             parser.add_argument(option, action="append", default=[], metavar=metavar, help=help_)
         parser.add_argument("--overwrite", action="store_true", help="Let outputs replace objects that exist")
-        parser.add_argument("--data", metavar="<body>|@<file>", help="Body of the request; @-: of stdin")
+        parser.add_argument(
+            "--data", metavar="<body>|@<file>", help="Body of the request; @<file>: from a file, @-: from stdin"
+        )
         parser.add_argument("--method", metavar="<method>", default="POST", help="Method (default: POST)")
+        parser.add_argument(
+            "--async",
+            dest="asynchronous",
+            action="store_true",
+            help="Print the ID of an operation at once; 'function operation result' has the reply",
+        )
         parser.add_argument("function", metavar="<function>", help="Name of the function, or <function>@<tag>")
         parser.add_argument("path", metavar="<path>", nargs="?", default="", help="Path of the call, with its query")
         return parser
@@ -62,21 +68,21 @@ class InvokeFunction(WithProxy):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         body, _length = or_fail(lambda: body_of(parsed_args.data))
         fields = or_fail(lambda: headers_of(tuple(parsed_args.header)))
-        answer = self.proxy.invoke(
-            parsed_args.function,
-            parsed_args.path,
-            method=parsed_args.method,
-            data=body,
-            headers=fields,
-            inputs=parsed_args.input,
-            outputs=parsed_args.output,
-            overwrite=parsed_args.overwrite,
-            stream=True,
-        )
-        out = main_stdout()
-        for piece in answer.iter_content(_PIECE_BYTES):
-            out.write(piece)
-        out.flush()
+        call = {
+            "method": parsed_args.method,
+            "data": body,
+            "headers": fields,
+            "inputs": parsed_args.input,
+            "outputs": parsed_args.output,
+            "overwrite": parsed_args.overwrite,
+        }
+        if parsed_args.asynchronous:
+            self.app.stdout.write(f"{self.proxy.start_invocation(parsed_args.function, parsed_args.path, **call).id}\n")
+        else:
+            self._print(self.proxy.invoke(parsed_args.function, parsed_args.path, stream=True, **call), parsed_args)
+
+    def _print(self, answer: Response, parsed_args: argparse.Namespace) -> None:
+        print_body(answer)
         call = Invocation(parsed_args.function, "", tuple(parsed_args.input), tuple(parsed_args.output))
         result = result_of(_Head(answer), call)
         for line in result.lines:

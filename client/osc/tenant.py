@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from client.osc.base import WithProxy, shown
+from client.osc.base import Listed, Shown, WithProxy, shown
 from client.sdk.function import Tenant
-
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
 class _OfProject(WithProxy, command.ShowOne):
@@ -46,7 +43,7 @@ class _Specifies(_OfProject):
             dest="functions",
             action="append",
             metavar="<function>",
-            help="Function of the catalogue that the project gets (repeat for several)",
+            help="Function from the catalogue that the project gets (repeat for several)",
         )
         parser.add_argument(
             "--limit", action="append", default=[], metavar="<name=value>", help="Limit (repeat for several)"
@@ -89,7 +86,7 @@ class ListTenant(WithProxy, command.Lister):
 
     EXAMPLES = ("function tenant list -f csv",)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         del parsed_args
         rows = ((each.id, each.display_name, each.isolation, state_of(each)) for each in self.proxy.tenants())
         return ("Project ID", "Display Name", "Isolation", "State"), rows
@@ -102,7 +99,7 @@ class SuspendTenant(_OfProject):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """The reason."""
-        parser.add_argument("--reason", metavar="<reason>", required=True, help="Reason that callers are told")
+        parser.add_argument("--reason", metavar="<reason>", required=True, help="Reason that callers see")
 
     def act(self, project_id: str, parsed_args: argparse.Namespace) -> Tenant:
         """Suspends it."""
@@ -129,7 +126,7 @@ class OffboardTenant(_OfProject):
         """The steps."""
         step = parser.add_mutually_exclusive_group()
         step.add_argument("--confirm", action="store_true", help="Confirm: the namespace is deleted")
-        step.add_argument("--cancel", action="store_true", help="Keep the tenant after all")
+        step.add_argument("--cancel", action="store_true", help="Cancel the removal")
         step.add_argument("--grace-seconds", type=int, metavar="<seconds>", help="Time until it can be confirmed")
 
     def act(self, project_id: str, parsed_args: argparse.Namespace) -> Tenant:
@@ -148,7 +145,7 @@ def fields_of(options: argparse.Namespace) -> dict[str, Any]:
     for text in options.limit:
         name, _, value = text.partition("=")
         if not name or not value.isdecimal():
-            raise exceptions.CommandError(f"--limit {text!r} has not the form NAME=NUMBER.")
+            raise exceptions.CommandError(f"--limit {text!r} is not of the form NAME=NUMBER.")
         limits[name] = int(value)
     return {**found, **({"limits": limits} if limits else {})}
 

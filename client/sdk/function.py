@@ -7,8 +7,10 @@ from typing import Any
 from openstack import resource
 from openstack.exceptions import raise_from_response
 
+from client.sdk.paged import PagedResource
 
-class Function(resource.Resource):
+
+class Function(PagedResource):
     """A function of a project; its id is its name."""
 
     resource_key = "function"
@@ -20,12 +22,16 @@ class Function(resource.Resource):
     commit_method = "PATCH"
 
     name: str = resource.Body("name", alternate_id=True)
-    #: Image by digest.
-    image: str = resource.Body("image")
+    #: Image by digest; None: it is built from a source.
+    image: str | None = resource.Body("image")
+    #: Digest of the archive that it is built from.
+    source: str | None = resource.Body("source")
     #: Words of the entrypoint; empty: the image's.
     command: list[str] = resource.Body("command", type=list)
     args: list[str] = resource.Body("args", type=list)
     environment: dict[str, str] = resource.Body("environment", type=dict)
+    #: Names of the secrets that are mounted at /run/secrets.
+    secrets: list[str] = resource.Body("secrets", type=list)
     port: int = resource.Body("port", type=int)
     run_as_user: int = resource.Body("run_as_user", type=int)
     cpu_millis: int = resource.Body("cpu_millis", type=int)
@@ -59,6 +65,11 @@ class Function(resource.Resource):
         answer = session.put(request.url, json=request.body, headers={"If-None-Match": "*"})
         self._translate_response(answer)
         return self
+
+
+def name_of(function: str | Function) -> str:
+    """The name of a function that is given by name or as it is."""
+    return function if isinstance(function, str) else function.name
 
 
 class Revision(resource.Resource):

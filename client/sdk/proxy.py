@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from keystoneauth1.identity.base import BaseIdentityPlugin
-from openstack import exceptions, proxy
+from openstack import exceptions
 from requests import Response
 
 from client.errors import CommandError, TokenRefusedError
@@ -16,37 +15,30 @@ from client.exchange import RetryPolicy
 from client.functions.invoke import Invocation, target_of
 from client.functions.revisions import previous_revision
 from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
+from client.info import Info, info_of
 from client.listing import ListQuery, digests_of
 from client.location import Location
 from client.login import Login
-from client.operations.api import Wait as OperationWait
-from client.operations.api import wait_for_end
-from client.sdk.function import Function, FunctionLog, Revision, Tenant
-from client.sdk.sweep import Sweep
+from client.operations.api import id_in
+from client.sdk.base import VERSION
+from client.sdk.function import Function, FunctionLog, Revision, name_of
+from client.sdk.operation import Operation
+from client.sdk.operations_proxy import OperationsProxy
+from client.sdk.tenants_proxy import TenantsProxy
+from client.sdk.triggers_proxy import TriggersProxy
+from client.sdk.usage import Usage
 from client.sdk.values import Checksum, Limit, limits_of
-from client.sweeps import SweepOrder, sweep_line
 
 _RETRY_SECONDS = 120.0
 _FIRST_ERROR = 400
 _DOTS = frozenset({".", ".."})
-_VERSION = "/v1"
 
 
-class Proxy(proxy.Proxy):
-    """Functions, checksums, limits and, for administrators, tenants.
+class Proxy(TriggersProxy, OperationsProxy, TenantsProxy):
+    """Functions, triggers, secrets, operations, checksums, limits, usage and, for administrators, tenants.
 
     Every method raises exceptions of `openstack.exceptions`, with the sentence of the service.
     """
-
-    # There is one version, and every path names it: a request for the version document would tell nothing.
-    skip_discovery = True
-
-    def request(self, url: str, method: str, *args: Any, **kwargs: Any) -> Response:
-        """Sends a request; the catalog may name the service with or without its version."""
-        if url.startswith(f"{_VERSION}/") and self._base().endswith(_VERSION):
-            url = url[len(_VERSION) :]
-        answer: Response = super().request(url, method, *args, **kwargs)
-        return answer
 
     # --- functions ---
 
@@ -78,7 +70,7 @@ class Proxy(proxy.Proxy):
 
     def update_function(self, function: str | Function, **fields: Any) -> Function:
         """Changes fields of a function; None restores a default."""
-        name = function if isinstance(function, str) else function.name
+        name = name_of(function)
         answer = self.patch(f"{Function.base_path}/{name}", json={"function": fields})
         exceptions.raise_from_response(answer)
         return Function.existing(connection=self._get_connection(), **answer.json()["function"])
@@ -109,7 +101,7 @@ class Proxy(proxy.Proxy):
             ResourceTimeout: it was not ready within the time; the platform continues.
             ResourceFailure: it cannot become ready; with the reason.
         """
-        name = function if isinstance(function, str) else function.name
+        name = name_of(function)
 
         def read() -> dict[str, Any]:
             shown: dict[str, Any] = self.get_function(name).to_dict()
@@ -127,12 +119,12 @@ class Proxy(proxy.Proxy):
 
     def revisions(self, function: str | Function) -> Iterator[Revision]:
         """The revisions of a function, the newest first."""
-        found: Iterator[Revision] = self._list(Revision, function=_name(function))
+        found: Iterator[Revision] = self._list(Revision, function=name_of(function))
         return found
 
     def logs(self, function: str | Function, *, tail: int = 100) -> Iterator[FunctionLog]:
         """The ends of the outputs of a function's containers."""
-        found: Iterator[FunctionLog] = self._list(FunctionLog, function=_name(function), tail=tail)
+        found: Iterator[FunctionLog] = self._list(FunctionLog, function=name_of(function), tail=tail)
         return found
 
     def set_traffic(self, function: str | Function, shares: Sequence[Mapping[str, Any]] | None) -> Function:
@@ -141,7 +133,7 @@ class Proxy(proxy.Proxy):
 
     def rollback_function(self, function: str | Function, revision: str | None = None) -> Function:
         """Sends all calls to an earlier revision; None: the one before the present one."""
-        chosen = revision or self._previous(_name(function))
+        chosen = revision or self._previous(name_of(function))
         return self.set_traffic(function, [{"percent": 100, "revision": chosen, "tag": None}])
 
     def invoke(
@@ -173,16 +165,33 @@ class Proxy(proxy.Proxy):
         Raises:
             HttpException: the gateway refused the call, or the function did not reply.
         """
-        call = Invocation(_name(function), path, tuple(inputs), tuple(outputs), overwrite)
+        call = Invocation(name_of(function), path, tuple(inputs), tuple(outputs), overwrite)
         try:
             target = target_of(call)
         except CommandError as error:
             raise exceptions.InvalidRequest(str(error)) from error
-        answer = self.request(target, method, data=data, headers=dict(headers or {}), stream=stream, raise_exc=False)
+        answer = self.reply(target, method, data=data, headers=dict(headers or {}), stream=stream)
         # Only the gateway's own errors say `no-store` without `private`.
         if answer.status_code >= _FIRST_ERROR and answer.headers.get("Cache-Control") == "no-store":
             exceptions.raise_from_response(answer)
         return answer
+
+    def start_invocation(self, function: str | Function, path: str = "", **call: Any) -> Operation:
+        """Lets a worker call a function later; returns the operation, which has the reply in the end.
+
+        Args:
+            function: or its name, or `name@tag`.
+            path: of the call, with its query.
+            call: as for `invoke`.
+        """
+        headers = {**(call.pop("headers", None) or {}), "Prefer": "respond-async"}
+        answer = self.invoke(function, path, headers=headers, **call)
+        exceptions.raise_from_response(answer)
+        try:
+            id_in(answer.headers.get("Location"))
+        except CommandError as error:
+            raise exceptions.SDKException(str(error)) from error
+        return Operation.existing(connection=self._get_connection(), **answer.json())
 
     # --- checksums ---
 
@@ -245,78 +254,7 @@ class Proxy(proxy.Proxy):
             else:
                 return
 
-    # --- sweeps ---
-
-    def sweeps(self, **query: Any) -> Iterator[Sweep]:
-        """The integrity sweeps of the project, the youngest first.
-
-        Args:
-            query: `subject` is the container of the sweeps; `limit` the size of a page.
-        """
-        found: Iterator[Sweep] = self._list(Sweep, **query)
-        return found
-
-    def get_sweep(self, sweep: str | Sweep) -> Sweep:
-        """A sweep, with its progress."""
-        return self._get(Sweep, sweep)
-
-    def create_sweep(self, container: str, **options: Any) -> Sweep:
-        """Begins a sweep.
-
-        Args:
-            container: whose objects are read.
-            options: the others of `client.sweeps.SweepOrder`.
-        """
-        try:
-            body = SweepOrder(container, **options).document()
-        except CommandError as error:
-            raise exceptions.InvalidRequest(str(error)) from error
-        answer = self.post(Sweep.base_path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-        exceptions.raise_from_response(answer)
-        return Sweep.existing(connection=self._get_connection(), **answer.json())
-
-    def cancel_sweep(self, sweep: str | Sweep) -> None:
-        """Cancels a sweep; what it has written remains."""
-        exceptions.raise_from_response(self.delete(f"/v1/operations/{_id(sweep)}"))
-
-    def sweep_summary(self, sweep: str | Sweep) -> dict[str, Any]:
-        """What a sweep that has succeeded has found."""
-        answer = self.get(f"/v1/operations/{_id(sweep)}/result")
-        exceptions.raise_from_response(answer)
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def wait_for_sweep(
-        self,
-        sweep: str | Sweep,
-        *,
-        seconds: float = 2_592_000.0,
-        progress: Callable[[str], object] = lambda _line: None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> Sweep:
-        """Waits until a sweep has succeeded.
-
-        Raises:
-            ResourceTimeout: it has not ended within the time, and goes on.
-            ResourceFailure: it has ended without success; with the reason.
-        """
-
-        def read() -> dict[str, Any]:
-            shown: dict[str, Any] = self.get_sweep(_id(sweep)).to_dict()
-            return shown
-
-        def say(found: dict[str, Any]) -> None:
-            progress(sweep_line(found))
-
-        try:
-            ended = wait_for_end(OperationWait(seconds, read, say, sleep=sleep))
-        except CommandError as error:
-            raise exceptions.ResourceTimeout(str(error)) from error
-        if ended["state"] != "succeeded":
-            raise exceptions.ResourceFailure((ended["error"] or {}).get("message") or f"It is {ended['state']}.")
-        return self.get_sweep(_id(sweep))
-
-    # --- limits and tenants ---
+    # --- limits and usage ---
 
     def limits(self) -> Iterator[Limit]:
         """The limits of the project, with their usage and their sources."""
@@ -324,43 +262,28 @@ class Proxy(proxy.Proxy):
         exceptions.raise_from_response(answer)
         yield from limits_of(answer.json())
 
-    def tenants(self) -> Iterator[Tenant]:
-        """All tenants. For administrators, as are all methods for tenants."""
-        found: Iterator[Tenant] = self._list(Tenant, paginated=False)
+    def usage(
+        self,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        groups: Sequence[str] = (),
+        project_id: str | None = None,
+        **query: Any,
+    ) -> Iterator[Usage]:
+        """What the project has used, page by page as it is consumed.
+
+        Args:
+            start: date or time (ISO 8601, UTC); None: the beginning of the month.
+            end: likewise, excluded; None: now.
+            groups: one sum for each; some of `client.usage.GROUPS`. None: one sum of everything.
+            project_id: of this project; for administrators, at their own endpoint, which has all projects.
+            query: `limit` is the size of a page.
+        """
+        given = {"start": start, "end": end, "group_by": ",".join(groups) or None, "project_id": project_id}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        found: Iterator[Usage] = self._list(Usage, **chosen, **query)
         return found
-
-    def get_tenant(self, project_id: str) -> Tenant:
-        """A tenant by the id of its project."""
-        return self._get(Tenant, project_id)
-
-    def onboard_tenant(self, project_id: str, **fields: Any) -> Tenant:
-        """Makes a project a tenant; if it is one, changes the given fields."""
-        return self._change(project_id, "PUT", fields)
-
-    def update_tenant(self, project_id: str, **fields: Any) -> Tenant:
-        """Changes the specification of a tenant."""
-        return self._change(project_id, "PATCH", fields)
-
-    def suspend_tenant(self, project_id: str, reason: str) -> Tenant:
-        """Stops all functions of a tenant, and rejects its calls."""
-        return self._change(project_id, "PATCH", {"suspended": reason})
-
-    def resume_tenant(self, project_id: str) -> Tenant:
-        """Ends a suspension."""
-        return self._change(project_id, "PATCH", {"suspended": None})
-
-    def offboard_tenant(self, project_id: str, *, confirm: bool = False, grace_seconds: int | None = None) -> Tenant:
-        """Requests the removal of a tenant; with `confirm`, after the grace period, confirms it."""
-        query = {"confirm": "true"} if confirm else {}
-        query.update({} if grace_seconds is None else {"grace_seconds": str(grace_seconds)})
-        return self._change(project_id, "DELETE", None, **query)
-
-    def keep_tenant(self, project_id: str) -> Tenant:
-        """Cancels the requested removal of a tenant."""
-        return self._change(project_id, "PATCH", {"offboarding": None})
-
-    def _change(self, project_id: str, method: str, fields: dict[str, Any] | None, **query: str) -> Tenant:
-        return Tenant.new(id=project_id).change(self, method, fields, **query)
 
     def _previous(self, name: str) -> str:
         found = [revision.to_dict() for revision in self.revisions(name)]
@@ -368,9 +291,6 @@ class Proxy(proxy.Proxy):
             return previous_revision(found, name)
         except CommandError as error:
             raise exceptions.InvalidRequest(str(error)) from error
-
-    def _base(self) -> str:
-        return str(self.get_endpoint() or "").rstrip("/")
 
     def _login(self) -> Login:
         """What the lean client works with."""
@@ -385,19 +305,19 @@ class Proxy(proxy.Proxy):
             token=str(access.auth_token),
             issued_at=access.issued.timestamp(),
             expires_at=access.expires.timestamp(),
-            gateway=self._base().removesuffix(_VERSION),
+            gateway=self._base().removesuffix(VERSION),
             swift=str(swift).rstrip("/") if swift else None,
             s3=None,
             verify=verify if isinstance(verify, (bool, str)) else True,
         )
 
+    # --- the service ---
 
-def _name(function: str | Function) -> str:
-    return function if isinstance(function, str) else function.name
-
-
-def _id(sweep: str | Sweep) -> str:
-    return sweep if isinstance(sweep, str) else str(sweep.id)
+    def info(self) -> Info:
+        """What the service offers: algorithms, optional parts, limits of requests."""
+        answer = self.get("/v1/info")
+        exceptions.raise_from_response(answer)
+        return info_of(answer.json())
 
 
 def _checksum(line: Mapping[str, Any]) -> Checksum:

@@ -6,8 +6,10 @@ from typing import Any
 
 from openstack import resource
 
+from client.sdk.paged import PagedResource
 
-class Sweep(resource.Resource):
+
+class Sweep(PagedResource):
     """A sweep of a container: an operation with progress."""
 
     resources_key = "sweeps"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -21,12 +21,12 @@ from control.functions.source import SourceUploads
 from control.functions.trigger_routes import TriggerRoutes
 from control.functions.trigger_trusts import TriggerTrusts
 from gateway.calls.admission import Admission
-from gateway.http.context import context_of
 from gateway.http.error_handlers import install_error_handlers
 from gateway.http.metrics import Metrics
 from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
+from gateway.http.static_document import StaticDocument
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import Trusts
@@ -37,7 +37,7 @@ from gateway.server.wiring import build_authenticator, build_store, open_limit_b
 from gateway.settings import Settings
 from gateway.telemetry.recording import recorder_of, recording
 from policies.model import Platform
-from tenancy.directory.protocol import TenantDirectory
+from tenancy.directory.protocol import DomainDirectory, TenantDirectory
 from tenancy.function_repository import FunctionRepository
 from tenancy.repository import TenantRepository
 from tenancy.secret_repository import SecretRepository
@@ -52,6 +52,7 @@ class FunctionsApi:
 
     Attributes:
         directory: tenants by project, from memory: whether a caller's project may do anything.
+        domains: tenants by domain, from memory.
         tenants: reads a tenant's specification.
         functions: reads and writes functions.
         secrets: lists and writes secrets of functions.
@@ -61,6 +62,7 @@ class FunctionsApi:
     """
 
     directory: TenantDirectory
+    domains: DomainDirectory
     tenants: TenantRepository
     functions: FunctionRepository
     secrets: SecretRepository
@@ -123,7 +125,7 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
 
 def add_routes(app: Starlette, api: FunctionsApi, callers: Callers, settings: Settings) -> None:
     """Gives the application what its routes call."""
-    responder, public_url = Responder(callers.admission, api.tenants, callers.limits), settings.public_url
+    responder, public_url = Responder(callers.admission, api.tenants, callers.limits, api.domains), settings.public_url
     app.state.triggers = triggers = TriggerRoutes(
         responder=responder, functions=api.functions, triggers=api.triggers, trusts=callers.trusts, settings=settings
     )
@@ -148,18 +150,12 @@ def _routes(settings: Settings, metrics: Metrics, directory: TenantDirectory) ->
         disable_file=settings.disable_file,
         prepared=lambda: directory.sync_age_seconds() is not None,
     )
-    # Rendered once: the route needs no token, so it must be cheap under attack.
-    document = JSONResponse(openapi_document(settings.public_url)).body
-
-    async def openapi(request: Request) -> Response:
-        context_of(request.scope).route = "openapi"
-        return Response(document, media_type="application/json")
-
+    openapi = StaticDocument(openapi_document(settings.public_url), route="openapi")
     return [
         Route("/v1/secrets", _of(lambda state: state.secrets.collection), methods=["GET"]),
         Route("/v1/secrets/{name}", _of(lambda state: state.secrets.item), methods=["GET", "PUT", "DELETE"]),
         Route("/v1/functions", _of(lambda state: state.functions.collection), methods=["GET"]),
-        Route("/v1/functions/openapi.json", openapi, methods=["GET"]),
+        Route("/v1/functions/openapi.json", openapi.show, methods=["GET"]),
         Route(
             "/v1/functions/{name}", _of(lambda state: state.functions.item), methods=["GET", "PUT", "PATCH", "DELETE"]
         ),

@@ -4,9 +4,11 @@ from http import HTTPStatus
 from typing import Any
 
 from control.functions.fields import FIELDS, INTEGERS, WORDS
+from control.functions.openapi_texts import EXAMPLES
 from control.functions.routes import DEFAULT_LIMIT, DEFAULT_TAIL, MAX_LIMIT, MAX_TAIL
 from control.functions.trigger_openapi import trigger_paths, trigger_schemas
 from gateway.errors import ErrorCode
+from gateway.server.openapi_examples import with_examples
 from policies.own_function import MAX_NAME, MAX_TAG
 from policies.own_function_secrets import MAX_BYTES, MAX_MOUNTED
 
@@ -33,7 +35,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
         "description": "Name of the function.",
         "schema": {"type": "string", "maxLength": MAX_NAME, "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$"},
     }
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "OpenStack FaaS functions", "version": "1.0", "license": {"name": "Apache-2.0"}},
         "servers": [{"url": public_url}],
@@ -96,6 +98,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             },
         },
     }
+    return with_examples(document, EXAMPLES)
 
 
 def _metrics() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from control.functions.audit import audit_event
 from control.functions.fields import malformed
-from control.functions.work import ClusterWork
+from control.functions.work import FUNCTIONS, ClusterWork
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
@@ -20,7 +20,10 @@ from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
 from gateway.limits.unified import ProjectLimits
 from gateway.telemetry.cadf import record as record_event
+from policies.model import TenantSpec
 from policies.own_function import MAX_NAME
+from tenancy.directory.protocol import DomainDirectory
+from tenancy.function_domain import DomainLimit
 from tenancy.model.record import TenantRecord
 from tenancy.repository import TenantRepository
 
@@ -51,9 +54,12 @@ Work = Callable[[FunctionsRequest], Coroutine[Any, Any, Response]]
 class Responder:
     """Admits requests and runs their work. Kubernetes' client blocks, so it runs in threads (`ClusterWork`)."""
 
-    def __init__(self, admission: Admission, tenants: TenantRepository, limits: ProjectLimits) -> None:
+    def __init__(
+        self, admission: Admission, tenants: TenantRepository, limits: ProjectLimits, directory: DomainDirectory
+    ) -> None:
         self.admission = admission
         self._limits = limits
+        self._directory = directory
         self._tenants = tenants
         self._work = ClusterWork()
 
@@ -112,6 +118,15 @@ class Responder:
             raise GatewayError(ErrorCode.TENANT_NOT_ONBOARDED, project_id=project_id)
         limits = self._limits.of(project_id, caller.domain_id, record.spec.limits).limits
         return record if limits == record.spec.limits else replace(record, spec=replace(record.spec, limits=limits))
+
+    def domain_limit(self, asked: FunctionsRequest, tenant: TenantSpec) -> DomainLimit | None:
+        """How many functions the projects of the caller's domain share; None: they share no limit."""
+        domain_id = asked.call.caller.domain_id
+        limit = self._limits.of(tenant.project_id, domain_id, tenant.limits).domain.get(FUNCTIONS.field)
+        if limit is None:
+            return None
+        others = self._directory.namespaces_in(domain_id) - {tenant.namespace}
+        return DomainLimit(domain_id=domain_id, limit=limit, others=others)
 
 
 def number(parameters: dict[str, list[str]], name: str, usual: int, most: int) -> int:

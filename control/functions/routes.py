@@ -152,6 +152,7 @@ class FunctionRoutes:
         expected: use_cases.Expectation,
     ) -> Response:
         tenant = await self._tenant(asked)
+        domain = self._responder.domain_limit(asked, tenant)
 
         def work() -> FunctionOutcome:
             return use_cases.write_function(
@@ -162,6 +163,7 @@ class FunctionRoutes:
                 wanted,
                 expected=expected,
                 known_secrets=lambda: self._known_secrets(tenant),
+                domain=domain,
             )
 
         outcome = await self._run(asked, work)

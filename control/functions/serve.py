@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 
 from control.functions.app import FunctionsApi, build_functions_app
 from gateway.identity.credential import IdentityService
-from gateway.server.serve import open_directory, run
+from gateway.server.serve import open_cluster_directory, run
 from gateway.settings import Settings
 from tenancy.function_logs import KubernetesLogs
 from tenancy.function_repository import KubernetesFunctionRepository
@@ -29,8 +29,10 @@ def serve(platform_file: Path) -> int:
             raise ValueError("functions are objects of a cluster: set OSFAAS_TENANT_SOURCE=kubernetes")
         cluster = connect(settings.kubeconfig)
         functions = KubernetesFunctionRepository(cluster)
+        directory = open_cluster_directory(settings)
         api = FunctionsApi(
-            directory=open_directory(settings),
+            directory=directory,
+            domains=directory,
             tenants=KubernetesTenantRepository(cluster),
             functions=functions,
             secrets=KubernetesSecretRepository(cluster),

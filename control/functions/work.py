@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 # A request waits for Kubernetes for up to half a minute. One project must not use up the threads of all.
 PER_PROJECT = 4
 _MAX_MESSAGE = 400
-FUNCTIONS = RESOURCE_OF_FIELD["own_functions"].name
+FUNCTIONS = RESOURCE_OF_FIELD["own_functions"]
 
 
 class ClusterWork:
@@ -80,10 +80,12 @@ def error_for(error: TenancyError, project_id: ProjectId, function: str) -> Gate
     if isinstance(error, TooManyError):
         return GatewayError(
             ErrorCode.FUNCTION_COUNT_EXCEEDED,
-            project_id=project_id,
+            owner=f"With all projects, the domain {error.domain_id}" if error.domain_id else f"Project {project_id}",
             usage=error.usage,
             limit=error.limit,
-            over_limit=(OverLimit(resource_name=FUNCTIONS, limit=error.limit, current_usage=error.usage, delta=1),),
+            over_limit=(
+                OverLimit(resource_name=FUNCTIONS.name, limit=error.limit, current_usage=error.usage, delta=1),
+            ),
         )
     if isinstance(error, TooLargeError):
         over = tuple(

@@ -1,7 +1,7 @@
 """HTTP route of bulk requests: a list of objects in, one JSON line per object out, in order of completion."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -22,7 +22,7 @@ from gateway.checksums.list_slots import ListSlot, ListSlots, declared_length
 from gateway.checksums.service import Checksums
 from gateway.checksums.small_objects import SmallObjects
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
-from gateway.http.body import read_body
+from gateway.http.body import body_pieces, read_body
 from gateway.http.context import RequestContext, context_of
 from gateway.http.disconnect import CallerGoneError, unless_gone
 from gateway.http.query import parse_query
@@ -82,14 +82,14 @@ class BulkRoutes:
     async def _accept(self, request: Request, call: Call, preference: AsyncPreference) -> Response:
         self._checksums.check_enabled(call)
 
-        async def read(most: int) -> bytes:
-            return await read_body(request, max_bytes=most)
+        def opened(most: int) -> AsyncIterator[bytes]:
+            return body_pieces(request, max_bytes=min(most, self._settings.bulk_body_max_bytes))
 
         with self._slots.slot(call.caller, declared_length(request.headers)):
             operation = await self._asynchronous.accept(
-                call, preference, kind=CHECKSUMS, subject="many objects", read_body=read
+                call, preference, kind=CHECKSUMS, subject="many objects", open_body=opened
             )
-        return await unless_gone(request.receive, self._asynchronous.answer(operation, preference))
+        return await unless_gone(request.receive, self._asynchronous.answer(call, operation, preference))
 
     async def _read(self, request: Request, slot: ListSlot, call: Call) -> BulkWork:
         body = await read_body(request, max_bytes=self._settings.bulk_body_max_bytes)

@@ -117,7 +117,7 @@ class ChecksumRoutes:
             self._checksums.check_enabled(call)
             subject = f"{ref.container}/{ref.name}"
             operation = await self._asynchronous.accept(call, preference, kind=CHECKSUMS, subject=subject)
-            return await self._asynchronous.answer(operation, preference)
+            return await self._asynchronous.answer(call, operation, preference)
         answer = await self._checksums.answer(call, checksum_request)
         values = {name: digest.value for name, digest in answer.digests.items()}
         check_assertions(assertions, values)

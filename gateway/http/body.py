@@ -1,6 +1,7 @@
 """Bodies of requests: read with a bound, and only after the caller is known."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,21 +18,33 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
         GatewayError: REQUEST_BODY_TOO_LARGE, as soon as the limit is exceeded.
         CallerGoneError: the caller disconnected before the end of the body.
     """
+    body = bytearray()
+    async for piece in body_pieces(request, max_bytes=max_bytes):
+        body += piece
+    return bytes(body)
+
+
+async def body_pieces(request: Request, *, max_bytes: int) -> AsyncIterator[bytes]:
+    """The pieces of the body as they arrive.
+
+    Raises:
+        GatewayError, CallerGoneError: as `read_body`.
+    """
     length = request.headers.get("content-length", "0")
     if int(length) > max_bytes:
         raise _too_large(max_bytes)
-    body = bytearray()
+    size = 0
     try:
         async for piece in request.stream():
-            body += piece
-            if len(body) > max_bytes:
+            size += len(piece)
+            if size > max_bytes:
                 raise _too_large(max_bytes)
+            yield piece
     except ClientDisconnect as error:
         raise CallerGoneError from error
     finally:
         if (usage := context_of(request.scope).usage) is not None:
-            usage.request_bytes += len(body)
-    return bytes(body)
+            usage.request_bytes += size
 
 
 def json_of(body: bytes) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from gateway.errors import ErrorCode, GatewayError
+from gateway.http.cors import PREFIX as CORS
 from gateway.http.head import RequestHead
 from gateway.http.identity_headers import CREDENTIAL_HEADERS, HOP_BY_HOP_HEADERS, is_identity_header
 from gateway.http.websocket import accept_of
@@ -44,6 +45,8 @@ _NOT_IN = CREDENTIAL_HEADERS | frozenset(
         b"cdn-loop",
     ]
 )
+# In replies: which pages may read what comes from the gateway's origin is the operator's decision (`http/cors.py`).
+_NOT_OUT_PREFIXES = (*_MACHINERY, CORS)
 # Fields that affect the whole origin, other tenants' calls, or the caller's credentials.
 _NOT_OUT = frozenset(
     [
@@ -69,6 +72,7 @@ _NOT_OUT = frozenset(
         b"public-key-pins",
         b"expect-ct",
         b"service-worker-allowed",
+        b"timing-allow-origin",
         b"sourcemap",
         b"nel",
         # They describe the project's limits at the gateway.
@@ -183,7 +187,7 @@ def _for_caller(fields: Fields) -> Fields:
         if name not in HOP_BY_HOP_HEADERS
         and name not in _NOT_OUT
         and name not in nominated
-        and not name.startswith(_MACHINERY)
+        and not name.startswith(_NOT_OUT_PREFIXES)
         and not is_for_shared_caches(name)
         and not _BAD_IN_VALUE.search(value)
     ]

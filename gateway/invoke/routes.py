@@ -1,5 +1,7 @@
 """`ANY /v1/invoke/{function}[@{tag}]/{path}`: a function of the caller's own project, as if it were called directly."""
 
+from collections.abc import AsyncIterator
+
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -108,17 +110,13 @@ class InvokeRoutes:
         head = call.context.head
         assert head is not None
 
-        async def read_body(most: int) -> bytes:
-            return b"".join([piece async for piece in InboundBody(receive, head, most).pieces()])
+        def opened(most: int) -> AsyncIterator[bytes]:
+            # What a worker could not send on is not accepted.
+            return InboundBody(receive, head, min(most, self._body_max_bytes)).pieces()
 
-        body = read_body if head.all(b"content-length") or head.all(b"transfer-encoding") else None
-        # Bodies that arrive slowly are as many as calls that may run.
-        async with self._limiter.slot(call.subject) as use:
-            call.context.limits[use.name] = use
-            operation = await self._asynchronous.accept(
-                call, preference, kind=INVOKE, subject=target.name, read_body=body
-            )
-        return await unless_gone(receive, self._asynchronous.answer(operation, preference))
+        body = opened if head.all(b"content-length") or head.all(b"transfer-encoding") else None
+        operation = await self._asynchronous.accept(call, preference, kind=INVOKE, subject=target.name, open_body=body)
+        return await unless_gone(receive, self._asynchronous.answer(call, operation, preference))
 
 
 def callable_function(tenant: Tenant, target: Target) -> FunctionAddress:

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway.limit_use import LimitUse
@@ -28,7 +29,12 @@ SOURCES = (*(source.value for source in LimitSource), OF_TENANT, OF_GATEWAY)
 
 
 def limits_document(
-    used: Iterable[LimitUse], in_force: LimitsInForce, *, of_record: bool, now: dt.datetime
+    used: Iterable[LimitUse],
+    in_force: LimitsInForce,
+    *,
+    of_record: bool,
+    now: dt.datetime,
+    sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The answer to `GET /v1/limits`.
 
@@ -38,12 +44,14 @@ def limits_document(
         of_record: whether the project has a record of its limits, which also size its namespace; otherwise the
             gateway's settings apply.
         now: for `next-available`, in UTC.
+        sizes: more absolute limits, which no use counts against.
     """
     uses = tuple(used)
     absolute: dict[str, float] = {}
     for use in uses:
         most, taken = _ABSOLUTE[use.name]
         absolute |= {most: _value(use), taken: _short(use.usage)}
+    absolute |= sizes
     limits = in_force.limits
     if of_record:
         absolute |= {

@@ -1,6 +1,7 @@
 """`GET /v1/limits`: limits of the caller's project, and their current usage."""
 
 import datetime as dt
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,9 +18,11 @@ from gateway.limits_api.document import limits_document
 class LimitRoutes:
     """The endpoint of limits. Requests to it are not counted."""
 
-    def __init__(self, admission: Admission, limiter: ProjectLimiter) -> None:
+    def __init__(self, admission: Admission, limiter: ProjectLimiter, sizes: Mapping[str, int]) -> None:
+        """`sizes`: maximum sizes that are the same for all projects, by their names in the answer."""
         self._admission = admission
         self._limiter = limiter
+        self._sizes = sizes
 
     async def show(self, request: Request) -> Response:
         """`GET /v1/limits`."""
@@ -37,6 +40,7 @@ class LimitRoutes:
             used,
             self._limiter.in_force(call.subject),
             of_record=call.tenant.limits is not None,
+            sizes=self._sizes,
             now=dt.datetime.now(dt.UTC),
         )
         return JSONResponse(document, headers=UNCACHEABLE)

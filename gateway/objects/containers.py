@@ -15,7 +15,9 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.objects.endpoints import account_of
 from gateway.objects.http import (
+    ACCEPTED,
     AS_STORED,
+    CREATED,
     NO_CONTENT,
     NOT_FOUND,
     OK,
@@ -31,9 +33,12 @@ from gateway.objects.swift import object_url
 from gateway.settings.upstream import StoreSettings
 
 PAGE = 1_000
+# Relative, so that the clock of the store decides alone.
+EXPIRY = "X-Delete-After"
+# A browser that opens such an object runs nothing of it.
+_OPAQUE = "application/octet-stream"
 # A page of names of the greatest length, each character of which is escaped.
 _MAX_PAGE_BYTES = 32 << 20
-_CREATED, _ACCEPTED = 201, 202
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -129,7 +134,7 @@ class SwiftContainers:
     async def create(self, caller: Caller, container: str) -> None:
         """Creates a container, unless there is one."""
         async with self._client.exchange("PUT", self._url(caller, container), auth(caller), data=b"") as response:
-            if response.status not in {OK, _CREATED, _ACCEPTED, NO_CONTENT}:
+            if response.status not in {OK, CREATED, ACCEPTED, NO_CONTENT}:
                 raise refused(response.status)
 
     async def put(self, caller: Caller, ref: ObjectRef, content: bytes, *, content_type: str) -> None:
@@ -146,7 +151,72 @@ class SwiftContainers:
         headers = {**auth(caller), "Content-Type": content_type}
         url = object_url(self._account(caller), ref)
         async with self._client.exchange("PUT", url, headers, data=content) as response:
-            if response.status != _CREATED:
+            if response.status != CREATED:
+                raise refused(response.status)
+
+    async def upload(
+        self, caller: Caller, ref: ObjectRef, pieces: AsyncIterator[bytes], *, size: int | None, seconds: int
+    ) -> str:
+        """Writes an object that the store deletes after the seconds; returns its ETag.
+
+        If the container is missing, creates it first. `size`: None: not known before the end.
+
+        Raises:
+            GatewayError: also OBJECT_QUOTA_EXCEEDED. What `pieces` raises is raised, and nothing is written.
+        """
+        begun = False
+
+        async def watched() -> AsyncIterator[bytes]:
+            nonlocal begun
+            begun = True
+            async for piece in pieces:
+                yield piece
+
+        try:
+            return await self._upload(caller, ref, watched(), size, seconds)
+        except GatewayError as error:
+            if error.kind is not ErrorCode.OBJECT_NOT_FOUND:
+                raise
+        await self.create(caller, ref.container)
+        if begun:
+            # Swift looks for the container before it asks for the body, but a proxy that buffers bodies asks for it
+            # itself. What it has taken cannot be sent again: the store would take the rest for the whole.
+            raise GatewayError(ErrorCode.STORE_UNAVAILABLE)
+        return await self._upload(caller, ref, pieces, size, seconds)
+
+    async def _upload(
+        self, caller: Caller, ref: ObjectRef, pieces: AsyncIterator[bytes], size: int | None, seconds: int
+    ) -> str:
+        headers = {**auth(caller), "Content-Type": _OPAQUE, EXPIRY: str(seconds)}
+        if size is not None:
+            headers["Content-Length"] = str(size)
+        url = object_url(self._account(caller), ref)
+        async with self._client.uploading(url, headers, pieces) as response:
+            if response.status != CREATED:
+                raise refused(response.status)
+            return etag_of(response.headers.get("Etag", ""))
+
+    async def postpone_expiry(self, caller: Caller, ref: ObjectRef, *, etag: str, seconds: int) -> None:
+        """Lets an object that expires live for these seconds from now on, if it has the ETag.
+
+        Raises:
+            GatewayError: also OBJECT_CHANGED.
+        """
+        url = object_url(self._account(caller), ref)
+        async with self._client.exchange("HEAD", url, {**auth(caller), **conditions(etag)}) as response:
+            if response.status not in {OK, NO_CONTENT}:
+                raise refused(response.status)
+            if etag_of(response.headers.get("Etag", "")) != etag:
+                raise GatewayError(ErrorCode.OBJECT_CHANGED)
+        fields = {**auth(caller), "Content-Type": _OPAQUE, EXPIRY: str(seconds)}
+        async with self._client.exchange("POST", url, fields) as response:
+            if response.status != ACCEPTED:
+                raise refused(response.status)
+
+    async def delete(self, caller: Caller, ref: ObjectRef) -> None:
+        """Deletes an object; one that is not there is deleted."""
+        async with self._client.exchange("DELETE", object_url(self._account(caller), ref), auth(caller)) as response:
+            if response.status not in {OK, NO_CONTENT, NOT_FOUND}:
                 raise refused(response.status)
 
     @contextlib.asynccontextmanager

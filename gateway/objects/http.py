@@ -17,9 +17,16 @@ from gateway.telemetry.trace import outgoing
 
 log = logging.getLogger(__name__)
 
-OK, ACCEPTED, NO_CONTENT = 200, 202, 204
+OK, CREATED, ACCEPTED, NO_CONTENT = 200, 201, 202, 204
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED = 400, 401, 403, 404, 412
-CONFLICT = 409
+CONFLICT, TOO_LARGE = 409, 413
+_REFUSALS = {
+    UNAUTHORIZED: ErrorCode.TOKEN_INVALID,
+    FORBIDDEN: ErrorCode.OBJECT_FORBIDDEN,
+    NOT_FOUND: ErrorCode.OBJECT_NOT_FOUND,
+    PRECONDITION_FAILED: ErrorCode.OBJECT_CHANGED,
+    TOO_LARGE: ErrorCode.OBJECT_QUOTA_EXCEEDED,
+}
 # A proxy that compresses an object sends a weak ETag.
 AS_STORED = {"Accept-Encoding": "identity"}
 _FIRST_OF_THE_SERVER = 500
@@ -52,6 +59,8 @@ class StoreClient:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=timeout_seconds, sock_connect=timeout_seconds, sock_read=timeout_seconds
         )
+        # The time between two reads would begin with the store's 100, at the start of the body; see `UploadBody`.
+        self._upload_timeout = aiohttp.ClientTimeout(total=None, connect=timeout_seconds, sock_connect=timeout_seconds)
 
     @contextlib.asynccontextmanager
     async def exchange(
@@ -64,27 +73,61 @@ class StoreClient:
         """
         if self._allowlist is not None:
             self._allowlist.check_allowed(url)
-        target = yarl.URL(url, encoded=True)
         try:
             async with asyncio.timeout(self._head_seconds):
-                with outgoing("store") as trace_fields:
-                    response = await self._session.request(
-                        method,
-                        target,
-                        headers={**headers, **trace_fields},
-                        data=data,
-                        allow_redirects=False,
-                        timeout=self._timeout,
-                    )
+                response = await self._request(method, url, headers, data)
         except (aiohttp.ClientError, TimeoutError) as error:
-            log.warning("the object store cannot be reached: %r", error)
-            if isinstance(error, aiohttp.ClientSSLError):
-                raise GatewayError(ErrorCode.STORE_UNAVAILABLE) from error  # a retry would get the same certificate
-            raise StoreUnreachableError from error
+            raise _unreachable(error) from error
         try:
             yield response
         finally:
             response.release() if method == "HEAD" else response.close()
+
+    @contextlib.asynccontextmanager
+    async def uploading(
+        self, url: str, headers: Mapping[str, str], pieces: AsyncIterator[bytes]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to a PUT whose body is streamed. A store that refuses it at once gets none of it.
+
+        Raises:
+            GatewayError: as `exchange`. What `pieces` raises is raised, and the store keeps nothing.
+        """
+        if self._allowlist is not None:
+            self._allowlist.check_allowed(url)
+        body: UploadBody | None = None
+        try:
+            async with asyncio.timeout(self._head_seconds) as limit:
+                body = UploadBody(pieces, limit, self._head_seconds)
+                response = await self._request("PUT", url, headers, body.pieces(), streamed=True)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if body is not None and body.failure is not None:
+                raise body.failure from None
+            raise _unreachable(error) from error
+        try:
+            yield response
+        finally:
+            response.close()
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | AsyncIterator[bytes] | None,
+        *,
+        streamed: bool = False,
+    ) -> aiohttp.ClientResponse:
+        with outgoing("store") as trace_fields:
+            return await self._session.request(
+                method,
+                yarl.URL(url, encoded=True),
+                headers={**headers, **trace_fields},
+                data=data,
+                allow_redirects=False,
+                timeout=self._upload_timeout if streamed else self._timeout,
+                # A store that refuses the request gets none of the body, which can be sent once only.
+                expect100=streamed,
+            )
 
     @contextlib.asynccontextmanager
     async def reading(
@@ -115,6 +158,45 @@ class StoreClient:
             if not is_same_etag(etag_of(response.headers.get("Etag", "")), etag):
                 raise GatewayError(ErrorCode.OBJECT_CHANGED)
             yield read_pieces(response, size)
+
+
+class UploadBody:
+    """The pieces of an upload. The store's time runs only while the store is waited for, not the source.
+
+    Attributes:
+        failure: what the source raised; the HTTP client would call it a failure of the connection.
+    """
+
+    def __init__(self, source: AsyncIterator[bytes], limit: asyncio.Timeout, seconds: float) -> None:
+        self.failure: Exception | None = None
+        self._source = source
+        self._limit = limit
+        self._seconds = seconds
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body."""
+        self._wait_for_store(wanted=False)
+        try:
+            async for piece in self._source:
+                self._wait_for_store(wanted=True)
+                yield piece
+                self._wait_for_store(wanted=False)
+        except Exception as error:
+            self.failure = error
+            raise
+        self._wait_for_store(wanted=True)
+
+    def _wait_for_store(self, *, wanted: bool) -> None:
+        # The store may have answered before the end of the body; then no time runs any more.
+        with contextlib.suppress(RuntimeError):
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._seconds if wanted else None)
+
+
+def _unreachable(error: Exception) -> GatewayError:
+    log.warning("the object store cannot be reached: %r", error)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return GatewayError(ErrorCode.STORE_UNAVAILABLE)  # a retry would get the same certificate
+    return StoreUnreachableError()
 
 
 def etag_of(field: str) -> str:
@@ -202,13 +284,8 @@ def refused(status: int) -> GatewayError:
     """The error for a status of the store."""
     if status == BAD_REQUEST:
         return GatewayError(ErrorCode.REQUEST_MALFORMED, why="the object store does not accept this name or version")
-    if status == UNAUTHORIZED:
-        return GatewayError(ErrorCode.TOKEN_INVALID)
-    if status == FORBIDDEN:
-        return GatewayError(ErrorCode.OBJECT_FORBIDDEN)
-    if status == NOT_FOUND:
-        return GatewayError(ErrorCode.OBJECT_NOT_FOUND)
-    if status == PRECONDITION_FAILED:
-        return GatewayError(ErrorCode.OBJECT_CHANGED)
+    kind = _REFUSALS.get(status)
+    if kind is not None:
+        return GatewayError(kind)
     log.warning("the object store returned %d", status)
     return StoreFailureError() if status >= _FIRST_OF_THE_SERVER else GatewayError(ErrorCode.STORE_UNAVAILABLE)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -16,12 +16,14 @@ from gateway.http.context import context_of
 from gateway.http.disconnect import unless_gone
 from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
-from gateway.operations.service import Operations, not_found
+from gateway.operations.service import not_found
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIMIT = 100
 _MAX_LIMIT = 1_000
 _NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+
+Found = TypeVar("Found")
 
 Work = Callable[[Call], Coroutine[Any, Any, Response]]
 
@@ -42,15 +44,15 @@ async def answer_admitted(
     return await answer_or_error(context, unless_gone(request.receive, admitted()))
 
 
-def configured(operations: Operations | None) -> Operations:
-    """The operations.
+def configured(found: Found | None) -> Found:
+    """What there is with a database.
 
     Raises:
-        GatewayError: OPERATION_NOT_CONFIGURED, without a database.
+        GatewayError: OPERATION_NOT_CONFIGURED, without one.
     """
-    if operations is None:
+    if found is None:
         raise GatewayError(ErrorCode.OPERATION_NOT_CONFIGURED)
-    return operations
+    return found
 
 
 def parse_id(request: Request, call: Call) -> str:

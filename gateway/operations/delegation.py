@@ -1,8 +1,11 @@
 """The authority of an operation: a trust that operations of one user in one project share while any has not ended."""
 
+from cachetools import TTLCache
+
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.caller import Caller
 from gateway.identity.trusts import NotDelegableError, TrustOrder, Trusts, WorkerUser
+from gateway.operations.objects import RUN_SECONDS
 from gateway.settings.operations import OperationSettings
 from gateway.single_flight import SingleFlight
 from operations.store import delegations
@@ -10,8 +13,8 @@ from operations.store.database import Database
 from operations.store.delegations import Delegation
 from operations.store.model import new_id
 
-# After its last attempt has begun, an operation may run as long; and clocks differ.
-_RUN_SECONDS = 7_200
+# Whether a delegation has ended is asked again when an operation is stored.
+_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 10.0
 
 
 class Delegations:
@@ -28,19 +31,27 @@ class Delegations:
         self._trusts = trusts
         self._worker = worker
         self._settings = settings
+        self._found: TTLCache[tuple[str, str, str, int], str] = TTLCache(_REMEMBERED, _REMEMBERED_SECONDS)
         self._flights: SingleFlight[tuple[str, str, str, int], str] = SingleFlight()
 
-    async def delegation_of(self, caller: Caller, seconds: int | None = None) -> str:
+    async def delegation_of(self, caller: Caller, seconds: int | None = None, *, fresh: bool = False) -> str:
         """The id of a delegation with the caller's delegable roles, for one more operation.
 
-        `seconds`: how long the operation may take; None: as long as it may wait and be retried.
+        Args:
+            caller: who asks for the operation.
+            seconds: how long the operation may take; None: as long as it may wait and be retried.
+            fresh: look it up, whatever is remembered.
 
         Raises:
             GatewayError: OPERATION_NO_DELEGATION, KEYSTONE_UNAVAILABLE.
             DatabaseUnavailableError: no answer.
         """
         roles = ",".join(delegable_roles(caller, self._settings.operation_roles))
-        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + _RUN_SECONDS
+        needed = max(self._settings.operation_max_age_seconds, seconds or 0) + RUN_SECONDS
+        key = (caller.project_id, caller.user_id, roles, needed)
+        known = None if fresh else self._found.get(key)
+        if known is not None:
+            return known
         found = await self._database.run(
             delegations.usable,
             project_id=caller.project_id,
@@ -48,12 +59,11 @@ class Delegations:
             roles=roles,
             for_ms=needed * 1000,
         )
-        if found is not None:
-            return found
-        # Many calls of one user at once need one trust.
-        return await self._flights.run(
-            (caller.project_id, caller.user_id, roles, needed), lambda: self._create(caller, roles, 2 * needed)
-        )
+        if found is None:
+            # Many calls of one user at once need one trust.
+            found = await self._flights.run(key, lambda: self._create(caller, roles, 2 * needed))
+        self._found[key] = found
+        return found
 
     async def _create(self, caller: Caller, roles: str, seconds: int) -> str:
         order = TrustOrder(

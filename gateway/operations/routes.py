@@ -7,7 +7,7 @@ from gateway.calls.admission import Admission
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.query import one_value, parse_query
-from gateway.operations.acceptance import accepted, result_response
+from gateway.operations.acceptance import Durable, accepted
 from gateway.operations.answering import (
     Work,
     answer_admitted,
@@ -20,7 +20,7 @@ from gateway.operations.answering import (
 )
 from gateway.operations.callback_url import signing_keys
 from gateway.operations.document import operation_document
-from gateway.operations.service import Operations, not_found, store_errors
+from gateway.operations.service import Operations, store_errors
 from gateway.settings.operations import CallbackSettings
 from operations.store import accepting
 from operations.store.model import State
@@ -31,10 +31,10 @@ _FILTERS = ("limit", "marker", "state", "kind", "subject", "user_id")
 class OperationRoutes:
     """The endpoints of operations."""
 
-    def __init__(self, admission: Admission, operations: Operations | None, settings: CallbackSettings) -> None:
-        """`operations`: None without a database."""
+    def __init__(self, admission: Admission, durable: Durable | None, settings: CallbackSettings) -> None:
+        """`durable`: None without a database."""
         self._admission = admission
-        self._operations = operations
+        self._durable = durable
         self._callback_keys = settings.callback_keys
 
     async def many(self, request: Request) -> Response:
@@ -69,21 +69,13 @@ class OperationRoutes:
 
         async def work(call: Call) -> Response:
             if cancel:
-                return await self._cancel(call, parse_id(request, call))
+                cancelled = await self._store.cancel(call, parse_id(request, call))
+                return json_answer(operation_document(cancelled), 200 if cancelled.finished else 202)
             found = await self._store.find(call, parse_id(request, call))
             fields = {} if found.finished else {"Retry-After": "1"}
             return json_answer(operation_document(found), fields=fields)
 
         return await self._answer(request, "operations.one", work, readers=not cancel)
-
-    async def _cancel(self, call: Call, operation_id: str) -> Response:
-        with store_errors():
-            found = await self._store.database.run(accepting.cancel, call.caller.project_id, operation_id)
-        if found is None:
-            raise not_found(call, operation_id)
-        if found.finished and found.state is not State.CANCELLED:
-            raise GatewayError(ErrorCode.OPERATION_CONFLICT, verb="cancelled", state=found.state.value)
-        return json_answer(operation_document(found), 200 if found.finished else 202)
 
     async def result(self, request: Request) -> Response:
         """`GET /v1/operations/{id}/result`: the answer, byte for byte, with its status and fields."""
@@ -98,7 +90,7 @@ class OperationRoutes:
                 raise GatewayError(
                     ErrorCode.OPERATION_WITHOUT_RESULT, state=found.state.value, why=found.error_message or ""
                 )
-            return result_response(result)
+            return configured(self._durable).results.response(call, result)
 
         return await self._answer(request, "operations.result", work)
 
@@ -124,7 +116,7 @@ class OperationRoutes:
 
     @property
     def _store(self) -> Operations:
-        return configured(self._operations)
+        return configured(self._durable).operations
 
     async def _answer(self, request: Request, route: str, work: Work, *, readers: bool = False) -> Response:
         return await answer_admitted(self._admission, request, route, work, readers=readers)

@@ -19,6 +19,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes, no_problem
+from gateway.http.static_document import StaticDocument
 from gateway.http.strict_protocol import PROJECT_OF, ProjectOf
 from gateway.identity.credential import IdentityService
 from gateway.invoke.revision_stats import RevisionStats
@@ -26,6 +27,7 @@ from gateway.invoke.routes import METHODS
 from gateway.invoke.target import PREFIX
 from gateway.operations.checks import check_operations
 from gateway.server.clients import check_authorities
+from gateway.server.info import info_document
 from gateway.server.openapi import openapi_document
 from gateway.server.wiring import Services, open_services
 from gateway.settings import Settings
@@ -95,6 +97,7 @@ def build_app(
             lambda: directory.sync_age_seconds() is not None,
             stats=stats,
             problem=usage.problem if usage is not None else no_problem,
+            triggers=triggers is not None and identity.trustee is not None,
         ),
         lifespan=lifespan,
     )
@@ -111,6 +114,7 @@ def routes(
     *,
     stats: RevisionStats | None = None,
     problem: Callable[[], str | None] = no_problem,
+    triggers: bool = False,
 ) -> list[Route]:
     """All routes.
 
@@ -120,16 +124,13 @@ def routes(
         prepared: whether the tenants have been read.
         stats: what `/metrics/functions/…` shows.
         problem: see `ServiceRoutes`.
+        triggers: whether events can fire triggers.
     """
     service = ServiceRoutes(
         public_url=settings.public_url, disable_file=settings.disable_file, prepared=prepared, problem=problem
     )
-    # Rendered once: the route needs no token, so it must be cheap under attack.
-    document = JSONResponse(openapi_document(settings.public_url)).body
-
-    async def openapi(request: Request) -> Response:
-        context_of(request.scope).route = "openapi"
-        return Response(document, media_type="application/json")
+    openapi = StaticDocument(openapi_document(settings.public_url), route="openapi")
+    info = StaticDocument(info_document(settings, triggers=triggers), route="info")
 
     async def function_counts(request: Request) -> Response:
         context_of(request.scope).route = "metrics"
@@ -156,7 +157,8 @@ def routes(
         Route("/metrics", metrics.exposition, methods=["GET"]),
         # For the functions API; like /metrics it has no route at the edge.
         Route("/metrics/functions/{namespace}", function_counts, methods=["GET"]),
-        Route("/v1/openapi.json", openapi, methods=["GET"]),
+        Route("/v1/openapi.json", openapi.show, methods=["GET"]),
+        *([Route("/v1/info", info.show, methods=["GET"])] if settings.expose_info else []),
         Route("/checksums", by_query_or_many, methods=["GET"]),
         Route("/checksums/", by_query_or_many, methods=["GET"]),
         Route("/v1/checksums", by_query_or_many, methods=["GET", "POST"]),

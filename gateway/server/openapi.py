@@ -13,8 +13,11 @@ from gateway.invoke.object_query import INPUT, METHOD, OUTPUT, OVERWRITE
 from gateway.invoke.routes import METHODS
 from gateway.limits.model import NAMES
 from gateway.limits_api.document import SOURCES
+from gateway.server.info import INFO_SCHEMA
+from gateway.server.openapi_examples import with_examples
 from gateway.server.openapi_operations import OPERATION_SCHEMA, operation_paths
 from gateway.server.openapi_sweeps import SWEEP_SCHEMA, sweep_paths
+from gateway.server.openapi_texts import EXAMPLES
 from gateway.usage.query import FORMATS, GROUP_NAMES
 from policies.unified_limits import RESOURCES
 
@@ -60,7 +63,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
         _parameter("bucket", "query", "Swift container or S3 bucket.", required=True),
         _parameter("file", "query", "Name of the object.", required=True),
     ]
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "OpenStack FaaS gateway", "version": "1.0", "license": {"name": "Apache-2.0"}},
         "servers": [{"url": public_url}],
@@ -72,6 +75,7 @@ def openapi_document(public_url: str) -> dict[str, Any]:
             "/readyz": {"get": _open("Readiness.", "readyz", _text())},
             "/metrics": {"get": _open("Prometheus metrics.", "metrics", _text())},
             "/v1/openapi.json": {"get": _open("This document.", "openapi", _json({"type": "object"}))},
+            "/v1/info": {"get": _info()},
             "/v1/checksums/{container}/{object}": _digest_path("object", by_path),
             "/v1/checksums/": _digest_path("query", by_query),
             "/v1/checksums": {"post": _bulk()},
@@ -85,6 +89,18 @@ def openapi_document(public_url: str) -> dict[str, Any]:
         },
         "components": {"securitySchemes": _TOKEN_SCHEMES, "schemas": _schemas()},
     }
+    return with_examples(document, EXAMPLES)
+
+
+def _info() -> dict[str, Any]:
+    """The only open route that has an answer without a body, and one that an operator can switch off."""
+    shown = _open("What this installation offers.", "info", _json({"$ref": "#/components/schemas/Info"}))
+    shown["responses"]["200"]["headers"] = _headers("ETag", "Cache-Control")
+    shown["responses"] |= {
+        "304": {"description": "The caller has it: If-None-Match names its ETag."},
+        "404": {"description": "The operator has switched it off."},
+    }
+    return shown
 
 
 def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,7 +130,7 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _bulk() -> dict[str, Any]:
     lines = {
-        "description": "A line for each object, as soon as it is known; an empty line is a sign of life.",
+        "description": "A line for each object, as soon as it is known; empty lines say that the work goes on.",
         "content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/BulkLine"}}},
         "headers": _LIMIT_HEADERS,
     }
@@ -153,7 +169,7 @@ def _events() -> dict[str, Any]:
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {"description": "The same as 204, if Accept names JSON.", **shown},
-            "204": {"description": "Every event is worked off.", "headers": _LIMIT_HEADERS},
+            "204": {"description": "Every event has been processed.", "headers": _LIMIT_HEADERS},
             **_errors(_json({"$ref": "#/components/schemas/Error"})),
         },
     }
@@ -245,6 +261,7 @@ def _schemas() -> dict[str, Any]:
         for name, algorithm in ALGORITHMS.items()
     }
     return {
+        "Info": INFO_SCHEMA,
         "Operation": OPERATION_SCHEMA,
         "Sweep": SWEEP_SCHEMA,
         "Digests": {

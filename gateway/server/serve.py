@@ -39,6 +39,15 @@ def open_directory(settings: Settings) -> TenantDirectory:
     """
     if settings.tenant_source == "file":
         return StaticDirectory(settings.tenants_file)
+    return open_cluster_directory(settings)
+
+
+def open_cluster_directory(settings: Settings) -> KubernetesDirectory:
+    """The directory of the cluster's tenants, which is filled as soon as the cluster answers.
+
+    Raises:
+        ClusterError: no usable cluster configuration.
+    """
     directory = KubernetesDirectory(connect(settings.kubeconfig), local_gateway_url=settings.local_gateway_url)
     directory.start()
     return directory

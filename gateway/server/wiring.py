@@ -44,8 +44,11 @@ from gateway.objects.drivers import DRIVERS, DriverParts
 from gateway.objects.http import StoreClient
 from gateway.objects.model import ObjectStore
 from gateway.objects.s3 import Presigner
-from gateway.operations.acceptance import AsyncCalls
+from gateway.operations.acceptance import AsyncCalls, Durable
 from gateway.operations.delegation import Delegations
+from gateway.operations.long_requests import LongRequests
+from gateway.operations.objects import OperationObjects
+from gateway.operations.results import Results
 from gateway.operations.routes import OperationRoutes
 from gateway.operations.service import Operations
 from gateway.server.clients import open_clients, store_origins
@@ -106,8 +109,14 @@ async def open_services(
         admission = Admission(authenticator, directory, limiter, worker=worker)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
         runner = build_runner(settings, directory, metrics, limiter=limiter, functions=functions, store=store)
-        operations = build_operations(settings, Trusts(keystone_http, identity.auth_url), worker, limiter, database)
-        asynchronous = AsyncCalls(operations, body_max_bytes=settings.operation_body_max_bytes)
+        containers = SwiftContainers(
+            StoreClient(store_http, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist), settings
+        )
+        trusts = Trusts(keystone_http, identity.auth_url)
+        durable = build_durable(
+            settings, database, trusts, worker, admission=admission, limiter=limiter, containers=containers
+        )
+        asynchronous = AsyncCalls(durable, body_max_bytes=settings.operation_body_max_bytes)
         checksums = Checksums(
             admission=admission,
             store=store,
@@ -166,18 +175,15 @@ async def open_services(
                     metrics=metrics,
                 ),
                 invocations=invocations,
-                limits=LimitRoutes(admission, limiter),
+                limits=LimitRoutes(admission, limiter, sizes_of(settings, durable)),
                 usage=UsageRoutes(admission, limiter, UsageReader(database, public_url=settings.public_url)),
-                operations=OperationRoutes(admission, operations, settings),
+                operations=OperationRoutes(admission, durable, settings),
                 sweeps=SweepRoutes(
                     admission,
-                    operations,
+                    None if durable is None else durable.operations,
                     checksums=checksums,
                     store=store,
-                    containers=SwiftContainers(
-                        StoreClient(store_http, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist),
-                        settings,
-                    ),
+                    containers=containers,
                     settings=settings,
                 ),
                 project_of=authenticator.project_of,
@@ -243,17 +249,39 @@ async def recording_usage(usage: UsageRecorder | None, database: Database | None
         yield
 
 
-def build_operations(
+def build_durable(
     settings: Settings,
+    database: Database | None,
     trusts: Trusts,
     worker: WorkerUser,
+    *,
+    admission: Admission,
     limiter: ProjectLimiter,
-    database: Database | None,
-) -> Operations | None:
+    containers: SwiftContainers,
+) -> Durable | None:
     """Asynchronous calls; None without a database."""
     if database is None:
         return None
-    return Operations(database, Delegations(database, trusts, worker, settings), limiter, settings)
+    objects = OperationObjects(containers, settings)
+    delegations = Delegations(database, trusts, worker, settings)
+    operations = Operations(database, delegations, limiter, objects, settings)
+    return Durable(
+        operations=operations,
+        long_requests=LongRequests(operations, objects, admission),
+        results=Results(objects, limiter, admission),
+    )
+
+
+def sizes_of(settings: Settings, durable: Durable | None) -> dict[str, int]:
+    """Maximum sizes of asynchronous calls, as `/v1/limits` names them."""
+    if durable is None:
+        return {}
+    longest = durable.long_requests.max_bytes
+    # A worker sends the body to the gateway, as any caller.
+    return {
+        "maxOperationBodyBytes": min(longest, settings.invoke_body_max_bytes),
+        "maxOperationResultBytes": longest,
+    }
 
 
 def build_runner(

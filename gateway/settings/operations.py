@@ -28,7 +28,21 @@ class OperationSettings(Group):
         262_144,
         ge=0,
         le=262_144,
-        description="Maximum size of the body of an asynchronous call, and of its answer.",
+        description="Maximum size of the body of an asynchronous call, and of its answer, in the database. Longer ones "
+        "are kept in the object store.",
+    )
+    operation_object_max_bytes: int = Field(
+        1 << 30,
+        ge=0,
+        le=5 << 30,
+        description="Maximum size of a body, and of an answer, in the object store: a container of the caller's "
+        "project, written with its authority. 0: longer ones than in the database are rejected, as they are where "
+        "OSFAAS_OBJECT_STORE is s3.",
+    )
+    operation_container: str = Field(
+        "osfaas-operations",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$",
+        description="Name of that container (letters, digits, `.`, `_`, `-`), which is created when it is needed.",
     )
     operation_max_age_seconds: int = Field(
         86_400, ge=1, le=2_592_000, description="How long an operation may wait and be retried; then it expires."

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.settings.base import Group, Url
+from gateway.settings.base import Group, Origins, Url
 
 
 class ServerSettings(Group):
@@ -16,6 +16,14 @@ class ServerSettings(Group):
     public_url: Url = Field(
         "http://127.0.0.1:8788",
         description="Public URL of the gateway, without /v1. Links are built from it, never from the Host header.",
+    )
+    expose_info: bool = Field(
+        True,
+        description="Answer /v1/info, which tells everybody without a token what this installation offers. false: 404.",
+    )
+    functions_api: bool = Field(
+        False,
+        description="Whether `osfaas functions-api` serves /v1/functions at the public URL. Only /v1/info shows it.",
     )
     log_format: Literal["text", "json"] = Field(
         "text", description="Log format: text lines with date, level and logger, or one JSON object per line."
@@ -58,6 +66,11 @@ class RequestSettings(Group):
     )
     client_max_connections: int = Field(
         0, ge=0, description="Maximum concurrent connections per client address. 0: no limit, as behind a proxy."
+    )
+    cors_origins: Origins = Field(
+        (),
+        description="Origins of web pages whose scripts may send requests and read the answers (CORS), e.g. "
+        "https://dashboard.example.org. Default: none.",
     )
 
 

@@ -101,7 +101,8 @@ class SweepRoutes:
             preference=preference,
             authority_seconds=self._settings.sweep_max_seconds,
         )
-        operation = await operations.accept(call, accepted)
+        async with operations.slot(call):
+            operation = await operations.accept(call, accepted)
         call.context.log.operation = operation.id
         fields = {"Location": f"/v1/sweeps/{operation.id}", "Retry-After": "1"}
         return json_answer(await self._document(operation), _ACCEPTED, fields)

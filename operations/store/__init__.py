@@ -6,8 +6,10 @@ It imports nothing of the product.
 where `work` is a function whose first parameter is a connection. The functions are in modules by their user:
 
 - `accepting`: what the gateway does (accept, look up, list, cancel, retry);
+- `batches`: many operations accepted in one transaction;
 - `working`: what a worker does (claim, renew, finish, reap);
 - `callbacks`: what is due for delivery;
+- `objects`: where bodies are that are objects of the caller's project;
 - `sweeps`: how far sweeps have come;
 - `delegations`: the trusts of unfinished operations;
 - `usage`: records of calls, and their sums by hour.

@@ -1,11 +1,13 @@
 """What the gateway does in the store: accept, look up, list, cancel, retry. Each function is one transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Table, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from operations.store import objects
 from operations.store.clock import now_ms
 from operations.store.errors import DelegationEndedError, KeyInUseError, KeyReusedError
 from operations.store.model import (
@@ -20,7 +22,7 @@ from operations.store.model import (
     fields_text,
     operation_of,
 )
-from operations.store.schema import callbacks, delegations, operations, queues, requests, results
+from operations.store.schema import callbacks, delegations, operations, queues, requests, result_objects, results
 
 _T = operations.c
 
@@ -46,11 +48,11 @@ def accept(connection: Connection, new: NewOperation) -> Operation:
         return known
     if new.delegation_id is not None:
         _use_delegation(connection, new.delegation_id)
-    _add_if_absent(connection, queues, project_id=new.project_id)
+    add_queues(connection, [new.project_id])
     try:
         # A savepoint: in PostgreSQL a failed statement ends the transaction.
         with connection.begin_nested():
-            _insert(connection, new)
+            insert_new(connection, [new])
     except IntegrityError:
         # Another request with the same key was faster; its transaction has been committed.
         known = _known(connection, new)
@@ -62,78 +64,107 @@ def accept(connection: Connection, new: NewOperation) -> Operation:
     return found
 
 
-def _insert(connection: Connection, new: NewOperation) -> None:
+def insert_new(connection: Connection, news: Sequence[NewOperation]) -> None:
+    """Inserts operations that are not there yet, each table at once.
+
+    Raises:
+        IntegrityError: one of them is there already.
+    """
+    now: int = connection.execute(select(now_ms())).scalar_one()
+    connection.execute(insert(operations), [_operation_row(new, now) for new in news])
+    connection.execute(insert(requests), [_request_row(new) for new in news])
+    for new in news:
+        objects.add_request(connection, new.id, new.request)
+    due = [_callback_row(new) for new in news if new.callback_url is not None]
+    if due:
+        connection.execute(insert(callbacks), due)
+
+
+def _operation_row(new: NewOperation, now: int) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "project_id": new.project_id,
+        "user_id": new.user_id,
+        "kind": new.kind,
+        "subject": new.subject,
+        "state": State.QUEUED,
+        "request_id": new.request_id,
+        "idempotency_key": new.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "repeatable": new.repeatable,
+        "delegation_id": new.delegation_id,
+        "created_at": now,
+        "due_at": now,
+        "expires_at": now + new.max_age_ms,
+        "retention_ms": new.retention_ms,
+        "bytes_stored": len(new.request.body),
+    }
+
+
+def _request_row(new: NewOperation) -> dict[str, Any]:
     request = new.request
-    connection.execute(
-        insert(operations).values(
-            id=new.id,
-            project_id=new.project_id,
-            user_id=new.user_id,
-            kind=new.kind,
-            subject=new.subject,
-            state=State.QUEUED,
-            request_id=new.request_id,
-            idempotency_key=new.idempotency_key,
-            fingerprint=new.fingerprint,
-            repeatable=new.repeatable,
-            delegation_id=new.delegation_id,
-            created_at=now_ms(),
-            due_at=now_ms(),
-            expires_at=now_ms() + new.max_age_ms,
-            retention_ms=new.retention_ms,
-            bytes_stored=len(request.body),
-        )
-    )
-    connection.execute(
-        insert(requests).values(
-            operation_id=new.id,
-            method=request.method,
-            target=request.target.decode("ascii"),
-            fields=fields_text(request.fields),
-            body=request.body,
-        )
-    )
-    if new.callback_url is not None:
-        connection.execute(
-            insert(callbacks).values(
-                operation_id=new.id,
-                project_id=new.project_id,
-                url=new.callback_url,
-                state=CallbackState.WAITING,
-                due_at=0,
-            )
-        )
+    return {
+        "operation_id": new.id,
+        "method": request.method,
+        "target": (request.target if request.stored is None else objects.stand_in(new.id)).decode("ascii"),
+        "fields": fields_text(request.fields),
+        "body": request.body,
+    }
+
+
+def _callback_row(new: NewOperation) -> dict[str, Any]:
+    return {
+        "operation_id": new.id,
+        "project_id": new.project_id,
+        "url": new.callback_url,
+        "state": CallbackState.WAITING,
+        "due_at": 0,
+    }
 
 
 def _known(connection: Connection, new: NewOperation) -> Operation | None:
     found = find(connection, new.project_id, new.id)
     if found is not None or new.idempotency_key is None:
         return found
-    found = find_by_key(connection, new.project_id, new.user_id, new.idempotency_key)
+    return replayed(connection, new.project_id, new.user_id, new.idempotency_key, new.fingerprint)
+
+
+def replayed(connection: Connection, project_id: str, user_id: str, key: str, fingerprint: str) -> Operation | None:
+    """The operation that the same request with this key became before; None: the key is new.
+
+    Raises:
+        KeyReusedError, KeyInUseError: as `accept`.
+    """
+    found = find_by_key(connection, project_id, user_id, key)
     if found is None:
         return None
-    if found.fingerprint != new.fingerprint:
+    if found.fingerprint != fingerprint:
         raise KeyReusedError(found.id)
     if not found.finished:
         raise KeyInUseError(found.id)
     return found
 
 
+def live_delegations(connection: Connection, ids: Collection[str]) -> frozenset[str]:
+    """Those that have not ended. They are locked against their end until the operations are stored."""
+    wanted = select(delegations.c.id).where(delegations.c.id.in_(ids), delegations.c.ending.is_(False))
+    return frozenset(connection.execute(wanted.with_for_update(read=True)).scalars()) if ids else frozenset()
+
+
 def _use_delegation(connection: Connection, delegation_id: str) -> None:
-    """Locks the delegation against its end until the operation is stored."""
-    wanted = select(delegations.c.id).where(delegations.c.id == delegation_id, delegations.c.ending.is_(False))
-    if connection.execute(wanted.with_for_update(read=True)).first() is None:
+    if not live_delegations(connection, [delegation_id]):
         raise DelegationEndedError(delegation_id)
 
 
-def _add_if_absent(connection: Connection, table: Table, *, project_id: str) -> None:
-    if connection.execute(select(table.c.project_id).where(table.c.project_id == project_id)).first() is not None:
-        return
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(table).values(project_id=project_id))
-    except IntegrityError:
-        pass
+def add_queues(connection: Connection, project_ids: Collection[str]) -> None:
+    """Makes the queues that projects do not have yet."""
+    known = select(queues.c.project_id).where(queues.c.project_id.in_(project_ids))
+    for project_id in set(project_ids).difference(connection.execute(known).scalars()):
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(queues).values(project_id=project_id))
+        except IntegrityError:
+            pass
 
 
 def usage(connection: Connection, project_id: str) -> Usage:
@@ -193,7 +224,7 @@ def result_of(connection: Connection, operation_id: str) -> Result | None:
     """The answer of an operation; None if there is none."""
     row = connection.execute(select(results).where(results.c.operation_id == operation_id)).mappings().first()
     if row is None:
-        return None
+        return objects.result_of(connection, operation_id)
     return Result(status=row["status"], fields=fields_of(row["fields"]), body=bytes(row["body"]))
 
 
@@ -249,7 +280,8 @@ def retry(
     )
     if not changed.rowcount:
         return False
-    connection.execute(results.delete().where(results.c.operation_id == operation_id))
+    for table in (results, result_objects):
+        objects.remove(connection, table, operation_id)
     connection.execute(
         update(callbacks)
         .where(callbacks.c.operation_id == operation_id)

@@ -37,27 +37,51 @@ class CallbackState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """A body that is kept in an object of the caller's project.
+
+    Attributes:
+        etag: without quotes; with the size it tells whether the object is still the one that was written.
+        size: bytes.
+    """
+
+    container: str
+    name: str
+    etag: str
+    size: int
+
+    @property
+    def path(self) -> str:
+        """Container and name, for people."""
+        return f"{self.container}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request that a worker sends to the gateway later.
 
     Attributes:
         target: path and query, as the caller sent them.
         fields: names in lower case; without credentials.
+        body: empty if `stored` has it.
+        stored: None: the body is here.
     """
 
     method: str
     target: bytes
     fields: Fields
     body: bytes
+    stored: StoredObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The answer to the request, byte for byte."""
+    """The answer to the request, byte for byte. `stored` has its body, or, if it is None, `body`."""
 
     status: int
     fields: Fields
     body: bytes
+    stored: StoredObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +168,7 @@ class Claim:
         fence: number of this claim; the store accepts nothing about an earlier one.
         repeatable: whether it may be repeated after its request was sent.
         age_ms: since it was accepted.
+        retention_ms: how long it is kept after its end.
         trust_id: the trust with which it is done; None if it has none.
     """
 
@@ -157,6 +182,7 @@ class Claim:
     repeatable: bool
     age_ms: int
     remaining_ms: int
+    retention_ms: int
     request: Request
     trust_id: str | None
 

@@ -5,11 +5,12 @@ claim, so a worker that was taken for dead and lives on changes nothing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, tuple_, update
 
+from operations.store import objects
 from operations.store.accepting import end_callback
 from operations.store.clock import now_ms
 from operations.store.model import (
@@ -17,13 +18,21 @@ from operations.store.model import (
     CallbackState,
     Claim,
     Failure,
-    Request,
     Result,
     State,
-    fields_of,
     fields_text,
 )
-from operations.store.schema import callbacks, delegations, operations, queues, requests, results, sweeps
+from operations.store.schema import (
+    callbacks,
+    delegations,
+    operations,
+    queues,
+    request_objects,
+    requests,
+    result_objects,
+    results,
+    sweeps,
+)
 
 _T = operations.c
 _PORTION = 200
@@ -118,8 +127,9 @@ def _of_project(connection: Connection, project_id: str, limit: int, now: int) -
 
 def _claims(connection: Connection, ids: list[str], now: int) -> list[Claim]:
     wanted = (
-        select(operations, requests, delegations.c.trust_id)
+        select(operations, requests, delegations.c.trust_id, *objects.CLAIM_COLUMNS)
         .join(requests, requests.c.operation_id == _T.id)
+        .outerjoin(request_objects, request_objects.c.operation_id == _T.id)
         .outerjoin(delegations, delegations.c.id == _T.delegation_id)
         .where(_T.id.in_(ids))
     )
@@ -133,12 +143,8 @@ def _claim_of(row: RowMapping, now: int) -> Claim:
         repeatable=bool(row["repeatable"]),
         age_ms=now - row["created_at"],
         remaining_ms=row["expires_at"] - now,
-        request=Request(
-            method=row["method"],
-            target=row["target"].encode("ascii"),
-            fields=fields_of(row["fields"]),
-            body=bytes(row["body"]),
-        ),
+        retention_ms=row["retention_ms"],
+        request=objects.claimed_request(row),
         trust_id=row["trust_id"],
     )
 
@@ -202,12 +208,11 @@ def finish(
     stored = 0
     if result is not None:
         stored = len(result.body)
-        values = {"status": result.status, "fields": fields_text(result.fields), "body": result.body}
-        connection.execute(delete(results).where(results.c.operation_id == operation_id))
-        connection.execute(insert(results).values(operation_id=operation_id, **values))
+        _store_result(connection, operation_id, result)
     if state is State.SUCCEEDED:
         # Only a dead letter can be started again.
-        connection.execute(delete(requests).where(requests.c.operation_id == operation_id))
+        for table in (requests, request_objects):
+            objects.remove(connection, table, operation_id)
     else:
         stored += found.bytes_stored
     connection.execute(
@@ -225,6 +230,15 @@ def finish(
     )
     end_callback(connection, operation_id)
     return True
+
+
+def _store_result(connection: Connection, operation_id: str, result: Result) -> None:
+    if result.stored is not None:
+        objects.add_result(connection, operation_id, result, result.stored)
+        return
+    values = {"status": result.status, "fields": fields_text(result.fields), "body": result.body}
+    objects.remove(connection, results, operation_id)
+    connection.execute(insert(results).values(operation_id=operation_id, **values))
 
 
 def postpone(connection: Connection, claim: Claim, *, delay_ms: int, counted: bool = True, project_ms: int = 0) -> bool:
@@ -255,7 +269,14 @@ def postpone(connection: Connection, claim: Claim, *, delay_ms: int, counted: bo
     return bool(changed.rowcount)
 
 
-def reap(connection: Connection, *, max_attempts: int, lost: Failure, unknown: Failure) -> Reaped:
+def reap(
+    connection: Connection,
+    *,
+    max_attempts: int,
+    lost: Failure,
+    unknown: Failure,
+    can_be_trusted: Callable[[int], bool] = lambda _: True,
+) -> Reaped:
     """Takes operations from workers whose leases have expired, and ends queued ones that are too old.
 
     Args:
@@ -263,8 +284,11 @@ def reap(connection: Connection, *, max_attempts: int, lost: Failure, unknown: F
         max_attempts: after so many an operation is not queued again.
         lost: why it failed, if it had as many.
         unknown: why it failed, if it was sent and must not be sent twice.
+        can_be_trusted: is told the time in milliseconds; if False, nothing is done by it.
     """
     now = connection.execute(select(now_ms())).scalar_one()
+    if not can_be_trusted(now):
+        return Reaped(requeued=0, failed=0, cancelled=0, expired=0)
     wanted = (
         select(_T.id, _T.fence, _T.sent, _T.repeatable, _T.cancel_requested, _T.attempts)
         .where(_T.state == State.RUNNING, _T.lease_until < now)
@@ -320,7 +344,7 @@ def forget(connection: Connection) -> int:
     )
     old = list(connection.execute(wanted).scalars())
     if old:
-        for table in (requests, results, callbacks, sweeps):
+        for table in (requests, request_objects, results, result_objects, callbacks, sweeps):
             connection.execute(delete(table).where(table.c.operation_id.in_(old)))
         connection.execute(delete(operations).where(_T.id.in_(old)))
     return len(old)

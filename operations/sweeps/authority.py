@@ -3,11 +3,10 @@
 import asyncio
 import logging
 
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
-from gateway.identity.keystone import Keystone
-from gateway.identity.trusts import TrustRefusedError, TrustTokens
 from gateway.objects.containers import SwiftContainers
+from operations.authority import TrustCallers
 from operations.sweeps.digests import DigestClient
 from operations.sweeps.errors import SweepError, TokenRejectedError, stopped_by
 
@@ -24,15 +23,13 @@ class SweepAuthority:
         self,
         trust_id: str,
         *,
-        tokens: TrustTokens,
-        keystone: Keystone,
+        callers: TrustCallers,
         containers: SwiftContainers,
         digests: DigestClient,
         container: str,
     ) -> None:
         self._trust_id = trust_id
-        self._tokens = tokens
-        self._keystone = keystone
+        self._callers = callers
         self._containers = containers
         self._digests = digests
         self._container = container
@@ -63,16 +60,10 @@ class SweepAuthority:
             raise stopped_by(error) from error
 
     async def _validated(self) -> Caller:
-        rejected = None
-        for _ in range(2):
-            try:
-                access = await self._tokens.access(self._trust_id, rejected=rejected)
-                return await self._keystone.validate(access.token)
-            except GatewayError as error:
-                if error.kind is not ErrorCode.TOKEN_INVALID:
-                    raise SweepError(error.kind.code, error.message, passing=True) from error
-                rejected = access.token
-        raise TrustRefusedError
+        try:
+            return await self._callers.caller(self._trust_id)
+        except GatewayError as error:
+            raise SweepError(error.kind.code, error.message, passing=True) from error
 
     async def watch(self, seconds: float) -> None:
         """Checks again and again; ends only by raising.

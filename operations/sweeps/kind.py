@@ -8,17 +8,12 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from gateway.errors import ErrorCode, GatewayError
-from gateway.identity.credential import IdentityService
-from gateway.identity.keystone import Keystone
-from gateway.identity.trusts import TrustRefusedError, TrustTokens
+from gateway.identity.trusts import TrustRefusedError
 from gateway.objects.containers import SwiftContainers
-from gateway.objects.http import StoreClient
-from gateway.server.clients import store_origins, store_session
 from gateway.settings import Settings
 from gateway.sweeps.specification import sweep_of
+from operations.authority import TrustCallers
 from operations.decisions import NO_ROOM, Decision, Finish, Postpone, delay_seconds, failure_of
 from operations.gateway_client import Progress
 from operations.store import delegations, sweeps
@@ -46,8 +41,7 @@ class SweepParts:
     """What sweeps use."""
 
     database: Database
-    tokens: TrustTokens
-    keystone: Keystone
+    callers: TrustCallers
     containers: SwiftContainers
     digests: DigestClient
     settings: Settings
@@ -55,29 +49,12 @@ class SweepParts:
 
 @contextlib.asynccontextmanager
 async def open_sweeps(
-    settings: Settings, identity: IdentityService, keystone: httpx.AsyncClient, database: Database, tokens: TrustTokens
+    settings: Settings, database: Database, callers: TrustCallers, containers: SwiftContainers
 ) -> AsyncIterator["Sweeps"]:
-    """The kind, for as long as its clients are open."""
-    allowlist = store_origins(settings)
-    async with (
-        store_session(settings, allowlist) as session,
-        DigestClient(settings.worker_gateway_url, cafile=settings.worker_gateway_cafile) as digests,
-    ):
-        client = StoreClient(session, timeout_seconds=settings.store_timeout_seconds, allowlist=allowlist)
+    """The kind, for as long as its client is open."""
+    async with DigestClient(settings.worker_gateway_url, cafile=settings.worker_gateway_cafile) as digests:
         yield Sweeps(
-            SweepParts(
-                database=database,
-                tokens=tokens,
-                keystone=Keystone(
-                    keystone,
-                    auth_url=identity.auth_url,
-                    credential=identity.credential,
-                    timeout_seconds=settings.keystone_timeout_seconds,
-                ),
-                containers=SwiftContainers(client, settings),
-                digests=digests,
-                settings=settings,
-            )
+            SweepParts(database=database, callers=callers, containers=containers, digests=digests, settings=settings)
         )
 
 
@@ -118,8 +95,7 @@ class Sweeps:
         progress(position.bytes, position.objects)
         authority = SweepAuthority(
             claim.trust_id,
-            tokens=parts.tokens,
-            keystone=parts.keystone,
+            callers=parts.callers,
             containers=parts.containers,
             digests=parts.digests,
             container=wanted.container,

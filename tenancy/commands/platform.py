@@ -46,7 +46,10 @@ def _platform_file(function: F) -> F:
 @platform.command()
 @_where
 @click.option(
-    "--overlay", type=_FOLDER, required=True, help="Folder of your kustomization; example: manifests/overlays/example."
+    "--overlay",
+    type=_FOLDER,
+    help="Folder of your kustomization; example: manifests/overlays/example. Default: gateway and controller are not "
+    "changed, as where the Helm chart installs them; needs --platform.",
 )
 @click.option("--platform", "platform_file", type=_FILE, help="Platform file. Default: the one in the overlay.")
 @click.option("--istio-charts", help="Istio's charts: a folder, https://… or oci://…. Default: Istio is not changed.")
@@ -74,7 +77,7 @@ def _platform_file(function: F) -> F:
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @click.option("--kubectl", default="kubectl", show_default=True, help="Path of kubectl, for `kubectl kustomize`.")
 @click.option("--helm", default="helm", show_default=True, help="Path of helm.")
-def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
+def install(overlay: Path | None, platform_file: Path | None, **options: Any) -> None:
     """Install or upgrade the platform.
 
     The platform consists of Istio, Knative, policies, gateway and controller. Idempotent. Exit codes: 0 done, 1 refused
@@ -82,6 +85,8 @@ def install(overlay: Path, platform_file: Path | None, **options: Any) -> None:
     """
     from tenancy.platform import actions
 
+    if not overlay and not platform_file:
+        raise click.UsageError("Give --overlay, --platform, or both.")
     with report_errors():
         actions.install(overlay, platform_file, options, click.echo)
 

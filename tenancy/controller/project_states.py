@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from policies.names import ProjectId
 from tenancy.keystone_projects import KeystoneProjects, Project
 from tenancy.model.errors import NoSuchProjectError
-from tenancy.model.record import ProjectState
+from tenancy.model.record import ProjectFacts, ProjectState
 
 
 class ProjectStates:
@@ -13,34 +13,29 @@ class ProjectStates:
 
     def __init__(self, keystone: KeystoneProjects) -> None:
         self._keystone = keystone
-        self._known: dict[ProjectId, tuple[ProjectState, str]] = {}
-        self._domains: dict[ProjectId, str] = {}
+        self._known: dict[ProjectId, ProjectFacts] = {}
 
-    def of(self, project_id: ProjectId) -> tuple[ProjectState, str] | None:
-        """State and name of a project; None until Keystone has answered."""
+    def of(self, project_id: ProjectId) -> ProjectFacts | None:
+        """What is known of a project; None until Keystone has answered."""
         return self._known.get(project_id)
 
     def domain_of(self, project_id: ProjectId) -> str:
-        """The domain of a project; "" until Keystone has answered. It never changes."""
-        return self._domains.get(project_id, "")
+        """The domain of a project; "" until Keystone has answered."""
+        return self._known.get(project_id, ProjectFacts()).domain_id
 
     def refresh(self, wanted: Iterable[ProjectId]) -> frozenset[ProjectId]:
-        """Reads all projects from Keystone; returns those whose state changed.
+        """Reads all projects from Keystone; returns those of which something changed.
 
         Raises:
-            ProjectsError: no complete answer; the known states are unchanged.
+            ProjectsError: no complete answer; what is known is unchanged.
         """
         listed = self._keystone.everything()
-        known: dict[ProjectId, tuple[ProjectState, str]] = {}
-        domains: dict[ProjectId, str] = {}
-        for project_id in wanted:
-            found = listed.get(project_id) or self._asked(project_id)
-            if found:
-                known[project_id], domains[project_id] = (found.state, found.name), found.domain_id
-            else:
-                known[project_id] = ProjectState.DELETED, self._known.get(project_id, (None, ""))[1]
-        changed = frozenset(project for project, state in known.items() if self._known.get(project) != state)
-        self._known, self._domains = known, domains
+        known = {
+            project_id: self._facts(project_id, listed.get(project_id) or self._asked(project_id))
+            for project_id in wanted
+        }
+        changed = frozenset(project for project, facts in known.items() if self._known.get(project) != facts)
+        self._known = known
         return changed
 
     def refresh_one(self, project_id: ProjectId) -> None:
@@ -49,10 +44,12 @@ class ProjectStates:
         Raises:
             ProjectsError: Keystone did not answer.
         """
-        found = self._asked(project_id)
-        self._known[project_id] = (found.state, found.name) if found else (ProjectState.DELETED, "")
+        self._known[project_id] = self._facts(project_id, self._asked(project_id))
+
+    def _facts(self, project_id: ProjectId, found: Project | None) -> ProjectFacts:
         if found:
-            self._domains[project_id] = found.domain_id
+            return ProjectFacts(found.state, found.name, found.domain_id)
+        return self._known.get(project_id, ProjectFacts())._replace(state=ProjectState.DELETED)
 
     def _asked(self, project_id: ProjectId) -> Project | None:
         try:

@@ -26,7 +26,7 @@ from tenancy.kubernetes.client import Cluster, Kind, Ref
 from tenancy.kubernetes.kinds import NAMESPACE, POD
 from tenancy.kubernetes.pods import pods_below_level, running_pods
 from tenancy.model.errors import ClusterError, ForbiddenError, ProjectsError
-from tenancy.model.record import ProjectState, TenantRecord, record_of
+from tenancy.model.record import ProjectFacts, ProjectState, TenantRecord, record_of
 from tenancy.model.suspension import spec_in_force
 from tenancy.registry_credentials import CredentialSigner
 from tenancy.repository import ref_of_tenant
@@ -104,7 +104,7 @@ class Reconciler:
             return self._remove(record, manifest), None
         # Before they are used: a change during the reconcile makes them differ the next time.
         limits = self.limits.of(record.spec.project_id)
-        spec = self.limits.in_force(spec_in_force(record, project[0]))
+        spec = self.limits.in_force(spec_in_force(record, project.state))
         observed = observe_functions(self.cluster, spec.namespace)
         builds, own, known = self._builds(spec, observed)
         wanted = build_tenant(spec, self.platform, own)
@@ -189,8 +189,8 @@ class Reconciler:
         self._remembered.pop(name, None)
         self._idle_reconciles.pop(name, None)
 
-    def _project_of(self, record: TenantRecord) -> tuple[ProjectState, str]:
-        """State and name of the project; until Keystone has answered, those in the record."""
+    def _project_of(self, record: TenantRecord) -> ProjectFacts:
+        """What Keystone says of the project; until Keystone has answered, what is in the record."""
         known = self.states.of(record.spec.project_id)
         if known is None and record.status.project is ProjectState.UNKNOWN:
             try:
@@ -198,7 +198,7 @@ class Reconciler:
             except ProjectsError as error:
                 log.warning("tenant %s: its project is not known yet: %s", record.name, error)
             known = self.states.of(record.spec.project_id)
-        return known or (record.status.project, record.status.project_name)
+        return known or record.status.facts
 
     def _remove(self, record: TenantRecord, manifest: Manifest) -> float | None:
         namespace = Ref(NAMESPACE, "", record.spec.namespace)
@@ -212,9 +212,9 @@ class Reconciler:
             return None
         applied = execute(self.cluster, plan, snapshot, {}, self.may_write)
         spec = spec_in_force(record, record.status.project)
-        project = record.status.project, record.status.project_name
         refusals, seen = (*plan.refusals, *applied.failures), record.observed_offboarding(self.clock())
-        self._report(manifest, ReconcileResult(record, spec, project, refusals, pods=None, offboarding=seen), applied)
+        result = ReconcileResult(record, spec, record.status.facts, refusals, pods=None, offboarding=seen)
+        self._report(manifest, result, applied)
         return SOON_SECONDS
 
     def _report(self, manifest: Manifest, result: ReconcileResult, applied: ApplyResult) -> bool:

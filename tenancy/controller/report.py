@@ -16,7 +16,7 @@ from tenancy.model.record import (
     ConditionType,
     FunctionStatus,
     ObservedOffboarding,
-    ProjectState,
+    ProjectFacts,
     TenantCondition,
     TenantRecord,
     TenantStatus,
@@ -34,7 +34,7 @@ class ReconcileResult:
     Attributes:
         record: as it was read.
         spec: the specification that was built: the record's, with the suspension that is in force.
-        project: state and name of its Keystone project.
+        project: what Keystone says of its project.
         refusals: of the plan and of the API server.
         functions: every Knative Service of the namespace.
         problems: why functions of the specification could not be built.
@@ -45,7 +45,7 @@ class ReconcileResult:
 
     record: TenantRecord
     spec: TenantSpec
-    project: tuple[ProjectState, str]
+    project: ProjectFacts
     refusals: tuple[Refusal, ...] = ()
     functions: tuple[FunctionStatus, ...] = ()
     problems: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class ReconcileResult:
 
     @property
     def suspension(self) -> Suspension | None:
-        return suspension_of(self.record, self.project[0])
+        return suspension_of(self.record, self.project.state)
 
 
 def status_of(result: ReconcileResult) -> TenantStatus:
@@ -68,8 +68,9 @@ def status_of(result: ReconcileResult) -> TenantStatus:
     ]
     return TenantStatus(
         observed_generation=result.record.generation,
-        project=result.project[0],
-        project_name=result.project[1],
+        project=result.project.state,
+        project_name=result.project.name,
+        project_domain=result.project.domain_id,
         functions=result.functions,
         conditions=(*conditions, _ready(result, conditions)),
         offboarding=result.offboarding,
@@ -79,13 +80,16 @@ def status_of(result: ReconcileResult) -> TenantStatus:
 def status_patch(manifest: Mapping[str, Any], status: TenantStatus, now: dt.datetime) -> dict[str, Any] | None:
     """The merge patch for the status of a `Tenant` object; None if the status is unchanged.
 
-    Times alone are no change: `lastTransitionTime` moves with a condition's status, `checkedAt` with the project.
+    Times alone are no change: `lastTransitionTime` moves with a condition's status, `checkedAt` with state and name of
+    the project. It does not move with the domain: a CRD of an earlier version drops that, so each patch would be one.
     """
     before = manifest.get("status") or {}
     generation = status.observed_generation
     project: dict[str, Any] = {"state": status.project.value, "name": status.project_name}
     if {**before.get("project", {}), **project} != before.get("project"):
         project["checkedAt"] = timestamp(now)
+    if status.project_domain:
+        project["domainID"] = status.project_domain
     after = {
         "observedGeneration": status.observed_generation,
         "project": {**before.get("project", {}), **project},

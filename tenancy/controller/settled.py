@@ -23,7 +23,7 @@ from policies.unified_limits import LimitSource
 from tenancy.controller.limit_states import LimitStates
 from tenancy.controller.project_states import ProjectStates
 from tenancy.controller.stores import ObjectVersions
-from tenancy.model.record import ProjectState
+from tenancy.model.record import ProjectFacts
 
 CONFIRM_SECONDS = 60.0
 TRUST_SECONDS = 6 * 3600.0
@@ -35,13 +35,13 @@ class SettledState:
 
     Attributes:
         versions: of the stores, before the reads.
-        project_id, project: whose state and name in Keystone were used.
+        project_id, project: of which these facts in Keystone were used.
         limits: Keystone's for the project.
     """
 
     versions: ObjectVersions
     project_id: ProjectId
-    project: tuple[ProjectState, str]
+    project: ProjectFacts
     limits: Mapping[str, tuple[int, LimitSource]] = field(default_factory=dict)
 
 

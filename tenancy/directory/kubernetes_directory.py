@@ -22,14 +22,14 @@ from tenancy.kubernetes.informer import Reflector, Source, WatchedKind, WatchInt
 from tenancy.kubernetes.kinds import TENANTS
 from tenancy.model.errors import DirectoryError, NotOnboardedError
 from tenancy.model.reasons import NOT_READY
-from tenancy.model.record import TenantRecord, record_of
+from tenancy.model.record import ProjectState, TenantRecord, record_of
 from tenancy.model.suspension import suspension_of
 
 log = logging.getLogger(__name__)
 
 
 class KubernetesDirectory:
-    """`TenantDirectory` from `Tenant` objects."""
+    """`TenantDirectory` and `DomainDirectory` from `Tenant` objects."""
 
     def __init__(
         self,
@@ -76,6 +76,12 @@ class KubernetesDirectory:
     def project_in(self, namespace: NamespaceName) -> ProjectId | None:
         """The project of a tenant's namespace, whose name is that of the record."""
         return self._projects.get(namespace)
+
+    def namespaces_in(self, domain_id: str) -> frozenset[NamespaceName]:
+        """See `DomainDirectory`."""
+        # A copy: the watch thread may change the mapping meanwhile.
+        tenants = list((self._tenants or {}).values())
+        return frozenset(tenant.namespace for tenant in tenants if domain_id and tenant.domain_id == domain_id)
 
     def sync_age_seconds(self) -> float | None:
         return None if self._seen_at is None else max(0.0, self._clock() - self._seen_at)
@@ -162,4 +168,5 @@ def tenant_of_record(record: TenantRecord, *, local_gateway_url: str) -> Tenant:
         functions={name: address(name) for name in (*spec.functions, *reported)},
         suspended=suspension.message if suspension else None,
         limits=spec.limits,
+        domain_id="" if record.status.project is ProjectState.DELETED else record.status.project_domain,
     )

@@ -65,6 +65,7 @@ class Tenant:
         functions: the functions that it may call, by name.
         suspended: why it is suspended, or None.
         limits: its limits; None: the gateway's settings.
+        domain_id: of the project; "": not known, or the project is deleted.
     """
 
     project_id: ProjectId
@@ -72,6 +73,15 @@ class Tenant:
     functions: Mapping[str, FunctionAddress]
     suspended: str | None = None
     limits: Limits | None = None
+    domain_id: str = ""
+
+
+class DomainDirectory(Protocol):
+    """A lookup of a domain's tenants from memory."""
+
+    def namespaces_in(self, domain_id: str) -> frozenset[NamespaceName]:
+        """The namespaces of the tenants that are known to be of this domain."""
+        ...
 
 
 class TenantDirectory(Protocol):

@@ -41,6 +41,8 @@ TIMEOUT = (5.0, 30.0)
 WATCH_SILENCE_SECONDS = 100.0
 WATCH_SECONDS = 300
 PAGE = 500
+# Of lists; a server that cannot do it sends whole objects.
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 _ERRORS: Mapping[int, type[ClusterError]] = {
@@ -136,17 +138,33 @@ class Cluster:
             ExpiredError: the list expired while its pages were read.
             KindMissingError: the cluster does not serve this kind.
         """
-        path, items, query = self._collection(kind, namespace), [], {"limit": str(PAGE)}
+        items, version = [], ""
+        for page in self._pages(kind, namespace, labels):
+            # Items of a list carry neither apiVersion nor kind.
+            items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
+            version = page["metadata"]["resourceVersion"]
+        return Listing(tuple(items), version)
+
+    def count(self, kind: Kind, *, namespace: str) -> int:
+        """The number of objects of a kind in a namespace, of which the server sends only the metadata.
+
+        Raises:
+            ExpiredError, KindMissingError: as of `list`.
+        """
+        return sum(len(page["items"]) for page in self._pages(kind, namespace, accept=_METADATA))
+
+    def _pages(
+        self, kind: Kind, namespace: str, labels: str = "", *, accept: str = "application/json"
+    ) -> Iterator[Manifest]:
+        path, query = self._collection(kind, namespace), {"limit": str(PAGE)}
         if labels:
             query["labelSelector"] = labels
         while True:
-            page = self._call(_Request("GET", path, query))
-            # Items of a list carry neither apiVersion nor kind.
-            items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
-            metadata = page["metadata"]
-            if not metadata.get("continue"):
-                return Listing(tuple(items), metadata["resourceVersion"])
-            query["continue"] = metadata["continue"]
+            page = self._call(_Request("GET", path, query, accept=accept))
+            yield page
+            if not page["metadata"].get("continue"):
+                return
+            query["continue"] = page["metadata"]["continue"]
 
     def watch(self, kind: Kind, since: str, *, labels: str = "") -> Iterator[Change]:
         """Changes since a listing, until the server ends the watch after minutes; resume from the last version.

@@ -9,7 +9,7 @@ TenancyError
 │   ├── NoSuchFunctionError  the project has no function of this name
 │   ├── PreconditionError    it is not in the expected state
 │   ├── TooLargeError        its pods do not fit into the limits
-│   └── TooManyError         the project has as many as it may have
+│   └── TooManyError         the project or its domain has as many as it may have
 ├── SecretError              a change of a secret is refused
 │   ├── NoSuchSecretError    the project has no secret of this name
 │   ├── SecretPreconditionError  it is not in the expected state
@@ -75,16 +75,19 @@ class TooLargeError(FunctionError):
 
 
 class TooManyError(FunctionError):
-    """The project has as many functions, or triggers, as it may have.
+    """The project, or its domain, has as many functions, or triggers, as it may have.
 
     Attributes:
         usage, limit: numbers of them.
+        domain_id: the domain, if its projects have as many together; otherwise "".
     """
 
-    def __init__(self, usage: int, limit: int, message: str = "") -> None:
+    def __init__(self, usage: int, limit: int, message: str = "", *, domain_id: str = "") -> None:
         self.usage = usage
         self.limit = limit
-        super().__init__(message or f"the project has {usage} functions of its own, and its limit is {limit}")
+        self.domain_id = domain_id
+        owner = f"with all projects, the domain {domain_id}" if domain_id else "the project"
+        super().__init__(message or f"{owner} has {usage} functions of its own, and its limit is {limit}")
 
 
 class SecretError(TenancyError):

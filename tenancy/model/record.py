@@ -16,7 +16,8 @@ its namespace, which is derived from the project id, so a project can have only 
       offboarding: {requestedAt: 2026-11-24T12:00:00Z, graceSeconds: 604800, confirmed: false}   # optional
     status:
       observedGeneration: 3
-      project: {state: Enabled, name: atlas, checkedAt: 2026-11-24T12:00:00Z}     # Enabled, Disabled, Deleted, Unknown
+      # Enabled, Disabled, Deleted, Unknown
+      project: {state: Enabled, name: atlas, domainID: default, checkedAt: 2026-11-24T12:00:00Z}
       functions:
         - {name: checksums, ready: true, callable: true, reason: "", message: ""}
       offboarding: {requestedAt: 2026-11-24T12:00:00Z, observedAt: 2026-11-24T12:00:01Z}         # while requested
@@ -27,7 +28,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from policies.labels import API_GROUP, API_VERSION, TENANT_KIND
 from policies.model import IsolationLevel, Limits, Manifest, TenantSpec
@@ -44,6 +45,14 @@ class ProjectState(Enum):
     DISABLED = "Disabled"
     DELETED = "Deleted"
     UNKNOWN = "Unknown"
+
+
+class ProjectFacts(NamedTuple):
+    """What Keystone said of a project last; the domain is "" until it is known, and never changes."""
+
+    state: ProjectState = ProjectState.UNKNOWN
+    name: str = ""
+    domain_id: str = ""
 
 
 class ConditionType(Enum):
@@ -114,9 +123,14 @@ class TenantStatus:
     observed_generation: int = 0
     project: ProjectState = ProjectState.UNKNOWN
     project_name: str = ""
+    project_domain: str = ""
     functions: tuple[FunctionStatus, ...] = ()
     conditions: tuple[TenantCondition, ...] = ()
     offboarding: ObservedOffboarding | None = None
+
+    @property
+    def facts(self) -> ProjectFacts:
+        return ProjectFacts(self.project, self.project_name, self.project_domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +258,7 @@ def _status(status: Mapping[str, Any]) -> TenantStatus:
         observed_generation=int(status.get("observedGeneration", 0)),
         project=ProjectState(project.get("state", ProjectState.UNKNOWN.value)),
         project_name=project.get("name", ""),
+        project_domain=project.get("domainID", ""),
         functions=tuple(
             FunctionStatus(
                 name=function["name"],

@@ -63,11 +63,11 @@ class Report:
         return "\n".join(lines)
 
 
-def install(overlay: Path, platform_file: Path | None, options: Mapping[str, Any], say: Say) -> None:
+def install(overlay: Path | None, platform_file: Path | None, options: Mapping[str, Any], say: Say) -> None:
     """Installs everything; idempotent.
 
     Args:
-        overlay: the operator's kustomization.
+        overlay: the operator's kustomization. None: all but the product itself, which the Helm chart installs.
         platform_file: None: the one in the overlay.
         options: of the command, by name.
         say: called with each line of the report.
@@ -75,15 +75,16 @@ def install(overlay: Path, platform_file: Path | None, options: Mapping[str, Any
     Raises:
         PlatformError, ClusterError: an object is refused, or not ready in time.
     """
-    manifests = render(options["kubectl"], overlay)
+    manifests = render(options["kubectl"], overlay) if overlay else []
     described = read_platform(platform_file) if platform_file else platform_in(manifests)
-    if problems := overlay_problems(manifests, described):
+    if overlay and (problems := overlay_problems(manifests, described)):
         raise PlatformError("; ".join(problems))
     cluster = connect(options["kubeconfig"], context=options["context"])
     rollout = Rollout(cluster, say, options["wait_seconds"], options["dry_run"])
     _install_others(rollout, described, options)
     install_policies(rollout, described)
-    install_product(rollout, manifests, described)
+    if overlay:
+        install_product(rollout, manifests, described)
 
 
 def check(

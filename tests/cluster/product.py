@@ -26,7 +26,7 @@ from tests.cluster.recipes.images import STREAMS_IMAGE
 from tests.machine import scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.cluster.builds import BuildSite
     from tests.cluster.openstack import OpenStack
@@ -168,12 +168,18 @@ class _NamedEdge(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
+def _by_overlay(product: Product) -> None:
+    with step("osfaas platform install"):
+        product.osfaas("platform", "install", "--overlay", str(product.folder))
+
+
 @contextmanager
 def product_on(
     cluster: Testbed,
     openstack: OpenStack,
     platform: Mapping[str, Any] = _SMALL,
     *,
+    install: Callable[[Product], None] = _by_overlay,
     site: BuildSite | None = None,
     stays: bool = False,
 ) -> Iterator[Product]:
@@ -182,6 +188,7 @@ def product_on(
     Args:
         cluster, openstack: what it is installed on.
         platform: what platform.yaml says; the destinations are added.
+        install: installs what the folder describes; Secrets are there.
         site: where functions are built; None: they are not.
         stays: it is not removed, because the cluster ends with it.
     """
@@ -198,8 +205,7 @@ def product_on(
         try:
             with cluster.door(ingress, 443) as door:
                 product = Product(cluster, openstack, door.replace("http://", "https://"), folder)
-                with step("osfaas platform install"):
-                    product.osfaas("platform", "install", "--overlay", str(folder))
+                install(product)
                 yield product
         finally:
             if not stays:

@@ -33,6 +33,7 @@ from policies.names import ProjectId, namespace_of
 from tenancy.isolation.pods import restricted_pod
 from tenancy.keystone_projects import KeystoneProjects
 from tenancy.kubernetes.client import connect
+from tenancy.kubernetes.pods import running_pods
 from tenancy.model.errors import ProjectsError
 from tests.cluster.commands import CommandError, NotReadyError, wait_until
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
@@ -242,8 +243,9 @@ class Lab:
         return found
 
     def pods(self, namespace: str) -> list[str]:
-        """The pods of a namespace, those on their way out too."""
-        return [each["metadata"]["name"] for each in self.cluster.kubectl.get("pods", "-n", namespace)["items"]]
+        """The pods of a namespace that run, will run or are still terminating; not those that have ended."""
+        found = self.cluster.kubectl.get("pods", "-n", namespace)["items"]
+        return [each["metadata"]["name"] for each in running_pods(found)]
 
     def last_line(self, namespace: str) -> str:
         """What the stubborn pod said last; "" if there is none."""

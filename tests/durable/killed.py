@@ -21,7 +21,7 @@ STORED = {
     "gateway.usable": ("operations.store.delegations", "usable"),
     "gateway.delegation": ("operations.store.delegations", "add"),
     "gateway.usage": ("operations.store.accepting", "usage"),
-    "gateway.accept": ("operations.store.accepting", "accept"),
+    "gateway.accept": ("operations.store.batches", "accept_all"),
     "gateway.record": ("operations.store.usage", "store"),
     "worker.claim": ("operations.store.working", "claim"),
     "worker.mark": ("operations.store.working", "mark_sent"),
@@ -31,14 +31,19 @@ STORED = {
     "worker.trust_mark": ("operations.store.delegations", "end_unused"),
     "worker.trust_forget": ("operations.store.delegations", "remove"),
 }
-# Requests to Keystone, the gateway and the receiver.
+# Requests to Keystone, the gateway, the receiver and the object store.
 SENT = {
     "gateway.trust": ("gateway.identity.trusts", "Trusts.create"),
     "worker.token": ("gateway.identity.trusts", "TrustTokens.access"),
     "worker.send": ("operations.gateway_client", "GatewayClient.send"),
     "worker.callback_send": ("operations.callbacks", "Callbacks._attempt"),
     "worker.trust_delete": ("gateway.identity.trusts", "Trusts.delete"),
+    "gateway.body_put": ("gateway.operations.objects", "OperationObjects.store_request"),
+    "worker.result_put": ("gateway.operations.objects", "OperationObjects.store_result"),
+    "worker.body_delete": ("gateway.operations.objects", "OperationObjects.delete"),
 }
+# Steps of calls whose bodies are objects.
+LONG_BODIES = {"gateway.body_put", "worker.result_put", "worker.body_delete"}
 # They look for work all the time, and finding none is no step.
 LOOKING = {"worker.claim", "worker.callback_claim", "worker.trust_mark"}
 

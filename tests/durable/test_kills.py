@@ -2,21 +2,24 @@
 
 import contextlib
 import dataclasses
+import functools
 import http.server
 import ssl
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from killed import points
+from killed import LONG_BODIES, points
 from sqlalchemy import func, select, update
 from standardwebhooks.webhooks import Webhook
 from tls import make_certificate
 from worker import Stage, code, stage
 
+from localcloud.services import Service
 from operations.store.database import Database
 from operations.store.schema import delegations, usage_hours, usage_records
 from operations.store.upgrade import upgrade
@@ -32,6 +35,8 @@ SHORT = {
     "after:worker.send",
     "after:worker.finish:database",
     "after:worker.callback_send",
+    "after:gateway.body_put",
+    "after:worker.result_put",
 }
 POINTS = [point if point in SHORT else pytest.param(point, marks=pytest.mark.long) for point in points()]
 
@@ -93,7 +98,7 @@ def stricken(request, servers, start_gateway, cloud, backend, receiver, tmp_path
         yield running
 
 
-def start(durable: Stage, token: str, receiver: Receiver, method: str, path: str) -> str:
+def start(durable: Stage, token: str, receiver: Receiver, method: str, path: str, body: bytes) -> str:
     """Starts a call as a careful client does: with a key, until it knows that it was accepted."""
     location: list[str] = []
 
@@ -103,7 +108,7 @@ def start(durable: Stage, token: str, receiver: Receiver, method: str, path: str
                 token,
                 path,
                 method=method,
-                content=b"x",
+                content=body,
                 Idempotency_Key=path,
                 X_Callback_Url=f"{receiver.origin}/hook",
             )
@@ -134,22 +139,25 @@ def test_kill(stricken: Stage, cloud, backend, receiver: Receiver, point: str, t
             killing.start()
             killing.wait()
             stack.callback(killing.stop)
-            mending = threading.Thread(target=mend, args=(flag, server, killing, gateway, point), daemon=True)
-            mending.start()
             if point.split(":")[1] == "gateway.record":
                 # There is nothing to record before a worker has sent the call.
                 stack.enter_context(stricken.worker())
         else:
-            stack.enter_context(stricken.worker(program=(PROGRAM, point, str(flag))))
-        locations = {method: start(stricken, token, receiver, method, path) for method, path in calls.items()}
+            killing = stack.enter_context(stricken.worker(program=(PROGRAM, point, str(flag))))
+        repair = functools.partial(revive, server) if point.endswith("database") else None
+        if in_gateway and repair is None:
+            repair = functools.partial(replace, killing, gateway)
+        # Beside the calls: the second would wait for what the first has killed.
+        mending = threading.Thread(target=mend, args=(flag, point, repair), daemon=True)
+        mending.start()
+        body = bytes(300_000) if point.split(":")[1] in LONG_BODIES else b"x"
+        locations = {method: start(stricken, token, receiver, method, path, body) for method, path in calls.items()}
         wait_until(lambda: not flag.exists(), what=f"the point {point}")
-        if in_gateway:
-            # A call that was accepted before the kill has nothing else to wait for.
-            mending.join()
-        elif point.endswith("database"):
-            revive(server)
+        # A call that was accepted before the kill has nothing else to wait for.
+        mending.join()
         with stricken.worker():
             check(stricken, token, backend, receiver, locations, name)
+        check_objects(cloud)
         if in_gateway and point.endswith("database"):
             killing.stop()
             gateway.restart()
@@ -162,14 +170,16 @@ def forget_trusts(durable: Stage) -> None:
     database.close()
 
 
-def mend(flag: Path, server, killing, gateway, point: str) -> None:
+def mend(flag: Path, point: str, repair: Callable[[], None] | None) -> None:
     """What an orchestrator does: starts again what was killed."""
     wait_until(lambda: not flag.exists(), what=f"the point {point}")
-    if point.endswith("database"):
-        revive(server)
-    else:
-        killing.stop()
-        gateway.restart()
+    if repair is not None:
+        repair()
+
+
+def replace(killed: Service, service: Service) -> None:
+    killed.stop()
+    service.restart()
 
 
 def revive(server) -> None:
@@ -204,6 +214,15 @@ def check(durable: Stage, token: str, backend, receiver: Receiver, locations: di
     listed = durable.gateway.get("/v1/operations?limit=1000", token).json()["operations"]
     since = durable.show(token, locations["POST"])["created_at"]
     assert sum(each["created_at"] >= since for each in listed) == len(locations)
+
+
+def check_objects(cloud) -> None:
+    """What is left in the object store expires by itself."""
+    session, url = cloud.session("alice"), f"{cloud.account_url('alice')}/osfaas-operations"
+    names = session.get(url, raise_exc=False)
+    for name in names.text.split() if names.status_code == 200 else ():
+        head = session.head(f"{url}/{name}", raise_exc=False)
+        assert head.status_code == 404 or "X-Delete-At" in head.headers
 
 
 def check_usage(durable: Stage, operation_id: str, executed: int) -> None:

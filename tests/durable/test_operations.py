@@ -42,11 +42,6 @@ class TestRefusals:
         response = durable.post(cloud.application_credential_token("plain"))
         assert (response.status_code, code(response)) == (403, "operation.no_delegation")
 
-    def test_long_body(self, durable, token):
-        response = durable.post(token, content=bytes(262_145))
-        assert (response.status_code, code(response)) == (413, "operation.body_too_large")
-        assert durable.post(token, content=bytes(262_144)).status_code == 202
-
     @pytest.mark.parametrize(
         "url",
         [
@@ -258,16 +253,6 @@ def test_function_that_asks_for_time_gets_it(durable, worker, backend, token):
         assert durable.ended(token, location)["state"] == "succeeded"
     assert times[1] - times[0] >= 3
     assert durable.gateway.get(f"{location}/result", token).status_code == 204
-
-
-def test_long_answer_is_not_kept_and_said(durable, worker, backend, token):
-    def long(connection, _seen):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
-
-    with answering(backend, long):
-        location = durable.accepted(token)
-        document = durable.ended(token, location)
-    assert (document["state"], document["error"]["code"]) == ("failed", "operation.result_too_large")
 
 
 def test_one_key_is_one_execution(durable, worker, backend, token):

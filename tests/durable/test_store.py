@@ -4,13 +4,14 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from operations.store import accepting, callbacks, delegations, working
+from operations.store import accepting, callbacks, delegations, objects, working
 from operations.store.clock import now_ms
 from operations.store.database import Database
 from operations.store.delegations import Delegation
@@ -21,8 +22,8 @@ from operations.store.errors import (
     KeyReusedError,
     SchemaError,
 )
-from operations.store.model import Failure, NewOperation, Request, Result, State, new_id
-from operations.store.schema import metadata, operations
+from operations.store.model import Failure, NewOperation, Request, Result, State, StoredObject, new_id
+from operations.store.schema import metadata, operations, request_objects, requests, result_objects, results
 from operations.store.upgrade import VERSION_TABLE, check, newest, problems, upgrade
 from operations.store.working import Turns
 from tests.machine import scaled
@@ -331,6 +332,39 @@ def test_result_is_kept_byte_for_byte_and_forgotten_in_time(db):
     assert db.run_here(working.forget) == 1
     assert state_of(db, one) is None
     assert db.run_here(accepting.result_of, one.id) is None
+
+
+def test_bodies_that_are_objects_are_references_that_end_with_the_operation(db):
+    """The row that older code reads has no body, and no target that has a route."""
+    where = StoredObject(container="c", name="n/request", etag="e", size=1 << 40)
+    request = replace(call().request, body=b"", stored=where)
+    result = Result(status=418, fields=((b"x-a", b"\xff"),), body=b"", stored=replace(where, name="n/result-1"))
+
+    def count(table) -> int:
+        return db.run_here(lambda connection: connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+    def rows() -> list[int]:
+        return [count(table) for table in (requests, request_objects, results, result_objects)]
+
+    one = accept(db, request=request, retention_ms=0)
+    (claimed,) = claim(db)
+    assert claimed.request == request
+    known = db.run_here(lambda connection: connection.execute(select(requests)).mappings().one())
+    assert (bytes(known["body"]), known["target"]) == (b"", f"/v1/operations/{one.id}/request")
+    db.run_here(working.finish, one.id, claimed.fence, State.FAILED, result=result, failure=LOST)
+    assert db.run_here(accepting.result_of, one.id) == result
+    found = db.run_here(objects.references, one.id)
+    assert (found.request, found.result) == (where, result.stored)
+    assert db.run_here(accepting.retry, "a", one.id, delegation_id=None, max_age_ms=HOUR)
+    assert db.run_here(accepting.result_of, one.id) is None
+    (claimed,) = claim(db)
+    assert claimed.request == request
+    for _ in range(2):
+        assert db.run_here(working.finish, one.id, claimed.fence, State.SUCCEEDED, result=result)
+    assert rows() == [0, 0, 0, 1]
+    time.sleep(0.01)
+    assert db.run_here(working.forget) == 1
+    assert rows() == [0, 0, 0, 0]
 
 
 def test_dead_letter_is_tried_again_once(db):

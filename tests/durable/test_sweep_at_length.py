@@ -1,6 +1,7 @@
 """A sweep of many small objects: its rate, its memory, ten kills, and every finding. SWEEP_OBJECTS says how many."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -24,6 +25,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
 COUNT = int(os.environ.get("SWEEP_OBJECTS", "100000"))
 # What is kept of the rate of the fastest plain client.
 SHARE = 0.8
+# So many are enough to know a client's rate.
+SAMPLE = 10_000
+# As Swift's own client.
+ATTEMPTS = 6
 # Of a worker, over what it has before a sweep.
 GROWTH_MIB = 96
 HOUR = 3_600
@@ -41,9 +46,14 @@ def exchanged(cloud, method: str, url: str, contents: Mapping[str, bytes], *, co
                 for name, data in names:
                     target = yarl.URL(f"{url}/{quote(name)}", encoded=True)
                     body = data if method == "PUT" else None
-                    async with session.request(method, target, data=body) as response:
-                        assert response.status in {200, 201, 204}, response.status
-                        assert method != "GET" or await response.read() == data
+                    for again in reversed(range(ATTEMPTS)):
+                        async with session.request(method, target, data=body) as response:
+                            # Swift's sentence for a server that has too much to do.
+                            if response.status == 503 and again:
+                                continue
+                            assert response.status in {200, 201, 204}, response.status
+                            assert method != "GET" or await response.read() == data
+                            break
 
             begun = time.monotonic()
             await asyncio.gather(*(worker() for _ in range(connections)))
@@ -82,7 +92,8 @@ def ended(stage, token_of, location: str) -> dict:
 
 def test_rate_and_memory(scene, cloud):
     stage, url, contents = scene
-    plain = {each: COUNT / exchanged(cloud, "GET", url, contents, connections=each) for each in (4, 8, 16)}
+    some = dict(itertools.islice(contents.items(), 0, None, max(1, COUNT // SAMPLE)))
+    plain = {each: len(some) / exchanged(cloud, "GET", url, some, connections=each) for each in (4, 8, 16)}
     connections, best = max(plain.items(), key=lambda each: each[1])
     say(f"plain client: {best:.0f} objects/s over {connections} connections, the fastest of {len(plain)}")
     token = cloud.token("alice")

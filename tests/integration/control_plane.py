@@ -1,11 +1,13 @@
 """The functions API and the administrators' API as processes, on records in memory: Keystone, tokens and HTTP are real.
 
-python -m tests.integration.control_plane functions|projects
+python -m tests.integration.control_plane functions [TENANTS_FILE] | projects
 """
 
 import dataclasses
+import json
 import os
 import sys
+from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -15,6 +17,7 @@ from gateway.identity.credential import IdentityService
 from gateway.server.serve import run
 from gateway.settings import Settings
 from policies.names import NamespaceName, ProjectId
+from tenancy.directory.kubernetes_directory import KubernetesDirectory
 from tenancy.directory.protocol import Tenant
 from tenancy.function_repository import Revision
 from tenancy.keystone_projects import connect_projects
@@ -77,15 +80,27 @@ class Everybody:
     def sync_age_seconds(self) -> float | None:
         return 0.0
 
+    def namespaces_in(self, domain_id: str) -> frozenset[NamespaceName]:
+        return frozenset()
+
     def get(self, project_id: ProjectId) -> TenantRecord:
         return TenantRecord(dataclasses.replace(SPEC, project_id=project_id))
 
 
+def directory_of(tenants_file: Path) -> KubernetesDirectory:
+    """The directory as it is after a list of these `Tenant` objects."""
+    made = KubernetesDirectory(None, local_gateway_url="http://ingress.test")  # type: ignore[arg-type]
+    made.replace(tuple(json.loads(tenants_file.read_text(encoding="utf-8"))))
+    return made
+
+
 def functions(settings: Settings, identity: IdentityService) -> ASGIApp:
-    """`/v1/functions`."""
+    """`/v1/functions`; with a file of `Tenant` objects, in the directory of a cluster that has them."""
     tenants = Everybody()
+    directory = directory_of(Path(sys.argv[2])) if sys.argv[2:] else tenants
     api = FunctionsApi(
-        directory=tenants,
+        directory=directory,
+        domains=directory,
         tenants=tenants,  # type: ignore[arg-type]
         functions=Controlled(),
         secrets=Secrets(),

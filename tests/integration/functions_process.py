@@ -13,7 +13,7 @@ from gateway.identity.credential import IdentityService
 from gateway.server.serve import open_directory, run
 from gateway.settings import Settings
 from policies.model import TenantSpec
-from policies.names import ProjectId
+from policies.names import NamespaceName, ProjectId
 from tenancy.model.record import TenantRecord
 from tenancy.platform.platform_file import read_platform
 from tests.unit.control.functions_api import Logs, Records, Secrets, Triggers
@@ -25,12 +25,17 @@ class Tenants:
     def get(self, project_id: ProjectId) -> TenantRecord:
         return TenantRecord(TenantSpec(project_id))
 
+    def namespaces_in(self, domain_id: str) -> frozenset[NamespaceName]:
+        return frozenset()
+
 
 def build(settings: Settings, identity: IdentityService) -> ASGIApp:
     platform = read_platform(Path(sys.argv[1]))
+    tenants = Tenants()
     api = FunctionsApi(
         directory=open_directory(settings),
-        tenants=Tenants(),  # type: ignore[arg-type]
+        domains=tenants,
+        tenants=tenants,  # type: ignore[arg-type]
         functions=Records(),
         secrets=Secrets(),
         logs=Logs(),

@@ -68,6 +68,9 @@ class Directory:
     def get(self, project_id: ProjectId) -> TenantRecord:
         return TenantRecord(TenantSpec(project_id))
 
+    def namespaces_in(self, domain_id: str) -> frozenset[NamespaceName]:
+        return frozenset()
+
     def sync_age_seconds(self) -> float:
         return 0.0
 
@@ -100,6 +103,7 @@ def served(cloud, identity):
     records, triggers, directory = Records(), Triggers(), Directory(cloud)
     parts = FunctionsApi(
         directory=directory,
+        domains=directory,
         tenants=directory,
         functions=records,
         secrets=Secrets(),

@@ -3,21 +3,37 @@
 import asyncio
 import collections
 import contextlib
+import datetime as dt
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import aiohttp
+import httpx
 import pytest
 import yaml
 from conftest import Gateway
 from echo import echo
 
 from localcloud import LocalCloud
+from localcloud.services import Service, free_ports
+from localcloud.stack import running
+from policies.model import TenantSpec
+from policies.names import ProjectId
+from tenancy.controller.project_states import ProjectStates
+from tenancy.controller.report import ReconcileResult, status_of, status_patch
+from tenancy.keystone_projects import connect_projects
+from tenancy.model.record import TenantRecord, manifest_of
 from tests.machine import scaled
+from tests.unit.control.functions_api import IMAGE
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 SETTINGS = {"OSFAAS_UNIFIED_LIMITS_SECONDS": "0.5", "OSFAAS_LIMIT_WAIT_SECONDS": "0"}
@@ -43,9 +59,9 @@ class Administrator:
         catalog = self._session.get(f"{self._url}/services?type=function").json()
         self.service = catalog["services"][0]["id"]
 
-    def limit(self, number: int, **owner: str) -> str:
-        """The id of a new limit of concurrent calls."""
-        entry = {"service_id": self.service, "resource_name": CONCURRENCY, "resource_limit": number, **owner}
+    def limit(self, number: int, resource: str = CONCURRENCY, **owner: str) -> str:
+        """The id of a new limit."""
+        entry = {"service_id": self.service, "resource_name": resource, "resource_limit": number, **owner}
         made = self._session.post(f"{self._url}/limits", json={"limits": [entry]}).json()
         return str(made["limits"][0]["id"])
 
@@ -56,8 +72,8 @@ class Administrator:
         found = self._session.get(f"{self._url}/{kind}?service_id={self.service}").json()[kind]
         return [each["id"] for each in found]
 
-    def register(self, number: int) -> None:
-        entry = {"service_id": self.service, "resource_name": CONCURRENCY, "default_limit": number}
+    def register(self, number: int, resource: str = CONCURRENCY) -> None:
+        entry = {"service_id": self.service, "resource_name": resource, "default_limit": number}
         self._session.post(f"{self._url}/registered_limits", json={"registered_limits": [entry]})
 
     def clear(self) -> None:
@@ -235,6 +251,89 @@ async def test_projects_of_a_domain_share_its_limit(start_gateway, cloud, strict
         assert held.most == 10
         # And together again: 12 are asked for, 10 run.
         await at_the_edge([gateway], held, alice, number=9, limit=6)
+
+
+class FunctionsApi:
+    """The functions API as a process, with the projects of alice and bob in its directory."""
+
+    def __init__(self, cloud: LocalCloud, service: Service) -> None:
+        self._cloud, self._url = cloud, f"http://127.0.0.1:{service.port}"
+        self._tokens = {user: cloud.token(user) for user in ("alice", "bob")}
+
+    def ask(self, method: str, user: str, name: str) -> httpx.Response:
+        body = {"function": {"image": IMAGE}} if method == "PUT" else None
+        url, fields = f"{self._url}/v1/functions/{name}", {"X-Auth-Token": self._tokens[user]}
+        return httpx.request(method, url, headers=fields, json=body, timeout=scaled(60))
+
+    def reads(self, result: str) -> float:
+        """How often Keystone's limits were read."""
+        text = httpx.get(f"{self._url}/metrics", timeout=scaled(60)).text
+        found = re.search(rf'^osfaas_unified_limit_reads_total{{result="{result}"}} (\S+)$', text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+
+@pytest.fixture
+def tenants_file(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The `Tenant` objects of two projects, with the status that the controller writes because of this Keystone."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(cloud.clouds_yaml))
+    monkeypatch.setenv("OS_CLOUD", "admin")
+    projects = [ProjectId(cloud.users[user].project_id) for user in ("alice", "bob")]
+    states = ProjectStates(connect_projects(timeout_seconds=scaled(60)))
+    states.refresh(projects)
+    objects = []
+    for project in projects:
+        record, facts = TenantRecord(TenantSpec(project)), states.of(project)
+        assert facts is not None
+        manifest, status = manifest_of(record), status_of(ReconcileResult(record, record.spec, facts))
+        objects.append({**manifest, **(status_patch(manifest, status, dt.datetime.now(dt.UTC)) or {})})
+    file = tmp_path / "tenants.json"
+    file.write_text(json.dumps(objects), encoding="utf-8")
+    return file
+
+
+def test_projects_of_a_domain_share_its_functions(cloud, admin, strict, tenants_file) -> None:
+    """The domain has 10, two of its projects 6 each: the eleventh function is refused in either."""
+    admin.register(10, "functions")
+    for user in ("alice", "bob"):
+        admin.limit(6, "functions", project_id=cloud.users[user].project_id)
+    (port,) = free_ports(1)
+    env = {
+        "OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml),
+        "OS_CLOUD": "osfaas",
+        "OSFAAS_LISTEN_PORT": str(port),
+        "OSFAAS_UNIFIED_LIMITS_SECONDS": "0.5",
+        "PYTHONPATH": str(CHECKOUT),
+    }
+    command = [sys.executable, "-m", "tests.integration.control_plane", "functions", str(tenants_file)]
+    with running(Service("control-shared", command, port, cloud.state, env)) as service:
+        api = FunctionsApi(cloud, service)
+        until(lambda: api.reads("complete") >= 1)
+
+        def refused_in(user: str) -> tuple[int, list[dict[str, object]]]:
+            answer = api.ask("PUT", user, "one-more")
+            return answer.status_code, answer.json()["errors"][0].get("over_limit", [])
+
+        of_domain = [{"resource_name": "functions", "limit": 10, "current_usage": 10, "delta": 1}]
+        of_project = [{"resource_name": "functions", "limit": 6, "current_usage": 6, "delta": 1}]
+        made = [
+            api.ask("PUT", user, f"f{each}") for user, number in (("alice", 6), ("bob", 4)) for each in range(number)
+        ]
+        assert [each.status_code for each in made] == [202] * 10
+        assert refused_in("bob") == (403, of_domain)
+        assert refused_in("alice") == (403, of_project)
+        # One moves from the one to the other: now it is the other's turn.
+        assert api.ask("DELETE", "alice", "f0").status_code == 204
+        assert api.ask("PUT", "bob", "f4").status_code == 202
+        assert refused_in("alice") == (403, of_domain)
+        unusable = api.reads("unusable")
+        cloud.services["keystone"].kill()
+        try:
+            until(lambda: api.reads("unusable") >= unusable + 2)
+            assert refused_in("alice") == refused_in("bob") == (403, of_domain)
+            assert api.ask("DELETE", "alice", "f1").status_code == 204
+            assert api.ask("PUT", "bob", "f5").status_code == 202
+        finally:
+            cloud.services["keystone"].restart()
 
 
 @pytest.mark.long

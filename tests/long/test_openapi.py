@@ -74,7 +74,11 @@ def known_things(operations: KnownOperations | None) -> Known:
             for method in ("get", "head", "post", "put", "patch", "delete", "options")
         },
         "bulk_digests": {"body": {"objects": [{"container": CONTAINER, "object": OBJECT}], "algorithms": ["md5"]}},
-        "receive_events": {"body": {"Records": [record]}, "media_type": "application/json"},
+        "receive_events": {
+            "query": {"algorithm": "md5", "checksums": "true"},
+            "body": {"Records": [record]},
+            "media_type": "application/json",
+        },
         "create_sweep": {"body": SWEEP},
         **(known_operations(operations) if operations else {}),
     }

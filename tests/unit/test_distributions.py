@@ -1,5 +1,6 @@
 """One tree, several distributions: the client runs on old Pythons, and all have one version."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from client.functions import init
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECTS = (".", "distributions/builder", "distributions/client")
+INSTALL = CHECKOUT / "distributions" / "install.sh"
 
 
 def project(folder: str) -> dict[str, Any]:
@@ -64,3 +66,12 @@ def test_distributions_have_one_version_and_ask_for_it() -> None:
 def test_client_offers_the_runtimes_that_the_builder_knows() -> None:
     """It cannot ask: the builder needs a newer Python."""
     assert tuple(runtime.name for runtime in RUNTIMES) == init.RUNTIMES
+
+
+def test_every_package_of_the_gateway_is_copied_to_where_its_distribution_is_built() -> None:
+    """A wheel without one of them would be built without a word."""
+    patterns = project(".")["tool"]["setuptools"]["packages"]["find"]["include"]
+    (line,) = re.findall(r"&& cp -R (.*) \"\$scratch/gateway\"", INSTALL.read_text(encoding="utf-8"))
+    copied = line.split()
+    assert {pattern.removesuffix("*") for pattern in patterns} <= set(copied)
+    assert all((CHECKOUT / name).exists() for name in copied)

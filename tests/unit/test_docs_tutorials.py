@@ -9,7 +9,15 @@ from policies.model import IsolationLevel
 from policies.names import ProjectId
 from tenancy.commands import output
 from tenancy.controller.report import ReconcileResult, status_of
-from tenancy.model.record import FunctionStatus, Offboarding, ProjectState, TenantRecord, TenantSpec, manifest_of
+from tenancy.model.record import (
+    FunctionStatus,
+    Offboarding,
+    ProjectFacts,
+    ProjectState,
+    TenantRecord,
+    TenantSpec,
+    manifest_of,
+)
 from tests.cluster.guide import ONBOARDING, Example, examples
 
 PROJECT_ID = "3d1f0c5ab2f54ad5a7a2ab0e51b2a1c9"
@@ -24,7 +32,10 @@ def record(*, pods: int = 20, memory_mib: int = 4096, suspended: str | None = No
     stored = TenantRecord(spec, offboarding=offboarding, generation=1)
     functions = () if suspended or leaving else (FunctionStatus("checksums", ready=True),)
     return replace(
-        stored, status=status_of(ReconcileResult(stored, spec, (ProjectState.ENABLED, "atlas"), functions=functions))
+        stored,
+        status=status_of(
+            ReconcileResult(stored, spec, ProjectFacts(ProjectState.ENABLED, "atlas"), functions=functions)
+        ),
     )
 
 

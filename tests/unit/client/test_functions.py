@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
 from client import access
-from client.errors import CommandError, UnreachableError
+from client.errors import CommandError, UnreachableError, WrongUsageError
 from client.functions.cli import function
 from client.functions.options import fields_of, shares_of
 from client.functions.waiting import NotReadyInTimeError, Wait, wait_until_ready
@@ -61,6 +60,7 @@ class Service:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.raw: dict[str, bytes] = {}
+        self.locations: dict[str, str] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         outer = self
 
@@ -78,11 +78,13 @@ class Service:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("ETag", '"u-1"')
+                if place := outer.locations.get(f"{self.command} {self.path}"):
+                    self.send_header("Location", place)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 """Quiet."""
@@ -208,7 +210,7 @@ def test_a_function_is_deleted_after_a_question(service: Service) -> None:
 
 @pytest.mark.parametrize("word", ["=1", "A", ""])
 def test_a_variable_needs_a_name_and_a_sign(word: str) -> None:
-    with pytest.raises(click.UsageError):
+    with pytest.raises(WrongUsageError):
         fields_of({**NOTHING, "environment": (word,)}, None)
 
 
@@ -222,7 +224,7 @@ def test_shares_are_read() -> None:
         {"percent": 10, "revision": None, "tag": "canary"},
     ]
     for word in ("hello-1", "hello-1=x", "=5", "a@b@c=1"):
-        with pytest.raises(click.UsageError):
+        with pytest.raises(WrongUsageError):
             shares_of((word,))
 
 
@@ -273,6 +275,23 @@ def test_a_service_that_nobody_answers_for_a_while_is_waited_for() -> None:
 
 def test_a_failure_that_passes_does_not() -> None:
     waited(shown(ready=False, reason="ErrImagePull"), shown(ready=None, reason="Deploying"), shown())
+
+
+def test_a_pod_that_finds_no_place_is_waited_for_until_the_time_is_over() -> None:
+    """Other pods end, and nodes are added: it starts later. The reason is shown meanwhile and in the end."""
+    nowhere = shown(ready=False, reason="Unschedulable", message="0/1 nodes are available: 1 Insufficient cpu.")
+    _, said = waited(*[nowhere] * 30, shown())
+    assert [line.split("s  ", 1)[1] for line in said] == [
+        "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.",
+        "ready: revision hello-00000001",
+    ]
+    with pytest.raises(NotReadyInTimeError, match=r"within 60 s; the controller continues\. The last reason: Unsched"):
+        waited(nowhere)
+
+
+def test_a_failure_after_a_passing_one_has_its_own_time() -> None:
+    nowhere, failed = (shown(ready=False, reason=each) for each in ("Unschedulable", "ErrImagePull"))
+    waited(*[nowhere] * 30, failed, failed, shown())
 
 
 def test_a_rejected_specification_ends_the_wait_at_once() -> None:

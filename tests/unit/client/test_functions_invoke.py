@@ -76,6 +76,11 @@ def test_target_is_encoded_once(invocation: Invocation, target: str) -> None:
     assert target_of(invocation) == target
 
 
+def test_tag_keeps_its_sign() -> None:
+    """The gateway takes no encoded one for a tag."""
+    assert target_of(Invocation(name="hello@canary", path="/a@b")) == "/v1/invoke/hello@canary/a@b"
+
+
 def test_path_without_a_slash_is_rejected() -> None:
     with pytest.raises(CommandError, match="slash"):
         target_of(Invocation(name="f", path="x"))

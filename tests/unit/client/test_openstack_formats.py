@@ -2,11 +2,18 @@
 
 import argparse
 import io
+import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cliff.formatters import commaseparated, json_format, table, value, yaml_format
+from openstack.exceptions import HttpException
+from osc_lib.exceptions import CommandError
 
 from client.osc.base import formatted, shown
+from client.osc.checksum import ListChecksum
+from client.sdk.values import Checksum
 from tests.openstack_program import agreed
 
 FORMATTERS = {
@@ -69,3 +76,38 @@ def test_format_that_says_something_else_is_seen(form: str, one: bool) -> None:
     for wrong in (texts[form].replace("hello", "hallo"), ""):
         with pytest.raises((AssertionError, IndexError)):
             agreed({**texts, form: wrong})
+
+
+def run(form: str, checksums: Any) -> str:
+    """What `openstack checksum list` prints."""
+    client = SimpleNamespace(function=SimpleNamespace(checksums=checksums))
+    app = SimpleNamespace(client_manager=client, stdout=io.StringIO())
+    command = ListChecksum(app, None)  # type: ignore[arg-type]
+    command.run(command.get_parser("checksum list").parse_args(["-f", form, "demo"]))
+    return str(app.stdout.getvalue())
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_terminal_gets_no_control_character_of_a_name(form: str) -> None:
+    """Whoever may write an object chooses its name."""
+    name = "a\x1b[2J\x07\x9b1m\rb"
+    found = Checksum("demo", name, {"md5": "0"}, None, 1, False, None)
+    text = run(form, lambda *_args, **_query: iter([found]))
+    assert "a" in text
+    assert all(each.isprintable() or each == "\n" for each in text)
+    if form == "json":
+        assert json.loads(text)[0]["Object"] == name
+
+
+def test_terminal_gets_no_control_character_of_an_error() -> None:
+    def checksums(*_args: Any, **_query: Any) -> Any:
+        raise HttpException("no \x1b[2J")
+
+    with pytest.raises(CommandError) as caught:
+        run("table", checksums)
+    assert str(caught.value).isprintable()
+
+
+def test_terminal_gets_no_control_character_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    ListChecksum(SimpleNamespace(), None).say("no \x1b[2J")  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "no \N{REPLACEMENT CHARACTER}[2J\n"

@@ -35,7 +35,7 @@ from gateway.settings.identity import IdentitySettings
 from gateway.settings.limits import LimitSettings
 from gateway.settings.server import RequestSettings
 from policies.model import CatalogueFunction, Platform, TenantSpec
-from policies.names import NamespaceName, ProjectId
+from policies.names import NamespaceName, ProjectId, namespace_of
 from policies.own_function_secrets import secret_object_name
 from tenancy.directory.protocol import Tenant
 from tenancy.function_repository import ContainerLog, LogContainer, Revision
@@ -73,8 +73,11 @@ class Records:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], FunctionRecord] = {}
         self.before_write: Callable[[], None] = lambda: None
+        self.before_count: Callable[[], None] = lambda: None
         self.broken: Exception | None = None
         self.malformed: tuple[MalformedFunction, ...] = ()
+        self.counted: list[str] = []
+        self.uncountable: dict[str, Exception] = {}
         self._numbers = itertools.count(1)
         self.writes = 0
 
@@ -83,6 +86,13 @@ class Records:
             raise self.broken
         found = [record for (where, _), record in self.kept.items() if where == namespace]
         return FunctionListing(tuple(sorted(found, key=lambda record: record.name)), self.malformed)
+
+    def count(self, namespace: NamespaceName) -> int:
+        self.before_count()
+        self.counted.append(namespace)
+        if namespace in self.uncountable:
+            raise self.uncountable[namespace]
+        return len([where for where, _ in self.kept if where == namespace])
 
     def get(self, namespace: NamespaceName, name: str) -> FunctionRecord | None:
         if self.broken:
@@ -104,8 +114,10 @@ class Records:
 
     def delete(self, record: FunctionRecord) -> None:
         self.before_write()
-        if self.kept[record.namespace, record.name].resource_version != record.resource_version:
+        known = self.kept[record.namespace, record.name]
+        if record.resource_version and known.resource_version != record.resource_version:
             raise ConflictError("changed")
+        assert known.uid == record.uid
         self.writes += 1
         del self.kept[record.namespace, record.name]
 
@@ -293,6 +305,8 @@ class Api:
         self.spec = SPEC
         self.suspended: str | None = None
         self.onboarded = True
+        # Of projects, as their records have it.
+        self.domains: dict[str, str] = {}
         self.records = Records()
         self.secrets = Secrets()
         self.logs = Logs()
@@ -304,6 +318,7 @@ class Api:
         self.triggers = Triggers()
         parts = FunctionsApi(
             directory=self,
+            domains=self,
             tenants=self,  # type: ignore[arg-type]
             functions=self.records,
             secrets=self.secrets,
@@ -348,6 +363,9 @@ class Api:
 
     def sync_age_seconds(self) -> float | None:
         return 0.0
+
+    def namespaces_in(self, domain_id: str) -> frozenset[NamespaceName]:
+        return frozenset(namespace_of(ProjectId(each)) for each, domain in self.domains.items() if domain == domain_id)
 
     def get(self, project_id: ProjectId) -> TenantRecord:
         return TenantRecord(dataclasses.replace(self.spec, project_id=project_id))

@@ -129,14 +129,15 @@ def test_ids_and_roles_cannot_break_out_of_their_field(word: str) -> None:
 FORBIDDEN_OUT = re.compile(
     r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|set-cookie2?|server|x-auth-token|date|"
     r"x-openstack-.*|www-authenticate|k-.*|knative-.*|x-envoy-.*|alt-svc|refresh|clear-site-data|server-timing|"
-    r"strict-transport-security|x-subject-token|osfaas-.*"
+    r"strict-transport-security|x-subject-token|osfaas-.*|access-control-.*|timing-allow-origin"
 )
 _reply_names = st.sampled_from(
     [
         *(b"Set-Cookie", b"Server", b"Connection", b"X-Auth-Token", b"X-Openstack-Request-Id", b"WWW-Authenticate"),
         *(b"K-Revision", b"X-Envoy-Decorator-Operation", b"Alt-Svc", b"Refresh", b"Clear-Site-Data", b"Server-Timing"),
         *(b"Strict-Transport-Security", b"Keep-Alive", b"Location", b"Content-Location", b"Content-Type", b"X-Own"),
-        *(b"Date", b"Osfaas-Input", b"Osfaas-Output"),
+        *(b"Date", b"Osfaas-Input", b"Osfaas-Output", b"Access-Control-Allow-Origin", b"Timing-Allow-Origin"),
+        *(b"Access-Control-Allow-Credentials", b"Access-Control-Expose-Headers", b"Access-Control-Allow-Headers"),
     ]
 )
 
@@ -375,3 +376,11 @@ def test_101_that_does_not_accept_the_handshake_is_the_functions_failure(fields:
     with pytest.raises(GatewayError) as caught:
         headers.switch_fields(KEY, fields, function="f")
     assert caught.value.kind is ErrorCode.FUNCTION_FAILED
+
+
+@pytest.mark.parametrize(
+    "name", [b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-x"]
+)
+def test_function_does_not_decide_which_pages_read_the_gateways_answers(name: bytes) -> None:
+    """The origin is shared by all tenants, and is the operator's."""
+    assert name not in dict(reply_fields(200, [(name, b"https://evil.example")], function="f", host=None))

@@ -1,5 +1,7 @@
 """What a caller asks for with `Prefer: respond-async`, and what of its request is stored."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import GatewayError
@@ -86,3 +88,12 @@ def test_fingerprint_tells_requests_apart() -> None:
 
     assert of() == of() == of(x_trace="1")
     assert len({of(), of(b"y"), of(method="PUT"), of(content_type="a/b")}) == 4
+
+
+def test_fingerprint_of_a_long_body_is_that_of_its_digest() -> None:
+    """And no body in memory has the same, not even one that is the digest."""
+    request = request_to_store(head(), b"", AsyncPreference())
+    found = {fingerprint_of(request, digest) for digest in ("ab", "ab", "cd")}
+    short = {fingerprint_of(replace(request, body=body)) for body in (b"ab", b"cd", b"", b"ab6:sha256")}
+    assert (len(found), len(short)) == (2, 4)
+    assert not found & short

@@ -1,6 +1,7 @@
-"""The manifests as `kubectl kustomize` renders them."""
+"""The manifests as `kubectl kustomize` renders them, and the chart as helm does."""
 
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +14,24 @@ from tests.machine import scaled
 CHECKOUT = Path(__file__).resolve().parents[3]
 MANIFESTS = CHECKOUT / "manifests"
 KUBECTL = Path(sys.executable).parent / "kubectl"
+# `make chart-test` sets it: files that helm has rendered, which must pass the same tests.
+RENDERED_CHARTS = os.environ.get("RENDERED_CHARTS", "")
 
 
 def kustomizations() -> list[str]:
-    """Every folder that can be rendered, relative to the checkout: the bases, the example, the test cluster's own."""
+    """Every folder that can be rendered, relative to the checkout: the bases, the example, the test cluster's own.
+
+    And each file that helm has rendered, if there are some.
+    """
     found = [*MANIFESTS.rglob("kustomization.yaml"), *(CHECKOUT / "tests" / "cluster").rglob("kustomization.yaml")]
-    return sorted(str(file.parent.relative_to(CHECKOUT)) for file in found)
+    charts = Path(RENDERED_CHARTS).glob("*.yaml") if RENDERED_CHARTS else ()
+    return sorted([*(str(file.parent.relative_to(CHECKOUT)) for file in found), *map(str, charts)])
 
 
 @functools.cache
 def _text(folder: str) -> str:
+    if folder.endswith(".yaml"):
+        return Path(folder).read_text(encoding="utf-8")
     words = [str(KUBECTL), "kustomize", str(CHECKOUT / folder)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=scaled(60))
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.manifests.rendered import kustomizations, rendered
 
 # Kinds that Kubernetes itself does not bring; the test cluster's API server checks them.
-OTHERS = {"networking.istio.io/v1", "cilium.io/v2", "eventing.knative.dev/v1"}
+OTHERS = {"networking.istio.io/v1", "cilium.io/v2", "eventing.knative.dev/v1", "monitoring.coreos.com/v1"}
 VERSIONS = ("1.35", "1.36")
 
 

@@ -2,8 +2,18 @@
 
 import pytest
 
-from operations.decisions import Finish, Postpone, after_answer, after_failure, delay_seconds, is_token_rejected
-from operations.store.model import Claim, Request, Result, State
+from gateway.errors import ErrorCode, GatewayError
+from operations.decisions import (
+    Finish,
+    Postpone,
+    after_answer,
+    after_body,
+    after_failure,
+    after_unkept_result,
+    delay_seconds,
+    is_token_rejected,
+)
+from operations.store.model import Claim, Request, Result, State, StoredObject
 
 
 def claim(*, repeatable: bool = False, attempts: int = 1) -> Claim:
@@ -18,6 +28,7 @@ def claim(*, repeatable: bool = False, attempts: int = 1) -> Claim:
         repeatable=repeatable,
         age_ms=0,
         remaining_ms=1,
+        retention_ms=1,
         request=Request(method="POST", target=b"/", fields=(), body=b""),
         trust_id="t",
     )
@@ -92,3 +103,38 @@ def test_delays_grow_differ_and_end_growing() -> None:
 def test_rejected_token_is_told_from_a_functions_401() -> None:
     assert is_token_rejected(answer(401, "token.invalid"))
     assert not is_token_rejected(answer(401))
+
+
+STORED = StoredObject(container="c", name="i/request", etag="e", size=300_000)
+
+
+@pytest.mark.parametrize("kind", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.TOKEN_INVALID])
+def test_body_that_the_store_does_not_give_now_is_asked_for_again(kind: ErrorCode) -> None:
+    """Nothing was sent, so this is true of every method."""
+    assert isinstance(after_body(claim(), STORED, GatewayError(kind), max_attempts=5), Postpone)
+    assert isinstance(after_body(claim(attempts=5), STORED, GatewayError(kind), max_attempts=5), Finish)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (ErrorCode.OBJECT_CHANGED, "operation.body_changed"),
+        (ErrorCode.OBJECT_FORBIDDEN, "operation.storage_refused"),
+        (ErrorCode.OBJECT_DENIED_BY_RULE, "operation.storage_refused"),
+    ],
+)
+def test_body_that_is_lost_ends_the_operation(kind: ErrorCode, code: str) -> None:
+    found = after_body(claim(repeatable=True), STORED, GatewayError(kind), max_attempts=5)
+    assert isinstance(found, Finish)
+    assert found.failure is not None
+    assert (found.state, found.failure.code) == (State.FAILED, code)
+
+
+def test_answer_that_the_store_does_not_take_is_asked_for_again_only_if_that_is_allowed() -> None:
+    outage, refusal = GatewayError(ErrorCode.STORE_UNAVAILABLE), GatewayError(ErrorCode.OBJECT_QUOTA_EXCEEDED)
+    assert isinstance(after_unkept_result(claim(repeatable=True), "c", outage, max_attempts=5), Postpone)
+    for error, repeatable in ((outage, False), (refusal, True), (refusal, False)):
+        found = after_unkept_result(claim(repeatable=repeatable), "c", error, max_attempts=5)
+        assert isinstance(found, Finish)
+        assert found.failure is not None
+        assert found.failure.code == "operation.result_not_stored"

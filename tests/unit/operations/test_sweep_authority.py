@@ -9,6 +9,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.identity.trusts import TrustRefusedError
 from gateway.settings import Settings
 from gateway.sweeps.specification import SweepSpecification, stored_sweep
+from operations.authority import TrustCallers
 from operations.decisions import Finish, Postpone
 from operations.store import sweeps as positions
 from operations.store.model import Claim, Request, State
@@ -63,6 +64,7 @@ CLAIM = Claim(
     repeatable=True,
     age_ms=0,
     remaining_ms=1_000,
+    retention_ms=1_000,
     request=Request(
         method="POST",
         target=b"/v1/sweeps",
@@ -90,7 +92,9 @@ def world(monkeypatch) -> World:
 def sweeps_of(world: World) -> Sweeps:
     settings = Settings(public_url="http://faas.test", sweep_recheck_seconds=0.001, worker_attempts=2)
     return Sweeps(
-        SweepParts(database=world, tokens=world, keystone=world, containers=world, digests=world, settings=settings)
+        SweepParts(
+            database=world, callers=TrustCallers(world, world), containers=world, digests=world, settings=settings
+        )
     )
 
 

@@ -67,6 +67,10 @@ def test_domain_caps_its_projects_and_only_in_two_levels() -> None:
     assert (limits.concurrent_calls, limits.own_functions, limits.requests_per_second) == (10, 4, 6)
     assert set(two.sources.values()) == {LimitSource.DOMAIN_LIMIT}
     assert two.domain == {"concurrent_calls": 10, "own_functions": 4, "requests_per_second": 6}
+    # What one project may have at most is no maximum of a domain.
+    many = UnifiedLimits(registered={"functions": 5_000}, two_level=True)
+    large = limits_in_force(Limits(), many, ATLAS, "physics")
+    assert (large.limits.own_functions, large.domain) == (1_000, {"own_functions": 5_000})
     # A domain without a limit of its own has the default, as in Keystone's own check.
     other = limits_in_force(RECORD, UnifiedLimits(**values, two_level=True), ATLAS, "chemistry")
     assert other.domain == {"concurrent_calls": 20}

@@ -106,7 +106,7 @@ def test_a_list_that_is_not_whole_is_an_error_and_changes_nothing(
     keystone.answers["/v3/projects"] = answer
     with pytest.raises(ProjectsError):
         states.refresh([A])
-    assert states.of(A) == (ProjectState.ENABLED, "atlas")
+    assert states.of(A) == (ProjectState.ENABLED, "atlas", "default")
 
 
 def test_a_project_that_is_absent_is_deleted_only_when_keystone_says_so(
@@ -122,8 +122,12 @@ def test_a_project_that_is_absent_is_deleted_only_when_keystone_says_so(
     assert states.of(A) is None
     del keystone.answers[f"/v3/projects/{B}"]
     assert states.refresh([A, B]) == {A, B}
-    assert states.of(A) == (ProjectState.DISABLED, "p")
-    assert states.of(B) == (ProjectState.DELETED, "")
+    assert states.of(A) == (ProjectState.DISABLED, "p", "default")
+    assert states.of(B) == (ProjectState.DELETED, "", "")
+    keystone.has(entry(OWN))
+    del keystone.answers[f"/v3/projects/{A}"]
+    assert states.refresh([A, B]) == {A}
+    assert states.of(A) == (ProjectState.DELETED, "p", "default")
 
 
 def test_keystone_that_does_not_know_our_own_credential_says_nothing_of_projects(

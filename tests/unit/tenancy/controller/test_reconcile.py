@@ -22,6 +22,7 @@ from tenancy.model.record import (
     FunctionStatus,
     ObservedOffboarding,
     Offboarding,
+    ProjectFacts,
     ProjectState,
     TenantRecord,
     TenantStatus,
@@ -95,8 +96,8 @@ class States:
     def __init__(self, state: ProjectState = ProjectState.ENABLED) -> None:
         self.state = state
 
-    def of(self, project_id: str) -> tuple[ProjectState, str]:
-        return self.state, "atlas"
+    def of(self, project_id: str) -> ProjectFacts | None:
+        return ProjectFacts(self.state, "atlas", self.domain_of(project_id))
 
     def domain_of(self, project_id: str) -> str:
         return "physics"
@@ -221,7 +222,9 @@ RECORD = TenantRecord(SPEC)
 
 
 def round_of(functions: tuple[FunctionStatus, ...], spec: TenantSpec = SPEC, **more: Any) -> ReconcileResult:
-    return ReconcileResult(TenantRecord(spec), spec, (ProjectState.ENABLED, "atlas"), functions=functions, **more)
+    return ReconcileResult(
+        TenantRecord(spec), spec, ProjectFacts(ProjectState.ENABLED, "atlas"), functions=functions, **more
+    )
 
 
 def deployment(wanted: int, ready: int) -> Manifest:

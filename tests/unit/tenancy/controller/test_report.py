@@ -18,6 +18,7 @@ from tenancy.model.record import (
     FunctionStatus,
     ObservedOffboarding,
     Offboarding,
+    ProjectFacts,
     ProjectState,
     TenantRecord,
     TenantStatus,
@@ -34,9 +35,9 @@ RECORD = TenantRecord(SPEC, generation=4)
 
 
 def round_of(record: TenantRecord = RECORD, **more: Any) -> ReconcileResult:
-    project = more.pop("project", (ProjectState.ENABLED, "atlas"))
+    project = ProjectFacts(*more.pop("project", (ProjectState.ENABLED, "atlas", "physics")))
     return ReconcileResult(
-        record, spec_in_force(record, project[0]), project, functions=more.pop("functions", (RUNNING,)), **more
+        record, spec_in_force(record, project.state), project, functions=more.pop("functions", (RUNNING,)), **more
     )
 
 
@@ -224,6 +225,20 @@ def test_times_move_with_the_status_of_each_condition_only() -> None:
     assert third is not None
     assert {each["type"]: each["lastTransitionTime"] for each in third["status"]["conditions"]} == times
     assert third["status"]["project"]["checkedAt"] == "2026-11-24T12:00:00Z"
+
+
+def test_domain_of_the_project_is_written_once_and_is_not_lost() -> None:
+    """Nor does it count as a check of the project: with a CRD that drops it, each patch would be a change."""
+    unknown = status_patch(stored({}), status_of(round_of(project=(ProjectState.ENABLED, "atlas"))), NOW)
+    assert unknown is not None
+    assert "domainID" not in unknown["status"]["project"]
+    known = status_patch(stored(unknown), status_of(round_of()), LATER)
+    assert known is not None
+    assert known["status"]["project"] == {**unknown["status"]["project"], "domainID": "physics"}
+    away = status_of(round_of(project=(ProjectState.DELETED, "atlas")))
+    after = status_patch(stored(known), away, LATER)
+    assert after is not None
+    assert after["status"]["project"]["domainID"] == "physics"
 
 
 def test_events_tell_what_was_done_and_what_turned() -> None:

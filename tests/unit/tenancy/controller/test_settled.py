@@ -266,6 +266,23 @@ def test_quota_follows_keystones_limit_and_goes_back_to_the_records(running: Run
     assert quota() == usual
 
 
+def test_domain_that_is_known_later_is_written(running: Running) -> None:
+    """Also of a tenant that was settled before there was the field."""
+
+    def written() -> str:
+        record = next(each for ref, each in running.cluster.objects.items() if ref.kind.kind == "Tenant")
+        return str(record["status"]["project"]["domainID"])
+
+    assert written() == "physics"
+    running.states.domain_of = lambda _project: "chemistry"  # type: ignore[method-assign]
+    assert running.reads_of_reconcile()
+    assert written() == "chemistry"
+    running.settle()
+    running.states.of = lambda _project: None  # type: ignore[method-assign]
+    assert not running.reads_of_reconcile()
+    assert written() == "chemistry"
+
+
 def test_domain_that_is_known_later_than_the_limits_caps_its_project(running: Running) -> None:
     """After a start, limits may be read before projects."""
     known = running.states.domain_of

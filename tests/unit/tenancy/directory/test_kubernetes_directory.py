@@ -120,6 +120,27 @@ def test_project_without_a_record_is_not_onboarded(follow: Follow) -> None:
         directory.tenant_of(ProjectId("b"))
 
 
+def in_domain(domain: str, state: str = "Enabled") -> dict[str, Any]:
+    return {"project": {"state": state, "name": "n", "domainID": domain}}
+
+
+def test_domain_has_the_tenants_whose_project_is_known_to_be_of_it(follow: Follow) -> None:
+    """Not those whose domain is unknown, and none that Keystone has no more; a disabled project is still its own."""
+    first = [
+        manifest("a", status=in_domain("d1")),
+        manifest("b", status=in_domain("d1", "Disabled")),
+        manifest("c", status=in_domain("d2")),
+        manifest("d"),
+        manifest("e", status=in_domain("d1", "Deleted")),
+        manifest("f", status=in_domain("")),
+    ]
+    directory = follow(first, Change("MODIFIED", manifest("d", status=in_domain("d1"))), change("DELETED", "a"))
+    assert directory.namespaces_in("d1") == {"faas-b", "faas-d"}
+    assert directory.namespaces_in("d2") == {"faas-c"}
+    assert directory.namespaces_in("") == frozenset()
+    assert directory.namespaces_in("d3") == frozenset()
+
+
 @pytest.mark.parametrize(
     "failure", [UnavailableError("down"), ClusterError("403"), NotFoundError("no such kind"), ValueError("not JSON")]
 )

@@ -1,0 +1,1 @@
+"""Versions and release notes: `python -m releases version|prepare|check|notes`. Needs nothing but Python and git."""
