@@ -70,7 +70,7 @@ test-devstack: install  ## the plug-in of devstack: every phase on a real Keysto
 chart-test: $(VENV)/.cluster-installed  ## what helm makes of the chart: lint, the example overlay's objects, every value
 	@$(BIN)/python -m pytest tests/chart -q
 
-.cache/registry/.installed: tests/registry/install.sh
+.cache/registry/.installed: $(addprefix tests/registry/,install.sh main.go go.mod go.sum)
 	@echo "==> Registry (.cache/registry)"
 	@bash tests/registry/install.sh .cache/registry
 	@touch $@

@@ -34,7 +34,7 @@ test-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/fun
 	@$(ON_CLUSTER) $(CLUSTER_CORE)
 
 # Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance.
-test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but Knative's own
+test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but those that have a target of their own
 	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation --ignore tests/cluster/test_conformance.py --ignore tests/cluster/test_build_kills.py
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the attacks, on a cluster of their own
