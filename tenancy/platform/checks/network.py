@@ -24,6 +24,8 @@ IGNORING = {"kube-flannel-ds": "Flannel", "kube-flannel": "Flannel"}
 # Ports that no policy may open to everybody: local gateway, activator, autoscaler, xDS.
 PROTECTED_PORTS = frozenset({LOCAL_GATEWAY, *CALLS, AUTOSCALER_STATS, XDS})
 PLACEHOLDER = "192.0.2."
+# A Deployment of the product.
+WORKER = "osfaas-worker"
 
 
 def check_network(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
@@ -126,12 +128,24 @@ def _is_everybody(peer: dict[str, Any]) -> bool:
 def _placeholders(facts: ClusterFacts, platform: Platform) -> Iterator[Finding]:
     for policy in facts.network_policies:
         if policy["metadata"]["namespace"] == platform.system_namespace and PLACEHOLDER in _blocks(policy):
+            name = policy["metadata"]["name"]
+            needed = _has_destination(name, facts, platform)
             yield Finding(
-                Severity.MISSING, "overlay.placeholder",
-                f"NetworkPolicy {policy['metadata']['name']} still has the placeholder address {PLACEHOLDER}x: our pods"
-                " cannot reach its destination.",
-                "Replace it in your overlay, as manifests/overlays/example does.",
+                Severity.MISSING if needed else Severity.ADVICE, "overlay.placeholder",
+                f"NetworkPolicy {name} still has the placeholder address {PLACEHOLDER}x: our pods cannot reach its"
+                " destination.",
+                f"{'Replace' if needed else 'If your site has this destination, replace'} it in your overlay, as"
+                " manifests/overlays/example does, or in the values of the chart.",
             )  # fmt: skip
+
+
+def _has_destination(policy: str, facts: ClusterFacts, platform: Platform) -> bool:
+    """Whether the site must have what a policy leads to: only workers need a database, only builds a registry."""
+    if policy.endswith("-to-database"):
+        return WORKER in facts.images
+    if policy == "functions-api-to-registry":
+        return platform.builds is not None
+    return True
 
 
 def _blocks(policy: Manifest) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policies.model import CatalogueFunction, Platform
+from policies.model import Builds, CatalogueFunction, Platform
 from policies.platform import platform_manifests
 from tenancy.platform.checks.runner import run_checks
 from tenancy.platform.checks.versions import ADMISSION_KINDS, TENANT_KIND, version_of
@@ -166,6 +166,38 @@ def test_the_bases_addresses_are_recognised():
     policies = tuple(item for item in rendered("manifests/system") if item["kind"] == "NetworkPolicy")
     findings = run_checks(replace(sound(), network_policies=policies), PLATFORM)
     assert [finding.code for finding in findings] == ["overlay.placeholder", "overlay.placeholder"]
+
+
+BUILDS = Builds(
+    image=IMAGE,
+    registry="registry.example.org",
+    registry_url="https://registry.example.org",
+    token_url="https://faas.example.org/v1/registry/token",
+    index_url="https://packages.example.org/simple/",
+    bases={},
+    destinations=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("base", "needs", "platform", "policy"),
+    [
+        ("gateway", {"osfaas-worker": IMAGE}, PLATFORM, "gateway-to-database"),
+        ("admin-api", {"osfaas-worker": IMAGE}, PLATFORM, "admin-api-to-database"),
+        ("functions-api", {}, replace(PLATFORM, builds=BUILDS), "functions-api-to-registry"),
+    ],
+)
+def test_an_address_is_missing_only_where_something_needs_it(
+    base: str, needs: dict[str, str], platform: Platform, policy: str
+):
+    """A site without workers has no database, and one without builds no registry."""
+    policies = tuple(item for item in rendered(f"manifests/{base}") if item["kind"] == "NetworkPolicy")
+    facts = replace(sound(), network_policies=policies)
+    (advice,) = run_checks(facts, PLATFORM)
+    assert (advice.code, advice.severity) == ("overlay.placeholder", Severity.ADVICE)
+    assert policy in advice.message
+    (missing,) = run_checks(replace(facts, images={**facts.images, **needs}), platform)
+    assert (missing.code, missing.severity) == ("overlay.placeholder", Severity.MISSING)
 
 
 def test_a_runtime_class_that_is_not_there_is_said():
