@@ -92,7 +92,7 @@ def values_of(schema: Values, part: Values, path: str = "") -> Iterator[str]:
     """Each value that the schema knows, by its path; maps of names that an operator chooses are one value."""
     if "$ref" in part:
         part = schema["$defs"][part["$ref"].rpartition("/")[2]]
-    if "properties" not in part or path.endswith(".resources"):
+    if "properties" not in part or path.endswith((".resources", ".settings")):
         yield path.removeprefix(".")
         return
     for name, below in part["properties"].items():
