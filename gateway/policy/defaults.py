@@ -38,8 +38,8 @@ _BASE = (
         "Administrators of all tenants: on the system, or on a project of OSFAAS_ADMIN_PROJECTS. The role on any other "
         "project must not count, because an administrator of a domain can assign it there.",
     ),
-    RuleDefault(Rule.PROJECT_MEMBER.value, "role:member", "Users who call functions and change things."),
-    RuleDefault(Rule.PROJECT_READER.value, "role:member or role:reader", "Users who list and show things."),
+    RuleDefault(Rule.PROJECT_MEMBER.value, "role:member", "Users who call functions and change resources."),
+    RuleDefault(Rule.PROJECT_READER.value, "role:member or role:reader", "Users who list and show resources."),
     RuleDefault(
         Rule.SERVICE_ROLE.value,
         "role:service",

@@ -34,7 +34,7 @@ ATTRIBUTES = (
     "is_admin_project",
     "is_service_project",
 )
-# Attributes of what is acted on: it is always a thing of the token's project, and has no owner.
+# Attributes of what is acted on: it is always a resource of the token's project, and has no owner.
 _TARGET = {"project_id": ""}
 _OPERATORS = frozenset(["and", "or", "not"])
 
