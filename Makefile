@@ -187,7 +187,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 	@# Not --quiet: it hides warnings before --strict can count them.
 	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
-SHELL_FILES = .ci/run .ci/lock $(shell find . -name '*.sh' -not -path './.*')
+SHELL_FILES = .ci/run .ci/lock $(shell find . -path './.*' -prune -o -name '*.sh' -print)
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
