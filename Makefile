@@ -80,7 +80,7 @@ test-devstack: install  ## the plug-in of devstack: every phase on a real Keysto
 chart-test: $(VENV)/.cluster-installed  ## what helm makes of the chart: lint, the example overlay's objects, every value
 	@$(BIN)/python -m pytest tests/chart -q
 
-.cache/registry/.installed: tests/registry/install.sh
+.cache/registry/.installed: $(addprefix tests/registry/,install.sh main.go go.mod go.sum)
 	@echo "==> Registry (.cache/registry)"
 	@bash tests/registry/install.sh .cache/registry
 	@touch $@
@@ -197,7 +197,7 @@ docs: .cache/docs/.installed  ## the documentation as a site in .cache/site; fai
 	@# Not --quiet: it hides warnings before --strict can count them.
 	@NO_MKDOCS_2_WARNING=1 .cache/docs/venv/bin/mkdocs build --strict
 
-SHELL_FILES = .ci/run .ci/lock $(shell find . -name '*.sh' -not -path './.*')
+SHELL_FILES = .ci/run .ci/lock $(shell find . -path './.*' -prune -o -name '*.sh' -print)
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -273,8 +273,8 @@ class Registry:
             raise TemporaryError(f"The registry's token endpoint answers {answer.status_code}. Build again later.")
         if answer.status_code != httpx.codes.OK:
             raise RegistryError(
-                f"The registry's token endpoint refused the credential ({answer.status_code}). Check that it is valid "
-                "and has the role 'member'."
+                f"The registry's token endpoint refused the credential ({answer.status_code}). Check that it is valid, "
+                "and that the policy rule 'registry:push' allows its roles."
             )
         document = answer.json()
         self._token = str(document.get("token") or document.get("access_token") or "")

@@ -23,7 +23,9 @@ from gateway.http.microversions import MicroversionMiddleware
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
+from gateway.identity.permissions import Permissions
 from gateway.identity.validation_limiter import ValidationLimiter
+from gateway.policy.policy import Policy
 from gateway.server.clients import keystone_client
 from gateway.server.keystone import build_keystone
 from gateway.server.wiring import open_database
@@ -44,7 +46,11 @@ def build_admin_app(
         identity: the Keystone of the administrators, and our credential there.
         tenants: reads and writes Tenant records.
         projects: reads projects from Keystone.
+
+    Raises:
+        ValueError: the policy file cannot be used.
     """
+    permissions = Permissions(Policy(settings.policy_file), settings)
     metrics, recorder = Metrics(), recorder_of(settings)
 
     @contextlib.asynccontextmanager
@@ -60,6 +66,7 @@ def build_admin_app(
                     settings.token_validation_concurrency, wait_seconds=settings.keystone_timeout_seconds
                 ),
                 settings,
+                permissions,
                 auth_url=identity.auth_url,
             )
             app.state.projects = ProjectRoutes(administrators, tenants, projects)

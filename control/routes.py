@@ -26,6 +26,7 @@ from gateway.http.body import json_of, read_body
 from gateway.http.context import context_of
 from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
+from gateway.policy.names import Rule
 from gateway.telemetry.cadf import record
 from policies.names import ProjectId
 from tenancy import use_cases
@@ -61,15 +62,19 @@ class ProjectRoutes:
 
     async def collection(self, request: Request) -> Response:
         """`GET /v1/projects`."""
-        return await self._respond(request, "projects", self._list)
+        return await self._respond(request, Rule.PROJECTS_LIST, "projects", self._list)
 
     async def item(self, request: Request) -> Response:
         """`GET|PUT|PATCH|DELETE /v1/projects/{id}`."""
-        work = {"PUT": self._onboard, "PATCH": self._change, "DELETE": self._offboard}.get(request.method, self._show)
-        return await self._respond(request, "project", work)
+        rule, work = {
+            "PUT": (Rule.PROJECTS_ONBOARD, self._onboard),
+            "PATCH": (Rule.PROJECTS_UPDATE, self._change),
+            "DELETE": (Rule.PROJECTS_OFFBOARD, self._offboard),
+        }.get(request.method, (Rule.PROJECTS_GET, self._show))
+        return await self._respond(request, rule, "project", work)
 
     async def _respond(
-        self, request: Request, route: str, work: Callable[[Request], Coroutine[Any, Any, Response]]
+        self, request: Request, rule: Rule, route: str, work: Callable[[Request], Coroutine[Any, Any, Response]]
     ) -> Response:
         context = context_of(request.scope)
         context.route = route
@@ -79,7 +84,7 @@ class ProjectRoutes:
         async def answer() -> Response:
             nonlocal administrator
             assert context.head is not None
-            administrator = await self._administrators.administrator_of(context.head)
+            administrator = await self._administrators.administrator_of(context.head, rule)
             context.log.user_id = administrator.user_id
             parse_query(context.head.query, PARAMETERS.get(request.method, ()))
             return await work(request)

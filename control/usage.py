@@ -8,6 +8,7 @@ from starlette.responses import Response
 from control.administrator import Administrators
 from gateway.http.context import context_of
 from gateway.http.respond import answer_or_error
+from gateway.policy.names import Rule
 from gateway.usage.answer import UsageReader
 from gateway.usage.query import parse_usage_query
 
@@ -27,7 +28,7 @@ class AdminUsageRoutes:
         async def answer() -> Response:
             head = context.head
             assert head is not None
-            administrator = await self._administrators.administrator_of(head)
+            administrator = await self._administrators.administrator_of(head, Rule.USAGE_GET_ALL)
             context.log.user_id = administrator.user_id
             self._reader.check()
             query = parse_usage_query(head.query, project_id=None, now=dt.datetime.now(dt.UTC))

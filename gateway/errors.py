@@ -73,12 +73,13 @@ class ErrorCode(Enum):
     )
     ROLE_MISSING = ErrorSpec(
         403,
-        "The role '{role}' on project {project_id} is required; an operator can assign it.",
+        "The policy rule '{rule}' does not allow this with the roles of the token on project {project_id}; an operator "
+        "can assign a role that it allows.",
     )
     SERVICE_NOT_LISTED = ErrorSpec(
         403,
-        "The role '{role}' may request checksums only in the projects that the operator has listed, and project "
-        "{project_id} is not one of them.",
+        "A service may request checksums only in the projects that the operator has listed, and project {project_id} "
+        "is not one of them.",
     )
     ACCESS_DENIED_BY_RULE = ErrorSpec(
         403,
@@ -100,9 +101,9 @@ class ErrorCode(Enum):
 
     ADMIN_REQUIRED = ErrorSpec(
         403,
-        "An administrator's token is required, with the role '{role}' and scoped to the system "
-        "('openstack --os-system-scope all token issue') or to a project that the operator has listed. Tokens of "
-        "trusts, OAuth consumers and EC2 credentials are rejected.",
+        "The policy rule '{rule}' requires an administrator's token: by default with the role 'admin', and scoped to "
+        "the system ('openstack --os-system-scope all token issue') or to a project that the operator has listed. "
+        "Tokens of trusts, OAuth consumers and EC2 credentials are rejected.",
     )
     REGISTRY_LOGIN_FAILED = ErrorSpec(
         401,

@@ -32,6 +32,7 @@ from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import Trusts
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.unified import ProjectLimits
+from gateway.policy.policy import Policy
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.wiring import build_authenticator, build_store, open_limit_backend, open_project_limits
 from gateway.settings import Settings
@@ -95,7 +96,11 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
         settings: as for the gateway; those of functions and stores are not used.
         identity: the Keystone of the callers, and our credential there.
         api: what it works on.
+
+    Raises:
+        ValueError: the policy file cannot be used.
     """
+    policy = Policy(settings.policy_file)
     metrics, recorder = Metrics(), recorder_of(settings)
     allowlist = store_origins(settings)
 
@@ -107,7 +112,7 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
             open_limit_backend(settings, metrics) as backend,
             open_project_limits(settings, identity, http, metrics) as project_limits,
         ):
-            authenticator = build_authenticator(settings, identity, metrics, http)
+            authenticator = build_authenticator(settings, identity, metrics, http, policy)
             limiter = ProjectLimiter(backend, settings, metrics, project_limits)
             admission = Admission(authenticator, api.directory, limiter)
             store = build_store(settings, identity, store_http, http, allowlist)

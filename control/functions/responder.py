@@ -19,6 +19,7 @@ from gateway.http.head import RequestHead
 from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
 from gateway.limits.unified import ProjectLimits
+from gateway.policy.names import Rule
 from gateway.telemetry.cadf import record as record_event
 from policies.model import TenantSpec
 from policies.own_function import MAX_NAME
@@ -64,12 +65,13 @@ class Responder:
         self._work = ClusterWork()
 
     async def respond(
-        self, request: Request, work: Work, parameters: tuple[str, ...] = (), *, target: str = "function"
+        self, request: Request, rule: Rule, work: Work, parameters: tuple[str, ...] = (), *, target: str = "function"
     ) -> Response:
         """The response to a request.
 
         Args:
             request: of anybody; its path may have a name.
+            rule: the policy rule of the route.
             work: of the route.
             parameters: that the query may have.
             target: what the path names, for the audit: `function` or `secret`.
@@ -87,7 +89,7 @@ class Responder:
                 raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
             if target == "function":
                 context.log.function = name
-            call = await self.admission.admit(context, readers=request.method not in _WRITES)
+            call = await self.admission.admit(context, rule)
             return await work(FunctionsRequest(call, head, request, parse_query(head.query, parameters)))
 
         response = await answer_or_error(context, answer())

@@ -11,7 +11,7 @@
     GET    /v1/functions/{name}/metrics     calls, errors, durations and cold starts of its revisions
     GET    /v1/functions/{name}/logs        the end of the output of its pods (`tail`), or all that follows (`follow`)
 
-The project is the token's. Members write, readers read.
+The project is the token's. Policy rules say who may do what: by default members write, readers read.
 """
 
 from collections.abc import Callable
@@ -30,6 +30,7 @@ from control.functions.source import SourceUploads
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.body import json_of, read_body
 from gateway.http.query import one_value
+from gateway.policy.names import Rule
 from policies.model import Platform, TenantSpec
 from policies.own_function import OwnFunction
 from policies.own_function_rules import LOWEST_LEVEL
@@ -86,35 +87,39 @@ class FunctionRoutes:
 
     async def collection(self, request: Request) -> Response:
         """`GET /v1/functions`."""
-        return await self._respond(request, self._list, ("limit", "marker"))
+        return await self._respond(request, Rule.FUNCTIONS_LIST, self._list, ("limit", "marker"))
 
     async def item(self, request: Request) -> Response:
         """`GET|PUT|PATCH|DELETE /v1/functions/{name}`."""
-        work = {"PUT": self._put, "PATCH": self._patch, "DELETE": self._delete}.get(request.method, self._show)
-        return await self._respond(request, work)
+        rule, work = {
+            "PUT": (Rule.FUNCTIONS_PUT, self._put),
+            "PATCH": (Rule.FUNCTIONS_UPDATE, self._patch),
+            "DELETE": (Rule.FUNCTIONS_DELETE, self._delete),
+        }.get(request.method, (Rule.FUNCTIONS_GET, self._show))
+        return await self._respond(request, rule, work)
 
     async def revisions(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/revisions`."""
-        return await self._respond(request, self._revisions)
+        return await self._respond(request, Rule.FUNCTIONS_GET, self._revisions)
 
     async def logs(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/logs`."""
-        return await self._respond(request, self._logs, ("tail", "follow"))
+        return await self._respond(request, Rule.FUNCTIONS_GET_LOGS, self._logs, ("tail", "follow"))
 
     async def metrics(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/metrics`."""
-        return await self._respond(request, self._metrics)
+        return await self._respond(request, Rule.FUNCTIONS_GET, self._metrics)
 
     async def source(self, request: Request) -> Response:
         """`PUT /v1/functions/{name}/source`."""
-        return await self._respond(request, self._put_source)
+        return await self._respond(request, Rule.FUNCTIONS_PUT_SOURCE, self._put_source)
 
     async def build_logs(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/build-logs`."""
-        return await self._respond(request, self._build_logs, ("tail",))
+        return await self._respond(request, Rule.FUNCTIONS_GET_LOGS, self._build_logs, ("tail",))
 
-    async def _respond(self, request: Request, work: Work, parameters: tuple[str, ...] = ()) -> Response:
-        return await self._responder.respond(request, work, parameters)
+    async def _respond(self, request: Request, rule: Rule, work: Work, parameters: tuple[str, ...] = ()) -> Response:
+        return await self._responder.respond(request, rule, work, parameters)
 
     async def _list(self, asked: FunctionsRequest) -> Response:
         limit = number(asked.parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
@@ -209,7 +214,7 @@ class FunctionRoutes:
             LogFollow(source=self._log_source, namespace=tenant.namespace, name=asked.name, lines=lines),
             asked.call,
             self._follow_slots,
-            recheck=lambda: self._responder.admission.recheck(asked.call, readers=True),
+            recheck=lambda: self._responder.admission.recheck(asked.call),
             recheck_seconds=self._recheck_seconds,
         )
 

@@ -5,8 +5,8 @@
     PUT    /v1/secrets/{name}   set a value
     DELETE /v1/secrets/{name}   delete, unless a function uses it
 
-Members write, readers list. The form of a value is Barbican's: `payload`, and `payload_content_encoding` if it is
-base64.
+By default members write and readers list. The form of a value is Barbican's: `payload`, and
+`payload_content_encoding` if it is base64.
 """
 
 import base64
@@ -24,6 +24,7 @@ from control.functions.responder import FunctionsRequest, Responder, number
 from gateway.errors import UNCACHEABLE
 from gateway.http.body import json_of, read_body
 from gateway.http.query import one_value
+from gateway.policy.names import Rule
 from gateway.suggestions import unknown_name
 from policies.own_function_secrets import MAX_BYTES
 from tenancy import secret_use_cases as use_cases
@@ -64,12 +65,17 @@ class SecretRoutes:
 
     async def collection(self, request: Request) -> Response:
         """`GET /v1/secrets`."""
-        return await self._responder.respond(request, self._list, ("limit", "marker"), target="secret")
+        return await self._responder.respond(
+            request, Rule.SECRETS_LIST, self._list, ("limit", "marker"), target="secret"
+        )
 
     async def item(self, request: Request) -> Response:
         """`GET|PUT|DELETE /v1/secrets/{name}`."""
-        work = {"PUT": self._put, "DELETE": self._delete}.get(request.method, self._show)
-        return await self._responder.respond(request, work, target="secret")
+        rule, work = {
+            "PUT": (Rule.SECRETS_PUT, self._put),
+            "DELETE": (Rule.SECRETS_DELETE, self._delete),
+        }.get(request.method, (Rule.SECRETS_GET, self._show))
+        return await self._responder.respond(request, rule, work, target="secret")
 
     async def _list(self, asked: FunctionsRequest) -> Response:
         limit = number(asked.parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)

@@ -24,6 +24,7 @@ from control.functions.trigger_trusts import TriggerTrusts
 from control.functions.work import error_for
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.body import json_of, read_body
+from gateway.policy.names import Rule
 from gateway.settings.triggers import TriggerSettings
 from tenancy.function_repository import FunctionRepository
 from tenancy.function_use_cases import get_function
@@ -59,18 +60,21 @@ class TriggerRoutes:
 
     async def collection(self, request: Request) -> Response:
         """`GET /v1/functions/{name}/triggers`."""
-        return await self._responder.respond(request, self._list)
+        return await self._responder.respond(request, Rule.TRIGGERS_LIST, self._list)
 
     async def item(self, request: Request) -> Response:
         """`GET|PUT|DELETE /v1/functions/{name}/triggers/{trigger}`."""
-        work = {"PUT": self._put, "DELETE": self._delete}.get(request.method, self._show)
+        rule, work = {
+            "PUT": (Rule.TRIGGERS_PUT, self._put),
+            "DELETE": (Rule.TRIGGERS_DELETE, self._delete),
+        }.get(request.method, (Rule.TRIGGERS_GET, self._show))
 
         async def checked(asked: FunctionsRequest) -> Response:
             if not _NAME.fullmatch(_name(asked)):
                 raise GatewayError(ErrorCode.ROUTE_NOT_FOUND)
             return await work(asked)
 
-        return await self._responder.respond(request, checked)
+        return await self._responder.respond(request, rule, checked)
 
     async def of_function(self, asked: FunctionsRequest) -> tuple[TriggerRecord, ...]:
         """The triggers of a function that is about to be deleted."""

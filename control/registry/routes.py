@@ -8,12 +8,14 @@ from starlette.responses import JSONResponse, Response
 
 from control.registry.login import Client, RegistryLogins, basic_of
 from control.registry.login_limit import LoginLimiter
-from control.registry.scopes import RegistryRoles, Scope, granted, granted_to_workload, parse_scopes
+from control.registry.scopes import Scope, granted, granted_to_workload, parse_scopes
 from control.registry.tokens import Grant, SigningKey, claims_of
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.context import context_of
 from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
+from gateway.identity.permissions import Permissions
+from gateway.policy.names import Rule
 from gateway.settings import Settings
 from gateway.telemetry.cadf import AuditEvent, record
 from policies.own_build import REGISTRY_USER
@@ -24,6 +26,7 @@ PATH = "/v1/registry/token"
 # Docker sends the last three; they change nothing.
 _PARAMETERS = ("service", "scope", "account", "client_id", "offline_token")
 _OBSERVER = "osfaas-registry-tokens"
+_ACTIONS = {"pull": Rule.REGISTRY_PULL, "push": Rule.REGISTRY_PUSH}
 
 
 class RegistryTokenRoute:
@@ -40,6 +43,7 @@ class RegistryTokenRoute:
         key: SigningKey,
         settings: Settings,
         *,
+        permissions: Permissions,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._logins = logins
@@ -47,7 +51,7 @@ class RegistryTokenRoute:
         self._directory = directory
         self._key = key
         self._settings = settings
-        self._roles = RegistryRoles(settings.member_role, settings.reader_role, settings.registry_base_prefix)
+        self._permissions = permissions
         self._clock = clock
 
     async def token(self, request: Request) -> Response:
@@ -96,10 +100,12 @@ class RegistryTokenRoute:
         return [grant for grant in found if grant.actions]
 
     def _granted(self, client: Client, scope: Scope) -> tuple[str, ...]:
-        if client.caller is not None:
-            return granted(scope, client.caller.project_id, client.caller.roles, self._roles)
+        base_prefix, caller = self._settings.registry_base_prefix, client.caller
+        if caller is not None:
+            permitted = [action for action, rule in _ACTIONS.items() if self._permissions.allows(caller, rule)]
+            return granted(scope, caller.project_id, permitted, base_prefix)
         assert client.workload is not None
-        return granted_to_workload(scope, client.workload, self._roles)
+        return granted_to_workload(scope, client.workload, base_prefix)
 
     def _response(self, client: Client, grants: list[Grant]) -> Response:
         now, seconds = int(self._clock()), self._settings.registry_token_seconds

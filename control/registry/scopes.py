@@ -27,15 +27,6 @@ class Scope:
     actions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryRoles:
-    """Names of roles, and the prefix of base images."""
-
-    member: str
-    reader: str
-    base_prefix: str
-
-
 def parse_scopes(values: Sequence[str]) -> tuple[Scope, ...]:
     """Parses the `scope` parameters of a request. Each may have several scopes, separated by blanks.
 
@@ -60,32 +51,33 @@ def _parse(word: str) -> Scope:
     return Scope(kind, name, wanted)
 
 
-def granted(scope: Scope, project_id: str, roles: Collection[str], rules: RegistryRoles) -> tuple[str, ...]:
+def granted(scope: Scope, project_id: str, permitted: Collection[str], base_prefix: str) -> tuple[str, ...]:
     """The actions of a scope that a caller gets, in the order in which they were asked for; others are left out.
 
     Args:
         scope: what was asked for.
         project_id: of the caller's token; onboarded and not suspended.
-        roles: of the caller on the project.
-        rules: which role allows what.
+        permitted: what policy rules allow the caller on repositories of the project: `pull`, `push`.
+        base_prefix: of base images.
     """
     if scope.kind != "repository" or not _REPOSITORY.fullmatch(scope.name):
         return ()
     owner, _, _ = scope.name.partition("/")
     allowed: set[str] = set()
-    if owner in {project_id, rules.base_prefix} and not {rules.member, rules.reader}.isdisjoint(roles):
+    if owner in {project_id, base_prefix}:
         allowed.add("pull")
-    if owner == project_id != rules.base_prefix and rules.member in roles:
+    if owner == project_id != base_prefix:
         allowed.add("push")
+    allowed.intersection_update(permitted)
     return tuple(action for action in scope.actions if action in allowed)
 
 
-def granted_to_workload(scope: Scope, credential: WorkloadCredential, rules: RegistryRoles) -> tuple[str, ...]:
+def granted_to_workload(scope: Scope, credential: WorkloadCredential, base_prefix: str) -> tuple[str, ...]:
     """The actions of a scope that a build or the kubelet gets. See `granted`."""
     if scope.kind != "repository" or not _REPOSITORY.fullmatch(scope.name):
         return ()
     owner, _, _ = scope.name.partition("/")
-    if owner == rules.base_prefix:
+    if owner == base_prefix:
         return tuple(action for action in scope.actions if action == "pull")
     if owner != credential.project_id:
         return ()

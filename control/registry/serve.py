@@ -21,7 +21,9 @@ from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
+from gateway.identity.permissions import Permissions
 from gateway.identity.validation_limiter import ValidationLimiter
+from gateway.policy.policy import Policy
 from gateway.server.clients import keystone_client
 from gateway.server.keystone import build_keystone
 from gateway.server.serve import open_directory, run
@@ -49,13 +51,15 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
     """Builds the ASGI application.
 
     Raises:
-        ValueError: OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set, or a file of a key has none.
+        ValueError: OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set, or a file of a key has none, or the policy file cannot be
+            used.
     """
     if settings.registry_token_key_file is None:
         raise ValueError("OSFAAS_REGISTRY_TOKEN_KEY_FILE is not set: it names the private key of the registry's tokens")
     key = SigningKey.from_file(settings.registry_token_key_file)
     path = settings.registry_credential_key_file
     workloads = CredentialVerifier.from_file(path, time.time) if path else None
+    permissions = Permissions(Policy(settings.policy_file), settings)
     metrics, recorder = Metrics(), recorder_of(settings)
     service = ServiceRoutes(public_url=settings.public_url, disable_file=settings.disable_file)
 
@@ -68,7 +72,12 @@ def build_registry_app(settings: Settings, identity: IdentityService, directory:
             keystone = build_keystone(settings, identity, http)
             logins = RegistryLogins(keystone, http, limiter, settings, auth_url=identity.auth_url, workloads=workloads)
             app.state.registry = RegistryTokenRoute(
-                logins, LoginLimiter(settings.registry_logins_per_minute), directory, key, settings
+                logins,
+                LoginLimiter(settings.registry_logins_per_minute),
+                directory,
+                key,
+                settings,
+                permissions=permissions,
             )
             yield
 

@@ -31,6 +31,7 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.http.routes import ServiceRoutes
 from gateway.identity.credential import IdentityService
 from gateway.identity.trusts import NO_LOGIN, TrustTokens
+from gateway.policy.policy import Policy
 from gateway.server.clients import USER_AGENT, keystone_client
 from gateway.server.wiring import build_authenticator
 from gateway.settings import Settings
@@ -103,7 +104,8 @@ def build_scheduler_app(settings: Settings, identity: IdentityService, parts: Sc
                 seconds=settings.trigger_check_seconds,
             )
             app.state.outcomes = OutcomeRoutes(
-                identity=build_authenticator(settings, identity, metrics, keystone_http),
+                # It asks who a caller is, and nothing about rules.
+                identity=build_authenticator(settings, identity, metrics, keystone_http, Policy(None)),
                 trustee=trustee,
                 triggers=triggers,
                 statuses=statuses,

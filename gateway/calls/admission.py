@@ -12,6 +12,7 @@ from gateway.identity.caller import Caller
 from gateway.identity.trusts import WorkerUser
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
+from gateway.policy.names import Rule
 from tenancy.directory.protocol import Tenant, TenantDirectory
 from tenancy.model.errors import DirectoryError, NotOnboardedError
 
@@ -20,7 +21,7 @@ _UNKNOWN = frozenset([ErrorCode.KEYSTONE_UNAVAILABLE, ErrorCode.DIRECTORY_UNAVAI
 
 
 class Admission:
-    """Turns a request into a `Call`: token, role and access rules, tenant, rate limit."""
+    """Turns a request into a `Call`: token, policy rule and access rules, tenant, rate limit."""
 
     def __init__(
         self,
@@ -37,15 +38,13 @@ class Admission:
         self._limiter = limiter
         self._worker = worker
 
-    async def admit(
-        self, context: RequestContext, *, services: bool = False, readers: bool = False, counted: bool = True
-    ) -> Call:
+    async def admit(self, context: RequestContext, rule: Rule, *, services: bool = False, counted: bool = True) -> Call:
         """Admits the request whose head is in the context.
 
         Args:
             context: gets the ids of the caller, and the caller itself if it is a service.
-            services: whether service callers may use this route.
-            readers: whether the role for reading is enough.
+            rule: the policy rule of the route.
+            services: whether the route knows service callers.
             counted: whether the request counts against the rate limit.
 
         Raises:
@@ -59,21 +58,19 @@ class Admission:
         context.log.user_id, context.log.project_id = caller.user_id, caller.project_id
         if services and self._identity.has_service_role(caller):
             context.service_caller = caller
-        self._identity.authorise(caller, context.head, services=services, readers=readers)
+        self._identity.authorise(caller, context.head, rule, services=services)
         if self._worker is not None and await self._worker.has_token_of(caller):
             context.attempt_at = context.global_request_id
         tenant = self._tenant_of(caller)
         service = services and self._identity.is_service(caller)
         subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, service, caller.domain_id, CallUsage())
-        call = Call(caller=caller, tenant=tenant, subject=subject, context=context)
+        call = Call(caller=caller, tenant=tenant, subject=subject, context=context, rule=rule)
         if counted:
             await self.count(call)
         return call
 
-    async def recheck(self, call: Call, *, readers: bool = False) -> GatewayError | None:
+    async def recheck(self, call: Call) -> GatewayError | None:
         """The error that would reject this call now, or None; for calls whose reply takes long.
-
-        `readers`: as of `admit`.
 
         It asks as any call does, so mostly the token cache. An outage of Keystone or of the directory rejects nothing
         but a token that has expired.
@@ -81,7 +78,7 @@ class Admission:
         assert call.context.head is not None
         try:
             caller = await self._identity.identify(call.context.head)
-            self._identity.authorise(caller, call.context.head, readers=readers)
+            self._identity.authorise(caller, call.context.head, call.rule)
             self._tenant_of(caller)
         except GatewayError as error:
             if error.kind not in _UNKNOWN:

@@ -6,6 +6,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
+from gateway.policy.names import Rule
 from tenancy.directory.protocol import FunctionAddress, Tenant
 
 
@@ -19,12 +20,14 @@ class Call(NamedTuple):
         tenant: of the caller's project; not suspended.
         subject: the project and caller whose limits apply.
         context: state of the request.
+        rule: the policy rule that allowed it.
     """
 
     caller: Caller
     tenant: Tenant
     subject: LimitSubject
     context: RequestContext
+    rule: Rule
 
     @property
     def of_service(self) -> bool:

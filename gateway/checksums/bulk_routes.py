@@ -29,6 +29,7 @@ from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
 from gateway.operations.acceptance import CHECKSUMS, AsyncCalls
 from gateway.operations.preference import AsyncPreference
+from gateway.policy.names import Rule
 from gateway.settings.limits import ChecksumSettings
 from gateway.telemetry.outcome import GONE
 
@@ -68,7 +69,7 @@ class BulkRoutes:
 
     async def _begin(self, request: Request, context: RequestContext) -> Response:
         assert context.head is not None
-        call = await self._admission.admit(context, services=True)
+        call = await self._admission.admit(context, Rule.CHECKSUMS_LIST, services=True)
         parse_query(context.head.query, ())
         _refuse_other_than_json(request)
         preference = self._asynchronous.preference(context.head)

@@ -22,6 +22,7 @@ from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
 from gateway.objects.model import ObjectRef
 from gateway.operations.acceptance import CHECKSUMS, AsyncCalls
+from gateway.policy.names import Rule
 from gateway.upstream.timing import server_timing
 
 PREFIX = b"/v1/checksums/"
@@ -98,7 +99,7 @@ class ChecksumRoutes:
         *,
         text: bool,
     ) -> Response:
-        call = await self._admission.admit(context, services=True)
+        call = await self._admission.admit(context, Rule.CHECKSUMS_GET, services=True)
         ref, parameters = locate(head)
         want_digest, want_repr_digest = head.joined(b"want-digest"), head.joined(b"want-repr-digest")
         assertions = parse_assertions(head.joined(b"repr-digest"))

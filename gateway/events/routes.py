@@ -28,6 +28,7 @@ from gateway.http.head import RequestHead
 from gateway.http.metrics import Metrics
 from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
+from gateway.policy.names import Rule
 from gateway.settings.limits import ChecksumSettings
 from gateway.telemetry.outcome import CALLER_GONE
 from gateway.triggers.events import EventTriggers, FiredTriggers
@@ -68,7 +69,7 @@ class EventRoutes:
     async def _receive(self, request: Request, context: RequestContext) -> Response:
         head = context.head
         assert head is not None
-        call = await self._admission.admit(context, services=True)
+        call = await self._admission.admit(context, Rule.EVENTS_SEND, services=True)
         events = EventCall(call, self._algorithms(head))
         fired = FiredTriggers()
         with self._slots.slot(call.caller, declared_length(request.headers)) as slot:

@@ -8,21 +8,24 @@ from gateway.http.head import RequestHead
 from gateway.identity import access_rules
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
+from gateway.identity.permissions import Permissions
 from gateway.identity.tokens import reject_malformed, token_of
+from gateway.policy.names import Rule
 from gateway.settings.identity import IdentitySettings
 
 
 class Authenticator:
-    """Checks token, scope, role and access rules, in this order, each with its own error.
+    """Checks token, scope, policy rule and access rules, in this order, each with its own error.
 
-    Most callers are users and need the role for calls. A service caller (the redirector of a storage federation) has
-    the service role, which counts only in projects that the operator has listed and on routes that allow it.
+    Most callers are users. A service caller (the redirector of a storage federation) is one only in projects that the
+    operator has listed, and on routes that know services.
     """
 
     def __init__(
         self,
         tokens: TokenCache,
         settings: IdentitySettings,
+        permissions: Permissions,
         *,
         auth_url: str,
         clock: Callable[[], float] = time.time,
@@ -30,21 +33,10 @@ class Authenticator:
         """`auth_url`: of Keystone, for callers without a valid token; the settings may name another one."""
         self._tokens = tokens
         self._settings = settings
-        self._callers = frozenset([settings.member_role])
-        self._readers = frozenset([settings.member_role, settings.reader_role])
+        self._permissions = permissions
         self._service_type = settings.service_type
         self._www_authenticate_uri = settings.www_authenticate_uri or auth_url
         self._clock = clock
-
-    async def caller_of(self, head: RequestHead) -> Caller:
-        """The caller of a request, authorised as a user.
-
-        Raises:
-            GatewayError: TOKEN_*, ROLE_MISSING, ACCESS_DENIED_BY_RULE, KEYSTONE_UNAVAILABLE.
-        """
-        caller = await self.identify(head)
-        self.authorise(caller, head)
-        return caller
 
     async def identify(self, head: RequestHead) -> Caller:
         """Authenticates the token of a request; does not authorise it.
@@ -75,31 +67,29 @@ class Authenticator:
         return ""
 
     def has_service_role(self, caller: Caller) -> bool:
-        """Whether the caller has the service role, in any project."""
-        return self._settings.service_role in caller.roles
+        """Whether the caller has the role of services, in any project."""
+        return self._permissions.allows(caller, Rule.SERVICE_ROLE)
 
     def is_service(self, caller: Caller) -> bool:
         """Whether the caller is a service caller, in a listed project."""
-        return self.has_service_role(caller) and caller.project_id in self._settings.service_projects
+        return self._permissions.allows(caller, Rule.SERVICE_CALLER)
 
-    def authorise(self, caller: Caller, head: RequestHead, *, services: bool = False, readers: bool = False) -> None:
+    def authorise(self, caller: Caller, head: RequestHead, rule: Rule, *, services: bool = False) -> None:
         """Checks that the caller may make this request.
 
         Args:
             caller: from `identify`.
             head: the request.
-            services: whether service callers may use this route.
-            readers: whether the reader role is enough.
+            rule: the policy rule of the route.
+            services: whether the route knows service callers.
 
         Raises:
             GatewayError: ROLE_MISSING, SERVICE_NOT_LISTED, ACCESS_DENIED_BY_RULE.
         """
-        enough = self._readers if readers else self._callers
-        if enough.isdisjoint(caller.roles) and not (services and self.is_service(caller)):
-            settings, project_id = self._settings, caller.project_id
-            if services and self.has_service_role(caller):
-                raise GatewayError(ErrorCode.SERVICE_NOT_LISTED, role=settings.service_role, project_id=project_id)
-            raise GatewayError(ErrorCode.ROLE_MISSING, role=settings.member_role, project_id=project_id)
+        if not self._permissions.allows(caller, rule):
+            if services and self.has_service_role(caller) and not self.is_service(caller):
+                raise GatewayError(ErrorCode.SERVICE_NOT_LISTED, project_id=caller.project_id)
+            raise GatewayError(ErrorCode.ROLE_MISSING, rule=rule, project_id=caller.project_id)
         path, service = head.path.decode("ascii"), self._service_type
         if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
             raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)

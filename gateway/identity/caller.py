@@ -38,6 +38,7 @@ class Caller:
         trustee_id: the user who got the token by a trust; None: it is of no trust.
         access_rules: None if the token is not restricted by access rules.
         domain_id: of the project.
+        verdicts: of policy rules on this token, with the rules that gave them. A copy begins with none.
     """
 
     token: str = field(repr=False)
@@ -54,3 +55,4 @@ class Caller:
     trustee_id: str | None = None
     access_rules: tuple[AccessRule, ...] | None = None
     domain_id: str = ""
+    verdicts: dict[str, tuple[object, bool]] = field(init=False, repr=False, compare=False, default_factory=dict)

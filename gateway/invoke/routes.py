@@ -21,6 +21,7 @@ from gateway.invoke.target import Target, target_of
 from gateway.limits.limiter import ProjectLimiter
 from gateway.operations.acceptance import INVOKE, AsyncCalls
 from gateway.operations.preference import AsyncPreference
+from gateway.policy.names import Rule
 from gateway.telemetry.outcome import BROKEN, GONE
 from tenancy.directory.protocol import FunctionAddress, Tenant
 
@@ -74,7 +75,7 @@ class InvokeRoutes:
         websocket = WEBSOCKET in scope
         target = target_of(head)
         context.log.function, context.log.tag = target.function, target.tag
-        call = await self._admission.admit(context)
+        call = await self._admission.admit(context, Rule.FUNCTIONS_INVOKE)
         preference = None if websocket else self._asynchronous.preference(head)
         if preference is not None:
             callable_function(call.tenant, target)

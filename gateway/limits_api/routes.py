@@ -13,6 +13,7 @@ from gateway.http.query import parse_query
 from gateway.http.respond import answer_or_error
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits_api.document import limits_document
+from gateway.policy.names import Rule
 
 
 class LimitRoutes:
@@ -33,7 +34,7 @@ class LimitRoutes:
     async def _show(self, context: RequestContext) -> Response:
         head = context.head
         assert head is not None
-        call = await self._admission.admit(context, services=True, readers=True, counted=False)
+        call = await self._admission.admit(context, Rule.LIMITS_GET, services=True, counted=False)
         parse_query(head.query, ())
         used = await self._limiter.use(call.subject)
         document = limits_document(

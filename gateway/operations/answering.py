@@ -17,6 +17,7 @@ from gateway.http.disconnect import unless_gone
 from gateway.http.respond import answer_or_error
 from gateway.json_text import json_bytes
 from gateway.operations.service import not_found
+from gateway.policy.names import Rule
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIMIT = 100
@@ -28,18 +29,16 @@ Found = TypeVar("Found")
 Work = Callable[[Call], Coroutine[Any, Any, Response]]
 
 
-async def answer_admitted(
-    admission: Admission, request: Request, route: str, work: Work, *, readers: bool = False
-) -> Response:
+async def answer_admitted(admission: Admission, request: Request, route: str, work: Work, rule: Rule) -> Response:
     """The answer of `work` to an admitted request, unless the caller leaves before.
 
-    `readers`: whether the role that only reads is enough.
+    `rule`: the policy rule of the route.
     """
     context = context_of(request.scope)
     context.route = route
 
     async def admitted() -> Response:
-        return await work(await admission.admit(context, readers=readers))
+        return await work(await admission.admit(context, rule))
 
     return await answer_or_error(context, unless_gone(request.receive, admitted()))
 

@@ -21,6 +21,7 @@ from gateway.operations.answering import (
 from gateway.operations.callback_url import signing_keys
 from gateway.operations.document import operation_document
 from gateway.operations.service import Operations, store_errors
+from gateway.policy.names import Rule
 from gateway.settings.operations import CallbackSettings
 from operations.store import accepting
 from operations.store.model import State
@@ -61,7 +62,7 @@ class OperationRoutes:
                 document["links"] = next_links("/v1/operations", given, limit=limit, last=found[-1].id)
             return json_answer(document)
 
-        return await self._answer(request, "operations", work, readers=True)
+        return await self._answer(request, "operations", work, Rule.OPERATIONS_LIST)
 
     async def one(self, request: Request) -> Response:
         """`GET /v1/operations/{id}`: its status. `DELETE`: cancels it."""
@@ -75,7 +76,9 @@ class OperationRoutes:
             fields = {} if found.finished else {"Retry-After": "1"}
             return json_answer(operation_document(found), fields=fields)
 
-        return await self._answer(request, "operations.one", work, readers=not cancel)
+        return await self._answer(
+            request, "operations.one", work, Rule.OPERATIONS_CANCEL if cancel else Rule.OPERATIONS_GET
+        )
 
     async def result(self, request: Request) -> Response:
         """`GET /v1/operations/{id}/result`: the answer, byte for byte, with its status and fields."""
@@ -92,7 +95,7 @@ class OperationRoutes:
                 )
             return configured(self._durable).results.response(call, result)
 
-        return await self._answer(request, "operations.result", work)
+        return await self._answer(request, "operations.result", work, Rule.OPERATIONS_GET_RESULT)
 
     async def retry(self, request: Request) -> Response:
         """`POST /v1/operations/{id}/retry`: starts a dead letter again."""
@@ -100,7 +103,7 @@ class OperationRoutes:
         async def work(call: Call) -> Response:
             return accepted(await self._store.retry(call, parse_id(request, call)))
 
-        return await self._answer(request, "operations.retry", work)
+        return await self._answer(request, "operations.retry", work, Rule.OPERATIONS_RETRY)
 
     async def callback_key(self, request: Request) -> Response:
         """`GET /v1/callback-key`: the secret with which receivers verify callbacks (Standard Webhooks)."""
@@ -112,14 +115,14 @@ class OperationRoutes:
                 raise GatewayError(ErrorCode.CALLBACK_REJECTED, why="the operator has set no OSFAAS_CALLBACK_KEYS")
             return json_answer({"secret": keys[0]})
 
-        return await self._answer(request, "callback_key", work)
+        return await self._answer(request, "callback_key", work, Rule.CALLBACK_KEY_GET)
 
     @property
     def _store(self) -> Operations:
         return configured(self._durable).operations
 
-    async def _answer(self, request: Request, route: str, work: Work, *, readers: bool = False) -> Response:
-        return await answer_admitted(self._admission, request, route, work, readers=readers)
+    async def _answer(self, request: Request, route: str, work: Work, rule: Rule) -> Response:
+        return await answer_admitted(self._admission, request, route, work, rule)
 
 
 def _states(given: list[str]) -> list[State]:

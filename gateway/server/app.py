@@ -26,6 +26,7 @@ from gateway.invoke.revision_stats import RevisionStats
 from gateway.invoke.routes import METHODS
 from gateway.invoke.target import PREFIX
 from gateway.operations.checks import check_operations
+from gateway.policy.policy import Policy
 from gateway.server.clients import check_authorities
 from gateway.server.info import info_document
 from gateway.server.openapi import openapi_document
@@ -61,11 +62,12 @@ def build_app(
         triggers: of tenants' functions; None: there are none.
 
     Raises:
-        ValueError: the settings contradict each other.
+        ValueError: the settings contradict each other, or the policy file cannot be used.
     """
     check_default_algorithms(settings.default_algorithms)
     check_authorities(settings)
     check_operations(settings)
+    policy = Policy(settings.policy_file)
     metrics, recorder = Metrics(), recorder_of(settings)
     stats = RevisionStats(settings.function_metrics_revisions)
     metrics.registry.register(stats)
@@ -84,7 +86,14 @@ def build_app(
         async with (
             recording(recorder),
             open_services(
-                settings, identity, directory, metrics, triggers=triggers or NoTriggers(), stats=stats, usage=usage
+                settings,
+                identity,
+                directory,
+                metrics,
+                policy=policy,
+                triggers=triggers or NoTriggers(),
+                stats=stats,
+                usage=usage,
             ) as services,
         ):
             app.state.services = services

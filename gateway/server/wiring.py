@@ -26,6 +26,7 @@ from gateway.http.strict_protocol import ProjectOf
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.credential import IdentityService
+from gateway.identity.permissions import Permissions
 from gateway.identity.trusts import Trusts, TrustTokens, WorkerUser
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
@@ -51,6 +52,7 @@ from gateway.operations.objects import OperationObjects
 from gateway.operations.results import Results
 from gateway.operations.routes import OperationRoutes
 from gateway.operations.service import Operations
+from gateway.policy.policy import Policy
 from gateway.server.clients import open_clients, store_origins
 from gateway.server.keystone import build_keystone, circuit_rules
 from gateway.settings import Settings
@@ -90,6 +92,7 @@ async def open_services(
     directory: TenantDirectory,
     metrics: Metrics,
     *,
+    policy: Policy,
     triggers: TriggerDirectory,
     stats: RevisionStats | None = None,
     usage: UsageRecorder | None = None,
@@ -104,7 +107,7 @@ async def open_services(
         recording_usage(usage, database),
     ):
         limiter = ProjectLimiter(backend, settings, metrics, project_limits)
-        authenticator = build_authenticator(settings, identity, metrics, keystone_http)
+        authenticator = build_authenticator(settings, identity, metrics, keystone_http, policy)
         worker = WorkerUser(identity.credential, settings.operation_trustee_id)
         admission = Admission(authenticator, directory, limiter, worker=worker)
         store = build_store(settings, identity, store_http, keystone_http, allowlist)
@@ -309,7 +312,7 @@ def build_runner(
 
 
 def build_authenticator(
-    settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient
+    settings: Settings, identity: IdentityService, metrics: Metrics, http: httpx.AsyncClient, policy: Policy
 ) -> Authenticator:
     """Builds the service that authenticates callers."""
     cache = TokenCache(
@@ -317,7 +320,7 @@ def build_authenticator(
         settings,
         on_lookup=lambda source, verdict: counter_of(metrics.token_validations, source, verdict).inc(),
     )
-    return Authenticator(cache, settings, auth_url=identity.auth_url)
+    return Authenticator(cache, settings, Permissions(policy, settings), auth_url=identity.auth_url)
 
 
 def build_store(

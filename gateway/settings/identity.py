@@ -4,6 +4,7 @@ The gateway's own credential is not a setting: it comes from where OpenStack's t
 `clouds.yaml`, or `OS_AUTH_URL`, `OS_APPLICATION_CREDENTIAL_ID`, …).
 """
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -72,25 +73,23 @@ class IdentitySettings(TokenCacheSettings):
     stream_recheck_seconds: float = Field(
         30,
         gt=0,
-        description="How often the token, role and tenant of an invocation are checked again while its reply is "
+        description="How often the token, policy rule and tenant of an invocation are checked again while its reply is "
         "streamed or its WebSocket is open. After a revocation a stream goes on for at most this time and "
         "OSFAAS_TOKEN_CACHE_SECONDS.",
     )
-    member_role: str = Field("member", description="Role that a caller needs on its project.")
-    reader_role: str = Field("reader", description="Role that suffices to read the project's limits (/v1/limits).")
-    admin_role: str = Field(
-        "admin",
-        description="Role that onboards and offboards projects (osfaas admin-api), on the system or on one of "
-        "OSFAAS_ADMIN_PROJECTS.",
+    policy_file: Path | None = Field(
+        None,
+        description="File with policy rules, in oslo.policy's form, in place of the defaults: who may do what. It is "
+        "re-read when it changes. Default: none.",
     )
     admin_projects: Words = Field(
         (),
-        description="Ids of projects on which the admin role counts too. A user who may assign roles on one of them is "
-        "an administrator of all tenants. Default: none, so tokens must be scoped to the system.",
+        description="Ids of projects whose tokens have is_admin_project:True in policy rules: by default the role "
+        "admin counts there too. A user who may assign roles on one of them is an administrator of all tenants. "
+        "Default: none, so tokens must be scoped to the system.",
     )
-    service_role: str = Field(
-        "service",
-        description="Role of service callers (Dynafed), which may request checksums without the call role. No role of "
-        "users should imply it.",
+    service_projects: Words = Field(
+        (),
+        description="Ids of projects whose tokens have is_service_project:True in policy rules: by default the role "
+        "service, of callers such as Dynafed, counts there. Default: none.",
     )
-    service_projects: Words = Field((), description="Ids of projects in which the service role counts. Default: none.")

@@ -58,8 +58,8 @@ class OperationSettings(Group):
     )
     operation_roles: Words = Field(
         ("member",),
-        description="Roles that a worker gets for an operation by a trust, if the caller has them: the role for calls, "
-        "and those that the object store asks for.",
+        description="Roles that a worker gets for an operation by a trust, if the caller has them: one that the "
+        "policy rules of what it does allow, and those that the object store asks for.",
     )
     operation_trustee_id: str | None = Field(
         None, description="Id of the workers' user, to whom trusts are given. Default: the gateway's own user."

@@ -11,7 +11,8 @@ class TriggerSettings(Group):
     trigger_roles: Words = Field(
         ("member",),
         description="Roles that a trigger acts with, as far as the user who makes it has them. Must contain "
-        "OSFAAS_MEMBER_ROLE; add the role that the object store asks for, if that is another one.",
+        "one that the policy rule functions:invoke allows; add the role that the object store asks for, if that is "
+        "another one.",
     )
     function_triggers: int = Field(10, ge=0, le=50, description="Maximum number of triggers of one function.")
     project_triggers: int = Field(

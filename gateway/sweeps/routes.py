@@ -25,6 +25,7 @@ from gateway.operations.answering import (
 )
 from gateway.operations.preference import always_async
 from gateway.operations.service import SWEEP, AsyncCall, Operations, not_found, store_errors
+from gateway.policy.names import Rule
 from gateway.settings import Settings
 from gateway.sweeps.document import sweep_document
 from gateway.sweeps.specification import MAX_BODY_BYTES, SweepSpecification, parse_sweep, stored_sweep
@@ -63,7 +64,7 @@ class SweepRoutes:
             context = context_of(request.scope)
             context.route = "sweeps.create"
             return await answer_or_error(context, self._create(request, context))
-        return await self._answer(request, "sweeps", self._list, readers=True)
+        return await self._answer(request, "sweeps", self._list, Rule.SWEEPS_LIST)
 
     async def one(self, request: Request) -> Response:
         """`GET /v1/sweeps/{id}`: its progress, with an estimate."""
@@ -74,10 +75,10 @@ class SweepRoutes:
             fields = {} if found.finished else {"Retry-After": "1"}
             return json_answer(await self._document(found), fields=fields)
 
-        return await self._answer(request, "sweeps.one", work, readers=True)
+        return await self._answer(request, "sweeps.one", work, Rule.SWEEPS_GET)
 
     async def _create(self, request: Request, context: RequestContext) -> Response:
-        call = await self._admission.admit(context)
+        call = await self._admission.admit(context, Rule.SWEEPS_CREATE)
         assert call.context.head is not None
         parse_query(call.context.head.query, ())
         operations, preference = self._own, always_async(call.context.head)
@@ -160,5 +161,5 @@ class SweepRoutes:
     def _own(self) -> Operations:
         return configured(self._operations)
 
-    async def _answer(self, request: Request, route: str, work: Work, *, readers: bool = False) -> Response:
-        return await answer_admitted(self._admission, request, route, work, readers=readers)
+    async def _answer(self, request: Request, route: str, work: Work, rule: Rule) -> Response:
+        return await answer_admitted(self._admission, request, route, work, rule)

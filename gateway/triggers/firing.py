@@ -23,6 +23,7 @@ from gateway.invoke.recheck import ReplyBrokenError
 from gateway.invoke.routes import InvokeRoutes
 from gateway.invoke.target import target_of
 from gateway.objects.model import ObjectRef, ObjectStat, ObjectStore
+from gateway.policy.names import Rule
 from gateway.single_flight import SingleFlight
 from gateway.triggers.invocation import Reply, TriggerRequest, object_request
 from gateway.triggers.outcomes import FOREIGN_TRUST, LOOPING, REFUSED_TRUST, FiringResult, of_error, of_status
@@ -156,7 +157,8 @@ class TriggerFiring:
         access = await self._tokens.access(record.spec.trust_id)
         head = _request(record, ref, access.token, "").head
         try:
-            return await self._admission.admit(RequestContext(request_id=request_id, head=head, route="trigger"))
+            context = RequestContext(request_id=request_id, head=head, route="trigger")
+            return await self._admission.admit(context, Rule.FUNCTIONS_INVOKE)
         except GatewayError as error:
             if error.kind is ErrorCode.TOKEN_INVALID:
                 # It was revoked since the login. The next login says whether the trust is.

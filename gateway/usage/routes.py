@@ -9,6 +9,7 @@ from gateway.calls.admission import Admission
 from gateway.http.context import RequestContext, context_of
 from gateway.http.respond import answer_or_error
 from gateway.limits.limiter import ProjectLimiter
+from gateway.policy.names import Rule
 from gateway.usage.answer import UsageReader
 from gateway.usage.query import parse_usage_query
 
@@ -30,7 +31,7 @@ class UsageRoutes:
     async def _show(self, context: RequestContext) -> Response:
         head = context.head
         assert head is not None
-        call = await self._admission.admit(context, readers=True)
+        call = await self._admission.admit(context, Rule.USAGE_GET)
         self._reader.check()
         query = parse_usage_query(head.query, project_id=call.caller.project_id, now=dt.datetime.now(dt.UTC))
         if query.requests > 1:

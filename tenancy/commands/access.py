@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -41,11 +41,16 @@ EXIT_CODES = (
 
 @dataclass
 class Access:
-    """Lazily opened connections: showing a tenant by id needs no Keystone."""
+    """Lazily opened connections: showing a tenant by id needs no Keystone.
+
+    Attributes:
+        openstack: makes the connection of openstacksdk; None: as the environment says.
+    """
 
     kubeconfig: Path | None
     context: str | None
     platform_file: Path | None
+    openstack: Callable[[], Any] | None = None
 
     @cached_property
     def cluster(self) -> "Cluster":
@@ -73,9 +78,9 @@ class Access:
     @cached_property
     def projects(self) -> "KeystoneProjects":
         """Keystone."""
-        from tenancy.keystone_projects import connect_projects
+        from tenancy.keystone_projects import KeystoneProjects, connect_projects
 
-        return connect_projects()
+        return connect_projects() if self.openstack is None else KeystoneProjects(self.openstack())
 
     @property
     def platform(self) -> "Platform | None":

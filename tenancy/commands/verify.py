@@ -1,18 +1,15 @@
 """`osfaas tenant verify`, a command of the group in `tenancy.commands.tenant`."""
 
-import signal
 import sys
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from typing import Any
 
 import click
 
-from policies.model import IsolationLevel, Platform, TenantSpec
-from tenancy import use_cases
+from policies.model import IsolationLevel
+from tenancy.commands import replaying
 from tenancy.commands.access import Access, project_argument, report_errors
-from tenancy.model.errors import NotOnboardedError
+from tenancy.commands.replaying import VerifyRequest, address_of, replayed
 
-_PORTS = {"http": 80, "https": 443}
 _EXIT_CODES = (
     "Exit codes: 0 every attack that the level covers was proved to fail, 1 an attack succeeded or the replay was"
     " refused, 2 wrong usage, 3 no attack succeeded but not all were proved to fail, 4 no such project or tenant,"
@@ -29,38 +26,21 @@ class Address(click.ParamType[tuple[str, int]]):
         """Returns host and port; a URL without a port has its scheme's default."""
         if isinstance(value, tuple):
             return value
-        parts = urlsplit(value if "//" in value else f"//{value}")
         try:
-            port = parts.port or _PORTS[parts.scheme]
-        except (KeyError, ValueError):
-            self.fail(f"{value!r} has no port", param, ctx)
-        if not parts.hostname:
-            self.fail(f"{value!r} has no host", param, ctx)
-        return parts.hostname, port
+            return address_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command(epilog=_EXIT_CODES)
-@click.option("--against", metavar="PROJECT", help="Tenant to attack. Default: the first other one.")
-@click.option(
-    "--level",
-    type=click.Choice([level.value for level in IsolationLevel]),
-    help="Isolation level to test. Default: the tenant's own.",
-)
+@click.option("--against", metavar="PROJECT", help=replaying.AGAINST)
+@click.option("--level", type=click.Choice([level.value for level in IsolationLevel]), help=replaying.LEVEL)
 @click.option(
     "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
-@click.option("--image", help="Image of the probe pods, with python3. Default: that of the platform's first function.")
-@click.option(
-    "--keystone",
-    type=Address(),
-    envvar="OS_AUTH_URL",
-    help="Keystone, which functions must not reach: HOST:PORT or URL. Default: $OS_AUTH_URL.",
-)
-@click.option(
-    "--store",
-    type=Address(),
-    help="Object store, which functions may reach: HOST:PORT or URL. Default: a destination with a single address.",
-)
+@click.option("--image", help=replaying.IMAGE)
+@click.option("--keystone", type=Address(), envvar="OS_AUTH_URL", help=replaying.KEYSTONE)
+@click.option("--store", type=Address(), help=replaying.STORE)
 @project_argument
 @click.pass_obj
 def verify(access: Access, /, project: str, domain: str | None, **options: Any) -> None:
@@ -71,48 +51,18 @@ def verify(access: Access, /, project: str, domain: str | None, **options: Any) 
     During the replay both tenants have an additional pod, and the first one an additional RoleBinding; they are removed
     at the end. Requests to the Kubernetes API are dry runs.
     """
-    # A signal becomes an exception, so that the pods are removed.
-    signal.signal(signal.SIGTERM, _end)
-    # The official client takes half a second to load.
-    from tenancy.isolation.replay import ReplayRequest, replay
     from tenancy.isolation.report import as_json, as_table
     from tenancy.isolation.verdict import exit_status
-    from tenancy.kubernetes.client import load_configuration
 
+    form, level = options.pop("form"), options.pop("level")
     with report_errors():
-        platform = _platform(access)
-        attacker = use_cases.get_tenant(access.tenants, access.tenant_id(project, domain)).spec
-        victim = _victim(access, attacker, options["against"], domain)
-        order = ReplayRequest(
-            tenant=attacker,
-            victim=victim,
-            platform=platform,
-            level=IsolationLevel(options["level"]) if options["level"] else attacker.isolation,
-            image=options["image"] or next(iter(platform.functions.values())).image,
-            keystone=options["keystone"],
-            store=options["store"],
+        platform = access.platform
+        if platform is None:
+            raise click.UsageError("A platform file is required: osfaas tenant --platform FILE verify …")
+        wanted = VerifyRequest(
+            project=project, domain=domain, level=IsolationLevel(level) if level else None, **options
         )
-        findings = replay(load_configuration(access.kubeconfig, context=access.context), order)
-    show = as_table if options["form"] == "table" else as_json
-    click.echo(show(findings, attacker.namespace, victim.namespace, order.level))
-    sys.exit(exit_status(findings))
-
-
-def _platform(access: Access) -> Platform:
-    platform = access.platform
-    if platform is None:
-        raise click.UsageError("A platform file is required: osfaas tenant --platform FILE verify …")
-    return platform
-
-
-def _victim(access: Access, attacker: TenantSpec, against: str | None, domain: str | None) -> TenantSpec:
-    """The given tenant, or the first one that is not the attacker."""
-    wanted = access.tenant_id(against, domain) if against else None
-    for record in use_cases.list_tenants(access.tenants):
-        if record.spec.project_id != attacker.project_id and wanted in {None, record.spec.project_id}:
-            return record.spec
-    raise NotOnboardedError("there is no other tenant to attack: onboard a second one, or name one with --against")
-
-
-def _end(number: int, _frame: object) -> NoReturn:
-    sys.exit(128 + number)
+        found = replayed(access, platform, wanted)
+    show = as_table if form == "table" else as_json
+    click.echo(show(found.findings, found.tenant, found.victim, found.level))
+    sys.exit(exit_status(found.findings))

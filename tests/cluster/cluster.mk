@@ -35,7 +35,7 @@ test-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/fun
 
 # Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance. The chart
 # installs the product a second time: test-helm.
-test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but Knative's own, the chart's and kills of builds
+test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but those that have a target of their own
 	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation $(foreach name,conformance chart build_kills,--ignore tests/cluster/test_$(name).py)
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the attacks, on a cluster of their own

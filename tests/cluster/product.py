@@ -20,6 +20,7 @@ from tests.cluster.guide import INSTALLATION, commands
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.certificates import make_authority
 from tests.cluster.node.facts import API_PORT, NODE_ADDRESS, OPENSTACK_ADDRESS
+from tests.cluster.platform.sandbox import RUNTIME_CLASS
 from tests.cluster.progress import step
 from tests.cluster.recipes.images import STREAMS_IMAGE
 from tests.machine import scaled
@@ -56,6 +57,7 @@ _SMALL: Mapping[str, Any] = {
     "queue_proxy_cpu_millis": 25,
     # Names that cannot be on a registry: the images lie on the node.
     "own_function_images": ["dev.local"],
+    "sandbox_runtime_class": RUNTIME_CLASS,
     # Knative's own tests leave many behind for a while.
     "further_services": 30,
 }

@@ -16,6 +16,7 @@ from policies.names import ProjectId, namespace_of
 from policies.own_build import PULL_SECRET
 from tests.cluster.commands import wait_until
 from tests.cluster.layout import CHECKOUT
+from tests.cluster.platform.sandbox import RUNTIME_CLASS
 from tests.cluster.product import EDGE_HOST
 from tests.cluster.progress import say
 from tests.integration.wheels import write_wheel
@@ -180,7 +181,9 @@ def test_a_build_is_as_isolated_as_a_function(developer: Developer, thumbnail: d
     assert pods
     for pod in pods:
         spec, (container,) = pod["spec"], pod["spec"]["containers"]
-        assert (spec["hostUsers"], spec["automountServiceAccountToken"]) == (False, False)
+        # The sandbox has a kernel of its own, and gVisor starts no pod in a user namespace.
+        assert (spec["runtimeClassName"], spec.get("hostUsers", True)) == (RUNTIME_CLASS, True)
+        assert spec["automountServiceAccountToken"] is False
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert not [volume for volume in spec["volumes"] if "projected" in volume or "hostPath" in volume]

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from policies.labels import OWN_FUNCTION
 from policies.names import ProjectId, namespace_of
 from tenancy.function_repository import KubernetesFunctionRepository
 from tenancy.kubernetes.client import connect
 from tenancy.model.errors import ConflictError
 from tests.cluster.commands import CommandError, wait_until
 from tests.cluster.layout import CHECKOUT
+from tests.cluster.platform.sandbox import RUNTIME_CLASS
 from tests.cluster.product import EDGE_HOST
 from tests.cluster.progress import say
 from tests.cluster.testbed import PROBE_IMAGE
@@ -212,19 +214,32 @@ def test_the_first_deployment_begins_and_ends_with_the_lines_of_the_page(member:
     assert (printed[:2], printed[-1]) == (shown[:2], shown[-1])
 
 
+def test_the_function_runs_in_the_sandbox(member: Member, hello: str) -> None:
+    """The project is at level L3: the origin of the code decides. The container's kernel is not the node's."""
+    assert member.call(hello).status_code == 200
+    kubectl, where = member.product.cluster.kubectl, ("-n", member.namespace)
+    pod = next(pod for pod in member.product.pods(member.namespace) if pod["metadata"]["labels"].get(OWN_FUNCTION))
+    assert pod["spec"]["runtimeClassName"] == RUNTIME_CLASS
+    name = pod["metadata"]["name"]
+    release = kubectl("exec", *where, name, "-c", "function", "--", "cat", "/proc/sys/kernel/osrelease")
+    (node,) = kubectl.get("nodes")["items"]
+    assert release.strip() != node["status"]["nodeInfo"]["kernelVersion"]
+
+
 def _without_values(line: str) -> str:
     """Times and names of revisions differ."""
     return re.sub(r"\d+\.\d|\b[0-9a-f]{8}\b", "…", line).strip()
 
 
 def test_own_code_runs_as_isolated_as_the_level_says(member: Member, hello: str) -> None:
-    """In a user namespace, without a token, with a read-only root, as the user of the specification."""
+    """In the sandbox, without a token, with a read-only root, as the user of the specification."""
     assert member.call(f"{hello}/").status_code == 200
     pods = [pod for pod in member.product.pods(member.namespace) if pod["metadata"]["name"].startswith(hello)]
     assert pods
     for pod in pods:
         spec = pod["spec"]
-        assert spec["hostUsers"] is False
+        # gVisor starts no pod in a user namespace; what holds at L3 without a sandbox is tested by `host-users`.
+        assert (spec["runtimeClassName"], spec.get("hostUsers", True)) == (RUNTIME_CLASS, True)
         assert spec["automountServiceAccountToken"] is False
         (container,) = [each for each in spec["containers"] if each["name"] == "function"]
         assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -329,9 +329,9 @@ def test_a_deleted_function_is_gone(program: ClusterProgram, hello: str) -> None
 
 
 def test_no_command_is_left_out(program: ClusterProgram) -> None:
-    """By the tests before this one, which the whole file runs."""
+    """By the tests before this one, which the whole file runs; who has the client alone has no `tenant verify`."""
     page = (CHECKOUT / "docs/reference/openstack.md").read_text(encoding="utf-8")
-    commands = re.findall("^## (.*)$", page, re.MULTILINE)
+    commands = [each for each in re.findall("^## (.*)$", page, re.MULTILINE) if each != "function tenant verify"]
     assert len(commands) > 20
     used = [" ".join((*words, "")) for words in program.used]
     assert [each for each in commands if not any(line.startswith(f"{each} ") for line in used)] == []

@@ -124,17 +124,29 @@ def test_worker_of_the_release_before_finds_no_function_to_call(durable, token):
 
 def test_one_key_is_one_object(durable, cloud, backend, token):
     path, key = f"/v1/invoke/echo/long-key-{durable.database.name}", f"long-{durable.database.name}"
+    all_upload, before = threading.Barrier(4), set(kept(cloud))
 
     def post(body: bytes = LONG):
         return durable.post(token, path, content=chunks(body), Idempotency_Key=key)
 
+    def race(_number: int):
+        """Ends its body when the bodies of all are on their way, so nobody knows the key of another."""
+
+        def pieces():
+            yield LONG[:-1]
+            wait_until(lambda: uploading(cloud) >= 4, what="four uploads")
+            all_upload.wait(timeout=scaled(60))
+            yield LONG[-1:]
+
+        return durable.post(token, path, content=pieces(), Idempotency_Key=key)
+
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: post(), range(4)))
+        found = list(pool.map(race, range(4)))
     assert {each.status_code for each in found} == {202, 409}
     (location,) = {each.headers["Location"] for each in found}
     name = kept(cloud, location)
-    everything = kept(cloud)
     assert len(name) == 1
+    assert set(kept(cloud)) - before == set(name)
     assert code(post()) == "idempotency.running"
     other = post(LONG[:-1] + b"x")
     assert (other.status_code, code(other)) == (422, "idempotency.conflict")
@@ -143,7 +155,7 @@ def test_one_key_is_one_object(durable, cloud, backend, token):
         assert durable.ended(token, location)["state"] == "succeeded"
     again = post()
     assert (again.status_code, again.headers["Location"]) == (202, location)
-    assert set(kept(cloud)) <= {*everything, *kept(cloud, location)}
+    assert set(kept(cloud)) <= {*before, *kept(cloud, location)}
     assert executed(backend, f"long-key-{durable.database.name}") == 1
 
 
@@ -211,10 +223,10 @@ def test_caller_who_stops_in_the_middle_leaves_nothing(durable, cloud, token):
     assert durable.gateway.get("/v1/operations?limit=1000", token).json()["operations"] == listed
 
 
-def uploading(cloud) -> bool:
-    """Whether Swift's proxy has a connection to the object server."""
+def uploading(cloud) -> int:
+    """The number of connections of Swift's proxy to the object server."""
     server, proxy = cloud.services["swift-object"], psutil.Process(cloud.services["swift-proxy"].pid)
-    return any(bool(each.raddr) and each.raddr.port == server.port for each in proxy.net_connections(kind="tcp"))
+    return sum(bool(each.raddr) and each.raddr.port == server.port for each in proxy.net_connections(kind="tcp"))
 
 
 # --- attacks, and what may happen to an object between the 202 and the call

@@ -194,6 +194,8 @@ def test_killed_workers_leave_what_an_uninterrupted_sweep_leaves(swept, containe
     location = begin(swept, token, "swept", limits={"requests_per_second": 10}, **order)
     reached = [0]
     for number in range(10):
+        if reached[-1] > COUNT // PART - 4:
+            break  # A fast machine does more between two kills; what is left is for the last worker.
         with swept.worker(OSFAAS_WORKER_LEASE_SECONDS=str(scaled(1)), OSFAAS_SWEEP_TURN_SECONDS="0.1") as worker:
             wait_until(lambda: swept.show(token, location)["state"] != "queued", what="a claim", seconds=30)
             if number % 2:

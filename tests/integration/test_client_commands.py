@@ -154,7 +154,7 @@ def test_failure_is_a_sentence_on_stderr_and_nothing_on_stdout(warm, cloud, fail
     [
         pytest.param("alice", {"OS_CLOUD": "nobody"}, "nobody", id="no-such-cloud"),
         pytest.param("dave", {}, "not onboarded", id="not-onboarded"),
-        pytest.param("alice-reader", {}, "role 'member'", id="role-missing"),
+        pytest.param("alice-reader", {}, "policy rule 'checksums:get'", id="role-missing"),
     ],
 )
 def test_caller_who_gets_nothing_is_told_why(environment, objects, user, more, sentence):

@@ -89,7 +89,9 @@ def test_every_page_with_outputs_runs_here_or_on_the_cluster():
     of_databases = {"docs/how-to/run-workers.md"}
     # test_openstack_commands.py
     of_openstack = {"docs/tutorials/openstack.md"}
-    others = on_cluster | of_given_counts | of_databases | of_openstack
+    # tests/unit/gateway/test_policy_docs.py
+    of_policy = {"docs/how-to/policy.md"}
+    others = on_cluster | of_given_counts | of_databases | of_openstack | of_policy
     assert with_outputs | {"README.md"} == AT_LEAST.keys() | others
 
 

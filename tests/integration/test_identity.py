@@ -65,10 +65,10 @@ def test_unscoped_and_system_scoped_tokens_are_refused_with_the_reason(gateway, 
         assert word in response.json()["error"]["message"]
 
 
-def test_a_reader_is_told_which_role_is_missing(gateway, path, cloud):
+def test_a_reader_is_told_which_rule_refuses(gateway, path, cloud):
     response = gateway.get(path, cloud.token("alice-reader"), headers=JSON)
     assert (response.status_code, code(response)) == (403, "role.missing")
-    assert "'member'" in response.json()["error"]["message"]
+    assert "policy rule 'checksums:get'" in response.json()["error"]["message"]
 
 
 def test_a_project_that_is_not_onboarded_is_told_how_it_can_be(gateway, path, cloud):

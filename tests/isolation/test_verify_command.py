@@ -1,4 +1,7 @@
-"""`osfaas tenant verify` as an administrator runs it: its verdict, its exit status, and that nothing of it stays."""
+"""`osfaas tenant verify` as an administrator runs it: its verdict, its exit status, and that nothing of it stays.
+
+Once as `openstack function tenant verify`, without a credential: ids of projects need no Keystone.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,16 +26,16 @@ from tests.isolation.arena import IMAGE, KEYSTONE_PORT, PLATFORM, STORE_PORT, TE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.isolation.arena import Arena
 
+_OPENSTACK = str(Path(sys.executable).with_name("openstack"))
 _LEFT = ("-l", "app.kubernetes.io/managed-by=osfaas-verify", "-o", "name")
 
 
 @pytest.fixture(scope="module")
-def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The command line for the tenant against the victim; both have a record."""
+def options(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """What both commands are told: the tenant against the victim; both have a record."""
     file: Path = tmp_path_factory.mktemp("platform") / "platform.yaml"
     platform = {
         "functions": {"checksums": {"image": IMAGE}},
@@ -48,18 +52,15 @@ def command(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for record in records:
             arena.cluster.kubectl.apply(record)
             ending.callback(arena.cluster.kubectl, "delete", "tenant.osfaas.dev", record["metadata"]["name"])
-        group = [
-            sys.executable,
-            "-m",
-            "client.cli",
-            "tenant",
-            "--kubeconfig",
-            kubeconfig,
-            "--platform",
-            str(file),
-        ]
         keystone = f"http://{OPENSTACK_ADDRESS}:{KEYSTONE_PORT}"
-        yield [*group, "verify", TENANT.project_id, "--against", VICTIM.project_id, "--keystone", keystone]
+        where = ["--platform", str(file), "--kubeconfig", kubeconfig]
+        yield [*where, "--against", VICTIM.project_id, "--keystone", keystone, TENANT.project_id]
+
+
+@pytest.fixture(scope="module")
+def command(options: list[str]) -> list[str]:
+    """The command line of `osfaas`, whose group has the options that say where."""
+    return [sys.executable, "-m", "client.cli", "tenant", *options[:4], "verify", *options[4:]]
 
 
 def test_nothing_stays_when_it_is_interrupted(arena: Arena, command: list[str]) -> None:
@@ -74,7 +75,7 @@ def test_nothing_stays_when_it_is_interrupted(arena: Arena, command: list[str]) 
         _await_nothing_left(arena, namespace)
 
 
-def test_a_defence_that_is_missing_is_told_by_name_and_by_the_exit_status(arena: Arena, command: list[str]) -> None:
+def test_a_defence_that_is_missing_is_told_by_name_and_by_the_exit_status(arena: Arena, options: list[str]) -> None:
     """One policy too many opens the way out; what protects the victim, and Pod Security, still hold."""
     careless = {
         "apiVersion": "networking.k8s.io/v1",
@@ -84,11 +85,11 @@ def test_a_defence_that_is_missing_is_told_by_name_and_by_the_exit_status(arena:
     }
     arena.cluster.kubectl.apply(careless)
     try:
-        status, told = _run(command)
+        status, told = _run([_OPENSTACK, "function", "tenant", "verify", *options, "-f", "json"])
     finally:
         ref = network_policy(TENANT.namespace, "careless")
         arena.objects.delete(ref, uid=(arena.objects.get(ref) or {})["metadata"]["uid"])
-    breached = {attack["name"] for attack in told["attacks"] if attack["verdict"] == "breached"}
+    breached = {attack["Attack"] for attack in told if attack["Verdict"] == "breached"}
     assert status == 1
     assert {"kubernetes-api", "keystone", "kubelet"} <= breached
     assert not {"pod-ip-8012", "host-path"} & breached
@@ -96,7 +97,7 @@ def test_a_defence_that_is_missing_is_told_by_name_and_by_the_exit_status(arena:
 
 def test_a_tenant_as_it_should_be_passes(arena: Arena, command: list[str]) -> None:
     """Every attack that its level covers is shown to fail, and nothing stays behind."""
-    status, told = _run(command)
+    status, told = _run([*command, "--output", "json"])
     wrong = [attack for attack in told["attacks"] if attack["verdict"] != "defended" and attack["failsFrom"] <= "L3"]
     assert not wrong, json.dumps(wrong)
     # It shares the node's kernel, which level L3 does not deny.
@@ -107,8 +108,7 @@ def test_a_tenant_as_it_should_be_passes(arena: Arena, command: list[str]) -> No
     _await_nothing_left(arena, TENANT.namespace)
 
 
-def _run(command: list[str]) -> tuple[int, Any]:
-    argv = [*command, "--output", "json"]
+def _run(argv: list[str]) -> tuple[int, Any]:
     done = subprocess.run(argv, cwd=CHECKOUT, env=_environment(), capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

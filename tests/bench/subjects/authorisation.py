@@ -15,6 +15,8 @@ from gateway.http.metrics import Metrics
 from gateway.identity.credential import find_identity_service
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
+from gateway.policy.names import Rule
+from gateway.policy.policy import Policy
 from gateway.server.clients import keystone_client
 from gateway.server.serve import open_directory
 from gateway.server.wiring import build_authenticator
@@ -29,15 +31,15 @@ async def main(calls: int) -> None:
     head = RequestHead("HEAD", b"/v1/checksums/bench/object-1", b"", fields)
     async with keystone_client(settings, service) as keystone_http:
         metrics = Metrics()
-        authenticator = build_authenticator(settings, service, metrics, keystone_http)
+        authenticator = build_authenticator(settings, service, metrics, keystone_http, Policy(settings.policy_file))
         limiter = ProjectLimiter(InMemoryLimitBackend(), settings, metrics)
         admission = Admission(authenticator, directory, limiter)
         context = RequestContext(head=head)
         for _ in range(50):
-            await admission.admit(context, counted=False)
+            await admission.admit(context, Rule.CHECKSUMS_GET, counted=False)
         started = time.process_time()
         for _ in range(calls):
-            await admission.admit(context, counted=False)
+            await admission.admit(context, Rule.CHECKSUMS_GET, counted=False)
         print(time.process_time() - started)
 
 

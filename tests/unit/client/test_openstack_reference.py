@@ -14,16 +14,19 @@ PAGE = ROOT / "docs" / "reference" / "openstack.md"
 HEAD = """\
 # Commands of openstack
 
-Commands that the package `osfaas-client` adds to `openstack`. [How to use them](../how-to/openstack.md). Commands that
-show or list have all formatters of `openstack` (`-f json`, `yaml`, `csv`, `value`, `table`) and `-c COLUMN`; each has
-`--help`. Exit codes: 0 done, 1 failed, 2 wrong usage. This page is generated.
+Commands that the package `osfaas-client` adds to `openstack`; `function tenant verify` comes with
+`openstack-faas-gateway`, because it needs access to the cluster. [How to use them](../how-to/openstack.md). Commands
+that show or list have all formatters of `openstack` (`-f json`, `yaml`, `csv`, `value`, `table`) and `-c COLUMN`; each
+has `--help`. Exit codes: 0 done, 1 failed, 2 wrong usage. This page is generated.
 """
 
 
 def commands() -> dict[str, str]:
     """Class of each command by its words."""
-    project = tomllib.loads((ROOT / "distributions/client/pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found: dict[str, str] = project["entry-points"]["openstack.function.v1"]
+    found: dict[str, str] = {}
+    for file in ("pyproject.toml", "distributions/client/pyproject.toml"):
+        project = tomllib.loads((ROOT / file).read_text(encoding="utf-8"))["project"]
+        found |= project["entry-points"]["openstack.function.v1"]
     return {name.replace("_", " "): where for name, where in sorted(found.items())}
 
 

@@ -26,10 +26,12 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
 from gateway.identity.credential import IdentityService
+from gateway.identity.permissions import Permissions
 from gateway.identity.trusts import NotDelegableError, TrustAccess, TrustOrder, TrustRefusedError
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.unified import ProjectLimits
+from gateway.policy.policy import Policy
 from gateway.settings import Settings
 from gateway.settings.identity import IdentitySettings
 from gateway.settings.limits import LimitSettings
@@ -311,7 +313,9 @@ class Api:
         self.secrets = Secrets()
         self.logs = Logs()
         identities = IdentitySettings()
-        authenticator = Authenticator(TokenCache(self._validate, identities), identities, auth_url="https://k.test/v3")
+        permissions = Permissions(Policy(None), identities)
+        cache = TokenCache(self._validate, identities)
+        self.authenticator = authenticator = Authenticator(cache, identities, permissions, auth_url="https://k.test/v3")
         metrics = Metrics()
         self.limits = ProjectLimits()
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics, self.limits)

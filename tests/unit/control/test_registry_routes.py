@@ -46,7 +46,7 @@ def endpoint() -> tuple[httpx.AsyncClient, Callable[[str], str]]:
     )
     limiter = LoginLimiter(LIMIT, clock=lambda: 0.0)
     signing = SigningKey(ec.generate_private_key(ec.SECP256R1()))
-    route = RegistryTokenRoute(logins, limiter, Tenants(), signing, settings)  # type: ignore[arg-type]
+    route = RegistryTokenRoute(logins, limiter, Tenants(), signing, settings, permissions=unused)  # type: ignore[arg-type]
     routes = Starlette(routes=[Route(PATH, route.token)])
     app = ClientAddresses(RequestMiddleware(routes, settings, Metrics()), trusted_proxies=0)
     signer = CredentialSigner(key)

@@ -9,18 +9,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from control.registry.scopes import MAX_SCOPES, RegistryRoles, Scope, granted, parse_scopes
+from control.registry.scopes import MAX_SCOPES, Scope, granted, parse_scopes
 from control.registry.tokens import Grant, SigningKey, claims_of
 from gateway.errors import GatewayError
 
 OWN, OTHER = "a" * 32, "b" * 32
-RULES = RegistryRoles("member", "reader", "base")
 
 
 def actions(
-    name: str, *roles: str, kind: str = "repository", wanted: tuple[str, ...] = ("pull", "push", "delete", "*")
+    name: str, *permitted: str, kind: str = "repository", wanted: tuple[str, ...] = ("pull", "push", "delete", "*")
 ):
-    return granted(Scope(kind, name, wanted), OWN, roles, RULES)
+    return granted(Scope(kind, name, wanted), OWN, permitted, "base")
 
 
 @pytest.mark.parametrize(
@@ -44,31 +43,31 @@ def actions(
     ],
 )
 def test_repository_that_is_not_the_projects_is_not_granted(name: str) -> None:
-    assert actions(name, "member", "reader", "admin") == ()
+    assert actions(name, "pull", "push") == ()
 
 
 def test_other_kinds_are_not_granted() -> None:
     """The catalogue of a registry has the names of all tenants' repositories."""
-    assert actions("catalog", "member", kind="registry") == ()
-    assert actions(f"{OWN}/x", "member", kind="repository(plugin)") == ()
+    assert actions("catalog", "pull", "push", kind="registry") == ()
+    assert actions(f"{OWN}/x", "pull", "push", kind="repository(plugin)") == ()
 
 
-def test_role_decides() -> None:
+def test_what_policy_rules_permit_decides() -> None:
     assert actions(f"{OWN}/x") == ()
-    assert actions(f"{OWN}/x", "admin") == ()
-    assert actions(f"{OWN}/x", "reader") == ("pull",)
-    assert actions(f"{OWN}/x/y", "member") == ("pull", "push")
+    assert actions(f"{OWN}/x", "pull") == ("pull",)
+    assert actions(f"{OWN}/x", "push") == ("push",)
+    assert actions(f"{OWN}/x/y", "pull", "push") == ("pull", "push")
 
 
 def test_base_images_are_pulled_by_all_and_pushed_by_none() -> None:
-    assert actions("base/asgi", "member") == actions("base/asgi", "reader") == ("pull",)
+    assert actions("base/asgi", "pull", "push") == actions("base/asgi", "pull") == ("pull",)
     assert actions("base/asgi") == ()
     # Not even by a project whose id is the prefix.
-    assert granted(Scope("repository", "base/asgi", ("push",)), "base", ["member"], RULES) == ()
+    assert granted(Scope("repository", "base/asgi", ("push",)), "base", ["push"], "base") == ()
 
 
 def test_nothing_is_granted_that_was_not_asked_for() -> None:
-    assert actions(f"{OWN}/x", "member", wanted=("pull",)) == ("pull",)
+    assert actions(f"{OWN}/x", "pull", "push", wanted=("pull",)) == ("pull",)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
 from gateway.identity.tokens import token_of
+from gateway.policy.names import Rule
 from gateway.settings.server import RequestSettings
 from gateway.usage.answer import UsageReader
 from operations.store import usage
@@ -32,9 +33,10 @@ START = 1_793_491_200_000  # 2026-11-01
 class Administrators:
     """Knows one token."""
 
-    async def administrator_of(self, head: Any) -> Administrator:
+    async def administrator_of(self, head: Any, rule: Rule) -> Administrator:
+        assert rule is Rule.USAGE_GET_ALL
         if token_of(head) != "admin":
-            raise GatewayError(ErrorCode.ADMIN_REQUIRED, role="admin")
+            raise GatewayError(ErrorCode.ADMIN_REQUIRED, rule=rule)
         return Administrator("root", "root", "system")
 
 

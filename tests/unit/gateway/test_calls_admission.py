@@ -16,9 +16,12 @@ from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import AccessRule, Caller
 from gateway.identity.outage import OutageError
+from gateway.identity.permissions import Permissions
 from gateway.identity.trusts import WorkerUser
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
+from gateway.policy.names import Rule
+from gateway.policy.policy import Policy
 from gateway.settings.identity import IdentitySettings
 from gateway.settings.limits import LimitSettings
 from policies.names import NamespaceName, ProjectId
@@ -51,7 +54,13 @@ class Cloud:
         self.asked = 0
         settings = IdentitySettings(token_cache_seconds=30, token_stale_seconds=60)
         cache = TokenCache(self._validate, settings, clock=self._clock, stopwatch=self._clock)
-        authenticator = Authenticator(cache, settings, auth_url="https://keystone.test/v3", clock=self._clock)
+        authenticator = Authenticator(
+            cache,
+            settings,
+            Permissions(Policy(None), settings),
+            auth_url="https://keystone.test/v3",
+            clock=self._clock,
+        )
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(), Metrics())
         self.admission = Admission(authenticator, self, limiter, self._clock, WorkerUser(self, None))
 
@@ -77,7 +86,7 @@ class Cloud:
 
 
 async def admitted(cloud: Cloud) -> Call:
-    return await cloud.admission.admit(RequestContext(head=HEAD))
+    return await cloud.admission.admit(RequestContext(head=HEAD), Rule.FUNCTIONS_INVOKE)
 
 
 async def test_call_that_is_still_allowed_goes_on_and_costs_a_look_into_the_cache() -> None:
@@ -141,5 +150,5 @@ async def test_only_the_token_of_a_worker_makes_a_request_an_attempt(
     """Otherwise a caller could have many calls counted as one."""
     cloud = Cloud()
     cloud.verdict = dataclasses.replace(CALLER, delegated=trustee_id is not None, trustee_id=trustee_id)
-    call = await cloud.admission.admit(RequestContext(head=HEAD, global_request_id=OPERATION))
+    call = await cloud.admission.admit(RequestContext(head=HEAD, global_request_id=OPERATION), Rule.FUNCTIONS_INVOKE)
     assert call.context.attempt_at == attempt_at

@@ -21,6 +21,7 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+from gateway.policy.names import Rule
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 
@@ -94,7 +95,11 @@ def work_on(services: Any, *names: str, paid: int = 0, call: Call | None = None)
     request = BulkChecksumRequest(tuple(entries), ("md5",), force=False, store=False)
     tenant = Tenant(ProjectId("p"), NamespaceName("faas-p"), {})
     call = call or Call(
-        caller=CALLER, tenant=tenant, subject=LimitSubject(CALLER.project_id, "u"), context=RequestContext()
+        caller=CALLER,
+        tenant=tenant,
+        subject=LimitSubject(CALLER.project_id, "u"),
+        context=RequestContext(),
+        rule=Rule.CHECKSUMS_GET,
     )
     return BulkWork(call, request, paid, admission=services, checksums=services, small=services)
 

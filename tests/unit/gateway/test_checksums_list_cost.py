@@ -24,6 +24,7 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.operations.acceptance import AsyncCalls
+from gateway.policy.names import Rule
 from gateway.settings.limits import ChecksumSettings
 from gateway.settings.server import RequestSettings
 from policies.names import NamespaceName, ProjectId
@@ -47,10 +48,11 @@ class Flow:
         self.short = True
         self.lines = ContentBudget(1 << 25)
 
-    async def admit(self, context: RequestContext, *, services: bool) -> Call:
+    async def admit(self, context: RequestContext, rule: Rule, *, services: bool) -> Call:
         assert services
+        assert rule in {Rule.CHECKSUMS_LIST, Rule.EVENTS_SEND}
         subject = LimitSubject(CALLER.project_id, CALLER.user_id)
-        call = Call(caller=CALLER, tenant=TENANT, subject=subject, context=context)
+        call = Call(caller=CALLER, tenant=TENANT, subject=subject, context=context, rule=Rule.CHECKSUMS_GET)
         await self.count(call)
         return call
 

@@ -26,6 +26,7 @@ from gateway.limits.limiter import ProjectLimiter
 from gateway.limits.model import LimitSubject
 from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.policy.names import Rule
 from gateway.settings.limits import LimitSettings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from policies.model import Limits
@@ -52,7 +53,8 @@ class Identity:
     async def identify(self, head: RequestHead) -> Caller:
         return self.caller
 
-    def authorise(self, caller: Caller, head: RequestHead, *, services: bool, readers: bool) -> None:
+    def authorise(self, caller: Caller, head: RequestHead, rule: Rule, *, services: bool) -> None:
+        assert rule is Rule.CHECKSUMS_GET
         self.authorised.append((caller, services))
 
     def has_service_role(self, caller: Caller) -> bool:
@@ -196,7 +198,7 @@ class Harness:
     async def admit(self, head: RequestHead, context: RequestContext | None = None) -> Call:
         context = context or RequestContext()
         context.head = head
-        return await self.admission.admit(context, services=True)
+        return await self.admission.admit(context, Rule.CHECKSUMS_GET, services=True)
 
     async def answer(self, *algorithms: str, caller: Caller = CALLER, tenant: Tenant = TENANT, **order: bool) -> Answer:
         request = ChecksumRequest(REF, algorithms or ("adler32",), **order)
@@ -210,7 +212,7 @@ class Harness:
 
 def call_of(caller: Caller = CALLER, tenant: Tenant = TENANT) -> Call:
     subject = LimitSubject(caller.project_id, caller.user_id, tenant.limits, "service" in caller.roles)
-    return Call(caller=caller, tenant=tenant, subject=subject, context=RequestContext())
+    return Call(caller=caller, tenant=tenant, subject=subject, context=RequestContext(), rule=Rule.CHECKSUMS_GET)
 
 
 def other(token: str) -> Caller:

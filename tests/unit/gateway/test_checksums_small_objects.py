@@ -32,6 +32,7 @@ from gateway.limits.model import BYTES_PER_SECOND, CONCURRENT_CALLS, LimitSubjec
 from gateway.limits.service_queue import ServiceCallerQueue
 from gateway.objects.http import StoreFailureError
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat, OpenedObject
+from gateway.policy.names import Rule
 from gateway.settings.limits import LimitSettings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionRequest
@@ -177,7 +178,9 @@ class Harness:
     @property
     def call(self) -> Call:
         subject = LimitSubject(CALLER.project_id, CALLER.user_id)
-        return Call(caller=CALLER, tenant=self.tenant, subject=subject, context=RequestContext())
+        return Call(
+            caller=CALLER, tenant=self.tenant, subject=subject, context=RequestContext(), rule=Rule.CHECKSUMS_GET
+        )
 
     async def answers(self, *names: str, algorithms: tuple[str, ...] = ("adler32",), **order: bool) -> list[Outcome]:
         names = names or tuple(self.store.contents)

@@ -18,6 +18,7 @@ from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.http import StoreFailureError, StoreUnreachableError, refused
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat
+from gateway.policy.names import Rule
 from gateway.upstream.function_client import ReplyCutError
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import FunctionAddress, Tenant
@@ -51,7 +52,13 @@ async def digests(function: Function, problem: GatewayError | None = None) -> di
     fake: Any = function
     tenant = Tenant(CALLER.project_id, NamespaceName("faas-p"), {})
     subject = LimitSubject(CALLER.project_id, CALLER.user_id)
-    call = Call(caller=CALLER, tenant=tenant, subject=subject, context=RequestContext(request_id="req-1"))
+    call = Call(
+        caller=CALLER,
+        tenant=tenant,
+        subject=subject,
+        context=RequestContext(request_id="req-1"),
+        rule=Rule.CHECKSUMS_GET,
+    )
     job = Job(call=call, stat=STAT, contract=DigestContract(("adler32",)))
     target = Target(address=FunctionAddress("http://f.test"), permanent_failure=lambda: problem)
     return await Attempts(store, fake, Metrics()).result(job, target)

@@ -22,6 +22,7 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+from gateway.policy.names import Rule
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 
@@ -31,6 +32,7 @@ CALL = Call(
     tenant=Tenant(ProjectId("p"), NamespaceName("faas-p"), {}),
     subject=LimitSubject(CALLER.project_id, CALLER.user_id),
     context=RequestContext(),
+    rule=Rule.CHECKSUMS_GET,
 )
 # Equally long, so that only their bytes tell them apart; the last two have the same ETag and size.
 CONTENTS = {"a" * 32: b"first", "b" * 32: b"other", "c" * 32: b"third"}

@@ -14,6 +14,7 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import AccessRule, Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ByteStream, Capability, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.policy.names import Rule
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 from tests.garbage import cycles
@@ -65,7 +66,13 @@ class Admission:
 
 def call_of(caller: Caller = CALLER) -> Call:
     tenant = Tenant(PROJECT, NamespaceName("faas-p"), {})
-    return Call(caller=caller, tenant=tenant, subject=LimitSubject(PROJECT, "u"), context=RequestContext("req-1"))
+    return Call(
+        caller=caller,
+        tenant=tenant,
+        subject=LimitSubject(PROJECT, "u"),
+        context=RequestContext("req-1"),
+        rule=Rule.CHECKSUMS_GET,
+    )
 
 
 def binder(store: Store, admission: Admission | None = None) -> ObjectBinder:

@@ -19,6 +19,7 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ByteStream, ObjectKind, ObjectRef, ObjectStat, SignedUrl
+from gateway.policy.names import Rule
 from gateway.upstream.function_client import FunctionRequest
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import FunctionAddress, Tenant
@@ -171,7 +172,7 @@ async def compute(
 ) -> dict[str, str]:
     subject = LimitSubject(CALLER.project_id, CALLER.user_id)
     tenant = Tenant(CALLER.project_id, NamespaceName("faas-p"), {})
-    call = Call(caller=CALLER, tenant=tenant, subject=subject, context=RequestContext("req-1"))
+    call = Call(caller=CALLER, tenant=tenant, subject=subject, context=RequestContext("req-1"), rule=Rule.CHECKSUMS_GET)
     job = Job(call=call, stat=stat, contract=DigestContract(NAMES))
     return await functions.compute(job, Target(address=ADDRESS), capability)
 

@@ -16,6 +16,7 @@ from gateway.http.context import RequestContext
 from gateway.identity.caller import Caller
 from gateway.limits.model import LimitSubject
 from gateway.objects.model import ObjectKind, ObjectRef, ObjectStat
+from gateway.policy.names import Rule
 from policies.names import NamespaceName, ProjectId
 from tenancy.directory.protocol import Tenant
 from tests.machine import scaled, settled
@@ -27,7 +28,7 @@ ALGORITHMS = ("adler32",)
 
 def call_of(caller: Caller) -> Call:
     subject = LimitSubject(caller.project_id, caller.user_id)
-    return Call(caller=caller, tenant=TENANT, subject=subject, context=RequestContext("req-1"))
+    return Call(caller=caller, tenant=TENANT, subject=subject, context=RequestContext("req-1"), rule=Rule.EVENTS_SEND)
 
 
 class Checksums:

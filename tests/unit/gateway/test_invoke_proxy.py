@@ -18,6 +18,7 @@ from gateway.invoke.body import InboundBody
 from gateway.invoke.proxy import Invocation, Proxy, ReplyBrokenError
 from gateway.invoke.target import Target
 from gateway.limits.model import LimitSubject
+from gateway.policy.names import Rule
 from gateway.settings.upstream import FunctionSettings
 from gateway.upstream.diagnostics import FunctionDiagnostics
 from gateway.upstream.function_client import FunctionClient
@@ -76,7 +77,13 @@ async def discard(message: Message) -> None:
 
 def invocation_of(url: str, problem: FunctionProblem | None) -> Invocation:
     tenant = Directory(problem).tenant_of(PROJECT)
-    call = Call(caller=CALLER, tenant=tenant, subject=LimitSubject(PROJECT, "u"), context=RequestContext("req-1"))
+    call = Call(
+        caller=CALLER,
+        tenant=tenant,
+        subject=LimitSubject(PROJECT, "u"),
+        context=RequestContext("req-1"),
+        rule=Rule.FUNCTIONS_INVOKE,
+    )
     return Invocation(call, HEAD, Target("f", b"/"), FunctionAddress(url, callable=True))
 
 

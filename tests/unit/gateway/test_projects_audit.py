@@ -17,6 +17,7 @@ from control.routes import ProjectRoutes
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.metrics import Metrics
 from gateway.http.middleware import RequestMiddleware
+from gateway.policy.names import Rule
 from gateway.settings.server import RequestSettings
 from tenancy.model.errors import UnavailableError
 
@@ -27,9 +28,9 @@ class Administrators:
     def __init__(self, known: Administrator | None) -> None:
         self._known = known
 
-    async def administrator_of(self, _head: Any) -> Administrator:
+    async def administrator_of(self, _head: Any, rule: Rule) -> Administrator:
         if self._known is None:
-            raise GatewayError(ErrorCode.ADMIN_REQUIRED, role="admin")
+            raise GatewayError(ErrorCode.ADMIN_REQUIRED, rule=rule)
         return self._known
 
 

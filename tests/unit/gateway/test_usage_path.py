@@ -27,12 +27,14 @@ from gateway.http.middleware import RequestMiddleware
 from gateway.identity.authenticate import Authenticator
 from gateway.identity.cache import TokenCache
 from gateway.identity.caller import Caller
+from gateway.identity.permissions import Permissions
 from gateway.invoke.objects import ObjectInvocations
 from gateway.invoke.proxy import Proxy
 from gateway.invoke.routes import METHODS, InvokeRoutes
 from gateway.limits.backend import InMemoryLimitBackend
 from gateway.limits.limiter import ProjectLimiter
 from gateway.operations.acceptance import AsyncCalls
+from gateway.policy.policy import Policy
 from gateway.settings.identity import IdentitySettings
 from gateway.settings.limits import LimitSettings
 from gateway.settings.server import RequestSettings
@@ -63,7 +65,12 @@ class Edge:
     def __init__(self, url: str, functions: FunctionClient, database: Database) -> None:
         self.url, self.limits, self.metrics = url, Limits(), Metrics()
         settings = IdentitySettings()
-        authenticator = Authenticator(TokenCache(self._validate, settings), settings, auth_url="https://k.test/v3")
+        authenticator = Authenticator(
+            TokenCache(self._validate, settings),
+            settings,
+            Permissions(Policy(None), settings),
+            auth_url="https://k.test/v3",
+        )
         limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), self.metrics)
         admission = Admission(authenticator, self, limiter)
         proxy = Proxy(functions, FunctionDiagnostics(self), recheck=admission.recheck, recheck_seconds=30)

@@ -93,7 +93,7 @@ async def test_without_the_authority_nothing_is_called(answer: object, outcome: 
         (httpx.Response(404, text="nothing here"), Outcome.REJECTED, ""),
         (httpx.Response(503, text="broken"), Outcome.FAILED, ""),
         (error(ErrorCode.TENANT_SUSPENDED, project_id="p", reason="unpaid"), Outcome.REFUSED, "ProjectSuspended"),
-        (error(ErrorCode.ROLE_MISSING, role="member", project_id="p"), Outcome.REFUSED, "RoleMissing"),
+        (error(ErrorCode.ROLE_MISSING, rule="functions:invoke", project_id="p"), Outcome.REFUSED, "RoleMissing"),
         (error(ErrorCode.FUNCTION_NOT_FOUND, project_id="p", function="f"), Outcome.REFUSED, "FunctionNotReady"),
         (error(ErrorCode.FUNCTION_NOT_RUNNING, function="f", why="image"), Outcome.FAILED, ""),
         (httpx.ConnectError("refused"), Outcome.FAILED, ""),

@@ -1,0 +1,55 @@
+"""Names of the policy rules. A route names one; operators override them by these names."""
+
+from enum import StrEnum
+
+
+class Rule(StrEnum):
+    """The policy rules; the first five are referred to by the others."""
+
+    CONTEXT_IS_ADMIN = "context_is_admin"
+    PROJECT_MEMBER = "project_member"
+    PROJECT_READER = "project_reader"
+    SERVICE_ROLE = "service_role"
+    SERVICE_CALLER = "service_caller"
+
+    FUNCTIONS_INVOKE = "functions:invoke"
+    CHECKSUMS_GET = "checksums:get"
+    CHECKSUMS_LIST = "checksums:list"
+    EVENTS_SEND = "events:send"
+    LIMITS_GET = "limits:get"
+    USAGE_GET = "usage:get"
+    OPERATIONS_LIST = "operations:list"
+    OPERATIONS_GET = "operations:get"
+    OPERATIONS_GET_RESULT = "operations:get_result"
+    OPERATIONS_CANCEL = "operations:cancel"
+    OPERATIONS_RETRY = "operations:retry"
+    CALLBACK_KEY_GET = "callback_key:get"
+    SWEEPS_LIST = "sweeps:list"
+    SWEEPS_GET = "sweeps:get"
+    SWEEPS_CREATE = "sweeps:create"
+
+    FUNCTIONS_LIST = "functions:list"
+    FUNCTIONS_GET = "functions:get"
+    FUNCTIONS_GET_LOGS = "functions:get_logs"
+    FUNCTIONS_PUT = "functions:put"
+    FUNCTIONS_PUT_SOURCE = "functions:put_source"
+    FUNCTIONS_UPDATE = "functions:update"
+    FUNCTIONS_DELETE = "functions:delete"
+    SECRETS_LIST = "secrets:list"
+    SECRETS_GET = "secrets:get"
+    SECRETS_PUT = "secrets:put"
+    SECRETS_DELETE = "secrets:delete"
+    TRIGGERS_LIST = "triggers:list"
+    TRIGGERS_GET = "triggers:get"
+    TRIGGERS_PUT = "triggers:put"
+    TRIGGERS_DELETE = "triggers:delete"
+
+    REGISTRY_PULL = "registry:pull"
+    REGISTRY_PUSH = "registry:push"
+
+    PROJECTS_LIST = "projects:list"
+    PROJECTS_GET = "projects:get"
+    PROJECTS_ONBOARD = "projects:onboard"
+    PROJECTS_UPDATE = "projects:update"
+    PROJECTS_OFFBOARD = "projects:offboard"
+    USAGE_GET_ALL = "usage:get_all"
