@@ -12,8 +12,8 @@ import pytest
 from packageurl import PackageURL
 from packaging.utils import canonicalize_name
 
-from images.__main__ import CONTEXTS
 from images.buildah import Buildah, buildah
+from images.release import CONTEXTS
 from localcloud.services import free_ports
 from releases.version import checkout_version
 from tests.cluster.recipes.archives import ARCHIVE

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from images.__main__ import CHECKOUT, CONTEXTS, check_wheels
 from images.bill import bill_of
 from images.buildah import ImageError
 from images.contents import Contents, DebianPackage, Distribution, contents_of
+from images.release import CHECKOUT, CONTEXTS, check_wheels
 
 DIGEST, BASE = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 SAID = {
