@@ -3,14 +3,14 @@
 # (docs/how-to/run-without-kubernetes.md).
 ARG PYTHON=python:3.11-slim
 
-FROM ${PYTHON} AS dependencies
-RUN python3 -m venv /opt/osfaas
+# Our wheels, built from the checkout. `make images` has those of `make dist` in the place of this stage.
+FROM ${PYTHON} AS wheels
 WORKDIR /src
 COPY requirements.txt ./
-RUN /opt/osfaas/bin/pip install --no-cache-dir --no-compile --require-hashes --requirement requirements.txt
-
-# Our wheels, built from the checkout. `make images` has those of `make dist` in the place of this stage.
-FROM dependencies AS wheels
+# Of the locked packages, the one that builds wheels.
+RUN python3 -m venv /build \
+ && sed -n '/^setuptools==/,/[^\\]$/p' requirements.txt >/build/setuptools.txt \
+ && /build/bin/pip install --no-cache-dir --require-hashes --requirement /build/setuptools.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY functions/runtimes ./functions/runtimes
 COPY distributions ./distributions
@@ -22,9 +22,12 @@ COPY osfaas ./osfaas
 COPY control ./control
 COPY gateway ./gateway
 COPY operations ./operations
-RUN /opt/osfaas/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist ./distributions/builder ./distributions/client .
+RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist ./distributions/builder ./distributions/client .
 
-FROM dependencies AS build
+FROM ${PYTHON} AS build
+RUN python3 -m venv /opt/osfaas
+COPY requirements.txt /src/
+RUN /opt/osfaas/bin/pip install --no-cache-dir --no-compile --require-hashes --requirement /src/requirements.txt
 COPY --from=wheels /dist/osfaas_*.whl /dist/openstack_faas_gateway-*.whl /dist/
 # Bytecode is written here, once: a start should not compile, and the user below may not write. It holds whatever time its
 # source has, and is the same in each build.

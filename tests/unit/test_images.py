@@ -78,7 +78,7 @@ def test_every_image_takes_wheels_from_the_stage_that_a_release_replaces() -> No
     """By the name that `make images` passes to buildah; a Dockerfile without it would take the checkout's sources."""
     for context in CONTEXTS.values():
         text = (CHECKOUT / context / "Dockerfile").read_text(encoding="utf-8")
-        assert "FROM dependencies AS wheels\n" in text
+        assert "FROM ${PYTHON} AS wheels\n" in text
         (copied,) = [line for line in text.splitlines() if line.startswith("COPY --from=wheels ")]
         assert all(word.startswith("/dist/") for word in copied.split()[2:])
 
