@@ -69,7 +69,7 @@ images: $(VENV)/.installed  ## after `make dist`: images from its wheels, bills 
 	@grep -hv '^#' images/apt.txt | xargs localcloud/debian.sh
 	@$(BIN)/python -m images .cache/images --dist .cache/dist --python $(PYTHON_IMAGE)
 
-# Not part of CI, whose test cluster has these images, each built once: eight builds.
+# Not part of CI, whose test cluster has these images, each built once: twelve builds.
 test-images: cluster-packages  ## each image twice: the same digest, its bill of materials, its start (as root)
 	@$(BIN)/python -m pytest tests/images -q
 

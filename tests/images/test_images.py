@@ -13,6 +13,7 @@ from packageurl import PackageURL
 from packaging.utils import canonicalize_name
 
 from images.buildah import Buildah, buildah
+from images.contents import SCRIPT, contents_of
 from images.release import CONTEXTS
 from localcloud.services import free_ports
 from releases.version import checkout_version
@@ -195,6 +196,15 @@ def test_function_answers(loaded: tuple[Buildah, dict[str, str]], tmp_path: Path
     (module,) = (own.replace("-", "_") for own in OURS[name])
     said = tool.run(found[name], "python", "-c", ASK, module, HEALTH[name], str(*free_ports(1)), folders=folders)
     assert {"health 200", "status 0"} <= set(said.splitlines()), said
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_dockerfile_alone_builds_its_wheels_from_the_checkout(base: Path, tmp_path: Path, name: str) -> None:
+    """As `docker build` does: nothing takes the place of the stage of the wheels."""
+    with buildah(tmp_path / "storage") as tool:
+        tool.build(CHECKOUT / CONTEXTS[name], "localhost/alone", tool.pull(f"docker-archive:{base}"))
+        contents = contents_of(tool.run("localhost/alone", "python", "-c", SCRIPT))
+    assert OURS[name] <= {each.name for each in contents.distributions}
 
 
 def test_without_one_time_for_all_files_each_build_has_a_digest_of_its_own(base: Path, tmp_path: Path) -> None:
