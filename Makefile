@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph chart chart-test demo test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml $(wildcard distributions/*/p
 	@touch $@
 
 # What a user installs, and nothing else.
-.cache/dist/.client: distributions/install.sh $(wildcard distributions/*/pyproject.toml distributions/*/requirements.txt) $(shell find client osfaas builds -name '*.py' -o -name '*.txt')
+.cache/dist/.client: distributions/build.sh distributions/install.sh $(wildcard distributions/*/pyproject.toml distributions/*/requirements.txt) $(shell find client osfaas builds -name '*.py' -o -name '*.txt')
 	@echo "==> Client in an environment of its own (.cache/dist/client)"
 	@PYTHON=$(PYTHON) bash distributions/install.sh .cache/dist client
 	@touch $@
@@ -62,6 +62,16 @@ dist:  ## wheels and source distributions in .cache/dist/dist; each is installed
 
 chart: $(VENV)/.installed  ## the Helm chart in .cache/dist/chart, made from the manifests
 	@$(BIN)/python -m charts .cache/dist/chart
+
+# Whoever makes a release names the base image: any with Python 3.11 and its venv module.
+images: $(VENV)/.installed  ## after `make dist`: images from its wheels, bills of materials, digests, in .cache/images (as root); PYTHON_IMAGE=docker://…@sha256:…
+	@test -n "$(PYTHON_IMAGE)" || { echo "name the base image: make images PYTHON_IMAGE=docker://…@sha256:…" >&2; exit 2; }
+	@grep -hv '^#' images/apt.txt | xargs localcloud/debian.sh
+	@$(BIN)/python -m images .cache/images --dist .cache/dist --python $(PYTHON_IMAGE)
+
+# Not part of CI, whose test cluster has these images, each built once: eight builds.
+test-images: cluster-packages  ## each image twice: the same digest, its bill of materials, its start (as root)
+	@$(BIN)/python -m pytest tests/images -q
 
 test-devstack: install  ## the plug-in of devstack: every phase on a real Keystone and Swift, one checksum, nothing left
 	@$(BIN)/python -m pytest tests/devstack -q
@@ -191,7 +201,7 @@ SHELL_FILES = .ci/run .ci/lock $(shell find . -path './.*' -prune -o -name '*.sh
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy builds charts client osfaas control gateway operations releases tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
+	@$(BIN)/mypy builds charts client images osfaas control gateway operations releases tenancy policies localcloud functions/checksums/checksums_function functions/thumbnail functions/runtimes/framework/framework_runtime functions/runtimes/asgi/asgi_runtime
 	@$(BIN)/lint-imports
 	@$(BIN)/shellcheck --external-sources $(SHELL_FILES)
 

@@ -1,6 +1,7 @@
 """Manifests and configurations of OCI images as values. Pure: the same input gives the same bytes."""
 
 import json
+import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,10 +105,10 @@ def sbom_of(image_digest: str, base_digest: str, packages: Sequence[Package]) ->
     components = [
         {
             "type": "library",
-            "bom-ref": f"pkg:pypi/{_normal(package.name)}@{package.version}",
+            "bom-ref": _purl(package),
             "name": package.name,
             "version": package.version,
-            "purl": f"pkg:pypi/{_normal(package.name)}@{package.version}",
+            "purl": _purl(package),
             **({"hashes": [{"alg": "SHA-256", "content": package.sha256}]} if package.sha256 else {}),
         }
         for package in packages
@@ -154,5 +155,6 @@ def source_manifest(archive_digest: str, archive_size: int, empty_digest: str) -
     return to_json(document)
 
 
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
+def _purl(package: Package) -> str:
+    """The package URL, written as its specification says."""
+    return f"pkg:pypi/{package.name.lower().replace('_', '-')}@{urllib.parse.quote(package.version)}"

@@ -112,6 +112,10 @@ def _deployment(key: str, item: Manifest) -> Iterator[Binding]:
             annotation = f"checksum/{name.removeprefix('osfaas-')}"
             path = (*template, "metadata", "annotations", annotation)
             yield Binding(path=path, expression=f'include "{expression}" . | sha256sum')
+    # The same for policy rules, which only some sites have.
+    if '"configMap": {"name": "osfaas-policy"' in text:
+        path = (*template, "metadata", "annotations", "checksum/policy")
+        yield Binding(path=path, expression="and .Values.policy (sha256sum .Values.policy)", optional=True)
     yield from _credentials(item, container, pod)
 
 

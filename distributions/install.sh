@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the distributions of the checkout into DIR/dist, each wheel from its source distribution, and installs each of
-# those that are named (default: all) into an environment of its own, DIR/NAME, which has nothing else.
+# Builds the distributions of the checkout (build.sh), and installs each of those that are named (default: all) into an
+# environment of its own, DIR/NAME, which has nothing else.
 #
 #     install.sh DIR [client|builder|gateway ...]
 set -euo pipefail
@@ -17,33 +17,15 @@ client_python=${CLIENT_PYTHON:-$(for each in 3.9 3.10; do
 done || true)}
 client_python=${client_python:-$python}
 
-mkdir -p "$dir"
+PYTHON=$python bash "$checkout/distributions/build.sh" "$dir"
 dir=$(cd "$dir" && pwd)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-[ -x "$dir/build/bin/python" ] || "$python" -m venv "$dir/build"
-"$dir/build/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$checkout/distributions/builder/requirements.txt"
-
-# A copy, so that nothing of a build stays in the checkout, and nothing of an earlier one gets in.
-cp -RL "$checkout/distributions/client" "$checkout/distributions/builder" "$scratch"
-mkdir "$scratch/gateway"
-(cd "$checkout" && cp -R pyproject.toml README.md LICENSE control gateway operations tenancy policies localcloud "$scratch/gateway")
-find "$scratch" -name __pycache__ -prune -exec rm -rf {} + -o -name '*.egg-info' -prune -exec rm -rf {} +
-# The version of the tag, or a development version after the last one.
-(cd "$checkout" && "$python" -m releases stamp "$scratch"/*/)
-rm -rf "$dir/dist"
-mkdir "$dir/dist"
-for name in builder client gateway; do
-    (cd "$scratch/$name" && "$dir/build/bin/python" -c 'import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])' "$dir/dist") >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
-done
-PATH=$dir/build/bin:$PATH "$dir/build/bin/pip" wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$dir/dist" "$dir"/dist/*.tar.gz
 
 for name in "$@"; do
     lock=distributions/$name/requirements.txt run=$python wheels=()
     case $name in
         builder) wheels=("$dir"/dist/osfaas_builder-*.whl) ;;
         client) run=$client_python wheels=("$dir"/dist/osfaas_client-*.whl) ;;
-        gateway) lock=requirements.txt wheels=("$dir"/dist/*.whl) ;;
+        gateway) lock=requirements.txt wheels=("$dir"/dist/{osfaas,openstack_faas_gateway}*.whl) ;;
     esac
     if [ "$name" = client ] && "$run" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then wheels+=("$dir"/dist/osfaas_builder-*.whl); fi
     rm -rf "${dir:?}/$name"

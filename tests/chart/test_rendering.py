@@ -14,10 +14,10 @@ import yaml
 
 from tests.chart.conftest import CHECKOUT, EXAMPLE, Helm, Values
 from tests.machine import scaled
-from tests.unit.manifests.rendered import rendered
+from tests.unit.manifests.rendered import overlay_with_policy, rendered
 
 Change = Callable[..., Values]
-_HASH = re.compile(r"^(osfaas-(?:gateway|platform))-[0-9a-z]{10}$")
+_HASH = re.compile(r"^(osfaas-(?:gateway|platform|policy))-[0-9a-z]{10}$")
 DIGEST = "sha256:" + "1" * 64
 EVERYTHING: Values = {
     "worker.enabled": True,
@@ -49,6 +49,7 @@ _NETWORK = {"cidrs": ["203.0.113.99/32"], "ports": [9999]}
 OTHER: Values = {
     "publicUrl": "https://other.example.org",
     "platform": "functions: {}\ndestinations: []\n",
+    "policy": '"sweeps:create": "role:auditor"\n',
     "regionName": "RegionTwo",
     "settings": {"OSFAAS_OPERATION_ROLES": "member"},
     "namespace.create": False,
@@ -127,12 +128,18 @@ def without_own(item: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def test_the_example_renders_the_objects_of_the_example_overlay(helm: Helm) -> None:
+@pytest.mark.parametrize("policy", [False, True], ids=["defaults", "policy"])
+def test_the_example_renders_the_objects_of_the_example_overlay(helm: Helm, tmp_path: Path, *, policy: bool) -> None:
     """Object by object, but for names of ConfigMaps, checksums of settings, and that Helm keeps the namespace."""
-    file = ("--set-file", f"platform={EXAMPLE / 'platform.yaml'}")
+    folder, files = "manifests/overlays/example", [("platform", EXAMPLE / "platform.yaml")]
+    if policy:
+        folder = str(overlay_with_policy(tmp_path, OTHER["policy"]))
+        files.append(("policy", tmp_path / "policy.yaml"))
+    given = [word for name, file in files for word in ("--set-file", f"{name}={file}")]
     example = ("--values", str(helm.chart / "example-values.yaml"))
-    chart = by_identity([without_own(item) for item in helm.objects({}, *example, *file, "--include-crds")])
-    overlay = by_identity(with_plain_names(rendered("manifests/overlays/example")))
+    chart = by_identity([without_own(item) for item in helm.objects({}, *example, *given, "--include-crds")])
+    overlay = by_identity(with_plain_names(rendered(folder)))
+    assert (("ConfigMap", "osfaas-system", "osfaas-policy") in chart) == policy
     assert chart.keys() == overlay.keys()
     for identity, item in overlay.items():
         assert chart[identity] == item, identity
@@ -172,12 +179,14 @@ def test_every_value_has_an_effect(helm: Helm, changed: Change, path: str) -> No
 
 def test_changed_settings_start_new_pods(helm: Helm, changed: Change) -> None:
     """Of all that read them, and of nothing else."""
-    before = by_identity(helm.objects(changed({})))
-    for path, processes in (
-        ("settings", {"gateway", "admin-api", "functions-api", "scheduler"}),
-        ("platform", {"controller", "functions-api"}),
+    policy: Values = {"policy": '"sweeps:list": "!"', "registryTokens.enabled": True}
+    for given, path, processes in (
+        ({}, "settings", {"gateway", "admin-api", "functions-api", "scheduler"}),
+        ({}, "platform", {"controller", "functions-api"}),
+        (policy, "policy", {"gateway", "admin-api", "functions-api", "registry-tokens"}),
     ):
-        after = by_identity(helm.objects(changed({path: OTHER[path]})))
+        before = by_identity(helm.objects(changed(given)))
+        after = by_identity(helm.objects(changed({**given, path: OTHER[path]})))
         different = {key[2] for key in after if key[0] == "Deployment" and after[key] != before[key]}
         assert different == {f"osfaas-{process}" for process in processes}
 
@@ -238,6 +247,11 @@ def test_missing_required_value_is_named(helm: Helm, changed: Change, path: str)
         ({"platform": "functions: [unclosed"}, "platform"),
         ({"platform": "destinations: []"}, "--set-file platform=platform.yaml"),
         ({"platform": "functions: {}\nsystem_namespace: other"}, "system_namespace"),
+        ({"policy": "sweeps:create: [unclosed"}, "policy is not a mapping"),
+        ({"policy": "- sweeps:create"}, "policy is not a mapping"),
+        ({"policy": '"sweeps:create": true'}, "sweeps:create"),
+        ({"policy": {"sweeps:create": "!"}}, "policy"),
+        ({"settings": {"OSFAAS_POLICY_FILE": "/policy.yaml"}}, "'OSFAAS_POLICY_FILE'"),
         ({"functionsApi.enabled": False}, "functionsApi.enabled"),
         ({"gateway.autoscaling.maxReplicas": 1}, "minReplicas"),
     ],

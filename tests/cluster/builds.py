@@ -29,7 +29,7 @@ from tests.cluster.commands import run, wait_until
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
 from tests.cluster.progress import step
-from tests.cluster.recipes.images import GATEWAY_IMAGE, LAYOUT_FOLDER, runtime_images
+from tests.cluster.recipes.images import GATEWAY_IMAGE, runtime_images, runtime_layout
 from tests.machine import scaled
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _push_bases(url: str, key: SigningKey) -> dict[str, str]:
 
 def _push_base(url: str, key: SigningKey, runtime: str, repository: str) -> str:
     """Copies an OCI layout into the registry, as an operator does with a tool of his choice; the digest."""
-    layout = runtime_images()[runtime].folder / LAYOUT_FOLDER
+    layout = runtime_layout(runtime)
     (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
     blobs = layout / "blobs" / "sha256"
     data = (blobs / entry["digest"].partition(":")[2]).read_bytes()

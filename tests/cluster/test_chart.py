@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PAGE = "how-to/install-with-helm.md"
 PARTS = ("gateway", "controller", "adminApi", "functionsApi", "scheduler")
 DEFINITIONS = ("tenants", "functions", "functionsecrets", "functiontriggers")
+# Nobody may ask for one checksum.
+POLICY = '"checksums:get": "!"\n'
 SETTING, BEFORE, AFTER = "OSFAAS_TRIGGER_ROLES", "member", "member,manager"
 
 pytestmark = pytest.mark.timeout(1800)
@@ -128,10 +130,10 @@ def test_installed_gateway_answers_a_checksum(released: Product, tenant: str) ->
         released.osfaas(*words)
 
 
-def test_upgrade_changes_settings_and_starts_new_pods(released: Product, tenant: str) -> None:
+def test_upgrade_changes_settings_and_rules_and_starts_new_pods(released: Product, tenant: str) -> None:
     """And rolling back does so again."""
     before = pods(released)
-    values = values_of(released.openstack, **{SETTING: AFTER})
+    values = {**values_of(released.openstack, **{SETTING: AFTER}), "policy": POLICY}
     (released.folder / "values.yaml").write_text(json.dumps(values), encoding="utf-8")
     for program in ("tar", "kubectl"):
         own = released.cluster.kubectl.words if program == "kubectl" else (program,)
@@ -143,7 +145,11 @@ def test_upgrade_changes_settings_and_starts_new_pods(released: Product, tenant:
     assert setting(released) == AFTER
     assert after
     assert not before & after
-    assert_serves(released)
+    with released.caller("alice") as alice:
+        answer = ask(alice, "note")
+    assert answer.status_code == 403
+    assert answer.json()["errors"][0]["code"] == "role.missing"
+    assert "policy rule 'checksums:get'" in answer.text
     helm(released, "rollback", "osfaas", "--namespace", SYSTEM, "--wait", "--timeout", "10m")
     assert setting(released) == BEFORE
     assert not after & pods(released)

@@ -14,7 +14,7 @@ from client.functions import init
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECTS = (".", "distributions/builder", "distributions/client")
-INSTALL = CHECKOUT / "distributions" / "install.sh"
+BUILD = CHECKOUT / "distributions" / "build.sh"
 
 
 def project(folder: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_client_offers_the_runtimes_that_the_builder_knows() -> None:
 def test_every_package_of_the_gateway_is_copied_to_where_its_distribution_is_built() -> None:
     """A wheel without one of them would be built without a word."""
     patterns = project(".")["tool"]["setuptools"]["packages"]["find"]["include"]
-    (line,) = re.findall(r"&& cp -R (.*) \"\$scratch/gateway\"", INSTALL.read_text(encoding="utf-8"))
+    (line,) = re.findall(r"&& cp -R (.*) \"\$scratch/gateway\"", BUILD.read_text(encoding="utf-8"))
     copied = line.split()
     assert {pattern.removesuffix("*") for pattern in patterns} <= set(copied)
     assert all((CHECKOUT / name).exists() for name in copied)

@@ -105,16 +105,18 @@ def test_function_has_what_builds_it_and_the_product_too() -> None:
 def scripts() -> list[Path]:
     # Not below .cache: images are being built there beside the tests, with a /proc of their own.
     found = [CHECKOUT / "Makefile", *(CHECKOUT / "tests").rglob("*.mk"), *CHECKOUT.glob("[!.]*/**/install.sh")]
+    found.append(CHECKOUT / "distributions/build.sh")
     return [*found, *CHECKOUT.glob("Dockerfile"), *(CHECKOUT / "functions").rglob("Dockerfile")]
 
 
 def test_nothing_is_installed_without_its_hash() -> None:
-    """Either by hashes, or our own source, for which nothing is fetched."""
+    """Either by hashes, or our own source or wheel, for which nothing is fetched."""
     seen = 0
     for path in scripts():
         name = str(path.relative_to(CHECKOUT))
         for command in _PIP_INSTALL.findall(path.read_text(encoding="utf-8")):
             seen += 1
-            own = "--no-deps" in command and "--no-build-isolation" in command
+            unfetched = "--no-build-isolation" in command or "--no-index" in command
+            own = "--no-deps" in command and unfetched
             assert name in _UNLOCKED or own or "--require-hashes" in command, f"{name}: {command}"
     assert seen >= 9

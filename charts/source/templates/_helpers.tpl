@@ -40,6 +40,7 @@
 {{- $_ := set $settings "OSFAAS_PUBLIC_URL" .Values.publicUrl -}}
 {{- with .Values.regionName -}}{{- $_ := set $settings "OSFAAS_REGION_NAME" . -}}{{- end -}}
 {{- if not .Values.scheduler.enabled -}}{{- $_ := unset $settings "OSFAAS_TRIGGER_REPORT_URL" -}}{{- end -}}
+{{- with .Values.policy -}}{{- $_ := set $settings "OSFAAS_POLICY_FILE" "/etc/osfaas/policy/policy.yaml" -}}{{- end -}}
 {{- range $name, $value := .Values.settings -}}{{- $_ := set $settings $name $value -}}{{- end -}}
 {{- toJson $settings -}}
 {{- end -}}

@@ -1,26 +1,26 @@
-"""Images without a registry: docker-archives, made from files or from real Dockerfiles."""
+"""Images without a registry: docker-archives made from files, and the images of a release."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import shutil
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from images.buildah import buildah
+from images.release import build, release_of
 from tests.cluster.commands import run
 from tests.cluster.layout import CHECKOUT, LAYOUT
+from tests.cluster.progress import say, step
 from tests.cluster.recipes.archives import ARCHIVE, write_archive
-from tests.cluster.recipes.base import BASE, BASE_TAG
+from tests.cluster.recipes.base import BASE
 from tests.cluster.recipes.components import COREDNS, ISTIO, KNATIVE, PAUSE
 from tests.cluster.recipes.recipe import Recipe
 
 STREAMS_IMAGE = "dev.local/streams:test"
 GATEWAY_IMAGE = "dev.local/osfaas-gateway:test"
-# In the folder of an image for a registry: its OCI layout.
-LAYOUT_FOLDER = "layout"
-_BUILDAH = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
-# Inside a build step pip must trust what this machine trusts.
-_CERTIFICATES = "/etc/ssl/certs"
 
 
 @dataclass(frozen=True)
@@ -69,43 +69,39 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-@dataclass(frozen=True)
-class DockerfileImage:
-    """An image built from a real Dockerfile; the base comes in by its build argument PYTHON."""
+@functools.cache
+def _dist() -> Path:
+    """The folder of `make dist`, built when this process builds its first image from wheels."""
+    folder = LAYOUT.work / "dist"
+    with step("wheels: built", processor=True):
+        run([CHECKOUT / "distributions" / "build.sh", folder])
+    return folder
 
-    tag: str
-    context: Path
-    # What of the context decides the result.
+
+@dataclass(frozen=True)
+class ReleaseImage:
+    """An image as `make images` builds it: from our wheels, with its bill of materials; its digest is printed."""
+
+    name: str
+    # What of the checkout decides the result, except for what decides the result of all.
     files: tuple[Path, ...]
+    # By which nodes know it; "": no node has it from its boot.
+    tag: str = ""
 
     def recipe(self, name: str) -> Recipe:
-        files = (*self.files, Path(__file__))
-        return Recipe(name, make=self.make, files=files, words=(self.tag,), needs=(BASE,))
+        distributions = CHECKOUT / "distributions"
+        tools = (distributions / "build.sh", distributions / "builder" / "requirements.txt", CHECKOUT / "images")
+        files = (*self.files, *tools, Path(__file__))
+        return Recipe(name, make=self.make, files=files, words=(self.name, self.tag), needs=(BASE,))
 
     def make(self, folder: Path) -> None:
-        storage = LAYOUT.work / "buildah"
-        storage.mkdir(parents=True, exist_ok=True)
-        buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "runroot")]
-        try:
-            run([*buildah, "pull", f"docker-archive:{BASE.folder / ARCHIVE}"], environment=_BUILDAH)
-            mounts = ["-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
-            build = ["bud", "--network", "host", *mounts, "--pull-never", "--build-arg", f"PYTHON={BASE_TAG}"]
-            run([*buildah, *build, "-t", self.tag, self.context], environment=_BUILDAH)
-            run([*buildah, "push", self.tag, self.target(folder)], environment=_BUILDAH)
-        finally:
-            run(["rm", "-rf", storage])
-
-    def target(self, folder: Path) -> str:
-        """Where buildah writes the image to."""
-        return f"docker-archive:{folder / ARCHIVE}:{self.tag}"
-
-
-@dataclass(frozen=True)
-class RegistryImage(DockerfileImage):
-    """An image that tests push to a registry; no node has it from its boot."""
-
-    def target(self, folder: Path) -> str:
-        return f"oci:{folder / LAYOUT_FOLDER}"
+        dist = _dist()
+        with buildah(LAYOUT.work / "buildah") as tool:
+            built = build(tool, self.name, folder, release_of(tool, dist, f"docker-archive:{BASE.folder / ARCHIVE}"))
+            say(f"{self.name}: {built.digest}, from {dist / 'dist'}, its bill of materials in {built.bill.name}")
+            if self.tag:
+                tool.push(built.tag, f"docker-archive:{folder / ARCHIVE}:{self.tag}")
+                shutil.rmtree(built.layout)
 
 
 def _envoy() -> Path:
@@ -168,26 +164,30 @@ def image_recipes() -> tuple[Recipe, ...]:
         ).recipe("image-proxyv2"),
         *single,
         _streams_image().recipe("image-streams"),
-        DockerfileImage(
-            "dev.local/checksums:test",
-            CHECKOUT / "functions" / "checksums",
+        ReleaseImage(
+            "checksums",
             tuple(
                 CHECKOUT / "functions" / "checksums" / name
                 for name in ("Dockerfile", "constraints.txt", "pyproject.toml", "checksums_function")
             ),
+            tag="dev.local/checksums:test",
         ).recipe("image-checksums"),
     )
 
 
 def runtime_images() -> dict[str, Recipe]:
-    """Base images of functions, by runtime."""
+    """Base images of functions, by runtime. Tests push them to a registry; no node has them from its boot."""
     made = {}
     for runtime in ("asgi", "framework"):
         context = CHECKOUT / "functions" / "runtimes" / runtime
         files = (context / "Dockerfile", context / "pyproject.toml", context / f"{runtime}_runtime")
-        image = RegistryImage(f"dev.local/runtime-{runtime}:test", context, files)
-        made[runtime] = image.recipe(f"registry-image-{runtime}")
+        made[runtime] = ReleaseImage(f"runtime-{runtime}", files).recipe(f"registry-image-{runtime}")
     return made
+
+
+def runtime_layout(runtime: str) -> Path:
+    """The OCI layout of a base image of functions."""
+    return runtime_images()[runtime].folder / f"runtime-{runtime}"
 
 
 def gateway_image() -> Recipe:
@@ -205,11 +205,9 @@ def gateway_image() -> Recipe:
         "client",
         "osfaas",
         "distributions",
-        "builds",
-        "functions/runtimes",
         "control",
         "gateway",
         "operations",
     )
     files = tuple(CHECKOUT / name for name in names)
-    return DockerfileImage(GATEWAY_IMAGE, CHECKOUT, files).recipe("image-gateway")
+    return ReleaseImage("gateway", files, tag=GATEWAY_IMAGE).recipe("image-gateway")

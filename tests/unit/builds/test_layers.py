@@ -8,6 +8,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.model.bom import Bom
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from builds.dependencies import Package
 from builds.errors import BuildError
@@ -108,6 +112,17 @@ def test_configuration_and_manifest_add_to_those_of_the_base() -> None:
     assert manifest["annotations"] == {"org.opencontainers.image.base.digest": BASE.digest}
 
 
+def test_bill_of_materials_is_what_the_library_of_its_format_reads() -> None:
+    """The builder writes it itself: the library would double the packages that run beside untrusted code."""
+    packages = [Package("Foo_Bar.baz", "1!1.0+cpu", "ab" * 32), Package("x", "2", "")]
+    written = sbom_of(f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", packages).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
+    document = json.loads(written)
+    Bom.from_json(document).validate()  # type: ignore[attr-defined]
+    urls = [PackageURL("pypi", name=package.name, version=package.version).to_string() for package in packages]
+    assert [each["purl"] for each in document["components"] if "purl" in each] == urls
+
+
 def test_bill_of_materials_names_base_and_packages() -> None:
     packages = [Package("Foo_Bar", "1.0", "ab"), Package("x", "2", "")]
     document = json.loads(sbom_of("sha256:i", BASE.digest, packages))
@@ -115,6 +130,7 @@ def test_bill_of_materials_names_base_and_packages() -> None:
     assert [each.get("purl") for each in document["components"]] == [None, "pkg:pypi/foo-bar@1.0", "pkg:pypi/x@2"]
     assert document["components"][1]["hashes"] == [{"alg": "SHA-256", "content": "ab"}]
     assert document["components"][0]["name"] == BASE.digest
+    assert document["dependencies"][0]["dependsOn"] == [each["bom-ref"] for each in document["components"]]
     assert sbom_of("sha256:i", BASE.digest, packages) == sbom_of("sha256:i", BASE.digest, packages)
     referrer = json.loads(referrer_of({"digest": "sha256:i"}, "sha256:s", 9, "sha256:e"))
     assert (referrer["artifactType"], referrer["subject"]) == ("application/vnd.cyclonedx+json", {"digest": "sha256:i"})

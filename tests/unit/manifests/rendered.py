@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,20 @@ def _text(folder: str) -> str:
 def rendered(folder: str) -> list[dict[str, Any]]:
     """All objects of one folder."""
     return [item for item in yaml.safe_load_all(_text(folder)) if item]
+
+
+def overlay_with_policy(folder: Path, rules: str) -> Path:
+    """A copy of the example with the entries of docs/how-to/policy.md."""
+    page = (CHECKOUT / "docs/how-to/policy.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```yaml\n(configMapGenerator:.*?)```", page, re.DOTALL)
+    example = MANIFESTS / "overlays" / "example"
+    site = yaml.safe_load((example / "kustomization.yaml").read_text(encoding="utf-8"))
+    site["resources"] = [os.path.relpath(example / base, folder) for base in site["resources"]]
+    site["configMapGenerator"] += yaml.safe_load(lines)["configMapGenerator"]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(site), encoding="utf-8")
+    (folder / "platform.yaml").write_bytes((example / "platform.yaml").read_bytes())
+    (folder / "policy.yaml").write_text(rules, encoding="utf-8")
+    return folder
 
 
 def one(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

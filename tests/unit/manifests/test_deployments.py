@@ -1,5 +1,6 @@
 """The two Deployments: restricted, spread, and in agreement with the settings and with each other."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ from client.cli import main
 from gateway.settings import Settings
 from policies.labels import SYSTEM
 from policies.model import Platform
-from tests.unit.manifests.rendered import kustomizations, one, rendered
+from tests.unit.manifests.rendered import kustomizations, one, overlay_with_policy, rendered
 
 PARTS = (
     ("manifests/gateway", "osfaas-gateway"),
@@ -70,6 +71,27 @@ def test_pods_are_restricted(folder: str, name: str):
         assert own["readOnlyRootFilesystem"] is True
         assert own["capabilities"] == {"drop": ["ALL"]}
         assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("process", ["serve", "admin-api", "functions-api", "registry-tokens"])
+def test_policy_rules_of_a_site_are_where_the_setting_names_them(tmp_path: Path, process: str):
+    """In every process that decides by rules, with the lines of the page."""
+    objects = [
+        *rendered(str(overlay_with_policy(tmp_path, '"sweeps:list": "!"'))),
+        *rendered("manifests/registry-tokens"),
+    ]
+    settings = one(objects, "ConfigMap", "osfaas-gateway")["data"]
+    pods = [item["spec"]["template"]["spec"] for item in objects if item["kind"] == "Deployment"]
+    (pod,) = [pod for pod in pods if pod["containers"][0]["args"][0] == process]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "policy"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "policy"]
+    rules = one(objects, "ConfigMap", "osfaas-policy")
+    assert settings["OSFAAS_POLICY_FILE"] == f"{mount['mountPath']}/policy.yaml"
+    assert rules["data"] == {"policy.yaml": '"sweeps:list": "!"'}
+    # A changed file has another name, and starts new pods; without a file the pods start too.
+    known = {rules["metadata"]["name"]} if process != "registry-tokens" else {"osfaas-policy"}
+    assert volume["configMap"]["name"] in known
+    assert volume["configMap"]["optional"] is True
 
 
 @pytest.mark.parametrize(("folder", "name"), PARTS)

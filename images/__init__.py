@@ -1,0 +1,1 @@
+"""Builds the images of a release from the wheels of `make dist`: `python -m images FOLDER …`, or `make images`."""
