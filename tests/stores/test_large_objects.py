@@ -15,12 +15,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 import pytest
-from test_objects import BUCKET, JSON, PART_BYTES, path
+from filler import PART_BYTES
 
 from tests.bench.measure import family, resident_mib
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
 
+BUCKET = "data"
+QUERY = "?algorithm=adler32,md5&force=true"
 GIB = 1 << 30
 BLOCK_BYTES = 64 << 20
 SIZES = tuple(map(float, os.environ.get("LARGE_GIB", "1,5").split(",")))
@@ -94,7 +96,7 @@ def test_gibibytes_have_right_digests_and_memory_stays(store, gateways, function
     store.filler.put_parts(BUCKET, "warm", [bytes(PART_BYTES), b"warm"])
     ways = [way for way in gateways if (store.api, way) != ("swift", "s3")]
     for way in ways:
-        assert gateways[way].get(path("warm", "?algorithm=adler32,md5&force=true"), alice).status_code == 200
+        assert gateways[way].get(f"/v1/checksums/{BUCKET}/warm{QUERY}", alice).status_code == 200
     highest: dict[str, dict[float, dict[str, float]]] = {way: {} for way in ways}
     for size in SIZES:
         store.filler.put_large(BUCKET, "large", blocks, order_of(size))
@@ -102,7 +104,7 @@ def test_gibibytes_have_right_digests_and_memory_stays(store, gateways, function
             peak = Peak({"gateway": gateways[way].service.pid, "function": function.pid})
             before, begun = peak.mib, time.monotonic()
             with peak.watched():
-                response = gateways[way].get(path("large", "?algorithm=adler32,md5&force=true"), alice, headers=JSON)
+                response = gateways[way].get(f"/v1/checksums/{BUCKET}/large{QUERY}", alice)
             seconds = time.monotonic() - begun
             assert response.status_code == 200, (way, size, response.text)
             assert response.json()["size"] == size * GIB
