@@ -65,8 +65,8 @@ def chain(name: str, cloud, function, request) -> Iterator[Chain]:
             queue = cloud.state / f"queue-{forwarder_port}"
             hooked = {"ENABLE": "on", "ENDPOINT": hook, "AUTH_TOKEN": SECRET, "QUEUE_DIR": str(queue)}
             env = {f"MINIO_NOTIFY_WEBHOOK_{key}_OSFAAS": value for key, value in hooked.items()}
-            # Before an upload is answered, its event is in the queue.
-            env["MINIO_API_SYNC_EVENTS"] = "on"
+            # Uploads are answered when their events are kept, and accepted when it knows of which events to tell.
+            env |= {"MINIO_API_SYNC_EVENTS": "on", "MINIO_SYNC_BOOT": "on"}
             store = stack.enter_context(stores.minio(cloud, env=env))
         else:
             store = None
