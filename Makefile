@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-stores-long test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -154,6 +154,9 @@ test-stores: install ceph .cache/stores/.installed .cache/clients/.installed  ##
 	@for store in rgw-account rgw-s3; do \
 	  for suite in clients faults; do $(BIN)/python -m pytest tests/$$suite -q --store=$$store || exit 1; done; \
 	done
+
+test-stores-long: install ceph .cache/stores/.installed  ## EVENT_OBJECTS (10,000) events of Ceph and of MinIO with each part killed once; objects of 1 and 5 GiB on every store
+	@$(BIN)/python -m pytest tests/stores -q -s -m long
 
 test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes
 	@$(BIN)/python -m pytest tests/fuzz -q -s -m long
