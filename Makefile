@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-stores-long test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ help:  ## this list
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # What only an administrator can install is looked for first, and all at once: the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable% test-sweeps,$(MAKECMDGOALS)),tests/durable/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all test-stores,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable% test-sweeps,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -119,8 +119,10 @@ hostile: install  ## hostile bytes over real sockets, by family
 long: install  ## kills, load and failing reads, in short
 	@$(BIN)/python -m pytest tests/long -q
 
-test-faults: install  ## Toxiproxy (built with Go) between the gateway and Keystone, store and function
-	@$(BIN)/python -m pytest tests/faults -q
+# The object store behind the gateway: swift, rgw-account, rgw-plain or rgw-s3; test-faults takes any of tests/stores.
+STORE ?= swift
+test-faults: install $(if $(filter rgw-%,$(STORE)),ceph)  ## Toxiproxy (built with Go) between the gateway and Keystone, store (STORE=rgw-account) and function
+	@$(BIN)/python -m pytest tests/faults -q --store=$(STORE)
 
 durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
 	@$(BIN)/python -m pytest tests/durable -q -k "sqlite and (test_store or test_batches or test_operations or test_sweeps and malformed_dump) or test_sweep_authority and trust"
@@ -147,8 +149,14 @@ $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@bash tests/stores/install.sh .cache/stores
 	@touch $@
 
-test-stores: install ceph .cache/stores/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and the events of stores (needs Go)
+test-stores: install ceph .cache/stores/.installed .cache/clients/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and the events of stores; the faults and the clients on Ceph (needs Go)
 	@$(BIN)/python -m pytest tests/stores -q
+	@for store in rgw-account rgw-s3; do \
+	  for suite in clients faults; do $(BIN)/python -m pytest tests/$$suite -q --store=$$store || exit 1; done; \
+	done
+
+test-stores-long: install ceph .cache/stores/.installed  ## EVENT_OBJECTS (10,000) events of Ceph and of MinIO with each part killed once; objects of 1 and 5 GiB on every store
+	@$(BIN)/python -m pytest tests/stores -q -s -m long
 
 test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes
 	@$(BIN)/python -m pytest tests/fuzz -q -s -m long
@@ -169,8 +177,8 @@ integration: install .cache/dist/.client .cache/functions/.installed .cache/regi
 	@PYTHON=$(PYTHON) bash tests/clients/install.sh .cache/clients
 	@touch $@
 
-clients: install .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway (needs Go)
-	@$(BIN)/python -m pytest tests/clients -q
+clients: install $(if $(filter rgw-%,$(STORE)),ceph) .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway, with Swift or STORE=rgw-account (needs Go)
+	@$(BIN)/python -m pytest tests/clients -q --store=$(STORE)
 
 # --- figures --------------------------------------------------------------------------------------
 .cache/bench/.installed: $(addprefix tests/bench/,install.sh apt.txt requirements.txt)

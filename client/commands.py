@@ -133,9 +133,15 @@ def put(endpoint: str | None, value: str, force: bool, **naming: Any) -> None:
     help="Output format.",
 )
 @click.option("--store", is_flag=True, help="Store the checksums in the objects' metadata.")
+@click.option(
+    "--names",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="Names of the objects, one on each line (-: stdin), where the container cannot be listed in Swift.",
+)
 @click.option("-e", "--endpoint", "--os-cloud", metavar="NAME|URL", help="Cloud in clouds.yaml, or URL of the gateway.")
 @click.option("--retry-seconds", default=DEFAULT_RETRY_SECONDS, show_default=True, help=_RETRY)
-def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) -> None:
+def list_(endpoint: str | None, form: str, retry_seconds: float, *, names: TextIO | None, **naming: Any) -> None:
     """Print the checksums of all objects of a container.
 
     The output has md5sum's format, which 'osfaas checksum verify' reads, or one JSON object per line. Errors and a
@@ -149,9 +155,12 @@ def list_(endpoint: str | None, form: str, retry_seconds: float, **naming: Any) 
     """  # noqa: D301 - click needs the character, which keeps the lines of the examples
     from client.access import with_login  # noqa: PLC0415
     from client.exchange import RetryPolicy  # noqa: PLC0415
-    from client.listing import ListQuery, count_of, digests_of, md5sum_line  # noqa: PLC0415
+    from client.listing import ListQuery, count_of, digests_of, md5sum_line, read_names  # noqa: PLC0415
 
-    query, retry = ListQuery(**naming), RetryPolicy(retry_seconds)
+    if names is not None and naming["prefix"]:
+        raise click.UsageError("--names and --prefix cannot be combined.")
+    query = ListQuery(**naming, names=None if names is None else done(lambda: read_names(names)))
+    retry = RetryPolicy(retry_seconds)
     printed: set[str] = set()  # after a second login, the list starts over
     failed: set[str] = set()
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()

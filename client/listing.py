@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -29,16 +29,32 @@ class ListQuery:
         prefix: only names that begin with it.
         algorithm: any name that the gateway supports; "": those of the gateway's operator.
         store: whether the digests are stored with the objects.
+        names: of the objects; None: all that the object store lists.
     """
 
     container: str
     prefix: str
     algorithm: str
     store: bool
+    names: tuple[str, ...] | None = None
+
+
+def read_names(lines: Iterable[str]) -> tuple[str, ...]:
+    """The names, one on each line, each once.
+
+    Raises:
+        CommandError: they are not UTF-8.
+    """
+    try:
+        return tuple(dict.fromkeys(name for line in lines if (name := line.rstrip("\r\n"))))
+    except UnicodeDecodeError as error:
+        raise CommandError("The names are not UTF-8.") from error
 
 
 def count_of(login: Login, query: ListQuery, retry: RetryPolicy) -> int | None:
-    """The number of objects, if Swift reports it without listing them."""
+    """The number of objects, if they are named, or if Swift reports it without listing them."""
+    if query.names is not None:
+        return len(query.names)
     if query.prefix:
         return None
     meanings = _meanings(login, query)
@@ -108,6 +124,9 @@ def _unanswered(query: ListQuery, name: str) -> dict[str, Any]:
 
 def _pages(login: Login, query: ListQuery, retry: RetryPolicy) -> Iterator[list[str]]:
     """Names of objects by pages (Swift API, "Show container details and list objects")."""
+    if query.names is not None:
+        yield from (list(query.names[start : start + PAGE]) for start in range(0, len(query.names), PAGE))
+        return
     marker, meanings = "", _meanings(login, query)
     while True:
         parameters = urlencode({"format": "json", "limit": PAGE, "prefix": query.prefix, "marker": marker})

@@ -1,4 +1,7 @@
-"""For all tests: timeouts scale with the speed of the machine, and a thousand sockets may be open, also as a user."""
+"""For all tests: timeouts scale with the speed of the machine, and a thousand sockets may be open, also as a user.
+
+`--store` selects the object store of the suites that run on one of several: tests/clients and tests/faults.
+"""
 
 import resource
 
@@ -7,6 +10,12 @@ import pytest
 from tests.machine import scaled
 
 OPEN_FILES = 4_096
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store", default="swift", help="object store of tests/clients and tests/faults: a name of tests/stores"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

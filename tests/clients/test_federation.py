@@ -11,10 +11,10 @@ WRONG = "0badc0de"
 
 
 @pytest.fixture(scope="module")
-def dynafed(gateway, cloud):
+def dynafed(gateway, account):
     """A redirector that answers HEAD with what the gateway says, as Dynafed does with a script."""
     with redirector(
-        store=lambda path: f"{cloud.account_url('alice')}{path}",
+        store=account.place,
         checksums=lambda path: f"{gateway.url}/v1/checksums{path}",
         redirect_heads=False,
     ) as running:
@@ -36,9 +36,9 @@ def test_gfal_copy_checks_a_copy_against_the_gateways_checksum(dynafed, samples,
     assert (tmp_path / "copy").read_bytes() == samples[name].data
 
 
-def test_a_head_that_is_redirected_to_the_gateway_has_the_checksum(gateway, cloud, samples, alice):
+def test_a_head_that_is_redirected_to_the_gateway_has_the_checksum(gateway, account, samples, alice):
     with redirector(
-        store=lambda path: f"{cloud.account_url('alice')}{path}",
+        store=account.place,
         checksums=lambda path: f"{gateway.url}/v1/checksums{path}",
         redirect_heads=True,
     ) as redirecting:
@@ -46,12 +46,12 @@ def test_a_head_that_is_redirected_to_the_gateway_has_the_checksum(gateway, clou
 
 
 @pytest.fixture(scope="module")
-def ugr_conf(cloud, tmp_path_factory) -> Path:
+def ugr_conf(cloud, account, tmp_path_factory) -> Path:
     """An endpoint `s` as Dynafed and its tool read it; `get -e` knows endpoints by one letter only."""
     access, secret = cloud.seed.ec2
     path = tmp_path_factory.mktemp("ugr") / "s.conf"
     path.write_text(
-        f"glb.locplugin[]: /usr/lib64/ugr/libugrlocplugin_s3.so s 30 {cloud.swift_url}/data\n"
+        f"glb.locplugin[]: /usr/lib64/ugr/libugrlocplugin_s3.so s 30 {account.s3}/data\n"
         f"locplugin.s.s3.pub_key: {access}\nlocplugin.s.s3.priv_key: {secret}\n"
         "locplugin.s.s3.region: us-east-1\nlocplugin.s.s3.signature_ver: s3v4\nlocplugin.s.s3.alternate: true\n"
         "locplugin.s.storagestats.api: generic\nlocplugin.s.storagestats.quota: 1000000\nlocplugin.s.ssl_check: false\n"
@@ -60,11 +60,11 @@ def ugr_conf(cloud, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def tool(cloud, ugr_conf):
+def tool(account, ugr_conf):
     """`dynafed-storage checksums …` for an object."""
 
     def call(verb: str, name: str, *options: str):
-        where = ("-c", ugr_conf, "-e", "s", "-u", f"{cloud.swift_url}/data/{name}")
+        where = ("-c", ugr_conf, "-e", "s", "-u", f"{account.s3}/data/{name}")
         return run(TOOL, "checksums", verb, *where, "-t", "adler32", *options)
 
     return call

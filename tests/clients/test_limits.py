@@ -41,11 +41,11 @@ def test_rclone_cannot_list_what_has_no_listing(rclone_config, samples):
 
 
 def test_gfal_copy_follows_a_redirected_head_for_the_get_too_and_the_checksum_tells(
-    gateway, cloud, bucket, samples, alice, tmp_path
+    gateway, account, bucket, samples, alice, tmp_path
 ):
     """davix remembers one redirection for a URL: with `candochecksum`, the copy reads the gateway's JSON."""
     with redirector(
-        store=lambda path: f"{cloud.account_url('alice')}{path}",
+        store=account.place,
         checksums=lambda path: f"{gateway.url}/v1/checksums{path}",
         redirect_heads=True,
     ) as dynafed:

@@ -93,7 +93,7 @@ def test_rclone_finds_the_gateways_sums_to_be_those_of_the_content(
             lines[0] = change + lines[0][len(change) :]
         sums.write_text("".join(lines))
 
-    check = ("checksum", hash_name, sums, f"swift:{bucket.name}", "--download", "--one-way")
+    check = ("checksum", hash_name, sums, f"store:{bucket.name}", "--download", "--one-way")
     write(change="00000000")
     assert rclone(rclone_config, *check).status != 0
     write()

@@ -60,7 +60,10 @@ LISTS = (
     "function limits show",
     "checksum list --prefix plain openstack",
 )
-SHOWS = ("function show hello", "checksum show openstack/plain", "checksum create openstack/plain")
+SHOWS = (
+    "function info show",
+    *("function show hello", "checksum show openstack/plain", "checksum create openstack/plain"),
+)
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -156,6 +159,7 @@ def test_what_is_listed_and_shown_is_the_same_in_every_format(program: ClusterPr
         program.product.openstack.outside.account_url("alice"),
     )
     assert ADLER32 in session.head(f"{account}/openstack/plain").headers.values()
+    assert "adler32" in found["function info show"]["algorithms"]
 
 
 def test_columns_are_chosen(program: ClusterProgram, hello: str) -> None:

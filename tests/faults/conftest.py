@@ -1,7 +1,11 @@
-"""A real gateway, and between it and each of Keystone, store and function Toxiproxy and then a barrier."""
+"""A real gateway, and between it and each of Keystone, store and function Toxiproxy and then a barrier.
+
+The store is Swift, or with `--store` another one of tests/stores.
+"""
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -9,13 +13,15 @@ import yaml
 from barrier import Barrier, barrier
 
 # The fixtures of the integration tests, by their names.
-from conftest import Gateway, alice, bucket, cloud, function, gateway, start_gateway
+from conftest import Gateway, alice, cloud, function, start_gateway
+from stores import Store, store_of
 from toxiproxy import Proxy, toxiproxy
 
+from localcloud import LocalCloud
 from localcloud.services import free_ports
 from tests.machine import scaled
 
-__all__ = ["alice", "bucket", "cloud", "function", "gateway", "start_gateway"]
+__all__ = ["alice", "cloud", "function", "start_gateway"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,25 @@ def port_of(url: str) -> int:
     return int(url.split("/")[2].rpartition(":")[2])
 
 
+def behind(store: Store, port: int) -> dict[str, str]:
+    """Settings of a gateway that reaches the store on another port of loopback."""
+    swift = {"OSFAAS_SWIFT_ENDPOINT": f"{store.url}/v1/AUTH_{{project_id}}"}
+    settings = {**swift, "OSFAAS_S3_ENDPOINT": store.url, **store.settings}
+    return {name: value.replace(store.url, f"http://127.0.0.1:{port}") for name, value in settings.items()}
+
+
 @pytest.fixture(scope="session")
-def toxic_gateway(cloud, function, start_gateway):
+def store(request: pytest.FixtureRequest, cloud: LocalCloud) -> Iterator[Store]:
+    with store_of(request.config.getoption("store"), cloud) as running:
+        running.filler.make("data")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def toxic_gateway(cloud, function, store, start_gateway):
     api, *listens = free_ports(4)
     with toxiproxy(api) as server, contextlib.ExitStack() as stack:
-        targets = {"keystone": port_of(cloud.auth_url), "store": port_of(cloud.swift_url), "function": function.port}
+        targets = {"keystone": port_of(cloud.auth_url), "store": port_of(store.url), "function": function.port}
         barriers = {name: stack.enter_context(barrier(port)) for name, port in targets.items()}
         ways = {
             name: server.before(name, each.port, listen)
@@ -51,7 +71,7 @@ def toxic_gateway(cloud, function, start_gateway):
         clouds.write_text(yaml.safe_dump(document))
         settings = {
             "OS_CLIENT_CONFIG_FILE": str(clouds),
-            "OSFAAS_SWIFT_ENDPOINT": f"http://127.0.0.1:{ways['store'].port}/v1/AUTH_{{project_id}}",
+            **behind(store, ways["store"].port),
             "OSFAAS_STORE_ALLOWLIST": "",
             "OSFAAS_CAPABILITIES": "stream",
             # Less than its answer takes at a kilobyte a second, however slow the machine.

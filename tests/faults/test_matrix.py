@@ -23,7 +23,9 @@ SHA1 = hashlib.sha1(DATA).hexdigest()
 QUESTION = "?algorithm=sha1&force=true"
 
 # How the request begins whose answer is held.
-HELD = {"keystone": b"GET /v3/auth/tokens", "store": b"GET /v1/AUTH_", "function": b"POST /"}
+HELD = {"keystone": b"GET /v3/auth/tokens", "store": b"GET /", "function": b"POST /"}
+BUCKET = "data"
+PATH = f"/v1/checksums/{BUCKET}/toxic"
 PLACES = ("before", "during", "after")
 # Milliseconds, KB/s, bytes; the slicer's delay is in microseconds.
 TOXICS: dict[str, dict[str, int]] = {
@@ -66,8 +68,8 @@ CELLS = [
 ]
 
 
-def ask(toxic, bucket, token: str) -> httpx.Response:
-    return toxic.gateway.get(bucket.path("toxic") + QUESTION, token, headers={"Accept": "application/json"})
+def ask(toxic, token: str) -> httpx.Response:
+    return toxic.gateway.get(PATH + QUESTION, token, headers={"Accept": "application/json"})
 
 
 def outcome_of(response: httpx.Response) -> Outcome:
@@ -75,7 +77,7 @@ def outcome_of(response: httpx.Response) -> Outcome:
     return response.status_code, errors[0]["code"] if errors else None
 
 
-def struck(toxic, bucket, token: str, way: str, place: str, name: str) -> tuple[httpx.Response, float]:
+def struck(toxic, token: str, way: str, place: str, name: str) -> tuple[httpx.Response, float]:
     """The answer of a call whose upstream is struck there; and how many seconds it took from then on."""
     proxy, barrier = toxic.ways[way], toxic.barriers[way]
     if name == "reset_peer":
@@ -86,7 +88,7 @@ def struck(toxic, bucket, token: str, way: str, place: str, name: str) -> tuple[
     # Without a close there is nothing to slow down.
     held = barrier.hold(HELD[way], place, last=name == "slow_close")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(ask, toxic, bucket, token)
+        answer = pool.submit(ask, toxic, token)
         try:
             assert held.there.wait(scaled(10)), "the answer has not come to its place"
             time.sleep(0.1)  # for what was let through to arrive
@@ -101,11 +103,11 @@ def struck(toxic, bucket, token: str, way: str, place: str, name: str) -> tuple[
 
 
 @pytest.fixture(scope="module")
-def quiet(toxic_gateway, bucket, cloud):
+def quiet(toxic_gateway, store, cloud):
     """What is open while nothing is asked, once everything has been asked."""
-    bucket.put("toxic", DATA)
+    store.filler.put(BUCKET, "toxic", DATA)
     for _ in range(3):
-        assert ask(toxic_gateway, bucket, cloud.token("alice")).status_code == 200
+        assert ask(toxic_gateway, cloud.token("alice")).status_code == 200
     time.sleep(0.5)
     return left_open(toxic_gateway)
 
@@ -115,9 +117,9 @@ def test_there_are_63_cells():
 
 
 @pytest.mark.parametrize(("way", "place", "name", "outcome"), CELLS)
-def test_each_cell_has_its_outcome_and_leaves_nothing(toxic, quiet, bucket, cloud, way, place, name, outcome):
+def test_each_cell_has_its_outcome_and_leaves_nothing(toxic, quiet, cloud, way, place, name, outcome):
     token = cloud.token("alice")
-    response, seconds = struck(toxic, bucket, token, way, place, name)
+    response, seconds = struck(toxic, token, way, place, name)
     assert outcome_of(response) == outcome, response.text
     if outcome == FINE:
         assert SHA1 in response.text
@@ -126,5 +128,5 @@ def test_each_cell_has_its_outcome_and_leaves_nothing(toxic, quiet, bucket, clou
     toxic.clean()
     assert_nothing_left(toxic, quiet)
     time.sleep(0.12)  # longer than the circuit stays open
-    again = ask(toxic, bucket, token)
+    again = ask(toxic, token)
     assert outcome_of(again) == FINE, again.text

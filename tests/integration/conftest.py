@@ -147,11 +147,11 @@ def content_of(data: bytes) -> Content:
 
 
 class Bucket:
-    """A container of alice's, filled as alice."""
+    """A container of alice's, filled as alice; in Swift, or in an account of another store."""
 
-    def __init__(self, cloud: LocalCloud, name: str) -> None:
+    def __init__(self, cloud: LocalCloud, name: str, account: str | None = None) -> None:
         self.name = name
-        self.url = f"{cloud.account_url('alice')}/{name}"
+        self.url = f"{account or cloud.account_url('alice')}/{name}"
         self.session = cloud.session("alice")
         self.session.put(self.url)
 

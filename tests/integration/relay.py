@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class Relay:
@@ -25,22 +25,39 @@ class Relay:
     def close(self) -> None:
         self._listener.close()
 
+    def watch(self) -> tuple[Callable[[bytes], None], Callable[[bytes], None]]:
+        """What sees the pieces of one connection: those that are sent, and those that are received."""
+        return _keeper(self.sent), _keeper(self.received)
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target_port))
-                for source, target, kept in ((client, server, self.sent), (server, client, self.received)):
-                    threading.Thread(target=self._pump, args=(source, target, kept), daemon=True).start()
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target_port))
+                except OSError:
+                    # The target is down: another connection may find it again.
+                    client.close()
+                    continue
+                sent, received = self.watch()
+                for source, target, seen in ((client, server, sent), (server, client, received)):
+                    threading.Thread(target=_pump, args=(source, target, seen), daemon=True).start()
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(1 << 16):
-                kept += piece[:4096] if len(kept) < 1 << 24 else b""
-                target.sendall(piece)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+
+def _keeper(kept: bytearray) -> Callable[[bytes], None]:
+    def keep(piece: bytes) -> None:
+        kept.extend(piece[:4096] if len(kept) < 1 << 24 else b"")
+
+    return keep
+
+
+def _pump(source: socket.socket, target: socket.socket, seen: Callable[[bytes], None]) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(1 << 16):
+            seen(piece)
+            target.sendall(piece)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

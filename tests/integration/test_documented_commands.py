@@ -91,7 +91,9 @@ def test_every_page_with_outputs_runs_here_or_on_the_cluster():
     of_openstack = {"docs/tutorials/openstack.md"}
     # tests/unit/gateway/test_policy_docs.py
     of_policy = {"docs/how-to/policy.md"}
-    others = on_cluster | of_given_counts | of_databases | of_openstack | of_policy
+    # tests/stores/test_ceph_guide.py
+    of_ceph = {"docs/how-to/dynafed-with-ceph.md"}
+    others = on_cluster | of_given_counts | of_databases | of_openstack | of_policy | of_ceph
     assert with_outputs | {"README.md"} == AT_LEAST.keys() | others
 
 

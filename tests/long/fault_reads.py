@@ -16,9 +16,9 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from checksums_function.algorithms import select_algorithms
@@ -82,13 +82,25 @@ class Tally:
 
 
 class Source:
-    """One object behind a socket; serves one connection at a time, as its readers ask."""
+    """One object behind a socket; serves one connection at a time, as its readers ask.
+
+    Attributes:
+        url: of the object.
+        stall_seconds: how long its readers wait for bytes.
+    """
+
+    stall_seconds = STALL_SECONDS
 
     def __init__(self) -> None:
         self.plan: Plan | None = None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1/AUTH_p/c/o"
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{self.address}/v1/AUTH_p/c/o"
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def prepare(self, plan: Plan) -> None:
+        """Has the object of the next read, and meets it with the plan's faults."""
+        self.plan = plan
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -100,9 +112,10 @@ class Source:
                 connection, _ = self._listener.accept()
                 with contextlib.suppress(OSError), connection:
                     connection.settimeout(2)
-                    self._answer(connection)
+                    self.answer(connection)
 
-    def _answer(self, connection: socket.socket) -> None:
+    def answer(self, connection: socket.socket) -> None:
+        """Reads a request, and answers with the next fault of the plan."""
         asked, plan = _read_head(connection), self.plan
         if asked is None or plan is None:
             return
@@ -112,13 +125,21 @@ class Source:
             connection.shutdown(socket.SHUT_WR)
 
 
-def _read_head(connection: socket.socket) -> Asked | None:
+def head_of(connection: socket.socket) -> bytes:
+    """The head of a request; empty if none comes."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = connection.recv(65_536)
         if not piece:
-            return None
+            return b""
         head += piece
+    return head
+
+
+def _read_head(connection: socket.socket) -> Asked | None:
+    head = head_of(connection)
+    if not head:
+        return None
     position = re.search(rb"\r\nRange: bytes=(\d+)-", head)
     if_match = re.search(rb'\r\nIf-Match: "([^"]+)"', head)
     return Asked(int(position[1]) if position else 0, if_match[1].decode() if if_match else None)
@@ -306,19 +327,29 @@ _TREACHEROUS = ["overwritten, careless", "overwritten, no ETag", "all of it agai
 _COMMON = [name for name in FAULTS if name not in {"good", "stall"}]
 
 
-def plan_of(chance: random.Random) -> Plan:
-    """A read's object, what it is overwritten with, and its faults."""
+def plan_of(
+    chance: random.Random, common: Sequence[str] = _COMMON, etag_of: Callable[[bytes], str] | None = None
+) -> Plan:
+    """A read's object, what it is overwritten with, and its faults.
+
+    Args:
+        chance: decides.
+        common: faults that are as likely as each other.
+        etag_of: gives the ETag of content, if the store does not leave it to the plan.
+    """
     size = chance.choice([0, 1, 7, chance.randrange(2, 4_000), chance.randrange(4_000, 70_000)])
     other = size if chance.random() < 0.7 else chance.randrange(1, 4_000)
     count = chance.choices([0, 1, 2, 3, 4], weights=[1, 5, 3, 2, 1])[0]
-    faults = ["stall" if chance.random() < 0.01 else chance.choice(_COMMON) for _ in range(count)]
+    faults = ["stall" if chance.random() < 0.01 else chance.choice(common) for _ in range(count)]
     # What is broken off first and goes on with another version, or at another place, is the case that matters most.
     if chance.random() < 0.4:
         faults = [
             "cut",
-            chance.choice(["overwritten, careless", "overwritten, no ETag", "all of it again", "another place"]),
+            chance.choice(_TREACHEROUS),
         ]
-    return Plan(chance, Version("v1", chance.randbytes(size)), Version("v2", chance.randbytes(other)), faults)
+    first, second = chance.randbytes(size), chance.randbytes(other)
+    etags = map(etag_of, (first, second)) if etag_of else ("v1", "v2")
+    return Plan(chance, *map(Version, etags, (first, second)), faults)
 
 
 class Reads:
@@ -326,7 +357,8 @@ class Reads:
 
     def __init__(self, source: Source, session: aiohttp.ClientSession) -> None:
         self._source = source
-        self._client = StoreClient(session, timeout_seconds=STALL_SECONDS)
+        self._settings = replace(SETTINGS, stall_seconds=source.stall_seconds)
+        self._client = StoreClient(session, timeout_seconds=source.stall_seconds)
         self._executor = ThreadPoolExecutor(2)
 
     async def one(self, plan: Plan, *, streamed: bool) -> dict[str, str]:
@@ -335,7 +367,7 @@ class Reads:
         Raises:
             ChecksumsError, GatewayError: there are none to give.
         """
-        self._source.plan = plan
+        self._source.prepare(plan)
         version, algorithms = plan.asked_for, select_algorithms(list(NAMES))
         etag, size = version.etag, len(version.data)
         if streamed:
@@ -348,7 +380,7 @@ class Reads:
             seen: str | None = etag
         else:
             source_order = SourceOrder(parse_url(self._source.url), etag, size, algorithms)
-            seen, found = digest_source(source_order, SETTINGS, Stop())
+            seen, found = digest_source(source_order, self._settings, Stop())
         stat = ObjectStat("p", "a", ObjectRef("c", "o"), etag, size, ObjectKind.STATIC_LARGE, "text/plain")
         return result_of(DigestContract(NAMES), {"etag": seen, "size": size, "digests": found}, stat)
 
@@ -365,26 +397,31 @@ class Body:
 
 async def reads(seed: int, count: int) -> Tally:
     """So many reads, half of them streamed."""
+    with opened_source() as source:
+        return await reads_of(source, seed, count)
+
+
+async def reads_of(source: Source, seed: int, count: int, plans: Callable[[random.Random], Plan] = plan_of) -> Tally:
+    """The same from a source."""
     tally, chance = Tally(), random.Random(seed)
     connector = aiohttp.TCPConnector(force_close=True)
-    with opened_source() as source:
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            work = Reads(source, session)
-            for number in range(count):
-                plan = plan_of(random.Random(chance.getrandbits(64)))
-                faults = list(plan.faults)
-                tally.faults.update(faults)
-                try:
-                    digests = await work.one(plan, streamed=bool(number % 2))
-                except ChecksumsError as error:
-                    tally.outcomes[error.code.value] += 1
-                except GatewayError as error:
-                    tally.outcomes[error.kind.code] += 1
-                else:
-                    right = digests["sha256"] == hashlib.sha256(plan.asked_for.data).hexdigest()
-                    tally.outcomes["right" if right else "wrong"] += 1
-                    if not right:
-                        tally.wrong.append(f"read {number} of seed {seed}: {faults}")
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        work = Reads(source, session)
+        for number in range(count):
+            plan = plans(random.Random(chance.getrandbits(64)))
+            faults = list(plan.faults)
+            tally.faults.update(faults)
+            try:
+                digests = await work.one(plan, streamed=bool(number % 2))
+            except ChecksumsError as error:
+                tally.outcomes[error.code.value] += 1
+            except GatewayError as error:
+                tally.outcomes[error.kind.code] += 1
+            else:
+                right = digests["sha256"] == hashlib.sha256(plan.asked_for.data).hexdigest()
+                tally.outcomes["right" if right else "wrong"] += 1
+                if not right:
+                    tally.wrong.append(f"read {number} of seed {seed}: {faults}")
     return tally
 
 
@@ -400,6 +437,33 @@ def opened_source() -> Iterator[Source]:
 def run(seed: int, count: int) -> Tally:
     """For a process of its own."""
     return asyncio.run(reads(seed, count))
+
+
+@contextlib.asynccontextmanager
+async def careless_reading(
+    self: StoreClient, url: str, headers: Mapping[str, str], *, etag: str, size: int, refusal: object
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """`StoreClient.reading` without the looks at ETag and size, for positive controls."""
+    async with self.exchange("GET", url, headers) as response:
+        if response.status >= 400:
+            raise GatewayError(ErrorCode.STORE_UNAVAILABLE)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                async for piece in response.content.iter_any():
+                    yield piece
+            except Exception as error:
+                raise GatewayError(ErrorCode.OBJECT_TRUNCATED) from error
+
+        yield pieces()
+
+
+def report(tally: Tally, seconds: float) -> None:
+    total = sum(tally.outcomes.values())
+    print(
+        f"\n{total} reads, {sum(tally.faults.values())} faults, {len(tally.wrong)} wrong, {seconds:.0f} s: "
+        + ", ".join(f"{name} {count}" for name, count in tally.outcomes.most_common())
+    )
 
 
 KNOWN_FAILURES = frozenset(

@@ -1,23 +1,13 @@
 """No wrong digest is ever given as a success, whatever happens to the read."""
 
-import contextlib
 import time
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from checksums_function.source import Reading
-from fault_reads import FAULTS, KNOWN_FAILURES, Tally, reads, run
+from fault_reads import FAULTS, KNOWN_FAILURES, Tally, careless_reading, reads, report, run
 
-from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.http import StoreClient
-
-
-def report(tally: Tally, seconds: float) -> None:
-    total = sum(tally.outcomes.values())
-    print(
-        f"\n{total} reads, {sum(tally.faults.values())} faults, {len(tally.wrong)} wrong, {seconds:.0f} s: "
-        + ", ".join(f"{name} {count}" for name, count in tally.outcomes.most_common())
-    )
 
 
 def judge(tally: Tally) -> None:
@@ -62,21 +52,6 @@ async def test_without_the_functions_look_at_etag_and_size_wrong_digests_are_fou
 async def test_without_the_gateways_look_at_the_etag_wrong_digests_are_found(monkeypatch) -> None:
     """The positive control for bytes that go through the gateway."""
 
-    @contextlib.asynccontextmanager
-    async def careless(self, url, headers, *, etag, size, refusal):
-        async with self.exchange("GET", url, headers) as response:
-            if response.status >= 400:
-                raise GatewayError(ErrorCode.STORE_UNAVAILABLE)
-
-            async def pieces():
-                try:
-                    async for piece in response.content.iter_any():
-                        yield piece
-                except Exception as error:
-                    raise GatewayError(ErrorCode.OBJECT_TRUNCATED) from error
-
-            yield pieces()
-
-    monkeypatch.setattr(StoreClient, "reading", careless)
+    monkeypatch.setattr(StoreClient, "reading", careless_reading)
     tally = await reads(seed=7, count=600)
     assert len(tally.wrong) > 3

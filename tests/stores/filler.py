@@ -41,6 +41,11 @@ class Filler(Protocol):
     def put_parts(self, bucket: str, name: str, parts: Sequence[bytes]) -> None:
         """An object in parts, as large ones are uploaded; all but the last have 5 MiB at least."""
 
+    def put_large(self, bucket: str, name: str, blocks: Sequence[bytes], order: Sequence[int]) -> None:
+        """An object in parts, each of which is one of the blocks."""
+
+    def remove(self, bucket: str, name: str) -> None: ...
+
     def put_versions(self, bucket: str, name: str, contents: Sequence[bytes]) -> list[str]: ...
 
 
@@ -90,14 +95,22 @@ class SwiftFiller:
 
     def put_parts(self, bucket: str, name: str, parts: Sequence[bytes]) -> None:
         """A static large object."""
-        paths = self.put_segments(bucket, name, parts)
+        self.put_large(bucket, name, parts, range(len(parts)))
+
+    def put_large(self, bucket: str, name: str, blocks: Sequence[bytes], order: Sequence[int]) -> None:
+        """A static large object; each block is a segment, which takes its space once."""
+        paths = self.put_segments(bucket, name, blocks)
         # Ceph computes the size and the ETag of the whole from these, and does not look at the segments.
-        manifest = [
+        entries = [
             {"path": f"/{path}", "size_bytes": len(part), "etag": hashlib.md5(part).hexdigest()}
-            for path, part in zip(paths, parts, strict=True)
+            for path, part in zip(paths, blocks, strict=True)
         ]
+        manifest = [entries[number] for number in order]
         url = f"{self.account}/{bucket}/{quote(name)}?multipart-manifest=put"
         self.session.put(url, data=json.dumps(manifest))
+
+    def remove(self, bucket: str, name: str) -> None:
+        self.session.delete(f"{self.account}/{bucket}/{quote(name)}?multipart-manifest=delete")
 
     def put_dynamic(self, bucket: str, name: str, parts: Sequence[bytes]) -> None:
         """A dynamic large object."""
@@ -177,6 +190,12 @@ class S3Filler:
             sums = {key: value for key, value in answer.items() if key == f"Checksum{algorithm}"}
             done.append({"PartNumber": number, "ETag": answer["ETag"], **sums})
         self.client.complete_multipart_upload(**target, MultipartUpload={"Parts": done})
+
+    def put_large(self, bucket: str, name: str, blocks: Sequence[bytes], order: Sequence[int]) -> None:
+        self.put_parts(bucket, name, [blocks[number] for number in order])
+
+    def remove(self, bucket: str, name: str) -> None:
+        self.client.delete_object(Bucket=bucket, Key=name)
 
     def put_versions(self, bucket: str, name: str, contents: Sequence[bytes]) -> list[str]:
         self.make(bucket)

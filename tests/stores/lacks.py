@@ -29,9 +29,6 @@ LACKS: Mapping[str, Mapping[tuple[str, ...], str]] = {
     "event kept when the forwarder is killed": {
         ("rgw-s3",): "Ceph 16.2.15 delivers no more events of a persistent topic within six minutes after that",
     },
-    "event kept when the store is killed": {
-        ("minio",): "an event of an upload just before the kill was lost in one of two runs",
-    },
     "event kept while the receiver is down": {
         ("rgw-account",): "the topic of this case is not persistent; that of `rgw-s3` is",
         ("versitygw",): "versitygw sends each event once",

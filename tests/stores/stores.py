@@ -12,6 +12,7 @@ from lacks import lacks_of
 
 from localcloud import LocalCloud
 from localcloud.ceph import Ceph, RadosGateway
+from localcloud.ceph import ceph as ceph_cluster
 from localcloud.services import Service, free_ports
 from localcloud.stack import running
 from tests.machine import scaled, wait_until
@@ -170,3 +171,13 @@ OF_CEPH: Mapping[str, Callable[[LocalCloud, Ceph], contextlib.AbstractContextMan
     "rgw-plain": rgw_plain,
     "rgw-s3": rgw_s3,
 }
+
+
+@contextlib.contextmanager
+def store_of(name: str, cloud: LocalCloud) -> Iterator[Store]:
+    """A store by its name, with a Ceph of its own if it needs one."""
+    with contextlib.ExitStack() as stack:
+        if name in OF_CEPH:
+            yield stack.enter_context(OF_CEPH[name](cloud, stack.enter_context(ceph_cluster(cloud))))
+        else:
+            yield stack.enter_context(OF_CLOUD[name](cloud))

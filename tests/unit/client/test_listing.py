@@ -114,3 +114,32 @@ def test_computation_that_goes_on_is_asked_for_again(monkeypatch: pytest.MonkeyP
     answers = [[json.dumps(bad("a", 504)).encode()], [json.dumps(good("a")).encode()]]
     monkeypatch.setattr(listing, "ask", lambda *_, **__: answers.pop(0))
     assert [line.get("error") for line in listing.digests_of(login(), QUERY, RetryPolicy(0))] == [None]
+
+
+def test_named_objects_are_asked_for_in_pages_and_nothing_is_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = [f"a b/{number}" for number in range(listing.PAGE + 1)]
+    asked: list[list[str]] = []
+
+    def lines(
+        _login: Login, _query: listing.ListQuery, page: list[str], _retry: RetryPolicy
+    ) -> Iterator[dict[str, Any]]:
+        asked.append(page)
+        return iter([good(name) for name in page])
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(listing, "_asked", lines)
+    # A project that has no Swift.
+    monkeypatch.setattr(access.LoginCache, "login", lambda *_: dataclasses.replace(login(), swift=None))
+    done = CliRunner().invoke(checksum, ["list", "c", "--names", "-"], input="\n".join([*names, names[0], ""]) + "\r\n")
+    assert done.exit_code == 0, done.output
+    assert asked == [names[: listing.PAGE], names[listing.PAGE :]]
+    assert len(done.stdout.splitlines()) == len(names)
+
+
+@pytest.mark.parametrize(("options", "code"), [(["--prefix", "a"], 2), ([], 1)])
+def test_names_that_cannot_be_are_refused(options: list[str], code: int, tmp_path: Path) -> None:
+    file = tmp_path / "names"
+    file.write_bytes(b"\xff\n")
+    assert CliRunner().invoke(checksum, ["list", "c", "--names", str(file), *options]).exit_code == code
