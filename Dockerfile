@@ -37,7 +37,10 @@ RUN /opt/osfaas/bin/pip install --no-cache-dir --no-compile --no-deps --no-index
 FROM ${PYTHON}
 COPY --from=build /opt/osfaas /opt/osfaas
 # Python's own library comes without bytecode in the official images; what is not written now is compiled at every start.
-RUN PYTHONHASHSEED=0 /opt/osfaas/bin/python -c 'import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve, control.scheduler.serve, control.registry.serve, tenancy.controller.controller'
+# stevedore's cache of entry points has times in it, and is of no use to the user below.
+RUN export PYTHONHASHSEED=0 XDG_CACHE_HOME=/tmp/cache \
+ && /opt/osfaas/bin/python -c 'import client.cli, gateway.commands, gateway.server.serve, control.serve, control.functions.serve, control.scheduler.serve, control.registry.serve, tenancy.controller.controller' \
+ && rm -rf /tmp/cache
 ENV PATH=/opt/osfaas/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
