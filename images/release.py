@@ -18,6 +18,9 @@ CONTEXTS = {
     "runtime-framework": "functions/runtimes/framework",
 }
 
+# As in distributions/build.sh.
+_FIRST = 315_532_800
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
@@ -27,7 +30,8 @@ class Release:
         dist: folder with `dist`, in which the wheels are.
         base: digest of the base image.
         python: name by which buildah has the base image.
-        epoch: time of the commit, in seconds since 1970.
+        revision: the commit; "" in an unpacked release.
+        epoch: time of the commit, in seconds since 1970; in an unpacked release the first that an archive can have.
     """
 
     version: str
@@ -82,13 +86,24 @@ def build(tool: Buildah, name: str, folder: Path, release: Release) -> Built:
         release.python,
         epoch=release.epoch,
         stages={"wheels": release.dist},
-        labels={f"org.opencontainers.image.{key}": value for key, value in labels.items()},
+        labels={f"org.opencontainers.image.{key}": value for key, value in labels.items() if value},
     )
     digest = tool.push(tag, f"oci:{layout}")
     contents = contents_of(tool.run(tag, "python", "-c", SCRIPT))
     made = bill_of(f"osfaas-{name}", release.version, digest, release.base, contents, epoch=release.epoch)
     bill.write_text(made, encoding="utf-8")
     return Built(tag=tag, digest=digest, layout=layout, bill=bill)
+
+
+def commit_and_time(checkout: Path) -> tuple[str, int]:
+    """The commit of a checkout, and its time in seconds since 1970.
+
+    An unpacked release has no commit (""), and the time of its wheels.
+    """
+    if not (checkout / ".git").exists():
+        return "", _FIRST
+    revision, epoch = git(checkout, "log", "-1", "--format=%H %ct").split()
+    return revision, int(epoch)
 
 
 def release_of(tool: Buildah, dist: Path, source: str) -> Release:
@@ -104,10 +119,11 @@ def release_of(tool: Buildah, dist: Path, source: str) -> Release:
         ReleaseError: the checkout has no version.
     """
     python = tool.pull(source)
+    revision, epoch = commit_and_time(CHECKOUT)
     return Release(
         version=checkout_version(CHECKOUT),
-        revision=git(CHECKOUT, "rev-parse", "HEAD"),
-        epoch=int(git(CHECKOUT, "log", "-1", "--format=%ct")),
+        revision=revision,
+        epoch=epoch,
         dist=dist.resolve(),
         base=tool.digest(python),
         python=python,

@@ -10,7 +10,7 @@ import pytest
 from images.bill import bill_of
 from images.buildah import ImageError
 from images.contents import Contents, DebianPackage, Distribution, contents_of
-from images.release import CHECKOUT, CONTEXTS, check_wheels
+from images.release import CHECKOUT, CONTEXTS, check_wheels, commit_and_time
 
 DIGEST, BASE = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 SAID = {
@@ -91,3 +91,20 @@ def test_names_of_images_are_checked_before_anything_is_built(tmp_path: Path) ->
     assert done.returncode == 2
     assert "no image other" in done.stderr
     assert not (tmp_path / "images").exists()
+
+
+def test_unpacked_release_has_no_commit_and_the_time_of_its_wheels(tmp_path: Path) -> None:
+    assert commit_and_time(tmp_path) == ("", 315_532_800)
+    assert "315532800" in (CHECKOUT / "distributions" / "build.sh").read_text(encoding="utf-8")
+
+
+def test_commit_of_a_checkout_has_its_time(tmp_path: Path) -> None:
+    commands = ("init --quiet", "-c user.name=a -c user.email=a@b.example commit --quiet --allow-empty --message first")
+    for words in commands:
+        subprocess.run(
+            ["git", "-C", tmp_path, *words.split()],
+            check=True,
+            env={"PATH": "/usr/bin:/bin", "GIT_COMMITTER_DATE": "1700000000 +0000"},
+        )
+    revision, epoch = commit_and_time(tmp_path)
+    assert (len(revision), epoch) == (40, 1_700_000_000)
