@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 USER = "alice"
 NAMESPACE, NEIGHBOUR = "alice-events", "neighbour-events"
+BROKER = f"{NAMESPACE}/osfaas-objects"
 EVENTS_HOST = "events.test"
 # Ceph sends the events of the one, and none of the other.
 BUCKET, QUIET = "incoming", "quiet"
@@ -103,7 +104,7 @@ class Site:
         trigger = self.cluster.kubectl.get("trigger", "osfaas-checksums", "-n", NAMESPACE)
         return str(trigger["spec"]["subscriber"]["uri"]).removeprefix("/")
 
-    def send(self, body: bytes, *, namespace: str = NAMESPACE, seconds: float = 120) -> tuple[int, str]:
+    def send(self, body: bytes, *, broker: str = BROKER, seconds: float = 120) -> tuple[int, str]:
         """One event to a broker, as Ceph would send it: once; the answer's status, and the event's id."""
         identity = secrets.token_hex(8)
         attributes = {"specversion": "1.0", "type": "com.amazonaws.ObjectCreated:Put", "id": identity}
@@ -111,7 +112,7 @@ class Site:
         fields = {"Content-Type": "application/json", **{f"ce-{name}": value for name, value in attributes.items()}}
         words = [word for name, value in fields.items() for word in ("--header", f"{name}: {value}")]
         address = self.cluster.service_address(eventing.NAMESPACE, "broker-ingress")
-        url = f"http://{address}/{namespace}/osfaas-objects"
+        url = f"http://{address}/{broker}"
         answer = self.cluster.curl_from_openstack(url, *words, "--data-binary", body.decode(), seconds=scaled(seconds))
         return answer.status, identity
 

@@ -91,26 +91,19 @@ def letter_of(sink: DeadLetterSink, identity: str, seconds: float = 60) -> DeadL
 
 @pytest.fixture(scope="module")
 def neighbour(site: Site) -> DeadLetterSink:
-    """Another namespace with a broker and a Trigger that calls the project's forwarder; its own dead letters."""
+    """Another namespace, whose Triggers call the project's forwarder: one with dead letters, and one without."""
     kubectl = site.cluster.kubectl
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NEIGHBOUR}})
     sink = DeadLetterSink(kubectl, NEIGHBOUR)
     sink.start()
-    broker = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "osfaas-objects"}}
-    subscriber = {"uri": f"http://osfaas-events.{NAMESPACE}.svc.cluster.local/{secrets.token_hex(32)}"}
-    delivery = {"retry": 2, "backoffPolicy": "exponential", "backoffDelay": "PT0.2S"}
-    delivery["deadLetterSink"] = {"ref": {"apiVersion": "v1", "kind": "Service", "name": sink.name}}
-    trigger = {
-        "apiVersion": "eventing.knative.dev/v1",
-        "kind": "Trigger",
-        "metadata": {"name": "theirs"},
-        "spec": {"broker": "osfaas-objects", "subscriber": subscriber, "delivery": delivery},
-    }
-    for item in (broker, trigger):
-        item["metadata"]["namespace"] = NEIGHBOUR  # type: ignore[index]
-        kubectl.apply(item)
-    ready = ("--for=condition=Ready", "broker/osfaas-objects", "trigger/theirs", "--timeout=120s")
-    kubectl("wait", "-n", NEIGHBOUR, *ready)
+    to_sink = {"deadLetterSink": {"ref": {"apiVersion": "v1", "kind": "Service", "name": sink.name}}}
+    for name, delivery in (("with-sink", to_sink), ("without-sink", {"retry": 0})):
+        place = {"name": name, "namespace": NEIGHBOUR}
+        subscriber = {"uri": f"http://osfaas-events.{NAMESPACE}.svc.cluster.local/{secrets.token_hex(32)}"}
+        trigger = {"broker": name, "subscriber": subscriber, "delivery": delivery}
+        for kind, spec in (("Broker", {}), ("Trigger", trigger)):
+            kubectl.apply({"apiVersion": "eventing.knative.dev/v1", "kind": kind, "metadata": place, "spec": spec})
+        kubectl("wait", "-n", NEIGHBOUR, "--for=condition=Ready", f"broker/{name}", f"trigger/{name}", "--timeout=120s")
     return sink
 
 
@@ -121,9 +114,11 @@ def test_event_of_another_namespaces_trigger_is_rejected_and_stores_nothing(
     data = b"not for the neighbour"
     site.put("theirs", data, QUIET)
     before = site.outcomes()
-    status, identity = site.send(record("theirs"), namespace=NEIGHBOUR)
+    status, identity = site.send(record("theirs"), broker=f"{NEIGHBOUR}/with-sink")
     assert status == 202
     assert letter_of(neighbour, identity).status == 401
+    # Without a dead letter, the sender is told; Ceph would send it again.
+    assert site.send(record("theirs"), broker=f"{NEIGHBOUR}/without-sink")[0] == 500
     assert site.outcomes() == before
     assert not site.has_digest("theirs", data, QUIET)
     # The same event by the project's own broker.
@@ -148,7 +143,7 @@ def test_pod_of_another_namespace_does_not_reach_the_forwarder(site: Site, neigh
 
 def test_broker_is_published_under_one_path_only(site: Site) -> None:
     """Neither the broker's own path nor a neighbour's leads to a broker from outside."""
-    for path in ("", f"{NAMESPACE}/osfaas-objects", f"{NEIGHBOUR}/osfaas-objects", secrets.token_hex(32)):
+    for path in ("", f"{NAMESPACE}/osfaas-objects", f"{NEIGHBOUR}/with-sink", secrets.token_hex(32)):
         words = ("--insecure", "--request", "POST", "--data", "{}")
         assert site.cluster.curl_from_openstack(f"https://{EVENTS_HOST}/{path}", *words).status == 404, path
 

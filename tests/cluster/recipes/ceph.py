@@ -13,13 +13,21 @@ _PACKAGES = Path(__file__).parents[3] / "localcloud" / "ceph-apt.txt"
 
 
 def make_ceph(folder: Path) -> None:
-    """A Debian with Ceph in `root`."""
+    """The files of a Debian with Ceph in `root`. Nothing is configured: its daemons need no user and no service."""
     lines = _PACKAGES.read_text(encoding="utf-8").splitlines()
     packages = ",".join(line for line in lines if line and not line.startswith("#"))
     mirror, _ = debian_mirror()
-    run(["debootstrap", "--variant=minbase", f"--include={packages}", _SUITE, folder / "root", mirror])
-    for unneeded in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
-        run(["rm", "-rf", folder / "root" / unneeded])
+    downloads, root = folder / "downloads", folder / "root"
+    run(["debootstrap", "--download-only", "--variant=minbase", f"--include={packages}", _SUITE, downloads, mirror])
+    root.mkdir()
+    # The first one has the links from /bin, /lib and /sbin to /usr.
+    found = sorted(
+        downloads.glob("var/cache/apt/archives/*.deb"), key=lambda file: not file.name.startswith("base-files")
+    )
+    for file in found:
+        run(["dpkg-deb", "--extract", file, root])
+    run(["rm", "-rf", downloads, *(root / "usr" / "share" / name for name in ("doc", "man", "locale"))])
+    run(["chroot", root, "ldconfig"])
 
 
 CEPH = Recipe("ceph", make=make_ceph, files=(Path(__file__), _PACKAGES))
