@@ -150,6 +150,10 @@ mkdir -p "$root$folder"
 mount --bind "$folder" "$root$folder"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
+for file in hosts nsswitch.conf resolv.conf; do
+  touch "$root/etc/$file"
+  mount --bind "/etc/$file" "$root/etc/$file"
+done
 exec chroot "$root" "$@"
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.cluster.testbed import PROBE_IMAGE
 
@@ -57,8 +57,8 @@ class DeadLetterSink:
     namespace: str
     name: str = "dead-letters"
 
-    def start(self) -> None:
-        """It answers when this returns."""
+    def objects(self) -> list[dict[str, Any]]:
+        """What is applied."""
         labels = {"app": self.name}
         container = {
             "name": "main",
@@ -68,15 +68,15 @@ class DeadLetterSink:
         }
         place = {"name": self.name, "namespace": self.namespace}
         spec = {"containers": [container], "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False}
-        self.kubectl.apply(
+        ports = [{"port": 80, "targetPort": 8080}]
+        return [
             {"apiVersion": "v1", "kind": "Pod", "metadata": {**place, "labels": labels}, "spec": spec},
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": place,
-                "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
-            },
-        )
+            {"apiVersion": "v1", "kind": "Service", "metadata": place, "spec": {"selector": labels, "ports": ports}},
+        ]
+
+    def start(self) -> None:
+        """It answers when this returns."""
+        self.kubectl.apply(*self.objects())
         self.kubectl("wait", "--for=condition=Ready", f"pod/{self.name}", "-n", self.namespace, "--timeout=60s")
 
     def letters(self) -> list[DeadLetter]:

@@ -175,7 +175,10 @@ class Site:
         _surroundings(self)
         for bucket in (BUCKET, QUIET):
             self.s3.create_bucket(Bucket=bucket)
-        script = "".join(page_commands())
+        first, *rest = page_commands()
+        # The page takes the sink for granted; before the Trigger, and after the namespace.
+        (self.folder / "sink.yaml").write_text(yaml.safe_dump_all(self.dead_letters.objects()))
+        script = "".join([first, "kubectl apply -f sink.yaml\n", *rest])
         for page, here in {
             "my-events": NAMESPACE,
             "events.example.org": EVENTS_HOST,
@@ -224,8 +227,6 @@ def _know_the_edge(site: Site) -> None:
     aliases = {"spec": {"template": {"spec": {"hostAliases": [{"ip": address, "hostnames": [EDGE_HOST]}]}}}}
     site.cluster.kubectl("patch", *FORWARDER, "--type", "merge", "-p", json.dumps(aliases))
     site.here(*FORWARDER)
-    sink = site.dead_letters
-    sink.start()
 
 
 def record(name: str) -> bytes:

@@ -129,7 +129,7 @@ def test_event_of_another_namespaces_trigger_is_rejected_and_stores_nothing(
 def test_pod_of_another_namespace_does_not_reach_the_forwarder(site: Site, neighbour: DeadLetterSink) -> None:
     """One in Knative's namespace does, and is not let in without the secret."""
     address = site.cluster.service_address(NAMESPACE, "osfaas-events")
-    post = ("--request", "POST", "--data", "{}")
+    post = ("--request", "POST", "--header", "Content-Type: application/json", "--data", "{}")
     outsider = site.cluster.start_pod(NEIGHBOUR, "outsider")
     insider = site.cluster.start_pod(eventing.NAMESPACE, "insider")
     try:
@@ -144,7 +144,7 @@ def test_pod_of_another_namespace_does_not_reach_the_forwarder(site: Site, neigh
 def test_broker_is_published_under_one_path_only(site: Site) -> None:
     """Neither the broker's own path nor a neighbour's leads to a broker from outside."""
     for path in ("", f"{NAMESPACE}/osfaas-objects", f"{NEIGHBOUR}/with-sink", secrets.token_hex(32)):
-        words = ("--insecure", "--request", "POST", "--data", "{}")
+        words = ("--insecure", "--http1.1", "--request", "POST")
         assert site.cluster.curl_from_openstack(f"https://{EVENTS_HOST}/{path}", *words).status == 404, path
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAMESPACE = "knative-eventing"
 # One node has no use for them.
 _LEFT_OUT = {"HorizontalPodAutoscaler", "PodDisruptionBudget"}
+_WITH_PODS = {"Deployment", "StatefulSet"}
 _FIRST = {"Namespace", "CustomResourceDefinition"}
 
 
@@ -64,14 +65,16 @@ def _objects() -> Iterator[dict[str, Any]]:
                 yield _fitted(item)
 
 
-def _containers(deployment: dict[str, Any]) -> list[dict[str, Any]]:
-    containers: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
+def _containers(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of the pods that an object makes; all others have none."""
+    template = item["spec"].get("template", {}) if item["kind"] in _WITH_PODS else {}
+    containers: list[dict[str, Any]] = template.get("spec", {}).get("containers", [])
     return containers
 
 
 def _has_its_programs(item: dict[str, Any]) -> bool:
     """Whether the programs are built here; sources, job sinks and request-reply are not."""
-    return item["kind"] != "Deployment" or all(_program(each["image"]) in PROGRAMS for each in _containers(item))
+    return all(_program(each["image"]) in PROGRAMS for each in _containers(item))
 
 
 def _program(published: str) -> str:
@@ -79,10 +82,8 @@ def _program(published: str) -> str:
 
 
 def _fitted(item: dict[str, Any]) -> dict[str, Any]:
-    if item["kind"] == "Deployment":
-        item["spec"]["replicas"] = 1
-        for container in _containers(item):
-            container["image"] = image_of(_program(container["image"]))
-            container["imagePullPolicy"] = "IfNotPresent"
-            container.setdefault("resources", {})["requests"] = {"cpu": "10m", "memory": "40Mi"}
+    for container in _containers(item):
+        container["image"] = image_of(_program(container["image"]))
+        container["imagePullPolicy"] = "IfNotPresent"
+        container.setdefault("resources", {})["requests"] = {"cpu": "10m", "memory": "40Mi"}
     return item

@@ -36,7 +36,7 @@ def eventing_recipes() -> tuple[Recipe, ...]:
             ((f"ko-app/{program}", programs, Path(program)),),
             (f"/ko-app/{program}",),
             user="65532:65532",
-        ).recipe(f"image-knative-eventing-{program}")
+        ).recipe(f"knative-eventing-image-{program}")
         for program in PROGRAMS
     )
     return (programs, *images)
