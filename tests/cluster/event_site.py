@@ -19,6 +19,7 @@ import botocore.session
 import yaml
 from botocore.config import Config
 
+from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import PYTHON_PROGRAMS, CommandError, wait_until
 from tests.cluster.dead_letters import DeadLetterSink
 from tests.cluster.layout import CHECKOUT
@@ -67,6 +68,11 @@ class Site:
         return self.product.cluster
 
     @property
+    def tenant(self) -> str:
+        """The namespace of the project's functions."""
+        return str(namespace_of(ProjectId(self.product.openstack.inside.users[USER].project_id)))
+
+    @property
     def dead_letters(self) -> DeadLetterSink:
         return DeadLetterSink(self.cluster.kubectl, NAMESPACE)
 
@@ -104,12 +110,15 @@ class Site:
         trigger = self.cluster.kubectl.get("trigger", "osfaas-checksums", "-n", NAMESPACE)
         return str(trigger["spec"]["subscriber"]["uri"]).removeprefix("/")
 
-    def send(self, body: bytes, *, broker: str = BROKER, seconds: float = 120) -> tuple[int, str]:
+    def send(
+        self, body: bytes, *, broker: str = BROKER, enveloped: bool = True, seconds: float = 120
+    ) -> tuple[int, str]:
         """One event to a broker, as Ceph would send it: once; the answer's status, and the event's id."""
         identity = secrets.token_hex(8)
         attributes = {"specversion": "1.0", "type": "com.amazonaws.ObjectCreated:Put", "id": identity}
         attributes["source"] = f"ceph:s3.default.{QUIET}"
-        fields = {"Content-Type": "application/json", **{f"ce-{name}": value for name, value in attributes.items()}}
+        envelope = {f"ce-{name}": value for name, value in attributes.items()} if enveloped else {}
+        fields = {"Content-Type": "application/json", **envelope}
         words = [word for name, value in fields.items() for word in ("--header", f"{name}: {value}")]
         address = self.cluster.service_address(eventing.NAMESPACE, "broker-ingress")
         url = f"http://{address}/{broker}"
@@ -147,7 +156,7 @@ class Site:
         lines = self.cluster.kubectl("logs", "-n", SYSTEM, "-l", label, "--tail=-1", "--max-log-requests=10")
         found: Counter[str] = Counter()
         for line in lines.splitlines():
-            entry = json.loads(line) if line.startswith("{") else {}
+            entry = json.loads(line[line.index("{") :]) if '"route": "events"' in line else {}
             if entry.get("route") == "events":
                 found.update(entry.get("events") or {f"status {entry.get('status')}": 1})
         return found

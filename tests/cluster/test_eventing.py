@@ -11,10 +11,10 @@ import secrets
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from policies.names import ProjectId, namespace_of
 from tests.cluster.commands import wait_until
 from tests.cluster.dead_letters import DeadLetter, DeadLetterSink
 from tests.cluster.event_site import (
@@ -24,7 +24,6 @@ from tests.cluster.event_site import (
     NAMESPACE,
     NEIGHBOUR,
     QUIET,
-    USER,
     Sending,
     Site,
     record,
@@ -75,7 +74,7 @@ def site(product: Product) -> Iterator[Site]:
     yield made
     for namespace in (NAMESPACE, NEIGHBOUR):
         cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
-    product.remove_tenant(namespace_of(ProjectId(product.openstack.inside.users[USER].project_id)))
+    product.remove_tenant(made.tenant)
 
 
 def letter_of(sink: DeadLetterSink, identity: str, seconds: float = 60) -> DeadLetter:
@@ -124,6 +123,7 @@ def test_event_of_another_namespaces_trigger_is_rejected_and_stores_nothing(
     # The same event by the project's own broker.
     assert site.send(record("theirs"))[0] == 202
     assert site.has_digest("theirs", data, QUIET)
+    assert site.outcomes() - before == Counter(computed=1)
 
 
 def test_pod_of_another_namespace_does_not_reach_the_forwarder(site: Site, neighbour: DeadLetterSink) -> None:
@@ -141,11 +141,42 @@ def test_pod_of_another_namespace_does_not_reach_the_forwarder(site: Site, neigh
         site.cluster.kubectl("delete", "pod", "insider", "-n", eventing.NAMESPACE, "--wait=false")
 
 
+def test_tenants_function_does_not_reach_the_broker(site: Site) -> None:
+    """The store, which it does reach, stands beside the way to the broker."""
+    site.put("awake", b"awake", QUIET)
+    assert site.send(record("awake"))[0] == 202
+    store = urlsplit(site.product.openstack.inside.swift_url)
+    broker = site.cluster.service_address(eventing.NAMESPACE, "broker-ingress")
+    assert connects_from_function(site, str(store.hostname), store.port or 0)
+    assert not connects_from_function(site, broker, 80)
+
+
+def connects_from_function(site: Site, address: str, port: int) -> bool:
+    """Whether the tenant's function gets a TCP connection; anything but a timeout is an error."""
+    namespace = site.tenant
+    pod = site.product.pods(namespace)[0]["metadata"]["name"]
+    program = f"""
+import socket
+try:
+    socket.create_connection(({address!r}, {port}), 4)
+    print("connected")
+except TimeoutError:
+    print("timed out")
+"""
+    words = ("exec", "-n", namespace, pod, "-c", "checksums", "--", "python3", "-c", program)
+    return {"connected\n": True, "timed out\n": False}[site.cluster.kubectl(*words)]
+
+
 def test_broker_is_published_under_one_path_only(site: Site) -> None:
     """Neither the broker's own path nor a neighbour's leads to a broker from outside."""
     for path in ("", f"{NAMESPACE}/osfaas-objects", f"{NEIGHBOUR}/with-sink", secrets.token_hex(32)):
         words = ("--insecure", "--http1.1", "--request", "POST")
         assert site.cluster.curl_from_openstack(f"https://{EVENTS_HOST}/{path}", *words).status == 404, path
+
+
+def test_record_without_an_envelope_is_rejected_by_the_broker(site: Site) -> None:
+    """As Ceph 16 sends it, which does not know `cloudevents=true`."""
+    assert site.send(record("bare"), enveloped=False)[0] == 400
 
 
 def test_written_object_gets_its_digest_once_and_starts_no_loop(site: Site) -> None:
