@@ -163,7 +163,7 @@ try:
 except TimeoutError:
     print("timed out")
 """
-    words = ("exec", "-n", namespace, pod, "-c", "checksums", "--", "python3", "-c", program)
+    words = ("exec", "-n", namespace, pod, "-c", "function", "--", "python3", "-c", program)
     return {"connected\n": True, "timed out\n": False}[site.cluster.kubectl(*words)]
 
 
