@@ -94,7 +94,7 @@ GATEWAY_RIGHTS = {"mon": "allow rw", "osd": "allow rwx"}
 
 GATEWAY = """\
 [client.{name}]
-rgw_frontends = beast endpoint=127.0.0.1:{port}
+rgw_frontends = beast endpoint={address}:{port}
 rgw_swift_account_in_url = {account_in_url}
 """
 
@@ -120,6 +120,45 @@ class RadosGateway:
 
 
 @dataclass(frozen=True)
+class Programs:
+    """Ceph's programs.
+
+    Attributes:
+        root: another Debian with another release of Ceph; None: this machine's own. Root only.
+    """
+
+    root: Path | None = None
+
+    def missing(self) -> list[str]:
+        """Those that are not installed."""
+        if self.root is None:
+            return [program for program in PROGRAMS if shutil.which(program) is None]
+        return [program for program in PROGRAMS if not (self.root / "usr" / "bin" / program).exists()]
+
+    def command(self, folder: Path, *words: str) -> list[str]:
+        """The command line of a program that finds its files in a folder."""
+        if self.root is None:
+            return [*words]
+        return ["unshare", "--mount", "sh", "-euc", _IN_ROOT, "sh", str(self.root), str(folder), *words]
+
+
+# Its mounts are its own, and end with it.
+_IN_ROOT = """\
+root=$1 folder=$2
+shift 2
+mkdir -p "$root$folder"
+mount --bind "$folder" "$root$folder"
+mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+for file in hosts nsswitch.conf resolv.conf; do
+  touch "$root/etc/$file"
+  mount --bind "/etc/$file" "$root/etc/$file"
+done
+exec chroot "$root" "$@"
+"""
+
+
+@dataclass(frozen=True)
 class Ceph:
     """A running cluster.
 
@@ -137,7 +176,7 @@ class Ceph:
 
 def missing_programs() -> list[str]:
     """Programs of Ceph that are not installed."""
-    return [program for program in PROGRAMS if shutil.which(program) is None]
+    return Programs().missing()
 
 
 @contextlib.contextmanager
@@ -146,6 +185,8 @@ def ceph(
     *,
     name: str = "ceph",
     implicit_tenants: bool = False,
+    address: str = "127.0.0.1",
+    root: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Ceph]:
     """Runs Ceph on free ports beside a cloud; it ends with the block, or with this process.
@@ -154,29 +195,35 @@ def ceph(
         cloud: its Keystone authenticates the users, by tokens and EC2 credentials.
         name: of the folder in the cloud's state, and of the services.
         implicit_tenants: whether each project has a namespace of buckets of its own; Ceph's default is one for all.
+        address: listen address of the gateways; all other servers listen on loopback.
+        root: see `Programs`.
         progress: called with each step.
 
     Raises:
         CloudError: Ceph is not installed, or a daemon did not start.
     """
-    missing = missing_programs()
+    programs = Programs(root)
+    missing = programs.missing()
     if missing:
         raise CloudError(f"Ceph is not installed ({', '.join(missing)}): run 'make ceph'")
     services: dict[str, Service] = {}
+    site = _Site(address, programs, implicit_tenants=implicit_tenants)
     try:
-        yield _start(cloud, name, services, implicit_tenants=implicit_tenants, progress=progress)
+        yield _start(cloud, name, services, site, progress=progress)
     finally:
         for service in reversed(list(services.values())):
             service.stop()
 
 
+@dataclass(frozen=True)
+class _Site:
+    address: str
+    programs: Programs
+    implicit_tenants: bool
+
+
 def _start(
-    cloud: LocalCloud,
-    name: str,
-    services: dict[str, Service],
-    *,
-    implicit_tenants: bool,
-    progress: Callable[[str], None],
+    cloud: LocalCloud, name: str, services: dict[str, Service], site: _Site, *, progress: Callable[[str], None]
 ) -> Ceph:
     folder = cloud.state / name
     for each in (folder, folder / "mon", folder / "osd"):
@@ -193,15 +240,17 @@ def _start(
         device_bytes=DEVICE_BYTES,
         keystone_url=cloud.auth_url.removesuffix("/v3"),
         password=password_of("swift"),
-        implicit_tenants=str(implicit_tenants).lower(),
+        implicit_tenants=str(site.implicit_tenants).lower(),
     )
     for gateway, port in ports.items():
-        text += GATEWAY.format(name=gateway, port=port, account_in_url=str(gateway.endswith("-account")).lower())
+        in_url = str(gateway.endswith("-account")).lower()
+        text += GATEWAY.format(name=gateway, address=site.address, port=port, account_in_url=in_url)
     conf.write_text(text, encoding="utf-8")
-    tools = _Tools(conf, folder / "prepare.log")
+    tools = _Tools(conf, folder / "prepare.log", site.programs)
 
-    def service(kind: str, port: int, *command: str) -> Service:
-        services[kind] = Service(kind, [*command, "--conf", str(conf), "--foreground"], port, cloud.state)
+    def service(kind: str, port: int, *words: str, address: str = "127.0.0.1") -> Service:
+        command = site.programs.command(folder, *words, "--conf", str(conf), "--foreground")
+        services[kind] = Service(kind, command, port, cloud.state, address=address)
         services[kind].start()
         return services[kind]
 
@@ -223,10 +272,10 @@ def _start(
     gateways = {}
     for gateway, port in ports.items():
         progress(f"Ceph: gateway {gateway}")
-        running = service(gateway, port, "radosgw", "--name", f"client.{gateway}")
+        running = service(gateway, port, "radosgw", "--name", f"client.{gateway}", address=site.address)
         # One after the other: both would create the pools.
         running.wait()
-        gateways[gateway] = RadosGateway(f"http://127.0.0.1:{port}", gateway.endswith("-account"), running)
+        gateways[gateway] = RadosGateway(f"http://{site.address}:{port}", gateway.endswith("-account"), running)
     account, plain = gateways.values()
     return Ceph(account, plain, services, conf)
 
@@ -235,11 +284,12 @@ def _start(
 class _Tools:
     conf: Path
     log: Path
+    programs: Programs
 
     def run(self, *command: str) -> None:
         with self.log.open("ab") as log:
             done = subprocess.run(
-                [*command, "--conf", str(self.conf)],
+                self.programs.command(self.conf.parent, *command, "--conf", str(self.conf)),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "CEPH_CONF": str(self.conf)},

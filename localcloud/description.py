@@ -8,8 +8,14 @@ from localcloud.cloud import LocalCloud, User
 from localcloud.seed import Seed
 
 
-def write_description(cloud: LocalCloud, path: Path) -> None:
-    """Writes everything except the processes, atomically."""
+def write_description(cloud: LocalCloud, path: Path, *, ceph_url: str | None = None) -> None:
+    """Writes everything except the processes, atomically.
+
+    Args:
+        cloud: running.
+        path: of the file.
+        ceph_url: of a Ceph beside it, whose Swift URLs contain the account.
+    """
     described = {
         "state": str(cloud.state),
         "auth_url": cloud.auth_url,
@@ -20,6 +26,7 @@ def write_description(cloud: LocalCloud, path: Path) -> None:
         "clouds_yaml": str(cloud.clouds_yaml),
         "bin": str(cloud.bin),
         "region": cloud.region,
+        "ceph_url": ceph_url,
     }
     draft = path.with_suffix(".unfinished")
     draft.write_text(json.dumps(described), encoding="utf-8")
@@ -42,6 +49,12 @@ def read_description(path: Path) -> LocalCloud:
         bin=Path(described["bin"]),
         region=described["region"],
     )
+
+
+def read_ceph_url(path: Path) -> str | None:
+    """The URL of the Ceph beside a described cloud, if there is one."""
+    url: str | None = json.loads(path.read_text(encoding="utf-8"))["ceph_url"]
+    return url
 
 
 def reached_at(cloud: LocalCloud, *, auth_url: str, swift_url: str) -> LocalCloud:

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from localcloud.description import reached_at, read_description
+from localcloud.description import reached_at, read_ceph_url, read_description
+from localcloud.seed import INTERFACES, Keystone
 from tests.cluster.commands import wait_until
 from tests.cluster.layout import CHECKOUT
 from tests.cluster.node.facts import OPENSTACK_ADDRESS
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from localcloud.cloud import LocalCloud
     from tests.cluster.testbed import Testbed
 
+# The Swift API is below this path of Ceph's.
+_CEPHS_SWIFT = "/swift"
 # Keystone's and Swift's programs have an environment of their own, which `make install` makes.
 _PYTHON = CHECKOUT / ".venv" / "bin" / "python"
 
@@ -47,9 +50,15 @@ class OpenStack:
 
 
 @contextmanager
-def openstack_of(cluster: Testbed) -> Iterator[OpenStack]:
-    """Runs it until the block ends, or the cluster does."""
-    program = (str(_PYTHON), "-m", "localcloud", "--address", OPENSTACK_ADDRESS)
+def openstack_of(cluster: Testbed, *, ceph_root: Path | None = None) -> Iterator[OpenStack]:
+    """Runs it until the block ends, or the cluster does.
+
+    Args:
+        cluster: on whose OpenStack side.
+        ceph_root: folder of a Debian whose Ceph is the object store, in place of Swift; None: Swift is.
+    """
+    ceph = ("--ceph", "--ceph-root", str(ceph_root)) if ceph_root else ()
+    program = (str(_PYTHON), "-m", "localcloud", "--address", OPENSTACK_ADDRESS, *ceph)
     with ExitStack() as stack:
         with step("Keystone and Swift on the OpenStack side"):
             state = Path(stack.enter_context(TemporaryDirectory(dir=cluster.running.folder, prefix="openstack-")))
@@ -59,6 +68,21 @@ def openstack_of(cluster: Testbed) -> Iterator[OpenStack]:
             )
             wait_until("Keystone and Swift", description.exists, seconds=300)
         inside = read_description(description)
+        ceph_url = read_ceph_url(description)
+        if ceph_url:
+            inside = reached_at(inside, auth_url=inside.auth_url, swift_url=f"{ceph_url}{_CEPHS_SWIFT}")
         keystone, swift = urlsplit(inside.auth_url), urlsplit(inside.swift_url)
         doors = [stack.enter_context(cluster.door(url.hostname or "", url.port or 0)) for url in (keystone, swift)]
-        yield OpenStack(inside, reached_at(inside, auth_url=f"{doors[0]}/v3", swift_url=doors[1]))
+        outside = reached_at(inside, auth_url=f"{doors[0]}/v3", swift_url=f"{doors[1]}{swift.path}")
+        if ceph_url:
+            _set_endpoints(outside, inside.swift_url, ceph_url)
+        yield OpenStack(inside, outside)
+
+
+def _set_endpoints(cloud: LocalCloud, swift_url: str, s3_url: str) -> None:
+    """The catalog names another object store."""
+    keystone = Keystone(cloud.session("admin"), cloud.auth_url)
+    for interface in INTERFACES:
+        url = f"{swift_url}/v1/AUTH_%(project_id)s"
+        keystone.set_endpoint(cloud.seed.endpoints[f"object-store/{interface}"], url)
+        keystone.set_endpoint(cloud.seed.endpoints[f"s3/{interface}"], s3_url)

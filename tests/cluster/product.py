@@ -181,6 +181,7 @@ def product_on(
     *,
     install: Callable[[Product], None] = _by_overlay,
     site: BuildSite | None = None,
+    settings: Mapping[str, str] | None = None,
     stays: bool = False,
 ) -> Iterator[Product]:
     """Installs it, and removes it at the end; tenants' namespaces are for their tests to remove.
@@ -190,11 +191,13 @@ def product_on(
         platform: what platform.yaml says; the destinations are added.
         install: installs what the folder describes; Secrets are there.
         site: where functions are built; None: they are not.
+        settings: further ones of the gateway.
         stays: it is not removed, because the cluster ends with it.
     """
     with TemporaryDirectory(dir=cluster.running.folder, prefix="product-") as name:
         folder = Path(name)
-        _write_overlay(folder, openstack, {**platform, "builds": site.platform} if site else platform)
+        platform = {**platform, "builds": site.platform} if site else platform
+        _write_overlay(folder, openstack, platform, settings or {})
         certificates = folder / "certificates"
         certificates.mkdir()
         _secrets(cluster, openstack, certificates)
@@ -264,7 +267,9 @@ def _remove(cluster: Testbed, folder: Path) -> None:
         cluster.kubectl("delete", kind, "--ignore-not-found", *ours)
 
 
-def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, Any]) -> None:
+def _write_overlay(
+    folder: Path, openstack: OpenStack, platform: Mapping[str, Any], settings: Mapping[str, str]
+) -> None:
     destinations = [{"cidr": f"{OPENSTACK_ADDRESS}/32", "ports": [openstack.swift_port]}]
     (folder / "platform.yaml").write_text(yaml.safe_dump({**platform, "destinations": destinations}))
     bases = os.path.relpath(CHECKOUT / "manifests", folder)
@@ -286,6 +291,7 @@ def _write_overlay(folder: Path, openstack: OpenStack, platform: Mapping[str, An
                     f"OSFAAS_PUBLIC_URL=https://{EDGE_HOST}",
                     # The local Swift lets managers into accounts.
                     "OSFAAS_TRIGGER_ROLES=member,manager",
+                    *(f"{name}={value}" for name, value in settings.items()),
                 ],
             },
             {"name": "osfaas-platform", "namespace": SYSTEM, "behavior": "replace", "files": ["platform.yaml"]},

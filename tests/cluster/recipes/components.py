@@ -77,6 +77,17 @@ KNATIVE_TEST_IMAGES = (
     "timeout",
     "volumes",
 )
+# Its broker and channels; one test wants them.
+KNATIVE_EVENTING = GoComponent(
+    "knative-eventing",
+    copies=(
+        ("knative.dev/eventing", "config/core", "manifests/core"),
+        # The module's zip has no symbolic links, as which `config/core` names these.
+        ("knative.dev/eventing", "third_party/eventing-integrations-latest", "manifests/integrations"),
+        ("knative.dev/eventing", "config/channels/in-memory-channel", "manifests/channel"),
+        ("knative.dev/eventing", "config/brokers/mt-channel-broker", "manifests/broker"),
+    ),
+)
 COREDNS = GoComponent("coredns", target=".", output="coredns")
 HELM = GoComponent("helm")
 CONTAINERD = GoComponent("containerd")

@@ -120,4 +120,5 @@ def lay_out_patched(patched: Patched, scratch: Path) -> None:
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copies a folder out of Go's module cache, whose files are read-only."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     run(["cp", "--recursive", "--dereference", "--no-preserve=mode", source, target])

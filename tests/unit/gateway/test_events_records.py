@@ -283,6 +283,36 @@ def test_key_of_rgw_which_encodes_none_is_first_read_as_it_stands() -> None:
     assert [ref.name for ref in event.refs] == ["a b c", "a+b%20c"]
 
 
+def test_event_as_ceph_18_sent_it() -> None:
+    """Its bytes, for an object that was written by the S3 API: the name is in a header field as it stands."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": "com.amazonaws.ObjectCreated:Put",
+        "ce-time": "2026-11-30T19:24:16.018345794Z",
+        "ce-id": "3ad63349-8948-4487-9c58-25775c734515.4103.8099245078934441643.1007-default-default",
+        "ce-source": "ceph:s3.default.incoming",
+        "ce-subject": "run 7/\xc3\xbc+%41.root",
+        "content-type": "application/json",
+    }
+    body = (
+        b'{"Records":[{"eventVersion":"2.2","eventSource":"ceph:s3","awsRegion":"default",'
+        b'"eventTime":"2026-11-30T19:24:16.018345Z","eventName":"ObjectCreated:Put",'
+        b'"userIdentity":{"principalId":"d50e7f6f94664afd9c12fb7a738440dd"},"requestParameters":{"sourceIPAddress":""},'
+        b'"responseElements":{"x-amz-request-id":"3ad63349-8948-4487-9c58-25775c734515.4103.8099245078934441643",'
+        b'"x-amz-id-2":"1007-default-default"},"s3":{"s3SchemaVersion":"1.0","configurationId":"c",'
+        b'"bucket":{"name":"incoming","ownerIdentity":{"principalId":"d50e7f6f94664afd9c12fb7a738440dd"},'
+        b'"arn":"arn:aws:s3:default::incoming","id":"3ad63349-8948-4487-9c58-25775c734515.4106.1"},'
+        b'"object":{"key":"run 7/\xc3\xbc+%41.root","size":3,"eTag":"900150983cd24fb0d6963f7d28e17f72","versionId":"",'
+        b'"sequencer":"60CD0D6B390B0308","metadata":[{"key":"x-amz-meta-colour","val":"blue"}],"tags":[]}},'
+        b'"eventId":"1796066656.134417.900150983cd24fb0d6963f7d28e17f72","opaqueData":""}]}'
+    )
+    (event,) = events_in(headers, body)
+    assert event.happening is Happening.WRITTEN
+    assert event.refs[0] == ObjectRef("incoming", "run 7/ü+%41.root")
+    assert event.etag == "900150983cd24fb0d6963f7d28e17f72"
+    assert event.identity is not None
+
+
 def test_key_that_cannot_be_an_encoded_one_stands_for_itself() -> None:
     (event,) = structured(cloud_event(record(key="100%ff.dat")))
     assert event.refs == (ObjectRef("bucket", "100%ff.dat"),)

@@ -1,6 +1,13 @@
 """The pieces of the eventing manifests find each other, and the trigger lets through what the gateway understands."""
 
-from tests.unit.manifests.rendered import one, rendered
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from tests.machine import scaled
+from tests.unit.manifests.rendered import CHECKOUT, KUBECTL, one, rendered
 
 OBJECTS = rendered("manifests/eventing")
 
@@ -55,3 +62,22 @@ def test_forwarder_takes_the_command_that_there_is():
     secret = words.index("--secret-file") + 1
     words[secret] = __file__  # a file that exists here
     assert command.make_context(words[0], words[1:]).params["host"] == "0.0.0.0"
+
+
+def test_overlay_of_the_page_renders_and_gives_dead_letters_a_place(tmp_path: Path):
+    page = (CHECKOUT / "docs/how-to/checksums-by-event.md").read_text(encoding="utf-8")
+    (overlay,) = re.findall(r"my-events/kustomization.yaml <<'EOF'\n(.*?) *EOF\n", page, re.DOTALL)
+    (tmp_path / "manifests").symlink_to(CHECKOUT / "manifests")
+    folder = tmp_path / "my-events"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(re.sub("^   ", "", overlay, flags=re.MULTILINE), encoding="utf-8")
+    words = [str(KUBECTL), "kustomize", str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=scaled(60))
+    assert done.returncode == 0, done.stderr
+    objects = [item for item in yaml.safe_load_all(done.stdout) if item]
+    assert {item["metadata"]["namespace"] for item in objects} == {"my-events"}
+    delivery = one(objects, "Trigger", "osfaas-checksums")["spec"]["delivery"]
+    assert delivery.pop("deadLetterSink") == {"ref": {"apiVersion": "v1", "kind": "Service", "name": "dead-letters"}}
+    assert delivery == one(OBJECTS, "Trigger", "osfaas-checksums")["spec"]["delivery"]
+    (container,) = one(objects, "Deployment", "osfaas-events")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example.org/osfaas-gateway:1.0"
