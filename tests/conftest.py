@@ -14,9 +14,7 @@ OPEN_FILES = 4_096
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--store", choices=NAMES, default="swift", help="object store of tests/clients and tests/faults"
-    )
+    parser.addoption("--store", choices=NAMES, default="swift", help="object store of tests/clients and tests/faults")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -86,7 +86,11 @@ def chain(name: str, cloud, function, request) -> Iterator[Chain]:
         tenants = cloud.state / f"tenants-{gateway_port}.yaml"
         write_tenants(tenants, {cloud.users["alice"].project_id: f"http://127.0.0.1:{wire.port}"})
         service = gateway_service(
-            cloud, tenants=tenants, name=f"gateway-{gateway_port}", port=gateway_port, env={**long_timeouts(), **settings}
+            cloud,
+            tenants=tenants,
+            name=f"gateway-{gateway_port}",
+            port=gateway_port,
+            env={**long_timeouts(), **settings},
         )
         gateway = stack.enter_context(running(service))
         yield Chain(store, gateway, forwarder, wire=wire, front=front, access=tuple(cloud.seed.ec2))
