@@ -116,7 +116,7 @@ def _read(path: Path) -> dict[str, str]:
     # The defaults would be in force, and the operator would believe that the file is.
     if document in (None, {}):
         raise PolicyError(f"{path}: the file has no rule. Write one, or unset OSFAAS_POLICY_FILE to use the defaults")
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not isinstance(root, yaml.MappingNode):
         raise PolicyError(f"{path}: expected rules by their names")
     # YAML takes the last one.
     for name, count in Counter(key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)).items():
@@ -206,7 +206,7 @@ def _open_parentheses(check: str) -> int:
 
 def _parts(check: Any) -> Sequence[Any]:
     if isinstance(check, AndCheck | OrCheck):
-        return check.rules  # type: ignore[no-any-return]
+        return check.rules
     return [check.rule] if isinstance(check, NotCheck) else []
 
 
