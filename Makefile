@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Everything they need, they install.
+# Two commands matter: `make demo` and `make test`. They install everything that they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,15 +10,29 @@ WORKERS ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-stores-long test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
 
-help:  ## this list
+help:  ## print this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- the object store behind the gateway -----------------------------------------------------------
+# By its name in tests/stores. Storage clients copy objects with a token, so theirs must accept tokens.
+STORE ?= swift
+STORES := swift swift-s3 rgw-account rgw-plain rgw-s3 minio versitygw
+STORES_OF_CLIENTS := swift rgw-account rgw-plain rgw-s3
+STORE_NEEDS = $(if $(filter rgw-%,$(STORE)),ceph) $(if $(filter minio versitygw,$(STORE)),.cache/stores/.installed)
+
+# An unknown name is refused before anything is installed. $(1): the target, $(2): its stores.
+comma := ,
+empty :=
+check-store = $(if $(and $(filter 1,$(words $(STORE))),$(filter $(2),$(STORE))),,$(error STORE=$(STORE) is not a store of 'make $(1)': use one of $(subst $(empty) ,$(comma) ,$(2))))
+$(foreach target,$(filter test-faults,$(MAKECMDGOALS)),$(call check-store,$(target),$(STORES)))
+$(foreach target,$(filter clients test-all,$(MAKECMDGOALS)),$(call check-store,$(target),$(STORES_OF_CLIENTS)))
 
 # --- environments ---------------------------------------------------------------------------------
 # The product, the function and the tools of the tests share one environment; Keystone and Swift have
 # their own, because their pinned libraries are not ours to choose.
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
-# What only an administrator can install is looked for first, and all at once: the rest takes minutes.
+# Debian packages come first, and all at once: only an administrator can install them, and the rest takes minutes.
 APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all test-stores,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable% test-sweeps,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
@@ -46,7 +60,7 @@ $(VENV)/.product $(VENV)/.installed: pyproject.toml $(wildcard distributions/*/p
 	@PYTHON=$(PYTHON) bash functions/runtimes/install.sh .cache/functions
 	@touch $@
 
-# What a user installs, and nothing else.
+# The client as a user installs it, and nothing else.
 .cache/dist/.client: distributions/build.sh distributions/install.sh $(wildcard distributions/*/pyproject.toml distributions/*/requirements.txt) $(shell find client osfaas builds -name '*.py' -o -name '*.txt')
 	@echo "==> Client in an environment of its own (.cache/dist/client)"
 	@PYTHON=$(PYTHON) bash distributions/install.sh .cache/dist client
@@ -63,7 +77,7 @@ dist:  ## wheels and source distributions in .cache/dist/dist; each is installed
 chart: $(VENV)/.installed  ## the Helm chart in .cache/dist/chart, made from the manifests
 	@$(BIN)/python -m charts .cache/dist/chart
 
-# Whoever makes a release names the base image: any with Python 3.11 and its venv module.
+# A release needs the name of its base image: any image with Python 3.11 and its venv module.
 images: $(VENV)/.installed  ## after `make dist`: images from its wheels, bills of materials, digests, in .cache/images (as root); PYTHON_IMAGE=docker://…@sha256:…
 	@test -n "$(PYTHON_IMAGE)" || { echo "name the base image: make images PYTHON_IMAGE=docker://…@sha256:…" >&2; exit 2; }
 	@grep -hv '^#' images/apt.txt | xargs localcloud/debian.sh
@@ -77,7 +91,7 @@ test-devstack: install  ## the plug-in of devstack: every phase on a real Keysto
 	@$(BIN)/python -m pytest tests/devstack -q
 
 # Not part of CI: helm renders the chart more than a hundred times.
-chart-test: $(VENV)/.cluster-installed  ## what helm makes of the chart: lint, the example overlay's objects, every value
+chart-test: $(VENV)/.cluster-installed  ## the chart as helm renders it: lint, the example overlay's objects, every value
 	@$(BIN)/python -m pytest tests/chart -q
 
 .cache/registry/.installed: $(addprefix tests/registry/,install.sh main.go go.mod go.sum)
@@ -93,12 +107,12 @@ ceph:  ## Ceph beside the local cloud (Debian packages of localcloud/ceph-apt.tx
 demo: packages $(VENV)/.product .cache/localcloud/.installed  ## the main job on real Keystone, Swift, function, gateway and Envoy on loopback (ONCE=1 ends after the table)
 	@$(BIN)/python -m localcloud.demo $(if $(ONCE),--once)
 
-# Side by side: the main story mostly waits for others, the unit tests and mypy for a processor. Each says in one piece
-# what it has to say, when it ends.
+# In parallel: the main story mostly waits for other processes, the unit tests and mypy need a processor. The output of
+# each is printed in one piece when it ends.
 test: install  ## lint, types, unit tests and the main story on a real Keystone and Swift: some minutes
 	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target lint unit main-story
 
-# All that CI runs without a cluster, and nothing twice.
+# Everything that CI runs without a cluster, each part once.
 test-all: test further-integration durable hostile long clients test-faults  ## the same and all other tests that need no cluster: half an hour and more
 
 test-newcomer:  ## `make demo ONCE=1` as an ordinary user with a fresh clone (WHOLE=1: and `make test`); root makes the user and removes it
@@ -113,15 +127,13 @@ main-story: install  ## a digest, from the token to the answer, on real Keystone
 further-integration: install .cache/dist/.client .cache/functions/.installed .cache/registry/.installed
 	@$(BIN)/python -m pytest tests/integration -q -m "not main_story and not long"
 
-hostile: install  ## hostile bytes over real sockets, by family
+hostile: install  ## malformed requests over real sockets, by family
 	@$(BIN)/python -m pytest tests/hostile -q
 
 long: install  ## kills, load and failing reads, in short
 	@$(BIN)/python -m pytest tests/long -q
 
-# The object store behind the gateway: swift, rgw-account, rgw-plain or rgw-s3; test-faults takes any of tests/stores.
-STORE ?= swift
-test-faults: install $(if $(filter rgw-%,$(STORE)),ceph)  ## Toxiproxy (built with Go) between the gateway and Keystone, store (STORE=rgw-account) and function
+test-faults: install $(STORE_NEEDS)  ## Toxiproxy (built with Go) between the gateway and Keystone, store (STORE=rgw-account, minio, …) and function
 	@$(BIN)/python -m pytest tests/faults -q --store=$(STORE)
 
 durable: install  ## the store of durable work, and asynchronous calls, with SQLite: test-durable has all databases
@@ -130,7 +142,7 @@ durable: install  ## the store of durable work, and asynchronous calls, with SQL
 test-durable: install  ## durable work on real PostgreSQL, MariaDB and SQLite: accepted calls survive every kill
 	@$(BIN)/python -m pytest tests/durable -q
 
-test-sweeps: install  ## a sweep of SWEEP_OBJECTS (100,000) small objects: rate, memory, ten kills, every finding; on a machine that does nothing else
+test-sweeps: install  ## a sweep of SWEEP_OBJECTS (100,000) small objects: rate, memory, ten kills, every finding; on an idle machine
 	@$(BIN)/python -m pytest tests/durable/test_sweep_at_length.py -q -s -m long
 # In pieces: `make test-durable-kills POINTS=worker.finish`, or the name of a database.
 POINTS ?= test_kill
@@ -149,22 +161,22 @@ $(VENV)/.fuzz $(VENV)/.mutants: $(VENV)/.installed
 	@bash tests/stores/install.sh .cache/stores
 	@touch $@
 
-test-stores: install ceph .cache/stores/.installed .cache/clients/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and the events of stores; the faults and the clients on Ceph (needs Go)
+test-stores: install ceph .cache/stores/.installed .cache/clients/.installed  ## one object suite on Swift, Ceph, MinIO and versitygw, and their events; faults and clients on Ceph (needs Go)
 	@$(BIN)/python -m pytest tests/stores -q
 	@for store in rgw-account rgw-s3; do \
 	  for suite in clients faults; do $(BIN)/python -m pytest tests/$$suite -q --store=$$store || exit 1; done; \
 	done
 
-test-stores-long: install ceph .cache/stores/.installed  ## EVENT_OBJECTS (10,000) events of Ceph and of MinIO with each part killed once; objects of 1 and 5 GiB on every store
+test-stores-long: install ceph .cache/stores/.installed  ## EVENT_OBJECTS (10,000) events of Ceph and of MinIO with each part killed once; objects of 1 and 5 GiB (LARGE_GIB) on every store
 	@$(BIN)/python -m pytest tests/stores -q -s -m long
 
-test-fuzz: $(VENV)/.fuzz  ## Atheris, by the branches that are reached, on every property of the parsers: some seven minutes
+test-fuzz: $(VENV)/.fuzz  ## Atheris, guided by branch coverage, on every property of the parsers: some seven minutes
 	@$(BIN)/python -m pytest tests/fuzz -q -s -m long
 
 test-mutants: $(VENV)/.mutants  ## mutmut on identity, access rules, header hygiene and names; GROUPS="names" for some of them
 	@$(BIN)/python -m tests.mutants $(GROUPS)
 
-test-long: install  ## the same at length, on a machine that does nothing else: ten minutes of attack, kills, load, 100,000 failing reads, latencies
+test-long: install  ## the same at length, on an idle machine: ten minutes of attack, kills, load, 100,000 failing reads, latencies
 	@$(BIN)/python -m pytest tests/hostile -q -s -m long
 	@$(BIN)/python -m pytest tests/integration -q -s -m long
 	@$(BIN)/python -m pytest tests/long -q -s -m long
@@ -177,7 +189,7 @@ integration: install .cache/dist/.client .cache/functions/.installed .cache/regi
 	@PYTHON=$(PYTHON) bash tests/clients/install.sh .cache/clients
 	@touch $@
 
-clients: install $(if $(filter rgw-%,$(STORE)),ceph) .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway, with Swift or STORE=rgw-account (needs Go)
+clients: install $(STORE_NEEDS) .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway, with Swift or STORE=rgw-account (needs Go)
 	@$(BIN)/python -m pytest tests/clients -q --store=$(STORE)
 
 # --- figures --------------------------------------------------------------------------------------
@@ -189,10 +201,10 @@ clients: install $(if $(filter rgw-%,$(STORE)),ceph) .cache/clients/.installed  
 bench: install .cache/bench/.installed  ## the product and its peers side by side: table, JSON, chart (eleven minutes and more)
 	@$(BIN)/python -m tests.bench
 
-bench-docs: install .cache/bench/.installed  ## the same, and into docs/explanation/performance.md; on a machine that does nothing else
+bench-docs: install .cache/bench/.installed  ## the same, written to docs/explanation/performance.md; on an idle machine
 	@$(BIN)/python -m tests.bench --docs docs/explanation/performance.md
 
-bench-quick: install .cache/bench/.installed  ## the same with little work: shows that everything runs, and no figures to keep
+bench-quick: install .cache/bench/.installed  ## the same with little work, to see that everything runs; the figures mean nothing
 	@$(BIN)/python -m tests.bench --runs 1 --requests 200 --object-mib 32 --out .cache/bench/quick.json
 
 .cache/docs/.installed: docs/requirements.txt
@@ -213,7 +225,7 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, shellcheck
 	@$(BIN)/lint-imports
 	@$(BIN)/shellcheck --external-sources $(SHELL_FILES)
 
-format: $(VENV)/.installed  ## let ruff arrange the code
+format: $(VENV)/.installed  ## format the code with ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -8,14 +8,13 @@ import resource
 import pytest
 
 from tests.machine import scaled
+from tests.stores.lacks import NAMES
 
 OPEN_FILES = 4_096
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--store", default="swift", help="object store of tests/clients and tests/faults: a name of tests/stores"
-    )
+    parser.addoption("--store", choices=NAMES, default="swift", help="object store of tests/clients and tests/faults")
 
 
 @pytest.hookimpl(tryfirst=True)

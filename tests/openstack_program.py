@@ -71,18 +71,20 @@ class Program:
         environment: of the process; it names the file of the clouds.
         around: the command line that runs another one in its place.
         used: the words of every command so far.
+        python: of the environment that has the program.
     """
 
     environment: Mapping[str, str]
     around: Callable[..., list[str]] = lambda *argv: list(argv)
     used: list[list[str]] = field(default_factory=list)
+    python: Path = PYTHON
 
     def run(self, *commands: str | list[str], cloud: str = "alice") -> list[Done]:
         """Runs commands of `openstack`, one after the other."""
         words = [each.split() if isinstance(each, str) else each for each in commands]
         self.used.extend(words)
         done = subprocess.run(
-            self.around(str(PYTHON), "-W", "ignore", "-c", DRIVER),
+            self.around(str(self.python), "-W", "ignore", "-c", DRIVER),
             input=json.dumps([["--os-cloud", cloud, *each] for each in words]),
             env=dict(self.environment),
             capture_output=True,

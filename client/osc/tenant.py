@@ -43,7 +43,7 @@ class _Specifies(_OfProject):
             dest="functions",
             action="append",
             metavar="<function>",
-            help="Function from the catalogue that the project gets (repeat for several)",
+            help="Function of the catalogue to give to the project (repeat for several)",
         )
         parser.add_argument(
             "--limit", action="append", default=[], metavar="<name=value>", help="Limit (repeat for several)"
@@ -51,7 +51,7 @@ class _Specifies(_OfProject):
 
 
 class OnboardTenant(_Specifies):
-    """Give a project functions."""
+    """Onboard a project: create its tenant."""
 
     EXAMPLES = ("function tenant onboard --function checksums --limit pods=20 atlas",)
 
@@ -99,7 +99,7 @@ class SuspendTenant(_OfProject):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """The reason."""
-        parser.add_argument("--reason", metavar="<reason>", required=True, help="Reason that callers see")
+        parser.add_argument("--reason", metavar="<reason>", required=True, help="Reason, shown to callers (required)")
 
     def act(self, project_id: str, parsed_args: argparse.Namespace) -> Tenant:
         """Suspends it."""
@@ -118,16 +118,18 @@ class ResumeTenant(_OfProject):
 
 
 class OffboardTenant(_OfProject):
-    """Request the removal of a tenant; after the grace period, confirm it."""
+    """Request the removal of a tenant, or confirm it after the grace period."""
 
     EXAMPLES = ("function tenant offboard atlas", "function tenant offboard --confirm atlas")
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """The steps."""
         step = parser.add_mutually_exclusive_group()
-        step.add_argument("--confirm", action="store_true", help="Confirm: the namespace is deleted")
+        step.add_argument("--confirm", action="store_true", help="Confirm the removal, which deletes the namespace")
         step.add_argument("--cancel", action="store_true", help="Cancel the removal")
-        step.add_argument("--grace-seconds", type=int, metavar="<seconds>", help="Time until it can be confirmed")
+        step.add_argument(
+            "--grace-seconds", type=int, metavar="<seconds>", help="Seconds to wait before the removal can be confirmed"
+        )
 
     def act(self, project_id: str, parsed_args: argparse.Namespace) -> Tenant:
         """Does the step."""
@@ -145,7 +147,7 @@ def fields_of(options: argparse.Namespace) -> dict[str, Any]:
     for text in options.limit:
         name, _, value = text.partition("=")
         if not name or not value.isdecimal():
-            raise exceptions.CommandError(f"--limit {text!r} is not of the form NAME=NUMBER.")
+            raise exceptions.CommandError(f"--limit {text!r} does not have the form NAME=NUMBER.")
         limits[name] = int(value)
     return {**found, **({"limits": limits} if limits else {})}
 

@@ -38,8 +38,16 @@ _BASE = (
         "Administrators of all tenants: on the system, or on a project of OSFAAS_ADMIN_PROJECTS. The role on any other "
         "project must not count, because an administrator of a domain can assign it there.",
     ),
-    RuleDefault(Rule.PROJECT_MEMBER.value, "role:member", "Users who call functions and change resources."),
-    RuleDefault(Rule.PROJECT_READER.value, "role:member or role:reader", "Users who list and show resources."),
+    RuleDefault(
+        Rule.PROJECT_MEMBER.value,
+        f"role:member and not {_SERVICE}",
+        "Users who call functions and change resources. A service caller is no user, even with the role member.",
+    ),
+    RuleDefault(
+        Rule.PROJECT_READER.value,
+        f"(role:member or role:reader) and not {_SERVICE}",
+        "Users who list and show resources. A service caller is no user.",
+    ),
     RuleDefault(
         Rule.SERVICE_ROLE.value,
         "role:service",
@@ -49,7 +57,8 @@ _BASE = (
     RuleDefault(
         Rule.SERVICE_CALLER.value,
         f"rule:{Rule.SERVICE_ROLE} and is_service_project:True",
-        "Services in a project of OSFAAS_SERVICE_PROJECTS. They queue apart from users.",
+        "Services in a project of OSFAAS_SERVICE_PROJECTS. They may do only what a rule grants to service callers, "
+        "whatever other roles they have, and they queue apart from users.",
     ),
 )
 

@@ -10,7 +10,10 @@ import logging
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,9 @@ ATTRIBUTES = (
 )
 # Attributes of what is acted on: it is always a resource of the token's project, and has no owner.
 _TARGET = {"project_id": ""}
+# Levels of parentheses, operators and references to other rules, one inside the other. Evaluation is recursive.
+MAX_NESTING = 50
+_TOO_DEEP = f"nested too deeply, by parentheses, 'not' or 'rule:': at most {MAX_NESTING} levels are allowed"
 _OPERATORS = frozenset(["and", "or", "not"])
 
 
@@ -73,6 +79,8 @@ def load_rules(path: Path | None, defaults: Sequence[RuleDefault] = DEFAULTS) ->
         with warnings.catch_warnings(record=True) as deprecations:
             warnings.simplefilter("always")
             enforcer.load_rules()
+    except RecursionError as error:
+        raise PolicyError(f"{path}: a rule is {_TOO_DEEP}") from error
     except (OSError, ValueError, cfg.Error) as error:
         raise PolicyError(f"{path}: {error}") from error
     if {name: rule.check_str for name, rule in enforcer.file_rules.items()} != written:
@@ -99,13 +107,21 @@ def build_enforcer(path: Path | None, defaults: Sequence[RuleDefault] = DEFAULTS
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+        root, document = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except RecursionError as error:
+        raise PolicyError(f"{path}: it is {_TOO_DEEP}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise PolicyError(f"{path}: {error}") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
+    # The defaults would be in force, and the operator would believe that the file is.
+    if document in (None, {}):
+        raise PolicyError(f"{path}: the file has no rule. Write one, or unset OSFAAS_POLICY_FILE to use the defaults")
+    if not isinstance(document, dict) or not isinstance(root, yaml.MappingNode):
         raise PolicyError(f"{path}: expected rules by their names")
+    # YAML takes the last one.
+    for name, count in Counter(key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)).items():
+        if count > 1:
+            raise PolicyError(f"{path}: the rule {name!r} occurs twice")
     for name, check in document.items():
         # An empty value or list would allow everybody.
         if not isinstance(name, str) or not isinstance(check, str):
@@ -114,6 +130,10 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _mistakes(enforcer: Enforcer) -> Iterator[str]:
+    """The mistakes in the file, the simple ones first: a check for a later one may rely on their absence."""
+    for name, rule in enforcer.file_rules.items():
+        if _nesting(rule.check) > MAX_NESTING or _open_parentheses(rule.check_str or "") > MAX_NESTING:
+            yield f"the rule {name!r} is {_TOO_DEEP}"
     references: dict[str, set[str]] = {}
     for name, check in enforcer.rules.items():
         references[name] = {leaf.match for leaf in _leaves(check) if isinstance(leaf, RuleCheck)}
@@ -124,10 +144,21 @@ def _mistakes(enforcer: Enforcer) -> Iterator[str]:
         if name not in known | renamed | referenced:
             yield f"{unknown_name('rule', name, sorted(known))}, and no other rule refers to it"
         yield from (f"the rule {name!r} {mistake}" for mistake in _mistakes_of(rule, enforcer))
+    yield from _mistakes_of_references(enforcer, references)
+
+
+def _mistakes_of_references(enforcer: Enforcer, references: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
     try:
-        graphlib.TopologicalSorter(references).prepare()
+        order = tuple(graphlib.TopologicalSorter(references).static_order())
     except graphlib.CycleError as error:
         yield f"rules refer to each other in a circle: {', '.join(error.args[1])}"
+        return
+    nesting: dict[str, int] = {}
+    for name in order:
+        below = max((1 + nesting[each] for each in references[name]), default=0)
+        nesting[name] = _nesting(enforcer.rules[name]) + below
+        if nesting[name] > MAX_NESTING:
+            yield f"the rule {name!r} is {_TOO_DEEP}"
 
 
 def _mistakes_of(rule: RuleDefault, enforcer: Enforcer) -> Iterator[str]:
@@ -160,14 +191,31 @@ def _is_literal(kind: str) -> bool:
     return True
 
 
+def _nesting(check: Any) -> int:
+    """How many operators are around the innermost check, at most. Not recursive: there may be too many."""
+    levels, level = 0, [check]
+    while level := [part for each in level for part in _parts(each)]:
+        levels += 1
+    return levels
+
+
+def _open_parentheses(check: str) -> int:
+    """How many parentheses are open at once, at most."""
+    return max(accumulate((sign == "(") - (sign == ")") for sign in check), default=0)
+
+
+def _parts(check: Any) -> Sequence[Any]:
+    if isinstance(check, AndCheck | OrCheck):
+        return check.rules
+    return [check.rule] if isinstance(check, NotCheck) else []
+
+
 def _leaves(check: Any) -> Iterator[Any]:
     """The checks that a rule is made of, in the order in which they are written."""
-    if isinstance(check, AndCheck | OrCheck):
-        for part in check.rules:
-            yield from _leaves(part)
-    elif isinstance(check, NotCheck):
-        yield from _leaves(check.rule)
-    else:
+    parts = _parts(check)
+    for part in parts:
+        yield from _leaves(part)
+    if not parts:
         yield check
 
 

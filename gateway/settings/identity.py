@@ -80,7 +80,7 @@ class IdentitySettings(TokenCacheSettings):
     policy_file: Path | None = Field(
         None,
         description="File with policy rules, in oslo.policy's form, in place of the defaults: who may do what. It is "
-        "re-read when it changes. Default: none.",
+        "re-read when it changes. A file without a rule is refused. Default: none.",
     )
     admin_projects: Words = Field(
         (),
@@ -91,5 +91,6 @@ class IdentitySettings(TokenCacheSettings):
     service_projects: Words = Field(
         (),
         description="Ids of projects whose tokens have is_service_project:True in policy rules: by default the role "
-        "service, of callers such as Dynafed, counts there. Default: none.",
+        "service, of callers such as Dynafed, counts there, and takes the rights of members and readers away. "
+        "Default: none.",
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -44,13 +44,13 @@ class Access:
     """Lazily opened connections: showing a tenant by id needs no Keystone.
 
     Attributes:
-        openstack: makes the connection of openstacksdk; None: as the environment says.
+        find_project: finds the id of a project by id or name and domain; None: Keystone as the environment says.
     """
 
     kubeconfig: Path | None
     context: str | None
     platform_file: Path | None
-    openstack: Callable[[], Any] | None = None
+    find_project: Callable[[str, str | None], str] | None = None
 
     @cached_property
     def cluster(self) -> "Cluster":
@@ -78,9 +78,9 @@ class Access:
     @cached_property
     def projects(self) -> "KeystoneProjects":
         """Keystone."""
-        from tenancy.keystone_projects import KeystoneProjects, connect_projects
+        from tenancy.keystone_projects import connect_projects
 
-        return connect_projects() if self.openstack is None else KeystoneProjects(self.openstack())
+        return connect_projects()
 
     @property
     def platform(self) -> "Platform | None":
@@ -111,6 +111,8 @@ class Access:
         """
         if domain is None and self.tenants.get(ProjectId(word)) is not None:
             return ProjectId(word)
+        if self.find_project is not None:
+            return ProjectId(self.find_project(word, domain))
         return self.project(word, domain).id
 
 

@@ -25,7 +25,7 @@ _EXIT_CODES = (
 
 
 class VerifyTenant(WithProxy, command.Lister):
-    """Replay attacks from inside a tenant on another tenant and the platform. Needs access to the cluster."""
+    """Replay attacks from a tenant on another tenant and the platform. The cluster must be accessible."""
 
     EXAMPLES = ("function tenant verify --platform platform.yaml --against cms --level L2 atlas",)
     # As in `osfaas`: a known project id needs no Keystone.
@@ -37,17 +37,18 @@ class VerifyTenant(WithProxy, command.Lister):
         parser = super().get_parser(prog_name)
         parser.epilog = f"{_EXIT_CODES}\n\n{parser.epilog}"
         default = os.environ.get("OSFAAS_PLATFORM_FILE")
-        help_ = "Platform file. Default: $OSFAAS_PLATFORM_FILE"
+        help_ = "Platform file. Default: $OSFAAS_PLATFORM_FILE."
         parser.add_argument("--platform", metavar="<file>", default=default, required=default is None, help=help_)
-        help_ = "Kubeconfig file. Default: $KUBECONFIG, the pod's service account, or ~/.kube/config"
+        help_ = "Kubeconfig file. Default: $KUBECONFIG, the pod's service account, or ~/.kube/config."
         parser.add_argument("--kubeconfig", metavar="<file>", type=Path, help=help_)
-        parser.add_argument("--context", metavar="<name>", help="Context of the kubeconfig. Default: its current one")
+        parser.add_argument("--context", metavar="<name>", help="Context of the kubeconfig. Default: the current one.")
         parser.add_argument("--against", metavar="<project>", help=replaying.AGAINST)
         levels = [level.value for level in IsolationLevel]
         parser.add_argument("--level", choices=levels, help=replaying.LEVEL)
         parser.add_argument("--image", metavar="<image>", help=replaying.IMAGE)
-        parser.add_argument("--keystone", metavar="<address>", type=address_of, help=replaying.KEYSTONE)
-        parser.add_argument("--store", metavar="<address>", type=address_of, help=replaying.STORE)
+        help_ = f"{replaying.KEYSTONE} Default: that of the cloud."
+        parser.add_argument("--keystone", metavar="<address>", type=_address, help=help_)
+        parser.add_argument("--store", metavar="<address>", type=_address, help=replaying.STORE)
         parser.add_argument("--project-domain", metavar="<project-domain>", help="Domain of the projects (name or ID)")
         parser.add_argument("project", metavar="<project>", help="Project (name or ID)")
         return parser
@@ -91,19 +92,27 @@ class VerifyTenant(WithProxy, command.Lister):
 
     def _access(self, parsed_args: argparse.Namespace) -> Access:
         """The cluster of the options, and the Keystone of `openstack`."""
-        manager = self._client_manager
         return Access(
-            parsed_args.kubeconfig,
-            parsed_args.context,
-            Path(parsed_args.platform),
-            openstack=lambda: manager.sdk_connection,
+            parsed_args.kubeconfig, parsed_args.context, Path(parsed_args.platform), find_project=self._find_project
         )
+
+    def _find_project(self, name: str, domain: str | None) -> str:
+        """The id of a project, as the commands beside this one find it."""
+        # `openstack` logs in before a command that requires it; this one requires it only for names.
+        self.auth_required = True
+        self.app.prepare_to_run_command(self)
+        return self.project_id(name, domain)
 
     def _keystone(self) -> tuple[str, int] | None:
         """Keystone's address, if the cloud has one."""
-        url = self._client_manager.get_configuration().get("auth", {}).get("auth_url")
+        manager: Any = self.app.client_manager
+        url = manager.get_configuration().get("auth", {}).get("auth_url")
         return address_of(url) if url else None
 
-    @property
-    def _client_manager(self) -> Any:
-        return self.app.client_manager
+
+def _address(value: str) -> tuple[str, int]:
+    """An address; argparse prints the reason of a refusal in place of the name of the function."""
+    try:
+        return address_of(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

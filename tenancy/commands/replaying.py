@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _PORTS = {"http": 80, "https": 443}
 
 # Options that both commands have, with their help.
-AGAINST = "Tenant to attack. Default: the first other one."
-LEVEL = "Isolation level to test. Default: the tenant's own."
+AGAINST = "Project (name or ID) whose tenant is attacked. Default: the first other tenant."
+LEVEL = "Isolation level to test. Default: that of the tenant."
 IMAGE = "Image of the probe pods, with python3. Default: that of the platform's first function."
-KEYSTONE = "Keystone, which functions must not reach: HOST:PORT or URL. Default: $OS_AUTH_URL."
+KEYSTONE = "Keystone, which functions must not reach: HOST:PORT or URL."
 STORE = "Object store, which functions may reach: HOST:PORT or URL. Default: a destination with a single address."
 
 
@@ -67,9 +67,9 @@ def address_of(value: str) -> tuple[str, int]:
     try:
         port = parts.port or _PORTS[parts.scheme]
     except (KeyError, ValueError):
-        raise ValueError(f"{value!r} has no port") from None
+        raise ValueError(f"{value!r} has no port. Use HOST:PORT or a URL.") from None
     if not parts.hostname:
-        raise ValueError(f"{value!r} has no host")
+        raise ValueError(f"{value!r} has no host. Use HOST:PORT or a URL.")
     return parts.hostname, port
 
 

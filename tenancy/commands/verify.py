@@ -39,7 +39,7 @@ class Address(click.ParamType[tuple[str, int]]):
     "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
 @click.option("--image", help=replaying.IMAGE)
-@click.option("--keystone", type=Address(), envvar="OS_AUTH_URL", help=replaying.KEYSTONE)
+@click.option("--keystone", type=Address(), envvar="OS_AUTH_URL", help=f"{replaying.KEYSTONE} Default: $OS_AUTH_URL.")
 @click.option("--store", type=Address(), help=replaying.STORE)
 @project_argument
 @click.pass_obj

@@ -30,7 +30,7 @@ def clients() -> None:
 def store(request: pytest.FixtureRequest, cloud: LocalCloud) -> Iterator[Store]:
     """The object store behind the gateway."""
     name = request.config.getoption("store")
-    assert name in NAMES, f"--store is one of {', '.join(NAMES)}"
+    assert name in NAMES, f"the clients need one of these stores: {', '.join(NAMES)}"
     with store_of(name, cloud) as running:
         yield running
 

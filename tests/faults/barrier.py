@@ -14,7 +14,7 @@ from tests.machine import scaled
 # How much of a reply, of which so much has come, goes through before it is held; None: not yet known.
 Place = Callable[[bytes], int | None]
 BLANK_LINE = b"\r\n\r\n"
-PATIENCE_SECONDS = 20
+WAIT_SECONDS = 20
 
 PLACES: dict[str, Place] = {
     "before": lambda _: 0,
@@ -124,7 +124,7 @@ def _held(hold: Hold, reply: bytes, upstream: socket.socket, caller: socket.sock
         reply += piece
     caller.sendall(reply[:through])
     hold.there.set()
-    hold.go.wait(scaled(PATIENCE_SECONDS))
+    hold.go.wait(scaled(WAIT_SECONDS))
     return reply[through:]
 
 

@@ -7,7 +7,7 @@ import psutil
 
 from tests.machine import scaled
 
-PATIENCE_SECONDS = 8.0
+WAIT_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Left:
 
 def wait_until_ended(toxic, port: int) -> None:
     """Until no connection of the gateway to that port is still established, as far as the gateway knows."""
-    process, deadline = psutil.Process(toxic.gateway.service.pid), time.monotonic() + scaled(PATIENCE_SECONDS)
+    process, deadline = psutil.Process(toxic.gateway.service.pid), time.monotonic() + scaled(WAIT_SECONDS)
     while any(
         each.raddr and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
         for each in process.net_connections("tcp")
@@ -57,7 +57,7 @@ def left_open(toxic) -> Left:
 
 def assert_nothing_left(toxic, quiet: Left) -> None:
     """Within some seconds: no task, descriptor, connection or request more than when it was quiet."""
-    deadline = time.monotonic() + scaled(PATIENCE_SECONDS)
+    deadline = time.monotonic() + scaled(WAIT_SECONDS)
     while not (now := left_open(toxic)).within(quiet):
         assert time.monotonic() < deadline, f"left open: {now}, when quiet: {quiet}"
         time.sleep(0.1)

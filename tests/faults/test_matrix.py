@@ -57,7 +57,7 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, Outcome, Outcome]] = {
     # Its answer is short enough for a kilobyte per second; Keystone's and the content are not.
     ("function", "bandwidth"): (FINE, FINE, FINE),
     ("function", "timeout"): (LATE, LATE, LATE),
-    # Half a status line is no answer either: whoever was there has not said anything.
+    # Half a status line is no answer either.
     ("function", "reset_peer"): (UNREACHABLE, UNREACHABLE, FAILED),
     ("function", "limit_data"): (UNREACHABLE, UNREACHABLE, FAILED),
 }

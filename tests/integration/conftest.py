@@ -86,7 +86,7 @@ def function(cloud: LocalCloud) -> Iterator[Service]:
         yield service
 
 
-def patience() -> dict[str, str]:
+def long_timeouts() -> dict[str, str]:
     """How long a gateway waits by default for others to answer, on this machine."""
     waits = ("keystone_timeout_seconds", "store_timeout_seconds", "limit_store_timeout_seconds")
     return {f"OSFAAS_{name.upper()}": str(scaled(Settings.model_fields[name].default)) for name in waits}
@@ -117,7 +117,7 @@ def start_gateway(cloud: LocalCloud, function: Service) -> StartGateway:
             tenants=tenants,
             name=f"gateway-{started}",
             port=port or free_ports(1)[0],
-            env={**patience(), **settings},
+            env={**long_timeouts(), **settings},
         )
         with running(service):
             yield Gateway(f"http://127.0.0.1:{service.port}", service, cloud, tenants)

@@ -1,6 +1,7 @@
 """`openstack function …` and `checksum …` from an environment with the client alone, and the SDK: real Keystone, Swift,
 gateway, functions API and administrators' API on loopback."""
 
+import dataclasses
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import yaml
 from conftest import Gateway, content_of
 from echo import Seen, echo, say_what_came
 from path_front import front
+from tenants_api import tenants_api
 from test_documented_commands import BLOCK
 
 from localcloud import LocalCloud
@@ -252,6 +254,32 @@ def test_administrator_onboards_suspends_and_removes_a_project_by_name(site):
     assert json.loads(results[3].out)["suspended"] == "unpaid bill"
     states = [results[number].out.strip() for number in (2, 4, 5, 6)]
     assert states == ["Atlas", "active", "removal requested", "active"]
+
+
+def test_verify_asks_keystone_for_a_project_by_its_name(site, cloud, tmp_path):
+    """As its siblings do; the id of a tenant needs no Keystone."""
+    kubeconfig, platform = tmp_path / "kubeconfig", tmp_path / "platform.yaml"
+    platform.write_text(yaml.safe_dump({"functions": {"checksums": {"image": IMAGE}}}))
+    alice, bob = (cloud.users[name].project_id for name in ("alice", "bob"))
+    verify = f"function tenant verify --kubeconfig {kubeconfig} --platform {platform}"
+    # The command comes with the gateway's package.
+    program = dataclasses.replace(site, python=Path(sys.executable))
+    expected = {
+        "--project-domain Default alice-project": "there is no other tenant to attack",
+        "--project-domain Default bob-project": f"project {bob} is not onboarded",
+        "--project-domain Default --against bob-project alice-project": "there is no other tenant to attack",
+        "--project-domain Default --against no-such alice-project": "No Project found for no-such",
+        "alice-project": "More than one Project exists with the name 'alice-project'",
+        f"{alice}": "there is no other tenant to attack",
+    }
+    with tenants_api(kubeconfig, alice) as asked:
+        results = program.run(*(f"{verify} {words}" for words in expected), cloud="system")
+        for (words, sentence), done in zip(expected.items(), results, strict=True):
+            assert done.code == 1, (words, done)
+            assert sentence in done.err, (words, done.err)
+        assert any(path.endswith("/tenants") for path in asked)
+        (by_id,) = program.run(f"--debug {verify} {alice}", cloud="system")
+        assert re.findall("REQ: curl.*|Making authentication request.*", by_id.err) == []
 
 
 def test_member_is_no_administrator(site):

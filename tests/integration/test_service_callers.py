@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from conftest import content_of
 from service_account import readable, restricted_token
+from test_policy import OPERATIONS
 
 JSON = {"Accept": "application/json"}
 CONTENT = content_of(b"for the federation")
@@ -14,6 +15,12 @@ CONTENT = content_of(b"for the federation")
 
 def code(response) -> str:
     return response.json()["errors"][0]["code"]
+
+
+def is_refused(gateway, method: str, path: str, token: str) -> bool:
+    """Whether the policy rule refuses an operation; what else the gateway says of it does not matter."""
+    response = gateway.call(method, path, token, headers=JSON)
+    return (response.status_code, response.headers.get("Osfaas-Error")) == (403, "role.missing")
 
 
 def records(gateway) -> list[dict]:
@@ -119,6 +126,27 @@ def test_calls_of_users_leave_no_audit_record(listed, path, alice):
     before = len(records(listed))
     assert listed.get(path, alice).status_code == 200
     assert len(records(listed)) == before
+
+
+def test_service_with_roles_of_users_may_do_what_a_service_may_and_nothing_else(listed, start_gateway, cloud):
+    """The federation's account has the role reader besides; here it is a member too, as the guide for Ceph has it."""
+    admin, member = cloud.session("admin"), cloud.users["alice-member"]
+    (role,) = admin.get(f"{cloud.auth_url}/roles?name=service").json()["roles"]
+    grant = f"{cloud.auth_url}/projects/{member.project_id}/users/{member.id}/roles/{role['id']}"
+    admin.put(grant)
+    allowed = {"checksums:get", "checksums:list", "events:send", "limits:get"}
+    try:
+        both = cloud.token("alice-member")
+        for name, token in {"reader": cloud.token("dynafed"), "member": both}.items():
+            for rule, method, operation in OPERATIONS:
+                refused = is_refused(listed, method, operation, token)
+                assert refused == (rule not in allowed), (name, rule, method, operation)
+        # In a project that is not listed, the second one is a user.
+        with start_gateway() as gateway:
+            found = {rule for rule, method, operation in OPERATIONS if is_refused(gateway, method, operation, both)}
+        assert found == set()
+    finally:
+        admin.delete(grant)
 
 
 async def test_twenty_heads_of_a_service_are_all_answered_by_two_places(start_gateway, bucket, cloud, token):

@@ -79,7 +79,7 @@ async def warmed_up(record, kinds: set[str]) -> None:
     [pytest.param(3, 4, id="each-once"), pytest.param(20, 15, id="five-minutes", marks=pytest.mark.long)],
 )
 @pytest.mark.timeout(900)
-async def test_whoever_is_killed_callers_get_the_right_answer_in_time(
+async def test_callers_get_the_right_answer_in_time_although_a_part_is_killed(
     start_gateway, cloud, function, bucket, every, rounds
 ):
     """The gateway's own death loses its memory of callers, and no more.

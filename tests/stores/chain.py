@@ -10,7 +10,7 @@ import stores
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from conftest import content_of, patience
+from conftest import content_of, long_timeouts
 from counting import counting
 from filler import S3Filler
 
@@ -20,7 +20,7 @@ from tests.machine import scaled, wait_until
 
 SECRET = "secret-of-the-webhook"
 # Ceph looks for new topics every 30 seconds, and gives one of a gateway that ended to another after 90.
-PATIENCE_SECONDS = 200
+WAIT_SECONDS = 200
 
 
 class Chain:
@@ -49,7 +49,7 @@ class Chain:
     def wait_for_digests(self, bucket: str, contents: dict[str, bytes]) -> None:
         wait_until(
             lambda: self.with_digest(bucket, contents) == len(contents),
-            seconds=PATIENCE_SECONDS + len(contents) / 10,
+            seconds=WAIT_SECONDS + len(contents) / 10,
             what="the last digest",
         )
 
@@ -86,7 +86,11 @@ def chain(name: str, cloud, function, request) -> Iterator[Chain]:
         tenants = cloud.state / f"tenants-{gateway_port}.yaml"
         write_tenants(tenants, {cloud.users["alice"].project_id: f"http://127.0.0.1:{wire.port}"})
         service = gateway_service(
-            cloud, tenants=tenants, name=f"gateway-{gateway_port}", port=gateway_port, env={**patience(), **settings}
+            cloud,
+            tenants=tenants,
+            name=f"gateway-{gateway_port}",
+            port=gateway_port,
+            env={**long_timeouts(), **settings},
         )
         gateway = stack.enter_context(running(service))
         yield Chain(store, gateway, forwarder, wire=wire, front=front, access=tuple(cloud.seed.ec2))

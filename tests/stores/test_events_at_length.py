@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from botocore.exceptions import BotoCoreError
-from chain import PATIENCE_SECONDS, Chain, chain, serves, subscribe
+from chain import WAIT_SECONDS, Chain, chain, serves, subscribe
 from conftest import content_of
 from filler import RefusedError
 
@@ -96,20 +96,20 @@ class Writing:
     def wait(self) -> list[str]:
         """Waits until all have digests, or until nothing has happened for long; returns those that have none."""
         # Ceph's own times do not depend on the machine.
-        patience = PATIENCE_SECONDS + scaled(5)
+        longest = WAIT_SECONDS + scaled(5)
         left, seen, last = list(self.contents), -1, time.monotonic()
-        while left and time.monotonic() - last < patience:
+        while left and time.monotonic() - last < longest:
             time.sleep(2)
             now = self.stored().total()
             if now != seen:
                 seen, last = now, time.monotonic()
-            if now >= len(self.contents) - WRITERS or time.monotonic() - last > patience:
+            if now >= len(self.contents) - WRITERS or time.monotonic() - last > longest:
                 left = self.without_digest()
         return left
 
 
 @pytest.mark.parametrize("name", ["rgw-s3", "minio"])
-def test_digests_of_many_objects_are_stored_once_whoever_is_killed(name, cloud, function, request):
+def test_digests_of_many_objects_are_stored_once_although_each_part_is_killed(name, cloud, function, request):
     if name == "rgw-s3":
         lets_ceph_read_secrets(cloud)
     with contextlib.ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Objects of one and five gibibytes in parts: right digests on every store, and the same memory for both sizes.
 
-LARGE_GIB says how large, e.g. 0.25,0.5 on a busy machine.
+LARGE_GIB has both sizes, such as 0.25,0.5 on a busy machine.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from filler import PART_BYTES
+from sizes import sizes_of
 
 from tests.bench.measure import family, resident_mib
 
@@ -25,7 +26,11 @@ BUCKET = "data"
 QUERY = "?algorithm=adler32,md5&force=true"
 GIB = 1 << 30
 BLOCK_BYTES = 64 << 20
-SIZES = tuple(map(float, os.environ.get("LARGE_GIB", "1,5").split(",")))
+try:
+    SIZES = sizes_of(os.environ.get("LARGE_GIB", "1,5"))
+except ValueError as error:
+    # pytest prints this one without a traceback.
+    raise pytest.Collector.CollectError(str(error)) from None
 # Ceph keeps what was removed for some hours, and the store after it needs the same once more.
 FREE_BYTES = int(3 * max(SIZES) * GIB)
 # Of a process, while it reads a gibibyte, and more for five.

@@ -27,7 +27,7 @@ async def tally_of(source: FaultySource, count: int, seed: int = 7) -> Tally:
     return tally
 
 
-def judge(tally: Tally) -> None:
+def check(tally: Tally) -> None:
     assert not tally.wrong
     assert set(tally.outcomes) <= KNOWN_FAILURES | {"right"}
     total = sum(tally.outcomes.values())
@@ -36,7 +36,7 @@ def judge(tally: Tally) -> None:
 
 @pytest.mark.timeout(1_200)
 async def test_no_wrong_digest_in_some_hundred_reads(source):
-    judge(await tally_of(source, 300))
+    check(await tally_of(source, 300))
 
 
 async def test_without_the_functions_look_at_etag_and_size_wrong_digests_are_found(source, monkeypatch):
@@ -59,5 +59,5 @@ async def test_without_the_gateways_look_at_the_etag_wrong_digests_are_found(sou
 async def test_no_wrong_digest_in_ten_thousand_reads_of_ceph(source, count):
     """Another seed each day, which the report of a failure names. By S3 a read takes several times as long."""
     tally = await tally_of(source, count, seed=int(time.time()) // 86_400)
-    judge(tally)
+    check(tally)
     assert set(tally.faults) == set(FAULTS) - {"good"}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("builds", "gateway", "control", "tenancy", "policies", "client", "functions", "localcloud")
+# Tests that a site may run against its own kind of store.
+TESTS = ("tests/stores", "tests/faults", "tests/clients")
 # A metaphor, and the standard term that takes its place.
 METAPHORS = {
     "room": "component",
@@ -49,12 +51,13 @@ _WORD = re.compile(r"[A-Za-z]+")
 
 
 def python_files() -> Iterator[Path]:
-    for top in PRODUCT:
+    for top in (*PRODUCT, *TESTS):
         yield from sorted((ROOT / top).rglob("*.py"))
 
 
 def pages() -> Iterator[Path]:
     yield ROOT / "README.md"
+    yield ROOT / "Makefile"
     yield from sorted((ROOT / "docs").rglob("*.md"))
 
 

@@ -83,7 +83,18 @@ def test_verdict_is_not_taken_over_by_a_copy_of_the_caller(tmp_path: Path) -> No
     assert dataclasses.replace(READER) == READER
 
 
-@pytest.mark.parametrize("broken", ['"checksum:get": "@"', "- x", '"checksums:get": "@ or', None])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '"checksum:get": "@"',
+        "- x",
+        '"checksums:get": "@ or',
+        "",
+        "# nothing\n",
+        pytest.param('"checksums:get": "{}role:a"'.format("not " * 2_000), id="nested-too-deeply"),
+        None,
+    ],
+)
 def test_broken_file_changes_nothing_and_is_logged_once(
     tmp_path: Path, broken: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:

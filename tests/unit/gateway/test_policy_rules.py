@@ -8,7 +8,7 @@ import pytest
 from oslo_policy.policy import DeprecatedRule, DocumentedRuleDefault, RuleDefault
 
 from gateway.policy.names import Rule
-from gateway.policy.rules import ATTRIBUTES, PolicyError, RuleSet, load_rules
+from gateway.policy.rules import ATTRIBUTES, MAX_NESTING, PolicyError, RuleSet, load_rules
 
 TARGET = {"project_id": "p"}
 
@@ -39,6 +39,12 @@ def rules(tmp_path: Path, text: str) -> RuleSet:
         pytest.param("role:member", "expected rules by their names", id="text"),
         pytest.param('"checksums:get: "role:member"', "found", id="no-yaml"),
         pytest.param("\x00", "special characters", id="binary"),
+        pytest.param(
+            '"checksums:get": "role:a"\n"limits:get": "role:a"\n"checksums:get": "!"',
+            "the rule 'checksums:get' occurs twice",
+            id="twice",
+        ),
+        pytest.param("checksums:get: '!'\n\"checksums:get\": '@'", "occurs twice", id="twice-in-other-quotes"),
         pytest.param("1: role:member", "the rule 1 must be a string", id="name-that-is-a-number"),
         # The library allows everybody in these three.
         pytest.param('"projects:offboard":', "must be a string in quotes, not None", id="null"),
@@ -147,11 +153,59 @@ def test_rule_without_a_target_does_not_meet_a_check_of_one(tmp_path: Path) -> N
     assert not found.allows(Rule.PROJECTS_LIST, credentials("admin", project_id=""), {})
 
 
-@pytest.mark.parametrize("text", ["", "# no rules\n", "{}"])
-def test_empty_file_changes_nothing(tmp_path: Path, text: str) -> None:
-    found = rules(tmp_path, text)
-    assert found.allows(Rule.CHECKSUMS_GET, credentials("member"), TARGET)
-    assert not found.allows(Rule.CHECKSUMS_GET, credentials("reader"), TARGET)
+@pytest.mark.parametrize("text", ["", "\n", "# no rules\n", '#"checksums:get": "@"\n', "---\n", "null", "~", "{}"])
+def test_file_without_a_rule_is_refused(tmp_path: Path, text: str) -> None:
+    """Most likely the wrong file is mounted, or an empty one."""
+    with pytest.raises(PolicyError, match=r"policy\.yaml: the file has no rule\. .* unset OSFAAS_POLICY_FILE"):
+        rules(tmp_path, text)
+
+
+DEEP = 2_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('"checksums:get": "{}"'.format("(" * DEEP + "role:a" + ")" * DEEP), id="parentheses"),
+        pytest.param('"checksums:get": "{}"'.format("(role:a and " * DEEP + "role:a" + ")" * DEEP), id="and"),
+        pytest.param('"checksums:get": "{}"'.format("not " * DEEP + "role:a"), id="not"),
+        pytest.param('"checksums:get": "{}"'.format("not (" * DEEP + "role:a" + ")" * DEEP), id="not-in-parentheses"),
+        pytest.param('"checksums:get": {}'.format("[" * DEEP), id="lists"),
+        # Rules that refer to each other, one after the other, are nested too.
+        pytest.param(
+            '"checksums:get": "rule:a0"\n{}"a{}": "role:a"'.format(
+                "".join(f'"a{number}": "rule:a{number + 1}"\n' for number in range(DEEP)), DEEP
+            ),
+            id="references",
+        ),
+        # The library fails on this one only at a request.
+        pytest.param(
+            '"checksums:get": "rule:a0"\n{}"a{}": "role:a"'.format(
+                "".join(f'"a{number}": "not rule:a{number + 1}"\n' for number in range(DEEP)), DEEP
+            ),
+            id="negated-references",
+        ),
+        pytest.param(f'"checksums:get": "{"not " * (MAX_NESTING + 1)}role:a"', id="one-too-many"),
+    ],
+)
+def test_rule_that_is_nested_too_deeply_is_refused(tmp_path: Path, text: str) -> None:
+    """Its evaluation would fail at some request."""
+    with pytest.raises(PolicyError) as caught:
+        rules(tmp_path, text)
+    assert "nested" in str(caught.value)
+    assert str(MAX_NESTING) in str(caught.value)
+    assert "recursion" not in str(caught.value)
+
+
+@pytest.mark.parametrize("check", ["not " * MAX_NESTING + "role:a", "not (" * 24 + "rule:limits:get" + ")" * 24])
+def test_rule_may_be_nested(tmp_path: Path, check: str) -> None:
+    helper = '"limits:get": "{}"\n'.format("not (" * 24 + "role:a" + ")" * 24)
+    assert rules(tmp_path, f'{helper}"checksums:get": "{check}"').allows(Rule.CHECKSUMS_GET, credentials("a"), TARGET)
+
+
+def test_rule_may_have_many_alternatives(tmp_path: Path) -> None:
+    check = " or ".join(f"(role:a{number} and not role:b)" for number in range(10 * MAX_NESTING))
+    assert rules(tmp_path, f'"checksums:get": "{check}"').allows(Rule.CHECKSUMS_GET, credentials("a499"), TARGET)
 
 
 def test_no_other_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +216,8 @@ def test_no_other_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / ".osfaas" / "policy.yaml").write_text('"checksums:get": "@"')
     (tmp_path / "policy.d").mkdir()
     (tmp_path / "policy.d" / "more.yaml").write_text('"checksums:get": "@"')
-    (tmp_path / "empty.yaml").write_text("")
-    for path in (None, tmp_path / "empty.yaml"):
+    (tmp_path / "own.yaml").write_text('"limits:get": "role:auditor"')
+    for path in (None, tmp_path / "own.yaml"):
         assert not load_rules(path).allows(Rule.CHECKSUMS_GET, credentials("reader"), TARGET)
 
 
@@ -174,9 +228,9 @@ def test_rules_that_are_loaded_do_not_follow_the_file(tmp_path: Path) -> None:
     assert not found.allows(Rule.CHECKSUMS_GET, credentials("member"), TARGET)
 
 
-def test_credentials_are_not_changed(tmp_path: Path) -> None:
+def test_credentials_are_not_changed() -> None:
     given = credentials("admin", system_scope="all")
-    assert rules(tmp_path, "").allows(Rule.PROJECTS_LIST, given, {})
+    assert load_rules(None).allows(Rule.PROJECTS_LIST, given, {})
     assert tuple(given) == ATTRIBUTES
 
 

@@ -52,11 +52,20 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> tuple[list[VerifyRe
     return requests, found
 
 
-@pytest.mark.parametrize("words", [["--level", "L9", "a"], ["--keystone", "no-port", "a"], ["--store", ":80", "a"], []])
-def test_wrong_usage(asked: Any, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--level", "L9", "a"], "argument --level: invalid choice: 'L9' (choose from"),
+        (["--keystone", "no-port", "a"], "argument --keystone: 'no-port' has no port. Use HOST:PORT or a URL."),
+        (["--store", ":80", "a"], "argument --store: ':80' has no host. Use HOST:PORT or a URL."),
+        ([], "the following arguments are required: <project>"),
+    ],
+)
+def test_wrong_usage(asked: Any, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run(*words)
     assert (caught.value.code, asked[0]) == (2, [])
+    assert sentence in capsys.readouterr().err
 
 
 def test_platform_file_is_required(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
