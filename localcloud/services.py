@@ -102,6 +102,11 @@ class Service:
         self.start()
         self.wait()
 
+    def exit_status(self, *, seconds: float) -> int:
+        """Waits until the process has ended by itself, for some seconds at most; its exit status."""
+        assert self._reaper is not None
+        return self._reaper.wait(seconds)
+
     def stop(self) -> None:
         """Ends the process and its children; does nothing if they are gone."""
         if self._lifeline is not None:

@@ -53,13 +53,13 @@ def check() -> None:
 
     try:
         with _engine().connect() as connection:
-            run(connection)
+            version = run(connection)
             found = problems(connection)
     except (SchemaError, SQLAlchemyError) as error:
         raise click.ClickException(_first_line(error)) from error
     for problem in found:
         click.echo(f"WARNING: {problem}")
-    click.echo(f"the tables have version {newest()}")
+    click.echo(f"the tables have version {version}" + ("" if version == newest() else f" ({newest()} is needed)"))
     sys.exit(1 if found else 0)
 
 

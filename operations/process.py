@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
 
 import httpx
 import openstack.exceptions
@@ -37,7 +36,7 @@ from operations.worker import Worker
 
 
 def main() -> int:
-    """Runs a worker until SIGTERM; returns 0, or 2 after a configuration error on stderr."""
+    """Runs a worker until SIGTERM; returns 0, or 2 after an error of the configuration or the tables on stderr."""
     configure_logging()
     try:
         settings = settings_from(os.environ)
@@ -54,7 +53,10 @@ def main() -> int:
         return refuse(f"the database does not answer: {str(error.__cause__ or error).strip().splitlines()[0][:200]}")
     except (openstack.exceptions.SDKException, ksa_exceptions.ClientException) as error:
         return refuse(f"no usable OpenStack credential: {error}")
-    asyncio.run(work(settings, identity, trustee, database))
+    try:
+        asyncio.run(work(settings, identity, trustee, database))
+    except SchemaError as error:
+        return refuse(str(error))
     return 0
 
 
@@ -91,7 +93,11 @@ def refuse(sentence: str) -> int:
 
 
 async def work(settings: Settings, identity: IdentityService, trustee: Trustee, database: Database) -> None:
-    """Works until SIGTERM or SIGINT."""
+    """Works until SIGTERM or SIGINT.
+
+    Raises:
+        SchemaError: the tables cannot be used any more.
+    """
     metrics = WorkerMetrics()
     if settings.worker_metrics_port:
         metrics.listen(settings.worker_metrics_host, settings.worker_metrics_port)
@@ -120,13 +126,12 @@ async def work(settings: Settings, identity: IdentityService, trustee: Trustee, 
                 kinds={SWEEP: sweeps.attempt},
             )
             callbacks = Callbacks(database, session, settings)
-            worker = Worker(
-                database, execution, callbacks, Trusts(keystone, identity.auth_url), settings, metrics=metrics
-            )
+            trusts = Trusts(keystone, identity.auth_url)
+            worker = Worker(database, execution, callbacks, trusts, settings, metrics=metrics, give_back=sweeps.stop)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 with contextlib.suppress(NotImplementedError):
-                    loop.add_signal_handler(number, _all(worker.stop, sweeps.stop))
+                    loop.add_signal_handler(number, worker.stop)
             await worker.run()
     finally:
         database.close()
@@ -153,11 +158,3 @@ def gateway_client(settings: Settings, objects: OperationObjects) -> GatewayClie
         memory_bytes=settings.operation_body_max_bytes,
         max_bytes=objects.max_bytes,
     )
-
-
-def _all(*steps: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
-        for step in steps:
-            step()
-
-    return run

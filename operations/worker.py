@@ -20,8 +20,9 @@ from operations.lease_clock import LeaseClock
 from operations.metrics import WorkerMetrics
 from operations.store import delegations, working
 from operations.store.database import Database
-from operations.store.errors import DatabaseUnavailableError
+from operations.store.errors import DatabaseUnavailableError, SchemaError, TablesMissingError
 from operations.store.model import Claim, State
+from operations.store.upgrade import check
 from operations.store.working import Turns
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,19 @@ class Worker:
         settings: Settings,
         *,
         metrics: WorkerMetrics,
+        give_back: Callable[[], None] = lambda: None,
     ) -> None:
+        """Does nothing yet.
+
+        Args:
+            database: with the operations.
+            execution: does them.
+            callbacks: delivers callbacks.
+            trusts: deletes those that nothing uses any more.
+            settings: of the worker.
+            metrics: of the worker.
+            give_back: is called when the worker stops: what takes too long to be finished is queued again.
+        """
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
         self._database = database
         self._execution = execution
@@ -64,6 +77,8 @@ class Worker:
         self._trusts = trusts
         self._settings = settings
         self._metrics = metrics
+        self._give_back = give_back
+        self._refusal: SchemaError | None = None
         self._held: dict[str, _Held] = {}
         self._free = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -71,11 +86,16 @@ class Worker:
         self._lease_clock = LeaseClock(settings.worker_lease_seconds)
 
     def stop(self) -> None:
-        """Claims nothing more; what is running is finished."""
+        """Claims nothing more; what is running is finished, or given back."""
         self._stopping.set()
+        self._give_back()
 
     async def run(self) -> None:
-        """Works until `stop`, and until what was running then has ended."""
+        """Works until `stop`, and until what was running then has ended.
+
+        Raises:
+            SchemaError: it has stopped by itself, because a later release has removed what it uses.
+        """
         renewing = asyncio.create_task(self._every(self._renewal_seconds, self._renew))
         others = [
             asyncio.create_task(self._every(self._settings.worker_poll_seconds, self._claim)),
@@ -89,6 +109,8 @@ class Worker:
         # The leases are renewed as long as anything runs.
         await asyncio.gather(*(held.task for held in list(self._held.values())), return_exceptions=True)
         renewing.cancel()
+        if self._refusal is not None:
+            raise self._refusal
 
     @property
     def _renewal_seconds(self) -> float:
@@ -99,8 +121,10 @@ class Worker:
         while True:
             try:
                 more = await step()
-            except DatabaseUnavailableError:
+            except DatabaseUnavailableError as error:
                 self._metrics.store_failures.inc()
+                if isinstance(error, TablesMissingError):
+                    await self._stop_without_tables()
                 await asyncio.sleep(_PAUSE_SECONDS)
             except Exception:
                 log.exception("unexpected error")
@@ -108,6 +132,16 @@ class Worker:
             else:
                 if not more:
                     await asyncio.sleep(seconds)
+
+    async def _stop_without_tables(self) -> None:
+        """Stops, if it is not for a moment only that tables are missing."""
+        try:
+            await self._database.run(check)
+        except DatabaseUnavailableError:
+            self._metrics.store_failures.inc()
+        except SchemaError as error:
+            self._refusal = error
+            self.stop()
 
     async def _claim(self) -> bool:
         free = self._settings.worker_concurrency - len(self._held)

@@ -4,10 +4,11 @@
 """
 
 import resource
+from collections.abc import Iterator
 
 import pytest
 
-from tests.machine import scaled
+from tests.machine import scaled, slowness_under_load
 from tests.stores.lacks import NAMES
 
 OPEN_FILES = 4_096
@@ -31,3 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in item.iter_markers("timeout"):
             item.add_marker(pytest.mark.timeout(scaled(mark.args[0])), append=False)
             break
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """The time that a test may take, with the load at its beginning."""
+    allowed = item.get_closest_marker("timeout")
+    seconds = allowed.args[0] if allowed is not None else item.config.option.timeout
+    if seconds:
+        more = slowness_under_load() / scaled(1)
+        item.add_marker(pytest.mark.timeout(seconds * more), append=False)
+    return (yield)

@@ -2,6 +2,9 @@
 
 Seconds in the tests are those of a machine of two idle cores on which `WORK` takes `REFERENCE_SECONDS`. Where a
 test needs a time that is long enough for the work of a moment, it asks for `scaled(seconds)`.
+
+That is measured once, because some tests depend on several such times at once: a lease, and a wait that is longer. What
+only ends a wait, or a test, is scaled with the load that there is then.
 """
 
 import asyncio
@@ -23,8 +26,7 @@ VARIABLE = "TEST_MACHINE_SLOWNESS"
 def slowness() -> float:
     """How many times longer work takes than on the machine whose seconds the tests name; never below 1."""
     if VARIABLE not in os.environ:
-        usual = statistics.median(_seconds_of_work() for _ in range(ROUNDS))
-        os.environ[VARIABLE] = f"{max(1.0, usual / REFERENCE_SECONDS):.2f}"
+        os.environ[VARIABLE] = f"{_measured():.2f}"
     return float(os.environ[VARIABLE])
 
 
@@ -33,11 +35,20 @@ def scaled(seconds: float) -> float:
     return seconds * slowness()
 
 
+def slowness_under_load() -> float:
+    """As `slowness`, and more if more processes share the machine now than at the start of the run."""
+    return max(slowness(), os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def wait_until(holds: Callable[[], object], *, seconds: float = 60, what: str = "it") -> None:
-    """Waits for an event that nobody tells of; after the seconds, scaled, it is said not to come."""
-    deadline = time.monotonic() + scaled(seconds)
+    """Waits for an event that nobody tells of; after the seconds, scaled with the load, it is said not to come."""
+    begun, allowed = time.monotonic(), scaled(seconds)
     while not holds():
-        assert time.monotonic() < deadline, f"{what} did not come"
+        waited = time.monotonic() - begun
+        if waited >= allowed:
+            # The machine may be slower than at the start of the run.
+            allowed = seconds * max(slowness_under_load(), _measured())
+            assert waited < allowed, f"{what} did not come in {waited:.0f} s"
         time.sleep(0.02)
 
 
@@ -48,6 +59,11 @@ async def settled(turns: int = 200) -> None:
     """
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+def _measured() -> float:
+    usual = statistics.median(_seconds_of_work() for _ in range(ROUNDS))
+    return max(1.0, usual / REFERENCE_SECONDS)
 
 
 def _seconds_of_work() -> float:

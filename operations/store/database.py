@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from operations.store.errors import DatabaseUnavailableError
+from operations.store.errors import DatabaseUnavailableError, TablesMissingError
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +133,7 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: the outcome is unknown, if the connection ended during the commit.
+            TablesMissingError: there are no tables, or they are of another version.
         """
         if self._open >= self._most:
             raise DatabaseUnavailableError("too many transactions wait for the database")
@@ -157,8 +158,8 @@ class Database:
                     return work(connection, *args, **kwargs)
             except SQLAlchemyError as error:
                 if is_unknown_table(error):
-                    log.error("the database has no tables of this service: run 'osfaas db upgrade'")  # noqa: TRY400
-                    raise DatabaseUnavailableError("no tables") from error
+                    log.error("the database does not have the tables of this version: run 'osfaas db check'")  # noqa: TRY400
+                    raise TablesMissingError(_cause(error)) from error
                 if not is_temporary(error):
                     raise
                 if time.monotonic() + pause >= deadline:
@@ -191,7 +192,7 @@ def is_temporary(error: SQLAlchemyError) -> bool:
 
 
 def is_unknown_table(error: SQLAlchemyError) -> bool:
-    """Whether the tables, or a column of them, have not been made yet."""
+    """Whether a table or a column is not there: not yet, or not any more."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     number = cause.args[0] if cause is not None and cause.args else None
     return (
@@ -199,6 +200,7 @@ def is_unknown_table(error: SQLAlchemyError) -> bool:
         or number in {1054, 1146}
         or "no such table" in str(cause)
         or "no such column" in str(cause)
+        or "has no column named" in str(cause)
     )
 
 

@@ -9,6 +9,10 @@ class DatabaseUnavailableError(StoreError):
     """The database does not answer, or all of its connections are in use for too long."""
 
 
+class TablesMissingError(DatabaseUnavailableError):
+    """The database lacks tables or columns that this version uses."""
+
+
 class SchemaError(StoreError):
     """The tables are not those that this version needs; the message says what to do."""
 

@@ -15,10 +15,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from operations.store.errors import SchemaError
+from operations.store.schema import metadata
 
 VERSION_TABLE = "operations_version"
 _LOCK_SECONDS = 60
@@ -57,17 +58,38 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
         return before, after
 
 
-def check(connection: Connection) -> None:
-    """Checks that this code can use the tables. A later version is fine: migrations only add.
+def check(connection: Connection) -> str:
+    """Checks that this code can use the tables; returns their version.
+
+    A later version is fine as long as it has only added: what this code uses may be removed by the release after the
+    next.
 
     Raises:
-        SchemaError: they are too old, or there are none; the message says what to do.
+        SchemaError: they are too old or too new, or there are none; the message says what to do.
     """
     found = current(connection)
     if found is None:
         raise SchemaError("the database has no tables of this service: run 'osfaas db upgrade'")
     if found < newest():
         raise SchemaError(f"the tables have version {found}, and {newest()} is needed: run 'osfaas db upgrade'")
+    if found > newest() and (missing := _missing(connection)):
+        raise SchemaError(
+            f"the tables have version {found}, of a later release, which has removed {', '.join(missing)}: "
+            f"this release, with version {newest()}, cannot use them any more. Run a later release"
+        )
+    return found
+
+
+def _missing(connection: Connection) -> list[str]:
+    """Tables and columns that this code uses and the database does not have."""
+    inspector = inspect(connection)
+    tables = set(inspector.get_table_names())
+    missing = [name for name in metadata.tables if name not in tables]
+    for name, table in metadata.tables.items():
+        if name in tables:
+            columns = {column["name"] for column in inspector.get_columns(name)}
+            missing += [f"{name}.{column.name}" for column in table.columns if column.name not in columns]
+    return missing
 
 
 def problems(connection: Connection) -> list[str]:

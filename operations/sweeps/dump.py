@@ -47,58 +47,74 @@ _DIGESTS = msgspec.json.Decoder(dict[str, str])
 
 
 class SortedDump:
-    """The rows of a dump in the order of their paths. Its methods block."""
+    """The rows of a dump in the order of their paths. Its methods block, and threads use it one at a time."""
 
     def __init__(self) -> None:
+        # SQLite's module ends the process if a connection is closed under a query of another thread.
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
         # Without a name it is a file that has been deleted already (in SQLITE_TMPDIR), so that no kill leaves one.
         self._connection = sqlite3.connect("", check_same_thread=False)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("CREATE TABLE dump (path TEXT NOT NULL, size INTEGER, digests TEXT NOT NULL)")
 
-    def fill(self, rows: Iterable[Expected], stopped: threading.Event) -> int:
+    def fill(self, rows: Iterable[Expected]) -> int:
         """Sorts the rows; returns how many there are.
 
         Raises:
             DumpError: from `rows`; or a path is there twice.
-            StoppedError: `stopped` was set.
+            StoppedError: it was interrupted.
         """
         batch: list[tuple[str, int | None, str]] = []
         count = 0
-        for row in rows:
-            batch.append((row.path, row.size, msgspec.json.encode(row.digests).decode()))
-            if len(batch) == _BATCH:
-                count += self._insert(batch, stopped)
-        count += self._insert(batch, stopped)
-        try:
-            self._connection.execute("CREATE UNIQUE INDEX dump_path ON dump (path)")
-        except sqlite3.IntegrityError as error:
-            raise DumpError("an object is there more than once") from error
-        self._connection.commit()
+        with self._lock:
+            for row in rows:
+                batch.append((row.path, row.size, msgspec.json.encode(row.digests).decode()))
+                if len(batch) == _BATCH:
+                    count += self._insert(batch)
+            count += self._insert(batch)
+            try:
+                self._connection.execute("CREATE UNIQUE INDEX dump_path ON dump (path)")
+            except sqlite3.IntegrityError as error:
+                raise DumpError("an object is there more than once") from error
+            self._connection.commit()
         return count
 
-    def _insert(self, batch: list[tuple[str, int | None, str]], stopped: threading.Event) -> int:
-        if stopped.is_set():
-            raise StoppedError
+    def _insert(self, batch: list[tuple[str, int | None, str]]) -> int:
+        self._check()
         self._connection.executemany("INSERT INTO dump VALUES (?, ?, ?)", batch)
         count = len(batch)
         batch.clear()
         return count
 
     def after(self, path: str, limit: int) -> list[Expected]:
-        """The next rows after a path."""
-        rows = self._connection.execute(
-            "SELECT path, size, digests FROM dump WHERE path > ? ORDER BY path LIMIT ?", (path, limit)
-        )
-        return [Expected(path=name, size=size, digests=_DIGESTS.decode(text)) for name, size, text in rows]
+        """The next rows after a path.
+
+        Raises:
+            StoppedError: it was interrupted.
+        """
+        with self._lock:
+            self._check()
+            rows = self._connection.execute(
+                "SELECT path, size, digests FROM dump WHERE path > ? ORDER BY path LIMIT ?", (path, limit)
+            )
+            return [Expected(path=name, size=size, digests=_DIGESTS.decode(text)) for name, size, text in rows]
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
 
     def interrupt(self) -> None:
-        """Ends what another thread does with it."""
+        """Ends what another thread does with it; nothing can be done with it any more. It is not closed yet."""
+        self._stopped.set()
         self._connection.interrupt()
 
     def close(self) -> None:
-        """Closes the file."""
-        self._connection.close()
+        """Closes the file, after what another thread does with it has ended."""
+        self.interrupt()
+        with self._lock:
+            self._connection.close()
 
 
 def rows_of(file: BinaryIO, *, path_prefix: str, prefix: str, algorithms: Iterable[str]) -> Iterator[Expected]:

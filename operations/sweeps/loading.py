@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from gateway.errors import ErrorCode, GatewayError
 from gateway.objects.containers import SwiftContainers
@@ -18,6 +17,8 @@ from operations.sweeps.dump import DumpError, SortedDump, rows_of
 from operations.sweeps.errors import SweepError
 
 Rows = Callable[[str], AsyncIterator[Expected]]
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 _ROWS = 1_000
 _GONE = frozenset([ErrorCode.OBJECT_CHANGED, ErrorCode.OBJECT_NOT_FOUND])
@@ -53,7 +54,7 @@ class DumpLoader:
             with tempfile.TemporaryFile(dir=self.folder) as file:
                 await self._download(authority, wanted.against, etag, file)
                 await _filled(dump, file, wanted)
-            yield lambda path: _rows(dump, path)
+            yield lambda path: rows_after(dump, path)
         finally:
             dump.close()
 
@@ -74,18 +75,24 @@ class DumpLoader:
 
 async def _filled(dump: SortedDump, file: BinaryIO, wanted: SweepSpecification) -> None:
     assert wanted.against is not None
-    stopped = threading.Event()
     rows = rows_of(file, path_prefix=wanted.against.path_prefix, prefix=wanted.prefix, algorithms=wanted.algorithms)
-    filling = asyncio.ensure_future(asyncio.to_thread(dump.fill, rows, stopped))
     try:
-        await asyncio.shield(filling)
+        await _in_thread(dump, dump.fill, rows)
     except DumpError as error:
         raise rejected(str(error)) from error
+
+
+async def _in_thread(
+    dump: SortedDump, work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """The result of work on a dump. When it is cancelled, the work is interrupted, and has ended when this ends."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
-        # The thread must not outlive its file.
-        stopped.set()
+        # The thread must outlive neither the dump nor its file.
         dump.interrupt()
-        await asyncio.gather(filling, return_exceptions=True)
+        await asyncio.gather(working, return_exceptions=True)
         raise
 
 
@@ -94,8 +101,9 @@ async def _nothing(_path: str) -> AsyncIterator[Expected]:
     yield
 
 
-async def _rows(dump: SortedDump, path: str) -> AsyncIterator[Expected]:
-    while rows := await asyncio.to_thread(dump.after, path, _ROWS):
+async def rows_after(dump: SortedDump, path: str) -> AsyncIterator[Expected]:
+    """The rows of a dump after a path."""
+    while rows := await _in_thread(dump, dump.after, path, _ROWS):
         for row in rows:
             yield row
         path = rows[-1].path

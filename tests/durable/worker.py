@@ -12,11 +12,12 @@ import yaml
 from databases import TestDatabase
 
 from localcloud.services import CloudError, Service, free_ports
-from tests.machine import scaled, wait_until
+from tests.machine import scaled, slowness_under_load, wait_until
 
 KEYS = "a-secret-of-the-tests-with-enough-characters"
 # Settings that workers have in common with gateways.
 _SHARED = ("OSFAAS_STORE_", "OSFAAS_KEYSTONE_TIMEOUT_")
+LEASE = "OSFAAS_WORKER_LEASE_SECONDS"
 UNFINISHED = ("queued", "running")
 
 
@@ -36,6 +37,24 @@ class Stage:
 
     @contextlib.contextmanager
     def worker(self, *, program: tuple[str, ...] = ("-m", "client.cli"), **settings: str) -> Iterator[Service]:
+        service = self._worker(program, settings)
+        service.start()
+        try:
+            started(service)
+            yield service
+        finally:
+            service.stop()
+
+    def refusing_worker(self) -> tuple[int, str]:
+        """The exit status of a worker that does not begin, and what it says."""
+        service = self._worker(("-m", "client.cli"), {})
+        service.start()
+        try:
+            return service.exit_status(seconds=scaled(60)), service.log.read_text()
+        finally:
+            service.stop()
+
+    def _worker(self, program: tuple[str, ...], settings: dict[str, str]) -> Service:
         (port,) = free_ports(1)
         env = {
             "OS_CLIENT_CONFIG_FILE": str(self.cloud.clouds_yaml),
@@ -45,17 +64,14 @@ class Stage:
             "OSFAAS_WORKER_POLL_SECONDS": "0.05",
             **{name: value for name, value in self.gateway.service.env.items() if name.startswith(_SHARED)},
             **self.settings,
+            # A lease that is not renewed in time, because others use the machine, is work done again.
+            LEASE: str(float(self.settings[LEASE]) * slowness_under_load() / scaled(1)),
             **settings,
         }
         name = f"worker-{len(self.workers)}-{self.gateway.service.port}"
         service = Service(name, [sys.executable, *program, "worker"], port, self.cloud.state, env)
         self.workers.append(service)
-        service.start()
-        try:
-            started(service)
-            yield service
-        finally:
-            service.stop()
+        return service
 
     def post(
         self, token: str, path: str = "/v1/invoke/echo/x", *, method: str = "POST", **fields: str
@@ -106,7 +122,7 @@ def stage(start_gateway: Callable, cloud: object, backend, database: TestDatabas
         "OSFAAS_CALLBACK_KEYS": KEYS,
         # Swift of the local cloud lets managers own an account.
         "OSFAAS_OPERATION_ROLES": "member,manager",
-        "OSFAAS_WORKER_LEASE_SECONDS": str(scaled(5)),
+        LEASE: str(scaled(5)),
         "OSFAAS_FUNCTION_CONNECT_TIMEOUT_SECONDS": str(scaled(2)),
         # The default, on a slow machine.
         "OSFAAS_KEYSTONE_TIMEOUT_SECONDS": str(scaled(5)),

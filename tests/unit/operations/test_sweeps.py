@@ -1,6 +1,9 @@
 """Sweeps without a network: dumps, comparison, forms, caps, the request."""
 
+import asyncio
 import io
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,10 +13,36 @@ from gateway.objects.containers import Entry
 from gateway.sweeps.specification import Limits, parse_sweep, stored_sweep, sweep_of
 from operations.sweeps.comparison import Expected, Finding, Sides, merged, report_of
 from operations.sweeps.dump import DumpError, SortedDump, StoppedError, rows_of
+from operations.sweeps.loading import rows_after
 from operations.sweeps.pace import Pace
 from operations.sweeps.results import ObjectResult, Problem, forms_of, listed_of, ndjson, results_of
 
 EARLY, DUMPED, LATE = "2026-01-01T00:00:00.000000", 1_767_300_000_000, "2026-03-01T00:00:00.000000"
+
+# In a process of its own, which it may end. Closing meets a query in some of the rounds.
+CLOSED_UNDER_A_QUERY = """
+import threading
+from operations.sweeps.comparison import Expected
+from operations.sweeps.dump import SortedDump
+
+def read(dump, begun):
+    begun.set()
+    try:
+        while True:
+            dump.after("", 1)
+    except Exception:
+        pass
+
+for _ in range(300):
+    dump, begun = SortedDump(), threading.Event()
+    dump.fill([Expected(path="a")])
+    reading = threading.Thread(target=read, args=(dump, begun))
+    reading.start()
+    begun.wait()
+    dump.close()
+    reading.join()
+print("closed")
+"""
 
 
 def rows(text: bytes, *, path_prefix: str = "", prefix: str = "", algorithms=("adler32", "md5")) -> list[Expected]:
@@ -77,7 +106,7 @@ class TestDump:
     def test_row_that_is_about_no_object_costs_neither_memory_nor_an_attempt(self, text):
         """Five thousand rows are held at once, and SQLite has integers of 64 bits."""
         with pytest.raises(DumpError):
-            SortedDump().fill(rows(text), threading.Event())
+            SortedDump().fill(rows(text))
 
     def test_path_outside_the_removed_prefix(self):
         with pytest.raises(DumpError):
@@ -86,20 +115,53 @@ class TestDump:
     def test_is_sorted_by_bytes_and_read_from_a_name_on(self):
         names = ["b", "a", "ä", "z", "\U0001f600", "\ufffd", "A"]
         dump = SortedDump()
-        assert dump.fill((Expected(path=name, size=1) for name in names), threading.Event()) == len(names)
+        assert dump.fill(Expected(path=name, size=1) for name in names) == len(names)
         ordered = sorted(names, key=str.encode)
         assert [each.path for each in dump.after("", 100)] == ordered
         assert [each.path for each in dump.after(ordered[2], 2)] == ordered[3:5]
 
     def test_path_that_is_there_twice(self):
         with pytest.raises(DumpError):
-            SortedDump().fill([Expected(path="a"), Expected(path="a")], threading.Event())
+            SortedDump().fill([Expected(path="a"), Expected(path="a")])
 
     def test_stops_when_nobody_waits(self):
-        stopped = threading.Event()
-        stopped.set()
+        dump = SortedDump()
+        dump.interrupt()
         with pytest.raises(StoppedError):
-            SortedDump().fill([Expected(path="a")], stopped)
+            dump.fill([Expected(path="a")])
+        with pytest.raises(StoppedError):
+            dump.after("", 1)
+
+    def test_closing_waits_for_the_thread_that_reads(self):
+        """A connection that is closed under a query ends the process, with all other work of the worker."""
+        done = subprocess.run([sys.executable, "-c", CLOSED_UNDER_A_QUERY], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
+
+    async def test_reading_that_is_cancelled_has_ended_when_its_dump_is_closed(self):
+        """Nobody waits in the event loop for a thread: other operations go on."""
+        began, let, order = asyncio.Event(), threading.Event(), []
+        loop = asyncio.get_running_loop()
+
+        class Slow(SortedDump):
+            def after(self, path: str, limit: int) -> list[Expected]:
+                loop.call_soon_threadsafe(began.set)
+                let.wait(60)
+                order.append("read")
+                return []
+
+        async def read() -> None:
+            try:
+                async for _ in rows_after(Slow(), ""):
+                    pass
+            finally:
+                order.append("closed")
+
+        reading = asyncio.ensure_future(read())
+        await began.wait()
+        reading.cancel()
+        loop.call_later(0.05, let.set)
+        await asyncio.gather(reading, return_exceptions=True)
+        assert order == ["read", "closed"]
 
 
 def entry(name: str, etag: str = "e", size: int = 1, when: str = EARLY) -> Entry:
