@@ -1,9 +1,11 @@
 """Digests of one object: known ones, and a job in the tenant's function for the others."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call, enabled_function
@@ -60,6 +62,7 @@ class Checksums:
         self._known = known
         self._runner = runner
         self._metrics = metrics
+        self._keeping: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, call: Call, request: ChecksumRequest) -> Answer:
         """The requested digests; their sources are added to the call's log line.
@@ -131,22 +134,28 @@ class Checksums:
         `strict`: raise a failure that may be temporary.
         """
         # Our binding must not vouch for a foreign digest.
-        fresh = {
-            name: digest.value
-            for name, digest in digests.items()
-            if stat.stored.get(name) != digest.value and digest.source is not Source.FOREIGN
-        }
-        if not fresh:
+        ours = {name: digest.value for name, digest in digests.items() if digest.source is not Source.FOREIGN}
+        if not _not_stored(ours, stat):
             return True
+        # All metadata is replaced at once: of two calls that store at once, one would undo what the other has stored.
+        lock = self._keeping.setdefault(stat.identity, asyncio.Lock())
         try:
-            # All metadata is replaced at once, so the current metadata is sent, not that before a long computation.
-            now = await self._store.stat(call.caller, stat.ref)
-            return now.identity == stat.identity and await self._store.keep(call.caller, now, fresh)
+            async with lock:
+                # The metadata of now, not that before a long computation.
+                now = await self._store.stat(call.caller, stat.ref)
+                if now.identity != stat.identity:
+                    return False
+                fresh = _not_stored(ours, now)
+                return not fresh or await self._store.keep(call.caller, now, fresh)
         except GatewayError as error:
             if strict:
                 raise
             log.warning("digests not stored: %s", error)
             return False
+
+
+def _not_stored(digests: Mapping[str, str], stat: ObjectStat) -> dict[str, str]:
+    return {name: value for name, value in digests.items() if stat.stored.get(name) != value}
 
 
 def as_computed(digests: Mapping[str, str]) -> dict[str, Digest]:

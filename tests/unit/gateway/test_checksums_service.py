@@ -531,6 +531,24 @@ async def test_metadata_that_changed_during_the_computation_is_kept_as_it_is_now
     assert harness.store.kept_beside == [now.metadata]
 
 
+class RememberingStore(Store):
+    """Replaces all metadata at once, some steps after it was told to, as real stores do."""
+
+    async def keep(self, caller: Caller, stat: ObjectStat, digests: Mapping[str, str]) -> bool:
+        await settled()
+        self.stats = [dataclasses.replace(STAT, stored={**stat.stored, **digests})]
+        return await super().keep(caller, stat, digests)
+
+
+async def test_digests_that_calls_store_at_once_are_all_stored_and_each_once() -> None:
+    harness = Harness(RememberingStore())
+    requests = (("adler32",), ("crc32",), ("adler32",), ("adler32", "crc32"))
+    answers = await asyncio.gather(*(harness.answer(*names, store=True) for names in requests))
+    assert all(answer.stored for answer in answers)
+    assert harness.store.stats[0].stored == {**ADLER, "crc32": "a" * 8}
+    assert sorted(name for kept in harness.store.kept for name in kept) == ["adler32", "crc32"]
+
+
 async def test_digests_are_not_kept_with_an_object_that_changed_after_the_computation() -> None:
     harness = Harness(Store(STAT, STAT, dataclasses.replace(STAT, etag="f" * 32)))
     assert (await harness.answer(store=True)).stored is False
