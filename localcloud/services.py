@@ -102,10 +102,9 @@ class Service:
         self.start()
         self.wait()
 
-    def exit_status(self, *, seconds: float) -> int:
-        """Waits until the process has ended by itself, for some seconds at most; its exit status."""
-        assert self._reaper is not None
-        return self._reaper.wait(seconds)
+    def exit_status(self) -> int | None:
+        """The exit status of the process, if it has ended by itself."""
+        return None if self._reaper is None else self._reaper.poll()
 
     def stop(self) -> None:
         """Ends the process and its children; does nothing if they are gone."""

@@ -15,7 +15,7 @@ from echo import say_what_came
 from sqlalchemy import Connection
 from test_operations import answering
 from test_store import accept, claim
-from worker import Stage
+from worker import Stage, status_at_end
 
 from operations.commands import db as db_command
 from operations.store import upgrade as versions
@@ -167,7 +167,7 @@ def test_worker_ends_when_a_later_release_removes_what_it_uses(durable: Stage, b
     going, waiting, end = f"going-{durable.database.name}", f"waiting-{durable.database.name}", threading.Event()
 
     def slow(connection, seen):
-        end.wait(scaled(60))
+        end.wait(scaled(600))
         say_what_came(connection, seen)
 
     with durable.worker() as worker, answering(backend, slow):
@@ -177,7 +177,7 @@ def test_worker_ends_when_a_later_release_removes_what_it_uses(durable: Stage, b
         second = queue_as_the_later_release(durable.database, first, f"/v1/invoke/echo/{waiting}")
         wait_until(lambda: "'osfaas db check'" in worker.log.read_text(), what="the sentence about the tables")
         end.set()
-        assert worker.exit_status(seconds=scaled(60)) == 2
+        assert status_at_end(worker) == 2
         assert f"osfaas: the tables have version {LATER}, of a later release" in worker.log.read_text()
     status, said = durable.refusing_worker()
     assert status == 2

@@ -50,7 +50,7 @@ class Stage:
         service = self._worker(("-m", "client.cli"), {})
         service.start()
         try:
-            return service.exit_status(seconds=scaled(60)), service.log.read_text()
+            return status_at_end(service), service.log.read_text()
         finally:
             service.stop()
 
@@ -108,6 +108,14 @@ def started(service: Service) -> None:
             service.wait()
             return
     service.wait()
+
+
+def status_at_end(service: Service) -> int:
+    """Waits until a process has ended by itself; its exit status."""
+    wait_until(lambda: service.exit_status() is not None, what=f"the end of {service.name}")
+    status = service.exit_status()
+    assert status is not None
+    return status
 
 
 def code(response: httpx.Response) -> str:
