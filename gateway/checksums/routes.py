@@ -111,7 +111,12 @@ class ChecksumRoutes:
         )
         names = tuple(dict.fromkeys((*wanted.algorithms, *(each.algorithm for each in assertions))))
         checksum_request = ChecksumRequest(
-            ref, names, force=_flag(parameters, "force"), store=_flag(parameters, "store")
+            ref,
+            names,
+            force=_flag(parameters, "force"),
+            store=_flag(parameters, "store"),
+            # Storage clients have a time limit of their own, and then send the same HEAD again.
+            returning=head.method == "HEAD",
         )
         preference = self._asynchronous.preference(head)
         if preference is not None:
