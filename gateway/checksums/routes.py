@@ -26,8 +26,9 @@ from gateway.policy.names import Rule
 from gateway.upstream.timing import server_timing
 
 PREFIX = b"/v1/checksums/"
-# `versionId` is S3's word for Swift's, and `cks.type` XRootD's for `algorithm`.
-PARAMETERS = ("algorithm", "cks.type", "version-id", "versionId", "force", "store")
+# `versionId` is S3's word for Swift's, and `cks.type` XRootD's for `algorithm`. XRootD also sends each server the time
+# that it waits for the head of the response, which changes no answer.
+PARAMETERS = ("algorithm", "cks.type", "xrdclhttp.timeout", "version-id", "versionId", "force", "store")
 NAMING_PARAMETERS = ("bucket", "container", "file", "object")
 _DIGEST_FIELDS = frozenset(("want-digest", "want-repr-digest", "repr-digest"))
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

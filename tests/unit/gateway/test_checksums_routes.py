@@ -143,6 +143,13 @@ def test_algorithms_come_from_the_query_also_as_xrootd_spells_it(query: bytes) -
     assert algorithms_in(ref_from_query(RequestHead("GET", b"/checksums/", b"bucket=c&file=o&" + query, ()))[1])
 
 
+def test_what_xrootd_tells_its_own_servers_changes_nothing() -> None:
+    reference, parameters = ref_from_path(
+        RequestHead("HEAD", b"/v1/checksums/c/o", b"xrdclhttp.timeout=9s500ms&cks.type=md5", ())
+    )
+    assert (reference, algorithms_in(parameters)) == (ObjectRef("c", "o"), ["md5"])
+
+
 @pytest.mark.parametrize("value", ["", "2", "on", "wahr", "true ", "truetrue"])
 def test_flag_that_is_neither_true_nor_false_is_refused(value: str) -> None:
     with pytest.raises(GatewayError) as caught:
