@@ -8,7 +8,7 @@ WHOLE ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-stores-long test-sweeps unit main-story further-integration long integration hostile clients bench bench-docs bench-quick docs lint format clean dist durable
+.PHONY: help install packages ceph chart chart-test demo images test test-all test-newcomer test-durable test-durable-kills test-durable-load test-faults test-fuzz test-devstack test-images test-long test-mutants test-stores test-stores-long test-sweeps unit main-story further-integration long integration hostile clients clients-xrootd6 bench bench-docs bench-quick docs lint format clean dist durable
 
 help:  ## print this list
 	@awk -F':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ $(foreach target,$(filter clients test-all,$(MAKECMDGOALS)),$(call check-store,$
 install: packages $(VENV)/.installed .cache/localcloud/.installed  ## set everything up
 
 # Debian packages come first, and all at once: only an administrator can install them, and the rest takes minutes.
-APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all test-stores,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter test-durable% test-sweeps,$(MAKECMDGOALS)),tests/durable/apt.txt)
+APT_LISTS := localcloud/apt.txt $(if $(filter clients test-all test-stores,$(MAKECMDGOALS)),tests/clients/apt.txt) $(if $(filter clients-xrootd6,$(MAKECMDGOALS)),tests/clients/apt.txt tests/clients/xrootd6/apt.txt) $(if $(filter test-durable% test-sweeps,$(MAKECMDGOALS)),tests/durable/apt.txt)
 VENV_PACKAGE = $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 packages:
 	@grep -hv '^#' $(APT_LISTS) | xargs localcloud/debian.sh $(VENV_PACKAGE)
@@ -191,6 +191,15 @@ integration: install .cache/dist/.client .cache/functions/.installed .cache/regi
 
 clients: install $(STORE_NEEDS) .cache/clients/.installed  ## davix, gfal2, XRootD, rclone, Rucio, Dynafed's tool and gophercloud against the gateway, with Swift or STORE=rgw-account (needs Go)
 	@$(BIN)/python -m pytest tests/clients -q --store=$(STORE)
+
+.cache/xrootd6/.installed: $(addprefix tests/clients/xrootd6/,install.sh apt.txt requirements.txt)
+	@echo "==> XRootD 6 (.cache/xrootd6): some minutes of compiling"
+	@PIP=$(BIN)/pip bash tests/clients/xrootd6/install.sh .cache/xrootd6
+	@touch $@
+
+# Not part of CI: the client is compiled.
+clients-xrootd6: install .cache/clients/.installed .cache/xrootd6/.installed  ## XRootD 6 with its plug-in for HTTP, compiled from its source distribution, against the gateway
+	@$(BIN)/python -m pytest tests/clients -q -m xrootd6
 
 # --- figures --------------------------------------------------------------------------------------
 .cache/bench/.installed: $(addprefix tests/bench/,install.sh apt.txt requirements.txt)

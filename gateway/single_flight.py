@@ -23,6 +23,12 @@ class _Flight(Generic[Value]):
     task: asyncio.Future[Value]
     waiters: int = 0
     promised: bool = False
+    awaited_again: bool = False
+    begun: bool = False
+
+    @property
+    def outlives_its_callers(self) -> bool:
+        return self.promised or (self.awaited_again and self.begun)
 
 
 class SingleFlight(Generic[Key, Value]):
@@ -30,7 +36,8 @@ class SingleFlight(Generic[Key, Value]):
 
     The work runs in a separate task: if a caller disconnects, the others still get the result; if the last one
     disconnects, the work is cancelled. A caller whose wait times out is told to repeat the request, so the work
-    continues even if nobody waits. Results are not kept after the end: caches do that.
+    continues even if nobody waits. It also continues after a caller who is known to repeat requests, once it has begun:
+    what is only queued is cancelled. Results are not kept after the end: caches do that.
     """
 
     def __init__(self) -> None:
@@ -39,8 +46,27 @@ class SingleFlight(Generic[Key, Value]):
     def __contains__(self, key: Key) -> bool:
         return key in self._flights
 
-    async def run(self, key: Key, start: Callable[[], Awaitable[Value]], *, wait_seconds: float | None = None) -> Value:
+    def begun(self, key: Key) -> None:
+        """Marks the work under `key` as begun: it waits for nothing any more."""
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.begun = True
+
+    async def run(
+        self,
+        key: Key,
+        start: Callable[[], Awaitable[Value]],
+        *,
+        wait_seconds: float | None = None,
+        returning: bool = False,
+    ) -> Value:
         """The result of the work under `key`, which is started here unless it is running; raises its exceptions.
+
+        Args:
+            key: of the work.
+            start: starts it.
+            wait_seconds: maximum wait.
+            returning: the caller repeats the request if it disconnects before the result.
 
         Raises:
             StillRunningError: the work did not end within `wait_seconds`, and continues.
@@ -51,6 +77,7 @@ class SingleFlight(Generic[Key, Value]):
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiters += 1
+        flight.awaited_again |= returning
         try:
             await asyncio.wait([flight.task], timeout=wait_seconds)
             if not flight.task.done():
@@ -59,7 +86,7 @@ class SingleFlight(Generic[Key, Value]):
             return flight.task.result()
         finally:
             flight.waiters -= 1
-            if not flight.waiters and not flight.promised and not flight.task.done():
+            if not flight.waiters and not flight.outlives_its_callers and not flight.task.done():
                 # Newcomers must not join work that is being cancelled.
                 self._forget(key, flight)
                 flight.task.cancel()

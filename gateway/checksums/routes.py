@@ -26,8 +26,9 @@ from gateway.policy.names import Rule
 from gateway.upstream.timing import server_timing
 
 PREFIX = b"/v1/checksums/"
-# `versionId` is S3's word for Swift's.
-PARAMETERS = ("algorithm", "version-id", "versionId", "force", "store")
+# `versionId` is S3's word for Swift's, and `cks.type` XRootD's for `algorithm`. XRootD also sends each server the time
+# that it waits for the head of the response, which changes no answer.
+PARAMETERS = ("algorithm", "cks.type", "xrdclhttp.timeout", "version-id", "versionId", "force", "store")
 NAMING_PARAMETERS = ("bucket", "container", "file", "object")
 _DIGEST_FIELDS = frozenset(("want-digest", "want-repr-digest", "repr-digest"))
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -104,14 +105,19 @@ class ChecksumRoutes:
         want_digest, want_repr_digest = head.joined(b"want-digest"), head.joined(b"want-repr-digest")
         assertions = parse_assertions(head.joined(b"repr-digest"))
         wanted = negotiate(
-            ordered=parameters.get("algorithm", []),
+            ordered=algorithms_in(parameters),
             want_digest=want_digest,
             want_repr_digest=want_repr_digest,
             default=() if assertions else self._default_algorithms,
         )
         names = tuple(dict.fromkeys((*wanted.algorithms, *(each.algorithm for each in assertions))))
         checksum_request = ChecksumRequest(
-            ref, names, force=_flag(parameters, "force"), store=_flag(parameters, "store")
+            ref,
+            names,
+            force=_flag(parameters, "force"),
+            store=_flag(parameters, "store"),
+            # Storage clients have a time limit of their own, and then send the same HEAD again.
+            returning=head.method == "HEAD",
         )
         preference = self._asynchronous.preference(head)
         if preference is not None:
@@ -220,6 +226,11 @@ def _common(context: RequestContext) -> dict[str, str]:
 
 def _version(parameters: Mapping[str, list[str]]) -> str | None:
     return one_value(parameters, "version-id") or one_value(parameters, "versionId")
+
+
+def algorithms_in(parameters: Mapping[str, list[str]]) -> list[str]:
+    """Values that name algorithms, each a comma list; those that name none are left out."""
+    return [value for name in ("algorithm", "cks.type") for value in parameters.get(name, []) if value]
 
 
 def _flag(parameters: Mapping[str, list[str]], name: str) -> bool:

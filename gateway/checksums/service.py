@@ -29,6 +29,7 @@ class ChecksumRequest:
         force: compute them even if they are known.
         store: store them in the object's metadata.
         must_store: fail if they cannot be stored now; an object that can never store them is no failure.
+        returning: the caller repeats the request if it disconnects before the answer.
     """
 
     ref: ObjectRef
@@ -36,6 +37,7 @@ class ChecksumRequest:
     force: bool = False
     store: bool = False
     must_store: bool = False
+    returning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Checksums:
         digests, missing = self.known(request, stat)
         if missing:
             started = time.perf_counter()
-            computed = await self._runner.run(self.job(call, stat, missing))
+            computed = await self._runner.run(self.job(call, stat, missing, returning=request.returning))
             digests |= as_computed(computed)
             timings["compute"] = time.perf_counter() - started
         return await self.finished(call, request, stat, digests)
@@ -120,13 +122,16 @@ class Checksums:
             self._metrics.digests.labels(digest.source).inc()
         return Answer(stat, {name: digests[name] for name in request.algorithms}, stored)
 
-    def job(self, call: Call, stat: ObjectStat, algorithms: tuple[str, ...]) -> Job[dict[str, str]]:
+    def job(
+        self, call: Call, stat: ObjectStat, algorithms: tuple[str, ...], *, returning: bool = False
+    ) -> Job[dict[str, str]]:
         """The computation of digests; they are cached."""
 
         def remember(digests: dict[str, str]) -> None:
             self._known.remember(stat, digests)
 
-        return Job(call=call, stat=stat, contract=DigestContract(algorithms), remember=remember)
+        contract = DigestContract(algorithms)
+        return Job(call=call, stat=stat, contract=contract, remember=remember, returning=returning)
 
     async def _keep(self, call: Call, stat: ObjectStat, digests: Mapping[str, Digest], *, strict: bool) -> bool:
         """Stores the digests that are not stored yet; returns whether all of them are stored.

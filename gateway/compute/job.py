@@ -52,12 +52,14 @@ class Job(Generic[Result]):
         stat: the object; its content is bound to the ETag and size.
         contract: the computation.
         remember: called once with the result, however many callers wait for it, and even if none does any more.
+        returning: the caller repeats the request if it disconnects before the result.
     """
 
     call: Call
     stat: ObjectStat
     contract: Contract[Result]
     remember: Callable[[Result], None] = lambda _: None
+    returning: bool = False
 
     @property
     def identity(self) -> Hashable:

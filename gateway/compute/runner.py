@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from cachetools import TTLCache
@@ -73,7 +74,10 @@ class Runner:
             joined = key in self._flights
             try:
                 result: Result = await self._flights.run(
-                    key, lambda: self._held(job), wait_seconds=max(0, deadline - time.monotonic())
+                    key,
+                    partial(self._held, job, key),
+                    wait_seconds=max(0, deadline - time.monotonic()),
+                    returning=job.returning,
                 )
             except StillRunningError as error:
                 raise GatewayError(ErrorCode.COMPUTATION_RUNNING, seconds=self._slots.answer_seconds) from error
@@ -144,13 +148,13 @@ class Runner:
         self._computations.labels(_BATCH, outcome).inc()
         return results
 
-    async def _held(self, job: Job[Result]) -> Result:
+    async def _held(self, job: Job[Result], key: Hashable) -> Result:
         """Its usage belongs to the call that started it, even if that has ended meanwhile."""
         usage = job.call.context.usage
         with usage.held() if usage is not None else contextlib.nullcontext():
-            return await self._compute(job)
+            return await self._compute(job, key)
 
-    async def _compute(self, job: Job[Result]) -> Result:
+    async def _compute(self, job: Job[Result], key: Hashable) -> Result:
         call, function = job.call, job.contract.function
         target = Target(
             address=enabled_function(call, function),
@@ -158,6 +162,7 @@ class Runner:
             pause=self._slots.throttle.yield_to_interactive if call.of_service else None,
         )
         async with self._slots.slot(call, job.stat.size):
+            self._flights.begun(key)
             try:
                 result = await self._attempts.result(job, target)
             except GatewayError as error:

@@ -107,6 +107,8 @@ def _digest_path(name: str, where: list[dict[str, Any]]) -> dict[str, Any]:
     parameters = [
         *where,
         _parameter("algorithm", "query", f"Comma list of {', '.join(sorted(BY_WIRE_NAME))}."),
+        _parameter("cks.type", "query", "The same, as XRootD spells it."),
+        _parameter("xrdclhttp.timeout", "query", "Sent by XRootD, and ignored."),
         _parameter("version-id", "query", "A version of the object."),
         _parameter("versionId", "query", "The same, as S3 spells it. Unknown parameters are refused."),
         _parameter("force", "query", "Compute even what is known: true or false."),

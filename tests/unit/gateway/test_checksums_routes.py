@@ -15,6 +15,7 @@ from gateway.checksums.routes import (
     _as_body,
     _as_object,
     _flag,
+    algorithms_in,
     check_default_algorithms,
     ref_from_path,
     ref_from_query,
@@ -134,6 +135,19 @@ def test_query_names_an_object_in_its_two_dialects(query: bytes) -> None:
 def test_version_comes_from_the_query_in_either_spelling(query: bytes) -> None:
     assert from_path(b"/v1/checksums/c/o", query) == ObjectRef("c", "o", "v1")
     assert from_query(b"bucket=c&file=o&" + query) == ObjectRef("c", "o", "v1")
+
+
+@pytest.mark.parametrize("query", [b"cks.type=adler32", b"algorithm=adler32", b"algorithm=&cks.type=adler32"])
+def test_algorithms_come_from_the_query_also_as_xrootd_spells_it(query: bytes) -> None:
+    assert algorithms_in(ref_from_path(RequestHead("HEAD", b"/v1/checksums/c/o", query, ()))[1]) == ["adler32"]
+    assert algorithms_in(ref_from_query(RequestHead("GET", b"/checksums/", b"bucket=c&file=o&" + query, ()))[1])
+
+
+def test_what_xrootd_tells_its_own_servers_changes_nothing() -> None:
+    reference, parameters = ref_from_path(
+        RequestHead("HEAD", b"/v1/checksums/c/o", b"xrdclhttp.timeout=9s500ms&cks.type=md5", ())
+    )
+    assert (reference, algorithms_in(parameters)) == (ObjectRef("c", "o"), ["md5"])
 
 
 @pytest.mark.parametrize("value", ["", "2", "on", "wahr", "true ", "truetrue"])

@@ -420,6 +420,34 @@ async def test_starter_who_leaves_does_not_stop_those_who_joined_and_the_last_on
     assert harness.function.cancelled == 1
 
 
+async def test_computation_of_a_caller_who_will_return_continues_and_its_digest_is_known_then() -> None:
+    harness = Harness()
+    harness.function.gate = asyncio.Event()
+    caller = asyncio.create_task(harness.answer(returning=True))
+    await settled()
+    caller.cancel()
+    await settled()
+    harness.function.gate.set()
+    await settled()
+    assert (await harness.answer()).digests["adler32"] == ("11e60398", Source.REMEMBERED)
+    assert (len(harness.function.calls), harness.function.cancelled) == (1, 0)
+
+
+async def test_computation_that_waits_for_a_slot_ends_with_its_caller_even_one_who_will_return() -> None:
+    harness = Harness(limit=1)
+    harness.function.gate = asyncio.Event()
+    running = asyncio.create_task(harness.answer("md5", force=True))
+    await settled()
+    queued = asyncio.create_task(harness.answer(returning=True))
+    await settled()
+    queued.cancel()
+    await settled()
+    harness.function.gate.set()
+    await running
+    await settled()
+    assert harness.function.asked == [("md5",)]
+
+
 async def test_service_waits_for_a_place_while_users_of_the_project_have_theirs() -> None:
     harness = Harness(limit=1)
     harness.function.gate = asyncio.Event()

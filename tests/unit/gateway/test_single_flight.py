@@ -74,6 +74,39 @@ async def test_one_waiter_that_leaves_does_not_take_the_work_from_the_others() -
     assert await other == 1
 
 
+async def test_work_that_has_begun_continues_after_a_caller_who_will_return() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    work = Work()
+    waiters = [asyncio.create_task(flights.run("k", work, returning=returning)) for returning in (True, False)]
+    await settle()
+    flights.begun("k")
+    for waiter in waiters:
+        waiter.cancel()
+        await settle()
+    assert work.cancelled == 0
+    again = asyncio.create_task(flights.run("k", work))
+    await settle()
+    work.finish.set()
+    assert await again == 1
+    assert "k" not in flights
+
+
+@pytest.mark.parametrize(("returning", "begun"), [(True, False), (False, True)])
+async def test_queued_work_and_that_of_a_caller_who_will_not_return_are_cancelled(
+    *, returning: bool, begun: bool
+) -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    work = Work()
+    waiter = asyncio.create_task(flights.run("k", work, returning=returning))
+    await settle()
+    if begun:
+        flights.begun("k")
+    waiter.cancel()
+    await settle()
+    assert (work.runs, work.cancelled) == (1, 1)
+    assert "k" not in flights
+
+
 async def test_newcomer_does_not_join_work_that_is_being_cancelled() -> None:
     flights: SingleFlight[str, int] = SingleFlight()
     entered, leave = asyncio.Event(), asyncio.Event()
