@@ -115,7 +115,9 @@ def _deployment(key: str, item: Manifest) -> Iterator[Binding]:
     # The same for policy rules, which only some sites have.
     if '"configMap": {"name": "osfaas-policy"' in text:
         path = (*template, "metadata", "annotations", "checksum/policy")
-        yield Binding(path=path, expression="and .Values.policy (sha256sum .Values.policy)", optional=True)
+        yield Binding(
+            path=path, expression='and .Values.policy (.Values.policy | default "" | sha256sum)', optional=True
+        )
     yield from _credentials(item, container, pod)
 
 
