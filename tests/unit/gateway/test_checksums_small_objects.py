@@ -385,7 +385,7 @@ async def test_caller_who_leaves_ends_the_batch_and_whoever_joined_starts_anew()
     job = harness.checksums.job(harness.call, harness.store.stat_of(ObjectRef("c", "0")), ("adler32",))
     started: list[object] = []
 
-    async def compute(each: object) -> dict[str, str]:
+    async def compute(each: object, _key: object) -> dict[str, str]:
         started.append(each)
         return {"adler32": "0" * 8}
 
