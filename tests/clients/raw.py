@@ -37,7 +37,7 @@ def head_of(port: int, message: bytes, seconds: float | None = None) -> Head:
     """Sends a request and reads the head of the response.
 
     Raises:
-        TimeoutError: nothing came for so many seconds, as the socket timeout of a client.
+        TimeoutError: nothing came for this time, as the socket timeout of a client.
     """
     with sent(port, message, seconds) as connection:
         received = b""
