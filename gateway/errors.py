@@ -112,7 +112,7 @@ class ErrorCode(Enum):
     )
     REGISTRY_LOGINS_EXCEEDED = ErrorSpec(
         429,
-        "More than {limit} logins a minute came from this address. Try again later.",
+        "More than {limit} logins a minute came from this address, or from one project at it. Try again later.",
         retry_after_seconds=1,
     )
     REGISTRY_UNAVAILABLE = ErrorSpec(

@@ -110,17 +110,23 @@ class RegistryLogins:
             return None
         return self._workloads.verify(login.password)
 
-    async def caller_of(self, head: RequestHead, login: BasicLogin) -> Caller:
+    async def caller_of(self, login: BasicLogin) -> Caller:
         """The user of a login, with the roles on the project of the credential.
 
         Raises:
-            GatewayError: REGISTRY_LOGIN_FAILED, TOKEN_WRONG_SCOPE, ACCESS_DENIED_BY_RULE, KEYSTONE_UNAVAILABLE.
+            GatewayError: REGISTRY_LOGIN_FAILED, TOKEN_WRONG_SCOPE, KEYSTONE_UNAVAILABLE.
         """
-        caller = await (self._by_token(login) if login.user == TOKEN_USER else self._by_credential(login))
+        return await (self._by_token(login) if login.user == TOKEN_USER else self._by_credential(login))
+
+    def check_access_rules(self, head: RequestHead, caller: Caller) -> None:
+        """Checks what the credential itself allows.
+
+        Raises:
+            GatewayError: ACCESS_DENIED_BY_RULE.
+        """
         service, path = self._settings.service_type, head.path.decode("ascii")
         if not access_rules.allows(caller, service_type=service, method=head.method, path=path):
             raise GatewayError(ErrorCode.ACCESS_DENIED_BY_RULE, method=head.method, service=service)
-        return caller
 
     async def _by_token(self, login: BasicLogin) -> Caller:
         try:

@@ -1,10 +1,12 @@
 """Limits the logins of each client, before Keystone is asked: everybody may send logins, and each costs Keystone one.
 
-A client is a network address. Whatever else a request claims, a flood can vary. Builds and the kubelet have signed
-credentials, which a flood cannot vary: they are counted by their project as well, because the pulls of all projects,
-and users' logins, may come from the same address.
+A client is a network address: whatever else a request claims, a flood can vary. Many projects may share one: pulls come
+from the nodes, archives from the functions API. A login that is known to be a project's counts for that project at that
+address, so no project uses up what the others have. Known are signed credentials of builds and of the kubelet, and the
+logins that Keystone accepted before. Any other login counts for its address until Keystone accepts it.
 """
 
+import hashlib
 import ipaddress
 import math
 import time
@@ -13,6 +15,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from control.registry.login import BasicLogin
 from gateway.errors import ErrorCode, GatewayError
 from gateway.limits.token_bucket import Level, Rate, open_for, wait_seconds
 
@@ -67,26 +70,47 @@ def client_of(scope: Scope, *, trusted_proxies: int) -> str:
 
 
 class LoginLimiter:
-    """A token bucket for each client."""
+    """A token bucket for each client, and one for each project that logs in from its address."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`per_minute`: maximum logins of a client per minute, which may come at once."""
+        """`per_minute`: maximum logins of a client, or of a project at it, per minute, which may come at once."""
         self._rate = Rate(per_second=per_minute / _MINUTE, burst_seconds=_MINUTE)
         self._per_minute = per_minute
         self._clock = clock
         self._levels: OrderedDict[tuple[str, str], Level] = OrderedDict()
+        self._projects: OrderedDict[bytes, str] = OrderedDict()
 
-    def count(self, scope: Scope, project_id: str = "") -> None:
-        """Counts one login.
+    def count(self, scope: Scope, login: BasicLogin, project_id: str = "") -> None:
+        """Counts one login, before Keystone is asked.
 
         Args:
             scope: of the request.
+            login: what was sent.
             project_id: of a verified credential of the controller.
 
         Raises:
             GatewayError: REGISTRY_LOGINS_EXCEEDED.
         """
-        client, now = (str(scope.get(_CLIENT, _UNKNOWN)), project_id), self._clock()
+        self._take(scope, project_id or self._projects.get(_digest(login), ""))
+
+    def accepted(self, scope: Scope, login: BasicLogin, project_id: str) -> None:
+        """Counts a login that Keystone accepted for its project, and no longer for its address.
+
+        Raises:
+            GatewayError: REGISTRY_LOGINS_EXCEEDED.
+        """
+        digest = _digest(login)
+        known = self._projects.pop(digest, None)
+        # Kept even if this one is refused: the same again is then refused before Keystone is asked.
+        self._projects[digest] = project_id
+        if len(self._projects) > MAX_CLIENTS:
+            self._projects.popitem(last=False)
+        if known != project_id:
+            self._give_back(scope)
+            self._take(scope, project_id)
+
+    def _take(self, scope: Scope, project_id: str) -> None:
+        client, now = _client(scope, project_id), self._clock()
         kept = self._levels.pop(client, None)
         level = (kept or Level(amount=self._rate.capacity, at=now)).later(self._rate, now)
         granted = open_for(level.amount)
@@ -99,3 +123,18 @@ class LoginLimiter:
                 limit=self._per_minute,
                 retry_after_seconds=max(1, math.ceil(wait_seconds(level.amount, self._rate))),
             )
+
+    def _give_back(self, scope: Scope) -> None:
+        client = _client(scope, "")
+        level = self._levels.get(client)
+        if level is not None:
+            self._levels[client] = Level(amount=min(level.amount + 1, self._rate.capacity), at=level.at)
+
+
+def _client(scope: Scope, project_id: str) -> tuple[str, str]:
+    return str(scope.get(_CLIENT, _UNKNOWN)), project_id
+
+
+def _digest(login: BasicLogin) -> bytes:
+    # What is kept is no secret, and has one size.
+    return hashlib.sha256(f"{login.user}:{login.password}".encode()).digest()

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from control.registry.login import Client, RegistryLogins, basic_of
+from control.registry.login import BasicLogin, Client, RegistryLogins, basic_of
 from control.registry.login_limit import LoginLimiter
 from control.registry.scopes import Scope, granted, granted_to_workload, parse_scopes
 from control.registry.tokens import Grant, SigningKey, claims_of
 from gateway.errors import UNCACHEABLE, ErrorCode, GatewayError
 from gateway.http.context import context_of
+from gateway.http.head import RequestHead
 from gateway.http.query import one_value, parse_query
 from gateway.http.respond import answer_or_error
 from gateway.identity.permissions import Permissions
@@ -71,11 +72,7 @@ class RegistryTokenRoute:
                     ErrorCode.REQUEST_MALFORMED, why=f"the service must be {self._settings.registry_service!r}"
                 )
             login = basic_of(context.head)
-            workload = self._logins.workload_of(login)
-            self._limiter.count(request.scope, workload.project_id if workload else "")
-            client = (
-                Client(workload=workload) if workload else Client(await self._logins.caller_of(context.head, login))
-            )
+            client = await self._client_of(request, context.head, login)
             context.log.user_id = client.caller.user_id if client.caller else None
             context.log.project_id = client.project_id
             grants.extend(self._grants(client, scopes))
@@ -84,6 +81,16 @@ class RegistryTokenRoute:
         response = await answer_or_error(context, answer())
         record(_audit_event(client, grants, response.status_code, context.request_id))
         return response
+
+    async def _client_of(self, request: Request, head: RequestHead, login: BasicLogin) -> Client:
+        workload = self._logins.workload_of(login)
+        self._limiter.count(request.scope, login, workload.project_id if workload else "")
+        if workload is not None:
+            return Client(workload=workload)
+        caller = await self._logins.caller_of(login)
+        self._limiter.accepted(request.scope, login, caller.project_id)
+        self._logins.check_access_rules(head, caller)
+        return Client(caller)
 
     def _grants(self, client: Client, scopes: tuple[Scope, ...]) -> list[Grant]:
         try:

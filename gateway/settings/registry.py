@@ -41,8 +41,9 @@ class RegistrySettings(Group):
         120,
         ge=1,
         description="Maximum logins at the token endpoint per minute and client address (of IPv6: per /64 network). "
-        "Each costs Keystone one request; what is over it is rejected (429) without one. Pulls of nodes and builds "
-        "have this limit for each project, apart from users.",
+        "Each costs Keystone one request; what is over it is rejected (429) without one. A login that is known to be a "
+        "project's counts for that project at that address, and no longer for all: pulls of nodes, pushes of builds, "
+        "and what Keystone accepted before.",
     )
     registry_trusted_proxies: int = Field(
         0,

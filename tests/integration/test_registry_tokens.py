@@ -1,6 +1,7 @@
 """Registry, token endpoint and Keystone, all real: who may push and pull what, and a build with a credential."""
 
 import base64
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,7 +23,8 @@ from builds.errors import RegistryError
 from builds.layers import blob_of
 from builds.registry import Login, Registry
 from control.registry.tokens import Grant, SigningKey, claims_of
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running, write_tenants
 from tenancy.registry_credentials import CredentialSigner
 from tests.machine import scaled
@@ -184,16 +186,37 @@ def test_what_is_malformed_costs_no_question_to_keystone(site, cloud) -> None:
     assert after == before
 
 
+@contextlib.contextmanager
+def strict(site: Site) -> Iterator[Site]:
+    """With an endpoint that takes one login, and one more in a minute, so that no machine is slow enough for it."""
+    given, (port,) = site.endpoint, free_ports(1)
+    settings = {**given.env, "OSFAAS_LISTEN_PORT": str(port), "OSFAAS_REGISTRY_LOGINS_PER_MINUTE": "1"}
+    with running(Service("registry-tokens-strict", given.command, port, given.state, settings)):
+        yield dataclasses.replace(site, tokens=f"http://127.0.0.1:{port}/v1/registry/token")
+
+
+def test_a_project_that_logs_in_too_often_keeps_no_other_at_its_address_from_it(site, cloud) -> None:
+    """The functions API logs in for all projects from one address."""
+    tokens = [cloud.token("alice") for _ in range(2)]
+
+    def questions() -> int:
+        return cloud.keystone_requests("GET", "/v3/auth/tokens")
+
+    with strict(site) as endpoint:
+        assert [endpoint.ask("token", token).status_code for token in (tokens[0], tokens[1])] == [200, 429]
+        before = questions()
+        assert [endpoint.ask("token", token).status_code for token in (*tokens, *tokens)] == [429] * 4
+        # Both tokens are known to be of the project that has had its login.
+        assert questions() == before
+        assert endpoint.ask("token", cloud.token("bob")).status_code == 200
+
+
 def test_a_client_that_guesses_is_refused_before_keystone_is_asked(site, cloud) -> None:
     """Another client is served meanwhile, and the address that the guesser itself writes before the proxy's is none."""
-    given, (port,) = site.endpoint, free_ports(1)
-    # One more in a minute, so that no machine is slow enough for it.
-    settings = {**given.env, "OSFAAS_LISTEN_PORT": str(port), "OSFAAS_REGISTRY_LOGINS_PER_MINUTE": "1"}
-    tokens = f"http://127.0.0.1:{port}/v1/registry/token"
 
-    def guess(number: int) -> httpx.Response:
+    def guess(endpoint: Site, number: int) -> httpx.Response:
         return httpx.get(
-            tokens,
+            endpoint.tokens,
             params={"service": "osfaas-registry"},
             auth=("0" * 32, f"guess-{number}"),
             headers={"X-Forwarded-For": f"10.0.0.{number}, 192.0.2.7"},
@@ -201,14 +224,14 @@ def test_a_client_that_guesses_is_refused_before_keystone_is_asked(site, cloud) 
             trust_env=False,
         )
 
-    with running(Service("registry-tokens-strict", given.command, port, given.state, settings)):
-        assert guess(1).status_code == 401
+    with strict(site) as endpoint:
+        assert guess(endpoint, 1).status_code == 401
         before = cloud.keystone_requests("POST", "/v3/auth/tokens")
-        refused = guess(2)
+        refused = guess(endpoint, 2)
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (429, "registry.logins_exceeded")
         assert int(refused.headers["retry-after"]) >= 1
         assert cloud.keystone_requests("POST", "/v3/auth/tokens") == before
-        assert dataclasses.replace(site, tokens=tokens).ask("token", cloud.token("alice")).status_code == 200
+        assert endpoint.ask("token", cloud.token("alice")).status_code == 200
 
 
 def test_other_projects_repository_is_not_granted(site, credential, alice, bob) -> None:

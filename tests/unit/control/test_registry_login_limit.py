@@ -2,6 +2,7 @@
 
 import pytest
 
+from control.registry.login import BasicLogin
 from control.registry.login_limit import MAX_CLIENTS, ClientAddresses, LoginLimiter, client_of
 from gateway.errors import ErrorCode, GatewayError
 
@@ -30,6 +31,7 @@ def test_a_client_is_the_address_that_a_trusted_proxy_or_the_connection_says(giv
     assert client_of(given, trusted_proxies=trusted) == client
 
 
+GUESS = BasicLogin("0" * 32, "guess")
 retry_after: list[int | None] = []
 
 
@@ -37,7 +39,7 @@ async def counted(limiter: LoginLimiter, given: dict) -> str | None:
     """The error code of a login."""
 
     async def app(inner, _receive, _send) -> None:
-        limiter.count(inner)
+        limiter.count(inner, GUESS)
 
     try:
         await ClientAddresses(app, trusted_proxies=0)(given, None, None)
@@ -70,7 +72,54 @@ async def test_projects_of_one_address_have_a_limit_each() -> None:
     limiter, spent = LoginLimiter(1), []
     for project in ("", "a", "a", "b", ""):
         try:
-            limiter.count(scope("192.0.2.1"), project)
+            limiter.count(scope("192.0.2.1"), GUESS, project)
         except GatewayError:
             spent.append(project)
     assert spent == ["a", ""]
+
+
+def login(limiter: LoginLimiter, token: str, project: str) -> str:
+    """What becomes of a login with a valid token of a project: all of them come from one address."""
+    given = BasicLogin("token", token)
+    try:
+        limiter.count(scope("192.0.2.1"), given)
+    except GatewayError:
+        return "refused"
+    try:
+        limiter.accepted(scope("192.0.2.1"), given, project)
+    except GatewayError:
+        return "refused after Keystone"
+    return "accepted"
+
+
+def test_a_project_that_logs_in_too_often_keeps_no_other_from_it() -> None:
+    """With one token, or with a new one each time; and a guesser at the address cannot use up what it has."""
+    limiter = LoginLimiter(3, clock=lambda: 0.0)
+    assert [login(limiter, "t", "a") for _ in range(5)] == ["accepted"] * 3 + ["refused"] * 2
+    assert [login(limiter, f"t-{number}", "a") for number in range(9)] == ["refused after Keystone"] * 9
+    assert [login(limiter, f"t-{number}", "a") for number in range(9)] == ["refused"] * 9
+    assert login(limiter, "u", "b") == "accepted"
+    for _ in range(3):
+        limiter.count(scope("192.0.2.1"), GUESS)
+    assert login(limiter, "u", "b") == "accepted"
+    # A login that is not known yet may be a guess.
+    assert login(limiter, "new", "b") == "refused"
+
+
+def test_a_login_that_is_accepted_again_and_again_is_kept_once() -> None:
+    limiter = LoginLimiter(3, clock=lambda: 0.0)
+    for _ in range(3):
+        login(limiter, "t", "a")
+    assert len(limiter._projects) == 1
+    # The token's project changed: no token does that, and nothing is counted for the old one.
+    limiter.accepted(scope("192.0.2.1"), BasicLogin("token", "t"), "b")
+    assert login(limiter, "t", "b") == "accepted"
+
+
+def test_many_logins_take_bounded_memory() -> None:
+    limiter = LoginLimiter(MAX_CLIENTS * 2)
+    for number in range(MAX_CLIENTS + 50):
+        login(limiter, f"t-{number}", "a")
+    assert len(limiter._projects) == MAX_CLIENTS
+    # What is kept of a login is its digest.
+    assert {len(key) for key in limiter._projects} == {32}
