@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.cloud import LocalCloud
+from localcloud.errors import CloudError
+from localcloud.ports import free_ports
 from localcloud.seed import password_of
-from localcloud.services import CloudError, Service, free_ports
+from localcloud.services import Service
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw")
 # Of a sparse file; what is not written takes no space.

@@ -12,9 +12,11 @@ import yaml
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
+from localcloud.errors import CloudError
 from localcloud.keystone import keystone_service, template_name
+from localcloud.ports import free_ports
 from localcloud.seed import INTERFACES, REGION, USERS, Keystone, Seed, password_of, seed, user_session
-from localcloud.services import CloudError, Service, free_ports
+from localcloud.services import Service
 from localcloud.swift import SwiftPorts, swift_services
 
 DEFAULT_HOME = Path(__file__).resolve().parents[1] / ".cache" / "localcloud"

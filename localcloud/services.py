@@ -10,22 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcloud.errors import CloudError
+
 REAPER = Path(__file__).with_name("reaper.py")
 # A process that ends is noticed at once; the rest is for a busy machine.
 START_SECONDS = 180.0
-
-
-class CloudError(Exception):
-    """A service of the local cloud failed; the message has the reason and the log file."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Different free ports on 127.0.0.1."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 @dataclass

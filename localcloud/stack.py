@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from localcloud.cloud import LocalCloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 
 THUMBNAIL = Path(__file__).resolve().parents[1] / "functions" / "thumbnail" / "main.py"
 

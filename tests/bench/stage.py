@@ -12,8 +12,9 @@ import httpx
 import yaml
 
 from localcloud import LocalCloud, local_cloud
+from localcloud.ports import free_ports
 from localcloud.seed import password_of
-from localcloud.services import Service, free_ports
+from localcloud.services import Service
 from localcloud.stack import function_service, gateway_service, running
 from tests.bench.measure import Probe
 

@@ -11,7 +11,8 @@ import pytest
 from kubernetes import client
 
 from localcloud import local_cloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running
 from policies.labels import API_GROUP, API_VERSION
 from policies.names import ProjectId, namespace_of

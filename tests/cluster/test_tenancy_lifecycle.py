@@ -26,7 +26,7 @@ import pytest
 import yaml
 
 from localcloud import local_cloud
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from policies.admission_pods import build_pod_admission
 from policies.model import Limits, Platform
 from policies.names import ProjectId, namespace_of

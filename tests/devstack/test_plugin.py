@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from localcloud.cloud import LocalCloud, local_cloud
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from tests.machine import scaled
 
 CHECKOUT = Path(__file__).resolve().parents[2]

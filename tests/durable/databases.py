@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 
+from localcloud.ports import free_ports
 from tests.machine import wait_until
 
 NAMES = ("postgresql", "mariadb", "sqlite")
@@ -128,11 +128,6 @@ def _owner(name: str) -> str | None:
     return name if os.geteuid() == 0 else None
 
 
-def _port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def _folder(owner: str | None, parent: Path | None) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="osfaas-db-", dir=parent))
@@ -148,7 +143,7 @@ def _folder(owner: str | None, parent: Path | None) -> Iterator[Path]:
 def postgresql(parent: Path | None) -> Iterator[DatabaseServer]:
     """PostgreSQL with durable commits, as it is by default."""
     (programs, *_) = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    owner, port = _owner("postgres"), _port()
+    owner, port = _owner("postgres"), free_ports(1)[0]
     with _folder(owner, parent) as folder:
         data, word = folder / "data", folder / "password"
         word.write_text(PASSWORD)
@@ -169,7 +164,7 @@ def postgresql(parent: Path | None) -> Iterator[DatabaseServer]:
 @contextlib.contextmanager
 def mariadb(parent: Path | None) -> Iterator[DatabaseServer]:
     """MariaDB with durable commits, as it is by default."""
-    owner, port = _owner("mysql"), _port()
+    owner, port = _owner("mysql"), free_ports(1)[0]
     with _folder(owner, parent) as folder:
         data = folder / "data"
         user = f"--user={owner}" if owner else "--auth-root-authentication-method=normal"

@@ -11,7 +11,9 @@ import httpx
 import yaml
 from databases import TestDatabase
 
-from localcloud.services import CloudError, Service, free_ports
+from localcloud.errors import CloudError
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from tests.machine import scaled, slowness_under_load, wait_until
 
 KEYS = "a-secret-of-the-tests-with-enough-characters"

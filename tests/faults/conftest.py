@@ -18,7 +18,7 @@ from stores import Store, store_of
 from toxiproxy import Proxy, toxiproxy
 
 from localcloud import LocalCloud
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from tests.machine import scaled
 
 __all__ = ["alice", "cloud", "function", "start_gateway"]

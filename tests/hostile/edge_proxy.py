@@ -14,7 +14,8 @@ import envoy
 from gateway.envoy.bootstrap import build_config
 from gateway.envoy.options import Address, EnvoyOptions
 from gateway.settings import Settings
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import envoy_command, running
 
 # Two seconds by default: how long a refused connection lingers changes nothing but the time of the tests.

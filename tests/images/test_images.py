@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from images.buildah import Buildah, buildah
 from images.contents import SCRIPT, contents_of
 from images.release import CONTEXTS
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from releases.version import checkout_version
 from tests.cluster.recipes.archives import ARCHIVE
 from tests.cluster.recipes.base import BASE

@@ -18,7 +18,8 @@ import pytest
 
 from gateway.settings import Settings
 from localcloud import LocalCloud, local_cloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import function_service, gateway_service, running, write_tenants
 from tests.machine import scaled
 from tests.valkey import Valkey

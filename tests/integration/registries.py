@@ -14,7 +14,8 @@ import yaml
 from builds.image import CONFIG, LAYER, MANIFEST, descriptor, to_json
 from builds.layers import blob_of, write_layer
 from builds.registry import Registry
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running
 from tests.machine import scaled
 

@@ -13,7 +13,8 @@ from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from token_makers import ec2_token, trust_token
 
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running
 
 INSIDE, OUTSIDE = (503, "kubernetes.unavailable"), (403, "admin.required")

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import Gateway
 
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import gateway_service, running
 from tests.worked_example import build
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import Gateway, content_of
 
 from gateway.objects.stored import write_stored
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from localcloud.stack import function_service, running
 from tests.machine import scaled
 

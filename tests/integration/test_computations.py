@@ -11,7 +11,7 @@ import pytest
 from conftest import content_of
 from relay import relay
 
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from localcloud.stack import function_service, running, write_tenants
 from tests.machine import scaled
 

@@ -16,7 +16,8 @@ from conftest import Gateway, StartGateway
 from tls import make_certificate
 
 from localcloud import LocalCloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import envoy_service, running
 from tests.machine import wait_until
 

@@ -12,7 +12,8 @@ from conftest import Bucket, content_of
 from relay import relay
 from test_bulk import resident_kib
 
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running, write_tenants
 from tests.machine import scaled
 

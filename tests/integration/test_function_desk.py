@@ -12,7 +12,7 @@ import httpx
 import pytest
 from wheels import write_sdist, write_wheel
 
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from tests.machine import scaled, wait_until
 
 OSFAAS = Path(sys.executable).with_name("osfaas")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from tests.machine import scaled, wait_until
 
 RUNTIMES = Path(__file__).resolve().parents[2] / ".cache" / "functions"

@@ -22,7 +22,8 @@ from tenants_api import tenants_api
 from test_documented_commands import BLOCK
 
 from localcloud import LocalCloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running
 from tests.machine import scaled
 from tests.openstack_program import PYTHON, Program, bare_environment, region, whole_clouds

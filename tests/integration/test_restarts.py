@@ -12,7 +12,7 @@ import yaml
 from conftest import content_of
 from echo import Echo
 
-from localcloud.services import free_ports
+from localcloud.ports import free_ports
 from localcloud.stack import function_service, running
 
 JSON = {"Accept": "application/json"}

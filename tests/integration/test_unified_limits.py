@@ -22,7 +22,8 @@ from conftest import Gateway
 from echo import echo
 
 from localcloud import LocalCloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running
 from policies.model import TenantSpec
 from policies.names import ProjectId

@@ -14,7 +14,8 @@ from conftest import content_of, long_timeouts
 from counting import counting
 from filler import S3Filler
 
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import gateway_service, running, write_tenants
 from tests.machine import scaled, wait_until
 

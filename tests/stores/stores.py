@@ -13,7 +13,8 @@ from lacks import lacks_of
 from localcloud import LocalCloud
 from localcloud.ceph import Ceph, RadosGateway
 from localcloud.ceph import ceph as ceph_cluster
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running
 from tests.machine import scaled, wait_until
 

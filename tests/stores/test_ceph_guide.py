@@ -18,7 +18,8 @@ from localcloud import LocalCloud, local_cloud
 from localcloud.ceph import Ceph
 from localcloud.ceph import ceph as ceph_cluster
 from localcloud.demo import content_of
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import function_service, gateway_service, running, write_tenants
 from tests.machine import scaled
 

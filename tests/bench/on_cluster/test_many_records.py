@@ -20,7 +20,8 @@ import yaml
 from kubernetes import client
 
 from localcloud import LocalCloud, local_cloud
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import gateway_service, running
 from policies.labels import API_GROUP, API_VERSION, TENANT_KIND
 from policies.names import ProjectId, namespace_of
