@@ -21,10 +21,11 @@ from test_builds import tar_of, zip_of
 from test_registry_tokens import Site, alice, bob, credential, site  # noqa: F401 - fixtures
 
 from control.registry.tokens import Grant, claims_of
-from localcloud.services import Service, free_ports
+from localcloud.ports import free_ports
+from localcloud.services import Service
 from localcloud.stack import running, write_tenants
 from tenancy.registry_credentials import CredentialSigner
-from tests.machine import scaled
+from tests.machine import scaled, wait_until
 
 FOLDER = {"func.py": "async def handle(scope, receive, send): pass\n"}
 MAX_BYTES = 2_000_000
@@ -107,10 +108,7 @@ def nothing_stays(api: Api) -> Iterator[Path]:
     """The folder for temporary files, which is empty afterwards."""
     folder = Path(api.service.env["TMPDIR"])
     yield folder
-    deadline = time.monotonic() + scaled(20)
-    while list(folder.iterdir()):
-        assert time.monotonic() < deadline, list(folder.iterdir())
-        time.sleep(0.1)
+    wait_until(lambda: not list(folder.iterdir()), what="the end of temporary files")
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
@@ -189,11 +187,10 @@ def test_another_project_neither_reads_nor_replaces_it(api: Api, cloud, alice, b
 def test_one_project_uploads_one_at_a_time_and_others_meanwhile(api: Api, cloud, nothing_stays: Path) -> None:
     """A caller who sends slowly keeps his own project waiting, and nobody else."""
     tokens = {user: cloud.token(user) for user in ("alice", "bob")}
-    data, begun, go_on = zip_of(FOLDER), threading.Event(), threading.Event()
+    data, go_on = zip_of(FOLDER), threading.Event()
 
     def slowly() -> Iterator[bytes]:
         yield data[:10]
-        begun.set()
         go_on.wait(scaled(60))
         yield data[10:]
 
@@ -207,12 +204,9 @@ def test_one_project_uploads_one_at_a_time_and_others_meanwhile(api: Api, cloud,
     slow = threading.Thread(target=upload)
     slow.start()
     try:
-        assert begun.wait(scaled(30))
-        deadline = time.monotonic() + scaled(20)
-        while (found := api.put(tokens["alice"], data)).status_code == 201:
-            # The slow one has not come so far.
-            assert time.monotonic() < deadline
-        assert error_of(found) == (429, "concurrency.exceeded")
+        # It has its slot when it has a file.
+        wait_until(lambda: list(nothing_stays.iterdir()), what="the first upload")
+        assert error_of(api.put(tokens["alice"], data)) == (429, "concurrency.exceeded")
         assert api.put(tokens["bob"], data).status_code == 201
     finally:
         go_on.set()
@@ -227,10 +221,7 @@ def test_a_caller_who_goes_away_leaves_nothing(api: Api, cloud, nothing_stays: P
     connection.putheader("Content-Length", "1000")
     connection.endheaders()
     connection.send(b"PK\3\4")
-    deadline = time.monotonic() + scaled(20)
-    while not list(nothing_stays.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: list(nothing_stays.iterdir()), what="the upload")
     connection.close()
 
 
