@@ -96,7 +96,7 @@ class Turn:
 
 
 def take_turn(each: Sandboxed, other: Sandboxed) -> Turn:
-    """Both sleep first: the node has room for one pod of a whole processor, and a second one would wait for the end of
+    """Both sleep first: the node has capacity for one pod of a whole processor; a second one would wait for the end of
     the first."""
     each.sleep()
     other.sleep()
