@@ -53,7 +53,7 @@ test-helm: cluster-lint cluster-build .cache/localcloud/.installed  ## the chart
 test-build-kills: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## kills at each stage of a deployment from a folder, on a cluster of their own; twenty minutes or more
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_build_kills.py -q -s -p tests.cluster.plugin
 
-bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## P8 and P9: cold start, 200 idle tenants (BENCH_TENANTS), and 10,000 records (BENCH_RECORDS), on a cluster of their own; half an hour
+bench-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## P8, P9 and P12: cold start, 200 idle tenants (BENCH_TENANTS), 10,000 records (BENCH_RECORDS), and gVisor beside runc, on a cluster of their own; three quarters of an hour
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/bench/on_cluster -q -s -p tests.cluster.plugin
 
 cluster-cyclonus: cluster-build  ## cyclonus's whole default set of NetworkPolicy cases (three quarters of an hour)
