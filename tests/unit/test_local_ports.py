@@ -1,5 +1,6 @@
 """Services that suites start side by side on one machine get ports of their own."""
 
+import random
 import socket
 import subprocess
 import sys
@@ -8,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from localcloud.errors import CloudError
-from localcloud.ports import PORTS, PortPool
+from localcloud.ports import PORTS, free_ports
 
 PROGRAM = """
 import sys
-from pathlib import Path
-from localcloud.ports import PortPool
-file, first, count = sys.argv[1:]
-print(*PortPool(Path(file), range(int(first), int(first) + 8)).take(int(count)), flush=True)
+from localcloud.ports import free_ports
+first, count = map(int, sys.argv[1:])
+print(*free_ports(count, range(first, first + 8)), flush=True)
 sys.stdin.read()
 """
 
 
 @pytest.fixture
 def ports() -> range:
-    """Eight ports that nothing listens on."""
-    for first in range(PORTS[-1] + 1, PORTS[-1] + 2_000, 8):
+    """Eight ports that nothing listens on; tests beside this one have others."""
+    firsts = range(PORTS[-1] + 1, PORTS[-1] + 2_000, 8)
+    for first in random.SystemRandom().sample(firsts, len(firsts)):
         found = range(first, first + 8)
         try:
             for port in found:
@@ -34,31 +35,29 @@ def ports() -> range:
     raise AssertionError("there are no eight free ports")
 
 
-def other_process(file: Path, ports: range, count: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", PROGRAM, str(file), str(ports[0]), str(count)]
+def other_process(ports: range, count: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PROGRAM, str(ports[0]), str(count)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_two_processes_get_different_ports_and_no_more_than_there_are(ports: range, tmp_path: Path) -> None:
+def test_two_processes_get_different_ports_and_no_more_than_there_are(ports: range) -> None:
     """Neither listens yet: both have still to start their services."""
-    file = tmp_path / "ports"
-    with other_process(file, ports, 4) as first, other_process(file, ports, 4) as second:
+    with other_process(ports, 4) as first, other_process(ports, 4) as second:
         given = [int(port) for each in (first, second) for port in each.stdout.readline().split()]  # type: ignore[union-attr]
         assert sorted(given) == list(ports)
         with pytest.raises(CloudError, match="not 1 free ports"):
-            PortPool(file, ports).take(1)
+            free_ports(1, ports)
     # Both have ended.
-    assert sorted(PortPool(file, ports).take(8)) == list(ports)
+    assert sorted(free_ports(8, ports)) == list(ports)
 
 
-def test_one_process_gets_each_port_once(ports: range, tmp_path: Path) -> None:
-    pool = PortPool(tmp_path / "ports", ports)
-    assert sorted(pool.take(3) + pool.take(5)) == list(ports)
+def test_one_process_gets_each_port_once(ports: range) -> None:
+    assert sorted(free_ports(3, ports) + free_ports(5, ports)) == list(ports)
 
 
-def test_a_port_that_something_else_listens_on_is_not_given(ports: range, tmp_path: Path) -> None:
+def test_a_port_that_something_else_listens_on_is_not_given(ports: range) -> None:
     with socket.create_server(("127.0.0.1", ports[3])):
-        assert ports[3] not in PortPool(tmp_path / "ports", ports).take(7)
+        assert ports[3] not in free_ports(7, ports)
 
 
 def test_no_port_is_one_that_the_kernel_gives_to_outgoing_connections() -> None:
