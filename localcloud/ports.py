@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from localcloud.errors import CloudError
 
-# Below those that Linux gives to outgoing connections: one of them could take the port of a service before its start,
-# or while it is restarted.
-PORTS = range(15_000, 30_000)
+# Above Istio's, and below those that Linux gives to outgoing connections: one of them could take the port of a service
+# before its start, or while it is restarted.
+PORTS = range(16_000, 30_000)
 # Linux forgets the names of a process when it ends, however it ends; nothing lies in a folder.
 _NAME = "\0osfaas-port-{}"
 _reserved: list[socket.socket] = []
