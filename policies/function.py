@@ -4,6 +4,7 @@ from typing import Any
 
 from policies.access import SERVICE_ACCOUNT
 from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY
+from policies.mesh import has_sidecars
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import CatalogueFunction, Manifest, Platform, TenantSpec
 from policies.quota import pods_that_fit
@@ -45,19 +46,30 @@ def _annotations(spec: TenantSpec, platform: Platform, function: CatalogueFuncti
     }
     if function.window_seconds is not None:
         scale["autoscaling.knative.dev/window"] = f"{function.window_seconds}s"
-    return {**scale, **sidecar_annotations(platform)}
+    return {**scale, **sidecar_annotations(platform, proxy=has_sidecars(spec, platform))}
 
 
-def sidecar_annotations(platform: Platform) -> dict[str, str]:
-    """The resources of queue-proxy in a pod of a revision."""
+def sidecar_annotations(platform: Platform, *, proxy: bool) -> dict[str, str]:
+    """The resources of queue-proxy, and of Istio's proxy if there is one, in a pod of a revision."""
     # A quota refuses pods whose queue-proxy has no resources; the LimitRange would add them; this sets them explicitly.
     sidecar = "queue.sidecar.serving.knative.dev"
     memory = f"{platform.queue_proxy_memory_mib}Mi"
     return {
+        **(_proxy_annotations(platform) if proxy else {}),
         f"{sidecar}/cpu-resource-request": f"{platform.queue_proxy_cpu_millis}m",
         f"{sidecar}/cpu-resource-limit": f"{platform.queue_proxy_cpu_limit_millis}m",
         f"{sidecar}/memory-resource-request": memory,
         f"{sidecar}/memory-resource-limit": memory,
+    }
+
+
+def _proxy_annotations(platform: Platform) -> dict[str, str]:
+    memory = f"{platform.sidecar_memory_mib}Mi"
+    return {
+        "sidecar.istio.io/proxyCPU": f"{platform.sidecar_cpu_millis}m",
+        "sidecar.istio.io/proxyCPULimit": f"{platform.sidecar_cpu_limit_millis}m",
+        "sidecar.istio.io/proxyMemory": memory,
+        "sidecar.istio.io/proxyMemoryLimit": memory,
     }
 
 

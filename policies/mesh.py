@@ -9,10 +9,14 @@ from typing import Any
 from policies.labels import TENANT
 from policies.metadata import platform_metadata, tenant_metadata
 from policies.model import IsolationLevel, Manifest, Platform, TenantSpec
-from policies.ports import AUTOSCALER_METRICS, CALLS, DRAIN, LOCAL_GATEWAY
+from policies.ports import AUTOSCALER_METRICS, AUTOSCALER_STATS, CALLS, LOCAL_GATEWAY, METRICS
 from policies.revision_field import ENVOY_VALUE, FIELD
+from policies.sandbox import sandbox_of
 
-INJECTION_LABEL = "istio-injection"
+# Of namespaces, and of pods: a pod's label overrides that of its namespace.
+INJECTION_LABEL, POD_INJECTION_LABEL = "istio-injection", "sidecar.istio.io/inject"
+# On pods that Istio's proxy was put into, by its injector.
+MESHED_POD = {"security.istio.io/tlsMode": "istio"}
 
 # The first two choose a tenant at the activator. The next three make queue-proxy answer without asking the function.
 # The last makes it rewrite the function's Host. K-Network-Probe is not among them: Knative's Istio controller sends
@@ -29,9 +33,13 @@ FORGED_HEADERS = (
 _INNER_HOSTS = ("*.svc", "*.svc:*", "*.svc.cluster.local", "*.svc.cluster.local:*")
 
 
-def has_sidecars(spec: TenantSpec, platform: Platform) -> bool:
-    """Whether the tenant's pods get Istio's proxy."""
-    return platform.sidecars and spec.isolation >= IsolationLevel.L3
+def has_sidecars(spec: TenantSpec, platform: Platform, *, tenant_code: bool = False) -> bool:
+    """Whether pods of the tenant get Istio's proxy: from L3 on, and not in the sandbox.
+
+    A sandbox has a network stack of its own, which istio-cni's rules in the pod's network namespace do not redirect.
+    """
+    sandboxed = sandbox_of(spec.isolation, platform, tenant_code=tenant_code) is not None
+    return platform.sidecars and spec.isolation >= IsolationLevel.L3 and not sandboxed
 
 
 def build_gateway_authorization(platform: Platform) -> tuple[Manifest, ...]:
@@ -66,34 +74,54 @@ def build_tenant_mesh(spec: TenantSpec, platform: Platform) -> tuple[Manifest, .
     """Strict mutual TLS, and callers by SPIFFE identity; empty if the tenant's pods have no sidecars."""
     if not has_sidecars(spec, platform):
         return ()
-    pods = {"matchLabels": {TENANT: str(spec.namespace)}}
-    # The kubelet, which is outside the mesh, drains pods through this port; NetworkPolicies block all others.
-    strict = {"selector": pods, "mtls": {"mode": "STRICT"}, "portLevelMtls": {str(DRAIN): {"mode": "PERMISSIVE"}}}
-    callers = [] if spec.suspended is not None else _callers(platform)
+    pods = {TENANT: str(spec.namespace)}
+    callers = [] if spec.suspended is not None else [_calls(platform)]
+    metrics = _allow([platform.knative_namespace], (AUTOSCALER_METRICS,))
+    # The kubelet's probes and its drain are no exception: Istio's proxy takes them at a port of its own.
     return (
-        {
-            "apiVersion": "security.istio.io/v1",
-            "kind": "PeerAuthentication",
-            "metadata": tenant_metadata(spec, "osfaas"),
-            "spec": strict,
-        },
-        {
-            "apiVersion": "security.istio.io/v1",
-            "kind": "AuthorizationPolicy",
-            "metadata": tenant_metadata(spec, "osfaas-callers"),
-            "spec": {"selector": pods, "action": "ALLOW", "rules": [*callers, *_maintenance(platform)]},
-        },
+        _strict(tenant_metadata(spec, "osfaas"), pods),
+        _allowed(tenant_metadata(spec, "osfaas-callers"), pods, [*callers, metrics]),
     )
 
 
-def _callers(platform: Platform) -> list[dict[str, Any]]:
-    return [_allow([platform.istio_namespace, platform.knative_namespace], CALLS)]
+def build_knative_mesh(platform: Platform) -> tuple[Manifest, ...]:
+    """Callers of activator and autoscaler by identity: the activator calls any tenant that a request names.
+
+    Their own metrics stay open to all who may connect, because a Prometheus outside the mesh has no identity.
+    """
+    if not platform.sidecars:
+        return ()
+    stats = _allow([platform.knative_namespace], (AUTOSCALER_STATS,))
+    metrics = {"to": [{"operation": {"ports": [str(METRICS)]}}]}
+    objects: list[Manifest] = []
+    for app, rule in (("activator", _calls(platform)), ("autoscaler", stats)):
+        metadata, pods = platform_metadata(f"osfaas-{app}", platform.knative_namespace), {"app": app}
+        objects += [_strict(metadata, pods, METRICS), _allowed(metadata, pods, [rule, metrics])]
+    return tuple(objects)
 
 
-def _maintenance(platform: Platform) -> list[dict[str, Any]]:
-    """The autoscaler's metrics, and the kubelet's drain, which has no identity."""
-    drain = {"to": [{"operation": {"ports": [str(DRAIN)]}}]}
-    return [_allow([platform.knative_namespace], (AUTOSCALER_METRICS,)), drain]
+def _calls(platform: Platform) -> dict[str, Any]:
+    return _allow([platform.istio_namespace, platform.knative_namespace], CALLS)
+
+
+def _strict(metadata: dict[str, Any], pods: dict[str, str], *plain: int) -> Manifest:
+    """Mutual TLS is required at each port of the pods but the plain ones."""
+    ports = {"portLevelMtls": {str(port): {"mode": "PERMISSIVE"} for port in plain}} if plain else {}
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": metadata,
+        "spec": {"selector": {"matchLabels": pods}, "mtls": {"mode": "STRICT"}, **ports},
+    }
+
+
+def _allowed(metadata: dict[str, Any], pods: dict[str, str], rules: list[dict[str, Any]]) -> Manifest:
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": metadata,
+        "spec": {"selector": {"matchLabels": pods}, "action": "ALLOW", "rules": rules},
+    }
 
 
 def _allow(namespaces: list[str], ports: tuple[int, ...]) -> dict[str, Any]:

@@ -173,6 +173,7 @@ class Platform:
         queue_proxy_cpu_millis: request of Knative's sidecar in each pod.
         queue_proxy_cpu_limit_millis: its limit. A limit close to its idle use makes each cold start seconds slower.
         queue_proxy_memory_mib: its request and limit.
+        sidecar_cpu_millis, sidecar_cpu_limit_millis, sidecar_memory_mib: the same of Istio's proxy, where a pod has it.
         further_services: quota of Knative Services in a tenant's namespace in addition to those of the catalogue and
             of `Function` objects.
         own_function_images: registries and repositories, without a scheme, whose images tenants may run as functions
@@ -186,8 +187,8 @@ class Platform:
             (gVisor, Kata) the kubelet refuses such pods, and the guest's own kernel isolates them instead.
         node_pool_label: label key whose value is the tenant's namespace on the nodes of an L5 tenant. The same key
             and value are the taint of those nodes.
-        sidecars: whether istio-cni puts sidecars into tenants' pods (mTLS and policies on them from L3 on). Knative's
-            own pods need them too, or its traffic is not recognised.
+        sidecars: whether Istio's proxy is in the pods of tenants from L3 on (mutual TLS, callers by SPIFFE identity),
+            and in Knative's activator and autoscaler, or their calls would be refused. Pods in the sandbox have none.
         controller_account: service account of our controller in `system_namespace`.
         functions_api_account: service account of `/v1/functions` there.
         admin_groups: groups of users that are exempt from the admission policies.
@@ -207,6 +208,9 @@ class Platform:
     queue_proxy_cpu_millis: int = 50
     queue_proxy_cpu_limit_millis: int = 500
     queue_proxy_memory_mib: int = 128
+    sidecar_cpu_millis: int = 50
+    sidecar_cpu_limit_millis: int = 1000
+    sidecar_memory_mib: int = 192
     further_services: int = 5
     own_function_images: tuple[str, ...] = ()
     builds: Builds | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from policies.labels import BUILD, NAMESPACE_NAME
-from policies.mesh import has_sidecars
+from policies.mesh import MESHED_POD, has_sidecars
 from policies.metadata import tenant_metadata
 from policies.model import Builds, Destination, IsolationLevel, Manifest, Platform, TenantSpec
 from policies.ports import AUTOSCALER_METRICS, CALLS, XDS
@@ -18,6 +18,7 @@ CALLS_IN = "osfaas-calls"
 METRICS_IN = "osfaas-metrics"
 OUT = "osfaas-out"
 BUILDS_OUT = "osfaas-builds-out"
+ISTIOD_OUT = "osfaas-istiod-out"
 
 Rule = dict[str, Any]
 Peer = dict[str, Any]
@@ -74,11 +75,12 @@ def build_network_policies(spec: TenantSpec, platform: Platform) -> tuple[Manife
         _policy(spec, DENY_ALL, ["Ingress", "Egress"]),
         _policy(spec, CALLS_IN, ["Ingress"], ingress=_calls(platform)),
         _policy(spec, METRICS_IN, ["Ingress"], ingress=_metrics(platform)),
-        _policy(spec, OUT, ["Egress"], egress=_egress(spec, platform)),
+        _policy(spec, OUT, ["Egress"], egress=_egress(platform)),
     )
+    istiod = _istiod_out(spec, platform) if has_sidecars(spec, platform) else ()
     if platform.builds is None:
-        return policies
-    return (*map(_not_of_builds, policies), _builds_out(spec, platform, platform.builds))
+        return (*policies, *istiod)
+    return (*map(_not_of_builds, policies), *istiod, _builds_out(spec, platform, platform.builds))
 
 
 def _not_of_builds(policy: Manifest) -> Manifest:
@@ -104,11 +106,14 @@ def _metrics(platform: Platform) -> list[Rule]:
     return [{"from": [autoscaler(platform)], "ports": network_ports([AUTOSCALER_METRICS])}]
 
 
-def _egress(spec: TenantSpec, platform: Platform) -> list[Rule]:
-    rules = [_dns(platform), *_destinations(platform.destinations)]
-    if has_sidecars(spec, platform):
-        rules.append({"to": [pods_in(platform.istio_namespace, {"app": "istiod"})], "ports": network_ports([XDS])})
-    return rules
+def _egress(platform: Platform) -> list[Rule]:
+    return [_dns(platform), *_destinations(platform.destinations)]
+
+
+def _istiod_out(spec: TenantSpec, platform: Platform) -> tuple[Manifest, ...]:
+    """The way to istiod, for pods with a proxy that it configures: not for tenants' own code in the sandbox."""
+    rule = {"to": [pods_in(platform.istio_namespace, {"app": "istiod"})], "ports": network_ports([XDS])}
+    return (network_policy(tenant_metadata(spec, ISTIOD_OUT), MESHED_POD, ["Egress"], egress=[rule]),)
 
 
 def _dns(platform: Platform) -> Rule:

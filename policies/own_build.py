@@ -14,6 +14,7 @@ from typing import Any
 from policies.access import SERVICE_ACCOUNT
 from policies.function import RESTRICTED
 from policies.labels import BUILD, BUILD_KEY
+from policies.mesh import POD_INJECTION_LABEL
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Builds, Manifest, Platform, TenantSpec
 from policies.names import ProjectId
@@ -59,7 +60,7 @@ def build_job(spec: TenantSpec, builds: Builds, function: OwnFunction) -> Manife
     metadata = tenant_metadata(spec, job_name(function), annotations={BUILD_KEY: build_key(function)})
     metadata["labels"][BUILD] = function.name
     # istio-cni's proxy would never end, and would carry its connections past the policy on addresses.
-    labels = {**tenant_labels(spec), BUILD: function.name, "sidecar.istio.io/inject": "false"}
+    labels = {**tenant_labels(spec), BUILD: function.name, POD_INJECTION_LABEL: "false"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

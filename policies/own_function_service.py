@@ -14,6 +14,7 @@ from typing import Any
 from policies.access import SERVICE_ACCOUNT
 from policies.function import READINESS, RESTRICTED, sidecar_annotations
 from policies.labels import CALLABLE, CLUSTER_LOCAL, ISOLATION, KNATIVE_VISIBILITY, OBJECTS, OWN_FUNCTION, SANDBOX
+from policies.mesh import POD_INJECTION_LABEL, has_sidecars
 from policies.metadata import tenant_labels, tenant_metadata
 from policies.model import Manifest, Platform, TenantSpec
 from policies.own_build import PULL_SECRET, needs_pull_secret
@@ -90,19 +91,14 @@ def missing_revisions(function: OwnFunction, service: Manifest) -> tuple[str, ..
 def _template(
     spec: TenantSpec, platform: Platform, function: OwnFunction, secrets: Mapping[str, str]
 ) -> dict[str, Any]:
-    labels = {**tenant_labels(spec), ISOLATION: spec.isolation.value, OWN_FUNCTION: function.name}
-    sandbox = sandbox_of(spec.isolation, platform, tenant_code=True)
-    if sandbox:
-        # Admission sets the RuntimeClass. The label makes another revision when the platform gains or loses a sandbox,
-        # because the runtime of a pod is decided when it is created.
-        labels[SANDBOX] = sandbox
+    proxy = has_sidecars(spec, platform, tenant_code=True)
     annotations = {
         "autoscaling.knative.dev/min-scale": str(function.min_scale),
         "autoscaling.knative.dev/max-scale": str(max(pods_that_fit(function, spec.limits), 1)),
-        **sidecar_annotations(platform),
+        **sidecar_annotations(platform, proxy=proxy),
     }
     template: dict[str, Any] = {
-        "metadata": {"labels": labels, "annotations": annotations},
+        "metadata": {"labels": _labels(spec, platform, function), "annotations": annotations},
         "spec": _pod(function),
     }
     add_secrets(template["spec"], function, secrets)
@@ -111,6 +107,19 @@ def _template(
     content = json.dumps([template, function.attempt], sort_keys=True).encode()
     template["metadata"]["name"] = f"{function.name}-{hashlib.sha256(content).hexdigest()[:8]}"
     return template
+
+
+def _labels(spec: TenantSpec, platform: Platform, function: OwnFunction) -> dict[str, str]:
+    labels = {**tenant_labels(spec), ISOLATION: spec.isolation.value, OWN_FUNCTION: function.name}
+    sandbox = sandbox_of(spec.isolation, platform, tenant_code=True)
+    if sandbox:
+        # Admission sets the RuntimeClass. The label makes another revision when the platform gains or loses a sandbox,
+        # because the runtime of a pod is decided when it is created.
+        labels[SANDBOX] = sandbox
+    if has_sidecars(spec, platform) and not has_sidecars(spec, platform, tenant_code=True):
+        # The label of the namespace asks for sidecars, for the catalogue's functions.
+        labels[POD_INJECTION_LABEL] = "false"
+    return labels
 
 
 def _pod(function: OwnFunction) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from policies.admission_objects import build_object_admission
 from policies.admission_pods import build_pod_admission
-from policies.mesh import build_gateway_authorization, build_revision_field
+from policies.mesh import build_gateway_authorization, build_knative_mesh, build_revision_field
 from policies.model import Manifest, Platform
 from policies.platform_network import build_platform_network_policies
 
@@ -13,6 +13,7 @@ def platform_manifests(platform: Platform) -> tuple[Manifest, ...]:
         *build_platform_network_policies(platform),
         *build_gateway_authorization(platform),
         build_revision_field(platform),
+        *build_knative_mesh(platform),
         *build_pod_admission(platform),
         *build_object_admission(platform),
     )

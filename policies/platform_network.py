@@ -7,6 +7,7 @@ chart with `global.networkPolicy.enabled=true`, which admits everybody and must 
 from collections.abc import Mapping
 
 from policies.labels import NAMESPACE_NAME, TENANT
+from policies.mesh import MESHED_POD
 from policies.metadata import platform_metadata
 from policies.model import Manifest, Platform
 from policies.network import Peer, Rule, activator, autoscaler, ingress, network_policy, network_ports, pods_in
@@ -72,10 +73,12 @@ def _local_callers(platform: Platform) -> list[Peer]:
 
 
 def _proxies(platform: Platform) -> list[Peer]:
-    """Namespaces with an Envoy to configure: the operator's, and tenants' if they have sidecars."""
-    if platform.sidecars:
-        return [{"namespaceSelector": {}}]
-    return [{"namespaceSelector": {"matchExpressions": [{"key": TENANT, "operator": "DoesNotExist"}]}}]
+    """Pods with an Envoy to configure: in the operator's namespaces, and those of tenants that have a sidecar."""
+    others = {"namespaceSelector": {"matchExpressions": [{"key": TENANT, "operator": "DoesNotExist"}]}}
+    if not platform.sidecars:
+        return [others]
+    tenants = {"namespaceSelector": {"matchExpressions": [{"key": TENANT, "operator": "Exists"}]}}
+    return [others, {**tenants, "podSelector": {"matchLabels": MESHED_POD}}]
 
 
 def _api_server(port: int) -> Rule:

@@ -5,10 +5,10 @@ HTTP1 = 8012
 H2C = 8013
 HTTPS = 8112
 CALLS = (HTTP1, H2C, HTTPS)
-# Of queue-proxy: the kubelet drains a pod through it; plain HTTP without authentication.
-DRAIN = 8022
 # The autoscaler reads each queue-proxy's load here.
 AUTOSCALER_METRICS = 9090
+# Metrics of Knative's own pods.
+METRICS = 9090
 # The activator tells the autoscaler its load here (websocket); blocked, it crashes in a loop.
 AUTOSCALER_STATS = 8080
 # Knative's admission webhooks, called by the API server.

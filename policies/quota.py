@@ -1,13 +1,14 @@
 """ResourceQuota and LimitRange of a namespace, built from the same `Limits` that the gateway uses.
 
-`Limits` count function containers. Each pod also has Knative's queue-proxy, which the quota must include, or the last
-promised pods never start.
+`Limits` count function containers. Each pod also has Knative's queue-proxy, and perhaps Istio's proxy, which the quota
+must include, or the last promised pods never start.
 """
 
 from typing import Protocol
 
 from policies.errors import PolicyError
 from policies.labels import API_GROUP, FUNCTION_PLURAL, SECRET_PLURAL, TRIGGER_PLURAL
+from policies.mesh import has_sidecars
 from policies.metadata import tenant_metadata
 from policies.model import CatalogueFunction, Limits, Manifest, Platform, TenantSpec
 from policies.own_function_secrets import MAX_SECRETS, MAX_VERSIONS
@@ -18,7 +19,6 @@ LIMIT_RANGE_NAME = "osfaas"
 # Knative keeps 20 old revisions of a service by default, besides the current and the next one.
 _REVISIONS_PER_SERVICE = 22
 _EPHEMERAL_MIB = 256
-_CONTAINERS_PER_POD = 2
 
 
 class Sized(Protocol):
@@ -58,9 +58,11 @@ def require_capacity(function: CatalogueFunction, limits: Limits) -> None:
 def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
     """The ResourceQuota. That of a suspended tenant allows no pod, so nothing starts even if other steps fail."""
     pods = 0 if spec.suspended is not None else spec.limits.pods
-    sidecars = {"requests": platform.queue_proxy_cpu_millis, "limits": platform.queue_proxy_cpu_limit_millis}
-    memory = spec.limits.memory_mib + spec.limits.pods * platform.queue_proxy_memory_mib
-    disk = spec.limits.pods * _CONTAINERS_PER_POD * _EPHEMERAL_MIB + _build_disk_mib(platform)
+    containers = 1 + len(_further_containers(spec, platform))
+    requests, limits, memory_mib = map(sum, zip(*_further_containers(spec, platform), strict=True))
+    sidecars = {"requests": requests, "limits": limits}
+    memory = spec.limits.memory_mib + spec.limits.pods * memory_mib
+    disk = spec.limits.pods * containers * _EPHEMERAL_MIB + _build_disk_mib(platform)
     hard = {
         "pods": str(pods),
         **{f"{side}.cpu": f"{spec.limits.cpu_millis + spec.limits.pods * own}m" for side, own in sidecars.items()},
@@ -74,6 +76,13 @@ def build_quota(spec: TenantSpec, platform: Platform) -> Manifest:
         "metadata": tenant_metadata(spec, QUOTA_NAME),
         "spec": {"hard": hard},
     }
+
+
+def _further_containers(spec: TenantSpec, platform: Platform) -> list[tuple[int, int, int]]:
+    """CPU request, CPU limit and memory of the containers that each pod has beside the function's."""
+    queue = (platform.queue_proxy_cpu_millis, platform.queue_proxy_cpu_limit_millis, platform.queue_proxy_memory_mib)
+    proxy = (platform.sidecar_cpu_millis, platform.sidecar_cpu_limit_millis, platform.sidecar_memory_mib)
+    return [queue, proxy] if has_sidecars(spec, platform) else [queue]
 
 
 def _build_disk_mib(platform: Platform) -> int:
@@ -124,8 +133,8 @@ def build_limit_range(spec: TenantSpec, platform: Platform) -> Manifest:
     }
     requests = {**defaults, "cpu": f"{platform.queue_proxy_cpu_millis}m"}
     maximum = {
-        "cpu": f"{max(spec.limits.cpu_millis, platform.queue_proxy_cpu_limit_millis)}m",
-        "memory": f"{max(spec.limits.memory_mib, platform.queue_proxy_memory_mib)}Mi",
+        "cpu": f"{max(spec.limits.cpu_millis, *(limit for _, limit, _ in _further_containers(spec, platform)))}m",
+        "memory": f"{max(spec.limits.memory_mib, *(size for _, _, size in _further_containers(spec, platform)))}Mi",
         "ephemeral-storage": f"{max(_EPHEMERAL_MIB, platform.builds.disk_mib if platform.builds else 0)}Mi",
     }
     return {

@@ -59,6 +59,11 @@ def _platform_file(function: F) -> F:
     "--ingress-values", type=_FILE, help="Helm values of the ingress gateway, merged over those of --settings."
 )
 @click.option(
+    "--cni-values",
+    type=_FILE,
+    help="Helm values of istio-cni, merged over those of --settings; with `sidecars: true` in the platform file only.",
+)
+@click.option(
     "--knative-manifests",
     multiple=True,
     help="Manifests of Knative and net-istio: a file, a folder or a URL. May be repeated. Default: Knative is not "

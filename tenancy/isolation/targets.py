@@ -7,7 +7,17 @@ from policies.names import NamespaceName, function_host
 
 # knative.dev/serving pkg/networking/constants.go: HTTP/1, h2c and HTTPS of activator and queue-proxy; the queue-proxy's
 # unauthenticated drain; metrics of autoscaler and user; and the port of the user's container.
-FUNCTION_PORTS = {8012: "http1", 8013: "h2c", 8112: "https", 8022: "drain", 9090: "metrics", 9091: "user", 8080: "user"}
+FUNCTION_PORTS = {
+    8012: "http1",
+    8013: "h2c",
+    8112: "https",
+    8022: "drain",
+    9090: "metrics",
+    9091: "user",
+    8080: "user",
+    # Of Istio's proxy, where there is one. It asks for no certificate.
+    15020: "probes and drain",
+}
 # A port of which Knative knows nothing.
 OWN_PORT = 6060
 

@@ -128,19 +128,31 @@ def verify(
 def _install_others(rollout: Rollout, described: Platform, options: Mapping[str, Any]) -> None:
     settings: Path = options["settings"]
     if options["istio_charts"]:
-        values = (
-            merge_values(
-                read_values(settings / "istio" / f"{name}.yaml"),
-                read_values(options[f"{option}_values"]) if options[f"{option}_values"] else {},
-            )
-            for name, option in (("istiod", "istiod"), ("gateway", "ingress"))
-        )
-        istio = Istio(Charts(options["istio_charts"], options["istio_version"]), *values)
+        istio = _istio(described, options)
         helm = Helm(options["helm"], options["kubeconfig"], options["context"])
         install_istio(rollout, helm, istio, described.istio_namespace)
     if options["knative_manifests"]:
         manifests: list[Manifest] = [item for source in options["knative_manifests"] for item in read_manifests(source)]
         install_knative(rollout, manifests, render(options["kubectl"], settings), described)
+
+
+def _istio(described: Platform, options: Mapping[str, Any]) -> Istio:
+    """Our settings and over them the operator's values, for each chart."""
+
+    def values(option: str, *names: str) -> dict[str, Any]:
+        files = [options["settings"] / "istio" / f"{name}.yaml" for name in names]
+        own: Path | None = options[f"{option}_values"]
+        result: dict[str, Any] = {}
+        for file in (*files, *((own,) if own else ())):
+            result = merge_values(result, read_values(file))
+        return result
+
+    return Istio(
+        Charts(options["istio_charts"], options["istio_version"]),
+        istiod=values("istiod", "istiod", *(("sidecars",) if described.sidecars else ())),
+        ingress=values("ingress", "gateway"),
+        cni=values("cni", "cni") if described.sidecars else None,
+    )
 
 
 def _own_image(cluster: Cluster, described: Platform) -> str:

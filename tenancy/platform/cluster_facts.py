@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from policies.model import Manifest
 
@@ -37,6 +38,8 @@ class ClusterFacts:
         translated_gateways: Services of Istio's namespace whose port 80 leads to another port of the pods that Istio's
             public gateway runs in, without the label that keeps Istio from translating Gateways by them.
         images: of the Deployments in our own namespace, by their names.
+        injection: the values from which istiod makes sidecars.
+        outside_mesh: Knative's Deployments that call tenants' pods and have no sidecar.
     """
 
     kubernetes: str = ""
@@ -56,6 +59,8 @@ class ClusterFacts:
     enforcement: Enforcement = Enforcement.NOT_TRIED
     translated_gateways: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    injection: Mapping[str, Any] = field(default_factory=dict)
+    outside_mesh: tuple[str, ...] = ()
 
 
 class Severity(Enum):

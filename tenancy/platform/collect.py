@@ -12,9 +12,9 @@ from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
 from tenancy.model.errors import KindMissingError
 from tenancy.platform.checks.versions import ADMISSION_KINDS, version_of
 from tenancy.platform.cluster_facts import ClusterFacts, Enforcement
-from tenancy.platform.rollout import CRD, DEPLOYMENT
+from tenancy.platform.rollout import CRD, DAEMON_SET, DEPLOYMENT, POD
+from tenancy.platform.sidecars import CALLERS
 
-_DAEMON_SET = Kind("apps/v1", "DaemonSet")
 _CONFIG_MAP = Kind("v1", "ConfigMap")
 _NAMESPACE, _NODE = Kind("v1", "Namespace"), Kind("v1", "Node")
 _NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
@@ -46,7 +46,7 @@ def collect_facts(
         has_knative=knative is not None,
         has_istio=istiod is not None,
         kinds=frozenset(_kinds(cluster)),
-        daemonsets=frozenset(_names(cluster.list(_DAEMON_SET).items)),
+        daemonsets=frozenset(_names(cluster.list(DAEMON_SET).items)),
         knative_config=_knative_config(cluster, platform),
         mesh_config=_mesh_config(cluster, platform),
         network_policies=tuple(_network_policies(cluster, platform)),
@@ -64,6 +64,8 @@ def collect_facts(
             item["metadata"]["name"]: item["spec"]["template"]["spec"]["containers"][0]["image"]
             for item in cluster.list(DEPLOYMENT, namespace=platform.system_namespace).items
         },
+        injection=_injection(cluster, platform),
+        outside_mesh=tuple(_outside_mesh(cluster, platform)),
     )
 
 
@@ -107,6 +109,23 @@ def _mesh_config(cluster: Cluster, platform: Platform) -> dict[str, Any]:
     found = cluster.get(Ref(_CONFIG_MAP, platform.istio_namespace, "istio"))
     mesh = yaml.safe_load((found or {}).get("data", {}).get("mesh", "")) if found else None
     return mesh if isinstance(mesh, dict) else {}
+
+
+def _injection(cluster: Cluster, platform: Platform) -> dict[str, Any]:
+    found = cluster.get(Ref(_CONFIG_MAP, platform.istio_namespace, "istio-sidecar-injector"))
+    values = yaml.safe_load((found or {}).get("data", {}).get("values", "")) if found else None
+    return values if isinstance(values, dict) else {}
+
+
+def _outside_mesh(cluster: Cluster, platform: Platform) -> Iterator[str]:
+    """By their pods: a label says what was wanted, and a pod that was there before it has no sidecar."""
+    for name in CALLERS:
+        for pod in cluster.list(POD, namespace=platform.knative_namespace, labels=f"app={name}").items:
+            spec = pod["spec"]
+            containers = {each["name"] for each in (*spec["containers"], *spec.get("initContainers", ()))}
+            if "istio-proxy" not in containers and "deletionTimestamp" not in pod["metadata"]:
+                yield name
+                break
 
 
 def _network_policies(cluster: Cluster, platform: Platform) -> Iterator[Manifest]:

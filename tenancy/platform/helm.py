@@ -39,8 +39,8 @@ class Charts:
             raise PlatformError(f"{self.place}: http does not protect charts from changes; use https")
         if self.place.startswith("https://"):
             return [chart, "--repo", self.place, *version]
-        # istiod's chart is deeper in Istio's source tree than in a folder of unpacked charts.
-        for name in (chart, *{"istiod": ("istio-control/istio-discovery",)}.get(chart, ())):
+        # In Istio's source tree and in the archive of a release, two charts have other names than in the repository.
+        for name in (chart, *{"istiod": ("istio-control/istio-discovery",), "cni": ("istio-cni",)}.get(chart, ())):
             if (Path(self.place) / name / "Chart.yaml").is_file():
                 return [str(Path(self.place) / name)]
         raise PlatformError(f"{self.place}: contains no chart {chart}")

@@ -17,6 +17,7 @@ from tenancy.platform.errors import PlatformError
 from tenancy.platform.helm import Charts, Helm
 from tenancy.platform.platform_file import platform_of
 from tenancy.platform.rollout import Rollout
+from tenancy.platform.sidecars import knative_settings, with_sidecars
 from tenancy.platform.sources import apply_phases, combined, queue_proxy_settings, with_settings
 
 INGRESS = "istio-ingressgateway"
@@ -29,21 +30,27 @@ class Istio:
 
     Attributes:
         istiod, ingress: Helm values of the two charts.
+        cni: Helm values of the chart `cni`; None: it is not installed.
     """
 
     charts: Charts
     istiod: Mapping[str, Any] = field(default_factory=dict)
     ingress: Mapping[str, Any] = field(default_factory=dict)
+    cni: Mapping[str, Any] | None = None
 
 
 def install_istio(rollout: Rollout, helm: Helm, istio: Istio, namespace: str) -> None:
-    """Installs the kinds, the control plane, then the ingress gateway, whose pods the control plane injects.
+    """Installs the kinds, the CNI plugin, the control plane, then the ingress gateway.
+
+    The control plane comes before the gateway, whose pods it injects, and after the plugin: a pod that gets a sidecar
+    without it does not start.
 
     Raises:
         PlatformError: helm fails, or a release does not become ready in time; says why.
     """
     releases: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
         ("istio-base", "base", {}),
+        *((("istio-cni", "cni", istio.cni),) if istio.cni is not None else ()),
         ("istiod", "istiod", istio.istiod),
         (INGRESS, "gateway", istio.ingress),
     )
@@ -54,7 +61,9 @@ def install_istio(rollout: Rollout, helm: Helm, istio: Istio, namespace: str) ->
                 rollout.say(f"  would install {release} in {namespace} from {' '.join(words)}")
                 continue
             helm.install(release, words, namespace, values)
-            if release != "istio-base":
+            if chart == "cni":
+                rollout.wait_for_daemon_set(namespace, f"{release}-node")
+            elif chart != "base":
                 rollout.wait_for_deployments(namespace, [release])
 
 
@@ -63,13 +72,13 @@ def install_knative(
 ) -> None:
     """Installs Knative's official manifests and net-istio, with our ConfigMaps merged into theirs from the start.
 
-    For the size of queue-proxy, the platform file overrides `settings`.
+    For the size of queue-proxy, and where there are sidecars, the platform file overrides `settings`.
 
     Raises:
         PlatformError: the cluster rejects an object, or a part does not become ready in time; says why.
     """
-    over = combined(settings, [queue_proxy_settings(platform)])
-    phases = apply_phases(with_settings(manifests, over))
+    over = combined(settings, [queue_proxy_settings(platform)], knative_settings(platform))
+    phases = apply_phases(with_sidecars(with_settings(manifests, over), platform))
     with rollout.step(f"Knative Serving, {len(phases)} objects"):
         rollout.apply(phases)
         rollout.wait_for_deployments(platform.knative_namespace)

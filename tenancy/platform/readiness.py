@@ -1,4 +1,4 @@
-"""Whether Deployments are available, and why not."""
+"""Whether Deployments and DaemonSets are available, and why not."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +14,17 @@ def is_available(deployment: Manifest) -> bool:
     wanted = spec.get("replicas", 1)
     return all(int(status.get(field, 0)) >= wanted for field in ("updatedReplicas", "availableReplicas")) and (
         int(status.get("replicas", 0)) == wanted
+    )
+
+
+def is_everywhere(daemon_set: Manifest) -> bool:
+    """Whether a DaemonSet's pods of the current generation are ready on all of its nodes, at least one."""
+    status = daemon_set.get("status", {})
+    if status.get("observedGeneration", 0) < daemon_set["metadata"].get("generation", 0):
+        return False
+    wanted = int(status.get("desiredNumberScheduled", 0))
+    return wanted > 0 and all(
+        int(status.get(field, 0)) >= wanted for field in ("updatedNumberScheduled", "numberReady")
     )
 
 

@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from policies.model import Manifest
-from tenancy.kubernetes.client import Cluster, Kind, ref_of
+from tenancy.kubernetes.client import Cluster, Kind, Ref, ref_of
 from tenancy.model.errors import ClusterError, ConflictError, KindMissingError, NotFoundError, UnavailableError
 from tenancy.platform.errors import PlatformError
-from tenancy.platform.readiness import is_available, why_not
+from tenancy.platform.readiness import is_available, is_everywhere, why_not
 from tenancy.platform.sources import ApplyPhases
 
 # Not the controller's: installed objects belong to the operator, and the controller must not treat them as its own.
 FIELD_MANAGER = "osfaas-install"
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 DEPLOYMENT, REPLICA_SET, POD = Kind("apps/v1", "Deployment"), Kind("apps/v1", "ReplicaSet"), Kind("v1", "Pod")
+DAEMON_SET = Kind("apps/v1", "DaemonSet")
 _PAUSE_SECONDS = 0.5
 
 Say = Callable[[str], None]
@@ -103,6 +104,22 @@ class Rollout:
 
         if not self.dry_run:
             self.wait(f"Deployments of {namespace}", problem, reasons)
+
+    def wait_for_daemon_set(self, namespace: str, name: str) -> None:
+        """Waits until the DaemonSet is ready on all of its nodes.
+
+        Raises:
+            PlatformError: it is not in time; says on how many.
+        """
+
+        def problem() -> str:
+            found = self.cluster.get(Ref(DAEMON_SET, namespace, name))
+            if found is None:
+                return f"no DaemonSet {name}"
+            return "" if is_everywhere(found) else f"{name} is ready on {found['status'].get('numberReady', 0)} nodes"
+
+        if not self.dry_run:
+            self.wait(f"DaemonSets of {namespace}", problem)
 
     def wait(self, what: str, problem: Callable[[], str], reasons: Callable[[], str] = lambda: "") -> None:
         """Polls until there is no problem.

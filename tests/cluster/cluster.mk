@@ -1,6 +1,6 @@
 # The test cluster: a real Kubernetes, Cilium, Istio and Knative on this machine. See docs/how-to/test-cluster.md.
 # Included by the main Makefile, whose environment ($(VENV)) it extends.
-.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance test-eventing test-helm test-build-kills cluster-cyclonus bench-cluster
+.PHONY: cluster-packages cluster-build cluster cluster-shell cluster-check cluster-lint test-cluster test-cluster-all test-isolation test-conformance test-eventing test-sidecars test-helm test-build-kills cluster-cyclonus bench-cluster
 
 $(VENV)/.cluster-installed: tests/cluster/requirements.txt $(VENV)/.installed
 	@echo "==> Python packages of the test cluster"
@@ -35,8 +35,9 @@ test-cluster: cluster-lint cluster-build .cache/localcloud/.installed .cache/fun
 
 # Knative's own tests want a cluster without any of our policies, and are what takes longest: test-conformance. The chart
 # installs the product a second time: test-helm. Knative Eventing and its Ceph are compiled and downloaded for one test: test-eventing.
+# Sidecars change Istio and Knative for all tenants: test-sidecars.
 test-cluster-all: cluster-lint cluster-build .cache/dist/.client .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## all tests on the test cluster but those that have a target of their own
-	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation $(foreach name,conformance eventing chart build_kills,--ignore tests/cluster/test_$(name).py)
+	@$(ON_CLUSTER) -m "long or not long" tests/cluster tests/isolation $(foreach name,conformance eventing sidecars chart build_kills,--ignore tests/cluster/test_$(name).py)
 
 test-isolation: cluster-lint cluster-build .cache/localcloud/.installed .cache/functions/.installed .cache/registry/.installed  ## the attacks, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/isolation -q -s -p tests.cluster.plugin --durations=10
@@ -46,6 +47,9 @@ test-conformance: cluster-lint cluster-build .cache/localcloud/.installed .cache
 
 test-eventing: cluster-lint cluster-build .cache/localcloud/.installed  ## Ceph's events through Knative's broker to the digest beside the object, on a cluster of their own
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_eventing.py -q -s -p tests.cluster.plugin
+
+test-sidecars: cluster-lint cluster-build .cache/localcloud/.installed  ## level L3 with Istio's sidecars: mutual TLS, callers by identity, the attacks, on a cluster of their own
+	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_sidecars.py -q -s -p tests.cluster.plugin
 
 test-helm: cluster-lint cluster-build .cache/localcloud/.installed  ## the chart on a cluster of its own: install, upgrade, roll back, uninstall
 	@TEST_CLUSTER_FRESH=1 $(BIN)/python -m pytest tests/cluster/test_chart.py -q -s -p tests.cluster.plugin

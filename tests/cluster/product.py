@@ -37,7 +37,7 @@ PARTS = ("crd", "system", "gateway", "admin-api", "functions-api", "scheduler", 
 EDGE_HOST = "faas.test"
 CHECKSUMS_IMAGE = "dev.local/checksums:test"
 # One call at a time in each pod, so that parallel calls need pods; small, because the node has two cores.
-_SMALL: Mapping[str, Any] = {
+SMALL: Mapping[str, Any] = {
     "functions": {
         "checksums": {
             "image": CHECKSUMS_IMAGE,
@@ -177,7 +177,7 @@ def _by_overlay(product: Product) -> None:
 def product_on(
     cluster: Testbed,
     openstack: OpenStack,
-    platform: Mapping[str, Any] = _SMALL,
+    platform: Mapping[str, Any] = SMALL,
     *,
     install: Callable[[Product], None] = _by_overlay,
     site: BuildSite | None = None,

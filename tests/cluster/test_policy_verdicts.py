@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from policies.mesh import MESHED_POD
 from policies.model import IsolationLevel, Manifest, TenantSpec
 from policies.platform import platform_manifests
 from policies.tenant import tenant_manifests
@@ -26,6 +27,9 @@ def part(name: str, namespace: str, **labels: str) -> Place:
 
 
 OURS = tenant_pod("our pod", SPEC)
+OUR_MESHED_POD = Place(
+    "our pod with a sidecar", OURS.namespace, (*OURS.pod_labels, *MESHED_POD.items()), OURS.namespace_labels
+)
 OUR_OTHER_POD = Place("our other pod", SPEC.namespace, (("x", "y"),), (("osfaas.dev/tenant", SPEC.namespace),))
 THEIRS = tenant_pod("other tenant", OTHER)
 DISGUISED = Place(
@@ -154,7 +158,11 @@ def test_level_one_leaves_the_network_open_but_for_the_platforms_own(tmp_path: P
 
 
 def test_sidecars_reach_istiod_by_its_authenticated_port_alone(tmp_path: Path) -> None:
-    """15012 is mutual TLS with a token; 15010 is its plain twin."""
+    """15012 is mutual TLS with a token; 15010 is its plain twin. Pods without a sidecar reach neither."""
     manifests = (*platform_manifests(MESHED), *tenant_manifests(SPEC, MESHED))
-    assert wrong(manifests, to(OURS, ISTIOD, 15010, 15014, 8080), tmp_path, allowed=False) == []
-    assert wrong(manifests, to(OURS, ISTIOD, 15012), tmp_path, allowed=True) == []
+    closed = [*to(OUR_MESHED_POD, ISTIOD, 15010, 15014, 8080), *to(OURS, ISTIOD, 15012, 15010)]
+    assert wrong(manifests, closed, tmp_path, allowed=False) == []
+    assert wrong(manifests, to(OUR_MESHED_POD, ISTIOD, 15012), tmp_path, allowed=True) == []
+    # Either side alone is enough.
+    for alone in (platform_manifests(MESHED), tenant_manifests(SPEC, MESHED)):
+        assert wrong(alone, to(OURS, ISTIOD, 15012), tmp_path, allowed=False) == []

@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from tests.cluster.platform.kubectl import Kubectl
 
 NAMESPACE = "istio-system"
-_CHARTS = LAYOUT.built_by("istio") / "charts"
-_SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+CHARTS = LAYOUT.built_by("istio") / "charts"
+SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}}
 
-_PILOT_VALUES = {
+PILOT_VALUES = {
     "global": {
         "hub": "dev.local",
         "tag": "test",
         "imagePullPolicy": "IfNotPresent",
-        "proxy": {"resources": _SMALL},
+        "proxy": {"resources": SMALL},
     },
     # These filters are in Istio's own Envoy only.
     "pilot": {
         "env": {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"},
-        "resources": _SMALL,
+        "resources": SMALL,
         "autoscaleEnabled": False,
     },
     "telemetry": {"enabled": False},
     "meshConfig": {"accessLogFile": "/dev/stdout"},
 }
-_GATEWAY_VALUES = {
+GATEWAY_VALUES = {
     "labels": {"istio": "ingressgateway"},
     # The injected image has no tag at admission, so that the default would be Always.
     "imagePullPolicy": "IfNotPresent",
@@ -48,7 +48,7 @@ _GATEWAY_VALUES = {
         ],
     },
     "autoscaling": {"enabled": False},
-    "resources": _SMALL,
+    "resources": SMALL,
 }
 
 
@@ -59,8 +59,8 @@ def install_istio(kubectl: Kubectl) -> None:
     helm = Helm(str(LAYOUT.built_by("helm") / "helm"), kubectl.kubeconfig, environment=environment)
     values = CHECKOUT / "manifests" / "platform" / "istio"
     istio = Istio(
-        Charts(str(_CHARTS)),
-        istiod=merge_values(read_values(values / "istiod.yaml"), _PILOT_VALUES),
-        ingress=merge_values(read_values(values / "gateway.yaml"), _GATEWAY_VALUES),
+        Charts(str(CHARTS)),
+        istiod=merge_values(read_values(values / "istiod.yaml"), PILOT_VALUES),
+        ingress=merge_values(read_values(values / "gateway.yaml"), GATEWAY_VALUES),
     )
     product.install_istio(rollout(kubectl), helm, istio, NAMESPACE)

@@ -34,12 +34,13 @@ _SETTINGS: dict[str, dict[str, str]] = {
 
 def install_knative(kubectl: Kubectl) -> None:
     """The product's own installation; what net-istio's manifests would bring comes along."""
-    settings = combined(render(kubectl.words[0], CHECKOUT / "manifests" / "platform"), _configmaps())
+    settings = combined(render(kubectl.words[0], CHECKOUT / "manifests" / "platform"), configmaps())
     manifests = [*knative_objects(), *knative_gateways()]
     product.install_knative(rollout(kubectl), manifests, settings, Platform(functions={}))
 
 
-def _configmaps() -> list[dict[str, Any]]:
+def configmaps() -> list[dict[str, Any]]:
+    """This cluster's own settings."""
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE}, "data": data}
         for name, data in _SETTINGS.items()

@@ -48,6 +48,8 @@ ISTIO = GoComponent(
         ("istio.io/istio", "tools/packaging/common/envoy_bootstrap.json", "envoy_bootstrap.json"),
     ),
 )
+# Its CNI plugin and the plugin's installer, for sidecars in pods without rights; one test wants them.
+ISTIO_CNI = GoComponent("istio-cni")
 KNATIVE = GoComponent(
     "knative",
     copies=(

@@ -151,7 +151,7 @@ def test_the_same_object_is_never_rendered_twice(spec: TenantSpec, platform: Pla
 
 @given(specs, platforms)
 def test_the_quota_holds_the_pods_that_the_scale_allows(spec: TenantSpec, platform: Platform) -> None:
-    """A function at its largest scale fits, queue-proxies included; a suspended tenant has room for no pod."""
+    """A function at its largest scale fits, the other containers included; a suspended tenant has room for no pod."""
     manifests = tenant_manifests(spec, platform)
     hard = of_kind(manifests, "ResourceQuota")[0]["spec"]["hard"]
     if spec.suspended is not None:
@@ -164,9 +164,17 @@ def test_the_quota_holds_the_pods_that_the_scale_allows(spec: TenantSpec, platfo
         asked = scale * (function.cpu_millis + platform.queue_proxy_cpu_millis)
         cpu = scale * (function.cpu_millis + platform.queue_proxy_cpu_limit_millis)
         memory = scale * (function.memory_mib + platform.queue_proxy_memory_mib)
+        containers = 2
+        if "sidecar.istio.io/proxyCPU" in annotations:
+            asked += scale * platform.sidecar_cpu_millis
+            cpu += scale * platform.sidecar_cpu_limit_millis
+            memory += scale * platform.sidecar_memory_mib
+            containers = 3
         assert asked <= int(hard["requests.cpu"].removesuffix("m"))
         assert cpu <= int(hard["limits.cpu"].removesuffix("m"))
         assert memory <= int(hard["limits.memory"].removesuffix("Mi"))
+        # The LimitRange's default for containers that say nothing of it, which are all.
+        assert scale * containers * 256 <= int(hard["limits.ephemeral-storage"].removesuffix("Mi"))
 
 
 @given(specs, platforms)
@@ -208,3 +216,15 @@ def test_what_would_end_a_cel_string_is_refused(text: str) -> None:
     platform = Platform(functions={}, sandbox_runtime_class=text)
     with pytest.raises(ValueError, match="not a valid name"):
         platform_manifests(platform)
+
+
+@given(specs, platforms)
+def test_sidecars_are_where_istio_cni_can_redirect(spec: TenantSpec, platform: Platform) -> None:
+    """From L3 on and outside the sandbox, whose network stack passes the rules of the pod's namespace by."""
+    manifests = tenant_manifests(spec, platform)
+    wanted = platform.sidecars and spec.isolation is IsolationLevel.L3
+    (namespace,) = of_kind(manifests, "Namespace")
+    assert namespace["metadata"]["labels"]["istio-injection"] == ("enabled" if wanted else "disabled")
+    assert bool(of_kind(manifests, "PeerAuthentication")) == wanted
+    for service in of_kind(manifests, "Service"):
+        assert ("sidecar.istio.io/proxyCPU" in service["spec"]["template"]["metadata"]["annotations"]) == wanted

@@ -156,6 +156,27 @@ def test_the_same_specification_is_the_same_revision_and_any_other_is_another() 
     assert len(others | {name()}) == 7
 
 
+def test_own_function_in_the_sandbox_has_no_sidecar() -> None:
+    """The namespace's label would give it one, with which its pod does not start."""
+    meshed = replace(BARE, sidecars=True, own_function_images=("registry.example.org",))
+    boxed = replace(meshed, sandbox_runtime_class="gvisor")
+    with_proxy, without, at_top, plain = (
+        build_own_function(spec, platform, HELLO)["spec"]["template"]["metadata"]
+        for spec, platform in (
+            (SPEC, meshed),
+            (SPEC, boxed),
+            (at(IsolationLevel.L4), boxed),
+            (SPEC, replace(boxed, sidecars=False)),
+        )
+    )
+    assert "sidecar.istio.io/proxyCPU" in with_proxy["annotations"]
+    assert "sidecar.istio.io/inject" not in with_proxy["labels"]
+    assert "sidecar.istio.io/proxyCPU" not in without["annotations"]
+    assert without["labels"]["sidecar.istio.io/inject"] == "false"
+    # Their namespaces ask for no sidecars.
+    assert "sidecar.istio.io/inject" not in at_top["labels"] | plain["labels"]
+
+
 def test_a_platform_that_gains_a_sandbox_makes_another_revision() -> None:
     """Its pods are then replaced. Admission gives them the runtime class; the template only says which."""
     templates = []

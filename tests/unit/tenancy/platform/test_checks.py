@@ -10,15 +10,22 @@ from policies.platform import platform_manifests
 from tenancy.platform.checks.runner import run_checks
 from tenancy.platform.checks.versions import ADMISSION_KINDS, TENANT_KIND, version_of
 from tenancy.platform.cluster_facts import ClusterFacts, Enforcement, Severity
-from tests.unit.manifests.rendered import rendered
+from tenancy.platform.sidecars import knative_settings
+from tenancy.platform.sources import combined, merge_values, read_values
+from tests.unit.manifests.rendered import MANIFESTS, rendered
 
 DIGEST = f"@sha256:{'0' * 64}"
 IMAGE = f"registry.example.org/checksums{DIGEST}"
 PLATFORM = Platform(functions={"checksums": CatalogueFunction(name="checksums", image=IMAGE)}, sidecars=True)
 
+_VALUES = [read_values(MANIFESTS / "platform" / "istio" / f"{name}.yaml") for name in ("istiod", "sidecars")]
+# As istiod's ConfigMap repeats them.
+INJECTION = merge_values(*_VALUES)
+
 
 def ours() -> dict[str, dict[str, str]]:
-    return {item["metadata"]["name"]: item["data"] for item in rendered("manifests/platform")}
+    settings = combined(rendered("manifests/platform"), knative_settings(PLATFORM))
+    return {item["metadata"]["name"]: item["data"] for item in settings}
 
 
 def sound() -> ClusterFacts:
@@ -33,6 +40,7 @@ def sound() -> ClusterFacts:
         kinds=frozenset({TENANT_KIND, *ADMISSION_KINDS}),
         daemonsets=frozenset({"cilium", "istio-cni-node"}),
         knative_config=ours(),
+        injection=INJECTION,
         mesh_config={"pathNormalization": {"normalization": "NONE"}},
         network_policies=tuple(policies),
         enforcement=Enforcement.ENFORCED,
@@ -98,6 +106,11 @@ WRONG: list[tuple[str, Severity, dict[str, Any]]] = [
     ("mesh.ambient", U, {"daemonsets": frozenset({"istio-cni-node", "ztunnel"})}),
     ("mesh.ambient", U, {"ambient_namespaces": ("team",)}),
     ("sidecars.no_cni", U, {"daemonsets": frozenset({"cilium"})}),
+    ("sidecars.values", M, {"injection": {}}),
+    ("sidecars.values", M, {"injection": {"pilot": {"cni": {"enabled": True}}, "global": {"proxy": {}}}}),
+    ("sidecars.values", M, {"injection": {**INJECTION, "pilot": {"cni": {"enabled": False}}}}),
+    ("sidecars.knative", M, {"outside_mesh": ("activator",)}),
+    ("sidecars.knative", M, {"knative_config": config("config-network", mesh_compatibility_mode="auto")}),
     ("knative.domain_template", U, {"knative_config": config("config-network", domain_template=TEMPLATE)}),
     ("knative.domain_claims", U, {"knative_config": config("config-network", autocreate_cluster_domain_claims="true")}),
     ("knative.ingress", U, {"knative_config": config("config-network", ingress_class="kourier")}),
@@ -151,7 +164,7 @@ HARMLESS: list[dict[str, Any]] = [
     {"network_policies": policy({"ports": [PORT]}, namespace="elsewhere")},
     {"tenant_roles": role("networking.istio.io", "virtualservices", "get")},
     {"tenant_roles": role("serving.knative.dev", "services")},
-    {"knative_config": {**ours(), "config-network": {}}},
+    {"knative_config": {**ours(), "config-network": {"mesh-compatibility-mode": "enabled"}}},
 ]
 
 

@@ -1,0 +1,3 @@
+module github.com/agentgateway/agentgateway/api
+
+go 1.25
