@@ -42,7 +42,8 @@ EVENTS_HOST = "events.test"
 # Ceph sends the events of the one, and none of the other.
 BUCKET, QUIET = "incoming", "quiet"
 # Ceph looks for new persistent topics every 30 seconds, and waits as long before it sends an event again.
-DELIVERY_SECONDS = 120
+# Ceph gives up a delivery of which nothing comes after 300 s (rgw_curl_low_speed_time), and then repeats it.
+DELIVERY_SECONDS = 420
 FORWARDER = ("-n", NAMESPACE, "deployment/osfaas-events")
 GATEWAY = ("-n", SYSTEM, "deployment/osfaas-gateway")
 _UNVERIFIED = "-d Attributes.entry.4.key=verify-ssl -d Attributes.entry.4.value=false"
