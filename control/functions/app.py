@@ -117,7 +117,14 @@ def build_functions_app(settings: Settings, identity: IdentityService, api: Func
             admission = Admission(authenticator, api.directory, limiter)
             store = build_store(settings, identity, store_http, http, allowlist)
             ca_file = settings.registry_ca_file
-            uploads = SourceUploads(admission, api.platform.builds, store, verify=str(ca_file) if ca_file else True)
+            uploads = SourceUploads(
+                admission,
+                api.platform.builds,
+                store,
+                backend,
+                logins_per_minute=settings.registry_logins_per_minute,
+                verify=str(ca_file) if ca_file else True,
+            )
             trusts = TriggerTrusts(identity, Trusts(http, identity.auth_url), settings)
             add_routes(app, api, Callers(admission, trusts, uploads, project_limits), settings)
             yield {PROJECT_OF: authenticator.project_of}

@@ -30,11 +30,13 @@ from builds.registry import Login, Registry
 from builds.runtimes import detect_runtime
 from control.functions.fields import malformed
 from control.registry.login import TOKEN_USER
+from control.registry.login_limit import login_rate, logins_exceeded
 from gateway.calls.admission import Admission
 from gateway.calls.call import Call
 from gateway.errors import ErrorCode, GatewayError
 from gateway.http.body import json_of, read_body
 from gateway.http.disconnect import CallerGoneError
+from gateway.limits.backend import LimitBackend
 from gateway.objects.model import ObjectRef, ObjectStore, is_same_etag
 from policies.model import Builds
 from policies.names import ProjectId
@@ -68,7 +70,14 @@ class SourceUploads:
     """Receives archives: few at once, one for each project, on disk and never in memory."""
 
     def __init__(
-        self, admission: Admission, builds: Builds | None, store: ObjectStore, *, verify: bool | str = True
+        self,
+        admission: Admission,
+        builds: Builds | None,
+        store: ObjectStore,
+        limits: LimitBackend,
+        *,
+        logins_per_minute: int,
+        verify: bool | str = True,
     ) -> None:
         """Receives nothing without `builds`.
 
@@ -76,10 +85,14 @@ class SourceUploads:
             admission: counts what an archive costs.
             builds: of the platform.
             store: where objects are read.
+            limits: counts logins at the registry.
+            logins_per_minute: maximum of a project at the registry's token endpoint, for which all have one address.
             verify: file with the authorities that the registry is verified against, or True for the system's.
         """
         self._admission = admission
         self._store_of_objects = store
+        self._limits = limits
+        self._logins_per_minute = logins_per_minute
         self._builds = builds
         self._verify = verify
         self._running: Counter[ProjectId] = Counter()
@@ -89,8 +102,8 @@ class SourceUploads:
 
         Raises:
             GatewayError: FUNCTION_REJECTED, FUNCTION_SOURCE_REJECTED, REQUEST_BODY_TOO_LARGE, REQUEST_TIMEOUT,
-                CONCURRENCY_EXCEEDED, RATE_EXCEEDED, REGISTRY_UNAVAILABLE; with an object, OBJECT_CHANGED and those
-                of reading it.
+                CONCURRENCY_EXCEEDED, RATE_EXCEEDED, REGISTRY_LOGINS_EXCEEDED, REGISTRY_UNAVAILABLE; with an object,
+                OBJECT_CHANGED and those of reading it.
             CallerGoneError: the caller disconnected before the end of the body.
         """
         builds = self._available(call.caller.project_id, name)
@@ -99,6 +112,7 @@ class SourceUploads:
             raise _too_large(builds)
         with self._slot(call.caller.project_id):
             await self._admission.count(call, _CALLS)
+            await self._count_login(call.caller.project_id)
             with tempfile.TemporaryDirectory(prefix="osfaas-source-") as folder:
                 archive = Path(folder) / "archive"
                 async with self._content(call, request, builds) as pieces:
@@ -118,6 +132,12 @@ class SourceUploads:
             why = f"no repository of a registry can be named after the project {project_id}"
             raise GatewayError(ErrorCode.FUNCTION_REJECTED, function=name, why=why)
         return self._builds
+
+    async def _count_login(self, project_id: ProjectId) -> None:
+        rate = login_rate(self._logins_per_minute)
+        result = await self._limits.consume(f"{{{project_id}}}:registry", "logins", rate, 1)
+        if not result.granted:
+            raise logins_exceeded(self._logins_per_minute, result.wait_seconds)
 
     @contextlib.contextmanager
     def _slot(self, project_id: ProjectId) -> Iterator[None]:

@@ -3,7 +3,9 @@
 A client is a network address: whatever else a request claims, a flood can vary. Many projects may share one: pulls come
 from the nodes, archives from the functions API. A login that is known to be a project's counts for that project at that
 address, so no project uses up what the others have. Known are signed credentials of builds and of the kubelet, and the
-logins that Keystone accepted before. Any other login counts for its address until Keystone accepts it.
+logins that Keystone accepted before. Any other login counts for its address, until Keystone accepts it and its project
+may still log in: a project with many credentials costs Keystone no more than a guesser. So that it cannot use up the
+address of the functions API in this way, that API limits each project itself (`control/functions/source.py`).
 """
 
 import hashlib
@@ -69,19 +71,31 @@ def client_of(scope: Scope, *, trusted_proxies: int) -> str:
     return _UNKNOWN
 
 
+def login_rate(per_minute: int) -> Rate:
+    """So many logins a minute, which may come at once."""
+    return Rate(per_second=per_minute / _MINUTE, burst_seconds=_MINUTE)
+
+
+def logins_exceeded(per_minute: int, wait: float) -> GatewayError:
+    """The error of a login too many; `wait`: seconds until the next may come."""
+    return GatewayError(
+        ErrorCode.REGISTRY_LOGINS_EXCEEDED, limit=per_minute, retry_after_seconds=max(1, math.ceil(wait))
+    )
+
+
 class LoginLimiter:
     """A token bucket for each client, and one for each project that logs in from its address."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`per_minute`: maximum logins of a client, or of a project at it, per minute, which may come at once."""
-        self._rate = Rate(per_second=per_minute / _MINUTE, burst_seconds=_MINUTE)
+        self._rate = login_rate(per_minute)
         self._per_minute = per_minute
         self._clock = clock
         self._levels: OrderedDict[tuple[str, str], Level] = OrderedDict()
         self._projects: OrderedDict[bytes, str] = OrderedDict()
 
-    def count(self, scope: Scope, login: BasicLogin, project_id: str = "") -> None:
-        """Counts one login, before Keystone is asked.
+    def count(self, scope: Scope, login: BasicLogin, project_id: str = "") -> str:
+        """Counts one login, before Keystone is asked; returns the project that it is counted for, "" for none.
 
         Args:
             scope: of the request.
@@ -91,23 +105,31 @@ class LoginLimiter:
         Raises:
             GatewayError: REGISTRY_LOGINS_EXCEEDED.
         """
-        self._take(scope, project_id or self._projects.get(_digest(login), ""))
+        counted = project_id or self._projects.get(_digest(login), "")
+        self._take(scope, counted)
+        return counted
 
-    def accepted(self, scope: Scope, login: BasicLogin, project_id: str) -> None:
+    def accepted(self, scope: Scope, login: BasicLogin, project_id: str, *, counted: str) -> None:
         """Counts a login that Keystone accepted for its project, and no longer for its address.
+
+        Args:
+            scope: of the request.
+            login: what was sent.
+            project_id: of the login.
+            counted: what `count` returned for it.
 
         Raises:
             GatewayError: REGISTRY_LOGINS_EXCEEDED.
         """
         digest = _digest(login)
-        known = self._projects.pop(digest, None)
         # Kept even if this one is refused: the same again is then refused before Keystone is asked.
         self._projects[digest] = project_id
+        self._projects.move_to_end(digest)
         if len(self._projects) > MAX_CLIENTS:
             self._projects.popitem(last=False)
-        if known != project_id:
-            self._give_back(scope)
+        if counted != project_id:
             self._take(scope, project_id)
+            self._give_back(scope, counted)
 
     def _take(self, scope: Scope, project_id: str) -> None:
         client, now = _client(scope, project_id), self._clock()
@@ -118,14 +140,10 @@ class LoginLimiter:
         if len(self._levels) > MAX_CLIENTS:
             self._levels.popitem(last=False)
         if not granted:
-            raise GatewayError(
-                ErrorCode.REGISTRY_LOGINS_EXCEEDED,
-                limit=self._per_minute,
-                retry_after_seconds=max(1, math.ceil(wait_seconds(level.amount, self._rate))),
-            )
+            raise logins_exceeded(self._per_minute, wait_seconds(level.amount, self._rate))
 
-    def _give_back(self, scope: Scope) -> None:
-        client = _client(scope, "")
+    def _give_back(self, scope: Scope, counted: str) -> None:
+        client = _client(scope, counted)
         level = self._levels.get(client)
         if level is not None:
             self._levels[client] = Level(amount=min(level.amount + 1, self._rate.capacity), at=level.at)

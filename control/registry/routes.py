@@ -84,11 +84,11 @@ class RegistryTokenRoute:
 
     async def _client_of(self, request: Request, head: RequestHead, login: BasicLogin) -> Client:
         workload = self._logins.workload_of(login)
-        self._limiter.count(request.scope, login, workload.project_id if workload else "")
+        counted = self._limiter.count(request.scope, login, workload.project_id if workload else "")
         if workload is not None:
             return Client(workload=workload)
         caller = await self._logins.caller_of(login)
-        self._limiter.accepted(request.scope, login, caller.project_id)
+        self._limiter.accepted(request.scope, login, caller.project_id, counted=counted)
         self._logins.check_access_rules(head, caller)
         return Client(caller)
 

@@ -43,7 +43,7 @@ class RegistrySettings(Group):
         description="Maximum logins at the token endpoint per minute and client address (of IPv6: per /64 network). "
         "Each costs Keystone one request; what is over it is rejected (429) without one. A login that is known to be a "
         "project's counts for that project at that address, and no longer for all: pulls of nodes, pushes of builds, "
-        "and what Keystone accepted before.",
+        "and what Keystone accepted before. `/v1/functions` takes at most as many archives per minute of a project.",
     )
     registry_trusted_proxies: int = Field(
         0,

@@ -291,7 +291,7 @@ class TrustsInMemory:
 class Api:
     """The application, Keystone's verdict, the tenant and the records: each changed by a test."""
 
-    def __init__(self, platform: Platform = PLATFORM) -> None:
+    def __init__(self, platform: Platform = PLATFORM, *, logins_per_minute: int = 120) -> None:
         self.token = token()
         self._tokens = itertools.count()
         self.caller: Caller | GatewayError = Caller(
@@ -318,7 +318,8 @@ class Api:
         self.authenticator = authenticator = Authenticator(cache, identities, permissions, auth_url="https://k.test/v3")
         metrics = Metrics()
         self.limits = ProjectLimits()
-        limiter = ProjectLimiter(InMemoryLimitBackend(), LimitSettings(limit_wait_seconds=0), metrics, self.limits)
+        backend = InMemoryLimitBackend()
+        limiter = ProjectLimiter(backend, LimitSettings(limit_wait_seconds=0), metrics, self.limits)
         self.triggers = Triggers()
         parts = FunctionsApi(
             directory=self,
@@ -342,7 +343,8 @@ class Api:
         app = Starlette(routes=_routes(settings, metrics, parts.directory))
         trusts = TriggerTrusts(identity, self.trusts, settings)  # type: ignore[arg-type]
         admission = Admission(authenticator, self, limiter)
-        uploads = SourceUploads(admission, platform.builds, None)  # type: ignore[arg-type]
+        store: Any = None
+        uploads = SourceUploads(admission, platform.builds, store, backend, logins_per_minute=logins_per_minute)
         add_routes(app, parts, Callers(admission, trusts, uploads, self.limits), settings)
         app.state.triggers._clock = lambda: NOW
         self.routes = app.state.functions

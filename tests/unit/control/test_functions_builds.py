@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from policies.names import ProjectId
 from tests.unit.control.functions_api import IMAGE, PLATFORM, Api, code
 from tests.unit.policies.test_own_build import BUILDS
 
+OTHER = ProjectId("b" * 32)
 SOURCE = "sha256:" + "0a" * 32
 
 
@@ -56,6 +58,21 @@ async def test_log_of_a_build_is_of_this_function(api: Api) -> None:
     await put(api, source=SOURCE)
     found = await api.call("GET", "/v1/functions/hello/build-logs?tail=7")
     assert found.json()["logs"][0]["text"] == "7 lines\n"
+
+
+async def test_project_that_uploads_in_a_loop_does_not_use_up_the_logins_of_others() -> None:
+    """The registry's token endpoint sees one address for all projects."""
+    api = Api(replace(PLATFORM, builds=BUILDS), logins_per_minute=2)
+
+    async def uploads() -> list[str]:
+        sent = [await api.call("PUT", "/v1/functions/hello/source", content=b"no archive") for _ in range(3)]
+        return [code(response) for response in sent]
+
+    taken, refused = "function.source_rejected", "registry.logins_exceeded"
+    assert await uploads() == [taken, taken, refused]
+    api.become(project_id=OTHER)
+    api.spec = replace(api.spec, project_id=OTHER)
+    assert await uploads() == [taken, taken, refused]
 
 
 async def test_upload_is_charged_as_several_calls(api: Api) -> None:
