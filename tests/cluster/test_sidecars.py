@@ -287,8 +287,9 @@ def test_another_tenants_function_is_denied(product: Product, tenants: dict[str,
 
 def status_from_function(caller: Function, callee: Function, port: int) -> Reply:
     """What a program beside the function's own gets."""
-    callee.awake()
-    pod = caller.awake()["metadata"]["name"]
+    # At once: while one starts, the other may go to sleep.
+    with ThreadPoolExecutor() as threads:
+        pod, _ = (each["metadata"]["name"] for each in threads.map(Function.awake, (caller, callee)))
     program = f"""
 import urllib.request, urllib.error
 try:
