@@ -13,6 +13,7 @@ import http.client
 import re
 import socket
 import ssl
+import struct
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ _READ_BYTES = 1 << 18
 # After this many bytes since the last break, attempts count anew; a smaller number would allow endless breaks.
 _PROGRESS_BYTES = 16 << 20
 _LONGEST_BACKOFF_SECONDS = 5.0
+# With a reset: after an orderly end, a source that waits for a full window does not notice it for a minute or more.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _QUOTED = re.compile(r'"([^"]+)"')
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 _TEMPORARY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -146,6 +149,7 @@ class Connection(http.client.HTTPConnection):
             # Bypasses SSLSocket's own shutdown, after which a read in another thread would continue without TLS. A
             # socket that is not connected, or closed already, needs no shutdown.
             with contextlib.suppress(OSError):
+                self._open.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 socket.socket.shutdown(self._open, socket.SHUT_RDWR)
 
     def discard(self) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import gc
+import socket
 import threading
 
 import pytest
 from checksums_function.algorithms import select_algorithms
+from checksums_function.orders import parse_url
 from checksums_function.pipeline import Buffer, Pipeline, Stop
+from checksums_function.settings import Settings
+from checksums_function.source import Connection
 
 from tests.machine import scaled
 
@@ -75,3 +79,23 @@ def test_a_stop_ends_the_threads_of_a_pipeline_that_nobody_closes():
         for worker in pipeline._workers:
             worker._thread.join(scaled(5))
         assert not digest_threads()
+
+
+def test_a_stop_ends_the_connection_of_a_source_that_waits_for_its_reader():
+    """Closed in order and with nothing unread, its other end would wait for a full window for more than a minute."""
+    stop = Stop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(parse_url(f"http://127.0.0.1:{listener.getsockname()[1]}/o"), Settings(), stop)
+        connection.connect()
+        source, _ = listener.accept()
+        with source:
+            source.settimeout(scaled(0.5))
+            with pytest.raises(TimeoutError):
+                source.sendall(bytes(64 << 20))
+            stop.stop()
+            while connection.sock.recv(1 << 20):
+                pass
+            connection.discard()
+            source.settimeout(scaled(10))
+            with pytest.raises(ConnectionError):
+                source.sendall(b"more")
