@@ -4,6 +4,9 @@
 
 POINT is `before:STEP`, `inside:STEP` (done, and not committed) or `after:STEP`, with `:database` behind it if the
 database is to be killed. It kills once: the file FLAG has the process id of the database, and another name afterwards.
+
+Steps of a sweep are `put` and `save`, with `:OBJECT` behind them: the object that is written, or was written last.
+There the process gets SIGTERM, as from an orchestrator.
 """
 
 import functools
@@ -16,6 +19,7 @@ from pathlib import Path
 
 from operations.store.database import Database
 
+PROGRAM = __file__
 # Transactions.
 STORED = {
     "gateway.usable": ("operations.store.delegations", "usable"),
@@ -44,6 +48,9 @@ SENT = {
 }
 # Steps of calls whose bodies are objects.
 LONG_BODIES = {"gateway.body_put", "worker.result_put", "worker.body_delete"}
+# Steps of sweeps.
+SWEEP_PUT = ("operations.sweeps.work", "_put")
+SWEEP_SAVE = ("operations.store.sweeps", "advance")
 # They look for work all the time, and finding none is no step.
 LOOKING = {"worker.claim", "worker.callback_claim", "worker.trust_mark"}
 
@@ -57,20 +64,23 @@ def points() -> list[str]:
     return found + [f"{side}:{name}" for name in SENT for side in ("before", "after")]
 
 
-def strike(flag: Path, *, database: bool) -> None:
+def strike(flag: Path, *, database: bool = False, number: int = signal.SIGKILL) -> None:
     """Kills once, of all processes with this flag."""
     try:
         victim = int(flag.read_text())
         flag.rename(flag.with_suffix(".struck"))
     except OSError:
         return
-    os.kill(victim if database else os.getpid(), signal.SIGKILL)
+    os.kill(victim if database else os.getpid(), number)
     time.sleep(0.2)
 
 
 def plant(point: str, flag: Path) -> None:
     """Puts the kill into its step."""
     side, name, *rest = point.split(":")
+    if name in {"put", "save"}:
+        _plant_sweep(side, name, rest[0], flag)
+        return
     module, path = (STORED | SENT)[name]
 
     def reached(here: str, *, found: object = True) -> None:
@@ -116,6 +126,33 @@ def _plant_request(owner, attribute: str, reached) -> None:
         return found
 
     setattr(owner, attribute, step)
+
+
+def _plant_sweep(side: str, step: str, wanted: str, flag: Path) -> None:
+    """SIGTERM at a step of a sweep. A save holds up its thread, and the event loop goes on meanwhile."""
+    last = [""]
+
+    def reached(here: str, *, found: object = True) -> None:
+        if here == side and last[0] == wanted and found:
+            # The test may not have seen the start of the process yet.
+            while not flag.exists() and not flag.with_suffix(".struck").exists():
+                time.sleep(0.02)
+            strike(flag, number=signal.SIGTERM)
+
+    module, attribute = SWEEP_PUT
+    owner = importlib.import_module(module).SweepWork
+    if step == "put":
+        _plant_request(owner, attribute, reached)
+    else:
+        module, function = SWEEP_SAVE
+        _plant_transaction(getattr(importlib.import_module(module), function), reached)
+    real = getattr(owner, attribute)
+
+    async def put(self, name: str, *args, **kwargs):
+        last[0] = name
+        await real(self, name, *args, **kwargs)
+
+    setattr(owner, attribute, put)
 
 
 def main() -> None:

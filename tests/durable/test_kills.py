@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from killed import LONG_BODIES, points
+from killed import LONG_BODIES, PROGRAM, points
 from sqlalchemy import func, select, update
 from standardwebhooks.webhooks import Webhook
 from tls import make_certificate
@@ -25,7 +25,6 @@ from operations.store.schema import delegations, usage_hours, usage_records
 from operations.store.upgrade import upgrade
 from tests.machine import scaled, wait_until
 
-PROGRAM = str(Path(__file__).with_name("killed.py"))
 # Those that CI runs; `-m long` runs all of them.
 SHORT = {
     "after:gateway.accept",

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
-from sweeping import begin, filled, read_nothing_more, reads
+from sweeping import begin, end_in_database, filled, read_nothing_more, reads
 from test_authority import trusts
 from test_sweeps import sweeping
 
 from gateway.settings import Settings
-from operations.store import accepting
-from operations.store.database import Database
 from tests.machine import scaled, wait_until
 
 COUNT = 60
@@ -75,9 +73,7 @@ def test_end_of_the_authority_stops_a_sweep(swept, container, cloud, withdrawal)
     own = {"X-Container-Write": acl, "X-Container-Read": acl}
     container.session.put(f"{cloud.account_url('alice')}/members-sweeps", headers=own)
     token = cloud.token("alice-member")
-    database = Database(swept.database.url, connections=1, retry_seconds=10)
     with contextlib.ExitStack() as stack:
-        stack.callback(database.close)
         stack.enter_context(swept.worker())
         stack.enter_context(container.readable_by(member))
         before = len(reads(cloud, container.name))
@@ -85,13 +81,7 @@ def test_end_of_the_authority_stops_a_sweep(swept, container, cloud, withdrawal)
             location = begin(swept, token, container.name, output={"container": "members-sweeps"})
             wait_until(lambda: waiting() == READERS, what="the first reads")
             stack.enter_context(withdrawal(cloud))
-
-            def ended():
-                found = database.run_here(accepting.find, member.project_id, location.rpartition("/")[2])
-                return found.finished and found
-
-            wait_until(ended, what="the end of the sweep")
-            operation = ended()
+            operation = end_in_database(swept, member.project_id, location)
         assert (operation.state, operation.error_code) == ("failed", "operation.authority_lost")
         assert operation.error_message
         # Those that waited are answered now, to nobody.
