@@ -186,7 +186,7 @@ def parts_of(swept, location: str) -> int:
 
 
 def lease() -> str:
-    """A short one, in seconds, which the worker can renew in time with the load of the moment."""
+    """Seconds of a lease that is short, but that a worker can renew in time under the present load."""
     return str(slowness_under_load())
 
 
@@ -238,7 +238,7 @@ def test_worker_that_ends_gives_its_sweep_to_another(swept, container, token):
         location = begin(swept, token, "swept", limits={"requests_per_second": 5})
         wait_until(lambda: swept.show(token, location)["progress"]["objects"], what="progress")
         worker.signal(signal.SIGTERM)
-        # Nobody is there whom the end of its lease would tell of it.
+        # No other worker runs, so only the one that ended can have given it back.
         wait_until(lambda: swept.show(token, location)["state"] == "queued", what="the sweep without a worker")
     with swept.worker():
         assert swept.ended(token, location)["state"] == "succeeded"
@@ -279,7 +279,7 @@ def test_sweep_that_workers_give_back_at_any_step_finds_everything_once(swept, c
             flag.write_text("0")
             assert status_at_end(worker) == 0, point
         assert flag.with_suffix(".struck").exists(), point
-        # Nobody is there whom the end of its lease would tell of it.
+        # No other worker runs, so only the one that ended can have given it back.
         assert swept.show(token, location)["state"] == "queued", point
         reached.append(parts_of(swept, location))
     with swept.worker():

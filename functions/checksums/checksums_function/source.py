@@ -39,7 +39,7 @@ _READ_BYTES = 1 << 18
 # After this many bytes since the last break, attempts count anew; a smaller number would allow endless breaks.
 _PROGRESS_BYTES = 16 << 20
 _LONGEST_BACKOFF_SECONDS = 5.0
-# With a reset: after an orderly end, a source that waits for a full window does not notice it for a minute or more.
+# A source that is blocked by a full window does not notice an orderly close for a minute or more; it notices a reset.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _QUOTED = re.compile(r'"([^"]+)"')
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")

@@ -82,7 +82,7 @@ def test_a_stop_ends_the_threads_of_a_pipeline_that_nobody_closes():
 
 
 def test_a_stop_ends_the_connection_of_a_source_that_waits_for_its_reader():
-    """Closed in order and with nothing unread, its other end would wait for a full window for more than a minute."""
+    """After an orderly close with nothing unread, its full window would block the source for more than a minute."""
     stop = Stop()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connection = Connection(parse_url(f"http://127.0.0.1:{listener.getsockname()[1]}/o"), Settings(), stop)
